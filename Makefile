@@ -1,0 +1,103 @@
+# Everline on one machine. Only Python 3.11+, git and make are needed; everything else is fetched,
+# pinned and checked by hash, into .venv and into the user's cache folder.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/everline
+UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements/uv.txt)
+UV := $(or $(shell command -v uv),$(CACHE)/tools/uv-$(UV_VERSION)/bin/uv)
+BIN := .venv/bin
+READY := .venv/.ready
+PINS := requirements/base.txt requirements/dev.txt requirements/stack.txt
+
+# The first that runs and is new enough; set PYTHON to choose another.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
+
+# uv: only the interpreter that is there, and copies where the cache is on another disk.
+export UV_PYTHON_DOWNLOADS := never
+export UV_LINK_MODE ?= copy
+# Pyright from its wheel; no look for newer versions at run time.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.PHONY: help setup servers up demo down test test-tools check format bench chaos lock clean
+
+help: ## Show what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: $(READY) ## Install everything into .venv (instant when nothing changed)
+
+$(READY): $(PINS) pyproject.toml | $(UV)
+	@[ -n "$(PYTHON)" ] || { echo "Everline needs Python 3.11 or newer: install it, or name it: make setup PYTHON=/path/to/python3"; exit 1; }
+	@echo "setting up .venv with $$($(PYTHON) --version) and the pinned packages"
+	@[ -x $(BIN)/python ] || $(UV) venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes $(PINS)
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Where there is no uv, pip of a virtual environment of its own fetches the pinned one.
+$(CACHE)/tools/%/bin/uv:
+	@[ -n "$(PYTHON)" ] || { echo "Everline needs Python 3.11 or newer: install it, or name it: make setup PYTHON=/path/to/python3"; exit 1; }
+	@echo "fetching uv $(UV_VERSION)"
+	@rm -rf "$(CACHE)/tools/$*" && mkdir -p "$(CACHE)/tools"
+	@$(PYTHON) -m venv "$(CACHE)/tools/$*" || { echo "The venv module is missing; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@"$(CACHE)/tools/$*/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/uv.txt
+
+servers: setup ## Find or build the Temporal and LiveKit servers (once per user)
+	@$(BIN)/everline servers
+
+up: setup ## Run the whole stack in the foreground
+	@$(BIN)/everline up $(ARGS)
+
+demo: setup ## Place a real call and show it from start to end
+	@$(BIN)/everline demo $(ARGS)
+
+down: setup ## Stop the stack
+	@$(BIN)/everline down
+
+test: servers test-tools ## Run every test (ARGS=… for pytest)
+	@$(BIN)/pytest $(ARGS)
+
+# A browser takes part in some tests. It is the system's own: packages of Python have none.
+test-tools:
+	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
+		command -v $$name >/dev/null && exit 0; done; \
+	[ -z "$${EVERLINE_CHROMIUM:-}" ] || exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing Chromium for the browser tests"; \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; } >/dev/null; \
+	else \
+		echo "The browser tests need Chromium: install it, or name it in EVERLINE_CHROMIUM."; exit 1; \
+	fi
+
+check: setup ## Format, lint, types and import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+
+format: setup ## Bring the code into its format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: servers ## Measure, each with its baseline in the same run
+	@$(BIN)/python -m bench $(ARGS)
+
+chaos: servers ## Break things during calls for longer than the tests do
+	@$(BIN)/pytest tests/chaos --chaos-long $(ARGS)
+
+# `make lock` keeps what is pinned; `make lock UPGRADE=--upgrade` moves to the newest.
+COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	--custom-compile-command "make lock" $(UPGRADE)
+lock: | $(UV) ## Pin every dependency with its hashes
+	@$(COMPILE) pyproject.toml -o requirements/base.txt
+	@$(COMPILE) --group dev -c requirements/base.txt -o requirements/dev.txt
+	@$(COMPILE) --group stack -c requirements/base.txt -c requirements/dev.txt -o requirements/stack.txt
+	@$(COMPILE) --group go -o requirements/go.txt
+	@$(COMPILE) --group uv -o requirements/uv.txt
+
+clean: ## Remove .venv and the local stack's data
+	@rm -rf .venv .everline

@@ -1,0 +1,148 @@
+"""Dispatch an agent for one attempt, and take a dispatch back."""
+
+import json
+from typing import Any
+
+import structlog
+from pydantic import BaseModel
+from temporalio import activity
+
+from domain import callback_token
+from domain.agent_config import AgentConfig
+from domain.callback_token import CallbackClaims
+from domain.control import ATTEMPT_ATTRIBUTE
+from domain.errors import InvalidInput
+from domain.ids import SessionKey
+from domain.metadata import MAX_METADATA_BYTES, EverlineMetadata, dispatch_metadata
+from domain.ports import Participant, Rooms
+
+log = structlog.get_logger()
+
+
+class DispatchAgent(BaseModel):
+    """An agent to dispatch; all that its metadata is made of, so that a retry sends the same."""
+
+    org: str
+    session_id: str
+    livekit_room: str
+    agent_name: str
+    attempt: int
+    config: AgentConfig
+    user_id: str | None
+    caller_identity: str
+    max_duration: float
+    token_expires: int
+    """Unix time in seconds."""
+
+    @property
+    def key(self) -> SessionKey:
+        """The session that the agent is for."""
+        return SessionKey(self.org, self.session_id)
+
+
+class RetractAttempts(BaseModel):
+    """Take back every dispatch and remove every agent of the attempts up to this one."""
+
+    org: str
+    session_id: str
+    livekit_room: str
+    up_to_attempt: int
+
+
+def attempt_of_metadata(metadata: str) -> tuple[str, int] | None:
+    """Session id and attempt that a dispatch's metadata names; None if it is not one of ours."""
+    try:
+        content: dict[str, Any] = json.loads(metadata)
+        return str(content["session_id"]), int(content["everline"]["attempt"])
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def attempt_of(participant: Participant) -> int | None:
+    """The attempt that an agent participant names; None for a foreign agent."""
+    value = participant.attributes.get(ATTEMPT_ATTRIBUTE, "")
+    return int(value) if value.isdecimal() else None
+
+
+class DispatchActivities:
+    """Getting an agent on its way."""
+
+    def __init__(self, rooms: Rooms, callback_url: str, callback_secret: str) -> None:
+        self._rooms = rooms
+        self._callback_url = callback_url
+        self._callback_secret = callback_secret
+
+    @activity.defn
+    async def dispatch_agent(self, order: DispatchAgent) -> str:
+        """Dispatch once per attempt, also when a try timed out after LiveKit had accepted it.
+
+        Returns:
+            LiveKit's id of the dispatch.
+
+        Raises:
+            InvalidInput: the configuration is larger than LiveKit carries.
+        """
+        for dispatch_id, metadata in (await self._rooms.dispatches(order.livekit_room)).items():
+            if attempt_of_metadata(metadata) == (order.session_id, order.attempt):
+                return dispatch_id
+        dispatch_id = await self._rooms.dispatch(
+            order.livekit_room, order.agent_name, self._metadata(order)
+        )
+        log.info(
+            "agent dispatched",
+            session=order.session_id,
+            room=order.livekit_room,
+            agent_name=order.agent_name,
+            attempt=order.attempt,
+            dispatch=dispatch_id,
+            url=self._rooms.api_url,
+        )
+        return dispatch_id
+
+    def _metadata(self, order: DispatchAgent) -> str:
+        claims = CallbackClaims(
+            org=order.org,
+            session_id=order.session_id,
+            attempt=order.attempt,
+            expires=order.token_expires,
+        )
+        everline = EverlineMetadata(
+            org=order.org,
+            attempt=order.attempt,
+            callback_url=self._callback_url,
+            callback_token=callback_token.mint(self._callback_secret, claims),
+            caller_identity=order.caller_identity,
+            max_duration=order.max_duration,
+        )
+        text = dispatch_metadata(order.config, order.key, order.user_id, everline).model_dump_json(
+            exclude_none=True
+        )
+        size = len(text.encode())
+        if size > MAX_METADATA_BYTES:
+            raise InvalidInput(
+                f"the agent's configuration is {size} bytes, LiveKit carries {MAX_METADATA_BYTES}",
+                field="agentConfig",
+                cure="shorten the prompt or move its contents into a knowledge base",
+            )
+        return text
+
+    @activity.defn
+    async def retract_attempts(self, order: RetractAttempts) -> list[str]:
+        """Delete stale dispatches and remove stale agents; returns the identities removed.
+
+        Deleting a dispatch does not stop a running agent; removing its participant does, and takes
+        away the ghost that LiveKit keeps for 20 s after an agent died.
+        """
+        room = order.livekit_room
+        for dispatch_id, metadata in (await self._rooms.dispatches(room)).items():
+            named = attempt_of_metadata(metadata)
+            if named and named[0] == order.session_id and named[1] <= order.up_to_attempt:
+                await self._rooms.delete_dispatch(room, dispatch_id)
+        removed: list[str] = []
+        for participant in await self._rooms.participants(room):
+            attempt = attempt_of(participant)
+            stale = attempt is None or attempt <= order.up_to_attempt
+            if participant.kind == "agent" and stale:
+                await self._rooms.remove_participant(room, participant.identity)
+                removed.append(participant.identity)
+        return removed

@@ -1,0 +1,116 @@
+"""Prove that the agent is in the room."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from pydantic import BaseModel
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from activities.dispatch import attempt_of
+from domain.errors import Unavailable
+from domain.ports import Participant, Rooms
+
+log = structlog.get_logger()
+
+AGENT_NOT_SEEN = "agent_not_seen"
+FIRST_POLL = 0.1
+"""Seconds; a warm agent is in the room within 0.3 s."""
+SLOWEST_POLL = 1.0
+
+
+class AwaitAgent(BaseModel):
+    """The agent to look for, and for how many seconds."""
+
+    livekit_room: str
+    attempt: int
+    timeout: float
+
+
+class Caller(BaseModel):
+    """A caller who was in the room when the agent was seen."""
+
+    identity: str
+    sid: str
+
+
+class AgentSeen(BaseModel):
+    """The agent participant is ACTIVE."""
+
+    identity: str
+    foreign: bool
+    """It carries no attempt, so it is not our agent worker."""
+    callers: list[Caller]
+
+
+class JoinActivities:
+    """A successful dispatch proves nothing; only the participant in the room counts."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    @activity.defn
+    async def await_agent(self, order: AwaitAgent) -> AgentSeen:
+        """Poll the room's participants until this attempt's agent is ACTIVE.
+
+        The time counts from the first try, so that a worker's crash does not prolong it.
+
+        Raises:
+            ApplicationError: `agent_not_seen`, with what was seen instead.
+        """
+        deadline = activity.info().scheduled_time + timedelta(seconds=order.timeout)
+        pause = FIRST_POLL
+        seen: list[Participant] = []
+        trouble = ""
+        while True:
+            activity.heartbeat()
+            try:
+                seen = await self._rooms.participants(order.livekit_room)
+                trouble = ""
+            except Unavailable as error:
+                trouble = f"; {error.message}"
+            agent = next((p for p in seen if _is_agent_of(p, order.attempt)), None)
+            self._log("join check", order, seen, agent)
+            if agent:
+                return _seen(agent, seen)
+            if datetime.now(UTC) >= deadline:
+                break
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, SLOWEST_POLL)
+        names = ", ".join(f"{p.identity} ({p.kind})" for p in seen) or "nobody"
+        self._log("agent dispatch succeeded but agent did not join", order, seen, None)
+        raise ApplicationError(
+            f"no agent within {order.timeout:g} s; seen at {self._rooms.api_url}: {names}{trouble}",
+            type=AGENT_NOT_SEEN,
+            non_retryable=True,
+            category=ApplicationErrorCategory.BENIGN,
+        )
+
+    def _log(
+        self, event: str, order: AwaitAgent, seen: list[Participant], agent: Participant | None
+    ) -> None:
+        log.info(
+            event,
+            room=order.livekit_room,
+            attempt=order.attempt,
+            url=self._rooms.api_url,
+            participants=[p.identity for p in seen],
+            agent=agent.identity if agent else None,
+        )
+
+
+def _is_agent_of(participant: Participant, attempt: int) -> bool:
+    """Ours of this attempt, or a foreign agent; the ghost of an older attempt is neither."""
+    if participant.kind != "agent" or not participant.active:
+        return False
+    return attempt_of(participant) in (None, attempt)
+
+
+def _seen(agent: Participant, participants: list[Participant]) -> AgentSeen:
+    callers = [
+        Caller(identity=p.identity, sid=p.sid)
+        for p in participants
+        if p.active and p.kind in ("standard", "sip")
+    ]
+    return AgentSeen(identity=agent.identity, foreign=attempt_of(agent) is None, callers=callers)

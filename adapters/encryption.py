@@ -1,0 +1,134 @@
+"""Encryption of everything that Temporal stores: inputs, results, messages, failures, details.
+
+AES-256-GCM; each payload names its key, so that keys can be rotated: the first key of the ring
+encrypts, all of them decrypt.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+from temporalio.api.common.v1 import Payload, Payloads
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import (
+    DataConverter,
+    DefaultFailureConverterWithEncodedAttributes,
+    PayloadCodec,
+)
+
+from domain.errors import EverlineError, InvalidInput
+
+ENCODING = b"binary/encrypted"
+KEY_ID = "encryption-key-id"
+_NONCE_BYTES = 12
+
+
+class CannotDecrypt(EverlineError):
+    """A payload was encrypted with a key that is not in the ring, or was altered."""
+
+    code = "cannot_decrypt"
+
+
+class EncryptionCodec(PayloadCodec):
+    """Encrypts each payload as a whole, with the key id authenticated along."""
+
+    def __init__(self, keys: Mapping[str, bytes]) -> None:
+        """Take the key ring.
+
+        Args:
+            keys: 32-byte keys by id; the first encrypts.
+
+        Raises:
+            ValueError: there is no key, or one is not 32 bytes long.
+        """
+        if not keys:
+            raise ValueError("encryption needs at least one key")
+        if any(len(key) != 32 for key in keys.values()):
+            raise ValueError("encryption keys must be 32 bytes long")
+        self._ciphers = {key_id.encode(): AESGCM(key) for key_id, key in keys.items()}
+        self._current = next(iter(self._ciphers))
+
+    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Each payload encrypted with the current key."""
+        return [self._encrypt(payload) for payload in payloads]
+
+    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Each payload decrypted; one that is not encrypted stays as it is.
+
+        Raises:
+            CannotDecrypt: naming the key id that is missing from the ring.
+        """
+        return [self._decrypt(payload) for payload in payloads]
+
+    def _encrypt(self, payload: Payload) -> Payload:
+        nonce = os.urandom(_NONCE_BYTES)
+        cipher = self._ciphers[self._current]
+        sealed = cipher.encrypt(nonce, payload.SerializeToString(), self._current)
+        return Payload(metadata={"encoding": ENCODING, KEY_ID: self._current}, data=nonce + sealed)
+
+    def _decrypt(self, payload: Payload) -> Payload:
+        if payload.metadata.get("encoding") != ENCODING:
+            return payload
+        key_id = payload.metadata.get(KEY_ID, b"")
+        cipher = self._ciphers.get(key_id)
+        if cipher is None:
+            raise CannotDecrypt(
+                f"a payload was encrypted with the key {key_id!r}, which is not in the key ring",
+                field="EVERLINE_ENCRYPTION_KEYS",
+                cure="add that key behind the current one until its workflows are gone",
+            )
+        nonce, sealed = payload.data[:_NONCE_BYTES], payload.data[_NONCE_BYTES:]
+        try:
+            return Payload.FromString(cipher.decrypt(nonce, sealed, key_id))
+        except (InvalidTag, ValueError, DecodeError):
+            raise CannotDecrypt(
+                f"a payload of the key {key_id!r} was altered, or that id now names another key",
+                field="EVERLINE_ENCRYPTION_KEYS",
+            ) from None
+
+
+def data_converter(keys: Mapping[str, bytes]) -> DataConverter:
+    """Pydantic models as JSON, encrypted; messages and stack traces of failures as well."""
+    return replace(
+        pydantic_data_converter,
+        payload_codec=EncryptionCodec(keys),
+        failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
+    )
+
+
+async def encode_payloads(codec: PayloadCodec, body: bytes) -> bytes:
+    """Answer of the codec endpoint's `/encode`: JSON of protobuf `Payloads` in and out.
+
+    Raises:
+        InvalidInput: the body is not such JSON.
+    """
+    payloads = _payloads(body)
+    await codec.encode_wrapper(payloads)
+    return json_format.MessageToJson(payloads).encode()
+
+
+async def decode_payloads(codec: PayloadCodec, body: bytes) -> bytes:
+    """Answer of the codec endpoint's `/decode`: JSON of protobuf `Payloads` in and out.
+
+    Raises:
+        InvalidInput: the body is not such JSON.
+        CannotDecrypt: a payload's key is not in the ring.
+    """
+    payloads = _payloads(body)
+    await codec.decode_wrapper(payloads)
+    return json_format.MessageToJson(payloads).encode()
+
+
+def _payloads(body: bytes) -> Payloads:
+    try:
+        return json_format.Parse(body, Payloads())
+    except (json_format.ParseError, UnicodeDecodeError, RecursionError):
+        raise InvalidInput(
+            "the body is not the JSON form of Temporal's Payloads",
+            field="payloads",
+            cure='send {"payloads": [{"metadata": {...}, "data": "..."}]}, values in base64',
+        ) from None

@@ -1,0 +1,32 @@
+"""Heartbeats of agent servers in this process alone: for a stack without MongoDB."""
+
+from datetime import datetime
+
+from domain.agent_servers import AgentServer, Heartbeat
+
+_MOST_SERVERS = 10_000
+
+
+class MemoryAgentServers:
+    """The port `AgentServers` of a single API process; forgotten at its end."""
+
+    def __init__(self) -> None:
+        self._servers: dict[str, AgentServer] = {}
+
+    async def record(self, heartbeat: Heartbeat, at: datetime) -> None:
+        """Keep the last heartbeat of a server; one that was overtaken changes nothing."""
+        known = self._servers.pop(heartbeat.server_id, None)
+        if known is not None and known.last_heartbeat >= at:
+            self._servers[heartbeat.server_id] = known
+            return
+        self._servers[heartbeat.server_id] = AgentServer(
+            **heartbeat.model_dump(), last_heartbeat=at
+        )
+        while len(self._servers) > _MOST_SERVERS:
+            # The one that was silent for longest stands first.
+            del self._servers[next(iter(self._servers))]
+
+    async def seen_since(self, since: datetime) -> list[AgentServer]:
+        """The servers heard of since then, by their ids."""
+        seen = [server for server in self._servers.values() if server.last_heartbeat >= since]
+        return sorted(seen, key=lambda server: server.server_id)

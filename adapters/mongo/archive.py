@@ -1,0 +1,66 @@
+"""Everything that Everline keeps in MongoDB, as one thing to wire."""
+
+from typing import Self
+
+from adapters.mongo.agent_servers import MongoAgentServers
+from adapters.mongo.api_keys import MongoApiKeys
+from adapters.mongo.client import Client, connect
+from adapters.mongo.errors import storage_errors
+from adapters.mongo.indexes import ensure_indexes
+from adapters.mongo.sessions import MongoSessions
+from adapters.mongo.summaries import MongoSummaries
+from adapters.mongo.transcripts import MongoTranscripts
+from adapters.settings import ArchiveSettings
+
+
+class MongoArchive:
+    """The repositories of one database; nothing connects before it is used.
+
+    Attributes:
+        sessions: the port `SessionArchive`.
+        transcripts: the port `TranscriptArchive`.
+        summaries: the port `SummaryArchive`.
+        agent_servers: the port `AgentServers`.
+        api_keys: the port `ApiKeys`, and what manages them.
+    """
+
+    def __init__(self, client: Client, database: str) -> None:
+        self._client = client
+        self._database = client[database]
+        self.sessions = MongoSessions(self._database)
+        self.transcripts = MongoTranscripts(self._database)
+        self.summaries = MongoSummaries(self._database)
+        self.agent_servers = MongoAgentServers(self._database)
+        self.api_keys = MongoApiKeys(self._database)
+
+    @classmethod
+    def of(cls, settings: ArchiveSettings) -> Self | None:
+        """The archive that the settings name; None if they name none.
+
+        Raises:
+            MongoMisconfigured: `MONGODB_URI` is malformed.
+        """
+        if settings.mongodb_uri is None:
+            return None
+        return cls(connect(settings.mongodb_uri.get_secret_value()), settings.mongodb_database)
+
+    async def ensure_indexes(self) -> None:
+        """Create the indexes that are missing.
+
+        Raises:
+            StorageUnavailable: MongoDB does not answer; to be called again.
+        """
+        await ensure_indexes(self._database)
+
+    async def ping(self) -> None:
+        """Return if MongoDB answers.
+
+        Raises:
+            StorageUnavailable: it does not.
+        """
+        with storage_errors("answer"):
+            await self._database.command("ping")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()

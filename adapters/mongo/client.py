@@ -1,0 +1,51 @@
+"""The connection to MongoDB: every write is acknowledged by a majority and journaled."""
+
+from typing import Any
+
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
+from pymongo.errors import ConfigurationError, InvalidURI
+
+from adapters.mongo.documents import Document
+from domain.errors import EverlineError
+
+Client = AsyncIOMotorClient[Document]
+Database = AsyncIOMotorDatabase[Document]
+
+SERVER_SELECTION_MS = 2_000
+"""How long a request waits for a primary before MongoDB counts as away."""
+OPERATION_MS = 5_000
+"""Longest time of one operation with all that the driver does for it, its one retry included."""
+
+_OPTIONS: dict[str, Any] = {
+    "appname": "everline",
+    "w": "majority",
+    "journal": True,
+    "serverSelectionTimeoutMS": SERVER_SELECTION_MS,
+    "connectTimeoutMS": SERVER_SELECTION_MS,
+    "timeoutMS": OPERATION_MS,
+    "tz_aware": True,
+    "uuidRepresentation": "standard",
+}
+
+
+class MongoMisconfigured(EverlineError):
+    """`MONGODB_URI` is not one."""
+
+    code = "mongo_misconfigured"
+
+
+def connect(uri: str) -> Client:
+    """A client that connects on first use; the options above win over those in the URI.
+
+    Raises:
+        MongoMisconfigured: the URI is malformed.
+    """
+    try:
+        return AsyncIOMotorClient(uri, **_OPTIONS)
+    except (InvalidURI, ConfigurationError, ValueError) as error:
+        # The URI holds a password, and the driver's message may quote it.
+        raise MongoMisconfigured(
+            f"MONGODB_URI is not a MongoDB URI ({type(error).__name__})",
+            field="MONGODB_URI",
+            cure="use mongodb://user:password@host:port or mongodb+srv://user:password@host",
+        ) from None

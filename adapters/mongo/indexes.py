@@ -1,0 +1,37 @@
+"""The indexes of the archive. Uniqueness is in each `_id` by construction, never only here."""
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from adapters.mongo import agent_servers, api_keys, sessions, transcripts
+from adapters.mongo.client import Database
+from adapters.mongo.errors import storage_errors
+
+_SESSION = [("org", ASCENDING), ("session_id", ASCENDING), ("attempt", ASCENDING)]
+
+INDEXES: dict[str, list[IndexModel]] = {
+    sessions.COLLECTION: [IndexModel([("org", ASCENDING), ("started_at", DESCENDING)])],
+    transcripts.TURNS: [IndexModel([*_SESSION, ("seq", ASCENDING)])],
+    transcripts.REPORTS: [IndexModel(_SESSION)],
+    agent_servers.COLLECTION: [
+        IndexModel(
+            [("last_heartbeat", ASCENDING)],
+            expireAfterSeconds=agent_servers.FORGET_AFTER_SECONDS,
+        )
+    ],
+    api_keys.COLLECTION: [
+        IndexModel([("key_hash", ASCENDING)], unique=True),
+        IndexModel([("org", ASCENDING), ("created_at", DESCENDING)]),
+    ],
+}
+"""By collection. What belongs to an org is led by it."""
+
+
+async def ensure_indexes(database: Database) -> None:
+    """Create the indexes that are missing; safe to repeat and from several processes at once.
+
+    Raises:
+        StorageUnavailable: MongoDB does not answer, or has another index of the same name.
+    """
+    with storage_errors("create its indexes"):
+        for collection, indexes in INDEXES.items():
+            await database[collection].create_indexes(indexes)

@@ -1,0 +1,40 @@
+"""The readable projection of sessions, behind the port `SessionArchive`."""
+
+from adapters.mongo.client import Database
+from adapters.mongo.documents import dump, session_document_id, storable
+from adapters.mongo.errors import storage_errors
+from adapters.mongo.versioned import replace_if_newer
+from domain.ids import SessionKey
+from domain.session import SessionStatus
+
+COLLECTION = "sessions"
+
+
+class MongoSessions:
+    """One document per session, the last known status. Times are kept to the millisecond."""
+
+    def __init__(self, database: Database) -> None:
+        self._sessions = database[COLLECTION]
+
+    async def record(self, status: SessionStatus) -> None:
+        """Store a status unless the same or a newer version of it is stored.
+
+        Raises:
+            StorageUnavailable: MongoDB does not take it.
+            InvalidInput: it cannot be stored at all.
+        """
+        key = SessionKey(status.org, status.session_id)
+        what = "the session's status"
+        document = {"_id": session_document_id(key), **dump(status, what)}
+        with storage_errors("store a session"):
+            await replace_if_newer(self._sessions, storable(document, what), "version")
+
+    async def get(self, key: SessionKey) -> SessionStatus | None:
+        """The last stored status; None if there is none in this org.
+
+        Raises:
+            StorageUnavailable: MongoDB does not answer.
+        """
+        with storage_errors("read a session"):
+            found = await self._sessions.find_one({"_id": session_document_id(key)})
+        return None if found is None else SessionStatus.model_validate(found)

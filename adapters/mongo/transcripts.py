@@ -1,0 +1,174 @@
+"""Turns, reports and transcript headers, behind the port `TranscriptArchive`."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from adapters.mongo.client import Database
+from adapters.mongo.documents import (
+    Document,
+    dump,
+    of_session,
+    session_document_id,
+    storable,
+    to_json,
+)
+from adapters.mongo.errors import is_duplicate, storage_errors
+from domain.errors import StorageUnavailable
+from domain.ids import SessionKey
+from domain.transcript import AgentReport, TranscriptHeader, Turn, ordered
+
+TURNS = "turns"
+REPORTS = "reports"
+TRANSCRIPTS = "transcripts"
+
+_ATTEMPTS = 5
+
+
+class MongoTranscripts:
+    """Turns keyed by (org, session, attempt, item id), so that no turn can be stored twice.
+
+    A turn can come in twice, streamed and in the report, in either order. Its key, place, speaker
+    and time stay as they came first; a text that is there stays, an empty one is filled in; metrics
+    and speaking times are completed or replaced, never erased; interrupted once is interrupted.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._turns = database[TURNS]
+        self._reports = database[REPORTS]
+        self._headers = database[TRANSCRIPTS]
+
+    async def add_turns(self, key: SessionKey, turns: Sequence[Turn]) -> int:
+        """Store turns that are not stored yet, complete those that are; returns how many are new.
+
+        Raises:
+            StorageUnavailable: MongoDB does not take them; some may be stored, the same call again
+                is safe.
+            InvalidInput: one of them cannot be stored; none is.
+        """
+        writes = [write for turn in turns for write in _turn_writes(key, turn)]
+        if not writes:
+            return 0
+        new = 0
+        with storage_errors("store turns"):
+            for _ in range(_ATTEMPTS):
+                try:
+                    # motor's stub leaves the type of the parameter `let` open.
+                    result = await self._turns.bulk_write(writes, ordered=True)  # pyright: ignore[reportUnknownMemberType]
+                except BulkWriteError as error:
+                    if not is_duplicate(error):
+                        raise
+                    # Another delivery of the same turns was first; repeating changes nothing else.
+                    new += int((error.details or {}).get("nUpserted", 0))
+                else:
+                    return new + result.upserted_count
+        raise StorageUnavailable("MongoDB did not store turns: too many writers at once")
+
+    async def turns(self, key: SessionKey) -> list[Turn]:
+        """All turns of a session in transcript order.
+
+        Raises:
+            StorageUnavailable: MongoDB does not answer.
+        """
+        with storage_errors("read turns"):
+            found = await self._turns.find(of_session(key)).to_list(None)
+        return ordered(_turn(document) for document in found)
+
+    async def add_report(self, key: SessionKey, report: AgentReport) -> bool:
+        """Keep a report as it came; False if the same one is kept already.
+
+        Raises:
+            StorageUnavailable: MongoDB does not take it.
+            InvalidInput: it cannot be stored at all.
+        """
+        what = "the report"
+        body = to_json(dump(report, what), what)
+        digest = report.digest()
+        document: Document = {
+            "_id": f"{session_document_id(key)}/{report.attempt}/{digest}",
+            **of_session(key),
+            "attempt": report.attempt,
+            "digest": digest,
+            "end_reason": report.end_reason.value,
+            "job_id": report.job_id,
+            "ended_at": report.ended_at,
+            "turn_count": len(report.turns),
+            "body": body,
+        }
+        with storage_errors("store a report"):
+            try:
+                await self._reports.insert_one(storable(document, what))
+            except DuplicateKeyError:
+                return False
+        return True
+
+    async def report_attempts(self, key: SessionKey) -> set[int]:
+        """The attempts of which a report is kept.
+
+        Raises:
+            StorageUnavailable: MongoDB does not answer.
+        """
+        with storage_errors("read reports"):
+            attempts = await self._reports.distinct("attempt", of_session(key))
+        return {int(attempt) for attempt in attempts}
+
+    async def header(self, key: SessionKey) -> TranscriptHeader | None:
+        """The transcript's header; None while it is not sealed.
+
+        Raises:
+            StorageUnavailable: MongoDB does not answer.
+        """
+        with storage_errors("read a transcript"):
+            found = await self._headers.find_one({"_id": session_document_id(key)})
+        return None if found is None else TranscriptHeader.model_validate(found)
+
+    async def put_header(self, header: TranscriptHeader) -> None:
+        """Store the header; `sealed_at` of an existing one stays.
+
+        Raises:
+            StorageUnavailable: MongoDB does not take it.
+        """
+        key = SessionKey(header.org, header.session_id)
+        fields = storable(header.model_dump(exclude={"sealed_at"}), "the transcript's header")
+        change = {"$set": fields, "$setOnInsert": {"sealed_at": header.sealed_at}}
+        with storage_errors("store a transcript"):
+            await self._headers.update_one({"_id": session_document_id(key)}, change, upsert=True)
+
+
+def _turn_writes(key: SessionKey, turn: Turn) -> list[UpdateOne]:
+    """The upsert of a turn, and what fills in the text of one that was stored without."""
+    what = f"turn {turn.attempt}/{turn.item_id!r}"
+    completing = _completing_fields(turn, what)
+    inserted: Document = {
+        **of_session(key),
+        **turn.model_dump(include={"attempt", "item_id", "seq", "text", "created_at"}),
+        "role": turn.role.value,
+        "interrupted": False,
+        "metrics": "{}",
+    }
+    storable(inserted | completing, what)
+    document_id = f"{session_document_id(key)}/{turn.attempt}/{turn.item_id}"
+    first = {name: value for name, value in inserted.items() if name not in completing}
+    change = {"$setOnInsert": first} | ({"$set": completing} if completing else {})
+    writes = [UpdateOne({"_id": document_id}, change, upsert=True)]
+    if turn.text:
+        writes.append(UpdateOne({"_id": document_id, "text": ""}, {"$set": {"text": turn.text}}))
+    return writes
+
+
+def _completing_fields(turn: Turn, what: str) -> dict[str, Any]:
+    completing: dict[str, Any] = turn.model_dump(
+        include={"started_speaking_at", "stopped_speaking_at"}, exclude_none=True
+    )
+    if turn.interrupted:
+        completing["interrupted"] = True
+    if turn.metrics:
+        completing["metrics"] = to_json(turn.metrics, what)
+    return completing
+
+
+def _turn(document: Document) -> Turn:
+    return Turn.model_validate(document | {"metrics": json.loads(document["metrics"])})

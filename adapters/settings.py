@@ -1,0 +1,238 @@
+"""Settings of each process, read from the environment; all faults are listed at once.
+
+Names and defaults of the seed service are kept; docs/configuration.md has the whole table.
+"""
+
+import base64
+import binascii
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+DEFAULT_AGENT_NAME = "local-test"
+
+
+class SettingsError(Exception):
+    """The environment is incomplete or wrong; the message lists every fault."""
+
+
+class _Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", populate_by_name=True, env_ignore_empty=True
+    )
+
+    node_env: Literal["development", "production"] | None = None
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @property
+    def development(self) -> bool:
+        """Readable logs and detailed errors, as with the seed's `NODE_ENV`."""
+        return self.node_env != "production"
+
+    @classmethod
+    def also_needed(cls) -> list[type["_Settings"]]:
+        """Further settings that a choice made by this one requires."""
+        return []
+
+
+class LiveKitSettings(_Settings):
+    """How LiveKit is reached, and under which name agents are dispatched."""
+
+    livekit_url: str
+    livekit_api_key: str
+    livekit_api_secret: SecretStr
+    agent_name: str | None = None
+    livekit_agent_name: str | None = None
+
+    @field_validator("livekit_url")
+    @classmethod
+    def _known_scheme(cls, url: str) -> str:
+        if not url.startswith(("ws://", "wss://", "http://", "https://")):
+            raise ValueError("must start with wss://, ws://, https:// or http://")
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _one_agent_name(self) -> Self:
+        names = {name for name in (self.agent_name, self.livekit_agent_name) if name}
+        if len(names) > 1:
+            raise ValueError(
+                "AGENT_NAME and LIVEKIT_AGENT_NAME mean the same thing and are different:"
+                f" {self.agent_name!r} and {self.livekit_agent_name!r}; set one of them"
+            )
+        return self
+
+    @property
+    def dispatch_name(self) -> str:
+        """The agent name that is dispatched to and registered."""
+        return self.agent_name or self.livekit_agent_name or DEFAULT_AGENT_NAME
+
+
+class TemporalSettings(_Settings):
+    """How Temporal is reached, and the keys that encrypt what it stores."""
+
+    temporal_address: str = "localhost:7233"
+    temporal_namespace: str = "default"
+    temporal_task_queue: str = "everline"
+    everline_encryption_keys: Annotated[dict[str, bytes], NoDecode] = Field(repr=False)
+    """`id:base64` pairs, comma separated, 32 bytes each; the first encrypts, all decrypt."""
+
+    @field_validator("everline_encryption_keys", mode="before")
+    @classmethod
+    def _keyring(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        keys: dict[str, bytes] = {}
+        for pair in value.split(","):
+            key_id, separator, encoded = pair.strip().partition(":")
+            try:
+                key = base64.b64decode(encoded, validate=True)
+            except binascii.Error:
+                key = b""
+            if not separator or not key_id or len(key) != 32:
+                raise ValueError("must be id:base64 pairs of 32 bytes each, comma separated")
+            keys[key_id] = key
+        return keys
+
+
+class ArchiveSettings(_Settings):
+    """Where the archive is; without `MONGODB_URI` there is none."""
+
+    mongodb_uri: SecretStr | None = None
+    mongodb_database: str = "everline"
+
+
+class CallbackSettings(_Settings):
+    """How agents reach the API, and the secret that signs their callback tokens."""
+
+    everline_callback_secret: SecretStr = Field(min_length=32)
+    port: int = Field(default=4000, ge=1, le=65_535)
+    """The API's port; also where agents reach it if `EVERLINE_CALLBACK_URL` is not set."""
+    everline_callback_url: str | None = None
+
+    @property
+    def callback_url(self) -> str:
+        """Base URL of the API as agents reach it, without a trailing slash."""
+        return (self.everline_callback_url or f"http://127.0.0.1:{self.port}").rstrip("/")
+
+
+class PagosSettings(_Settings):
+    """The Pagos authentication API."""
+
+    pagos_api_url: str
+    pagos_admin_token: SecretStr
+
+
+class LocalKeySettings(_Settings):
+    """Keys of this installation's own; the bootstrap key works without MongoDB."""
+
+    everline_bootstrap_key_hash: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    """SHA-256 of the bootstrap API key, hexadecimal."""
+    everline_bootstrap_org: str = "local"
+
+
+class ApiSettings(LiveKitSettings, TemporalSettings, ArchiveSettings, CallbackSettings):
+    """The API process."""
+
+    host: str = "127.0.0.1"
+    auth_provider: Literal["pagos", "local"] = "pagos"
+    everline_codec_secret: SecretStr | None = Field(default=None, min_length=16)
+    """Secret part of the codec endpoint's path; without it there is no such endpoint."""
+    temporal_ui_url: str | None = None
+    livekit_webhook_api_key: str | None = None
+    livekit_webhook_api_secret: SecretStr | None = None
+    caller_token_seconds: int = Field(
+        default=900, ge=30, validation_alias=AliasChoices("everline_caller_token_seconds")
+    )
+
+    @classmethod
+    def also_needed(cls) -> list[type[_Settings]]:
+        """The settings of the chosen `AUTH_PROVIDER`."""
+        return [PagosSettings if _AuthChoice().auth_provider == "pagos" else LocalKeySettings]
+
+
+class _AuthChoice(_Settings):
+    auth_provider: str = "pagos"
+
+
+class WorkerSettings(LiveKitSettings, TemporalSettings, ArchiveSettings, CallbackSettings):
+    """The Temporal worker process."""
+
+    summariser: Literal["extractive", "openai"] = "extractive"
+    summariser_model: str = "gpt-4.1-mini"
+    summariser_base_url: str | None = None
+
+    @classmethod
+    def also_needed(cls) -> list[type[_Settings]]:
+        """The key of an OpenAI-compatible summariser, if that is chosen."""
+        return [OpenAISettings] if _SummariserChoice().summariser == "openai" else []
+
+
+class _SummariserChoice(_Settings):
+    summariser: str = "extractive"
+
+
+class OpenAISettings(_Settings):
+    """The account at an OpenAI-compatible server."""
+
+    openai_api_key: SecretStr
+    openai_base_url: str | None = None
+
+
+class AgentSettings(LiveKitSettings):
+    """The agent worker process; other provider keys are read by the provider plugins themselves."""
+
+    everline_callback_url: str | None = None
+    """Base URL of the API for heartbeats; a session's callbacks go where its metadata says."""
+    everline_spool_dir: str = ".everline/spool"
+    openai_base_url: str | None = None
+    openai_api_key: SecretStr | None = None
+    max_jobs: int = Field(default=10, ge=1, validation_alias=AliasChoices("everline_max_jobs"))
+    drain_seconds: int = Field(
+        default=3600, ge=0, validation_alias=AliasChoices("everline_drain_seconds")
+    )
+
+
+SettingsKind = TypeVar("SettingsKind", bound=_Settings)
+
+
+def load(kind: type[SettingsKind]) -> SettingsKind:
+    """Read the settings of one process from the environment (and `.env`).
+
+    Raises:
+        SettingsError: listing every missing and every wrong variable at once.
+    """
+    settings: SettingsKind | None = None
+    faults: list[str] = []
+    try:
+        settings = kind()
+    except ValidationError as error:
+        faults += _faults(error)
+    for needed in kind.also_needed():
+        try:
+            needed()
+        except ValidationError as error:
+            faults += _faults(error)
+    if settings is None or faults:
+        # Not chained: pydantic's own message would print the values, secrets among them.
+        raise SettingsError("\n".join(["the environment is not complete:", *sorted(set(faults))]))
+    return settings
+
+
+def _faults(error: ValidationError) -> list[str]:
+    return [_fault(item["loc"], item["type"], item["msg"]) for item in error.errors()]
+
+
+def _fault(location: tuple[int | str, ...], kind: str, message: str) -> str:
+    name = str(location[0]).upper() if location else ""
+    if kind == "missing":
+        return f"  {name} is not set"
+    text = message.removeprefix("Value error, ")
+    return f"  {name}: {text}" if name else f"  {text}"

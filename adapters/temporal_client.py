@@ -1,0 +1,118 @@
+"""The Temporal client: everything encrypted, every call bounded.
+
+The API connects lazily, so that it starts (and says what is wrong) while Temporal is away; a worker
+needs a connection to begin with.
+"""
+
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from temporalio.client import (
+    CancelWorkflowInput,
+    Client,
+    CountWorkflowsInput,
+    DescribeWorkflowInput,
+    Interceptor,
+    OutboundInterceptor,
+    QueryWorkflowInput,
+    SignalWorkflowInput,
+    StartWorkflowInput,
+    TerminateWorkflowInput,
+    WorkflowExecutionCount,
+    WorkflowExecutionDescription,
+    WorkflowHandle,
+)
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.service import RetryConfig
+
+from adapters.encryption import data_converter
+from adapters.settings import TemporalSettings
+
+RPC_TIMEOUT = timedelta(seconds=5)
+"""Time limit of a call that does not wait for a workflow; updates have their callers' limits."""
+CONNECT_TIMEOUT = timedelta(seconds=2)
+
+# A Temporal that restarts is back within seconds; a caller is told 503 rather than kept waiting.
+_RETRIES = RetryConfig(max_elapsed_time_millis=3_000, max_interval_millis=1_000)
+
+_BoundedInput = TypeVar(
+    "_BoundedInput",
+    StartWorkflowInput,
+    CancelWorkflowInput,
+    CountWorkflowsInput,
+    DescribeWorkflowInput,
+    QueryWorkflowInput,
+    SignalWorkflowInput,
+    TerminateWorkflowInput,
+)
+
+
+async def connect(settings: TemporalSettings, runtime: Runtime | None = None) -> Client:
+    """A connected client, for workers.
+
+    Raises:
+        RuntimeError: Temporal does not answer.
+    """
+    return await _connect(settings, runtime, lazy=False)
+
+
+async def connect_lazily(settings: TemporalSettings, runtime: Runtime | None = None) -> Client:
+    """A client that connects at its first call, and tries again at each one until it succeeds.
+
+    Its calls raise `RuntimeError` until the first connection, and `RPCError` after it.
+    """
+    return await _connect(settings, runtime, lazy=True)
+
+
+def runtime_with_metrics(address: str) -> Runtime:
+    """A runtime that serves the SDK's metrics for Prometheus at `host:port`, path `/metrics`."""
+    metrics = PrometheusConfig(bind_address=address, durations_as_seconds=True)
+    return Runtime(telemetry=TelemetryConfig(metrics=metrics))
+
+
+async def _connect(settings: TemporalSettings, runtime: Runtime | None, *, lazy: bool) -> Client:
+    return await Client.connect(
+        settings.temporal_address,
+        namespace=settings.temporal_namespace,
+        data_converter=data_converter(settings.everline_encryption_keys),
+        interceptors=[_Bounded()],
+        retry_config=_RETRIES,
+        connect_timeout=CONNECT_TIMEOUT,
+        lazy=lazy,
+        runtime=runtime,
+    )
+
+
+class _Bounded(Interceptor):
+    """Gives every short call a time limit, unless its caller gave it one."""
+
+    def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:
+        return _BoundedCalls(next)
+
+
+def _bounded(call: _BoundedInput) -> _BoundedInput:
+    call.rpc_timeout = call.rpc_timeout or RPC_TIMEOUT
+    return call
+
+
+class _BoundedCalls(OutboundInterceptor):
+    async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:
+        return await super().start_workflow(_bounded(input))
+
+    async def cancel_workflow(self, input: CancelWorkflowInput) -> None:
+        await super().cancel_workflow(_bounded(input))
+
+    async def count_workflows(self, input: CountWorkflowsInput) -> WorkflowExecutionCount:
+        return await super().count_workflows(_bounded(input))
+
+    async def describe_workflow(self, input: DescribeWorkflowInput) -> WorkflowExecutionDescription:
+        return await super().describe_workflow(_bounded(input))
+
+    async def query_workflow(self, input: QueryWorkflowInput) -> Any:
+        return await super().query_workflow(_bounded(input))
+
+    async def signal_workflow(self, input: SignalWorkflowInput) -> None:
+        await super().signal_workflow(_bounded(input))
+
+    async def terminate_workflow(self, input: TerminateWorkflowInput) -> None:
+        await super().terminate_workflow(_bounded(input))

@@ -1,0 +1,248 @@
+"""An agent's part of a call, from the job's start to its report."""
+# The SDK leaves the types of a room's event handlers and of a session's user data open:
+# pyright: reportUnknownMemberType=false
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from livekit import rtc
+from livekit.agents import JobContext
+from livekit.agents.vad import VAD
+from livekit.agents.voice.report import SessionReport
+
+from adapters.settings import AgentSettings
+from agent.callbacks import CallbackClient, CallbackError, Refused
+from agent.claim import ReadyBudget, tell_failed
+from agent.control import finish_request
+from agent.conversation import Conversation
+from agent.ending import Ending, requested_end
+from agent.engines import EngineFault, EngineInputs, build_engine
+from agent.prompt import words
+from agent.report import build_report
+from agent.spool import Outbox, Record, RecordKind, SpoolEntry, Target
+from agent.turns import TurnLog
+from agent.version import agent_version
+from domain.messages import AgentFailed, AgentReady
+from domain.metadata import DispatchMetadata, EverlineMetadata
+from domain.transcript import ReportEnd, Turn
+
+log = structlog.stdlib.get_logger(__name__)
+
+_T = TypeVar("_T")
+
+HAND_IN_SECONDS = 5.0
+"""How long the end of the job waits for the API; then the spool is left to the drainer. The agent
+stays visible in the room meanwhile."""
+
+
+class Call:
+    """One job. Without an `everline` part in the metadata it is a plain agent without callbacks."""
+
+    def __init__(
+        self, ctx: JobContext, metadata: DispatchMetadata, settings: AgentSettings, vad: VAD
+    ) -> None:
+        self._ctx = ctx
+        self._metadata = metadata
+        self._settings = settings
+        self._vad = vad
+        self._everline = metadata.everline
+        self._attempt = metadata.everline.attempt if metadata.everline else 1
+        self._ending = Ending()
+        self._turn_log = TurnLog(self._attempt)
+        self._started_at = datetime.now(UTC)
+        self._conversation: Conversation | None = None
+        self._client: CallbackClient | None = None
+        self._outbox: Outbox | None = None
+        self._claimed = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def run(self) -> None:
+        """Join, claim the attempt, open the conversation; what fails is told to Everline."""
+        try:
+            await self._join_and_open()
+        except EngineFault as fault:
+            await self._cannot_start(str(fault), retryable=False)
+        except Refused as refused:
+            self._leave(f"Everline refused the agent: {refused}")
+        except CallbackError as error:
+            await self._cannot_start(str(error), retryable=True)
+        except Exception as error:
+            # Whatever it is: a caller in a silent room is worse.
+            log.exception("agent_start_failed")
+            reason = f"the agent could not start: {type(error).__name__}"
+            await self._cannot_start(reason, retryable=True)
+
+    async def hand_in(self) -> None:
+        """The job's end hook: spool the report, and wait shortly for the API to take it."""
+        for task in self._tasks:
+            task.cancel()
+        if self._outbox is not None:
+            report = build_report(
+                attempt=self._attempt,
+                job_id=self._ctx.job.id,
+                ending=self._ending,
+                turn_log=self._turn_log,
+                started_at=self._started_at,
+                sdk=self._sdk_report(),
+            )
+            self._outbox.put(Record(kind=RecordKind.REPORT, body=report.model_dump(mode="json")))
+            delivered = await self._outbox.close(HAND_IN_SECONDS)
+            log.info(
+                "report_handed_in",
+                end_reason=report.end_reason.value,
+                turns=len(report.turns),
+                delivered=delivered,
+            )
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _join_and_open(self) -> None:
+        spoken = words(self._metadata)
+        if spoken.missing:
+            log.warning("dynamic_variables_missing", variables=list(spoken.missing))
+        inputs = EngineInputs(config=self._metadata, settings=self._settings, vad=self._vad)
+        # In a thread: every client of a provider loads the trusted certificates.
+        parts = await asyncio.to_thread(build_engine, inputs)
+        conversation = Conversation(parts, spoken, self._metadata.tools, self._ending)
+        self._conversation = conversation
+        budget = ReadyBudget(self._open_client()) if self._everline else None
+        self._watch_room()
+        # Before the session starts: the SDK cannot look for a given participant otherwise.
+        await self._ctx.connect()
+        history = await self._history(budget)
+        conversation.on_commit(self._commit)
+        conversation.on_close(lambda: self._ctx.shutdown("the session was closed"))
+        await conversation.start(self._ctx.room, self._caller_identity(), history)
+        if budget is not None and not await self._claim(budget):
+            return
+        if self._ending.decided:
+            await conversation.finish()
+            return
+        conversation.open(self._background(self._caller_present()))
+
+    def _open_client(self) -> CallbackClient:
+        if self._client is None:
+            everline = self._required_everline()
+            self._client = CallbackClient(everline.callback_url, everline.callback_token)
+        return self._client
+
+    async def _history(self, budget: ReadyBudget | None) -> list[Turn]:
+        if budget is None or self._attempt == 1:
+            return []
+        turns = await budget.turns_so_far(self._metadata.session_id)
+        return sorted((turn for turn in turns if turn.attempt < self._attempt), key=Turn.order)
+
+    async def _claim(self, budget: ReadyBudget) -> bool:
+        answer = await budget.claim(
+            AgentReady(
+                attempt=self._attempt,
+                job_id=self._ctx.job.id,
+                identity=self._ctx.room.local_participant.identity,
+                agent_version=agent_version(),
+            )
+        )
+        if not answer.accepted:
+            self._leave(f"the claim was refused: {answer.reason}")
+            return False
+        self._outbox = Outbox(
+            await asyncio.to_thread(
+                SpoolEntry.create, Path(self._settings.everline_spool_dir), self._target()
+            ),
+            self._open_client(),
+        )
+        self._claimed = True
+        log.info("attempt_claimed", remaining=answer.remaining)
+        return True
+
+    def _target(self) -> Target:
+        everline = self._required_everline()
+        return Target(
+            callback_url=everline.callback_url,
+            callback_token=everline.callback_token,
+            org=everline.org,
+            session_id=self._metadata.session_id,
+            attempt=everline.attempt,
+            job_id=self._ctx.job.id,
+        )
+
+    def _commit(self, item: object) -> None:
+        turn = self._turn_log.turn(item)
+        if turn is not None and self._outbox is not None:
+            self._outbox.put(Record(kind=RecordKind.TURN, body=turn.model_dump(mode="json")))
+
+    def _watch_room(self) -> None:
+        def received(packet: rtc.DataPacket) -> None:
+            request = finish_request(packet)
+            if request is None:
+                return
+            if self._ending.note(requested_end(request.reason)):
+                log.info("finish_requested", reason=request.reason)
+                if self._claimed and self._conversation is not None:
+                    self._background(self._conversation.finish())
+
+        def disconnected(reason: rtc.DisconnectReason.ValueType) -> None:
+            if self._ending.note_disconnect(reason):
+                log.info("room_disconnected", reason=rtc.DisconnectReason.Name(reason))
+
+        self._ctx.room.on("data_received", received)
+        self._ctx.room.on("disconnected", disconnected)
+
+    async def _caller_present(self) -> rtc.RemoteParticipant:
+        return await self._ctx.wait_for_participant(identity=self._caller_identity())
+
+    def _caller_identity(self) -> str | None:
+        return self._everline.caller_identity if self._everline else None
+
+    def _sdk_report(self) -> SessionReport | None:
+        if self._conversation is None:
+            return None
+        try:
+            return self._ctx.make_session_report(self._conversation.session)
+        except Exception:
+            # The report of this call matters more than the SDK's part of it.
+            log.exception("sdk_report_failed")
+            return None
+
+    async def _cannot_start(self, reason: str, *, retryable: bool) -> None:
+        log.error("agent_failed", reason=reason, retryable=retryable)
+        self._ending.note(ReportEnd.ERROR, reason)
+        # Once claimed, the report says it.
+        if self._everline is not None and not self._claimed:
+            await report_failure(self._everline, self._ctx.job.id, reason, retryable=retryable)
+        self._ctx.shutdown(reason)
+
+    def _leave(self, reason: str) -> None:
+        log.warning("agent_leaves", reason=reason)
+        self._ctx.shutdown(reason)
+
+    def _required_everline(self) -> EverlineMetadata:
+        if self._everline is None:
+            raise RuntimeError("a plain agent has no callbacks")
+        return self._everline
+
+    def _background(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+async def report_failure(
+    everline: EverlineMetadata, job_id: str, reason: str, *, retryable: bool
+) -> None:
+    """Tell Everline that this attempt's agent cannot start; a failure to tell it is logged."""
+    failure = AgentFailed(
+        event_id=f"failed:{everline.attempt}:{job_id}",
+        attempt=everline.attempt,
+        reason=reason[:500],
+        retryable=retryable,
+    )
+    try:
+        async with CallbackClient(everline.callback_url, everline.callback_token) as client:
+            await tell_failed(client, failure)
+    except CallbackError as error:
+        log.error("agent_failed_not_delivered", why=str(error))

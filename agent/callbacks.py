@@ -1,0 +1,148 @@
+"""The callback API as an agent uses it: claims, failures, turns and reports, over HTTP.
+
+Every call either succeeds or raises one of two errors: `Unavailable` (try again) or `Refused`
+(final). Nothing here retries.
+"""
+
+import ssl
+from functools import cache
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from domain.messages import AgentFailed, AgentReady, ReadyAnswer
+from domain.transcript import Turn
+
+TIMEOUT = httpx.Timeout(10.0, connect=3.0)
+_RETRIABLE_CLIENT_ERRORS = {408, 425, 429}
+
+
+@cache
+def tls_context() -> ssl.SSLContext:
+    """The process's trusted certificates: loading them takes a tenth of a second, once."""
+    return ssl.create_default_context()
+
+
+class CallbackError(Exception):
+    """A callback did not succeed; the message holds no token and no transcript text."""
+
+
+class Unavailable(CallbackError):
+    """The API cannot be reached or cannot take it now: try again."""
+
+
+class Refused(CallbackError):
+    """The API has looked at it and said no, for good.
+
+    Attributes:
+        status: HTTP status of the answer.
+        detail: the problem's own sentence, if it has one.
+    """
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(f"the API answered {status}: {detail}")
+        self.status = status
+        self.detail = detail
+
+    @property
+    def concerns_all(self) -> bool:
+        """Whether it is the token or the session that is refused, not this one body."""
+        return self.status in (401, 403, 404, 410)
+
+
+class _TurnsAnswer(BaseModel):
+    turns: list[Turn]
+
+
+class CallbackClient:
+    """Callbacks of one attempt of one session."""
+
+    def __init__(self, base_url: str, token: str) -> None:
+        self._http = httpx.AsyncClient(
+            base_url=base_url.rstrip("/"),
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=TIMEOUT,
+            verify=tls_context(),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def ready(self, claim: AgentReady) -> ReadyAnswer:
+        """Claim the attempt; a 409 is an answer too: refused."""
+        try:
+            response = await self._send("POST", "/v1/agent/ready", claim.model_dump(mode="json"))
+        except Refused as refused:
+            if refused.status == 409:
+                return ReadyAnswer(accepted=False, reason=refused.detail)
+            raise
+        return _parse(ReadyAnswer, response)
+
+    async def failed(self, failure: AgentFailed) -> None:
+        """Say that this attempt's agent cannot start."""
+        await self._send("POST", "/v1/agent/failed", failure.model_dump(mode="json"))
+
+    async def turns_so_far(self, session_id: str) -> list[Turn]:
+        """All turns of the session's earlier attempts, in order."""
+        response = await self._send("GET", f"/v1/sessions/{session_id}/turns")
+        return _parse(_TurnsAnswer, response).turns
+
+    async def add_turns(self, session_id: str, turns: list[dict[str, Any]]) -> None:
+        """Hand in turns; those that the API knows already are counted, not stored twice."""
+        await self._send("POST", f"/v1/sessions/{session_id}/turns", {"turns": turns})
+
+    async def report(self, report: dict[str, Any]) -> None:
+        """Hand in the report of this attempt."""
+        await self._send("POST", "/session/observability", report)
+
+    async def _send(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        try:
+            response = await self._http.request(method, path, json=body)
+        except httpx.TransportError as error:
+            raise Unavailable(f"{method} {path}: {type(error).__name__}") from error
+        status = response.status_code
+        if response.is_success:
+            return response
+        if 400 <= status < 500 and status not in _RETRIABLE_CLIENT_ERRORS:
+            raise Refused(status, _problem(response))
+        raise Unavailable(f"{method} {path}: the API answered {status}")
+
+
+_Answer = TypeVar("_Answer", bound=BaseModel)
+
+
+def _parse(model: type[_Answer], response: httpx.Response) -> _Answer:
+    try:
+        return model.model_validate_json(response.content)
+    except ValidationError as error:
+        raise Unavailable(
+            f"{response.request.url.path}: the answer is not a {model.__name__}"
+            f" ({error.error_count()} faults)"
+        ) from None
+
+
+def _problem(response: httpx.Response) -> str:
+    """The sentence of a problem response (RFC 9457), bounded; never the body, which may quote."""
+    try:
+        problem: Any = response.json()
+    except ValueError:
+        return response.reason_phrase
+    if not isinstance(problem, dict):
+        return response.reason_phrase
+    fields = cast(dict[str, Any], problem)
+    sentence = fields.get("detail") or fields.get("message") or fields.get("title")
+    return str(sentence)[:300] if sentence else response.reason_phrase

@@ -1,0 +1,136 @@
+"""The agent worker's process: `python -m agent.main`.
+
+SIGTERM or SIGINT drains: no new jobs, the running ones may finish for `EVERLINE_DRAIN_SECONDS`,
+then they are shut down, which still hands in their reports. A second signal ends the draining.
+"""
+# The SDK leaves the types of its server's event handlers open:
+# pyright: reportUnknownMemberType=false
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+
+from adapters.settings import AgentSettings, SettingsError, load
+from agent.heartbeat import Heart, RunningJobs
+from agent.logs import configure_logging
+from agent.server import CountingAgentServer, build_server
+from agent.spool import Drainer
+from agent.version import agent_version
+
+log = structlog.stdlib.get_logger("agent.main")
+
+_LAST_DRAIN_SECONDS = 3.0
+
+
+class Signals:
+    """Counts the requests to stop."""
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+
+    def _stop(self) -> None:
+        (self.second if self.first.is_set() else self.first).set()
+
+
+async def serve(settings: AgentSettings) -> None:
+    """Run the agent server until it is told to stop or cannot go on."""
+    signals = Signals()
+    server = build_server(settings)
+    drainer = Drainer(Path(settings.everline_spool_dir))
+    log.info("agent_server_starting", agent_name=settings.dispatch_name, max_jobs=settings.max_jobs)
+    started = asyncio.Event()
+    server.once("worker_started", started.set)
+    running = asyncio.create_task(server.run(), name="agent_server")
+    helpers = [
+        asyncio.create_task(drainer.run(), name="spool_drainer"),
+        asyncio.create_task(_heartbeats(settings, server, started), name="heartbeat"),
+    ]
+    stopping = asyncio.create_task(signals.first.wait())
+    try:
+        await asyncio.wait([running, stopping, *helpers], return_when=asyncio.FIRST_COMPLETED)
+        if stopping.done():
+            await _drain(server, settings.drain_seconds, signals)
+        await server.aclose()
+        await _drain_spool(drainer)
+        _raise_first_failure([running, *helpers])
+    finally:
+        for task in [stopping, running, *helpers]:
+            task.cancel()
+
+
+async def _heartbeats(
+    settings: AgentSettings, server: CountingAgentServer, started: asyncio.Event
+) -> None:
+    await started.wait()
+    heart = Heart(settings, RunningJobs(server).ticks, lambda: server.draining)
+    if settings.everline_callback_url is None:
+        log.warning("no_heartbeats", why="EVERLINE_CALLBACK_URL is not set")
+        await asyncio.Event().wait()
+    else:
+        await heart.beat_forever(settings.everline_callback_url)
+
+
+async def _drain(server: CountingAgentServer, seconds: int, signals: Signals) -> None:
+    if seconds == 0:
+        return
+    draining = asyncio.create_task(server.drain(timeout=seconds))
+    hurry = asyncio.create_task(signals.second.wait())
+    await asyncio.wait([draining, hurry], return_when=asyncio.FIRST_COMPLETED)
+    if draining.done() and isinstance(draining.exception(), TimeoutError):
+        log.warning("drain_timed_out", seconds=seconds)
+    hurry.cancel()
+    draining.cancel()
+    # Holds the lock that closing needs.
+    await asyncio.gather(draining, return_exceptions=True)
+
+
+async def _drain_spool(drainer: Drainer) -> None:
+    try:
+        async with asyncio.timeout(_LAST_DRAIN_SECONDS):
+            await drainer.drain_once()
+    except TimeoutError:
+        log.warning("spool_left_to_the_next_agent_server")
+
+
+def _raise_first_failure(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        if task.done():
+            task.result()
+
+
+def main() -> int:
+    """Run until stopped; returns the exit code."""
+    try:
+        settings = load(AgentSettings)
+        _check_spool(Path(settings.everline_spool_dir))
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    configure_logging(settings)
+    log.info("agent_version", version=agent_version())
+    asyncio.run(serve(settings))
+    return 0
+
+
+def _check_spool(spool: Path) -> None:
+    try:
+        spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe = spool / ".writable"
+        probe.touch()
+        probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"EVERLINE_SPOOL_DIR: {spool} cannot be written ({error.strerror});"
+            " name a directory that this process may write"
+        ) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

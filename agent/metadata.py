@@ -1,0 +1,59 @@
+"""Reading the dispatch metadata of a job."""
+
+import json
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from domain.metadata import DispatchMetadata, EverlineMetadata
+
+
+class MetadataFault(Exception):
+    """The metadata is not what Everline sends.
+
+    Attributes:
+        everline: its `everline` part if at least that can be read, so that Everline can be told.
+    """
+
+    def __init__(self, message: str, everline: EverlineMetadata | None) -> None:
+        super().__init__(message)
+        self.everline = everline
+
+
+def read_metadata(text: str, room_name: str) -> DispatchMetadata:
+    """The metadata of a job; an empty one makes a plain agent with the defaults.
+
+    Raises:
+        MetadataFault: naming the fields that are wrong, without their values.
+    """
+    if not text.strip():
+        return DispatchMetadata(session_id=room_name)
+    try:
+        return DispatchMetadata.model_validate_json(text)
+    except ValidationError as error:
+        raise MetadataFault(
+            f"the dispatch metadata is not valid: {_faults(error)}", _everline_part(text)
+        ) from None
+
+
+def attempt_of(text: str) -> int | None:
+    """The attempt that a job's metadata names, or None if there is none."""
+    everline = _everline_part(text)
+    return everline.attempt if everline else None
+
+
+def _everline_part(text: str) -> EverlineMetadata | None:
+    try:
+        raw: Any = json.loads(text)
+        part = cast(dict[str, Any], raw)["everline"]
+        return EverlineMetadata.model_validate(part)
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def _faults(error: ValidationError) -> str:
+    # Without the input: it holds the callback token and the caller's words.
+    faults = error.errors(include_input=False, include_url=False, include_context=False)
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc'])) or 'metadata'}: {fault['msg']}" for fault in faults[:5]
+    )

@@ -1,0 +1,15 @@
+"""What an agent has to hand in, kept on disk until the API has taken it.
+
+One entry (a directory) per attempt of a session. Its job appends and delivers; if the job is gone,
+the drainer of this or of the next agent server on the same directory delivers the rest.
+
+Disk: an entry holds a few kilobytes per minute of talk. It lives until it is delivered, at the
+longest until its callback token expires: then the API refuses it for good. What was refused is kept
+in `rejected/` for `REJECTED_DAYS` and up to `REJECTED_BYTES`, oldest out first.
+"""
+
+from agent.spool.drainer import Drainer
+from agent.spool.entry import Record, RecordKind, SpoolEntry, SpoolError, Target
+from agent.spool.outbox import Outbox
+
+__all__ = ["Drainer", "Outbox", "Record", "RecordKind", "SpoolEntry", "SpoolError", "Target"]

@@ -1,0 +1,69 @@
+"""Delivering an entry's records to the API, in order, and setting aside what it refuses."""
+
+import asyncio
+
+import structlog
+
+from agent.callbacks import CallbackClient, Refused
+from agent.spool.entry import Pending, RecordKind, SpoolEntry
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class EntryRefused(Exception):
+    """The API refuses this session or its token: nothing of the entry can be delivered."""
+
+
+class Delivery:
+    """Sends what an entry holds; the caller decides when to try again."""
+
+    def __init__(self, entry: SpoolEntry, client: CallbackClient) -> None:
+        self._entry = entry
+        self._client = client
+
+    async def deliver_pending(self) -> None:
+        """Deliver all records that are on the disk now.
+
+        Raises:
+            Unavailable: the API takes nothing now; what is left stays in the entry.
+            EntryRefused: the rest was moved to `rejected/`, the entry is gone.
+        """
+        while batch := await asyncio.to_thread(self._entry.pending):
+            for group in _groups(batch):
+                await self._deliver(group)
+
+    async def _deliver(self, group: list[Pending]) -> None:
+        try:
+            await self._send(group)
+        except Refused as refused:
+            if refused.concerns_all:
+                log.error("spool_entry_refused", entry=self._entry.path.name, reason=str(refused))
+                await asyncio.to_thread(self._entry.reject, str(refused))
+                raise EntryRefused(str(refused)) from refused
+            if len(group) > 1:
+                # One bad turn must not take its neighbours along.
+                for pending in group:
+                    await self._deliver([pending])
+                return
+            log.error("spool_record_refused", entry=self._entry.path.name, reason=str(refused))
+            await asyncio.to_thread(self._entry.set_aside, group[0].record, str(refused))
+        await asyncio.to_thread(self._entry.advance, group[-1].end)
+
+    async def _send(self, group: list[Pending]) -> None:
+        bodies = [pending.record.body for pending in group]
+        if group[0].record.kind is RecordKind.REPORT:
+            await self._client.report(bodies[0])
+        else:
+            await self._client.add_turns(self._entry.target.session_id, bodies)
+
+
+def _groups(batch: list[Pending]) -> list[list[Pending]]:
+    """Turns that follow each other go together, a report goes alone."""
+    groups: list[list[Pending]] = []
+    for pending in batch:
+        alone = pending.record.kind is RecordKind.REPORT
+        if groups and not alone and groups[-1][0].record.kind is RecordKind.TURN:
+            groups[-1].append(pending)
+        else:
+            groups.append([pending])
+    return groups

@@ -1,0 +1,126 @@
+"""Delivering what jobs left behind: those that were killed, and those that an outage outlasted."""
+
+import asyncio
+import shutil
+import time
+from pathlib import Path
+
+import structlog
+
+from agent.backoff import Backoff
+from agent.callbacks import CallbackClient, Unavailable
+from agent.spool.delivery import Delivery, EntryRefused
+from agent.spool.entry import REJECTED, UNBORN_PREFIX, SpoolEntry, SpoolError, discard_unreadable
+
+log = structlog.stdlib.get_logger(__name__)
+
+SCAN_SECONDS = 2.0
+LONGEST_PAUSE = 30.0
+REJECTED_DAYS = 7
+REJECTED_BYTES = 256 * 1024 * 1024
+_UNBORN_SECONDS = 3600.0
+_CONCURRENT = 4
+
+
+class Drainer:
+    """Looks through the spool at start and every `SCAN_SECONDS`, in the agent server's process."""
+
+    def __init__(self, spool: Path) -> None:
+        self._spool = spool
+        self._retries: dict[str, _Retry] = {}
+        self._slots = asyncio.Semaphore(_CONCURRENT)
+
+    async def run(self) -> None:
+        """Drain until cancelled."""
+        while True:
+            await self.drain_once()
+            await asyncio.sleep(SCAN_SECONDS)
+
+    async def drain_once(self) -> None:
+        """Deliver every entry that nobody owns and whose pause after a failure is over."""
+        entries = await asyncio.to_thread(self._entries)
+        names = {entry.name for entry in entries}
+        self._retries = {name: at for name, at in self._retries.items() if name in names}
+        await asyncio.gather(*(self._drain(path) for path in entries if self._is_due(path)))
+        await asyncio.to_thread(self._prune)
+
+    def _entries(self) -> list[Path]:
+        if not self._spool.is_dir():
+            return []
+        found = [path for path in self._spool.iterdir() if path.is_dir()]
+        return sorted(
+            path for path in found if path.name != REJECTED and not path.name.startswith(".")
+        )
+
+    def _is_due(self, path: Path) -> bool:
+        retry = self._retries.get(path.name)
+        return retry is None or retry.at <= time.monotonic()
+
+    async def _drain(self, path: Path) -> None:
+        async with self._slots:
+            try:
+                entry = await asyncio.to_thread(SpoolEntry.adopt, path)
+            except SpoolError as error:
+                log.error("spool_entry_unreadable", entry=path.name, error=str(error))
+                await asyncio.to_thread(discard_unreadable, path, str(error))
+                return
+            if entry is not None:
+                await self._deliver(entry)
+
+    async def _deliver(self, entry: SpoolEntry) -> None:
+        name = entry.path.name
+        target = entry.target
+        try:
+            async with CallbackClient(target.callback_url, target.callback_token) as client:
+                await Delivery(entry, client).deliver_pending()
+        except Unavailable as error:
+            self._retries.setdefault(name, _Retry()).postpone()
+            log.warning("spool_delivery_delayed", entry=name, why=str(error))
+            entry.release()
+            return
+        except EntryRefused:
+            return
+        if cut := entry.cut_tail():
+            log.warning("spool_tail_cut", entry=name, bytes=cut)
+        await asyncio.to_thread(entry.remove)
+        log.info(
+            "spool_entry_drained",
+            org=target.org,
+            session_id=target.session_id,
+            attempt=target.attempt,
+        )
+
+    def _prune(self) -> None:
+        if not self._spool.is_dir():
+            return
+        now = time.time()
+        for unborn in self._spool.glob(f"{UNBORN_PREFIX}*"):
+            if now - unborn.stat().st_mtime > _UNBORN_SECONDS:
+                shutil.rmtree(unborn, ignore_errors=True)
+        prune_rejected(self._spool / REJECTED, now)
+
+
+class _Retry:
+    """When an entry is tried again, on the monotonic clock."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+        self._backoff = Backoff(first=SCAN_SECONDS, longest=LONGEST_PAUSE)
+
+    def postpone(self) -> None:
+        self.at = time.monotonic() + self._backoff.next_pause()
+
+
+def prune_rejected(shelf: Path, now: float) -> None:
+    """Delete refused entries that are too old, then the oldest until the rest is small enough."""
+    if not shelf.is_dir():
+        return
+    aged = sorted((path.stat().st_mtime, path) for path in shelf.iterdir())
+    sizes = {path: sum(f.stat().st_size for f in path.glob("*")) for _, path in aged}
+    total = sum(sizes.values())
+    for changed, path in aged:
+        if now - changed <= REJECTED_DAYS * 86_400 and total <= REJECTED_BYTES:
+            break
+        shutil.rmtree(path, ignore_errors=True)
+        total -= sizes[path]
+        log.warning("spool_rejected_pruned", entry=path.name)

@@ -1,0 +1,274 @@
+"""One entry of the spool: an append-only file of records, and where they have to go.
+
+    <spool>/<digest>-<attempt>-<job>/target.json    whom to deliver to, with the token (mode 0600)
+                                     records.jsonl  one record a line, flushed to the disk
+                                     cursor         bytes of it that are delivered
+                                     lock           held (flock) by the process that delivers
+    <spool>/rejected/...                            what the API refused for good
+
+A process that dies releases its lock, whatever killed it; the entry then belongs to whoever takes
+the lock next. Records are delivered at least once: the receiver knows them by their keys.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+import structlog
+from pydantic import BaseModel, Field, ValidationError
+
+log = structlog.stdlib.get_logger(__name__)
+
+REJECTED = "rejected"
+UNBORN_PREFIX = ".new-"
+_TARGET, _RECORDS, _CURSOR, _LOCK = "target.json", "records.jsonl", "cursor", "lock"
+
+
+class SpoolError(Exception):
+    """An entry cannot be used; the message says what is wrong with which file."""
+
+
+class Target(BaseModel):
+    """Whom the records of an entry are for."""
+
+    callback_url: str
+    callback_token: str = Field(repr=False)
+    org: str
+    session_id: str
+    attempt: int
+    job_id: str
+
+    def entry_name(self) -> str:
+        """Name of the entry's directory: unique per attempt and job, of bounded length."""
+        session = hashlib.sha256(f"{self.org}/{self.session_id}".encode()).hexdigest()[:16]
+        job = hashlib.sha256(self.job_id.encode()).hexdigest()[:16]
+        return f"{session}-{self.attempt}-{job}"
+
+
+class RecordKind(StrEnum):
+    """What a record is, and so where it is delivered to."""
+
+    TURN = "turn"
+    REPORT = "report"
+
+
+class Record(BaseModel):
+    """One line of the records file."""
+
+    kind: RecordKind
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A record that is not delivered yet."""
+
+    record: Record
+    end: int
+    """Offset in the records file behind it, bytes."""
+
+
+class SpoolEntry:
+    """An entry whose lock this process holds."""
+
+    def __init__(self, path: Path, target: Target, lock: int) -> None:
+        self.path = path
+        self.target = target
+        self._lock: int | None = lock
+        self._records = path / _RECORDS
+
+    @classmethod
+    def create(cls, spool: Path, target: Target) -> Self:
+        """A new entry, owned by this process.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = spool / target.entry_name()
+        unborn = spool / f"{UNBORN_PREFIX}{os.getpid()}-{path.name}"
+        unborn.mkdir(mode=0o700)
+        # Locked before it has its name: a drainer never sees an entry that nobody seems to own.
+        lock = _take_lock(unborn)
+        if lock is None:
+            raise SpoolError(f"{unborn} is owned by another process")
+        _write_private(unborn / _TARGET, target.model_dump_json())
+        unborn.rename(path)
+        _sync_directory(spool)
+        return cls(path, target, lock)
+
+    @classmethod
+    def adopt(cls, path: Path) -> Self | None:
+        """Take over an entry whose owner is gone; None if it is owned or has been removed.
+
+        Raises:
+            SpoolError: nobody owns it, and its target cannot be read.
+        """
+        try:
+            lock = _take_lock(path)
+        except FileNotFoundError:
+            return None
+        if lock is None:
+            return None
+        try:
+            target = Target.model_validate_json((path / _TARGET).read_bytes())
+        except FileNotFoundError:
+            os.close(lock)
+            if path.exists():
+                raise SpoolError(f"{path / _TARGET} is missing") from None
+            return None
+        except ValidationError as error:
+            os.close(lock)
+            faults = error.error_count()
+            raise SpoolError(f"{path / _TARGET} is not readable: {faults} faults") from None
+        return cls(path, target, lock)
+
+    def append(self, record: Record) -> None:
+        """Write a record behind the others and wait until it is on the disk.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        line = record.model_dump_json().encode("utf-8", "backslashreplace") + b"\n"
+        descriptor = os.open(self._records, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        before = os.fstat(descriptor).st_size
+        try:
+            remaining = memoryview(line)
+            while remaining:
+                remaining = remaining[os.write(descriptor, remaining) :]
+            os.fsync(descriptor)
+        except OSError:
+            # Half a line would swallow the next record.
+            os.ftruncate(descriptor, before)
+            raise
+        finally:
+            os.close(descriptor)
+
+    def pending(self, limit: int = 50) -> list[Pending]:
+        """The next records to deliver, in order. A last line that a kill cut short is left out."""
+        start = self._cursor()
+        found: list[Pending] = []
+        try:
+            file = self._records.open("rb")
+        except FileNotFoundError:
+            return found
+        with file:
+            file.seek(start)
+            end = start
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                end += len(line)
+                record = self._parse(line, end)
+                if record is not None:
+                    found.append(Pending(record, end))
+                if len(found) >= limit:
+                    break
+        return found
+
+    def cut_tail(self) -> int:
+        """Bytes of a last line that was cut short, for an entry whose records are all delivered."""
+        try:
+            return self._records.stat().st_size - self._cursor()
+        except FileNotFoundError:
+            return 0
+
+    def advance(self, end: int) -> None:
+        """Remember that everything before the offset `end` is delivered."""
+        scratch = self.path / f"{_CURSOR}.new"
+        scratch.write_text(str(end))
+        scratch.replace(self.path / _CURSOR)
+
+    def set_aside(self, record: Record, reason: str) -> None:
+        """Keep a single refused record with its reason, without its token, in `rejected/`."""
+        shelf = self._shelf()
+        shelf.mkdir(parents=True, exist_ok=True, mode=0o700)
+        line = json.dumps({"reason": reason, **record.model_dump(mode="json")}) + "\n"
+        _append_private(shelf / _RECORDS, line)
+
+    def reject(self, reason: str) -> None:
+        """Move everything that is not delivered to `rejected/`, and give the entry up."""
+        while batch := self.pending():
+            for pending in batch:
+                self.set_aside(pending.record, reason)
+            self.advance(batch[-1].end)
+        self.remove()
+
+    def remove(self) -> None:
+        """Delete the entry: everything is delivered or set aside."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.release()
+
+    def release(self) -> None:
+        """Leave the entry to the next owner."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _shelf(self) -> Path:
+        return self.path.parent / REJECTED / self.path.name
+
+    def _cursor(self) -> int:
+        try:
+            return int((self.path / _CURSOR).read_text())
+        except FileNotFoundError:
+            return 0
+        except ValueError:
+            # Delivering twice is harmless, skipping is not.
+            log.warning("spool_cursor_unreadable", entry=self.path.name)
+            return 0
+
+    def _parse(self, line: bytes, end: int) -> Record | None:
+        try:
+            return Record.model_validate_json(line)
+        except ValidationError:
+            log.error("spool_record_unreadable", entry=self.path.name, end=end, bytes=len(line))
+            return None
+
+
+def discard_unreadable(path: Path, reason: str) -> None:
+    """Move an entry without a readable target to `rejected/`, with the reason beside it."""
+    shelf = path.parent / REJECTED / path.name
+    shelf.parent.mkdir(exist_ok=True, mode=0o700)
+    shutil.rmtree(shelf, ignore_errors=True)
+    path.rename(shelf)
+    (shelf / _TARGET).unlink(missing_ok=True)
+    _append_private(shelf / "reason.txt", reason + "\n")
+
+
+def _take_lock(path: Path) -> int | None:
+    descriptor = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _write_private(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _append_private(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "a") as file:
+        file.write(text)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,91 @@
+"""The job's own end of the spool: records go to the disk first, then to the API, in order."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import structlog
+
+from agent.backoff import Backoff
+from agent.callbacks import CallbackClient, Unavailable
+from agent.spool.delivery import Delivery, EntryRefused
+from agent.spool.entry import Record, SpoolEntry
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Outbox:
+    """Takes records without waiting (a thread syncs them to the disk) and delivers them behind."""
+
+    def __init__(self, entry: SpoolEntry, client: CallbackClient) -> None:
+        self._entry = entry
+        self._delivery = Delivery(entry, client)
+        # One thread: the order of the records is the order of the calls.
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
+        self._unwritten: set[asyncio.Future[None]] = set()
+        self._written = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._refusal: str | None = None
+        self._sender = asyncio.create_task(self._send_forever(), name="spool_sender")
+
+    def put(self, record: Record) -> None:
+        """Append a record; returns at once, so it may be called from the audio path."""
+        write = partial(self._entry.append, record)
+        if self._refusal is not None:
+            write = partial(self._entry.set_aside, record, self._refusal)
+        self._idle.clear()
+        future = asyncio.get_running_loop().run_in_executor(self._writer, write)
+        self._unwritten.add(future)
+        future.add_done_callback(self._note_written)
+
+    async def close(self, grace: float) -> bool:
+        """Write everything, try to deliver it within `grace` seconds, and let go of the entry.
+
+        Returns:
+            Whether nothing is left to deliver. If not, the entry stays on the disk for the agent
+            server's drainer.
+        """
+        await asyncio.gather(*self._unwritten, return_exceptions=True)
+        try:
+            async with asyncio.timeout(grace):
+                await self._idle.wait()
+        except TimeoutError:
+            log.warning("spool_left_to_the_drainer", entry=self._entry.path.name)
+            self._entry.release()
+            return False
+        finally:
+            self._sender.cancel()
+            self._writer.shutdown(wait=False)
+        if self._refusal is None:
+            self._entry.remove()
+        return True
+
+    def _note_written(self, future: asyncio.Future[None]) -> None:
+        self._unwritten.discard(future)
+        error = None if future.cancelled() else future.exception()
+        if error is not None:
+            log.error("spool_write_failed", entry=self._entry.path.name, error=str(error))
+        if self._refusal is None:
+            self._written.set()
+        else:
+            self._idle.set()
+
+    async def _send_forever(self) -> None:
+        backoff = Backoff()
+        while True:
+            await self._written.wait()
+            self._written.clear()
+            try:
+                await self._delivery.deliver_pending()
+                backoff.succeeded()
+                if not self._unwritten and not self._written.is_set():
+                    self._idle.set()
+            except Unavailable as error:
+                log.warning("spool_delivery_delayed", entry=self._entry.path.name, why=str(error))
+                await asyncio.sleep(backoff.next_pause())
+                self._written.set()
+            except EntryRefused as refused:
+                self._refusal = str(refused)
+                self._idle.set()
+                return

@@ -1,0 +1,69 @@
+"""LiveKit's conversation items as turns, numbered in the order in which they were committed."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from livekit.agents import llm
+
+from domain.transcript import MAX_TURN_CHARS, Role, Turn
+
+_SPEAKING_TIMES = ("started_speaking_at", "stopped_speaking_at")
+
+
+class TurnLog:
+    """Gives each conversation item of one attempt its number, once."""
+
+    def __init__(self, attempt: int) -> None:
+        self._attempt = attempt
+        self._numbers: dict[str, int] = {}
+
+    def turn(self, item: object) -> Turn | None:
+        """The turn of an item; None for what nobody said (hand-offs, tool calls, instructions)."""
+        if not isinstance(item, llm.ChatMessage) or item.role not in ("user", "assistant"):
+            return None
+        text = item.text_content
+        if not text:
+            return None
+        seq = self._numbers.setdefault(item.id, len(self._numbers))
+        metrics: dict[str, Any] = dict(item.metrics)
+        return Turn(
+            item_id=item.id,
+            attempt=self._attempt,
+            seq=seq,
+            role=Role(item.role),
+            text=text[:MAX_TURN_CHARS],
+            created_at=_time(item.created_at),
+            interrupted=item.interrupted,
+            started_speaking_at=_optional_time(metrics.get("started_speaking_at")),
+            stopped_speaking_at=_optional_time(metrics.get("stopped_speaking_at")),
+            metrics=_latencies(metrics),
+        )
+
+
+def restored(turns: list[Turn]) -> llm.ChatContext:
+    """A chat context that knows the turns so far, in order."""
+    context = llm.ChatContext.empty()
+    for turn in turns:
+        context.add_message(
+            role=turn.role.value,
+            content=turn.text,
+            created_at=turn.created_at.timestamp(),
+            interrupted=turn.interrupted,
+        )
+    return context
+
+
+def _latencies(metrics: dict[str, Any]) -> dict[str, float]:
+    return {
+        name: float(value)
+        for name, value in metrics.items()
+        if name not in _SPEAKING_TIMES and isinstance(value, int | float)
+    }
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _optional_time(seconds: Any) -> datetime | None:
+    return _time(seconds) if isinstance(seconds, int | float) else None

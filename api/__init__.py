@@ -1,0 +1,1 @@
+"""The front door: FastAPI, one router per resource; starts, signals, updates, queries workflows."""

@@ -1,0 +1,124 @@
+"""Composition root of the API: `python -m api.main`."""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import structlog
+import uvicorn
+from fastapi import APIRouter, FastAPI
+
+from adapters import logs, temporal_client
+from adapters.encryption import EncryptionCodec
+from adapters.livekit_rooms import LiveKitRooms
+from adapters.local_keys import LocalKeys
+from adapters.memory_agent_servers import MemoryAgentServers
+from adapters.mongo.archive import MongoArchive
+from adapters.settings import ApiSettings, LocalKeySettings, SettingsError, load
+from api.app import create_app
+from api.dependencies import Archive, CallerTokens, Services
+from api.routes.codec import codec_router
+from api.workflows import SessionWorkflows
+from domain.errors import Unavailable
+from domain.ports import ApiKeys
+from services.transcripts import Transcripts
+
+log = structlog.get_logger()
+
+RETRY_SECONDS = 2.0
+GRACEFUL_SHUTDOWN_SECONDS = 15
+
+
+async def serve(settings: ApiSettings) -> None:
+    """Wire the adapters and serve until SIGINT or SIGTERM."""
+    archive = MongoArchive.of(settings)
+    rooms = LiveKitRooms.of(settings)
+    client = await temporal_client.connect_lazily(settings)
+    secret = settings.livekit_api_secret.get_secret_value()
+    webhook_secret = settings.livekit_webhook_api_secret
+    services = Services(
+        workflows=SessionWorkflows(client, settings.temporal_task_queue),
+        rooms=rooms,
+        keys=_keys(settings, archive),
+        agent_servers=archive.agent_servers if archive else MemoryAgentServers(),
+        archive=_archive(archive),
+        callers=CallerTokens(
+            settings.livekit_url, settings.livekit_api_key, secret, settings.caller_token_seconds
+        ),
+        agent_name=settings.dispatch_name,
+        livekit_keys={settings.livekit_api_key: secret},
+        webhook_keys={
+            settings.livekit_webhook_api_key or settings.livekit_api_key: (
+                webhook_secret.get_secret_value() if webhook_secret else secret
+            )
+        },
+        callback_secret=settings.everline_callback_secret.get_secret_value(),
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        indexes = asyncio.create_task(_ensure_indexes(archive)) if archive else None
+        async with rooms:
+            log.info("api started", port=settings.port, livekit=rooms.api_url)
+            yield
+        if indexes:
+            indexes.cancel()
+        if archive:
+            archive.close()
+
+    config = uvicorn.Config(
+        create_app(services, lifespan, _codec(settings)),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
+    )
+    await uvicorn.Server(config).serve()
+
+
+def _keys(settings: ApiSettings, archive: MongoArchive | None) -> ApiKeys:
+    if settings.auth_provider == "pagos":
+        raise SettingsError("AUTH_PROVIDER=pagos is not built in yet; set AUTH_PROVIDER=local")
+    local = load(LocalKeySettings)
+    stored = archive.api_keys if archive else None
+    return LocalKeys(local.everline_bootstrap_key_hash, local.everline_bootstrap_org, stored)
+
+
+def _archive(archive: MongoArchive | None) -> Archive | None:
+    if archive is None:
+        return None
+    return Archive(archive.sessions, Transcripts(archive.transcripts), archive.summaries)
+
+
+def _codec(settings: ApiSettings) -> list[APIRouter]:
+    if settings.everline_codec_secret is None:
+        return []
+    codec = EncryptionCodec(settings.everline_encryption_keys)
+    secret = settings.everline_codec_secret.get_secret_value()
+    return [codec_router(codec, secret, settings.temporal_ui_url)]
+
+
+async def _ensure_indexes(archive: MongoArchive) -> None:
+    while True:
+        try:
+            await archive.ensure_indexes()
+            return
+        except Unavailable as error:
+            log.warning("mongodb is away", reason=error.message)
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+def main() -> None:
+    """Read the settings and serve; exits with a message if the environment is not complete."""
+    try:
+        settings = load(ApiSettings)
+        logs.configure(development=settings.development, level=settings.log_level)
+        asyncio.run(serve(settings))
+    except SettingsError as error:
+        sys.exit(f"everline api: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""What happens to every request: an id, a size limit, and one wide event in the log."""
+
+import time
+import uuid
+from typing import Any
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = structlog.get_logger()
+
+REQUEST_ID = "x-request-id"
+MAX_BODY_BYTES = 4 * 1024 * 1024
+"""A report of a day-long call is below 2 MiB."""
+
+
+class RequestLog:
+    """Gives each request an id and logs one event when it is answered: no body, no query string."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = dict(scope["headers"]).get(REQUEST_ID.encode(), b"").decode("ascii", "ignore")
+        request_id = given if 0 < len(given) <= 100 and given.isprintable() else uuid.uuid4().hex
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        status = 500
+        begun = time.perf_counter()
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message.get("headers", []),
+                    (REQUEST_ID.encode(), request_id.encode()),
+                ]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            route = scope.get("route")
+            log.info(
+                "request",
+                request_id=request_id,
+                method=scope["method"],
+                route=getattr(route, "path", None) or "unknown",
+                status=status,
+                org=state.get("org"),
+                session=_session(scope),
+                milliseconds=round((time.perf_counter() - begun) * 1000, 1),
+            )
+
+
+def _session(scope: Scope) -> str | None:
+    parameters: dict[str, Any] = scope.get("path_params") or {}
+    return parameters.get("session_id")
+
+
+class BodyLimit:
+    """Answers 413 to bodies that are too large, whether they say so or not."""
+
+    def __init__(self, app: ASGIApp, limit: int = MAX_BODY_BYTES) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > self._limit:
+            await self._refuse(scope, send)
+            return
+        read = 0
+        answered = False
+
+        async def limited() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._limit:
+                raise _TooLarge
+            return message
+
+        async def watched(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
+
+        try:
+            await self._app(scope, limited, watched)
+        except _TooLarge:
+            if answered:
+                raise
+            await self._refuse(scope, send)
+
+    async def _refuse(self, scope: Scope, send: Send) -> None:
+        body = (
+            b'{"type":"about:blank","title":"Content Too Large","status":413,'
+            b'"code":"content_too_large","detail":"the body is larger than %d bytes"}' % self._limit
+        )
+        headers = [(b"content-type", b"application/problem+json")]
+        await send({"type": "http.response.start", "status": 413, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+class _TooLarge(Exception):
+    pass

@@ -1,0 +1,44 @@
+"""The codec endpoint: lets the Temporal UI show what only Everline's keys can read."""
+
+import hmac
+from collections.abc import Awaitable, Callable
+
+from fastapi import APIRouter, Request, Response
+from temporalio.converter import PayloadCodec
+
+from adapters.encryption import decode_payloads, encode_payloads
+from domain.errors import NotFound
+
+Convert = Callable[[PayloadCodec, bytes], Awaitable[bytes]]
+
+
+def codec_router(codec: PayloadCodec, secret: str, ui_url: str | None) -> APIRouter:
+    """Routes under `/codec/{secret}`; the UI sends no API key, so the path itself is the secret."""
+    router = APIRouter(include_in_schema=False)
+    cors = {
+        "Access-Control-Allow-Origin": ui_url or "null",
+        "Access-Control-Allow-Headers": "content-type, x-namespace, authorization",
+        "Access-Control-Allow-Methods": "POST, OPTIONS",
+        "Access-Control-Allow-Credentials": "true",
+        "Access-Control-Allow-Private-Network": "true",
+    }
+
+    async def convert(given: str, request: Request, how: Convert) -> Response:
+        if not hmac.compare_digest(given.encode(), secret.encode()):
+            raise NotFound("Not Found")
+        body = await how(codec, await request.body())
+        return Response(body, media_type="application/json", headers=cors)
+
+    @router.post("/codec/{given}/decode")
+    async def decode(given: str, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]  # registered by its decorator
+        return await convert(given, request, decode_payloads)
+
+    @router.post("/codec/{given}/encode")
+    async def encode(given: str, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]  # registered by its decorator
+        return await convert(given, request, encode_payloads)
+
+    @router.options("/codec/{given}/{operation}")
+    async def preflight(given: str, operation: str) -> Response:  # pyright: ignore[reportUnusedFunction]  # registered by its decorator
+        return Response(headers=cors)
+
+    return router

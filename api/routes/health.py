@@ -1,0 +1,130 @@
+"""Whether the API works, and whether an agent could be talked to now."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+
+from api.dependencies import Services, Wired
+from domain.agent_servers import AgentServer
+from domain.errors import EverlineError
+
+router = APIRouter(tags=["health"])
+
+STARTED = time.monotonic()
+SILENT_AFTER = timedelta(seconds=10)
+"""Heartbeats come every two seconds; a server that was silent for longer is not counted."""
+REMEMBERED = timedelta(minutes=2)
+"""Silent servers are still shown for this long, so that one sees what went away."""
+
+
+class Health(BaseModel):
+    """The process is up."""
+
+    status: Literal["ok"] = "ok"
+    uptime_seconds: float
+
+
+class Check(BaseModel):
+    """One thing that a session needs."""
+
+    ok: bool
+    detail: str
+    cure: str | None = None
+
+
+class AgentHealth(BaseModel):
+    """Everything between a start and an agent in the room."""
+
+    status: Literal["ok", "degraded"]
+    agent_name: str
+    livekit: Check
+    temporal: Check
+    agents: Check
+    servers: list[AgentServer]
+
+
+@router.get("/health")
+async def health() -> Health:
+    """The process is up and answers."""
+    return Health(uptime_seconds=round(time.monotonic() - STARTED, 3))
+
+
+@router.get("/health/agent", responses={503: {"model": AgentHealth}})
+async def agent_health(wired: Wired, response: Response) -> AgentHealth:
+    """Whether LiveKit, the workers and agent servers of the right name are there; 503 if not."""
+    now = datetime.now(UTC)
+    servers: list[AgentServer] = []
+    try:
+        servers = await wired.agent_servers.seen_since(now - REMEMBERED)
+        agents = agents_check(servers, wired.agent_name, now)
+    except EverlineError as error:
+        agents = Check(ok=False, detail=f"heartbeats: {error.message}", cure=error.cure)
+    livekit, temporal = await _livekit(wired), await _temporal(wired)
+    ok = livekit.ok and temporal.ok and agents.ok
+    response.status_code = 200 if ok else 503
+    # Which calls run where is the tenants' business; this route needs no key.
+    shown = [server.model_copy(update={"jobs": _without_ids(server)}) for server in servers]
+    return AgentHealth(
+        status="ok" if ok else "degraded",
+        agent_name=wired.agent_name,
+        livekit=livekit,
+        temporal=temporal,
+        agents=agents,
+        servers=shown,
+    )
+
+
+def _without_ids(server: AgentServer):
+    return [
+        job.model_copy(update={"org": None, "session_id": None, "attempt": None})
+        for job in server.jobs
+    ]
+
+
+async def _livekit(wired: Services) -> Check:
+    try:
+        await wired.rooms.list_rooms(["everline-health-check"])
+    except EverlineError as error:
+        return Check(ok=False, detail=error.message, cure=error.cure)
+    return Check(ok=True, detail=f"{wired.rooms.api_url} answers")
+
+
+async def _temporal(wired: Services) -> Check:
+    try:
+        pollers = await wired.workflows.pollers()
+    except EverlineError as error:
+        return Check(ok=False, detail=error.message, cure=error.cure)
+    if not pollers:
+        return Check(
+            ok=False, detail="no worker polls the task queue", cure="start an Everline worker"
+        )
+    return Check(ok=True, detail=f"{pollers} pollers on the task queue")
+
+
+def agents_check(servers: list[AgentServer], agent_name: str, now: datetime) -> Check:
+    """Whether a dispatch to `agent_name` would find an agent server."""
+    alive = [s for s in servers if now - s.last_heartbeat <= SILENT_AFTER and not s.draining]
+    fitting = [server for server in alive if server.agent_name == agent_name]
+    if fitting:
+        free = sum(max(server.max_jobs - len(server.jobs), 0) for server in fitting)
+        return Check(
+            ok=free > 0,
+            detail=f"{len(fitting)} agent servers named {agent_name!r}, room for {free} calls",
+            cure=None if free else "start another agent server, or raise EVERLINE_MAX_JOBS",
+        )
+    others = sorted({server.agent_name for server in alive})
+    if others:
+        return Check(
+            ok=False,
+            detail=f"agent name mismatch: calls are dispatched to {agent_name!r},"
+            f" agent servers are registered as {', '.join(map(repr, others))}",
+            cure="set AGENT_NAME to the same value for the API and the agent worker",
+        )
+    return Check(
+        ok=False,
+        detail=f"no agent server named {agent_name!r} has been heard of lately",
+        cure="start an agent worker; one of somebody else sends no heartbeats and may still work",
+    )

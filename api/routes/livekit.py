@@ -1,0 +1,63 @@
+"""LiveKit's webhooks: hints, filtered before they become signals."""
+
+from datetime import UTC, datetime
+
+import structlog
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from activities.rooms import owner_of_room
+from adapters.livekit_webhooks import LiveKitEvent, receive_webhook
+from api.dependencies import Wired
+from domain.ids import livekit_room_name
+from domain.messages import ParticipantChange, ParticipantChanged, ParticipantKind
+
+router = APIRouter(tags=["livekit"])
+log = structlog.get_logger()
+
+_CALLERS = ("standard", "sip")
+
+
+class Received(BaseModel):
+    """Whether the event was passed on to a session."""
+
+    forwarded: bool
+
+
+@router.post("/v1/livekit/webhook")
+async def livekit_webhook(request: Request, wired: Wired) -> Received:
+    """Receive an event that LiveKit signed; a repeated one changes nothing."""
+    body = await request.body()
+    event = receive_webhook(
+        wired.webhook_keys, request.headers.get("authorization", ""), body, datetime.now(UTC)
+    )
+    owner = owner_of_room(event.room_metadata or "")
+    change = change_of(event)
+    if owner is None or change is None:
+        return Received(forwarded=False)
+    if not (event.room or "").startswith(livekit_room_name(owner.org, "")):
+        log.warning("a room names another org than its own name", room=event.room)
+        return Received(forwarded=False)
+    return Received(forwarded=await wired.workflows.signal(owner, change))
+
+
+def change_of(event: LiveKitEvent) -> ParticipantChanged | None:
+    """The signal that an event means; None for the many that no session waits for."""
+    event_id = f"livekit:{event.id}"
+    if event.event == "room_finished":
+        return ParticipantChanged(event_id=event_id, change=ParticipantChange.ROOM_FINISHED)
+    if event.event not in ("participant_joined", "participant_left"):
+        return None
+    joined = event.event == "participant_joined"
+    caller = event.participant_kind in _CALLERS
+    # That an agent came is proven by looking and by its own claim, not by a hint.
+    if not caller and (joined or event.participant_kind != "agent"):
+        return None
+    return ParticipantChanged(
+        event_id=event_id,
+        change=ParticipantChange.JOINED if joined else ParticipantChange.LEFT,
+        identity=event.identity,
+        sid=event.participant_sid,
+        kind=ParticipantKind.CALLER if caller else ParticipantKind.AGENT,
+        detail=event.disconnect_reason,
+    )

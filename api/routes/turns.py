@@ -1,0 +1,99 @@
+"""The turns of a session: streamed in by the agent, read by clients and by a replacing agent."""
+
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.dependencies import Access, SessionAccess, Wired, archive_of, require_session
+from api.reports import check_attempt
+from domain.transcript import MAX_TURN_CHARS, Role, TranscriptHeader, Turn
+
+router = APIRouter(prefix="/v1/sessions", tags=["transcripts"])
+
+
+class TurnIn(BaseModel):
+    """One turn as it is sent; agents send all fields, others what they know."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    item_id: str | None = Field(default=None, min_length=1, max_length=200)
+    attempt: int = Field(default=1, ge=1)
+    seq: int | None = Field(default=None, ge=0, lt=2**53)
+    role: Role
+    text: str = Field(max_length=MAX_TURN_CHARS)
+    created_at: datetime | None = None
+    interrupted: bool = False
+    started_speaking_at: datetime | None = None
+    stopped_speaking_at: datetime | None = None
+    metrics: dict[str, float | int | str | None] = Field(default={}, max_length=50)
+
+    def turn(self, now: datetime) -> Turn:
+        """The turn with everything set; without a sequence number, the time orders it."""
+        created = self.created_at or now
+        created = created if created.tzinfo else created.replace(tzinfo=UTC)
+        given = self.model_dump(exclude={"item_id", "seq", "created_at"})
+        return Turn(
+            **given,
+            item_id=self.item_id or uuid4().hex,
+            seq=self.seq if self.seq is not None else int(created.timestamp() * 1000),
+            created_at=created,
+        )
+
+
+class TurnsIn(BaseModel):
+    """Body of `POST /v1/sessions/{session_id}/turns`."""
+
+    turns: list[TurnIn] = Field(min_length=1, max_length=500)
+
+
+class TurnsStored(BaseModel):
+    """What became of the turns; a turn that came before is a duplicate, and fine."""
+
+    stored: int
+    duplicates: int
+
+
+class Turns(BaseModel):
+    """The transcript so far, in order; `transcript` is its header once it is sealed."""
+
+    session_id: str
+    turns: list[Turn]
+    transcript: TranscriptHeader | None = None
+
+
+@router.post("/{session_id}/turns")
+async def add_turns(body: TurnsIn, wired: Wired, access: Access) -> TurnsStored:
+    """Store turns, each once, however often they come and however late.
+
+    A 200 is the promise that they are in the transcript.
+    """
+    now = datetime.now(UTC)
+    turns = [turn.turn(now) for turn in body.turns]
+    transcripts = archive_of(wired).transcripts
+    await _check(wired, access, turns)
+    recorded = await transcripts.record_turns(access.key, turns, now)
+    return TurnsStored(stored=recorded.stored, duplicates=recorded.duplicates)
+
+
+async def _check(wired: Wired, access: SessionAccess, turns: list[Turn]) -> None:
+    if access.attempt is None:
+        await require_session(wired, access.key)
+        return
+    for turn in turns:
+        check_attempt(access.attempt, turn.attempt, "turns.attempt")
+
+
+@router.get("/{session_id}/turns")
+async def get_turns(wired: Wired, access: Access) -> Turns:
+    """The turns in transcript order, also while the call is live."""
+    transcripts = archive_of(wired).transcripts
+    turns = await transcripts.turns(access.key)
+    if not turns:
+        await require_session(wired, access.key)
+    return Turns(
+        session_id=access.key.session_id,
+        turns=turns,
+        transcript=await transcripts.header(access.key),
+    )

@@ -1,0 +1,143 @@
+"""Sessions under `/v1`."""
+
+from typing import Annotated, Any
+from uuid import uuid4
+
+from fastapi import APIRouter, Header, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api import starting
+from api.dependencies import Client, Services, Wired, archive_of, require_session
+from api.ending import end_session
+from domain.agent_config import AgentConfig
+from domain.errors import NotFound, Unavailable
+from domain.ids import SessionKey, check_id
+from domain.masking import masked
+from domain.session import SessionLimits, SessionStatus, Stage
+from domain.summary import Summary
+from services.engine_choice import resolved_voice
+from services.start import StartRequest
+
+router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
+
+
+class StartBody(BaseModel):
+    """Body of `POST /v1/sessions/start`; everything is optional."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_identity: str | None = Field(default=None, min_length=1, max_length=256)
+    session_id: str | None = None
+    room_name: str | None = None
+    agent_id: str | None = None
+    agent_config: AgentConfig | None = None
+    model: str | None = Field(default=None, description="the language model, provider/model")
+    voice: str | None = Field(
+        default=None,
+        description="a bare voice (alloy) means a realtime model, provider/model:voice a pipeline",
+    )
+    limits: SessionLimits = SessionLimits()
+
+
+class StartResponse(BaseModel):
+    """Answer of `POST /v1/sessions/start`; secrets in `agent_config` are masked."""
+
+    session_id: str
+    room_name: str
+    livekit_url: str
+    livekit_token: str
+    user_identity: str
+    model: str | None
+    voice: str | None
+    agent_dispatched: bool
+    agent_joined: bool
+    agent_config: dict[str, Any]
+
+
+class Ended(BaseModel):
+    """Answer of `POST /v1/sessions/{session_id}/end`."""
+
+    session_id: str
+    ended: bool
+    """False if it was closed before."""
+
+
+@router.post("/start")
+async def start(
+    body: StartBody,
+    response: Response,
+    wired: Wired,
+    client: Client,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+    wait: Annotated[Stage, Query(description="how far to wait before answering")] = (
+        Stage.DISPATCHED
+    ),
+) -> StartResponse:
+    """Start a session and get what a caller needs to connect."""
+    identity = body.user_identity or _identity(idempotency_key, body.session_id)
+    request = StartRequest(user_identity=identity, **body.model_dump(exclude={"user_identity"}))
+    started = await starting.start_session(wired, client, request, idempotency_key, wait)
+    response.status_code = started.http_status
+    engine = started.input.config.engine
+    return StartResponse(
+        session_id=started.input.session_id,
+        room_name=started.input.livekit_room,
+        livekit_url=started.livekit_url,
+        livekit_token=started.token,
+        user_identity=identity,
+        model=engine.llm,
+        voice=resolved_voice(engine),
+        agent_dispatched=started.dispatched,
+        agent_joined=started.joined,
+        agent_config=masked(started.input.config),
+    )
+
+
+def _identity(idempotency_key: str | None, session_id: str | None) -> str:
+    """A retry must be the same request, so an identity made for it must be the same as well."""
+    return "caller" if idempotency_key or session_id else starting.new_identity()
+
+
+@router.get("/{session_id}")
+async def get_session(session_id: str, wired: Wired, client: Client) -> SessionStatus:
+    """What a session is doing, or how it ended, with its timeline."""
+    return await read_status(wired, SessionKey(client.org, check_id(session_id, "sessionId")))
+
+
+async def read_status(wired: Services, key: SessionKey) -> SessionStatus:
+    """The status from the workflow itself; from the archive when that cannot answer.
+
+    Raises:
+        NotFound: neither knows the session.
+        Unavailable: it may exist, and nobody can say now.
+    """
+    trouble: Unavailable | NotFound
+    try:
+        return await wired.workflows.status(key)
+    except (Unavailable, NotFound) as error:
+        trouble = error
+    recorded = await wired.archive.sessions.get(key) if wired.archive else None
+    if recorded is None:
+        raise trouble
+    return recorded
+
+
+@router.post("/{session_id}/end")
+async def end(session_id: str, wired: Wired, client: Client) -> Ended:
+    """Ask a session to end; answers at once, the session winds down on its own."""
+    key = SessionKey(client.org, check_id(session_id, "sessionId"))
+    ended = await end_session(wired, key, f"end-{uuid4().hex}", by="the API")
+    return Ended(session_id=session_id, ended=ended)
+
+
+@router.get("/{session_id}/summary")
+async def get_summary(session_id: str, wired: Wired, client: Client) -> Summary:
+    """The summary: pending, ready or failed with the reason."""
+    key = SessionKey(client.org, check_id(session_id, "sessionId"))
+    summary = await archive_of(wired).summaries.get(key)
+    if summary is None:
+        await require_session(wired, key)
+        raise NotFound(
+            "there is no summary yet; it is made when the session has ended", field="sessionId"
+        )
+    return summary

@@ -1,0 +1,317 @@
+"""The API's hold on the workflows of sessions: every call is bounded and says what is wrong."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from domain.errors import (
+    Conflict,
+    EverlineError,
+    IdempotencyMismatch,
+    NotFound,
+    StaleAttempt,
+    Unavailable,
+)
+from domain.ids import SessionKey, session_workflow_id
+from domain.messages import (
+    AgentFailed,
+    AgentReady,
+    EndRequest,
+    ParticipantChanged,
+    ReadyAnswer,
+    ReportReceived,
+    SessionResult,
+    WaitUntil,
+)
+from domain.session import SessionInput, SessionStatus, Stage
+from workflows.book import search_attributes
+from workflows.session import SessionWorkflow
+
+Result = TypeVar("Result")
+Handle = WorkflowHandle[SessionWorkflow, SessionResult]
+Signal = EndRequest | AgentFailed | ReportReceived | ParticipantChanged
+
+ANSWER_TIMEOUT = 5.0
+"""Seconds that a query or an update may take; longer means that no worker is there."""
+DIGEST_MEMO = "request_digest"
+_AWAY = (
+    RPCStatusCode.UNAVAILABLE,
+    RPCStatusCode.DEADLINE_EXCEEDED,
+    RPCStatusCode.CANCELLED,
+    RPCStatusCode.RESOURCE_EXHAUSTED,
+    RPCStatusCode.ABORTED,
+    RPCStatusCode.INTERNAL,
+)
+_REFUSALS = {error.code: error for error in (StaleAttempt, Conflict, IdempotencyMismatch)}
+
+
+@dataclass(frozen=True)
+class Started:
+    """A session that has its workflow.
+
+    Attributes:
+        status: what the session said; None if it had not reached the stage in time.
+        closed: the session was started before and is over.
+    """
+
+    status: SessionStatus | None
+    closed: bool = False
+
+
+class SessionWorkflows:
+    """Starts and talks to sessions; there is no state here, Temporal has it."""
+
+    def __init__(self, client: Client, task_queue: str) -> None:
+        self._client = client
+        self._task_queue = task_queue
+
+    async def start(self, request: SessionInput, stage: Stage, seconds: float) -> Started:
+        """Start a session, or find the one that the same request started before.
+
+        Args:
+            request: the complete input.
+            stage: how far to wait; `accepted` returns as soon as the workflow is durable.
+            seconds: how long to wait for the stage.
+
+        Raises:
+            IdempotencyMismatch: this session id was used for another request.
+            Unavailable: Temporal is away; nothing was started, or a retry will find it.
+        """
+        try:
+            if stage is Stage.ACCEPTED:
+                await _reach(self._start(request))
+                return Started(None)
+            return Started(await self._start_and_wait(request, stage, seconds))
+        except WorkflowAlreadyStartedError:
+            return await self._find(request, stage, seconds)
+
+    async def _start(self, request: SessionInput) -> Handle:
+        return await self._client.start_workflow(
+            SessionWorkflow.run,
+            request,
+            id=session_workflow_id(request.key),
+            task_queue=self._task_queue,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            search_attributes=search_attributes(request),
+            memo={DIGEST_MEMO: request.request_digest},
+            static_summary=f"call of {request.caller_identity} in {request.livekit_room}"[:200],
+        )
+
+    async def _start_and_wait(
+        self, request: SessionInput, stage: Stage, seconds: float
+    ) -> SessionStatus | None:
+        start = WithStartWorkflowOperation(
+            SessionWorkflow.run,
+            request,
+            id=session_workflow_id(request.key),
+            task_queue=self._task_queue,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+            search_attributes=search_attributes(request),
+            memo={DIGEST_MEMO: request.request_digest},
+            static_summary=f"call of {request.caller_identity} in {request.livekit_room}"[:200],
+        )
+        # The SDK's overloads leave type parameters open, here and at the other updates.
+        wait = self._client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
+            SessionWorkflow.wait_until,
+            WaitUntil(stage=stage),
+            start_workflow_operation=start,
+            rpc_timeout=timedelta(seconds=seconds),
+        )
+        try:
+            async with asyncio.timeout(seconds):
+                return await wait
+        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+            # Durable only if Temporal knows it: a time-out alone says nothing.
+            await self._describe(request.key)
+            return None
+        except RPCError as error:
+            raise _away(error) from None
+
+    async def _find(self, request: SessionInput, stage: Stage, seconds: float) -> Started:
+        """The session that exists under this id, if it was started by the same request."""
+        description = await self._describe(request.key)
+        memo = await description.memo()
+        if memo.get(DIGEST_MEMO) != request.request_digest:
+            raise IdempotencyMismatch(
+                f"session {request.session_id} was started by another request",
+                field="sessionId",
+                cure="repeat the request unchanged, or use another sessionId or Idempotency-Key",
+            )
+        if description.status is not WorkflowExecutionStatus.RUNNING:
+            return Started(None, closed=True)
+        if stage is Stage.ACCEPTED:
+            return Started(None)
+        handle = self._handle(request.key)
+        try:
+            async with asyncio.timeout(seconds):
+                update = handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
+                    SessionWorkflow.wait_until,
+                    WaitUntil(stage=stage, request_digest=request.request_digest),
+                )
+                return Started(await _reach(update))
+        except (TimeoutError, Unavailable):
+            return Started(None)
+
+    async def _describe(self, key: SessionKey) -> WorkflowExecutionDescription:
+        return await _reach(self._handle(key).describe())
+
+    async def status(self, key: SessionKey) -> SessionStatus:
+        """What the session says of itself.
+
+        Raises:
+            NotFound: Temporal knows no such session (any more).
+            Unavailable: Temporal is away, or no worker answers.
+        """
+        async with _bounded():
+            return await _reach(self._handle(key).query(SessionWorkflow.status))
+
+    async def claim(self, key: SessionKey, claim: AgentReady) -> ReadyAnswer:
+        """An agent's claim of an attempt.
+
+        Raises:
+            StaleAttempt: it is refused; the agent has to leave.
+            Unavailable: no worker answered; the agent should ask again.
+        """
+        update = self._handle(key).execute_update(  # pyright: ignore[reportUnknownMemberType]
+            SessionWorkflow.agent_ready, claim, id=f"{claim.attempt}:{claim.job_id}"
+        )
+        try:
+            async with _bounded():
+                return await _reach(update)
+        except NotFound:
+            raise StaleAttempt("the session is closed") from None
+
+    async def signal(self, key: SessionKey, message: Signal) -> bool:
+        """Send a signal; False if the session is closed or unknown, which is final.
+
+        Raises:
+            Unavailable: Temporal is away.
+        """
+        handle = self._handle(key)
+        try:
+            if isinstance(message, EndRequest):
+                await _reach(handle.signal(SessionWorkflow.end, message))
+            elif isinstance(message, AgentFailed):
+                await _reach(handle.signal(SessionWorkflow.agent_failed, message))
+            elif isinstance(message, ReportReceived):
+                await _reach(handle.signal(SessionWorkflow.report_received, message))
+            else:
+                await _reach(handle.signal(SessionWorkflow.participant_changed, message))
+        except NotFound:
+            return False
+        return True
+
+    async def exists(self, key: SessionKey) -> bool:
+        """Whether Temporal knows the session, open or closed."""
+        try:
+            await self._describe(key)
+        except NotFound:
+            return False
+        return True
+
+    async def find_by_room(self, org: str, livekit_room: str) -> SessionKey | None:
+        """The newest session of a room, by Temporal's visibility (seconds behind the truth)."""
+        query = f"SessionOrg = '{org}' AND SessionRoom = '{livekit_room}'"
+        found: SessionKey | None = None
+        try:
+            async for execution in self._client.list_workflows(query, limit=1):
+                found = SessionKey(org, execution.id.removeprefix(f"session/{org}/"))
+        except RPCError as error:
+            raise _away(error) from None
+        return found
+
+    async def pollers(self) -> int:
+        """How many workers poll for workflow tasks.
+
+        Raises:
+            Unavailable: Temporal is away.
+        """
+        request = DescribeTaskQueueRequest(
+            namespace=self._client.namespace,
+            task_queue=TaskQueue(name=self._task_queue),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        )
+        answer = await _reach(
+            self._client.workflow_service.describe_task_queue(
+                request, timeout=timedelta(seconds=ANSWER_TIMEOUT)
+            )
+        )
+        return len(answer.pollers)
+
+    def _handle(self, key: SessionKey) -> Handle:
+        return self._client.get_workflow_handle_for(SessionWorkflow.run, session_workflow_id(key))
+
+
+async def _reach(call: Awaitable[Result]) -> Result:
+    """Await a call to Temporal and say in our words what went wrong."""
+    try:
+        return await call
+    except WorkflowUpdateFailedError as error:
+        raise _refusal(error) from None
+    except (WorkflowUpdateRPCTimeoutOrCancelledError, WorkflowQueryFailedError):
+        raise _no_worker() from None
+    except RPCError as error:
+        raise _away(error) from None
+    except WorkflowAlreadyStartedError:
+        raise
+    except RuntimeError as error:
+        # The lazy client raises this until its first connection.
+        raise _temporal_is_away(str(error)) from None
+
+
+@asynccontextmanager
+async def _bounded() -> AsyncGenerator[None]:
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT):
+            yield
+    except TimeoutError:
+        raise _no_worker() from None
+
+
+def _refusal(error: WorkflowUpdateFailedError) -> EverlineError:
+    cause = error.cause
+    if isinstance(cause, ApplicationError):
+        return _REFUSALS.get(cause.type or "", Conflict)(cause.message)
+    return Conflict("the session refused the update")
+
+
+def _away(error: RPCError) -> EverlineError:
+    if error.status is RPCStatusCode.NOT_FOUND:
+        return NotFound("there is no such session", field="sessionId")
+    if error.status in _AWAY:
+        return _temporal_is_away(error.message)
+    return Unavailable(f"Temporal refused the call ({error.status.name})", retry_after=10)
+
+
+def _temporal_is_away(detail: str) -> Unavailable:
+    return Unavailable(
+        f"Temporal does not answer ({detail[:120]})",
+        cure="check TEMPORAL_ADDRESS, and that Temporal runs",
+    )
+
+
+def _no_worker() -> Unavailable:
+    return Unavailable(
+        "no worker answered for the session", cure="check that an Everline worker runs"
+    )

@@ -1,0 +1,60 @@
+"""One dispatch attempt of a session: from the dispatch to the agent's report."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from domain.messages import AgentReady, ReportReceived
+
+
+@dataclass
+class Attempt:
+    """What is known of one attempt. Attempts are numbered from 1; only the last one is current."""
+
+    number: int
+    dispatched_at: datetime
+    agent_identity: str | None = None
+    """Identity of the agent participant, once it was seen ACTIVE or has claimed the attempt."""
+    foreign: bool = False
+    """The agent carries no attempt: it is not our agent worker and sends no callbacks."""
+    seen: bool = False
+    claimed_by: str | None = None
+    """Job id of the agent whose claim was accepted."""
+    failed: str | None = None
+    """The agent's own word that it cannot start."""
+    failure_is_final: bool = False
+    lost: str | None = None
+    """Why the agent counts as lost."""
+    left_at: datetime | None = None
+    """When its participant left the room."""
+    left_detail: str | None = None
+    abandoned: bool = False
+    """Given up: a claim that comes now is refused."""
+    report: ReportReceived | None = None
+    notes: list[str] = field(default_factory=lambda: list[str]())
+
+    def refusal(self, claim: AgentReady) -> str | None:
+        """Why this claim is refused; None if it is the one that the attempt waits for."""
+        if claim.attempt < self.number:
+            return f"attempt {claim.attempt} was replaced by attempt {self.number}"
+        if claim.attempt > self.number:
+            return f"attempt {claim.attempt} was never dispatched"
+        if self.abandoned or self.lost or self.failed:
+            return f"attempt {claim.attempt} was given up"
+        if self.claimed_by not in (None, claim.job_id):
+            return f"attempt {claim.attempt} was claimed by another job"
+        return None
+
+    def claim(self, claim: AgentReady) -> None:
+        """Accept a claim."""
+        self.claimed_by = claim.job_id
+        self.agent_identity = claim.identity
+
+    @property
+    def joined(self) -> bool:
+        """The agent is proven: in the room, and ready by its own word (a foreign one has none)."""
+        return self.seen and (self.foreign or self.claimed_by is not None)
+
+    @property
+    def gone(self) -> bool:
+        """The agent is no longer able to finish this call."""
+        return bool(self.lost or self.failed or self.abandoned)

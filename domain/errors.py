@@ -1,0 +1,100 @@
+"""Errors with a reason that a person can act on.
+
+Every error carries a stable `code` (for programs), a sentence (`message`), and where they are known
+the `field` that is wrong and the `cure`. The API turns them into problem responses; activities turn
+them into Temporal application errors of the same code.
+"""
+
+
+class EverlineError(Exception):
+    """Base of all errors that Everline itself raises.
+
+    Attributes:
+        code: stable, machine-readable name, `snake_case`.
+        message: one sentence for a person; never holds a secret or transcript text.
+        field: the input field that is wrong, if one is.
+        cure: what to do about it, if that is known.
+    """
+
+    code = "error"
+
+    def __init__(self, message: str, *, field: str | None = None, cure: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.cure = cure
+
+
+class InvalidInput(EverlineError):
+    """The request is malformed; nothing was changed (HTTP 422)."""
+
+    code = "invalid_input"
+
+
+class Unauthenticated(EverlineError):
+    """No key or token, or one that is not valid (HTTP 401)."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(EverlineError):
+    """A valid token that is not for this session, attempt or time (HTTP 403)."""
+
+    code = "forbidden"
+
+
+class NotFound(EverlineError):
+    """Does not exist, or belongs to another org: both look the same (HTTP 404)."""
+
+    code = "not_found"
+
+
+class Conflict(EverlineError):
+    """The request contradicts what already exists (HTTP 409)."""
+
+    code = "conflict"
+
+
+class RoomNameTaken(Conflict):
+    """The LiveKit room exists and belongs to another session; it was not touched (HTTP 409)."""
+
+    code = "room_name_taken"
+
+
+class StaleAttempt(Conflict):
+    """A claim of an attempt that is no longer, or not yet, the current one (HTTP 409)."""
+
+    code = "stale_attempt"
+
+
+class IdempotencyMismatch(Conflict):
+    """The same idempotency key or session id with another request body (HTTP 409)."""
+
+    code = "idempotency_mismatch"
+
+
+class Unavailable(EverlineError):
+    """Something outside is away; the same request may work later (HTTP 503).
+
+    Attributes:
+        retry_after: seconds after which a retry makes sense.
+    """
+
+    code = "unavailable"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        cure: str | None = None,
+        retry_after: int = 2,
+    ) -> None:
+        super().__init__(message, field=field, cure=cure)
+        self.retry_after = retry_after
+
+
+class StorageUnavailable(Unavailable):
+    """MongoDB is not configured or does not answer (HTTP 503)."""
+
+    code = "storage_unavailable"

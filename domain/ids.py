@@ -1,0 +1,80 @@
+"""Names and ids, and how they are composed.
+
+Ids and names are `[A-Za-z0-9_-]{1,128}`, so that `/` and `.` can join them without escaping.
+"""
+
+import hashlib
+import re
+from typing import Annotated, NamedTuple
+
+from pydantic import StringConstraints
+
+from domain.errors import InvalidInput
+
+ID_PATTERN = r"^[A-Za-z0-9_-]{1,128}$"
+_ID = re.compile(ID_PATTERN.removesuffix("$") + r"\Z")
+
+Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+"""An id or a name as it appears in URLs, workflow ids and room names."""
+
+
+class SessionKey(NamedTuple):
+    """What identifies a session: `sessionId` is unique within its org."""
+
+    org: str
+    session_id: str
+
+
+def check_id(value: str, field: str) -> str:
+    """Return `value` if it is a well-formed id.
+
+    Raises:
+        InvalidInput: naming `field` and the allowed form.
+    """
+    if _ID.match(value):
+        return value
+    raise InvalidInput(
+        f"{field} has characters or a length that are not allowed",
+        field=field,
+        cure="use 1 to 128 of the characters A-Z a-z 0-9 _ -",
+    )
+
+
+def session_workflow_id(key: SessionKey) -> str:
+    """Workflow id of a session: `session/{org}/{session_id}`."""
+    return f"session/{key.org}/{key.session_id}"
+
+
+def archive_workflow_id(key: SessionKey) -> str:
+    """Workflow id of the child that persists after an outage: `archive/{org}/{session_id}`."""
+    return f"archive/{key.org}/{key.session_id}"
+
+
+def summary_workflow_id(key: SessionKey) -> str:
+    """Workflow id of the one writer of a session's summary: `summary/{org}/{session_id}`."""
+    return f"summary/{key.org}/{key.session_id}"
+
+
+def key_of_workflow_id(workflow_id: str) -> SessionKey | None:
+    """The session that a workflow id belongs to, or None if it is not one of ours."""
+    kind, _, rest = workflow_id.partition("/")
+    org, _, session_id = rest.partition("/")
+    if kind == "session" and _ID.match(org) and _ID.match(session_id):
+        return SessionKey(org, session_id)
+    return None
+
+
+def livekit_room_name(org: str, room_name: str) -> str:
+    """LiveKit's name of a room: `{org}.{roomName}`, so that two orgs can never meet in one."""
+    return f"{org}.{room_name}"
+
+
+def local_room_name(org: str, given: str) -> str:
+    """The org's own name of a room, from either form: a start returns LiveKit's."""
+    return given.removeprefix(f"{org}.")
+
+
+def session_id_of_idempotency_key(org: str, idempotency_key: str) -> str:
+    """Session id of an `Idempotency-Key`, so that Temporal itself deduplicates starts."""
+    digest = hashlib.sha256(f"{org}\n{idempotency_key}".encode()).hexdigest()
+    return f"idem-{digest[:40]}"

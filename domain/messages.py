@@ -1,0 +1,133 @@
+"""What is said to and by a session's workflow: signals, updates and their answers.
+
+Every message carries an event id; a message that arrives twice is handled once.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, Field
+
+from domain.session import EndReason, Outcome, Stage
+from domain.transcript import ReportEnd
+
+
+class Message(BaseModel):
+    """Base of all signals."""
+
+    event_id: str = Field(min_length=1, max_length=300)
+
+
+class EndRequest(Message):
+    """Signal `end`: finish the call and close."""
+
+    reason: EndReason = EndReason.END_REQUESTED
+    by: str | None = None
+    """Who asked, for the timeline: an identity or a route, never a secret."""
+
+
+class AgentFailed(Message):
+    """Signal `agent_failed`: the agent of this attempt cannot start."""
+
+    attempt: int
+    reason: str = Field(max_length=500)
+    retryable: bool = False
+    """Whether another attempt could succeed without anybody changing anything."""
+
+
+class AgentLost(Message):
+    """Signal `agent_lost`: the watchdog sees no sign of life of this attempt's agent."""
+
+    attempt: int
+    reason: str
+
+
+class ReportReceived(Message):
+    """Signal `report_received`: a report is stored, or spooled at the agent; no text."""
+
+    attempt: int | None
+    """None for an agent that sends no attempt: the current one is meant."""
+    digest: str
+    end_reason: ReportEnd
+    turn_count: int
+    stored: bool
+    error: str | None = None
+
+
+class ParticipantKind(StrEnum):
+    """What a participant is to the session."""
+
+    CALLER = "caller"
+    AGENT = "agent"
+
+
+class ParticipantChange(StrEnum):
+    """What happened to a participant or to the room."""
+
+    JOINED = "joined"
+    LEFT = "left"
+    ROOM_FINISHED = "room_finished"
+
+
+class ParticipantChanged(Message):
+    """Signal `participant_changed`: from LiveKit's webhooks, in any order."""
+
+    change: ParticipantChange
+    identity: str | None = None
+    sid: str | None = None
+    """LiveKit's id of this one connection; a page reload brings a new one."""
+    kind: ParticipantKind | None = None
+    detail: str | None = None
+    """LiveKit's disconnect reason."""
+
+
+class AgentReady(BaseModel):
+    """Update `agent_ready`, id `attempt:job`: an agent claims an attempt."""
+
+    attempt: int = Field(ge=1)
+    job_id: str = Field(min_length=1, max_length=200)
+    identity: str = Field(min_length=1, max_length=200)
+    agent_version: str | None = Field(default=None, max_length=200)
+
+
+class ReadyAnswer(BaseModel):
+    """The answer to a claim; a refused agent leaves."""
+
+    accepted: bool
+    reason: str | None = None
+    remaining: float | None = None
+    """Seconds until the session's maximum duration."""
+
+
+class WaitUntil(BaseModel):
+    """Update `wait_until`: answers when the stage is reached or cannot be any more."""
+
+    stage: Stage
+    request_digest: str | None = None
+    """Digest of the start request that waits; another one than the session's is refused."""
+
+
+class Extend(BaseModel):
+    """Update `extend`: move the maximum duration."""
+
+    seconds: float = Field(gt=0, le=86_400)
+
+
+class Redispatch(BaseModel):
+    """Update `redispatch`: replace the agent now."""
+
+    by: str | None = None
+
+
+class Finalise(BaseModel):
+    """Update `finalise`: stop waiting for the report and close."""
+
+    by: str | None = None
+
+
+class SessionResult(BaseModel):
+    """What a closed session's workflow returns."""
+
+    outcome: Outcome
+    end_reason: EndReason
+    closed_at: datetime

@@ -1,0 +1,184 @@
+"""Ports: what Everline needs from the outside world, as Protocols that adapters fulfil.
+
+All calls may raise `domain.errors.Unavailable` when the other side is away; implementations have a
+time limit of their own and never retry in silence (retrying is the workflow's business).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from pydantic import BaseModel
+
+from domain.agent_servers import AgentServer, Heartbeat
+from domain.ids import SessionKey
+from domain.session import SessionStatus
+from domain.summary import Summary
+from domain.transcript import AgentReport, TranscriptHeader, Turn
+
+
+class Participant(BaseModel):
+    """A participant as LiveKit lists it."""
+
+    identity: str
+    sid: str
+    kind: str
+    """`agent`, `standard`, `sip`, `egress`, `ingress`, `connector` or `bridge`."""
+    active: bool
+    attributes: dict[str, str] = {}
+
+
+class Room(BaseModel):
+    """A room as LiveKit lists it."""
+
+    name: str
+    sid: str
+    metadata: str
+    participants: int
+
+
+class Rooms(Protocol):
+    """LiveKit's rooms, dispatches and participants. Rooms are named by LiveKit's full name."""
+
+    @property
+    def api_url(self) -> str:
+        """The http(s) URL that server calls go to."""
+        ...
+
+    async def create(
+        self, room: str, metadata: str, empty_timeout: int, departure_timeout: int
+    ) -> Room:
+        """Create the room, or return the existing one with *its* metadata; times in seconds."""
+        ...
+
+    async def list_rooms(self, names: Sequence[str] | None = None) -> list[Room]:
+        """All rooms, or those of these names that exist."""
+        ...
+
+    async def delete(self, room: str) -> bool:
+        """Delete the room; False if there was none."""
+        ...
+
+    async def participants(self, room: str) -> list[Participant]:
+        """Who is in the room; empty if there is no such room."""
+        ...
+
+    async def remove_participant(self, room: str, identity: str) -> bool:
+        """Remove a participant; False if it was not there. An agent's end hook still runs."""
+        ...
+
+    async def dispatch(self, room: str, agent_name: str, metadata: str) -> str:
+        """Ask for an agent; returns the dispatch id. Never retried by the client."""
+        ...
+
+    async def dispatches(self, room: str) -> dict[str, str]:
+        """Dispatch ids with their metadata; empty if there is no such room."""
+        ...
+
+    async def delete_dispatch(self, room: str, dispatch_id: str) -> bool:
+        """Delete a dispatch; False if there was none. Does not stop a running agent."""
+        ...
+
+    async def send_data(
+        self, room: str, topic: str, data: bytes, identities: Sequence[str]
+    ) -> None:
+        """Send a reliable data packet to these participants."""
+        ...
+
+
+class SessionArchive(Protocol):
+    """The readable projection of sessions."""
+
+    async def record(self, status: SessionStatus) -> None:
+        """Store a status unless a newer version of it is stored."""
+        ...
+
+    async def get(self, key: SessionKey) -> SessionStatus | None:
+        """The last stored status."""
+        ...
+
+
+class TranscriptArchive(Protocol):
+    """Turns, reports, transcript headers; writes are acknowledged by a majority, journaled."""
+
+    async def add_turns(self, key: SessionKey, turns: Sequence[Turn]) -> int:
+        """Store new turns and complete those that are stored; returns how many are new."""
+        ...
+
+    async def turns(self, key: SessionKey) -> list[Turn]:
+        """All turns of a session in transcript order."""
+        ...
+
+    async def add_report(self, key: SessionKey, report: AgentReport) -> bool:
+        """Keep a report as it came; False if the same one is kept already."""
+        ...
+
+    async def report_attempts(self, key: SessionKey) -> set[int]:
+        """The attempts of which a report is kept."""
+        ...
+
+    async def header(self, key: SessionKey) -> TranscriptHeader | None:
+        """The transcript's header; None while it is not sealed."""
+        ...
+
+    async def put_header(self, header: TranscriptHeader) -> None:
+        """Store the header; `sealed_at` of an existing one stays."""
+        ...
+
+
+class SummaryArchive(Protocol):
+    """The summaries."""
+
+    async def get(self, key: SessionKey) -> Summary | None:
+        """The summary record of a session."""
+        ...
+
+    async def put(self, summary: Summary) -> None:
+        """Store the summary record; there is one writer per session."""
+        ...
+
+
+class Summariser(Protocol):
+    """Writes a summary of a transcript. The transcript is untrusted input."""
+
+    @property
+    def name(self) -> str:
+        """For the summary's record, for instance `extractive`."""
+        ...
+
+    async def summarise(self, turns: Sequence[Turn]) -> str:
+        """A summary in a few sentences.
+
+        Raises:
+            Unavailable: worth a retry.
+            InvalidInput: never going to work, with the reason.
+        """
+        ...
+
+
+class AgentServers(Protocol):
+    """What is known of agent servers by their heartbeats."""
+
+    async def record(self, heartbeat: Heartbeat, at: datetime) -> None:
+        """Store the last heartbeat of a server."""
+        ...
+
+    async def seen_since(self, since: datetime) -> list[AgentServer]:
+        """The servers heard of since then."""
+        ...
+
+
+class Principal(BaseModel):
+    """Who makes a request."""
+
+    org: str
+    user_id: str | None = None
+    is_admin: bool = False
+
+
+class ApiKeys(Protocol):
+    """API keys, stored as hashes."""
+
+    async def resolve(self, key: str) -> Principal | None:
+        """Whom a key speaks for; None if it is not known."""
+        ...

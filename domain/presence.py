@@ -1,0 +1,40 @@
+"""Who of the callers is in the room, from participant events that may come late or out of order."""
+
+from datetime import datetime
+
+from domain.messages import ParticipantChange, ParticipantChanged
+
+
+class Presence:
+    """Callers by connection: LiveKit gives every connection its own sid, so order does not matter.
+
+    A page reload is a new connection of the same identity; the caller is present while any lives.
+    """
+
+    def __init__(self) -> None:
+        self._here: dict[str, str] = {}
+        self._gone: set[str] = set()
+        self.ever_came = False
+        self.left_at: datetime | None = None
+        """When the last connection ended; None while somebody is here or nobody came yet."""
+
+    @property
+    def present(self) -> bool:
+        """Whether a caller is in the room."""
+        return bool(self._here)
+
+    def apply(self, change: ParticipantChanged, now: datetime) -> bool:
+        """Take in a caller's event; True if whether somebody is present may have changed."""
+        sid = change.sid or f"identity:{change.identity}"
+        before = (self.present, self.ever_came)
+        if change.change is ParticipantChange.JOINED and sid not in self._gone:
+            self._here[sid] = change.identity or sid
+            self.ever_came = True
+            self.left_at = None
+        elif change.change is ParticipantChange.LEFT:
+            self._gone.add(sid)
+            self._here.pop(sid, None)
+            self.ever_came = True
+            if not self._here and (self.left_at is None or before[0]):
+                self.left_at = now
+        return before != (self.present, self.ever_came)

@@ -1,0 +1,81 @@
+"""Where a server's binary is: named by the user, on PATH, in the cache, or to be built."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from stack.binaries.build import build_server
+from stack.binaries.catalog import SERVERS, Server, Version
+from stack.binaries.toolchain import discard_build_folders
+from stack.errors import StackError
+from stack.home import find_cache
+from stack.progress import Progress
+
+
+def locate_server(
+    server: Server, progress: Progress, environ: Mapping[str, str] = os.environ
+) -> Path:
+    """Return a binary of a fitting version, building it at the first need.
+
+    Raises:
+        StackError: None could be found or built; the message says what to do.
+    """
+    named = environ.get(server.variable)
+    if named:
+        return _require_executable(server, Path(named).expanduser())
+    return (
+        find_on_path(server, environ)
+        or find_built(server, environ)
+        or build_server(server, binary_path(server, environ), progress, environ)
+    )
+
+
+def locate_servers(progress: Progress, environ: Mapping[str, str] = os.environ) -> dict[str, Path]:
+    """Return the binaries of all servers by their program's name, building what is missing."""
+    found = {server.name: locate_server(server, progress, environ) for server in SERVERS}
+    discard_build_folders(environ)
+    return found
+
+
+def find_on_path(server: Server, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the program on PATH if its version fits."""
+    found = shutil.which(server.name, path=environ.get("PATH"))
+    if found is None:
+        return None
+    version = read_version(Path(found))
+    return Path(found) if version is not None and server.fits(version) else None
+
+
+def binary_path(server: Server, environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where the built binary stands, or will stand, for all clones of this user."""
+    return find_cache(environ) / "bin" / server.build_id / server.name
+
+
+def find_built(server: Server, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the built binary if it is there."""
+    path = binary_path(server, environ)
+    return path if os.access(path, os.X_OK) else None
+
+
+def read_version(program: Path) -> Version | None:
+    """Ask a program for its version; nothing if it does not answer with one in time."""
+    try:
+        answer = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):  # not runnable here: as good as not there
+        return None
+    match = re.search(r"version v?(\d+)\.(\d+)\.(\d+)", answer.stdout + answer.stderr)
+    return (int(match[1]), int(match[2]), int(match[3])) if match else None
+
+
+def _require_executable(server: Server, path: Path) -> Path:
+    if not os.access(path, os.X_OK) or path.is_dir():
+        raise StackError(
+            f"{server.variable} names {path}, which is no program that can be run. "
+            "Correct it or leave it out."
+        )
+    return path.resolve()

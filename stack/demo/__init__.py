@@ -1,0 +1,1 @@
+"""The recorded caller: speech files and a participant that plays them."""

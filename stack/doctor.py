@@ -1,0 +1,172 @@
+"""`everline doctor`: what is in order, what is not, and the cure of each."""
+
+import asyncio
+import ipaddress
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import psutil
+import typer
+from rich.console import Console
+
+from stack.binaries import SERVERS, Server
+from stack.binaries.locate import find_built, find_on_path
+from stack.binaries.toolchain import find_uv
+from stack.errors import StackError
+from stack.health import NotHealthyError, fetch_agent_health
+from stack.home import Home, find_cache
+from stack.port_check import require_free_ports
+from stack.ports import choose_ports, read_ports
+from stack.state import StackState, read_state
+from stack.wanted import PART_NAMES
+
+_BUILD_BYTES = 6 * 1024**3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one check.
+
+    Attributes:
+        title: What was looked at.
+        ok: Whether it is in order.
+        detail: What was found.
+        cure: What to do about it.
+    """
+
+    title: str
+    ok: bool
+    detail: str
+    cure: str = ""
+
+
+def doctor(context: typer.Context) -> None:
+    """Check this machine and the stack; exit code 1 when something needs a cure."""
+    home = context.obj
+    assert isinstance(home, Home)
+    console = Console(soft_wrap=True)
+    healthy = True
+    for finding in examine(home, os.environ):
+        mark = "[green]✓[/green]" if finding.ok else "[red]✗[/red]"
+        console.print(f"{mark} {finding.title:<20}", end="", highlight=False)
+        console.print(finding.detail, markup=False, highlight=False)
+        if not finding.ok:
+            healthy = False
+            console.print(f"    cure: {finding.cure}", markup=False, highlight=False)
+    raise typer.Exit(0 if healthy else 1)
+
+
+def examine(home: Home, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Look at everything, one finding after the other."""
+    yield _python()
+    for server in SERVERS:
+        yield _server(server, environ)
+    yield _interface()
+    state = read_state(home)
+    if state.supervisor_pid is None:
+        yield _ports(home, environ)
+        yield Finding("stack", True, f"not running ({home.root})")
+        return
+    yield from _processes(state)
+    if state.urls.api is not None:
+        yield from _sessions_need(state.urls.api)
+
+
+def _python() -> Finding:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    return Finding(
+        "Python",
+        sys.version_info >= (3, 11),
+        f"{version} ({sys.executable})",
+        "install Python 3.11 or newer and run `make setup` again",
+    )
+
+
+def _server(server: Server, environ: Mapping[str, str]) -> Finding:
+    title = f"{server.title} server"
+    found = environ.get(server.variable) or find_on_path(server, environ)
+    found = found or find_built(server, environ)
+    if found:
+        return Finding(title, True, str(found))
+    cache = find_cache(environ)
+    existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    room = shutil.disk_usage(existing).free
+    if room < _BUILD_BYTES:
+        return Finding(
+            title,
+            False,
+            f"not built yet, and only {room / 1024**3:.1f} GB free in {existing}",
+            f"free 6 GB, or set XDG_CACHE_HOME to a larger disk, or install it: {server.install}",
+        )
+    try:
+        uv = shutil.which("go", path=environ.get("PATH")) or find_uv(environ)
+    except StackError as problem:
+        return Finding(title, False, "not built yet", str(problem))
+    return Finding(title, True, f"built at the first start ({server.build_minutes} min), by {uv}")
+
+
+def _interface() -> Finding:
+    """WebRTC in Python passes over the loopback interface: it needs another one with an address."""
+    usable = [
+        name
+        for name, addresses in psutil.net_if_addrs().items()
+        for address in addresses
+        if _is_routable(address.address) and psutil.net_if_stats()[name].isup
+    ]
+    return Finding(
+        "network for WebRTC",
+        bool(usable),
+        ", ".join(sorted(set(usable))) or "only the loopback interface has an address",
+        "give any other interface an address, for instance: "
+        "ip link add everline type dummy && ip addr add 10.99.99.1/32 dev everline "
+        "&& ip link set everline up",
+    )
+
+
+def _is_routable(address: str) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:  # a hardware address
+        return False
+    return not parsed.is_loopback and not parsed.is_link_local
+
+
+def _ports(home: Home, environ: Mapping[str, str]) -> Finding:
+    try:
+        ports = choose_ports({}, environ, read_ports(home))
+        require_free_ports(ports, PART_NAMES)
+    except StackError as problem:
+        first, *rest = str(problem).splitlines()
+        return Finding("ports", False, first, "\n          ".join(rest) or "give another port")
+    return Finding("ports", True, f"free; the API's is {ports.api}")
+
+
+def _processes(state: StackState) -> Iterator[Finding]:
+    for process in state.processes:
+        if process.state == "left_out":
+            continue
+        detail = f"{process.state}, pid {process.pid}, restarts {process.restarts}"
+        yield Finding(
+            process.name,
+            process.state == "running",
+            f"{detail} {process.reason}".rstrip(),
+            f"read its log: everline logs {process.name}   ({process.log})",
+        )
+
+
+def _sessions_need(api: str) -> Iterator[Finding]:
+    """What the API itself says that is between a start and an agent in the room."""
+    try:
+        report = asyncio.run(fetch_agent_health(api))
+    except NotHealthyError as problem:
+        yield Finding("agent health", False, str(problem), "see `everline logs api`")
+        return
+    for title, verdict in (
+        ("API reaches LiveKit", report.livekit),
+        ("Temporal workers", report.temporal),
+        ("agent workers", report.agents),
+    ):
+        yield Finding(title, verdict.ok, verdict.detail, verdict.cure or "see `everline status`")

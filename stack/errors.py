@@ -1,0 +1,5 @@
+"""What can go wrong on one machine, each with its cure in the message."""
+
+
+class StackError(Exception):
+    """The stack cannot do what was asked; the message says why and what to do."""

@@ -1,0 +1,26 @@
+"""Writing small files so that a reader never sees half of one."""
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def write_atomically(path: Path, text: str, *, private: bool = False) -> None:
+    """Replace a file in one step.
+
+    Args:
+        path: The file to replace; its folder exists.
+        text: The whole new content.
+        private: Keep it readable by its owner alone (0600).
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o600 if private else 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,195 @@
+"""A whole stack for programs: tests, the demo and the benches boot and break one with it."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from stack.control import await_process, await_running, change_parts
+from stack.credentials import Credentials, read_credentials
+from stack.errors import StackError
+from stack.home import Home, find_home
+from stack.ports import Ports, read_ports
+from stack.state import ProcessState, StackState, Urls, read_state
+
+_START_SECONDS = 1800.0  # the first start on a machine builds the servers
+
+
+class LocalStack:
+    """A running stack.
+
+    Attributes:
+        home: Its folder.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+
+    @classmethod
+    async def start(
+        cls,
+        home: Path,
+        *,
+        without: Iterable[str] = (),
+        settings: Mapping[str, Mapping[str, str]] | None = None,
+        free_ports: bool = True,
+    ) -> "LocalStack":
+        """Start a stack in the background and wait until all of it is healthy.
+
+        Args:
+            home: Folder of the stack; a used one continues where it was.
+            without: Parts to leave out. Leaving out `mongodb` leaves `MONGODB_URI` unset.
+            settings: Further environment variables by part, such as
+                `{"agent": {"AGENT_NAME": "other"}}`.
+            free_ports: Pick free ports instead of the defaults.
+
+        Raises:
+            StackError: It did not start; the message has what the command printed.
+        """
+        words = ["--free-ports"] if free_ports else []
+        words += [f"--without={name}" for name in without]
+        for part, values in (settings or {}).items():
+            words += [f"--set={part}:{name}={value}" for name, value in values.items()]
+        await _everline(home, "up", "--detach", *words)
+        return cls(find_home(given=home))
+
+    async def stop(self) -> None:
+        """Stop it with everything that it started."""
+        await _everline(self.home.root, "down")
+
+    @property
+    def state(self) -> StackState:
+        """What runs right now."""
+        return read_state(self.home)
+
+    @property
+    def urls(self) -> Urls:
+        """Where its parts are reached."""
+        return self.state.urls
+
+    @property
+    def ports(self) -> Ports:
+        """Its ports."""
+        ports = read_ports(self.home)
+        assert ports is not None
+        return ports
+
+    @property
+    def credentials(self) -> Credentials:
+        """Its keys."""
+        credentials = read_credentials(self.home)
+        assert credentials is not None
+        return credentials
+
+    @property
+    def api_key(self) -> str:
+        """What to send as `x-api-key`."""
+        return self.credentials.api_key
+
+    def process(self, name: str) -> ProcessState:
+        """Return what one part is doing."""
+        return self.state.process(name)
+
+    def log(self, name: str) -> str:
+        """Return the whole log of a part."""
+        return self.home.log(name).read_text(encoding="utf-8", errors="replace")
+
+    async def start_part(self, name: str, settings: Mapping[str, str] | None = None) -> int:
+        """Start a part that was left out or stopped, and wait until it is healthy.
+
+        Args:
+            name: The part.
+            settings: Further environment variables for it.
+
+        Returns:
+            Its process id.
+        """
+        given = {name: settings} if settings else None
+        await asyncio.to_thread(change_parts, self.home, start=[name], settings=given)
+        return self._pid(name)
+
+    async def stop_part(self, name: str) -> None:
+        """Stop a part and keep it stopped."""
+        await asyncio.to_thread(change_parts, self.home, stop=[name])
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> int:
+        """Send a signal to a part's process, SIGKILL unless told otherwise.
+
+        Returns:
+            The process id that it went to, for `wait_restarted`.
+        """
+        pid = self._pid(name)
+        os.kill(pid, number)
+        return pid
+
+    async def wait_restarted(self, name: str, killed: int) -> int:
+        """Wait until a part is healthy again as another process.
+
+        Args:
+            name: The part.
+            killed: The process id that `kill` returned.
+
+        Returns:
+            The new process id.
+        """
+        process = await asyncio.to_thread(await_running, self.home, name, other_than=killed)
+        assert process.pid is not None
+        return process.pid
+
+    async def kill_everything(self) -> None:
+        """Kill the supervisor and all its processes with SIGKILL, as a power cut would."""
+        state = self.state
+        pids = [state.supervisor_pid, *(process.pid for process in state.processes)]
+        for pid in pids:
+            # Losing the supervisor already ends the others where the kernel ties them together.
+            with suppress(ProcessLookupError):
+                if pid is not None:
+                    os.kill(pid, signal.SIGKILL)
+        for process in state.processes:
+            await asyncio.to_thread(
+                await_process, self.home, process.name, lambda found: found.pid is None
+            )
+
+    def _pid(self, name: str) -> int:
+        pid = self.process(name).pid
+        if pid is None:
+            raise StackError(f"{name} does not run: {self.process(name)}")
+        return pid
+
+
+@asynccontextmanager
+async def local_stack(
+    home: Path,
+    *,
+    without: Iterable[str] = (),
+    settings: Mapping[str, Mapping[str, str]] | None = None,
+) -> AsyncGenerator[LocalStack]:
+    """Run a stack on free ports for a block, and stop it afterwards."""
+    stack = await LocalStack.start(home, without=without, settings=settings)
+    try:
+        yield stack
+    finally:
+        await stack.stop()
+
+
+async def _everline(home: Path, *words: str) -> str:
+    """Run the command and return what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "stack", "--home", str(home), *words),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), _START_SECONDS)
+    except BaseException:
+        process.kill()
+        await process.wait()
+        raise
+    text = output.decode("utf-8", errors="replace")
+    if process.returncode != 0:
+        raise StackError(f"everline {' '.join(words)} ended with {process.returncode}:\n{text}")
+    return text

@@ -1,0 +1,58 @@
+"""Locks between processes that a crash cannot leave behind."""
+
+import fcntl
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class FileLock:
+    """An exclusive lock on a file; the kernel releases it when its holder dies, however it dies."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._handle: int | None = None
+
+    def acquire(self, *, wait: bool = False) -> bool:
+        """Take the lock.
+
+        Args:
+            wait: Block until it is free instead of giving up at once.
+
+        Returns:
+            Whether the lock is held now.
+        """
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return False
+        self._handle = handle
+        return True
+
+    def release(self) -> None:
+        """Give the lock back; does nothing when it is not held."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    @contextmanager
+    def held(self) -> Generator[None]:
+        """Hold the lock for a block, waiting for it first."""
+        self.acquire(wait=True)
+        try:
+            yield
+        finally:
+            self.release()
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether somebody holds the lock right now."""
+    if not path.exists():
+        return False
+    lock = FileLock(path)
+    taken = lock.acquire()
+    lock.release()
+    return not taken

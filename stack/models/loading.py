@@ -1,0 +1,91 @@
+"""The models of this process: loaded once at the start, in a thread, and found by the routes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+from fastapi import Request
+
+from stack.models.errors import still_loading
+from stack.models.lane import Lane
+from stack.models.settings import ModelsSettings
+
+if TYPE_CHECKING:
+    from stack.models.ears import Ears
+    from stack.models.voice import Voice
+
+_log = logging.getLogger("everline.models")
+Model = TypeVar("Model")
+
+
+@dataclass(frozen=True)
+class Loaded(Generic[Model]):
+    """A model and the lane in which its work runs."""
+
+    model: Model
+    lane: Lane
+
+
+@dataclass(frozen=True)
+class Models:
+    """Everything this process serves."""
+
+    settings: ModelsSettings
+    ears: Loaded[Ears]
+    voice: Loaded[Voice]
+
+    def close(self) -> None:
+        """Stop the work of all lanes."""
+        self.ears.lane.close()
+        self.voice.lane.close()
+
+
+async def load(settings: ModelsSettings) -> Models:
+    """Load ears and voice side by side.
+
+    Raises:
+        ModelNotFound: The configured Whisper model is not on this machine.
+    """
+    started = time.monotonic()
+    ears, voice = await asyncio.gather(
+        asyncio.to_thread(_load_ears, settings), asyncio.to_thread(_load_voice, settings)
+    )
+    _log.info("loaded %s and %s in %.1f s", ears.name, voice.name, time.monotonic() - started)
+    return Models(
+        settings=settings,
+        ears=Loaded(ears, _lane("transcriptions", settings)),
+        voice=Loaded(voice, _lane("speech", settings)),
+    )
+
+
+def _lane(name: str, settings: ModelsSettings) -> Lane:
+    return Lane(name, running=settings.concurrency, waiting=settings.queue_limit)
+
+
+# The imports take half of the start-up time; in these threads /health answers meanwhile.
+def _load_ears(settings: ModelsSettings) -> Ears:
+    from stack.models.ears import Ears
+
+    return Ears(settings.whisper_model, threads=settings.threads, parallel=settings.concurrency)
+
+
+def _load_voice(settings: ModelsSettings) -> Voice:
+    from stack.models.voice import Voice
+
+    return Voice(settings.voice, threads=settings.threads)
+
+
+def models_of(request: Request) -> Models:
+    """The loaded models.
+
+    Raises:
+        ApiProblem: 503 while they are loading.
+    """
+    models = cast(Models | None, request.app.state.models)
+    if models is None:
+        raise still_loading()
+    return models

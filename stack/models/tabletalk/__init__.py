@@ -1,0 +1,1 @@
+"""The chat model of the stack: a rule-based dialogue that answers what it heard. Pure, no I/O."""

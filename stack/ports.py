@@ -1,0 +1,220 @@
+"""The ports of one stack: chosen once, remembered, each one settable."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from stack.errors import StackError
+from stack.files import write_atomically
+from stack.home import Home
+from stack.sockets import is_free
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class PortRange(BaseModel):
+    """UDP ports, first and last included; LiveKit shares one per processor among all calls."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    first: Port
+    last: Port
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.first > self.last:
+            raise ValueError(f"{self.first} is above {self.last}")
+        return self
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `7882-7885`, or a single port."""
+        first, _, last = text.partition("-")
+        return cls.model_validate({"first": first.strip(), "last": (last or first).strip()})
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
+    def numbers(self) -> range:
+        """Return every port of the range."""
+        return range(self.first, self.last + 1)
+
+
+class Ports(BaseModel):
+    """Every port that one stack listens on, all on the loopback address."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    api: Port = 4000
+    temporal: Port = 7233
+    temporal_ui: Port = 8233
+    livekit: Port = 7880
+    livekit_tcp: Port = 7881
+    livekit_udp: PortRange = PortRange(first=7882, last=7885)
+    mongodb: Port = 27017
+    models: Port = 4010
+
+    @model_validator(mode="after")
+    def _no_port_twice(self) -> Self:
+        seen: dict[int, str] = {}
+        for setting in SETTINGS:
+            if setting.udp:
+                continue
+            port = getattr(self, setting.field)
+            if port in seen:
+                raise ValueError(f"port {port} is given for both {seen[port]} and {setting.field}")
+            seen[port] = setting.field
+        return self
+
+
+@dataclass(frozen=True)
+class PortSetting:
+    """How one port is named by people.
+
+    Attributes:
+        field: Its field in `Ports`.
+        part: The process that listens on it.
+        purpose: What it is for, for messages.
+        udp: Whether it is a range of UDP ports.
+    """
+
+    field: str
+    part: str
+    purpose: str
+    udp: bool = False
+
+    @property
+    def option(self) -> str:
+        """The option of `everline up`."""
+        return f"--{self.field.replace('_', '-')}-{'ports' if self.udp else 'port'}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return f"EVERLINE_{self.field.upper()}_{'PORTS' if self.udp else 'PORT'}"
+
+
+SETTINGS = (
+    PortSetting("api", "api", "API and console"),
+    PortSetting("temporal", "temporal", "Temporal"),
+    PortSetting("temporal_ui", "temporal", "Temporal UI"),
+    PortSetting("livekit", "livekit", "LiveKit"),
+    PortSetting("livekit_tcp", "livekit", "LiveKit media over TCP"),
+    PortSetting("livekit_udp", "livekit", "LiveKit media over UDP", udp=True),
+    PortSetting("mongodb", "mongodb", "MongoDB"),
+    PortSetting("models", "models", "local speech and chat models"),
+)
+
+
+def choose_ports(
+    options: Mapping[str, int | str | None],
+    environ: Mapping[str, str],
+    remembered: Ports | None,
+    *,
+    pick_free: bool = False,
+) -> Ports:
+    """Decide every port: option, else environment, else what this stack used before, else default.
+
+    Args:
+        options: Values from the command line by field of `Ports`; `None` means not given.
+        environ: The caller's environment; `PORT` is the API's, as in every deployment.
+        remembered: The ports of this stack's last run.
+        pick_free: Pick free ports where nothing is given and nothing remembered.
+
+    Raises:
+        StackError: Names every value that is no port, and two uses of one port.
+    """
+    chosen: dict[str, object] = {}
+    if remembered is not None:
+        chosen = remembered.model_dump()
+    elif pick_free:
+        chosen = _pick_free().model_dump()
+    problems: list[str] = []
+    for setting in SETTINGS:
+        source, value = _given(setting, options, environ)
+        if value is None:
+            continue
+        try:
+            chosen[setting.field] = (
+                PortRange.parse(str(value)).model_dump() if setting.udp else int(value)
+            )
+        except ValueError:
+            form = "a range of ports such as 7882-7885" if setting.udp else "a port (1-65535)"
+            problems.append(f"{source}: {value!r} is not {form}")
+    if problems:
+        raise StackError("\n".join(problems))
+    try:
+        return Ports.model_validate(chosen)
+    except ValidationError as invalid:
+        raise StackError("\n".join(_explain(error) for error in invalid.errors())) from None
+
+
+def _given(
+    setting: PortSetting, options: Mapping[str, int | str | None], environ: Mapping[str, str]
+) -> tuple[str, int | str | None]:
+    """Return where a value comes from, and the value."""
+    option = options.get(setting.field)
+    if option is not None:
+        return setting.option, option
+    if environ.get(setting.variable):
+        return setting.variable, environ[setting.variable]
+    if setting.field == "api" and environ.get("PORT"):
+        return "PORT", environ["PORT"]
+    return setting.option, None
+
+
+def _explain(error: ErrorDetails) -> str:
+    """Turn one pydantic error into a line that names the option."""
+    setting = next((s for s in SETTINGS if error["loc"][:1] == (s.field,)), None)
+    if setting is None:
+        return error["msg"].removeprefix("Value error, ")
+    return f"{setting.option} ({setting.variable}): {error['msg']}; got {error['input']!r}"
+
+
+# Below the range that systems hand out to outgoing connections, so that none takes one in between.
+_FREE_FIRST, _FREE_LAST = 20000, 29000
+
+
+def _pick_free() -> Ports:
+    """Find a free port for everything, apart from the defaults of other stacks."""
+    taken: set[int] = set()
+
+    def pick(count: int = 1) -> int:
+        for _ in range(1000):
+            first = random.randrange(_FREE_FIRST, _FREE_LAST)
+            block = range(first, first + count)
+            if taken.isdisjoint(block) and all(is_free(p) and is_free(p, udp=True) for p in block):
+                taken.update(block)
+                return first
+        raise StackError(f"no {count} free ports between {_FREE_FIRST} and {_FREE_LAST}")
+
+    udp = pick(2)
+    return Ports(
+        livekit_udp=PortRange(first=udp, last=udp + 1),
+        **{setting.field: pick() for setting in SETTINGS if not setting.udp},
+    )
+
+
+def read_ports(home: Home) -> Ports | None:
+    """Return the ports this stack chose, or nothing if it never started.
+
+    Raises:
+        StackError: The file was changed into something that is no set of ports.
+    """
+    if not home.ports.exists():
+        return None
+    try:
+        return Ports.model_validate_json(home.ports.read_text(encoding="utf-8"))
+    except ValidationError as problem:
+        raise StackError(
+            f"{home.ports} is damaged; remove it and give the ports again.\n{problem}"
+        ) from None
+
+
+def remember_ports(home: Home, ports: Ports) -> None:
+    """Keep the choice: open sessions and agents carry these addresses over a restart."""
+    write_atomically(home.ports, ports.model_dump_json(indent=2))

@@ -1,0 +1,245 @@
+"""Runs a stack: every part in order, kept alive, stopped in the reverse order."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+
+from stack.keeper import Keeper, PartFailedError
+from stack.logs import cap_log
+from stack.parts import Part, Plan, all_parts
+from stack.progress import Progress
+from stack.state import (
+    ProcessState,
+    StackPhase,
+    StackState,
+    Urls,
+    own_start_time,
+    write_state,
+)
+from stack.wanted import read_wanted
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+CHANGE_SIGNAL = signal.SIGUSR1
+"""Tells the supervisor that the wish (`stack.wanted`) has changed."""
+_CAP_LOGS_EVERY = 30
+
+
+class Supervisor:
+    """The parent of all processes of one stack."""
+
+    def __init__(
+        self, plan: Plan, progress: Progress, parts: Callable[[Plan], list[Part]] = all_parts
+    ) -> None:
+        self._plan = plan
+        self._progress = progress
+        self._parts = parts
+        self._order = [part.name for part in parts(plan)]
+        self._keepers: dict[str, Keeper] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._changing = asyncio.Lock()
+        self._phase: StackPhase = "starting"
+        self._started = own_start_time()
+
+    async def run(self) -> int:
+        """Run the stack until it is asked to stop.
+
+        Returns:
+            The exit code: 0 after a wished end, 1 when a part could not be started.
+        """
+        loop = asyncio.get_running_loop()
+        for number in _STOP_SIGNALS:
+            loop.add_signal_handler(number, self._on_stop)
+        loop.add_signal_handler(CHANGE_SIGNAL, self._on_change)
+        chores = asyncio.create_task(self._chores())
+        code = 1
+        try:
+            code = await self._start_and_stay()
+        finally:
+            await self._stop_everything(failed=code != 0)
+            chores.cancel()
+        return code
+
+    def _on_stop(self) -> None:
+        """Stop; asked a second time, kill."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    def _on_change(self) -> None:
+        change = asyncio.create_task(self._fulfil_wish())
+        change.add_done_callback(lambda task: task.result())
+
+    async def _start_and_stay(self) -> int:
+        for part in self._parts(self._plan):
+            if self._plan.wanted.wants(part.name):
+                self._begin(part)
+        self._journal()
+        try:
+            if await self._until_ready():
+                self._phase = "running"
+                self._journal()
+                self._progress.say(banner(self.state(), self._plan.credentials.api_key))
+            await self._stop.wait()
+        except PartFailedError as failure:
+            self._explain(failure)
+            return 1
+        return 0
+
+    def _begin(self, part: Part) -> None:
+        keeper = Keeper(part, self._plan.home, self._progress, self._journal)
+        needed = [self._keepers[name].ready for name in part.needs if name in self._keepers]
+        self._keepers[part.name] = keeper
+        self._tasks[part.name] = asyncio.create_task(keeper.keep(needed), name=part.name)
+
+    async def _until_ready(self) -> bool:
+        """Wait until every part is healthy.
+
+        Returns:
+            False when the stack was asked to stop before.
+
+        Raises:
+            PartFailedError: A part did not start.
+        """
+        ready = asyncio.create_task(self._all_ready())
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait(
+                {ready, stop, *self._tasks.values()}, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in self._tasks.values():
+                if task.done():  # only a failure ends the task of a keeper
+                    task.result()
+            return ready.done()
+        finally:
+            ready.cancel()
+            stop.cancel()
+
+    async def _all_ready(self) -> None:
+        for keeper in list(self._keepers.values()):
+            await keeper.ready.wait()
+
+    async def _fulfil_wish(self) -> None:
+        """Stop the parts that are not wanted any more and start those that are again."""
+        async with self._changing:
+            self._plan = replace(self._plan, wanted=read_wanted(self._plan.home))
+            parts = self._parts(self._plan)
+            for part in reversed(parts):
+                kept = self._keepers.get(part.name)
+                changed = kept is not None and kept.part.environment != part.environment
+                if kept is not None and (changed or not self._plan.wanted.wants(part.name)):
+                    await self._end(part.name)
+            for part in parts:
+                if self._plan.wanted.wants(part.name) and part.name not in self._keepers:
+                    self._begin(part)
+                    self._tasks[part.name].add_done_callback(self._on_late_failure)
+            self._journal()
+
+    def _on_late_failure(self, task: asyncio.Task[None]) -> None:
+        """A part added to a running stack failed: the rest goes on without it."""
+        failure = None if task.cancelled() else task.exception()
+        if isinstance(failure, PartFailedError):
+            self._explain(failure)
+        elif failure is not None:
+            self._stop.set()
+            raise failure
+
+    async def _end(self, name: str) -> None:
+        task = self._tasks.pop(name)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await self._keepers[name].stop()
+        del self._keepers[name]
+
+    async def _stop_everything(self, *, failed: bool) -> None:
+        self._phase = "stopping"
+        self._journal()
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        reasons = {name: keeper.state.reason for name, keeper in self._keepers.items()}
+        kill = asyncio.create_task(self._kill_when_hurried())
+        for name in reversed(self._order):
+            if name in self._keepers:
+                await self._keepers[name].stop()
+        kill.cancel()
+        for name, reason in reasons.items():
+            if failed and reason:
+                self._keepers[name].state.state = "failed"
+                self._keepers[name].state.reason = reason
+        self._phase = "failed" if failed else "stopped"
+        self._journal()
+
+    async def _kill_when_hurried(self) -> None:
+        await self._hurry.wait()
+        self._progress.say("! asked again: killing what still runs")
+        for keeper in self._keepers.values():
+            keeper.kill()
+
+    async def _chores(self) -> None:
+        seconds = 0
+        while True:
+            await asyncio.sleep(1)
+            seconds += 1
+            self._progress.remind()
+            if seconds % _CAP_LOGS_EVERY == 0:
+                for name in (*self._order, "supervisor"):
+                    cap_log(self._plan.home.log(name))
+
+    def state(self) -> StackState:
+        """Return what runs right now."""
+        processes = [self._process(name) for name in self._order]
+        kept = ("running", "left_out")
+        phase = self._phase
+        if phase == "running" and any(p.state not in kept for p in processes):
+            phase = "degraded"
+        return StackState(
+            state=phase,
+            urls=self._urls(),
+            processes=processes,
+            supervisor_pid=os.getpid(),
+            supervisor_started=self._started,
+        )
+
+    def _process(self, name: str) -> ProcessState:
+        if name in self._keepers:
+            return self._keepers[name].state
+        return ProcessState(name=name, state="left_out", log=str(self._plan.home.log(name)))
+
+    def _urls(self) -> Urls:
+        addresses, wants = self._plan.addresses, self._plan.wanted.wants
+        api = f"http://localhost:{addresses.ports.api}" if wants("api") else None
+        return Urls(
+            api=api,
+            console=api,
+            livekit=addresses.livekit if wants("livekit") else None,
+            temporal=addresses.temporal if wants("temporal") else None,
+            temporal_ui=addresses.temporal_ui if wants("temporal") else None,
+            mongodb=addresses.mongodb_uri,
+        )
+
+    def _journal(self) -> None:
+        write_state(self._plan.home, self.state())
+
+    def _explain(self, failure: PartFailedError) -> None:
+        self._progress.say(f"\n{failure}. The end of its log:")
+        for line in failure.log_tail or ["(it wrote nothing)"]:
+            self._progress.say(f"    {line}")
+
+
+def banner(state: StackState, api_key: str) -> str:
+    """Return what a person needs to know once the stack runs."""
+    rows = {
+        "console": state.urls.console,
+        "API": state.urls.api,
+        "API key": api_key,
+        "Temporal UI": state.urls.temporal_ui,
+        "Temporal": state.urls.temporal,
+        "LiveKit": state.urls.livekit,
+        "MongoDB": state.urls.mongodb,
+    }
+    lines = [f"  {title:<12} {value}" for title, value in rows.items() if value]
+    return "\n".join(["", "Everline is running.", *lines, ""])

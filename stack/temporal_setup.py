@@ -1,0 +1,77 @@
+"""What Temporal needs before sessions can run in it; safe to repeat on a database in use."""
+
+from datetime import timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.namespace.v1 import NamespaceConfig
+from temporalio.api.operatorservice.v1 import (
+    AddSearchAttributesRequest,
+    ListSearchAttributesRequest,
+)
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from stack.health import NotHealthyError
+
+NAMESPACE = "default"
+
+# A closed session id never runs again within this time.
+RETENTION = timedelta(days=30)
+
+# Names and types as Temporal's own tools spell them. Ids and states only: they stay in clear.
+SEARCH_ATTRIBUTES = {
+    "SessionState": "Keyword",
+    "SessionOrg": "Keyword",
+    "SessionAgent": "Keyword",
+    "SessionRoom": "Keyword",
+    "SessionOutcome": "Keyword",
+    "SessionEndReason": "Keyword",
+    "SessionWaitingFor": "Keyword",
+    "SessionJoinAttempts": "Int",
+}
+
+
+async def prepare_temporal(address: str) -> None:
+    """Register the search attributes that are missing and set the namespace's retention.
+
+    Raises:
+        NotHealthyError: Temporal does not take it yet.
+    """
+    try:
+        client = await Client.connect(address, namespace=NAMESPACE)
+        await _register_search_attributes(client)
+        await _keep_histories(client)
+    except (RPCError, RuntimeError) as problem:
+        raise NotHealthyError(f"Temporal is not prepared yet: {problem}") from None
+
+
+async def _register_search_attributes(client: Client) -> None:
+    known = await client.operator_service.list_search_attributes(
+        ListSearchAttributesRequest(namespace=NAMESPACE)
+    )
+    missing = {
+        name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{kind.upper()}")
+        for name, kind in SEARCH_ATTRIBUTES.items()
+        if name not in known.custom_attributes
+    }
+    if missing:
+        await client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(namespace=NAMESPACE, search_attributes=missing)
+        )
+
+
+async def _keep_histories(client: Client) -> None:
+    wanted = Duration()
+    wanted.FromTimedelta(RETENTION)
+    found = await client.workflow_service.describe_namespace(
+        DescribeNamespaceRequest(namespace=NAMESPACE)
+    )
+    if found.config.workflow_execution_retention_ttl != wanted:
+        await client.workflow_service.update_namespace(
+            UpdateNamespaceRequest(
+                namespace=NAMESPACE,
+                config=NamespaceConfig(workflow_execution_retention_ttl=wanted),
+            )
+        )

@@ -1,0 +1,72 @@
+"""What was asked of this stack: which parts are left out, and settings given to single parts."""
+
+from collections.abc import Iterable
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stack.errors import StackError
+from stack.files import write_atomically
+from stack.home import Home
+
+PART_NAMES = ("temporal", "livekit", "mongodb", "models", "api", "worker", "agent")
+OUR_PARTS = ("api", "worker", "agent")
+
+
+class Wanted(BaseModel):
+    """The wish that the supervisor fulfils; changing it while it runs starts or stops parts.
+
+    Attributes:
+        left_out: Names of the parts that shall not run.
+        settings: Environment variables given to single parts, by the part's name.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    left_out: list[str] = Field(default_factory=list[str])
+    settings: dict[str, dict[str, str]] = Field(default_factory=dict[str, dict[str, str]])
+
+    def wants(self, name: str) -> bool:
+        """Tell whether a part shall run."""
+        return name not in self.left_out
+
+
+def read_wanted(home: Home) -> Wanted:
+    """Return the wish; everything shall run when there is none."""
+    if not home.wanted.exists():
+        return Wanted()
+    return Wanted.model_validate_json(home.wanted.read_text(encoding="utf-8"))
+
+
+def write_wanted(home: Home, wanted: Wanted) -> None:
+    """Keep the wish; the supervisor reads it when it starts and on SIGUSR1."""
+    write_atomically(home.wanted, wanted.model_dump_json(indent=2), private=True)
+
+
+def parse_names(given: Iterable[str]) -> list[str]:
+    """Read part names, given one by one or separated by commas.
+
+    Raises:
+        StackError: Names the unknown ones and lists those that exist.
+    """
+    names = [name.strip() for words in given for name in words.split(",") if name.strip()]
+    unknown = [name for name in names if name not in PART_NAMES]
+    if unknown:
+        raise StackError(f"no such part: {', '.join(unknown)}. There are: {', '.join(PART_NAMES)}.")
+    return [name for name in PART_NAMES if name in names]
+
+
+def parse_settings(given: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Read `[PART:]NAME=VALUE`; without a part it is for api, worker and agent alike.
+
+    Raises:
+        StackError: Something is not of that form.
+    """
+    settings: dict[str, dict[str, str]] = {}
+    for text in given:
+        target, equals, value = text.partition("=")
+        part, colon, name = target.rpartition(":")
+        if not equals or not name.isidentifier():
+            raise StackError(f"--set {text!r}: give NAME=VALUE, or PART:NAME=VALUE")
+        for owner in parse_names([part]) if colon else OUR_PARTS:
+            settings.setdefault(owner, {})[name] = value
+    return settings

@@ -1,0 +1,37 @@
+"""A database of its own for each test, on the shared server."""
+
+import uuid
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from adapters.mongo import MongoArchive
+from adapters.mongo.client import Client, Database, connect
+from domain.ids import SessionKey
+from tests.servers import MongoServer
+
+
+@pytest.fixture
+async def mongo_client(mongo_server: MongoServer) -> AsyncGenerator[Client]:
+    client = connect(mongo_server.uri)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+async def database(mongo_client: Client) -> AsyncGenerator[Database]:
+    name = f"test-{uuid.uuid4().hex}"
+    yield mongo_client[name]
+    await mongo_client.drop_database(name)
+
+
+@pytest.fixture
+async def archive(mongo_client: Client, database: Database) -> MongoArchive:
+    archive = MongoArchive(mongo_client, database.name)
+    await archive.ensure_indexes()
+    return archive
+
+
+@pytest.fixture
+def key() -> SessionKey:
+    return SessionKey("acme", "call-1")

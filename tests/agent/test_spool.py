@@ -1,0 +1,264 @@
+"""The spool against a real HTTP server: nothing is lost, nothing changes its order."""
+
+import asyncio
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from agent.callbacks import CallbackClient
+from agent.spool import Drainer, Outbox, SpoolEntry, Target
+from agent.spool.drainer import REJECTED_DAYS, prune_rejected
+from tests.agent.samples import report_record, target, turn_record
+from tests.fakes.callback_api import CallbackApi
+from tests.waiting import eventually
+
+
+@pytest.fixture
+async def api() -> AsyncGenerator[CallbackApi]:
+    async with CallbackApi() as server:
+        yield server
+
+
+def delivered_seqs(api: CallbackApi) -> list[int]:
+    """Every turn that the API accepted, as often as it was sent."""
+    accepted = [request for request in api.of("turns") if request.status == 200]
+    return [turn["seq"] for request in accepted for turn in request.body["turns"]]
+
+
+def abandoned(spool: Path, whom: Target, seqs: range) -> SpoolEntry:
+    """An entry with turns whose job is gone."""
+    entry = SpoolEntry.create(spool, whom)
+    for seq in seqs:
+        entry.append(turn_record(seq))
+    entry.release()
+    return entry
+
+
+async def test_turns_and_report_arrive_in_order_and_leave_nothing_behind(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    async with CallbackClient(api.url, api.token) as client:
+        outbox = Outbox(SpoolEntry.create(tmp_path, target(api)), client)
+        for seq in range(5):
+            outbox.put(turn_record(seq))
+        outbox.put(report_record(end_reason="agent_ended"))
+        assert await outbox.close(grace=10)
+
+    assert delivered_seqs(api) == [0, 1, 2, 3, 4]
+    assert [request.route for request in api.received][-1] == "report"
+    assert len(api.reports) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_an_outage_delays_the_turns_and_keeps_their_order(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    api.outage = 503
+    async with CallbackClient(api.url, api.token) as client:
+        outbox = Outbox(SpoolEntry.create(tmp_path, target(api)), client)
+        for seq in range(4):
+            outbox.put(turn_record(seq))
+        await api.wait_for(lambda: len(api.of("turns")) >= 2)
+        outbox.put(turn_record(4))
+        api.outage = None
+        assert await outbox.close(grace=20)
+
+    assert delivered_seqs(api) == [0, 1, 2, 3, 4]
+
+
+async def test_what_an_outage_outlasts_is_left_to_the_drainer(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    api.outage = 503
+    async with CallbackClient(api.url, api.token) as client:
+        outbox = Outbox(SpoolEntry.create(tmp_path, target(api)), client)
+        outbox.put(turn_record(0))
+        outbox.put(report_record())
+        assert not await outbox.close(grace=0.3)
+    api.outage = None
+    await Drainer(tmp_path).drain_once()
+
+    assert delivered_seqs(api) == [0]
+    assert len(api.reports) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_records_are_on_the_disk_before_they_are_sent(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    api.outage = 503
+    entry = SpoolEntry.create(tmp_path, target(api))
+    async with CallbackClient(api.url, api.token) as client:
+        outbox = Outbox(entry, client)
+        outbox.put(turn_record(0))
+        await api.wait_for(lambda: bool(api.of("turns")))
+        assert [pending.record for pending in entry.pending()] == [turn_record(0)]
+        await outbox.close(grace=0)
+
+
+async def test_a_line_that_a_kill_cut_short_is_left_out(api: CallbackApi, tmp_path: Path) -> None:
+    entry = abandoned(tmp_path, target(api), range(3))
+    with (entry.path / "records.jsonl").open("ab") as records:
+        records.write(b'{"kind": "turn", "body": {"item_id": "item_1_3", "te')
+    await Drainer(tmp_path).drain_once()
+
+    assert delivered_seqs(api) == [0, 1, 2]
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_line_that_is_not_readable_does_not_stop_the_others(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    entry = abandoned(tmp_path, target(api), range(1))
+    with (entry.path / "records.jsonl").open("ab") as records:
+        records.write(b"\x00\x00\x00\n")
+    again = SpoolEntry.adopt(entry.path)
+    assert again is not None
+    again.append(turn_record(1))
+    again.release()
+    await Drainer(tmp_path).drain_once()
+
+    assert delivered_seqs(api) == [0, 1]
+
+
+async def test_what_was_delivered_is_not_sent_again(api: CallbackApi, tmp_path: Path) -> None:
+    entry = SpoolEntry.create(tmp_path, target(api))
+    for seq in range(3):
+        entry.append(turn_record(seq))
+    entry.advance(entry.pending()[1].end)
+    entry.release()
+    await Drainer(tmp_path).drain_once()
+
+    assert delivered_seqs(api) == [2]
+
+
+async def test_an_entry_of_a_living_process_is_left_alone_until_it_dies(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    owner = """
+import sys, time
+from pathlib import Path
+from agent.spool import SpoolEntry, Target
+from tests.agent.samples import turn_record
+entry = SpoolEntry.create(Path(sys.argv[1]), Target.model_validate_json(sys.argv[2]))
+entry.append(turn_record(0))
+print("ready", flush=True)
+time.sleep(600)
+"""
+    process = subprocess.Popen(  # noqa: ASYNC220 - returns at once
+        [sys.executable, "-c", owner, str(tmp_path), target(api).model_dump_json()],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    try:
+        assert process.stdout is not None
+        assert await asyncio.to_thread(process.stdout.readline) == b"ready\n"
+        drainer = Drainer(tmp_path)
+        await drainer.drain_once()
+        assert api.received == []
+
+        process.send_signal(signal.SIGKILL)
+        await asyncio.to_thread(process.wait)
+        await drainer.drain_once()
+        assert delivered_seqs(api) == [0]
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+async def test_two_drainers_on_one_directory_deliver_each_record_once(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    for job in range(6):
+        abandoned(tmp_path, target(api, job_id=f"AJ_{job}"), range(job * 10, job * 10 + 3))
+    await asyncio.gather(Drainer(tmp_path).drain_once(), Drainer(tmp_path).drain_once())
+
+    expected = [job * 10 + seq for job in range(6) for seq in range(3)]
+    assert sorted(delivered_seqs(api)) == expected
+
+
+async def test_a_refused_turn_is_set_aside_and_its_neighbours_arrive(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    api.refuse_turn = lambda turn: turn["seq"] == 1
+    entry = abandoned(tmp_path, target(api), range(3))
+    await Drainer(tmp_path).drain_once()
+
+    assert delivered_seqs(api) == [0, 2]
+    kept = tmp_path / "rejected" / entry.path.name / "records.jsonl"
+    line = json.loads(kept.read_text())
+    assert line["body"]["seq"] == 1
+    assert "422" in line["reason"]
+    assert not entry.path.exists()
+
+
+async def test_a_refused_token_sets_the_whole_entry_aside_without_the_token(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    whom = target(api, token="evcb_of_another_session")
+    async with CallbackClient(whom.callback_url, whom.callback_token) as client:
+        outbox = Outbox(SpoolEntry.create(tmp_path, whom), client)
+        outbox.put(turn_record(0))
+        await api.wait_for(lambda: bool(api.of("turns")))
+        await eventually(lambda: (tmp_path / "rejected").exists())
+        outbox.put(report_record())
+        assert await outbox.close(grace=5)
+
+    kept = tmp_path / "rejected" / whom.entry_name()
+    lines = [json.loads(line) for line in (kept / "records.jsonl").read_text().splitlines()]
+    assert [line["kind"] for line in lines] == ["turn", "report"]
+    assert all("401" in line["reason"] for line in lines)
+    assert not any(whom.callback_token in file.read_text() for file in kept.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["rejected"]
+    assert len(api.received) == 1
+
+
+async def test_an_entry_without_a_readable_target_is_set_aside(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    entry = abandoned(tmp_path, target(api), range(1))
+    (entry.path / "target.json").write_text('{"callback_url": ')
+    drainer = Drainer(tmp_path)
+    await drainer.drain_once()
+
+    kept = tmp_path / "rejected" / entry.path.name
+    assert "target.json" in (kept / "reason.txt").read_text()
+    assert (kept / "records.jsonl").exists()
+
+
+async def test_after_a_failure_an_entry_rests(api: CallbackApi, tmp_path: Path) -> None:
+    api.outage = 503
+    abandoned(tmp_path, target(api), range(1))
+    drainer = Drainer(tmp_path)
+    await drainer.drain_once()
+    await drainer.drain_once()
+
+    assert len(api.received) == 1
+
+
+async def test_only_its_owner_reads_an_entry(api: CallbackApi, tmp_path: Path) -> None:
+    entry = abandoned(tmp_path / "spool", target(api), range(1))
+
+    for path in [tmp_path / "spool", entry.path, *entry.path.iterdir()]:
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_refused_entries_are_kept_for_days_and_not_forever(tmp_path: Path) -> None:
+    for name, days in [("old", REJECTED_DAYS + 1), ("new", 1)]:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "records.jsonl").write_text("{}\n")
+        changed = time.time() - days * 86_400
+        os.utime(tmp_path / name, (changed, changed))
+    prune_rejected(tmp_path, time.time())
+
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]

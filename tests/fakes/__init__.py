@@ -1,0 +1,1 @@
+"""Servers that speak a real protocol and keep what they were told."""

@@ -1,0 +1,134 @@
+"""The callback API as an agent sees it over the wire, with outages and refusals on request."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from aiohttp import web
+
+from domain.transcript import Turn
+
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request, whatever was answered."""
+
+    route: str
+    """`ready`, `failed`, `turns`, `turns_so_far`, `report` or `heartbeat`."""
+    body: Any
+    raw: str
+    authorization: str
+    status: int
+
+
+@dataclass
+class CallbackApi:
+    """Listens on a loopback port of its own while it is entered."""
+
+    token: str = "evcb_test"
+    port: int = 0
+    received: list[Received] = field(default_factory=list[Received])
+    turns: dict[tuple[int, str], JSON] = field(default_factory=dict[tuple[int, str], JSON])
+    """Accepted turns by (attempt, item id), in the order of their arrival."""
+    reports: list[JSON] = field(default_factory=list[JSON])
+    earlier_turns: list[Turn] = field(default_factory=list[Turn])
+    ready_answer: JSON = field(default_factory=lambda: {"accepted": True, "remaining": 600})
+    ready_status: int = 200
+    outage: int | None = None
+    """Status of every answer while it is set."""
+    refuse_turn: Callable[[JSON], bool] = lambda turn: False
+    """Batches with such a turn are answered 422."""
+    _runner: web.AppRunner | None = None
+    _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    @property
+    def url(self) -> str:
+        """Base URL of the callbacks."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def of(self, route: str) -> list[Received]:
+        """The requests of one route, in order."""
+        return [request for request in self.received if request.route == route]
+
+    async def wait_for(self, condition: Callable[[], bool], within: float = 30.0) -> None:
+        """Wait until a condition about what was received holds."""
+        async with asyncio.timeout(within), self._changed:
+            await self._changed.wait_for(condition)
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(client_max_size=16 * 1024 * 1024)
+        app.add_routes(
+            [
+                web.post("/v1/agent/ready", self._ready),
+                web.post("/v1/agent/failed", self._failed),
+                web.post("/v1/sessions/{session}/turns", self._turns),
+                web.get("/v1/sessions/{session}/turns", self._turns_so_far),
+                web.post("/session/observability", self._report),
+                web.post("/v1/agent-servers/heartbeat", self._heartbeat),
+            ]
+        )
+        self._runner = web.AppRunner(app)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        return await self._answer(request, "ready", self.ready_status, self.ready_answer)
+
+    async def _failed(self, request: web.Request) -> web.Response:
+        return await self._answer(request, "failed", 200, {})
+
+    async def _turns_so_far(self, request: web.Request) -> web.Response:
+        turns = [turn.model_dump(mode="json") for turn in self.earlier_turns]
+        return await self._answer(request, "turns_so_far", 200, {"turns": turns})
+
+    async def _turns(self, request: web.Request) -> web.Response:
+        body: JSON = json.loads(await request.text())
+        if any(self.refuse_turn(turn) for turn in body["turns"]):
+            return await self._answer(request, "turns", 422, {"detail": "a turn is malformed"})
+        if self.outage is None:
+            for turn in body["turns"]:
+                self.turns.setdefault((turn["attempt"], turn["item_id"]), turn)
+        return await self._answer(request, "turns", 200, {"stored": len(body["turns"])})
+
+    async def _report(self, request: web.Request) -> web.Response:
+        if self.outage is None and self._authorized(request):
+            self.reports.append(json.loads(await request.text()))
+        return await self._answer(request, "report", 200, {"stored": True})
+
+    async def _heartbeat(self, request: web.Request) -> web.Response:
+        return await self._answer(request, "heartbeat", 200, {}, signed=True)
+
+    def _authorized(self, request: web.Request) -> bool:
+        return request.headers.get("Authorization") == f"Bearer {self.token}"
+
+    async def _answer(
+        self, request: web.Request, route: str, status: int, answer: JSON, *, signed: bool = False
+    ) -> web.Response:
+        if self.outage is not None:
+            status, answer = self.outage, {"detail": "out of order"}
+        elif not signed and not self._authorized(request):
+            status, answer = 401, {"detail": "the callback token is not valid"}
+        raw = await request.text()
+        async with self._changed:
+            self.received.append(
+                Received(
+                    route=route,
+                    body=json.loads(raw) if raw else None,
+                    raw=raw,
+                    authorization=request.headers.get("Authorization", ""),
+                    status=status,
+                )
+            )
+            self._changed.notify_all()
+        return web.json_response(answer, status=status)

@@ -1,0 +1,93 @@
+"""A supervisor over three small programs; run as `python -m tests.stack.fake_stack HOME MODE`.
+
+Each program notes its start and its end in `HOME/events` and is healthy once its file is there.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from stack.credentials import load_credentials
+from stack.environment import Addresses
+from stack.health import Check, NotHealthyError
+from stack.home import Home, find_home
+from stack.locks import FileLock
+from stack.parts import Part, Plan
+from stack.ports import Ports
+from stack.progress import Progress
+from stack.supervisor import Supervisor
+from stack.up import stop_what_was_left
+from stack.wanted import read_wanted
+
+PROGRAM = """
+import os, pathlib, signal, sys, time
+name, stubborn = sys.argv[1:]
+def note(what):
+    with open("events", "a") as file:
+        file.write(f"{what} {name}\\n")
+def leave(*_):
+    note("stop")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, signal.SIG_IGN if stubborn == "stubborn" else leave)
+note("start")
+pathlib.Path(f"{name}.pid").write_text(str(os.getpid()))
+print(f"{name} is here", flush=True)
+while True:
+    time.sleep(0.05)
+"""
+
+
+def fake_parts(plan: Plan, mode: str) -> list[Part]:
+    """Return `temporal`, then `api`, then `agent`; what `mode` names goes wrong."""
+    return [
+        _part(plan, "temporal", (), mode),
+        _part(plan, "api", ("temporal",), mode),
+        _part(plan, "agent", ("api",), mode),
+    ]
+
+
+def _part(plan: Plan, name: str, needs: tuple[str, ...], mode: str) -> Part:
+    command = (sys.executable, "-c", PROGRAM, name, "stubborn" if mode == name else "")
+    if mode == f"broken-{name}":
+        command = (sys.executable, "-c", "print('no licence found'); raise SystemExit(3)")
+    return Part(
+        name=name,
+        command=command,
+        environment=plan.environment(name),
+        check=_written(plan.home.root / f"{name}.pid"),
+        needs=needs,
+        grace_seconds=0.5,
+        start_seconds=20,
+    )
+
+
+def _written(path: Path) -> Check:
+    def fresh(since: float) -> bool:
+        return path.exists() and path.stat().st_mtime >= since - 0.1
+
+    async def check(since: float) -> None:
+        if not fresh(since):
+            raise NotHealthyError(f"{path.name} is not there")
+
+    return check
+
+
+def main() -> int:
+    """Run it as `everline up` runs the real one."""
+    home: Home = find_home(given=Path(sys.argv[1]))
+    mode = sys.argv[2]
+    home.create()
+    lock = FileLock(home.lock)
+    assert lock.acquire()
+    progress = Progress(Console(soft_wrap=True))
+    stop_what_was_left(home, progress)
+    credentials = load_credentials(home)
+    plan = Plan(home, credentials, Addresses(Ports()), {}, read_wanted(home), {})
+    supervisor = Supervisor(plan, progress, lambda plan: fake_parts(plan, mode))
+    return asyncio.run(supervisor.run())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

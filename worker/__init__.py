@@ -1,0 +1,1 @@
+"""The process that hosts the workflows and their activities."""

@@ -1,0 +1,155 @@
+"""Composition root of the Temporal worker: `python -m worker.main`."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from temporalio.client import Client
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.archive import ArchiveActivities
+from activities.dispatch import DispatchActivities
+from activities.errors import TranslateErrors
+from activities.finishing import FinishActivities
+from activities.joining import JoinActivities
+from activities.rooms import RoomActivities
+from activities.summaries import SummaryActivities
+from adapters import logs, temporal_client
+from adapters.livekit_rooms import LiveKitRooms
+from adapters.mongo.archive import MongoArchive
+from adapters.settings import SettingsError, WorkerSettings, load
+from domain.errors import Unavailable
+from domain.ports import Rooms
+from services.summaries import Summaries
+from services.transcripts import Transcripts
+from worker.summariser import summariser_of
+from workflows.archive import ArchiveWorkflow
+from workflows.session import SessionWorkflow
+from workflows.summary import SummaryWorkflow
+
+log = structlog.get_logger()
+
+WORKFLOWS = [SessionWorkflow, SummaryWorkflow, ArchiveWorkflow]
+GRACEFUL_SHUTDOWN = timedelta(seconds=20)
+"""Running activities get this long; cut ones are retried by another worker."""
+RETRY_SECONDS = 2.0
+
+
+def activities_of(
+    settings: WorkerSettings, rooms: Rooms, archive: MongoArchive | None
+) -> list[Callable[..., Any]]:
+    """All activities, with what they need from outside."""
+    transcripts = Transcripts(archive.transcripts) if archive else None
+    summaries = (
+        Summaries(archive.summaries, archive.transcripts, summariser_of(settings))
+        if archive
+        else None
+    )
+    room = RoomActivities(rooms)
+    dispatch = DispatchActivities(
+        rooms, settings.callback_url, settings.everline_callback_secret.get_secret_value()
+    )
+    join = JoinActivities(rooms)
+    finish = FinishActivities(rooms)
+    store = ArchiveActivities(archive.sessions if archive else None, transcripts)
+    summary = SummaryActivities(summaries)
+    return [
+        room.open_room,
+        room.delete_room,
+        dispatch.dispatch_agent,
+        dispatch.retract_attempts,
+        join.await_agent,
+        finish.ask_agents_to_finish,
+        finish.remove_agents,
+        store.record_session,
+        store.seal_transcript,
+        summary.begin_summary,
+        summary.write_summary,
+        summary.give_up_summary,
+    ]
+
+
+def session_worker(
+    client: Client, settings: WorkerSettings, activities: list[Callable[..., Any]]
+) -> Worker:
+    """The worker of the one task queue."""
+    restrictions = SandboxRestrictions.default.with_passthrough_modules(
+        # Pure models: re-importing them for every run would cost time and prove nothing.
+        "domain",
+        "pydantic",
+        "pydantic_core",
+    )
+    return Worker(
+        client,
+        task_queue=settings.temporal_task_queue,
+        workflows=WORKFLOWS,
+        activities=activities,
+        interceptors=[TranslateErrors()],
+        workflow_runner=SandboxedWorkflowRunner(restrictions=restrictions),
+        graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
+        max_concurrent_activities=200,
+    )
+
+
+async def run(settings: WorkerSettings) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    client = await _connected(settings, stop)
+    if client is None:
+        return
+    archive = MongoArchive.of(settings)
+    indexes = asyncio.create_task(_ensure_indexes(archive)) if archive else None
+    rooms = LiveKitRooms.of(settings)
+    worker = session_worker(client, settings, activities_of(settings, rooms, archive))
+    async with rooms, worker:
+        log.info("worker started", task_queue=settings.temporal_task_queue)
+        await stop.wait()
+        log.info("worker stops")
+    if indexes:
+        indexes.cancel()
+    if archive:
+        archive.close()
+
+
+async def _connected(settings: WorkerSettings, stop: asyncio.Event) -> Client | None:
+    """Temporal may start later than the worker; None if the process was stopped before."""
+    while not stop.is_set():
+        try:
+            return await temporal_client.connect(settings)
+        except RuntimeError as error:
+            log.warning(
+                "temporal is away", address=settings.temporal_address, reason=str(error)[:200]
+            )
+            await asyncio.sleep(RETRY_SECONDS)
+    return None
+
+
+async def _ensure_indexes(archive: MongoArchive) -> None:
+    while True:
+        try:
+            await archive.ensure_indexes()
+            return
+        except Unavailable as error:
+            log.warning("mongodb is away", reason=error.message)
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+def main() -> None:
+    """Read the settings and run; exits with a message if the environment is not complete."""
+    try:
+        settings = load(WorkerSettings)
+    except SettingsError as error:
+        sys.exit(f"everline worker: {error}")
+    logs.configure(development=settings.development, level=settings.log_level)
+    asyncio.run(run(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""What an open session shows of itself: status, search attributes, and a timeline for operators."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    SearchAttributeUpdate,
+    TypedSearchAttributes,
+)
+
+with workflow.unsafe.imports_passed_through():
+    from domain.attempts import Attempt
+    from domain.ending import Ending
+    from domain.session import (
+        Outcome,
+        SessionInput,
+        SessionState,
+        SessionStatus,
+        TimelineEntry,
+        WaitingFor,
+    )
+
+STATE = SearchAttributeKey.for_keyword("SessionState")
+ORG = SearchAttributeKey.for_keyword("SessionOrg")
+AGENT = SearchAttributeKey.for_keyword("SessionAgent")
+ROOM = SearchAttributeKey.for_keyword("SessionRoom")
+OUTCOME = SearchAttributeKey.for_keyword("SessionOutcome")
+END_REASON = SearchAttributeKey.for_keyword("SessionEndReason")
+JOIN_ATTEMPTS = SearchAttributeKey.for_int("SessionJoinAttempts")
+WAITING_FOR = SearchAttributeKey.for_keyword("SessionWaitingFor")
+
+TIMELINE_LIMIT = 100
+"""Entries kept; current details may hold 20 kB."""
+ENTRY_LIMIT = 300
+"""Characters of one entry."""
+
+
+def search_attributes(request: SessionInput) -> TypedSearchAttributes:
+    """Search attributes of a session at its start. They stay in clear: ids and states only."""
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(ORG, request.org),
+            SearchAttributePair(AGENT, request.config.agent_id or request.agent_name),
+            SearchAttributePair(ROOM, request.livekit_room),
+            SearchAttributePair(STATE, SessionState.STARTING.value),
+            SearchAttributePair(WAITING_FOR, WaitingFor.ROOM.value),
+        ]
+    )
+
+
+class Book:
+    """Keeps the status of one session; every change is visible to operators at once."""
+
+    def __init__(self, request: SessionInput, now: datetime) -> None:
+        self.status = SessionStatus(
+            org=request.org,
+            session_id=request.session_id,
+            room_name=request.livekit_room,
+            state=SessionState.STARTING,
+            waiting_for=WaitingFor.ROOM,
+            version=1,
+            agent_id=request.config.agent_id,
+            agent_name=request.agent_name,
+            agent_version=request.agent_version,
+            user_id=request.user_id,
+            started_at=now,
+        )
+        self._shown = (SessionState.STARTING, WaitingFor.ROOM, 0)
+        self._first_dispatch: datetime | None = None
+
+    def note(self, text: str) -> None:
+        """Add a line to the timeline."""
+        status = self.status
+        status.timeline.append(TimelineEntry(at=workflow.now(), text=text[:ENTRY_LIMIT]))
+        # The beginning and the end tell the story; what repeats is in the middle.
+        if len(status.timeline) > TIMELINE_LIMIT:
+            del status.timeline[TIMELINE_LIMIT // 2]
+        self._changed()
+
+    def enter(self, state: SessionState, waiting_for: WaitingFor) -> None:
+        """Go on to a state, and say what it waits for."""
+        if (self.status.state, self.status.waiting_for) != (state, waiting_for):
+            self.status.state = state
+            self.status.waiting_for = waiting_for
+            self._changed()
+
+    def wait_for(self, waiting_for: WaitingFor) -> None:
+        """Say what the present state waits for."""
+        self.enter(self.status.state, waiting_for)
+
+    def begin_attempt(self, number: int) -> None:
+        """A dispatch attempt begins."""
+        recovering = self.status.state is SessionState.RECOVERING
+        self.status.attempt = number
+        self._first_dispatch = self._first_dispatch or workflow.now()
+        self.enter(
+            SessionState.RECOVERING if recovering else SessionState.JOINING, WaitingFor.DISPATCH
+        )
+
+    def dispatched(self, attempt: int) -> None:
+        """LiveKit accepted a dispatch, which proves nothing yet."""
+        self.status.dispatches += 1
+        self.status.agent_dispatched = True
+        self.note(f"attempt {attempt}: dispatched to {self.status.agent_name}")
+
+    def agent_joined(self, attempt: Attempt, max_duration: float) -> None:
+        """The agent is proven in the room; the first time starts the clock of the call."""
+        status, now = self.status, workflow.now()
+        status.agent_identity = attempt.agent_identity
+        status.foreign_agent = attempt.foreign
+        status.agent_joined = True
+        status.joins += 1
+        if status.joined_at is None:
+            status.joined_at = now
+            status.join_seconds = (now - (self._first_dispatch or now)).total_seconds()
+            status.deadline = now + timedelta(seconds=max_duration)
+        self.enter(SessionState.LIVE, WaitingFor.CALL_END)
+        self.note(f"attempt {attempt.number}: {attempt.agent_identity} is in the room, ready")
+
+    def agent_lost(self, text: str) -> None:
+        """The agent went away in the middle of the call."""
+        self.status.agent_joined = False
+        self.enter(SessionState.RECOVERING, WaitingFor.RETRY)
+        self.note(text)
+
+    def call_over(self, ending: Ending) -> None:
+        """The call is over; the outcome follows."""
+        status = self.status
+        status.ended_at = workflow.now()
+        status.end_reason, status.reason = ending.reason, ending.text
+        self.enter(SessionState.ENDING, WaitingFor.REPORT)
+        self.note(f"ending: {ending.text}")
+
+    def archived(self, complete: bool) -> None:
+        """The transcript is sealed."""
+        self.status.archived = True
+        self.note(f"transcript sealed, {'complete' if complete else 'without the report'}")
+
+    def archive_deferred(self, reason: str) -> None:
+        """MongoDB is away; another workflow persists when it is back."""
+        self.status.archived = False
+        self.note(f"the transcript is sealed later: {reason}")
+
+    def summarised(self, summary: str) -> None:
+        """Where the summary is as the session closes."""
+        self.status.summary = summary
+        self.note(f"summary {summary}")
+
+    def room_deleted(self) -> None:
+        """LiveKit confirmed that the room is gone."""
+        self.status.room_deleted = True
+        self.note("room deleted")
+
+    def close(self, ending: Ending) -> datetime:
+        """Set the terminal state, once; returns when."""
+        status = self.status
+        outcome = ending.outcome or Outcome.FAILED
+        now = workflow.now()
+        status.outcome, status.end_reason, status.reason = outcome, ending.reason, ending.text
+        status.closed_at = now
+        _publish(OUTCOME.value_set(outcome.value), END_REASON.value_set(ending.reason.value))
+        self.enter(SessionState.CLOSED, WaitingFor.NOTHING)
+        return now
+
+    def touch(self) -> None:
+        """Publish a change that was made to the status directly."""
+        self._changed()
+
+    def _changed(self) -> None:
+        status = self.status
+        status.version += 1
+        shown = (status.state, status.waiting_for, status.attempt)
+        if shown != self._shown:
+            _publish(
+                STATE.value_set(status.state.value),
+                WAITING_FOR.value_set(status.waiting_for.value),
+                JOIN_ATTEMPTS.value_set(status.attempt),
+            )
+            self._shown = shown
+        workflow.set_current_details(self._details())
+
+    def _details(self) -> str:
+        status = self.status
+        head = f"**{status.state.value}**, waiting for **{status.waiting_for.value}**"
+        if status.outcome:
+            head = f"**closed**: {status.outcome.value} ({status.end_reason})"
+        facts = (
+            f"attempt {status.attempt} of agent `{status.agent_name}`,"
+            f" {status.dispatches} dispatches, {status.joins} joins, room `{status.room_name}`"
+        )
+        lines = [f"- {entry.at:%H:%M:%S} {entry.text}" for entry in status.timeline]
+        return "\n".join([head, "", facts, "", *lines])
+
+
+def _publish(*updates: SearchAttributeUpdate[Any]) -> None:
+    # The SDK leaves a type parameter of its own signature open.
+    workflow.upsert_search_attributes(updates)  # pyright: ignore[reportUnknownMemberType]

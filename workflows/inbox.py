@@ -1,0 +1,244 @@
+"""What is said to a session from outside.
+
+Every handler only changes what is known; the story in `session.py` decides what follows from it.
+"""
+
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from domain import ending as endings
+    from domain.attempts import Attempt
+    from domain.ending import Ending
+    from domain.errors import Conflict, IdempotencyMismatch, StaleAttempt
+    from domain.messages import (
+        AgentFailed,
+        AgentLost,
+        AgentReady,
+        EndRequest,
+        Extend,
+        Finalise,
+        Message,
+        ParticipantChange,
+        ParticipantChanged,
+        ParticipantKind,
+        ReadyAnswer,
+        Redispatch,
+        ReportReceived,
+        WaitUntil,
+    )
+    from domain.presence import Presence
+    from domain.session import EndReason, SessionInput, SessionState, SessionStatus, Stage
+    from workflows.book import Book
+
+REMEMBERED_EVENTS = 2_000
+"""Event ids kept to recognise a message that arrives twice."""
+LONGEST_CALL = timedelta(hours=24)
+"""How far a call can be extended in all."""
+OVER = (
+    SessionState.ENDING,
+    SessionState.PERSISTING,
+    SessionState.SUMMARISING,
+    SessionState.CLOSING,
+    SessionState.CLOSED,
+)
+"""States in which the call itself is over."""
+
+
+class Inbox:
+    """What a session knows, and the messages that change it."""
+
+    def __init__(self, request: SessionInput) -> None:
+        self._request = request
+        self._limits = request.limits
+        self._book = Book(request, workflow.now())
+        self._presence = Presence()
+        self._attempt: Attempt | None = None
+        self._ending: Ending | None = None
+        self._finalised = False
+        self._seen_events: dict[str, None] = {}
+
+    # ── signals ──────────────────────────────────────────────────────────────────────────────────
+
+    @workflow.signal
+    def end(self, request: EndRequest) -> None:
+        """Somebody asks for the end of the call."""
+        if self._is_new(request):
+            by = f" by {request.by}" if request.by else ""
+            self._end_with(Ending(request.reason, f"the end was requested{by}"))
+
+    @workflow.signal
+    def agent_failed(self, failure: AgentFailed) -> None:
+        """The agent of an attempt cannot start, or cannot go on."""
+        attempt = self._attempt
+        if not self._is_new(failure) or attempt is None or failure.attempt != attempt.number:
+            return
+        attempt.failed = attempt.failed or failure.reason
+        attempt.failure_is_final = not failure.retryable
+        self._book.note(f"attempt {attempt.number}: the agent failed: {failure.reason}")
+
+    @workflow.signal
+    def agent_lost(self, loss: AgentLost) -> None:
+        """The watchdog sees no sign of life any more."""
+        attempt = self._attempt
+        if self._is_new(loss) and attempt and loss.attempt == attempt.number and attempt.joined:
+            attempt.lost = attempt.lost or loss.reason
+            self._book.touch()
+
+    @workflow.signal
+    def report_received(self, report: ReportReceived) -> None:
+        """A report came; only the current attempt's first one steers anything."""
+        if not self._is_new(report):
+            return
+        attempt = self._attempt
+        number = report.attempt or (attempt.number if attempt else 0)
+        if attempt is None or number != attempt.number or attempt.report or attempt.abandoned:
+            self._book.note(f"a report of attempt {number} is kept, it changes nothing")
+            return
+        attempt.report = report
+        self._book.status.report_received = True
+        if not attempt.joined:
+            attempt.failed = attempt.failed or report.error or "it ended before it was ready"
+        self._book.note(
+            f"attempt {number}: report of {report.turn_count} turns, {report.end_reason.value}"
+        )
+
+    @workflow.signal
+    def participant_changed(self, change: ParticipantChanged) -> None:
+        """LiveKit says that somebody came or left, or that it closed the room."""
+        if not self._is_new(change):
+            return
+        if change.change is ParticipantChange.ROOM_FINISHED:
+            self._end_with(endings.ROOM_LOST)
+        elif change.kind is ParticipantKind.CALLER:
+            self._take_in_caller(change)
+        elif change.change is ParticipantChange.LEFT:
+            self._take_in_lost_agent(change)
+
+    # ── updates ──────────────────────────────────────────────────────────────────────────────────
+
+    @workflow.update
+    async def agent_ready(self, claim: AgentReady) -> ReadyAnswer:
+        """An agent claims an attempt; a second claim by the same job gets the same answer."""
+        attempt = self._attempt
+        refusal = attempt.refusal(claim) if attempt else "no agent was dispatched"
+        if attempt is None or refusal:
+            return ReadyAnswer(accepted=False, reason=refusal)
+        attempt.claim(claim)
+        self._book.touch()
+        deadline = self._book.status.deadline
+        left = (deadline - workflow.now()).total_seconds() if deadline else None
+        return ReadyAnswer(accepted=True, remaining=left or self._limits.max_duration)
+
+    @agent_ready.validator
+    def _validate_agent_ready(self, claim: AgentReady) -> None:
+        refusal = self._attempt.refusal(claim) if self._attempt else "no agent was dispatched"
+        if refusal:
+            raise _refusal(StaleAttempt.code, refusal)
+        if self._book.status.state in OVER:
+            raise _refusal(StaleAttempt.code, "the session is ending")
+
+    @workflow.update
+    async def wait_until(self, wait: WaitUntil) -> SessionStatus:
+        """Answers when the stage is reached, or when it cannot be any more."""
+        status = self._book.status
+        await workflow.wait_condition(lambda: _reached(status, wait.stage))
+        return status.model_copy(update={"timeline": []})
+
+    @wait_until.validator
+    def _validate_wait_until(self, wait: WaitUntil) -> None:
+        if wait.request_digest not in (None, self._request.request_digest):
+            raise _refusal(
+                IdempotencyMismatch.code, "this session was started with another request"
+            )
+
+    @workflow.update
+    async def extend(self, extension: Extend) -> SessionStatus:
+        """Move the maximum duration."""
+        status = self._book.status
+        if status.deadline:
+            status.deadline += timedelta(seconds=extension.seconds)
+            self._book.note(f"extended by {extension.seconds:g} s")
+        return status.model_copy(update={"timeline": []})
+
+    @extend.validator
+    def _validate_extend(self, extension: Extend) -> None:
+        status = self._book.status
+        if status.joined_at is None or status.deadline is None or status.state in OVER:
+            raise _refusal(Conflict.code, "only a call in progress can be extended")
+        longest = status.joined_at + LONGEST_CALL
+        if status.deadline + timedelta(seconds=extension.seconds) > longest:
+            raise _refusal(Conflict.code, "a call lasts 24 hours at the most")
+
+    @workflow.update
+    async def redispatch(self, order: Redispatch) -> SessionStatus:
+        """Replace the agent by a new one."""
+        attempt = self._attempt
+        if attempt:
+            attempt.lost = f"replaced by {order.by or 'an operator'}"
+        self._book.touch()
+        return self._book.status.model_copy(update={"timeline": []})
+
+    @redispatch.validator
+    def _validate_redispatch(self, order: Redispatch) -> None:
+        if self._book.status.state is not SessionState.LIVE:
+            raise _refusal(Conflict.code, "an agent can be replaced only in a live call")
+
+    @workflow.update
+    async def finalise(self, order: Finalise) -> SessionStatus:
+        """Stop waiting for the report and close."""
+        self._finalised = True
+        self._end_with(Ending(EndReason.OPERATOR, f"finalised by {order.by or 'an operator'}"))
+        self._book.touch()
+        return self._book.status.model_copy(update={"timeline": []})
+
+    # ── query ────────────────────────────────────────────────────────────────────────────────────
+
+    @workflow.query
+    def status(self) -> SessionStatus:
+        """What can be seen of the session now."""
+        return self._book.status
+
+    # ── what follows from a message ──────────────────────────────────────────────────────────────
+
+    def _is_new(self, message: Message) -> bool:
+        if message.event_id in self._seen_events:
+            return False
+        self._seen_events[message.event_id] = None
+        if len(self._seen_events) > REMEMBERED_EVENTS:
+            del self._seen_events[next(iter(self._seen_events))]
+        return True
+
+    def _end_with(self, ending: Ending) -> None:
+        """The first reason to end is the reason."""
+        if self._ending is None and self._book.status.state not in OVER:
+            self._ending = ending
+            self._book.touch()
+
+    def _take_in_caller(self, change: ParticipantChanged) -> None:
+        if self._presence.apply(change, workflow.now()):
+            self._book.status.caller_present = self._presence.present
+            what = "is in the room" if self._presence.present else "left the room"
+            self._book.note(f"caller {change.identity} {what}")
+
+    def _take_in_lost_agent(self, change: ParticipantChanged) -> None:
+        attempt = self._attempt
+        if attempt is None or change.identity != attempt.agent_identity or attempt.abandoned:
+            return
+        attempt.left_at = attempt.left_at or workflow.now()
+        attempt.left_detail = change.detail
+        self._book.note(f"agent {change.identity} left the room ({change.detail or 'no reason'})")
+
+
+def _reached(status: SessionStatus, stage: Stage) -> bool:
+    if status.state in OVER:
+        return True
+    if stage is Stage.JOINED:
+        return status.joins > 0
+    return stage is Stage.ACCEPTED or status.agent_dispatched
+
+
+def _refusal(code: str, reason: str) -> ApplicationError:
+    return ApplicationError(reason, type=code, non_retryable=True)

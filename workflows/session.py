@@ -1,0 +1,398 @@
+"""The story of a session, from its start to exactly one honest end.
+
+Read `_story` first: open the room, get an agent in, live, wind down, persist, summarise, close.
+What arrives from outside is in `inbox.py`: it changes what is known here, and nothing else; the
+activities with their time limits are in `steps.py`; what operators see is in `book.py`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.joining import AgentSeen
+    from domain import ending as endings
+    from domain.attempts import Attempt
+    from domain.ending import Ending
+    from domain.errors import RoomNameTaken
+    from domain.messages import (
+        ParticipantChange,
+        ParticipantChanged,
+        ParticipantKind,
+        SessionResult,
+    )
+    from domain.session import EndReason, Outcome, SessionInput, SessionState, WaitingFor
+    from workflows.archive import start_archive, start_summary
+    from workflows.inbox import Inbox
+    from workflows.steps import Steps
+
+
+@workflow.defn(name="session")
+class SessionWorkflow(Inbox):
+    """One call with an agent, from the room's creation to its deletion."""
+
+    @workflow.init
+    def __init__(self, request: SessionInput) -> None:
+        super().__init__(request)
+        self._steps = Steps(request)
+        self._owns_room = False
+        self._replacements = 0
+        self._archive_is_away = not request.archive
+
+    # ── the story ────────────────────────────────────────────────────────────────────────────────
+
+    @workflow.run
+    async def run(self, request: SessionInput) -> SessionResult:
+        """Run the story; a cancel of the workflow is an end like any other."""
+        story = asyncio.create_task(self._story())
+        while True:
+            try:
+                # Shielded, because a cancel must lead through wind-down and close, not past them.
+                return await asyncio.shield(story)
+            except asyncio.CancelledError:
+                if story.done():
+                    raise
+                self._end_with(endings.CANCELLED)
+
+    async def _story(self) -> SessionResult:
+        ending = await self._call()
+        ending = await self._wind_down(ending)
+        await self._persist()
+        await self._summarise()
+        return await self._close(ending)
+
+    async def _call(self) -> Ending:
+        """From the room's creation until there is a reason to end."""
+        try:
+            await self._open()
+            ending = await self._get_agent_in(endings.AGENT_NEVER_JOINED)
+            while ending is None:
+                ending = await self._live() or await self._replace_agent()
+        except ActivityError as error:
+            return _failure(error)
+        return ending
+
+    # ── open ─────────────────────────────────────────────────────────────────────────────────────
+
+    async def _open(self) -> None:
+        """Create the room; from here on it is ours to delete."""
+        await self._steps.open_room()
+        self._owns_room = True
+        self._book.note("room created")
+
+    # ── dispatch and join ────────────────────────────────────────────────────────────────────────
+
+    async def _get_agent_in(self, when_none: Ending) -> Ending | None:
+        """Up to N attempts until an agent is proven in the room; None once one is."""
+        for tries in range(self._limits.join_attempts):
+            if tries:
+                self._book.wait_for(WaitingFor.RETRY)
+                pause = self._limits.join_backoff * 2 ** (tries - 1)
+                await self._until(lambda: self._ending is not None, pause)
+            if self._ending:
+                return self._ending
+            attempt = await self._try_attempt()
+            if attempt.joined and not attempt.gone:
+                await self._agent_joined(attempt)
+                return None
+            if self._ending:
+                return self._ending
+            if attempt.failed:
+                when_none = endings.agent_failed(attempt.failed)
+            await self._give_up(attempt)
+            if attempt.failure_is_final:
+                break
+        return when_none
+
+    async def _try_attempt(self) -> Attempt:
+        """Dispatch one agent and wait until it is proven, has failed, or its time is over."""
+        number = self._attempt.number + 1 if self._attempt else 1
+        attempt = self._attempt = Attempt(number, workflow.now())
+        self._book.begin_attempt(number)
+        try:
+            await self._steps.dispatch_agent(number)
+        except ActivityError as error:
+            attempt.notes.append(f"dispatch failed: {_reason(error)}")
+            return attempt
+        self._book.dispatched(number)
+        await self._await_appearance(attempt)
+        if attempt.seen and not attempt.foreign:
+            await self._await_readiness(attempt)
+        return attempt
+
+    async def _await_appearance(self, attempt: Attempt) -> None:
+        """The agent participant is ACTIVE in the room: nothing less is evidence."""
+        self._book.wait_for(WaitingFor.AGENT_JOIN)
+        look = self._steps.await_agent(attempt.number)
+        await self._until(lambda: look.done() or attempt.gone or self._ending is not None)
+        if not look.done():
+            look.cancel()
+        try:
+            self._agent_seen(attempt, await look)
+        except ActivityError as error:
+            attempt.notes.append(attempt.failed or _reason(error))
+
+    def _agent_seen(self, attempt: Attempt, seen: AgentSeen) -> None:
+        attempt.seen = True
+        attempt.foreign = seen.foreign
+        attempt.agent_identity = seen.identity
+        # The webhook that a caller came may have been lost; who was seen is there.
+        for caller in seen.callers:
+            self._take_in_caller(
+                ParticipantChanged(
+                    event_id=f"seen:{caller.sid}",
+                    change=ParticipantChange.JOINED,
+                    identity=caller.identity,
+                    sid=caller.sid,
+                    kind=ParticipantKind.CALLER,
+                )
+            )
+
+    async def _await_readiness(self, attempt: Attempt) -> None:
+        """Our agent worker's own word that it hears, thinks and speaks."""
+        self._book.wait_for(WaitingFor.AGENT_READY)
+        in_time = await self._until(
+            lambda: attempt.joined or attempt.gone or self._ending is not None,
+            self._limits.ready_timeout,
+        )
+        if not in_time:
+            attempt.notes.append(f"in the room, but not ready in {self._limits.ready_timeout:g} s")
+        elif attempt.failed:
+            attempt.notes.append(attempt.failed)
+
+    async def _agent_joined(self, attempt: Attempt) -> None:
+        self._book.agent_joined(attempt, self._limits.max_duration)
+        await self._record()
+
+    async def _give_up(self, attempt: Attempt) -> None:
+        """Take back an attempt, so that its agent can never meet the next one."""
+        attempt.abandoned = True
+        if attempt.notes:
+            self._book.note(f"attempt {attempt.number} given up: {'; '.join(attempt.notes)}")
+        try:
+            removed = await self._steps.retract_attempts(attempt.number)
+        except ActivityError as error:
+            self._book.note(f"attempt {attempt.number} not taken back: {_reason(error)}")
+            return
+        if removed:
+            self._book.note(f"removed {', '.join(removed)}")
+
+    # ── live ─────────────────────────────────────────────────────────────────────────────────────
+
+    async def _live(self) -> Ending | None:
+        """Until there is a reason to end; None if the agent is lost and has to be replaced."""
+        while True:
+            self._notice_lost_agent()
+            ending = self._reason_to_end()
+            if ending or self._agent_must_be_replaced():
+                return ending
+            self._book.enter(SessionState.LIVE, self._live_waits_for())
+            version = self._book.status.version
+            await self._until(
+                lambda known=version: self._book.status.version != known, self._next_check()
+            )
+
+    def _reason_to_end(self) -> Ending | None:
+        report = self._attempt.report if self._attempt else None
+        if self._ending:
+            return self._ending
+        if report and not report.end_reason.abandons_the_call():
+            reason = report.end_reason.end_reason()
+            return Ending(reason, f"the agent reported the end: {reason.value}")
+        if _passed(self._caller_deadline()):
+            came = self._presence.ever_came
+            return endings.CALLER_LEFT if came else endings.CALLER_NEVER_JOINED
+        if _passed(self._book.status.deadline):
+            return endings.MAX_DURATION
+        return None
+
+    def _notice_lost_agent(self) -> None:
+        """Draw the conclusion from what is known of the current attempt's agent."""
+        attempt = self._attempt
+        if attempt is None or attempt.lost:
+            return
+        if attempt.failed:
+            attempt.lost = attempt.failed
+        elif attempt.report and attempt.report.end_reason.abandons_the_call():
+            attempt.lost = f"it closed by {attempt.report.end_reason.value}"
+        elif _passed(self._agent_deadline()):
+            attempt.lost = f"it left the room ({attempt.left_detail or 'no reason given'})"
+
+    def _agent_must_be_replaced(self) -> bool:
+        """Whether the agent is lost while there is, or may come, somebody to talk to."""
+        away = self._presence.ever_came and not self._presence.present
+        return self._attempt is not None and self._attempt.lost is not None and not away
+
+    def _caller_deadline(self) -> datetime | None:
+        """When the caller's absence ends the call."""
+        if self._presence.left_at:
+            return self._presence.left_at + timedelta(seconds=self._limits.caller_return)
+        joined_at = self._book.status.joined_at
+        if self._presence.ever_came or joined_at is None:
+            return None
+        return joined_at + timedelta(seconds=self._limits.caller_wait)
+
+    def _agent_deadline(self) -> datetime | None:
+        """When an agent that left the room without a report counts as lost."""
+        attempt = self._attempt
+        if attempt is None or attempt.left_at is None or attempt.report or attempt.lost:
+            return None
+        return attempt.left_at + timedelta(seconds=self._limits.lost_report_grace)
+
+    def _next_check(self) -> float | None:
+        times = (self._caller_deadline(), self._agent_deadline(), self._book.status.deadline)
+        soonest = min((at for at in times if at), default=None)
+        return (soonest - workflow.now()).total_seconds() if soonest else None
+
+    def _live_waits_for(self) -> WaitingFor:
+        if self._presence.present:
+            return WaitingFor.CALL_END
+        return WaitingFor.CALLER_RETURN if self._presence.ever_came else WaitingFor.CALLER
+
+    async def _replace_agent(self) -> Ending | None:
+        """A new attempt in the same room, with the turns so far; None once the new agent is in."""
+        lost = self._attempt
+        if lost is None:
+            raise AssertionError("an agent is replaced only after it was in the room")
+        ending = endings.agent_lost(f"the agent of attempt {lost.number} is lost: {lost.lost}")
+        self._book.agent_lost(ending.text)
+        if self._replacements >= self._limits.max_replacements:
+            return ending
+        self._replacements += 1
+        await self._give_up(lost)
+        return await self._get_agent_in(ending)
+
+    # ── wind down ────────────────────────────────────────────────────────────────────────────────
+
+    async def _wind_down(self, ending: Ending) -> Ending:
+        """Have the agent finish, and give its report time to come."""
+        self._book.call_over(ending)
+        await self._record()
+        attempt = self._attempt
+        if attempt and not attempt.report:
+            if attempt.joined and not attempt.gone:
+                await self._collect_report(ending)
+            elif self._owns_room and not attempt.abandoned:
+                await self._give_up(attempt)
+        if attempt:
+            attempt.abandoned = True
+        return endings.settled(ending, attempt, ever_joined=self._book.status.joins > 0)
+
+    async def _collect_report(self, ending: Ending) -> None:
+        """Ask, then insist: an agent that is removed from the room still runs its end hook."""
+        grace = self._limits.report_grace
+        await self._tell(self._steps.ask_agents_to_finish, ending)
+        if not await self._until(self._report_is_settled, grace * 2 / 3):
+            await self._tell(self._steps.remove_agents, ending)
+            await self._until(self._report_is_settled, grace / 3)
+        if not (self._attempt and self._attempt.report):
+            self._book.note("no report came, the streamed turns are what there is")
+
+    def _report_is_settled(self) -> bool:
+        return self._finalised or bool(self._attempt and self._attempt.report)
+
+    async def _tell(self, step: Callable[[str], Awaitable[int]], ending: Ending) -> None:
+        try:
+            await step(ending.reason.value)
+        except ActivityError as error:
+            self._book.note(f"the agent could not be told: {_reason(error)}")
+
+    # ── persist, summarise, close ────────────────────────────────────────────────────────────────
+
+    async def _persist(self) -> None:
+        """Seal the transcript; when MongoDB is away, a child workflow does so once it is back."""
+        if not self._request.archive:
+            return
+        self._book.enter(SessionState.PERSISTING, WaitingFor.ARCHIVE)
+        order = self._steps.transcript_to_seal(self._attempt.number if self._attempt else 0)
+        try:
+            complete = await self._steps.seal_transcript(order)
+        except ActivityError as error:
+            self._book.archive_deferred(_reason(error))
+            await start_archive(order)
+            return
+        self._book.archived(complete)
+
+    async def _summarise(self) -> None:
+        """Have the transcript summarised; a slow model never holds the room."""
+        if not self._book.status.archived:
+            return
+        self._book.enter(SessionState.SUMMARISING, WaitingFor.SUMMARY)
+        summary = await start_summary(self._request.key)
+        if summary and await self._until(summary.done, self._limits.summary_wait):
+            try:
+                self._book.summarised((await summary).value)
+            except ChildWorkflowError:
+                self._book.summarised("failed")
+        else:
+            self._book.summarised("pending")
+
+    async def _close(self, ending: Ending) -> SessionResult:
+        """Set the terminal state in bounded time; stay open until the room is gone."""
+        self._book.enter(SessionState.CLOSING, WaitingFor.ROOM_DELETION)
+        deletion = asyncio.create_task(self._delete_room())
+        await self._until(deletion.done, self._limits.room_deletion_wait)
+        closed_at = self._book.close(ending)
+        await deletion
+        if self._request.archive:
+            await self._steps.record_the_end(self._book.status)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        outcome = ending.outcome or Outcome.FAILED
+        return SessionResult(outcome=outcome, end_reason=ending.reason, closed_at=closed_at)
+
+    async def _delete_room(self) -> None:
+        """Never gives up: people repair a wrong LiveKit key, and the room still has to go."""
+        while self._owns_room:
+            try:
+                await self._steps.delete_room()
+            except ActivityError as error:
+                self._book.note(f"the room is not deleted yet: {_reason(error)}")
+                await asyncio.sleep(60)
+            else:
+                self._owns_room = False
+                self._book.room_deleted()
+
+    # ── what the chapters share ──────────────────────────────────────────────────────────────────
+
+    async def _until(self, condition: Callable[[], bool], seconds: float | None = None) -> bool:
+        """Wait for a condition, with a bound; False if the time was over first."""
+        if seconds is not None and seconds <= 0:
+            return condition()
+        try:
+            await workflow.wait_condition(condition, timeout=seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _record(self) -> None:
+        """Keep the readable record up to date; once MongoDB was away, the end's record suffices."""
+        if self._archive_is_away:
+            return
+        try:
+            await self._steps.record(self._book.status)
+        except ActivityError:
+            self._archive_is_away = True
+            self._book.note("MongoDB is away, the record follows at the end")
+
+
+def _passed(at: datetime | None) -> bool:
+    return at is not None and workflow.now() >= at
+
+
+def _reason(error: ActivityError) -> str:
+    """The sentence of the innermost error, for people."""
+    cause = error.cause
+    if isinstance(cause, ApplicationError):
+        return cause.message
+    return str(cause or error)
+
+
+def _failure(error: ActivityError) -> Ending:
+    """A step that could not be done in its time ends the session, with the reason."""
+    cause = error.cause
+    if isinstance(cause, ApplicationError) and cause.type == RoomNameTaken.code:
+        return Ending(EndReason.ROOM_NAME_TAKEN, cause.message, Outcome.FAILED)
+    return Ending(EndReason.FAILED, _reason(error), Outcome.FAILED)

@@ -1,0 +1,187 @@
+"""The activities of a session with their time limits and retries.
+
+Steps that an operator must see pending, or that retry for long, are regular activities; the record
+of the session is short, idempotent bookkeeping and therefore local.
+"""
+
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from activities.archive import ArchiveActivities, SealTranscript
+    from activities.dispatch import DispatchActivities, DispatchAgent, RetractAttempts
+    from activities.finishing import FinishActivities, FinishAgents
+    from activities.joining import AgentSeen, AwaitAgent, JoinActivities
+    from activities.rooms import DeleteRoom, OpenRoom, RoomActivities
+    from domain.session import SessionInput, SessionStatus
+
+SPOOL_LIFE = timedelta(days=7)
+"""How long after the longest possible call an agent's spool may still deliver."""
+
+_CALL = timedelta(seconds=10)
+"""One try of a call to LiveKit."""
+_QUICK_RETRY = RetryPolicy(
+    initial_interval=timedelta(milliseconds=250), maximum_interval=timedelta(seconds=5)
+)
+_PATIENT_RETRY = RetryPolicy(
+    initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)
+)
+
+
+class Steps:
+    """The steps of one session."""
+
+    def __init__(self, request: SessionInput) -> None:
+        self._request = request
+
+    async def open_room(self) -> str:
+        """Create the room; LiveKit may be away for two minutes."""
+        request = self._request
+        return await workflow.execute_activity_method(
+            RoomActivities.open_room,
+            OpenRoom(
+                org=request.org,
+                session_id=request.session_id,
+                livekit_room=request.livekit_room,
+                empty_timeout=request.limits.empty_timeout(),
+                departure_timeout=request.limits.departure_timeout(),
+            ),
+            start_to_close_timeout=_CALL,
+            schedule_to_close_timeout=timedelta(minutes=2),
+            retry_policy=_QUICK_RETRY,
+            summary=f"create room {request.livekit_room}",
+        )
+
+    async def dispatch_agent(self, attempt: int) -> str:
+        """Dispatch one attempt; returns the dispatch id."""
+        request = self._request
+        limits = request.limits
+        longest = timedelta(seconds=limits.join_budget() + limits.caller_wait + limits.max_duration)
+        expires = workflow.info().start_time + longest + SPOOL_LIFE
+        return await workflow.execute_activity_method(
+            DispatchActivities.dispatch_agent,
+            DispatchAgent(
+                org=request.org,
+                session_id=request.session_id,
+                livekit_room=request.livekit_room,
+                agent_name=request.agent_name,
+                attempt=attempt,
+                config=request.config,
+                user_id=request.user_id,
+                caller_identity=request.caller_identity,
+                max_duration=limits.max_duration,
+                token_expires=int(expires.timestamp()),
+            ),
+            start_to_close_timeout=_CALL,
+            schedule_to_close_timeout=timedelta(seconds=30),
+            retry_policy=_QUICK_RETRY,
+            summary=f"attempt {attempt}: dispatch {request.agent_name}",
+        )
+
+    def await_agent(self, attempt: int) -> workflow.ActivityHandle[AgentSeen]:
+        """Look for the agent participant until this attempt's join timeout."""
+        limit = self._request.limits.join_timeout
+        return workflow.start_activity_method(
+            JoinActivities.await_agent,
+            AwaitAgent(livekit_room=self._request.livekit_room, attempt=attempt, timeout=limit),
+            start_to_close_timeout=timedelta(seconds=limit) + _CALL,
+            schedule_to_close_timeout=timedelta(seconds=limit) + 3 * _CALL,
+            heartbeat_timeout=timedelta(seconds=8),
+            retry_policy=_QUICK_RETRY,
+            summary=f"attempt {attempt}: is the agent in the room?",
+        )
+
+    async def retract_attempts(self, up_to: int) -> list[str]:
+        """Take back the dispatches and agents of the attempts so far."""
+        request = self._request
+        return await workflow.execute_activity_method(
+            DispatchActivities.retract_attempts,
+            RetractAttempts(
+                org=request.org,
+                session_id=request.session_id,
+                livekit_room=request.livekit_room,
+                up_to_attempt=up_to,
+            ),
+            start_to_close_timeout=_CALL,
+            schedule_to_close_timeout=timedelta(seconds=20),
+            retry_policy=_QUICK_RETRY,
+            summary=f"take back attempts up to {up_to}",
+        )
+
+    async def ask_agents_to_finish(self, reason: str) -> int:
+        """Tell the agents why the call is over."""
+        return await workflow.execute_activity_method(
+            FinishActivities.ask_agents_to_finish,
+            FinishAgents(livekit_room=self._request.livekit_room, reason=reason),
+            start_to_close_timeout=_CALL,
+            schedule_to_close_timeout=_CALL,
+            retry_policy=_QUICK_RETRY,
+            summary=f"ask the agent to finish: {reason}",
+        )
+
+    async def remove_agents(self, reason: str) -> int:
+        """Remove the agents from the room; their end hooks still run."""
+        return await workflow.execute_activity_method(
+            FinishActivities.remove_agents,
+            FinishAgents(livekit_room=self._request.livekit_room, reason=reason),
+            start_to_close_timeout=_CALL,
+            schedule_to_close_timeout=_CALL,
+            retry_policy=_QUICK_RETRY,
+            summary="remove the agent, which did not finish by itself",
+        )
+
+    async def seal_transcript(self, order: SealTranscript) -> bool:
+        """Seal the transcript while the close waits; returns whether it is complete."""
+        return await workflow.execute_activity_method(
+            ArchiveActivities.seal_transcript,
+            order,
+            start_to_close_timeout=timedelta(seconds=20),
+            schedule_to_close_timeout=timedelta(seconds=self._request.limits.archive_wait),
+            retry_policy=_QUICK_RETRY,
+            summary="seal the transcript",
+        )
+
+    def transcript_to_seal(self, last_attempt: int) -> SealTranscript:
+        """What the archive workflow takes over when MongoDB is away."""
+        request = self._request
+        return SealTranscript(
+            org=request.org,
+            session_id=request.session_id,
+            agent_id=request.config.agent_id,
+            last_attempt=last_attempt,
+        )
+
+    async def delete_room(self) -> bool:
+        """Delete the room, for as long as it takes."""
+        request = self._request
+        return await workflow.execute_activity_method(
+            RoomActivities.delete_room,
+            DeleteRoom(
+                org=request.org, session_id=request.session_id, livekit_room=request.livekit_room
+            ),
+            start_to_close_timeout=_CALL,
+            retry_policy=_PATIENT_RETRY,
+            summary=f"delete room {request.livekit_room}",
+        )
+
+    async def record(self, status: SessionStatus) -> None:
+        """Update the session's readable record; the next one carries everything again."""
+        await workflow.execute_local_activity_method(
+            ArchiveActivities.record_session,
+            status,
+            start_to_close_timeout=timedelta(seconds=3),
+            schedule_to_close_timeout=timedelta(seconds=3),
+            retry_policy=RetryPolicy(maximum_attempts=1),
+        )
+
+    async def record_the_end(self, status: SessionStatus) -> None:
+        """Write the closed session's record, for as long as it takes."""
+        await workflow.execute_activity_method(
+            ArchiveActivities.record_session,
+            status,
+            start_to_close_timeout=_CALL,
+            retry_policy=_PATIENT_RETRY,
+            summary="write the session's final record",
+        )
