@@ -1,5 +1,6 @@
 """How Everline's errors travel through Temporal."""
 
+from datetime import timedelta
 from typing import Any
 
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
@@ -19,8 +20,14 @@ def as_application_error(error: EverlineError) -> ApplicationError:
         error.message,
         type=error.code,
         non_retryable=not away,
+        next_retry_delay=_delay(error),
         category=ApplicationErrorCategory.BENIGN if away else ApplicationErrorCategory.UNSPECIFIED,
     )
+
+
+def _delay(error: EverlineError) -> timedelta | None:
+    wanted = error.retry_after if isinstance(error, Unavailable) else None
+    return timedelta(seconds=wanted) if wanted is not None else None
 
 
 class _Translate(ActivityInboundInterceptor):

@@ -15,6 +15,8 @@ from domain.ports import Participant, Rooms
 log = structlog.get_logger()
 
 AGENT_NOT_SEEN = "agent_not_seen"
+ON_BEHALF = "lk.publish_on_behalf"
+"""LiveKit's attribute of a participant that speaks for another one."""
 FIRST_POLL = 0.1
 """Seconds; a warm agent is in the room within 0.3 s."""
 SLOWEST_POLL = 1.0
@@ -70,7 +72,7 @@ class JoinActivities:
                 trouble = ""
             except Unavailable as error:
                 trouble = f"; {error.message}"
-            agent = next((p for p in seen if _is_agent_of(p, order.attempt)), None)
+            agent = _agent_of(seen, order.attempt)
             self._log("join check", order, seen, agent)
             if agent:
                 return _seen(agent, seen)
@@ -100,11 +102,17 @@ class JoinActivities:
         )
 
 
-def _is_agent_of(participant: Participant, attempt: int) -> bool:
-    """Ours of this attempt, or a foreign agent; the ghost of an older attempt is neither."""
-    if participant.kind != "agent" or not participant.active:
-        return False
-    return attempt_of(participant) in (None, attempt)
+def _agent_of(participants: list[Participant], attempt: int) -> Participant | None:
+    """Our agent of this attempt, else a foreign one; the ghost of an older attempt is neither.
+
+    A helper that publishes on behalf of an agent (an avatar) is no agent of its own.
+    """
+    agents = [
+        p for p in participants if p.kind == "agent" and p.active and ON_BEHALF not in p.attributes
+    ]
+    ours = (p for p in agents if attempt_of(p) == attempt)
+    foreign = (p for p in agents if attempt_of(p) is None)
+    return next(ours, None) or next(foreign, None)
 
 
 def _seen(agent: Participant, participants: list[Participant]) -> AgentSeen:

@@ -1,7 +1,5 @@
 """Open and delete a session's room."""
 
-import json
-
 import structlog
 from pydantic import BaseModel
 from temporalio import activity
@@ -9,22 +7,9 @@ from temporalio import activity
 from domain.errors import RoomNameTaken
 from domain.ids import SessionKey
 from domain.ports import Rooms
+from domain.rooms import owner_of_room, room_metadata
 
 log = structlog.get_logger()
-
-
-def room_metadata(key: SessionKey) -> str:
-    """What a room's metadata says: whose it is. LiveKit's webhooks carry it."""
-    return json.dumps({"org": key.org, "session": key.session_id}, sort_keys=True)
-
-
-def owner_of_room(metadata: str) -> SessionKey | None:
-    """The session that a room's metadata names; None if the room is not ours."""
-    try:
-        owner = json.loads(metadata)
-        return SessionKey(str(owner["org"]), str(owner["session"]))
-    except (ValueError, TypeError, KeyError):
-        return None
 
 
 class OpenRoom(BaseModel):
@@ -64,21 +49,24 @@ class RoomActivities:
             RoomNameTaken: the room exists and is another session's; it was not touched.
         """
         existing = await self._rooms.list_rooms([order.livekit_room])
-        # CreateRoom on an existing room would overwrite its metadata, so look first.
-        if existing and owner_of_room(existing[0].metadata) != order.key:
+        # Looking first leaves another session's room as it is: creating would renew its time-outs.
+        room = (
+            existing[0]
+            if existing
+            else await self._rooms.create(
+                order.livekit_room,
+                room_metadata(order.key),
+                order.empty_timeout,
+                order.departure_timeout,
+            )
+        )
+        # LiveKit answers with the room that is there, also if somebody was faster by a moment.
+        if owner_of_room(room.metadata) != order.key:
             raise RoomNameTaken(
                 f"room {order.livekit_room} belongs to another session",
                 field="roomName",
                 cure="choose another roomName, or leave it out to get a new one",
             )
-        if existing:
-            return existing[0].sid
-        room = await self._rooms.create(
-            order.livekit_room,
-            room_metadata(order.key),
-            order.empty_timeout,
-            order.departure_timeout,
-        )
         return room.sid
 
     @activity.defn

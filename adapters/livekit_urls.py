@@ -16,4 +16,5 @@ def client_url(livekit_url: str) -> str:
 
 def _with_scheme(url: str, schemes: dict[str, str]) -> str:
     scheme, separator, rest = url.partition("://")
-    return f"{schemes.get(scheme.lower(), scheme)}{separator}{rest.rstrip('/')}"
+    scheme = scheme.lower()
+    return f"{schemes.get(scheme, scheme)}{separator}{rest.rstrip('/')}"

@@ -19,7 +19,11 @@ def configure(*, development: bool, level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        # Plain tracebacks: rich is imported when it first draws one, which the sandbox of workflows
+        # refuses, and then the workflow task that logs fails again and again.
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
         if development
         else structlog.processors.JSONRenderer()
     )
@@ -27,7 +31,7 @@ def configure(*, development: bool, level: str) -> None:
         processors=[*shared, structlog.processors.format_exc_info, renderer]
         if not development
         else [*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

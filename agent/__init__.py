@@ -1,1 +1,1 @@
-"""TODO."""
+"""The process that talks: LiveKit Agents in the room, the callback API behind it."""

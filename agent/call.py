@@ -24,6 +24,7 @@ from agent.engines import EngineFault, EngineInputs, build_engine
 from agent.prompt import words
 from agent.report import build_report
 from agent.spool import Outbox, Record, RecordKind, SpoolEntry, Target
+from agent.support import without_effect
 from agent.turns import TurnLog
 from agent.version import agent_version
 from domain.messages import AgentFailed, AgentReady
@@ -104,6 +105,8 @@ class Call:
         spoken = words(self._metadata)
         if spoken.missing:
             log.warning("dynamic_variables_missing", variables=list(spoken.missing))
+        if ignored := without_effect(self._metadata):
+            log.warning("configuration_without_effect", fields=ignored)
         inputs = EngineInputs(config=self._metadata, settings=self._settings, vad=self._vad)
         # In a thread: every client of a provider loads the trusted certificates.
         parts = await asyncio.to_thread(build_engine, inputs)

@@ -42,7 +42,9 @@ class ForeignRecords(logging.Filter):
         if record.name.startswith(OURS):
             return True
         for name in set(vars(record)) - _STANDARD - _HARMLESS:
-            delattr(record, name)
+            value = vars(record).pop(name)
+            if isinstance(value, BaseException):
+                setattr(record, name, _kind(value))
         record.msg = _without_quotes(record)
         record.args = None
         if record.exc_info:
@@ -105,10 +107,15 @@ def _without_quotes(record: logging.LogRecord) -> str:
     """The message, with errors named by their kind only."""
     if record.args and isinstance(record.args, tuple):
         record.args = tuple(
-            type(value).__name__ if isinstance(value, BaseException) else value
-            for value in record.args
+            _kind(value) if isinstance(value, BaseException) else value for value in record.args
         )
     return _QUOTING.sub(lambda match: match.group().partition(": ")[0], record.getMessage())
+
+
+def _kind(error: BaseException) -> str:
+    """What went wrong, without the message: `WSServerHandshakeError 401`."""
+    status = getattr(error, "status_code", None) or getattr(error, "status", None)
+    return f"{type(error).__name__} {status}" if status else type(error).__name__
 
 
 def _frames(error: BaseException | None) -> str:

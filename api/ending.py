@@ -1,10 +1,10 @@
 """Find a session by its room, and ask for its end."""
 
-from activities.rooms import owner_of_room
 from api.dependencies import Services, require_session
 from domain.errors import NotFound
 from domain.ids import SessionKey, check_id, livekit_room_name, local_room_name
 from domain.messages import EndRequest
+from domain.rooms import owner_of_room
 
 
 async def session_of_room(wired: Services, org: str, room_name: str) -> SessionKey:

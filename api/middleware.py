@@ -1,5 +1,6 @@
 """What happens to every request: an id, a size limit, and one wide event in the log."""
 
+import logging
 import time
 import uuid
 from typing import Any
@@ -7,9 +8,13 @@ from typing import Any
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from domain.control import HEARTBEAT_PATH
+
 log = structlog.get_logger()
 
 REQUEST_ID = "x-request-id"
+QUIET_ROUTES = ("/health", "/health/agent", HEARTBEAT_PATH)
+"""Asked every few seconds by machines: of interest only when debugging."""
 MAX_BODY_BYTES = 4 * 1024 * 1024
 """A report of a day-long call is below 2 MiB."""
 
@@ -46,7 +51,9 @@ class RequestLog:
             await self._app(scope, receive, send_with_id)
         finally:
             route = scope.get("route")
-            log.info(
+            quiet = getattr(route, "path", None) in QUIET_ROUTES
+            log.log(
+                logging.DEBUG if quiet else logging.INFO,
                 "request",
                 request_id=request_id,
                 method=scope["method"],

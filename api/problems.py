@@ -22,6 +22,9 @@ from domain.errors import (
 
 log = structlog.get_logger()
 
+RETRY_AFTER_SECONDS = 2
+"""Of a 503 whose cause named no time of its own."""
+
 STATUS: Sequence[tuple[type[EverlineError], int]] = (
     (InvalidInput, 422),
     (Unauthenticated, 401),
@@ -81,7 +84,7 @@ async def _everline_error(request: Request, error: Exception) -> Any:
     if not isinstance(error, EverlineError):
         raise error
     status = status_of(error)
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) else {}
+    headers = _retry_after(error)
     if status == 401:
         headers["WWW-Authenticate"] = "ApiKey"
     fault = Fault(field=error.field, reason=error.message, cure=error.cure)
@@ -96,6 +99,12 @@ async def _everline_error(request: Request, error: Exception) -> Any:
         ),
         headers,
     )
+
+
+def _retry_after(error: EverlineError) -> dict[str, str]:
+    if not isinstance(error, Unavailable):
+        return {}
+    return {"Retry-After": str(error.retry_after or RETRY_AFTER_SECONDS)}
 
 
 async def _validation_error(request: Request, error: Exception) -> Any:

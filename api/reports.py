@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 
 from api.dependencies import Services, Wired, bearer_claims
 from domain.callback_token import CallbackClaims
-from domain.errors import Forbidden, Unavailable
+from domain.errors import EverlineError, Forbidden
 from domain.messages import ReportReceived
 from domain.transcript import AgentReport
 
@@ -39,21 +39,22 @@ async def take_report(
 ) -> bool:
     """Store a report and signal its session; False if there is no MongoDB to store it in.
 
-    The signal goes although MongoDB is down, so that the session ends in time; the error then makes
-    the agent keep the body in its spool.
+    The signal goes although the report could not be stored, so that the session ends in time; the
+    error then makes the agent keep the body in its spool.
 
     Raises:
         Forbidden: the report is of another attempt than the token.
         Unavailable: not stored, or the session could not be told; to be sent again.
+        InvalidInput: too large or too deep to be stored; its turns are.
     """
     check_attempt(claims.attempt, report.attempt)
     for turn in report.turns:
         check_attempt(claims.attempt, turn.attempt, "turns.attempt")
-    failure: Unavailable | None = None
+    failure: EverlineError | None = None
     if wired.archive:
         try:
             await wired.archive.transcripts.record_report(claims.key, report, now)
-        except Unavailable as error:
+        except EverlineError as error:
             failure = error
     digest = report.digest()
     await wired.workflows.signal(

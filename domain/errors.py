@@ -77,7 +77,7 @@ class Unavailable(EverlineError):
     """Something outside is away; the same request may work later (HTTP 503).
 
     Attributes:
-        retry_after: seconds after which a retry makes sense.
+        retry_after: seconds after which the other side wants to be asked again, if it said so.
     """
 
     code = "unavailable"
@@ -88,7 +88,7 @@ class Unavailable(EverlineError):
         *,
         field: str | None = None,
         cure: str | None = None,
-        retry_after: int = 2,
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(message, field=field, cure=cure)
         self.retry_after = retry_after

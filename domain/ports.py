@@ -97,6 +97,26 @@ class SessionArchive(Protocol):
         """The last stored status."""
         ...
 
+    async def not_closed(self, limit: int) -> list[SessionStatus]:
+        """Records of all orgs that are not terminal, the oldest first; for the reaper alone."""
+        ...
+
+
+class SessionDirectory(Protocol):
+    """The sessions as Temporal, the truth of their life, knows them."""
+
+    async def live_sessions(self) -> dict[SessionKey, str]:
+        """The sessions with a call in progress, with LiveKit's names of their rooms."""
+        ...
+
+    async def is_open(self, key: SessionKey) -> bool:
+        """Whether the session's workflow is running."""
+        ...
+
+    async def tell_room_is_gone(self, key: SessionKey) -> None:
+        """Tell a session that LiveKit has its room no more."""
+        ...
+
 
 class TranscriptArchive(Protocol):
     """Turns, reports, transcript headers; writes are acknowledged by a majority, journaled."""

@@ -1,6 +1,7 @@
 """Talking to the stack's own API from the command line."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 import httpx
@@ -30,18 +31,65 @@ def call_api(
     Raises:
         StackError: The stack does not run, the API does not answer or it answers with an error.
     """
+    with _client(home) as client:
+        try:
+            answer = client.request(method, path, json=body)
+        except httpx.HTTPError as problem:
+            raise _unreachable(client, problem) from None
+    _require_success(answer)
+    return cast("Json", answer.json())
+
+
+def stream_events(home: Home, path: str) -> Iterator[tuple[str, Json]]:
+    """Read server-sent events of a running stack until the stream's `end`.
+
+    Args:
+        home: The stack's home.
+        path: Path with a leading slash.
+
+    Yields:
+        The event's name and its data.
+
+    Raises:
+        StackError: As `call_api`.
+    """
+    name = ""
+    with _client(home) as client:
+        try:
+            with client.stream("GET", path, timeout=None) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    _require_success(answer)
+                for line in answer.iter_lines():
+                    field, _, value = line.partition(": ")
+                    if field == "event":
+                        name = value
+                    elif field == "data":
+                        yield name, cast("Json", json.loads(value))
+                    if name == "end":
+                        return
+        except httpx.HTTPError as problem:
+            raise _unreachable(client, problem) from None
+
+
+def _client(home: Home) -> httpx.Client:
     credentials = read_credentials(home)
     url = read_state(home).urls.api
     if credentials is None or url is None:
         raise StackError(f"no API runs in {home.root}; start it with `everline up`")
     headers = {"x-api-key": credentials.api_key}
-    try:
-        with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
-            answer = client.request(method, path, headers=headers, json=body)
-    except httpx.HTTPError as problem:
-        raise StackError(
-            f"{url} does not answer ({type(problem).__name__}); see `everline status`"
-        ) from None
+    return httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=30)
+
+
+def _unreachable(client: httpx.Client, problem: httpx.HTTPError) -> StackError:
+    return StackError(
+        f"{client.base_url} does not answer ({type(problem).__name__}); see `everline status`"
+    )
+
+
+def _require_success(answer: httpx.Response) -> None:
     if not answer.is_success:
-        raise StackError(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
-    return cast("Json", answer.json())
+        path = answer.request.url.path
+        raise StackError(
+            f"{answer.request.method} {path}: {answer.status_code} {answer.text[:500]}"
+        )

@@ -10,16 +10,16 @@ import typer
 from rich.console import Console
 
 from stack.binaries import locate_servers
-from stack.control import change_parts
+from stack.control import await_started, change_parts
 from stack.credentials import read_credentials
 from stack.doctor import doctor
 from stack.down import stop_stack
-from stack.errors import StackError
+from stack.errors import AlreadyRunningError, StackError
 from stack.home import Home, find_home
 from stack.logs import tail
 from stack.progress import Progress
 from stack.sessions import sessions_app
-from stack.state import StackState, find_supervisor, read_state
+from stack.state import StackState, read_state
 from stack.supervisor import banner
 from stack.up import UpRequest, is_running, run_detached, run_in_foreground
 from stack.wanted import PART_NAMES, Wanted, parse_names, parse_settings
@@ -99,10 +99,16 @@ def up(
     given = [*without, os.environ.get("EVERLINE_WITHOUT", "")]
     wanted = Wanted(left_out=parse_names(given), settings=parse_settings(setting))
     request = UpRequest(wanted, ports, free_ports, _repeat(without, setting, ports, free_ports))
-    progress = Progress(console)
+    home.create()
+    # In the background, what is printed goes into that log anyway.
+    kept = home.log("supervisor") if console.is_terminal and not detach else None
+    progress = Progress(console, kept)
     run = run_detached if detach else run_in_foreground
     try:
         code = run(home, request, progress)
+    except AlreadyRunningError:
+        _say_that_it_runs(home, console)
+        return
     finally:
         progress.close()
     raise typer.Exit(code)
@@ -123,12 +129,8 @@ def _repeat(
 
 
 def _say_that_it_runs(home: Home, console: Console) -> None:
-    """A second `up` finds the first; one that is still starting is waited for a moment."""
-    deadline = time.monotonic() + 5
-    state = read_state(home)
-    while find_supervisor(state) is None and is_running(home) and time.monotonic() < deadline:
-        time.sleep(0.1)
-        state = read_state(home)
+    """A second `up` finds the first, and waits for it if it is still starting."""
+    state = await_started(home)
     credentials = read_credentials(home)
     console.print(
         f"This stack is already {state.state} (pid {state.supervisor_pid}, {home.root}); "

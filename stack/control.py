@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from stack.errors import StackError
 from stack.home import Home
-from stack.state import ProcessState, find_supervisor, read_state
+from stack.locks import is_locked
+from stack.state import ProcessState, StackState, find_supervisor, read_state
 from stack.supervisor import CHANGE_SIGNAL
 from stack.wanted import read_wanted, write_wanted
 
@@ -69,6 +70,18 @@ def await_running(home: Home, name: str, *, other_than: int | None = None) -> Pr
         name,
         lambda process: process.state == "running" and process.pid not in (None, other_than),
     )
+
+
+def await_started(home: Home) -> StackState:
+    """Wait until a stack that somebody started is not just starting any more."""
+    deadline = time.monotonic() + _LIMIT_SECONDS
+    state = read_state(home)
+    while is_locked(home.lock) and time.monotonic() < deadline:
+        if find_supervisor(state) is not None and state.state != "starting":
+            break
+        time.sleep(0.1)
+        state = read_state(home)
+    return state
 
 
 def await_process(home: Home, name: str, condition: Callable[[ProcessState], bool]) -> ProcessState:

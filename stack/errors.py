@@ -3,3 +3,7 @@
 
 class StackError(Exception):
     """The stack cannot do what was asked; the message says why and what to do."""
+
+
+class AlreadyRunningError(StackError):
+    """Another supervisor of the same home came first."""

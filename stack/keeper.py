@@ -13,7 +13,7 @@ from stack.progress import Progress
 from stack.state import PartState, ProcessState
 
 _CHECK_WHILE_STARTING = 0.2
-_CHECK_WHILE_RUNNING = 5.0
+_CHECK_WHILE_RUNNING = 10.0
 _DELAYS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 _STEADY_AFTER = 30.0
 _SHOWN_LINES = 15

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from stack.control import await_process, await_running, change_parts
+from stack.control import await_process, await_running, await_started, change_parts
 from stack.credentials import Credentials, read_credentials
 from stack.errors import StackError
 from stack.home import Home, find_home
@@ -55,6 +55,16 @@ class LocalStack:
             words += [f"--set={part}:{name}={value}" for name, value in values.items()]
         await _everline(home, "up", "--detach", *words)
         return cls(find_home(given=home))
+
+    @classmethod
+    async def find(cls, home: Path | None = None) -> "LocalStack | None":
+        """Return the stack that runs in a home (`EVERLINE_HOME` unless given), if one does.
+
+        One that somebody is just starting is waited for.
+        """
+        found = find_home(given=home)
+        state = await asyncio.to_thread(await_started, found)
+        return cls(found) if state.supervisor_pid is not None else None
 
     async def stop(self) -> None:
         """Stop it with everything that it started."""

@@ -15,11 +15,16 @@ from stack.wanted import Wanted
 
 TASK_QUEUE = "everline"
 
-# Found to matter out of the box: see the numbers in docs on the local stack. One shard polled 20
-# times a second costs a regular activity 60 ms of waiting, and without WAL SQLite is the brake.
+# Found to matter out of the box. One shard polled 20 times a second costs a regular activity 60 ms
+# of waiting, an activity that is not handed over with its workflow task costs a round of the queue,
+# timers are up to a second late, and without WAL SQLite is the brake.
 _TEMPORAL_TUNING = (
     "--dynamic-config-value",
     "history.transferProcessorMaxPollRPS=1000",
+    "--dynamic-config-value",
+    "system.enableActivityEagerExecution=true",
+    "--dynamic-config-value",
+    'history.timerProcessorMaxTimeShift="50ms"',
     "--sqlite-pragma",
     "journal_mode=wal",
     "--sqlite-pragma",
@@ -134,6 +139,8 @@ def _mongodb(plan: Plan) -> Part:
             *("--config", plan.home.mongodb_config, "--host", "127.0.0.1"),
             *("--port", str(plan.addresses.ports.mongodb)),
             *("--storage-path", plan.home.mongodb_data, "--sync-on-commit"),
+            # Enough for one person; the default would be 1 GB.
+            *("--cache-size", "256M"),
         ),
         environment=plan.environment("mongodb"),
         check=health.mongodb_answers(plan.addresses.ports.mongodb),

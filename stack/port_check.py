@@ -48,7 +48,7 @@ def _explain(setting: PortSetting, port: int) -> str:
     example = f"{port + 100}-{port + 103}" if setting.udp else str(port + 100)
     return (
         f"{protocol} {port} ({setting.purpose}) is taken by "
-        f"{holder or 'a process of another user'}. "
+        f"{holder or 'a process that only its owner may see'}. "
         f"Stop that process, or choose another: everline up {setting.option} {example} "
         f"(or {setting.variable}={example})."
     )

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -35,8 +36,10 @@ class Progress:
     alive; `close` at the end, so that the terminal is left as it was.
     """
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, log: Path | None = None) -> None:
+        """Show on `console`; where a log is given, its whole lines are kept there as well."""
+        self._console = console
+        self._log = log
         self._steps: list[Step] = []
         # Kept off dumb terminals and logs: there, whole lines are worth more than a moving picture.
         self._live = (
@@ -53,7 +56,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Print a line of its own; square brackets in it are printed as they are."""
-        self.console.print(escape(text), highlight=False, soft_wrap=True)
+        self._print(escape(text))
 
     def begin(self, title: str, detail: str = "") -> Step:
         """Show that something began."""
@@ -103,11 +106,15 @@ class Progress:
 
     def _finish(self, step: Step, mark: str, detail: str) -> None:
         self.drop(step)
-        self.console.print(
-            f"{mark} {escape(step.title):<12} [dim]{step.seconds:5.1f} s[/dim]  {escape(detail)}",
-            highlight=False,
-            soft_wrap=True,
+        self._print(
+            f"{mark} {escape(step.title):<12} [dim]{step.seconds:5.1f} s[/dim]  {escape(detail)}"
         )
+
+    def _print(self, markup: str) -> None:
+        self._console.print(markup, highlight=False, soft_wrap=True)
+        if self._log is not None:
+            with self._log.open("a", encoding="utf-8") as file:
+                file.write(Text.from_markup(markup).plain + "\n")
 
     def _picture(self) -> RenderableType:
         return Group(

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import typer
 
-from stack.api_client import call_api
+from stack.api_client import call_api, stream_events
 from stack.home import Home
 
 sessions_app = typer.Typer(
@@ -32,6 +32,14 @@ def end(context: typer.Context, session_id: SessionId) -> None:
 def turns(context: typer.Context, session_id: SessionId) -> None:
     """Show what has been said in a session so far, as JSON."""
     _print(call_api(_home(context), "GET", f"/v1/sessions/{quote(session_id, safe='')}/turns"))
+
+
+@sessions_app.command("watch")
+def watch(context: typer.Context, session_id: SessionId) -> None:
+    """Show state changes and turns as they happen, one JSON object a line, until the end."""
+    path = f"/v1/sessions/{quote(session_id, safe='')}/events"
+    for name, data in stream_events(_home(context), path):
+        typer.echo(json.dumps({"event": name, **data}, ensure_ascii=False))
 
 
 def _home(context: typer.Context) -> Home:

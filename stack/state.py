@@ -105,6 +105,7 @@ def read_state(home: Home) -> StackState:
         if state.state != "failed":
             state.state = "stopped"
         state.supervisor_pid = None
+        state.urls = Urls()
         for process in state.processes:
             process.pid = None
             if process.state not in ("failed", "left_out"):

@@ -13,7 +13,7 @@ from pathlib import Path
 from stack.binaries import SERVERS, locate_servers
 from stack.credentials import load_credentials
 from stack.environment import Addresses
-from stack.errors import StackError
+from stack.errors import AlreadyRunningError, StackError
 from stack.files import write_atomically
 from stack.home import Home
 from stack.leftovers import find_leftovers, stop_leftovers
@@ -62,13 +62,13 @@ def run_in_foreground(
         The exit code.
 
     Raises:
+        AlreadyRunningError: Another one was started at the same moment.
         StackError: It cannot start; the message says why and what to do.
     """
-    home.create()
     binaries = _locate_binaries(request.wanted, progress, caller)
     lock = FileLock(home.lock)
     if not lock.acquire():
-        raise StackError("another supervisor of this stack was started at the same moment")
+        raise AlreadyRunningError(f"the stack of {home.root} was started by somebody else")
     try:
         stop_what_was_left(home, progress)
         plan = make_plan(home, request, binaries, caller)
@@ -137,7 +137,6 @@ def run_detached(
     Returns:
         The exit code: 0 once it runs, 1 when it did not start.
     """
-    home.create()
     _locate_binaries(request.wanted, progress, caller)
     log = home.log("supervisor")
     cap_log(log)
@@ -163,7 +162,8 @@ def _follow(
         mine = state.supervisor_pid == process.pid
         position = _show_new_lines(log, position, progress)
         if ended is not None:
-            return ended or 1
+            # Successful and gone means that it found another one running.
+            return ended or int(not is_running(home))
         if mine and state.state in ("running", "degraded"):
             _show_new_lines(log, position, progress)
             return 0

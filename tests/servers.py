@@ -230,7 +230,7 @@ async def _running(process: ServerProcess) -> AsyncGenerator[None]:
         await process.start()
         yield
     finally:
-        process.stop()
+        process.kill()  # nothing of it is kept
 
 
 def _temporal_serves(address: str) -> Check:

@@ -5,10 +5,11 @@ import signal
 import sys
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
@@ -17,39 +18,59 @@ from activities.dispatch import DispatchActivities
 from activities.errors import TranslateErrors
 from activities.finishing import FinishActivities
 from activities.joining import JoinActivities
+from activities.reaping import ReapingActivities
 from activities.rooms import RoomActivities
 from activities.summaries import SummaryActivities
 from adapters import logs, temporal_client
 from adapters.livekit_rooms import LiveKitRooms
 from adapters.mongo.archive import MongoArchive
 from adapters.settings import SettingsError, WorkerSettings, load
+from adapters.temporal_sessions import TemporalSessions
 from domain.errors import Unavailable
-from domain.ports import Rooms
+from domain.ports import Rooms, SessionArchive, Summariser, SummaryArchive, TranscriptArchive
+from services.reaping import Reaper
 from services.summaries import Summaries
 from services.transcripts import Transcripts
+from worker.schedule import ensure_reaper
 from worker.summariser import summariser_of
 from workflows.archive import ArchiveWorkflow
+from workflows.reaper import ReaperWorkflow
 from workflows.session import SessionWorkflow
 from workflows.summary import SummaryWorkflow
 
 log = structlog.get_logger()
 
-WORKFLOWS = [SessionWorkflow, SummaryWorkflow, ArchiveWorkflow]
+WORKFLOWS = [SessionWorkflow, SummaryWorkflow, ArchiveWorkflow, ReaperWorkflow]
 GRACEFUL_SHUTDOWN = timedelta(seconds=20)
 """Running activities get this long; cut ones are retried by another worker."""
 RETRY_SECONDS = 2.0
 
 
+class Archive(Protocol):
+    """What the worker reads and writes in MongoDB."""
+
+    @property
+    def sessions(self) -> SessionArchive:
+        """The readable projection of sessions."""
+        ...
+
+    @property
+    def transcripts(self) -> TranscriptArchive:
+        """Turns, reports and headers."""
+        ...
+
+    @property
+    def summaries(self) -> SummaryArchive:
+        """The summaries."""
+        ...
+
+
 def activities_of(
-    settings: WorkerSettings, rooms: Rooms, archive: MongoArchive | None
+    settings: WorkerSettings, rooms: Rooms, archive: Archive | None, summariser: Summariser
 ) -> list[Callable[..., Any]]:
     """All activities, with what they need from outside."""
     transcripts = Transcripts(archive.transcripts) if archive else None
-    summaries = (
-        Summaries(archive.summaries, archive.transcripts, summariser_of(settings))
-        if archive
-        else None
-    )
+    summaries = Summaries(archive.summaries, archive.transcripts, summariser) if archive else None
     room = RoomActivities(rooms)
     dispatch = DispatchActivities(
         rooms, settings.callback_url, settings.everline_callback_secret.get_secret_value()
@@ -74,23 +95,28 @@ def activities_of(
     ]
 
 
-def session_worker(
-    client: Client, settings: WorkerSettings, activities: list[Callable[..., Any]]
-) -> Worker:
-    """The worker of the one task queue."""
+def workflow_runner() -> SandboxedWorkflowRunner:
+    """How workflow code runs: in Temporal's sandbox, in which nothing may be left to chance."""
     restrictions = SandboxRestrictions.default.with_passthrough_modules(
         # Pure models: re-importing them for every run would cost time and prove nothing.
         "domain",
         "pydantic",
         "pydantic_core",
     )
+    return SandboxedWorkflowRunner(restrictions=restrictions)
+
+
+def session_worker(
+    client: Client, settings: WorkerSettings, activities: list[Callable[..., Any]]
+) -> Worker:
+    """The worker of the one task queue."""
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
         workflows=WORKFLOWS,
         activities=activities,
         interceptors=[TranslateErrors()],
-        workflow_runner=SandboxedWorkflowRunner(restrictions=restrictions),
+        workflow_runner=workflow_runner(),
         graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
         max_concurrent_activities=200,
     )
@@ -105,15 +131,22 @@ async def run(settings: WorkerSettings) -> None:
     if client is None:
         return
     archive = MongoArchive.of(settings)
-    indexes = asyncio.create_task(_ensure_indexes(archive)) if archive else None
     rooms = LiveKitRooms.of(settings)
-    worker = session_worker(client, settings, activities_of(settings, rooms, archive))
+    reaper = Reaper(rooms, TemporalSessions(client), archive.sessions if archive else None)
+    activities = [
+        *activities_of(settings, rooms, archive, summariser_of(settings)),
+        ReapingActivities(reaper).sweep,
+    ]
+    worker = session_worker(client, settings, activities)
     async with rooms, worker:
+        preparations = asyncio.gather(
+            _ensure_reaper(client, settings.temporal_task_queue),
+            *([_ensure_indexes(archive)] if archive else []),
+        )
         log.info("worker started", task_queue=settings.temporal_task_queue)
         await stop.wait()
         log.info("worker stops")
-    if indexes:
-        indexes.cancel()
+        preparations.cancel()
     if archive:
         archive.close()
 
@@ -129,6 +162,16 @@ async def _connected(settings: WorkerSettings, stop: asyncio.Event) -> Client | 
             )
             await asyncio.sleep(RETRY_SECONDS)
     return None
+
+
+async def _ensure_reaper(client: Client, task_queue: str) -> None:
+    while True:
+        try:
+            await ensure_reaper(client, task_queue)
+            return
+        except RPCError as error:
+            log.warning("the reaper's schedule is not there yet", reason=error.status.name)
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 async def _ensure_indexes(archive: MongoArchive) -> None:

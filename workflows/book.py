@@ -106,7 +106,7 @@ class Book:
         self.status.agent_dispatched = True
         self.note(f"attempt {attempt}: dispatched to {self.status.agent_name}")
 
-    def agent_joined(self, attempt: Attempt, max_duration: float) -> None:
+    def agent_joined(self, attempt: Attempt, max_duration: float, waiting_for: WaitingFor) -> None:
         """The agent is proven in the room; the first time starts the clock of the call."""
         status, now = self.status, workflow.now()
         status.agent_identity = attempt.agent_identity
@@ -117,7 +117,7 @@ class Book:
             status.joined_at = now
             status.join_seconds = (now - (self._first_dispatch or now)).total_seconds()
             status.deadline = now + timedelta(seconds=max_duration)
-        self.enter(SessionState.LIVE, WaitingFor.CALL_END)
+        self.enter(SessionState.LIVE, waiting_for)
         self.note(f"attempt {attempt.number}: {attempt.agent_identity} is in the room, ready")
 
     def agent_lost(self, text: str) -> None:
@@ -191,7 +191,9 @@ class Book:
             f"attempt {status.attempt} of agent `{status.agent_name}`,"
             f" {status.dispatches} dispatches, {status.joins} joins, room `{status.room_name}`"
         )
-        lines = [f"- {entry.at:%H:%M:%S} {entry.text}" for entry in status.timeline]
+        # The newest first: the UI shows a few lines before one has to scroll.
+        newest_first = reversed(status.timeline)
+        lines = [f"- {entry.at:%H:%M:%S} {entry.text}" for entry in newest_first]
         return "\n".join([head, "", facts, "", *lines])
 
 

@@ -8,6 +8,7 @@ activities with their time limits are in `steps.py`; what operators see is in `b
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError
@@ -17,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from domain import ending as endings
     from domain.attempts import Attempt
     from domain.ending import Ending
-    from domain.errors import RoomNameTaken
+    from domain.errors import NotFound, RoomNameTaken
     from domain.messages import (
         ParticipantChange,
         ParticipantChanged,
@@ -28,6 +29,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.archive import start_archive, start_summary
     from workflows.inbox import Inbox
     from workflows.steps import Steps
+
+Result = TypeVar("Result")
 
 
 @workflow.defn(name="session")
@@ -53,7 +56,7 @@ class SessionWorkflow(Inbox):
                 # Shielded, because a cancel must lead through wind-down and close, not past them.
                 return await asyncio.shield(story)
             except asyncio.CancelledError:
-                if story.done():
+                if story.cancelled():
                     raise
                 self._end_with(endings.CANCELLED)
 
@@ -72,15 +75,19 @@ class SessionWorkflow(Inbox):
             while ending is None:
                 ending = await self._live() or await self._replace_agent()
         except ActivityError as error:
-            return _failure(error)
+            return self._ending or _failure(error)
         return ending
 
     # ── open ─────────────────────────────────────────────────────────────────────────────────────
 
     async def _open(self) -> None:
-        """Create the room; from here on it is ours to delete."""
-        await self._steps.open_room()
+        """Create the room; it is ours to delete from the moment in which it may exist."""
         self._owns_room = True
+        try:
+            await self._unless_ended(self._steps.open_room())
+        except ActivityError as error:
+            self._owns_room = _type_of(error) != RoomNameTaken.code
+            raise
         self._book.note("room created")
 
     # ── dispatch and join ────────────────────────────────────────────────────────────────────────
@@ -91,7 +98,9 @@ class SessionWorkflow(Inbox):
             if tries:
                 self._book.wait_for(WaitingFor.RETRY)
                 pause = self._limits.join_backoff * 2 ** (tries - 1)
-                await self._until(lambda: self._ending is not None, pause)
+                await self._until(
+                    lambda: self._ending is not None, pause, "before the next attempt"
+                )
             if self._ending:
                 return self._ending
             attempt = await self._try_attempt()
@@ -113,15 +122,23 @@ class SessionWorkflow(Inbox):
         attempt = self._attempt = Attempt(number, workflow.now())
         self._book.begin_attempt(number)
         try:
-            await self._steps.dispatch_agent(number)
+            await self._unless_ended(self._steps.dispatch_agent(number))
         except ActivityError as error:
-            attempt.notes.append(f"dispatch failed: {_reason(error)}")
+            self._dispatch_failed(attempt, error)
             return attempt
         self._book.dispatched(number)
         await self._await_appearance(attempt)
         if attempt.seen and not attempt.foreign:
             await self._await_readiness(attempt)
         return attempt
+
+    def _dispatch_failed(self, attempt: Attempt, error: ActivityError) -> None:
+        attempt.notes.append(f"dispatch failed: {_reason(error)}")
+        if _type_of(error) == NotFound.code:
+            self._end_with(endings.ROOM_LOST)
+        elif _is_final(error):
+            attempt.failed = _reason(error)
+            attempt.failure_is_final = True
 
     async def _await_appearance(self, attempt: Attempt) -> None:
         """The agent participant is ACTIVE in the room: nothing less is evidence."""
@@ -153,10 +170,13 @@ class SessionWorkflow(Inbox):
 
     async def _await_readiness(self, attempt: Attempt) -> None:
         """Our agent worker's own word that it hears, thinks and speaks."""
+        if attempt.joined:
+            return
         self._book.wait_for(WaitingFor.AGENT_READY)
         in_time = await self._until(
             lambda: attempt.joined or attempt.gone or self._ending is not None,
             self._limits.ready_timeout,
+            "the agent's own word that it is ready",
         )
         if not in_time:
             attempt.notes.append(f"in the room, but not ready in {self._limits.ready_timeout:g} s")
@@ -164,7 +184,7 @@ class SessionWorkflow(Inbox):
             attempt.notes.append(attempt.failed)
 
     async def _agent_joined(self, attempt: Attempt) -> None:
-        self._book.agent_joined(attempt, self._limits.max_duration)
+        self._book.agent_joined(attempt, self._limits.max_duration, self._live_waits_for())
         await self._record()
 
     async def _give_up(self, attempt: Attempt) -> None:
@@ -192,7 +212,9 @@ class SessionWorkflow(Inbox):
             self._book.enter(SessionState.LIVE, self._live_waits_for())
             version = self._book.status.version
             await self._until(
-                lambda known=version: self._book.status.version != known, self._next_check()
+                lambda known=version: self._book.status.version != known,
+                self._next_check(),
+                f"at the latest: {self._book.status.waiting_for.value} or maximum duration",
             )
 
     def _reason_to_end(self) -> Ending | None:
@@ -285,9 +307,9 @@ class SessionWorkflow(Inbox):
         """Ask, then insist: an agent that is removed from the room still runs its end hook."""
         grace = self._limits.report_grace
         await self._tell(self._steps.ask_agents_to_finish, ending)
-        if not await self._until(self._report_is_settled, grace * 2 / 3):
+        if not await self._until(self._report_is_settled, grace * 2 / 3, "the agent's report"):
             await self._tell(self._steps.remove_agents, ending)
-            await self._until(self._report_is_settled, grace / 3)
+            await self._until(self._report_is_settled, grace / 3, "the removed agent's report")
         if not (self._attempt and self._attempt.report):
             self._book.note("no report came, the streamed turns are what there is")
 
@@ -322,7 +344,7 @@ class SessionWorkflow(Inbox):
             return
         self._book.enter(SessionState.SUMMARISING, WaitingFor.SUMMARY)
         summary = await start_summary(self._request.key)
-        if summary and await self._until(summary.done, self._limits.summary_wait):
+        if summary and await self._until(summary.done, self._limits.summary_wait, "the summary"):
             try:
                 self._book.summarised((await summary).value)
             except ChildWorkflowError:
@@ -334,7 +356,7 @@ class SessionWorkflow(Inbox):
         """Set the terminal state in bounded time; stay open until the room is gone."""
         self._book.enter(SessionState.CLOSING, WaitingFor.ROOM_DELETION)
         deletion = asyncio.create_task(self._delete_room())
-        await self._until(deletion.done, self._limits.room_deletion_wait)
+        await self._until(deletion.done, self._limits.room_deletion_wait, "the room's deletion")
         closed_at = self._book.close(ending)
         await deletion
         if self._request.archive:
@@ -357,15 +379,28 @@ class SessionWorkflow(Inbox):
 
     # ── what the chapters share ──────────────────────────────────────────────────────────────────
 
-    async def _until(self, condition: Callable[[], bool], seconds: float | None = None) -> bool:
+    async def _until(
+        self, condition: Callable[[], bool], seconds: float | None = None, what: str | None = None
+    ) -> bool:
         """Wait for a condition, with a bound; False if the time was over first."""
         if seconds is not None and seconds <= 0:
             return condition()
         try:
-            await workflow.wait_condition(condition, timeout=seconds)
+            await workflow.wait_condition(condition, timeout=seconds, timeout_summary=what)
         except TimeoutError:
             return False
         return True
+
+    async def _unless_ended(self, step: workflow.ActivityHandle[Result]) -> Result:
+        """A step's result; a reason to end lets go of a step that gets no answer.
+
+        Raises:
+            ActivityError: the step failed, or was let go.
+        """
+        await self._until(lambda: step.done() or self._ending is not None)
+        if not step.done():
+            step.cancel()
+        return await step
 
     async def _record(self) -> None:
         """Keep the readable record up to date; once MongoDB was away, the end's record suffices."""
@@ -373,7 +408,8 @@ class SessionWorkflow(Inbox):
             return
         try:
             await self._steps.record(self._book.status)
-        except ActivityError:
+        except (ActivityError, ApplicationError):
+            # A local activity's failure arrives as it was raised, without an ActivityError around.
             self._archive_is_away = True
             self._book.note("MongoDB is away, the record follows at the end")
 
@@ -390,9 +426,18 @@ def _reason(error: ActivityError) -> str:
     return str(cause or error)
 
 
+def _type_of(error: ActivityError) -> str | None:
+    """The code of the domain error behind it."""
+    return error.cause.type if isinstance(error.cause, ApplicationError) else None
+
+
+def _is_final(error: ActivityError) -> bool:
+    """Whether trying the same again is of no use."""
+    return isinstance(error.cause, ApplicationError) and error.cause.non_retryable
+
+
 def _failure(error: ActivityError) -> Ending:
     """A step that could not be done in its time ends the session, with the reason."""
-    cause = error.cause
-    if isinstance(cause, ApplicationError) and cause.type == RoomNameTaken.code:
-        return Ending(EndReason.ROOM_NAME_TAKEN, cause.message, Outcome.FAILED)
-    return Ending(EndReason.FAILED, _reason(error), Outcome.FAILED)
+    taken = _type_of(error) == RoomNameTaken.code
+    end_reason = EndReason.ROOM_NAME_TAKEN if taken else EndReason.FAILED
+    return Ending(end_reason, _reason(error), Outcome.FAILED)

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
+from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
     from activities.archive import ArchiveActivities, SealTranscript
@@ -29,6 +30,9 @@ _PATIENT_RETRY = RetryPolicy(
     initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)
 )
 
+_ONCE_IT_IS_DONE = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+"""A call that is on its way is waited for: what it makes must be there when it is taken back."""
+
 
 class Steps:
     """The steps of one session."""
@@ -36,10 +40,10 @@ class Steps:
     def __init__(self, request: SessionInput) -> None:
         self._request = request
 
-    async def open_room(self) -> str:
+    def open_room(self) -> workflow.ActivityHandle[str]:
         """Create the room; LiveKit may be away for two minutes."""
         request = self._request
-        return await workflow.execute_activity_method(
+        return workflow.start_activity_method(
             RoomActivities.open_room,
             OpenRoom(
                 org=request.org,
@@ -51,16 +55,17 @@ class Steps:
             start_to_close_timeout=_CALL,
             schedule_to_close_timeout=timedelta(minutes=2),
             retry_policy=_QUICK_RETRY,
+            cancellation_type=_ONCE_IT_IS_DONE,
             summary=f"create room {request.livekit_room}",
         )
 
-    async def dispatch_agent(self, attempt: int) -> str:
-        """Dispatch one attempt; returns the dispatch id."""
+    def dispatch_agent(self, attempt: int) -> workflow.ActivityHandle[str]:
+        """Dispatch one attempt; gives the dispatch id."""
         request = self._request
         limits = request.limits
         longest = timedelta(seconds=limits.join_budget() + limits.caller_wait + limits.max_duration)
         expires = workflow.info().start_time + longest + SPOOL_LIFE
-        return await workflow.execute_activity_method(
+        return workflow.start_activity_method(
             DispatchActivities.dispatch_agent,
             DispatchAgent(
                 org=request.org,
@@ -77,6 +82,7 @@ class Steps:
             start_to_close_timeout=_CALL,
             schedule_to_close_timeout=timedelta(seconds=30),
             retry_policy=_QUICK_RETRY,
+            cancellation_type=_ONCE_IT_IS_DONE,
             summary=f"attempt {attempt}: dispatch {request.agent_name}",
         )
 

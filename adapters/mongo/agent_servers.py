@@ -37,7 +37,7 @@ class MongoAgentServers:
             **dump(heartbeat, what),
             "last_heartbeat": at,
         }
-        with storage_errors("store a heartbeat"):
+        async with storage_errors("store a heartbeat"):
             await replace_if_newer(self._servers, storable(document, what), "last_heartbeat")
 
     async def seen_since(self, since: datetime) -> list[AgentServer]:
@@ -46,7 +46,7 @@ class MongoAgentServers:
         Raises:
             StorageUnavailable: MongoDB does not answer.
         """
-        with storage_errors("read heartbeats"):
+        async with storage_errors("read heartbeats"):
             found = await self._servers.find({"last_heartbeat": {"$gte": since}}).to_list(None)
         servers = [AgentServer.model_validate(document) for document in found]
         return sorted(servers, key=lambda server: server.server_id)

@@ -81,7 +81,7 @@ class MongoApiKeys:
             "key_hash": hash_of(made.key),
             **record.model_dump(),
         }
-        with storage_errors("store an API key"):
+        async with storage_errors("store an API key"):
             await self._keys.insert_one(storable(document, "the API key"))
         return CreatedKey(key=made.key, record=record)
 
@@ -91,7 +91,7 @@ class MongoApiKeys:
         Raises:
             StorageUnavailable: MongoDB does not answer.
         """
-        with storage_errors("list API keys"):
+        async with storage_errors("list API keys"):
             found = await self._keys.find({"org": org}).sort("created_at", -1).to_list(None)
         return [ApiKeyRecord.model_validate(document) for document in found]
 
@@ -103,7 +103,7 @@ class MongoApiKeys:
         """
         key_id = _document_id(org, prefix)
         change = {"$set": {"revoked_at": datetime.now(UTC)}}
-        with storage_errors("revoke an API key"):
+        async with storage_errors("revoke an API key"):
             result = await self._keys.update_one({"_id": key_id, "revoked_at": None}, change)
             if result.matched_count:
                 return True
@@ -116,7 +116,7 @@ class MongoApiKeys:
             StorageUnavailable: MongoDB does not answer.
         """
         digest = hash_of(key)
-        with storage_errors("look up an API key"):
+        async with storage_errors("look up an API key"):
             found = await self._keys.find_one({"key_hash": digest})
         # The look-up compares hashes, not keys; still, nothing is left to the server's timing.
         if found is None or not hmac.compare_digest(found["key_hash"], digest):
@@ -133,7 +133,7 @@ class MongoApiKeys:
             return
         used = {"$set": {"last_used_at": now}}
         try:
-            with storage_errors("note the use of an API key"):
+            async with storage_errors("note the use of an API key"):
                 await self._keys.update_one({"_id": _document_id(record.org, record.prefix)}, used)
         except StorageUnavailable as error:  # a valid key opens also while nothing can be written
             log.warning("use of an API key not noted", prefix=record.prefix, error=error.message)

@@ -58,7 +58,7 @@ class MongoArchive:
         Raises:
             StorageUnavailable: it does not.
         """
-        with storage_errors("answer"):
+        async with storage_errors("answer"):
             await self._database.command("ping")
 
     def close(self) -> None:

@@ -13,8 +13,8 @@ Database = AsyncIOMotorDatabase[Document]
 
 SERVER_SELECTION_MS = 2_000
 """How long a request waits for a primary before MongoDB counts as away."""
-OPERATION_MS = 5_000
-"""Longest time of one operation with all that the driver does for it, its one retry included."""
+ANSWER_MS = 4_000
+"""How long one answer may take; the driver repeats once what is safe to repeat."""
 
 _OPTIONS: dict[str, Any] = {
     "appname": "everline",
@@ -22,7 +22,9 @@ _OPTIONS: dict[str, Any] = {
     "journal": True,
     "serverSelectionTimeoutMS": SERVER_SELECTION_MS,
     "connectTimeoutMS": SERVER_SELECTION_MS,
-    "timeoutMS": OPERATION_MS,
+    # Not `timeoutMS`: that one would also be the time for which a dead server is waited for.
+    "socketTimeoutMS": ANSWER_MS,
+    "waitQueueTimeoutMS": SERVER_SELECTION_MS,
     "tz_aware": True,
     "uuidRepresentation": "standard",
 }
@@ -40,12 +42,18 @@ def connect(uri: str) -> Client:
     Raises:
         MongoMisconfigured: the URI is malformed.
     """
+    if not uri.startswith(("mongodb://", "mongodb+srv://")):
+        raise _malformed("scheme")
     try:
         return AsyncIOMotorClient(uri, **_OPTIONS)
     except (InvalidURI, ConfigurationError, ValueError) as error:
         # The URI holds a password, and the driver's message may quote it.
-        raise MongoMisconfigured(
-            f"MONGODB_URI is not a MongoDB URI ({type(error).__name__})",
-            field="MONGODB_URI",
-            cure="use mongodb://user:password@host:port or mongodb+srv://user:password@host",
-        ) from None
+        raise _malformed(type(error).__name__) from None
+
+
+def _malformed(fault: str) -> MongoMisconfigured:
+    return MongoMisconfigured(
+        f"MONGODB_URI is not a MongoDB URI ({fault})",
+        field="MONGODB_URI",
+        cure="use mongodb://user:password@host:port or mongodb+srv://user:password@host",
+    )

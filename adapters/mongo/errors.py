@@ -1,16 +1,20 @@
-"""What MongoDB's failures mean to Everline.
+"""Operations on MongoDB: bounded, and what their failures mean.
 
 Messages name the kind of failure only: what the driver says about a write quotes the document, and
 that is transcript text.
 """
 
-from collections.abc import Generator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 from pymongo.errors import BulkWriteError, ConnectionFailure, DocumentTooLarge, PyMongoError
 from pymongo.errors import OperationFailure as RefusedOperation
 
 from domain.errors import InvalidInput, StorageUnavailable
+
+OPERATION_SECONDS = 6.0
+"""Time limit of one operation; what was sent may still be done."""
 
 _TOO_LARGE = frozenset({10334, 17419, 17420})
 """BSONObjectTooLarge, and its two forms for updates."""
@@ -18,9 +22,9 @@ _NOT_ALLOWED = frozenset({13, 18, 8000})
 """Unauthorized, AuthenticationFailed, and Atlas's form of both."""
 
 
-@contextmanager
-def storage_errors(operation: str) -> Generator[None]:
-    """Turn what the driver raises into Everline's errors.
+@asynccontextmanager
+async def storage_errors(operation: str) -> AsyncGenerator[None]:
+    """Bound an operation, and turn what the driver raises into Everline's errors.
 
     Args:
         operation: what is done, as it reads after "MongoDB did not".
@@ -30,7 +34,13 @@ def storage_errors(operation: str) -> Generator[None]:
         InvalidInput: a document is larger than MongoDB's 16 MB.
     """
     try:
-        yield
+        # The driver's own limits add up over its retry and the search for another primary.
+        async with asyncio.timeout(OPERATION_SECONDS):
+            yield
+    except TimeoutError:
+        raise StorageUnavailable(
+            f"MongoDB did not {operation} within {OPERATION_SECONDS:g} s"
+        ) from None
     except DocumentTooLarge:
         raise _too_large(operation) from None
     except ConnectionFailure as error:

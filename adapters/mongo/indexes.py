@@ -9,7 +9,11 @@ from adapters.mongo.errors import storage_errors
 _SESSION = [("org", ASCENDING), ("session_id", ASCENDING), ("attempt", ASCENDING)]
 
 INDEXES: dict[str, list[IndexModel]] = {
-    sessions.COLLECTION: [IndexModel([("org", ASCENDING), ("started_at", DESCENDING)])],
+    sessions.COLLECTION: [
+        IndexModel([("org", ASCENDING), ("started_at", DESCENDING)]),
+        # The reaper looks at the few open ones of all orgs.
+        IndexModel([("state", ASCENDING), ("started_at", ASCENDING)]),
+    ],
     transcripts.TURNS: [IndexModel([*_SESSION, ("seq", ASCENDING)])],
     transcripts.REPORTS: [IndexModel(_SESSION)],
     agent_servers.COLLECTION: [
@@ -32,6 +36,6 @@ async def ensure_indexes(database: Database) -> None:
     Raises:
         StorageUnavailable: MongoDB does not answer, or has another index of the same name.
     """
-    with storage_errors("create its indexes"):
+    async with storage_errors("create its indexes"):
         for collection, indexes in INDEXES.items():
             await database[collection].create_indexes(indexes)

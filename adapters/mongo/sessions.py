@@ -5,7 +5,7 @@ from adapters.mongo.documents import dump, session_document_id, storable
 from adapters.mongo.errors import storage_errors
 from adapters.mongo.versioned import replace_if_newer
 from domain.ids import SessionKey
-from domain.session import SessionStatus
+from domain.session import SessionState, SessionStatus
 
 COLLECTION = "sessions"
 
@@ -26,7 +26,7 @@ class MongoSessions:
         key = SessionKey(status.org, status.session_id)
         what = "the session's status"
         document = {"_id": session_document_id(key), **dump(status, what)}
-        with storage_errors("store a session"):
+        async with storage_errors("store a session"):
             await replace_if_newer(self._sessions, storable(document, what), "version")
 
     async def get(self, key: SessionKey) -> SessionStatus | None:
@@ -35,6 +35,18 @@ class MongoSessions:
         Raises:
             StorageUnavailable: MongoDB does not answer.
         """
-        with storage_errors("read a session"):
+        async with storage_errors("read a session"):
             found = await self._sessions.find_one({"_id": session_document_id(key)})
         return None if found is None else SessionStatus.model_validate(found)
+
+    async def not_closed(self, limit: int) -> list[SessionStatus]:
+        """Records of all orgs that are not terminal, the oldest first; for the reaper alone.
+
+        Raises:
+            StorageUnavailable: MongoDB does not answer.
+        """
+        states = [state.value for state in SessionState if state is not SessionState.CLOSED]
+        open_ones = {"state": {"$in": states}}
+        async with storage_errors("look for open sessions"):
+            found = await self._sessions.find(open_ones).sort("started_at", 1).to_list(limit)
+        return [SessionStatus.model_validate(document) for document in found]

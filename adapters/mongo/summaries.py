@@ -21,7 +21,7 @@ class MongoSummaries:
         Raises:
             StorageUnavailable: MongoDB does not answer.
         """
-        with storage_errors("read a summary"):
+        async with storage_errors("read a summary"):
             found = await self._summaries.find_one({"_id": session_document_id(key)})
         return None if found is None else Summary.model_validate(found)
 
@@ -34,5 +34,5 @@ class MongoSummaries:
         """
         document_id = session_document_id(SessionKey(summary.org, summary.session_id))
         document = storable({"_id": document_id, **dump(summary, "the summary")}, "the summary")
-        with storage_errors("store a summary"):
+        async with storage_errors("store a summary"):
             await self._summaries.replace_one({"_id": document_id}, document, upsert=True)

@@ -53,7 +53,7 @@ class MongoTranscripts:
         if not writes:
             return 0
         new = 0
-        with storage_errors("store turns"):
+        async with storage_errors("store turns"):
             for _ in range(_ATTEMPTS):
                 try:
                     # motor's stub leaves the type of the parameter `let` open.
@@ -73,7 +73,7 @@ class MongoTranscripts:
         Raises:
             StorageUnavailable: MongoDB does not answer.
         """
-        with storage_errors("read turns"):
+        async with storage_errors("read turns"):
             found = await self._turns.find(of_session(key)).to_list(None)
         return ordered(_turn(document) for document in found)
 
@@ -98,7 +98,7 @@ class MongoTranscripts:
             "turn_count": len(report.turns),
             "body": body,
         }
-        with storage_errors("store a report"):
+        async with storage_errors("store a report"):
             try:
                 await self._reports.insert_one(storable(document, what))
             except DuplicateKeyError:
@@ -111,7 +111,7 @@ class MongoTranscripts:
         Raises:
             StorageUnavailable: MongoDB does not answer.
         """
-        with storage_errors("read reports"):
+        async with storage_errors("read reports"):
             attempts = await self._reports.distinct("attempt", of_session(key))
         return {int(attempt) for attempt in attempts}
 
@@ -121,7 +121,7 @@ class MongoTranscripts:
         Raises:
             StorageUnavailable: MongoDB does not answer.
         """
-        with storage_errors("read a transcript"):
+        async with storage_errors("read a transcript"):
             found = await self._headers.find_one({"_id": session_document_id(key)})
         return None if found is None else TranscriptHeader.model_validate(found)
 
@@ -134,7 +134,7 @@ class MongoTranscripts:
         key = SessionKey(header.org, header.session_id)
         fields = storable(header.model_dump(exclude={"sealed_at"}), "the transcript's header")
         change = {"$set": fields, "$setOnInsert": {"sealed_at": header.sealed_at}}
-        with storage_errors("store a transcript"):
+        async with storage_errors("store a transcript"):
             await self._headers.update_one({"_id": session_document_id(key)}, change, upsert=True)
 
 

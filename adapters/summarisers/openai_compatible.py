@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import httpx
+from pydantic import BaseModel, Field, ValidationError
 
 from adapters.summarisers.openai_errors import meaning_of, refuses_format
 from adapters.summarisers.prompt import (
@@ -83,7 +84,7 @@ class OpenAISummariser(Summariser):
             raise Unavailable(
                 f"the summariser at {self._url} did not answer within {self._time_limit:g} s"
             ) from None
-        except httpx.InvalidURL:
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise InvalidInput(
                 "the summariser's URL is not one", field="SUMMARISER_BASE_URL"
             ) from None
@@ -108,16 +109,28 @@ class OpenAISummariser(Summariser):
         return await self._http.post(self._url, json=request)
 
 
+class _Message(BaseModel):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Completion(BaseModel):
+    choices: list[_Choice] = Field(min_length=1)
+
+
 def _summary(response: httpx.Response) -> str:
     try:
-        choice: dict[str, Any] = response.json()["choices"][0]
-        message: dict[str, Any] = choice["message"]
-    except (ValueError, LookupError, TypeError):
+        choice = _Completion.model_validate_json(response.content).choices[0]
+    except ValidationError:
         raise Unavailable("the summariser's answer is not a chat completion") from None
-    if message.get("refusal") or choice.get("finish_reason") == "content_filter":
+    if choice.message.refusal or choice.finish_reason == "content_filter":
         raise InvalidInput("the model refused to summarise this call")
-    content = message.get("content")
-    text = _text(content if isinstance(content, str) else "")
+    text = _text(choice.message.content or "")
     if not text:
         raise Unavailable("the summariser's answer is empty")
     return text if len(text) <= MAX_SUMMARY_CHARS else text[: MAX_SUMMARY_CHARS - 1] + "…"

@@ -6,11 +6,11 @@ import structlog
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from activities.rooms import owner_of_room
 from adapters.livekit_webhooks import LiveKitEvent, receive_webhook
 from api.dependencies import Wired
 from domain.ids import livekit_room_name
 from domain.messages import ParticipantChange, ParticipantChanged, ParticipantKind
+from domain.rooms import owner_of_room
 
 router = APIRouter(tags=["livekit"])
 log = structlog.get_logger()

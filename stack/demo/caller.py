@@ -37,6 +37,8 @@ class Caller:
         self._source = rtc.AudioSource(MICROPHONE_RATE, 1, queue_size_ms=_QUEUE_MS)
         self._frames: asyncio.Queue[bytes] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._silenced = False
+        self._talking: asyncio.Task[None] | None = None
         self.disconnected = asyncio.Event()
         """Set when the room is gone or the caller was removed."""
 
@@ -49,7 +51,7 @@ class Caller:
         track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         await self.room.local_participant.publish_track(track, options)
-        self._start(self._talk())
+        self._talking = asyncio.create_task(self._talk())
 
     async def play(self, recording: Path) -> None:
         """Say a recording; returns when its last word has been sent."""
@@ -80,6 +82,11 @@ class Caller:
 
     async def disconnect(self) -> None:
         """Leave the room."""
+        self._silenced = True
+        if self._talking:
+            # Not cancelled: the SDK complains of a frame whose end nobody waits for.
+            await asyncio.wait([self._talking], timeout=1.0)
+            self._tasks.add(self._talking)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -87,7 +94,7 @@ class Caller:
         await self._source.aclose()
 
     async def _talk(self) -> None:
-        while True:
+        while not self._silenced:
             try:
                 frame = self._frames.get_nowait()
             except asyncio.QueueEmpty:

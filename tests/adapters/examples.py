@@ -9,15 +9,15 @@ from domain.transcript import AgentReport, Role, Turn
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def turn(seq: int, text: str = "", **fields: Any) -> Turn:
-    """Turn number `seq` of attempt 1, ten seconds after the one before; even ones are the user's."""
+def turn(number: int, text: str = "", **fields: Any) -> Turn:
+    """Turn of attempt 1, ten seconds after the one before; the caller has the even numbers."""
     given: dict[str, Any] = {
-        "item_id": f"item_{seq}",
+        "item_id": f"item_{number}",
         "attempt": 1,
-        "seq": seq,
-        "role": Role.USER if seq % 2 == 0 else Role.ASSISTANT,
-        "text": text or f"utterance {seq}",
-        "created_at": NOON + timedelta(seconds=10 * seq),
+        "seq": number,
+        "role": Role.USER if number % 2 == 0 else Role.ASSISTANT,
+        "text": text or f"utterance {number}",
+        "created_at": NOON + timedelta(seconds=10 * number),
     }
     return Turn.model_validate(given | fields)
 

@@ -40,6 +40,8 @@ class CallbackApi:
     ready_status: int = 200
     outage: int | None = None
     """Status of every answer while it is set."""
+    restored_after: int | None = None
+    """Requests after which an outage ends by itself."""
     refuse_turn: Callable[[JSON], bool] = lambda turn: False
     """Batches with such a turn are answered 422."""
     _runner: web.AppRunner | None = None
@@ -130,5 +132,7 @@ class CallbackApi:
                     status=status,
                 )
             )
+            if self.outage is not None and len(self.received) == self.restored_after:
+                self.outage = None
             self._changed.notify_all()
         return web.json_response(answer, status=status)

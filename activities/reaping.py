@@ -1,0 +1,26 @@
+"""One sweep of the reaper."""
+
+import structlog
+from temporalio import activity
+
+from services.reaping import Reaper, Swept
+
+log = structlog.get_logger()
+
+
+__all__ = ["ReapingActivities", "Swept"]
+
+
+class ReapingActivities:
+    """The reaper inside a schedule: one look follows the other, never two at once."""
+
+    def __init__(self, reaper: Reaper) -> None:
+        self._reaper = reaper
+
+    @activity.defn
+    async def sweep(self) -> Swept:
+        """Compare LiveKit and the archive with the open sessions, and close what is left over."""
+        swept = await self._reaper.sweep()
+        if swept != Swept():
+            log.warning("the reaper closed something", **swept.model_dump())
+        return swept

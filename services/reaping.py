@@ -1,0 +1,94 @@
+"""Close what sessions cannot close themselves: the reaper's look from outside.
+
+A session deletes its room and writes its record, whatever happens to the processes around it. Three
+things end it without that: `terminate`, a restore of Temporal from a backup, and a webhook that
+LiveKit lost. So the reaper compares what LiveKit and the archive show with the open workflows.
+"""
+
+from pydantic import BaseModel
+
+from domain.ids import SessionKey
+from domain.ports import Room, Rooms, SessionArchive, SessionDirectory
+from domain.rooms import owner_of_room
+from domain.session import EndReason, Outcome, SessionState, SessionStatus, WaitingFor
+
+MOST_RECORDS = 500
+"""Records looked at in one sweep; the rest waits for the next."""
+
+
+class Swept(BaseModel):
+    """What one sweep found and closed."""
+
+    rooms_deleted: int = 0
+    """Rooms of ours without an open workflow."""
+    rooms_missed: int = 0
+    """Sessions that were told that their room is gone."""
+    records_closed: int = 0
+    """Records that were not terminal although their workflow is closed."""
+
+
+class Reaper:
+    """One sweep after the other, by a Temporal schedule; each is idempotent."""
+
+    def __init__(
+        self, rooms: Rooms, directory: SessionDirectory, archive: SessionArchive | None
+    ) -> None:
+        self._rooms = rooms
+        self._directory = directory
+        self._archive = archive
+
+    async def sweep(self) -> Swept:
+        """Look once.
+
+        Raises:
+            Unavailable: LiveKit, Temporal or MongoDB does not answer; the next sweep goes on.
+        """
+        # Sessions first: a room that is missing from the later list was missing all the time.
+        live = await self._directory.live_sessions()
+        rooms = {room.name: room for room in await self._rooms.list_rooms()}
+        swept = Swept()
+        for key, room in live.items():
+            if room not in rooms:
+                await self._directory.tell_room_is_gone(key)
+                swept.rooms_missed += 1
+        for room in rooms.values():
+            swept.rooms_deleted += await self._delete_orphan(room, live)
+        swept.records_closed = await self._close_records()
+        return swept
+
+    async def _delete_orphan(self, room: Room, live: dict[SessionKey, str]) -> bool:
+        owner = owner_of_room(room.metadata)
+        if owner is None or owner in live or not room.name.startswith(f"{owner.org}."):
+            return False
+        if await self._directory.is_open(owner):
+            return False
+        return await self._rooms.delete(room.name)
+
+    async def _close_records(self) -> int:
+        if self._archive is None:
+            return 0
+        closed = 0
+        for status in await self._archive.not_closed(MOST_RECORDS):
+            if await self._directory.is_open(SessionKey(status.org, status.session_id)):
+                continue
+            await self._archive.record(_terminated(status))
+            closed += 1
+        return closed
+
+
+def _terminated(status: SessionStatus) -> SessionStatus:
+    """The record of a session whose workflow was closed from outside."""
+    ended = status.ended_at or status.joined_at or status.started_at
+    return status.model_copy(
+        update={
+            "state": SessionState.CLOSED,
+            "waiting_for": WaitingFor.NOTHING,
+            "outcome": Outcome.FAILED,
+            "end_reason": EndReason.FAILED,
+            "reason": "the session's workflow was closed from outside, for instance terminated",
+            "ended_at": ended,
+            "closed_at": status.closed_at or ended,
+            # Above every version that the workflow itself can have written before it was closed.
+            "version": status.version + 1_000,
+        }
+    )

@@ -1,0 +1,71 @@
+"""What the recorded caller says, and how it shows that it was understood."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict, cast
+
+from stack.models.tabletalk.numbers import digits
+
+SPEECH = Path(__file__).parent / "speech"
+DEMO_LINES = 3
+"""The first ones: a table for four, the day and the time, the name. The whole call stays short."""
+
+_NOT_A_WORD = re.compile(r"[^\w\s']")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One recording.
+
+    Attributes:
+        recording: The WAV file.
+        says: Its words.
+        answer_contains: What an agent's answer names that has understood it.
+    """
+
+    recording: Path
+    says: str
+    answer_contains: tuple[str, ...]
+
+    def missing_in(self, answer: str) -> list[str]:
+        """What an answer should name and does not; case does not matter."""
+        spoken = answer.casefold()
+        return [words for words in self.answer_contains if words.casefold() not in spoken]
+
+
+class _Entry(TypedDict):
+    file: str
+    says: str
+    answer_contains: list[str]
+
+
+def read_lines(count: int = DEMO_LINES) -> list[Line]:
+    """The first recordings, in the order in which they make a conversation."""
+    entries = cast("list[_Entry]", json.loads((SPEECH / "lines.json").read_text("utf-8")))
+    return [
+        Line(SPEECH / entry["file"], entry["says"], tuple(entry["answer_contains"]))
+        for entry in entries[:count]
+    ]
+
+
+def wrong_words(said: str, heard: str) -> int:
+    """How many words have to be changed, added or left out to make `said` of `heard`."""
+    wanted, found = _words(said), _words(heard)
+    row = list(range(len(found) + 1))
+    for i, word in enumerate(wanted, 1):
+        above, row[0] = row[0], i
+        for j, other in enumerate(found, 1):
+            above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (word != other))
+    return row[-1]
+
+
+def word_count(text: str) -> int:
+    """How many words a text has, counted as `wrong_words` does."""
+    return len(_words(text))
+
+
+def _words(text: str) -> list[str]:
+    # "7" and "seven" are the same word; so is "Miller." and "Miller".
+    return digits(_NOT_A_WORD.sub(" ", text.casefold())).split()

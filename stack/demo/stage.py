@@ -1,0 +1,105 @@
+"""The stack that the demo plays on: the one that runs, or one started and stopped for it."""
+
+import signal
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import NoReturn
+
+from stack.control import await_started
+from stack.credentials import Credentials, read_credentials
+from stack.down import stop_stack
+from stack.errors import StackError
+from stack.home import Home
+from stack.progress import Progress
+from stack.state import StackState, Urls, read_state
+from stack.up import UpRequest, is_running, run_detached
+
+_NEEDED = ("temporal", "livekit", "mongodb", "models", "api", "worker", "agent")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A running stack.
+
+    Attributes:
+        home: Its folder.
+        urls: Where its parts are reached.
+        credentials: Its keys.
+        started: Whether the demo has started it.
+        stays: Whether it runs on after the demo.
+    """
+
+    home: Home
+    urls: Urls
+    credentials: Credentials
+    started: bool
+    stays: bool
+
+
+@contextmanager
+def standing_stack(
+    home: Home, progress: Progress, *, keep: bool, free_ports: bool
+) -> Generator[Stage]:
+    """Have a whole stack for a block, and leave it as it was found.
+
+    Args:
+        home: The stack's home.
+        progress: Shows what is built, started and stopped.
+        keep: Leave a stack running that was started here.
+        free_ports: Pick free ports for a new stack.
+
+    Raises:
+        StackError: It does not run and cannot be started, or parts of it are missing.
+    """
+    started = not is_running(home)
+    try:
+        if started:
+            _start(home, progress, free_ports=free_ports)
+        state = await_started(home)
+        _require_all_parts(state)
+        credentials = read_credentials(home)
+        if credentials is None:
+            raise StackError(f"{home.root} has no credentials; `everline down` and try again")
+        yield Stage(home, state.urls, credentials, started, stays=keep or not started)
+    finally:
+        if started and not keep:
+            stop_stack(home, progress)
+
+
+def _start(home: Home, progress: Progress, *, free_ports: bool) -> None:
+    home.create()
+    arguments = ["--free-ports"] if free_ports else []
+    if run_detached(home, UpRequest(free_ports=free_ports, arguments=arguments), progress) != 0:
+        failed = [part.name for part in read_state(home).processes if part.state == "failed"]
+        logs = " and ".join(str(home.log(name)) for name in failed or ["supervisor"])
+        raise StackError(f"the stack did not start; see {logs}")
+
+
+def _require_all_parts(state: StackState) -> None:
+    for name in _NEEDED:
+        part = next((part for part in state.processes if part.name == name), None)
+        if part is None or part.state != "running":
+            seen = f"{part.state} {part.reason}".strip() if part else "not there"
+            raise StackError(
+                f"the demo needs the whole stack, and {name} is {seen}: `everline start {name}`, "
+                "or `everline down` and let the demo start a stack of its own"
+            )
+
+
+@contextmanager
+def interruptible() -> Generator[None]:
+    """Let SIGTERM and SIGHUP end a block as Ctrl-C does, with everything that is to be cleaned."""
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,78 @@
+"""Heartbeats, in MongoDB and in memory alike: the last one of each server counts."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from adapters.memory_agent_servers import MemoryAgentServers
+from adapters.mongo import MongoArchive
+from domain.agent_servers import AgentServer, Heartbeat, JobTick
+from domain.ports import AgentServers
+from tests.adapters.examples import NOON
+
+SECOND = timedelta(seconds=1)
+
+
+def heartbeat(server_id: str, **fields: Any) -> Heartbeat:
+    given: dict[str, Any] = {"server_id": server_id, "agent_name": "local-test", "max_jobs": 4}
+    return Heartbeat.model_validate(given | fields)
+
+
+@pytest.fixture(params=["mongo", "memory"])
+def servers(request: pytest.FixtureRequest) -> AgentServers:
+    if request.param == "memory":
+        return MemoryAgentServers()
+    archive: MongoArchive = request.getfixturevalue("archive")
+    return archive.agent_servers
+
+
+async def test_the_last_heartbeat_of_each_server_is_known(servers: AgentServers) -> None:
+    jobs = [JobTick(job_id="AJ_1", org="acme", session_id="call-1", attempt=2, last_tick=NOON)]
+    await servers.record(heartbeat("b"), NOON)
+    await servers.record(heartbeat("a"), NOON)
+    await servers.record(heartbeat("b", jobs=jobs, draining=True, version="1.0"), NOON + SECOND)
+
+    known = await servers.seen_since(NOON)
+
+    assert [server.server_id for server in known] == ["a", "b"]
+    assert known[1] == AgentServer(
+        server_id="b",
+        agent_name="local-test",
+        max_jobs=4,
+        draining=True,
+        version="1.0",
+        jobs=jobs,
+        last_heartbeat=NOON + SECOND,
+    )
+
+
+async def test_silent_servers_are_left_out(servers: AgentServers) -> None:
+    await servers.record(heartbeat("old"), NOON)
+    await servers.record(heartbeat("new"), NOON + 10 * SECOND)
+
+    known = await servers.seen_since(NOON + SECOND)
+
+    assert [server.server_id for server in known] == ["new"]
+
+
+async def test_a_heartbeat_that_was_overtaken_changes_nothing(servers: AgentServers) -> None:
+    await servers.record(heartbeat("a", draining=True), NOON + SECOND)
+    await servers.record(heartbeat("a", draining=False), NOON)
+
+    [known] = await servers.seen_since(NOON)
+
+    assert (known.draining, known.last_heartbeat) == (True, NOON + SECOND)
+
+
+async def test_memory_is_bounded_and_forgets_the_one_silent_for_longest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("adapters.memory_agent_servers._MOST_SERVERS", 3)
+    servers = MemoryAgentServers()
+    for number, name in enumerate(("a", "b", "c", "a", "d")):
+        await servers.record(heartbeat(name), NOON + number * SECOND)
+
+    known = await servers.seen_since(NOON)
+
+    assert [server.server_id for server in known] == ["a", "c", "d"]

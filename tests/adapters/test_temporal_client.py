@@ -1,0 +1,92 @@
+"""The client is bounded whatever Temporal does, and the lazy one outlives an absent Temporal."""
+
+import base64
+from datetime import timedelta
+
+import httpx
+import pytest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from adapters.settings import TemporalSettings
+from adapters.temporal_client import connect, connect_lazily, runtime_with_metrics
+from tests.adapters.secret_workflow import SecretRequest, SecretWorkflow
+from tests.servers import TemporalServer, free_port, start_temporal
+
+
+def settings(address: str) -> TemporalSettings:
+    keys = f"k1:{base64.b64encode(b'k' * 32).decode()}"
+    return TemporalSettings.model_validate(
+        {"temporal_address": address, "everline_encryption_keys": keys}
+    )
+
+
+async def start(client: Client, workflow_id: str, patience: timedelta | None = None) -> None:
+    await client.start_workflow(
+        SecretWorkflow.run,
+        SecretRequest(secret="x", fail=False),
+        id=workflow_id,
+        task_queue="nobody-listens",
+        rpc_timeout=patience,
+    )
+
+
+async def test_a_worker_needs_temporal_to_begin_with() -> None:
+    with pytest.raises(RuntimeError, match="Connection refused"):
+        await connect(settings(f"127.0.0.1:{free_port()}"))
+
+
+async def test_the_settings_reach_the_connection(temporal_server: TemporalServer) -> None:
+    client = await connect(settings(temporal_server.address))
+    assert client.namespace == "default"
+    assert client.data_converter.payload_codec is not None
+
+
+async def test_the_lazy_client_starts_without_temporal_and_works_once_it_is_there() -> None:
+    async with start_temporal() as server:
+        server.process.kill()
+        client = await connect_lazily(settings(server.address))
+        with pytest.raises(RuntimeError, match="connect"):
+            await start(client, "early")
+
+        await server.process.start()
+        await start(client, "late")
+        assert (await client.get_workflow_handle("late").describe()).id == "late"
+
+        server.process.kill()
+        with pytest.raises(RPCError) as lost:
+            await start(client, "lost")
+        assert lost.value.status is RPCStatusCode.UNAVAILABLE
+
+        await server.process.start()
+        assert (await client.get_workflow_handle("late").describe()).id == "late"
+
+
+async def test_a_hanging_temporal_is_given_up_in_time() -> None:
+    async with start_temporal() as server:
+        client = await connect(settings(server.address))
+        await start(client, "before")
+        server.process.pause()
+        for call in (
+            start(client, "during"),
+            client.get_workflow_handle("before").signal("whisper", "x"),
+            client.get_workflow_handle("before").describe(rpc_timeout=timedelta(seconds=1)),
+        ):
+            with pytest.raises(RPCError, match=r"[Tt]imeout") as gave_up:
+                await call
+            assert gave_up.value.status in (
+                RPCStatusCode.CANCELLED,
+                RPCStatusCode.DEADLINE_EXCEEDED,
+            )
+        server.process.resume()
+        assert (await client.get_workflow_handle("before").describe()).id == "before"
+
+
+async def test_the_sdks_metrics_can_be_scraped(temporal_server: TemporalServer) -> None:
+    port = free_port()
+    runtime = runtime_with_metrics(f"127.0.0.1:{port}")
+    client = await connect(settings(temporal_server.address), runtime)
+    await client.count_workflows()
+    async with httpx.AsyncClient(trust_env=False) as http:
+        metrics = await http.get(f"http://127.0.0.1:{port}/metrics")
+    assert "temporal_request" in metrics.text

@@ -1,0 +1,346 @@
+"""Whole calls: a real agent worker, LiveKit, recorded speech in and the agent's speech out."""
+
+import json
+import signal
+import uuid
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain.agent_config import AgentConfig, Engine, EngineKind
+from domain.control import ATTEMPT_ATTRIBUTE
+from stack.demo.caller import Caller
+from stack.health import http_ok
+from tests.agent.live import (
+    BOOK_A_TABLE,
+    GOODBYE,
+    GREETING,
+    TOMORROW_AT_SEVEN,
+    AgentWorker,
+    LiveSession,
+    live_session,
+    start_agent,
+    start_models_command,
+)
+from tests.agent.samples import turn
+from tests.fakes.callback_api import CallbackApi
+from tests.fakes.tool_calling_model import ToolCallingModel
+from tests.servers import LiveKitServer, ServerProcess, free_port
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(scope="module")
+async def models_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[str]:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    process = ServerProcess(
+        command=start_models_command(port),
+        check=http_ok(f"{url}/health"),
+        log=tmp_path_factory.mktemp("models") / "models.log",
+    )
+    try:
+        await process.start()
+        yield url
+    finally:
+        process.stop()
+
+
+@pytest.fixture(scope="module")
+async def home() -> AsyncGenerator[CallbackApi]:
+    """Where the agent server's heartbeats go; each session has an API of its own."""
+    async with CallbackApi() as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+async def worker(
+    livekit_server: LiveKitServer,
+    models_url: str,
+    home: CallbackApi,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncGenerator[AgentWorker]:
+    folder = tmp_path_factory.mktemp("agent")
+    async with start_agent(livekit_server, models_url, home.url, folder, "tester") as agent:
+        yield agent
+
+
+@pytest.fixture
+async def session(
+    livekit_server: LiveKitServer, worker: AgentWorker
+) -> AsyncGenerator[LiveSession]:
+    async with live_session(livekit_server, worker, f"s{uuid.uuid4().hex[:8]}") as live:
+        yield live
+
+
+def said(turns: list[dict[str, Any]]) -> list[tuple[int, str, str]]:
+    return [(each["seq"], each["role"], each["item_id"]) for each in turns]
+
+
+async def converse(caller: Caller, recording: Path) -> None:
+    """Say something and hear the answer to its end."""
+    await caller.play(recording)
+    await caller.wait_until_agent_spoke(caller.heard.now(), within=30)
+
+
+async def test_a_whole_call(session: LiveSession, home: CallbackApi) -> None:
+    callbacks = session.callbacks
+    await session.dispatch()
+    await callbacks.wait_for(lambda: bool(callbacks.of("ready")))
+    [agent] = await session.agents()
+    assert agent.attributes[ATTEMPT_ATTRIBUTE] == "1"
+    claim = callbacks.of("ready")[0].body
+    assert (claim["attempt"], claim["identity"]) == (1, agent.identity)
+
+    caller = await session.call()
+    try:
+        await caller.wait_until_agent_spoke(0, within=30)
+        await converse(caller, BOOK_A_TABLE)
+        await converse(caller, TOMORROW_AT_SEVEN)
+        await callbacks.wait_for(lambda: len(callbacks.turns) == 5)
+        await session.ask_to_finish("max_duration")
+        await callbacks.wait_for(lambda: bool(callbacks.reports))
+        await session.wait_until_no_agent()
+    finally:
+        await caller.disconnect()
+
+    turns = list(callbacks.turns.values())
+    roles = [each["role"] for each in turns]
+    assert roles == ["assistant", "user", "assistant", "user", "assistant"]
+    assert [each["seq"] for each in turns] == [0, 1, 2, 3, 4]
+    assert turns[0]["text"] == GREETING
+    assert "book a table for four people" in turns[1]["text"]
+    assert "table for four" in turns[2]["text"]
+    [report] = callbacks.reports
+    assert said(report["turns"]) == said(turns)
+    assert report["end_reason"] == "max_duration"
+    assert {usage["type"] for usage in report["usage"]} == {"llm_usage", "stt_usage", "tts_usage"}
+    assert callbacks.received[0].route == "ready"
+    assert callbacks.received[-1].route == "report"
+    # What the caller read is what was handed in.
+    assert [line.text for line in caller.subtitles.lines] == [each["text"] for each in turns]
+    await eventually(lambda: not list(session.worker.spool.iterdir()))
+    ticks = [tick for beat in home.of("heartbeat") for tick in beat.body["jobs"]]
+    assert (claim["job_id"], session.session_id, 1) in {
+        (tick["job_id"], tick["session_id"], tick["attempt"]) for tick in ticks
+    }
+
+
+async def test_nothing_is_heard_of_an_agent_before_its_claim_nor_after_a_refusal(
+    session: LiveSession,
+) -> None:
+    callbacks = session.callbacks
+    callbacks.ready_status, callbacks.ready_answer = 409, {"detail": "another agent is there"}
+    callbacks.outage = 503
+    caller = await session.call()
+    try:
+        await session.dispatch()
+        await callbacks.wait_for(lambda: bool(callbacks.of("ready")))
+        await caller.play(BOOK_A_TABLE)
+        tries = len(callbacks.of("ready"))
+        # Long enough for an answer, had the agent listened.
+        await callbacks.wait_for(lambda: len(callbacks.of("ready")) >= tries + 3)
+        callbacks.outage = None
+        await callbacks.wait_for(lambda: callbacks.of("ready")[-1].status == 409)
+        await session.wait_until_no_agent()
+    finally:
+        await caller.disconnect()
+
+    assert caller.heard.speech_seconds() == 0
+    assert caller.subtitles.lines == []
+    assert {request.route for request in callbacks.received} == {"ready"}
+
+
+async def test_turns_of_a_killed_job_arrive_and_its_replacement_goes_on(
+    session: LiveSession,
+) -> None:
+    callbacks = session.callbacks
+    await session.dispatch()
+    await callbacks.wait_for(lambda: bool(callbacks.of("ready")))
+    callbacks.outage = 503
+    caller = await session.call()
+    try:
+        await caller.wait_until_agent_spoke(0, within=30)
+        await callbacks.wait_for(lambda: bool(callbacks.of("turns")))
+        assert callbacks.turns == {}
+        session.worker.job_process(session.claimed_job()).send_signal(signal.SIGKILL)
+        callbacks.outage = None
+        await callbacks.wait_for(lambda: len(callbacks.turns) == 1)
+        assert [each["text"] for each in callbacks.turns.values()] == [GREETING]
+        assert callbacks.reports == []
+
+        callbacks.earlier_turns = [
+            turn(0, text=GREETING),
+            turn(1, text="I would like to book a table for four people."),
+            turn(2, text="For which day, and at what time?"),
+        ]
+        [ghost] = await session.agents()
+        await session.remove(ghost.identity)
+        await session.dispatch(attempt=2)
+        await callbacks.wait_for(lambda: len(callbacks.of("ready")) == 2)
+        await converse(caller, TOMORROW_AT_SEVEN)
+        await callbacks.wait_for(lambda: len(callbacks.turns) == 3)
+    finally:
+        await caller.disconnect()
+
+    _, heard, answered = callbacks.turns.values()
+    assert [(each["attempt"], each["role"]) for each in (heard, answered)] == [
+        (2, "user"),
+        (2, "assistant"),
+    ]
+    assert "table for four" in answered["text"]
+
+
+async def test_a_deleted_room_is_the_reason_of_its_report(session: LiveSession) -> None:
+    callbacks = session.callbacks
+    await session.dispatch()
+    await callbacks.wait_for(lambda: bool(callbacks.of("ready")))
+    await session.delete_room()
+    await callbacks.wait_for(lambda: bool(callbacks.reports))
+
+    assert callbacks.reports[0]["end_reason"] == "room_deleted"
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (AgentConfig(engine=Engine(kind=EngineKind.REALTIME)), "engine.kind: "),
+        (AgentConfig(engine=Engine(llm="acme/wise-1")), "engine.llm: provider 'acme' "),
+    ],
+)
+async def test_an_engine_that_cannot_start_says_so(
+    session: LiveSession, config: AgentConfig, reason: str
+) -> None:
+    session.config = config
+    await session.dispatch()
+    await session.callbacks.wait_for(lambda: bool(session.callbacks.of("failed")))
+    await session.wait_until_no_agent()
+
+    [failed] = session.callbacks.received
+    assert failed.body["reason"].startswith(reason)
+    assert failed.body["retryable"] is False
+    assert failed.body["attempt"] == 1
+
+
+async def test_metadata_that_is_not_valid_is_told_to_everline(session: LiveSession) -> None:
+    everline = {
+        "org": "local",
+        "attempt": 1,
+        "callback_url": session.callbacks.url,
+        "callback_token": session.callbacks.token,
+    }
+    await session.dispatch_metadata(json.dumps({"session_id": 5, "everline": everline}))
+    await session.callbacks.wait_for(lambda: bool(session.callbacks.of("failed")))
+
+    assert "session_id" in session.callbacks.of("failed")[0].body["reason"]
+
+
+async def test_without_everline_it_is_a_plain_agent(session: LiveSession) -> None:
+    start = {"who": "ai", "greeting": GREETING}
+    metadata = {"session_id": session.session_id, "conversation_start": start}
+    await session.dispatch_metadata(json.dumps(metadata))
+    caller = await session.call()
+    try:
+        await caller.wait_until_agent_spoke(0, within=30)
+    finally:
+        await caller.disconnect()
+
+    [agent] = await session.agents()
+    assert ATTEMPT_ATTRIBUTE not in agent.attributes
+    assert session.callbacks.received == []
+
+
+async def test_a_page_reload_is_not_an_end(session: LiveSession) -> None:
+    callbacks = session.callbacks
+    await session.dispatch()
+    caller = await session.call()
+    await caller.wait_until_agent_spoke(0, within=30)
+    await caller.disconnect()
+    caller = await session.call()
+    try:
+        await converse(caller, BOOK_A_TABLE)
+        await callbacks.wait_for(lambda: len(callbacks.turns) == 3)
+    finally:
+        await caller.disconnect()
+
+    assert callbacks.reports == []
+    assert [each["role"] for each in callbacks.turns.values()] == ["assistant", "user", "assistant"]
+
+
+async def test_the_agent_can_end_the_call(
+    livekit_server: LiveKitServer, models_url: str, home: CallbackApi, tmp_path: Path
+) -> None:
+    async with (
+        ToolCallingModel(models_url, tool="end_call", trigger="goodbye") as model,
+        start_agent(livekit_server, model.url, home.url, tmp_path, "ender") as agent,
+        live_session(livekit_server, agent, f"s{uuid.uuid4().hex[:8]}") as session,
+    ):
+        session.config = AgentConfig(tools=["end_call"])
+        await session.dispatch()
+        caller = await session.call()
+        try:
+            await caller.play(GOODBYE)
+            await session.callbacks.wait_for(lambda: bool(session.callbacks.reports))
+        finally:
+            await caller.disconnect()
+
+        [report] = session.callbacks.reports
+        assert report["end_reason"] == "agent_ended"
+        assert [each["role"] for each in report["turns"]] == ["user", "assistant"]
+        assert report["turns"][1]["text"] == "Goodbye and thank you."
+        assert caller.heard.speech_seconds() > 0.5
+
+
+async def test_the_next_agent_worker_delivers_what_a_killed_one_left(
+    livekit_server: LiveKitServer, models_url: str, home: CallbackApi, tmp_path: Path
+) -> None:
+    async with (
+        start_agent(livekit_server, models_url, home.url, tmp_path, "first") as agent,
+        live_session(livekit_server, agent, f"s{uuid.uuid4().hex[:8]}") as session,
+    ):
+        callbacks = session.callbacks
+        await session.dispatch()
+        await callbacks.wait_for(lambda: bool(callbacks.of("ready")))
+        callbacks.outage = 503
+        caller = await session.call()
+        await caller.wait_until_agent_spoke(0, within=30)
+        await callbacks.wait_for(lambda: bool(callbacks.of("turns")))
+        job = agent.job_process(session.claimed_job())
+        agent.process.kill()
+        await caller.disconnect()
+        # A job without its agent server must not go on talking.
+        await eventually(lambda: not job.is_running(), within=30)
+        callbacks.outage = None
+        assert callbacks.turns == {}
+
+        async with start_agent(livekit_server, models_url, home.url, tmp_path, "first"):
+            await callbacks.wait_for(lambda: len(callbacks.turns) == 1)
+
+
+async def test_a_stopped_agent_worker_hands_in_its_reports(
+    livekit_server: LiveKitServer, models_url: str, home: CallbackApi, tmp_path: Path
+) -> None:
+    async with (
+        start_agent(livekit_server, models_url, home.url, tmp_path, "leaver") as agent,
+        live_session(livekit_server, agent, f"s{uuid.uuid4().hex[:8]}") as session,
+    ):
+        await session.dispatch()
+        await session.callbacks.wait_for(lambda: bool(session.callbacks.of("ready")))
+        assert agent.process.process is not None
+        agent.process.process.send_signal(signal.SIGTERM)
+        await eventually(lambda: agent.exit_code() is not None, within=30)
+
+        assert agent.exit_code() == 0
+        [report] = session.callbacks.reports
+        assert report["end_reason"] == "shutdown"
+
+
+async def test_nothing_that_was_said_is_in_the_log(worker: AgentWorker) -> None:
+    log = worker.process.log.read_text()
+
+    assert "attempt_claimed" in log
+    for secret in ("table service", "table for four", "evcb_", "everline_callback"):
+        assert secret not in log

@@ -1,0 +1,57 @@
+"""Dispatch metadata that is whole, foreign, newer or broken."""
+
+import json
+
+import pytest
+
+from agent.metadata import MetadataFault, attempt_of, read_metadata
+from domain.agent_config import AgentConfig
+from domain.ids import SessionKey
+from domain.metadata import EverlineMetadata, dispatch_metadata
+
+EVERLINE = EverlineMetadata(
+    org="local", attempt=3, callback_url="http://127.0.0.1:1", callback_token="evcb_secret"
+)
+TEXT = dispatch_metadata(
+    AgentConfig(prompt="Hi"), SessionKey("local", "s1"), None, EVERLINE
+).model_dump_json()
+
+
+def test_what_everline_sends_is_read_back() -> None:
+    metadata = read_metadata(TEXT, "room")
+
+    assert (metadata.session_id, metadata.prompt, metadata.everline) == ("s1", "Hi", EVERLINE)
+    assert attempt_of(TEXT) == 3
+
+
+def test_fields_of_a_newer_everline_are_ignored() -> None:
+    newer = json.loads(TEXT) | {"new_field": 1}
+
+    assert read_metadata(json.dumps(newer), "room").session_id == "s1"
+
+
+@pytest.mark.parametrize("text", ["", "  \n"])
+def test_no_metadata_makes_a_plain_agent(text: str) -> None:
+    metadata = read_metadata(text, "room-7")
+
+    assert metadata.everline is None
+    assert metadata.session_id == "room-7"
+    assert attempt_of(text) is None
+
+
+def test_a_wrong_field_is_named_without_its_value_and_everline_can_be_told() -> None:
+    broken = json.loads(TEXT) | {"engine": {"kind": "telepathy-secret"}}
+    with pytest.raises(MetadataFault, match=r"engine\.kind") as fault:
+        read_metadata(json.dumps(broken), "room")
+
+    assert fault.value.everline == EVERLINE
+    assert "secret" not in str(fault.value)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "null", '"x"', '{"everline": 3}'])
+def test_what_is_not_metadata_at_all_is_refused_and_has_no_attempt(text: str) -> None:
+    with pytest.raises(MetadataFault) as fault:
+        read_metadata(text, "room")
+
+    assert fault.value.everline is None
+    assert attempt_of(text) is None

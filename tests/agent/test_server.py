@@ -1,0 +1,168 @@
+"""The agent server: its load counts jobs, and its heartbeat is signed like a webhook."""
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from livekit import api
+from livekit.agents import JobRequest
+from livekit.agents.job import JobAcceptArguments, RunningJobInfo
+from livekit.protocol import agent as agent_protocol
+from pydantic import SecretStr
+
+from adapters.settings import AgentSettings
+from agent.heartbeat import Heart, RunningJobs
+from agent.server import CountingAgentServer, build_server
+from domain.agent_servers import Heartbeat, JobTick
+from domain.control import ATTEMPT_ATTRIBUTE
+from tests.agent.test_metadata import TEXT
+from tests.fakes.callback_api import CallbackApi
+
+SETTINGS = AgentSettings(
+    livekit_url="ws://127.0.0.1:1",
+    livekit_api_key="key",
+    livekit_api_secret=SecretStr("a-secret-for-tests-of-at-least-32-characters"),
+    max_jobs=4,
+    agent_name="tester",
+)
+
+
+def job(number: int, metadata: str = "") -> agent_protocol.Job:
+    return agent_protocol.Job(id=f"AJ_{number}", metadata=metadata, agent_name="tester")
+
+
+def running(*jobs: agent_protocol.Job) -> list[RunningJobInfo]:
+    accepted = JobAcceptArguments(name="", identity="", metadata="")
+    return [
+        RunningJobInfo(
+            accept_arguments=accepted, job=each, url="", token="", worker_id="", fake_job=False
+        )
+        for each in jobs
+    ]
+
+
+class ServerWithJobs(CountingAgentServer):
+    """The real server with given running jobs, as its process pool would name them."""
+
+    jobs: Sequence[RunningJobInfo] = ()
+
+    @property
+    def active_jobs(self) -> list[RunningJobInfo]:
+        return list(self.jobs)
+
+
+@pytest.fixture
+async def server() -> ServerWithJobs:
+    server = ServerWithJobs(SETTINGS)
+    server._reserved_slots = 0  # pyright: ignore[reportPrivateUsage] - set when it runs
+    server._draining = False  # pyright: ignore[reportPrivateUsage] - likewise
+    server._devmode = False  # pyright: ignore[reportPrivateUsage] - likewise
+    return server
+
+
+def available(server: CountingAgentServer) -> bool:
+    """What the SDK answers to a job's availability request: guards the private name we override."""
+    return server._is_available()  # pyright: ignore[reportPrivateUsage] - see the docstring
+
+
+async def test_an_empty_server_takes_as_many_jobs_at_once_as_it_may_run(
+    server: ServerWithJobs,
+) -> None:
+    answers: list[bool] = []
+    for _ in range(6):
+        answers.append(available(server))
+        server._reserved_slots += answers[-1]  # pyright: ignore[reportPrivateUsage] - as the SDK
+
+    assert answers == [True, True, True, True, False, False]
+
+
+async def test_a_job_that_is_being_launched_counts_once(server: ServerWithJobs) -> None:
+    launching = asyncio.Event()
+
+    async def accept(arguments: JobAcceptArguments) -> None:
+        server.jobs = running(job(1), job(2), job(3))
+        launching.set()
+        await asyncio.Event().wait()
+
+    async def reject(terminate: bool) -> None:
+        raise AssertionError("rejected")
+
+    server.jobs = running(job(1), job(2))
+    server._reserved_slots = 1  # pyright: ignore[reportPrivateUsage] - as the SDK does
+    answering = asyncio.create_task(
+        server.answer(JobRequest(job=job(3), on_reject=reject, on_accept=accept))
+    )
+    await launching.wait()
+
+    assert available(server)
+    assert server.load() == 0.75
+    answering.cancel()
+
+
+async def test_an_accepted_job_names_its_attempt_in_the_room(server: ServerWithJobs) -> None:
+    accepted: list[JobAcceptArguments] = []
+
+    async def accept(arguments: JobAcceptArguments) -> None:
+        accepted.append(arguments)
+
+    async def reject(terminate: bool) -> None:
+        raise AssertionError("rejected")
+
+    for metadata in (TEXT, ""):
+        await server.answer(JobRequest(job=job(1, metadata), on_reject=reject, on_accept=accept))
+
+    assert [arguments.attributes for arguments in accepted] == [{ATTEMPT_ATTRIBUTE: "3"}, {}]
+    assert {arguments.identity for arguments in accepted} == {"agent-AJ_1"}
+
+
+async def test_ticks_name_the_session_of_each_job(server: ServerWithJobs) -> None:
+    server.jobs = running(job(1, TEXT), job(2, "not ours"))
+    jobs = RunningJobs(server)
+
+    assert jobs.ticks() == [
+        JobTick(job_id="AJ_1", org="local", session_id="s1", attempt=3),
+        JobTick(job_id="AJ_2"),
+    ]
+    server.jobs = server.jobs[1:]
+    assert [tick.job_id for tick in jobs.ticks()] == ["AJ_2"]
+
+
+async def test_a_heartbeat_is_signed_as_livekit_signs_its_webhooks() -> None:
+    def jobs() -> list[JobTick]:
+        return [JobTick(job_id="AJ_1")]
+
+    async with CallbackApi() as callbacks:
+        heart = Heart(SETTINGS, jobs, lambda: True)
+        beating = asyncio.create_task(heart.beat_forever(callbacks.url))
+        await callbacks.wait_for(lambda: bool(callbacks.of("heartbeat")))
+        beating.cancel()
+        received = callbacks.of("heartbeat")[0]
+
+    secret = SETTINGS.livekit_api_secret.get_secret_value()
+    claims = api.TokenVerifier("key", secret).verify(received.authorization)
+    digest = hashlib.sha256(received.raw.encode()).digest()
+    assert base64.b64decode(str(claims.sha256)) == digest
+    heartbeat = Heartbeat.model_validate(received.body)
+    assert (heartbeat.agent_name, heartbeat.max_jobs, heartbeat.draining) == ("tester", 4, True)
+    assert heartbeat.jobs == jobs()
+
+
+async def test_an_api_that_is_away_does_not_stop_the_heart() -> None:
+    def jobs() -> list[JobTick]:
+        return []
+
+    async with CallbackApi(outage=503) as callbacks:
+        heart = Heart(SETTINGS, jobs, lambda: False)
+        beating = asyncio.create_task(heart.beat_forever(callbacks.url))
+        await callbacks.wait_for(lambda: len(callbacks.of("heartbeat")) >= 2)
+        assert not beating.done()
+        beating.cancel()
+
+
+def test_the_server_registers_under_the_dispatch_name() -> None:
+    server: Any = build_server(SETTINGS)
+
+    assert server._agent_name == "tester"

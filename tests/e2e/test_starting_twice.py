@@ -1,0 +1,70 @@
+"""Starts that meet: the same one again, another one under the same name, another's room."""
+
+import asyncio
+
+from domain.session import Outcome
+from tests.harness.rig import Rig
+
+NOBODY = {"caller_wait": 3.0}
+
+
+async def test_the_same_start_again_finds_the_same_session(rig: Rig) -> None:
+    request = {"user_identity": "twice", "limits": NOBODY}
+    starts = await asyncio.gather(
+        *(rig.client.try_start(idempotency_key="call-1", **request) for _ in range(4))
+    )
+    assert [start.status_code for start in starts] == [200] * 4
+    [session_id] = {start.json()["session_id"] for start in starts}
+    other = await rig.client.try_start(
+        idempotency_key="call-1", user_identity="another", limits=NOBODY
+    )
+    assert other.status_code == 409
+    assert other.json()["code"] == "idempotency_mismatch"
+    closed = await rig.client.closed(session_id)
+    assert closed.dispatches == 1
+    late = await rig.client.try_start(idempotency_key="call-1", **request)
+    assert late.status_code == 409, "a closed session does not run again"
+
+
+async def test_a_session_id_is_used_once(rig: Rig) -> None:
+    first = await rig.client.start(session_id="given-id", user_identity="a", limits=NOBODY)
+    same = await rig.client.start(session_id="given-id", user_identity="a", limits=NOBODY)
+    assert first.key == same.key
+    assert first.room == same.room == "local.given-id"
+    other = await rig.client.try_start(session_id="given-id", user_identity="b", limits=NOBODY)
+    assert other.status_code == 409
+    assert other.json()["errors"][0]["field"] == "sessionId"
+    await rig.client.closed("given-id")
+
+
+async def test_a_room_name_belongs_to_one_session(rig: Rig) -> None:
+    owner = await rig.client.start(wait="joined", room_name="lobby", limits={"caller_wait": 6})
+    rig.know(owner.key)
+    [before] = await rig.rooms.livekit.list_rooms([owner.room])
+    intruder = await rig.client.try_start(session_id="intruder", room_name="lobby")
+    assert intruder.status_code == 409
+    assert intruder.json()["code"] == "room_name_taken"
+    [after] = await rig.rooms.livekit.list_rooms([owner.room])
+    assert (after.sid, after.metadata, after.participants) == (before.sid, before.metadata, 1)
+    refused = await rig.client.until("intruder", 10, outcome=Outcome.FAILED)
+    assert refused.end_reason == "room_name_taken"
+    assert len(await rig.rooms.agents(owner.room)) == 1, "the owner's agent is still there"
+    await rig.client.end(owner.key.session_id)
+    closed = await rig.client.closed(owner.key.session_id)
+    assert closed.outcome is Outcome.COMPLETED
+
+
+async def test_bad_starts_name_the_field_and_start_nothing(rig: Rig) -> None:
+    for body, field in (
+        ({"session_id": "a/b"}, "sessionId"),
+        ({"room_name": "with space"}, "roomName"),
+        ({"limits": {"max_duration": -1}}, "limits.max_duration"),
+        ({"agent_config": {"promt": "typo"}}, "agent_config.promt"),
+    ):
+        refused = await rig.client.try_start(**body)
+        assert refused.status_code == 422, body
+        assert field in str(refused.json()["errors"]), body
+    keyless = await rig.client.http.post(
+        "/v1/sessions/start", json={}, headers={"x-api-key": "evl_wrong"}
+    )
+    assert keyless.status_code == 401

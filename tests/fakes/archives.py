@@ -1,0 +1,135 @@
+"""What MongoDB keeps, in memory, behind the ports of `domain`; can be switched off a session."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from domain.errors import EverlineError, StorageUnavailable
+from domain.ids import SessionKey
+from domain.session import SessionStatus
+from domain.summary import Summary
+from domain.transcript import AgentReport, TranscriptHeader, Turn, ordered
+
+
+@dataclass
+class Switch:
+    """Which sessions' documents cannot be reached now."""
+
+    away: set[SessionKey] = field(default_factory=set[SessionKey])
+
+    def check(self, key: SessionKey) -> None:
+        """Raise `StorageUnavailable` for a session that is switched off."""
+        if key in self.away:
+            raise StorageUnavailable("MongoDB did not answer: test")
+
+
+class MemorySessions:
+    """The port `SessionArchive`; remembers every record in the order of arrival."""
+
+    def __init__(self, switch: Switch) -> None:
+        self._switch = switch
+        self.records: defaultdict[SessionKey, list[SessionStatus]] = defaultdict(list)
+
+    async def record(self, status: SessionStatus) -> None:
+        key = SessionKey(status.org, status.session_id)
+        self._switch.check(key)
+        self.records[key].append(status)
+
+    async def get(self, key: SessionKey) -> SessionStatus | None:
+        self._switch.check(key)
+        return max(self.records[key], key=lambda status: status.version, default=None)
+
+
+class MemoryTranscripts:
+    """The port `TranscriptArchive`."""
+
+    def __init__(self, switch: Switch | None = None) -> None:
+        self._switch = switch or Switch()
+        self._turns: defaultdict[SessionKey, dict[tuple[int, str], Turn]] = defaultdict(dict)
+        self._reports: defaultdict[SessionKey, dict[str, AgentReport]] = defaultdict(dict)
+        self._headers: dict[SessionKey, TranscriptHeader] = {}
+
+    async def add_turns(self, key: SessionKey, turns: Sequence[Turn]) -> int:
+        self._switch.check(key)
+        known = self._turns[key]
+        new = [turn for turn in turns if (turn.attempt, turn.item_id) not in known]
+        for turn in new:
+            known.setdefault((turn.attempt, turn.item_id), turn)
+        return len({(turn.attempt, turn.item_id) for turn in new})
+
+    async def turns(self, key: SessionKey) -> list[Turn]:
+        self._switch.check(key)
+        return ordered(self._turns[key].values())
+
+    async def add_report(self, key: SessionKey, report: AgentReport) -> bool:
+        self._switch.check(key)
+        new = report.digest() not in self._reports[key]
+        self._reports[key].setdefault(report.digest(), report)
+        return new
+
+    async def report_attempts(self, key: SessionKey) -> set[int]:
+        self._switch.check(key)
+        return {report.attempt for report in self._reports[key].values()}
+
+    async def header(self, key: SessionKey) -> TranscriptHeader | None:
+        self._switch.check(key)
+        return self._headers.get(key)
+
+    async def put_header(self, header: TranscriptHeader) -> None:
+        key = SessionKey(header.org, header.session_id)
+        self._switch.check(key)
+        known = self._headers.get(key)
+        sealed = {"sealed_at": known.sealed_at} if known else {}
+        self._headers[key] = header.model_copy(update=sealed)
+
+
+class MemorySummaries:
+    """The port `SummaryArchive`; remembers every record in the order of arrival."""
+
+    def __init__(self, switch: Switch) -> None:
+        self._switch = switch
+        self.records: defaultdict[SessionKey, list[Summary]] = defaultdict(list)
+
+    async def get(self, key: SessionKey) -> Summary | None:
+        self._switch.check(key)
+        return self.records[key][-1] if self.records[key] else None
+
+    async def put(self, summary: Summary) -> None:
+        key = SessionKey(summary.org, summary.session_id)
+        self._switch.check(key)
+        self.records[key].append(summary)
+
+
+class MemoryArchive:
+    """All of it."""
+
+    def __init__(self) -> None:
+        self.switch = Switch()
+        self.sessions = MemorySessions(self.switch)
+        self.transcripts = MemoryTranscripts(self.switch)
+        self.summaries = MemorySummaries(self.switch)
+
+
+@dataclass
+class ScriptedSummariser:
+    """The port `Summariser`: the number of turns, after the faults that its transcript asks for.
+
+    Attributes:
+        faults: what the next attempts raise, by the text of the transcript's first turn.
+        delays: seconds that each attempt takes, likewise.
+        calls: first turns of the transcripts that it was asked for.
+    """
+
+    name: str = "scripted"
+    faults: dict[str, list[EverlineError]] = field(default_factory=dict[str, list[EverlineError]])
+    delays: dict[str, float] = field(default_factory=dict[str, float])
+    calls: list[str] = field(default_factory=list[str])
+
+    async def summarise(self, turns: Sequence[Turn]) -> str:
+        first = turns[0].text
+        self.calls.append(first)
+        await asyncio.sleep(self.delays.get(first, 0))
+        if self.faults.get(first):
+            raise self.faults[first].pop(0)
+        return f"{len(turns)} turns about {first}"

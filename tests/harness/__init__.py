@@ -1,0 +1,1 @@
+"""A real stack under test: its client, its callers, and everything it promised."""

@@ -1,0 +1,194 @@
+"""A running stack, with everything that a test looks at it with."""
+
+import asyncio
+import base64
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+from temporalio.client import Client as TemporalClient
+
+from adapters.encryption import EncryptionCodec, data_converter
+from adapters.livekit_rooms import LiveKitRooms
+from adapters.mongo.archive import MongoArchive
+from adapters.mongo.client import Client as MongoClient
+from adapters.mongo.client import connect
+from domain.ids import SessionKey
+from stack.local import LocalStack
+from tests.harness.agent_callbacks import AgentCallbacks, token
+from tests.harness.agent_jobs import job_process
+from tests.harness.call import Call
+from tests.harness.callback_proxy import CallbackProxy
+from tests.harness.client import Client
+from tests.harness.histories import Histories
+from tests.harness.ledger import Ledger
+from tests.harness.rooms import Rooms, watch_for_crowds
+from tests.harness.webhooks import Webhooks
+from tests.servers import free_port
+from tests.waiting import eventually
+
+ORG = "local"
+"""The bootstrap key's org."""
+DATABASE = "everline"
+
+
+class Rig:
+    """One stack under test."""
+
+    def __init__(
+        self,
+        stack: LocalStack,
+        ledger: Ledger,
+        proxy: CallbackProxy,
+        histories: Histories,
+        rooms: Rooms,
+        mongo: MongoClient | None,
+    ) -> None:
+        self.stack = stack
+        self.ledger = ledger
+        self.proxy = proxy
+        self.histories = histories
+        self.rooms = rooms
+        self.mongo = mongo
+        self.archive = MongoArchive(mongo, DATABASE) if mongo is not None else None
+        self.clients: list[Client] = []
+        self.client = self.client_with(stack.api_key, ORG)
+        self.codec = EncryptionCodec(keyring(stack))
+
+    def client_with(self, api_key: str, org: str) -> Client:
+        """A client with another key."""
+        assert self.stack.urls.api is not None
+        client = Client(self.stack.urls.api, api_key, org, self.ledger)
+        self.clients.append(client)
+        self.ledger.secrets.add(api_key)
+        return client
+
+    async def other_org(self, org: str) -> Client:
+        """A client of another org, with a key of its own from MongoDB."""
+        assert self.archive is not None
+        created = await self.archive.api_keys.create(org, name="test")
+        return self.client_with(created.key, org)
+
+    # ── sessions ─────────────────────────────────────────────────────────────────────────────────
+
+    @asynccontextmanager
+    async def call(self, **start: Any) -> AsyncGenerator[Call]:
+        """A session whose agent is in the room and whose caller has joined."""
+        started = await self.client.start(wait="joined", **start)
+        self.know(started.key)
+        call = Call(self.client, started)
+        await call.join()
+        try:
+            await call.until_present()
+            yield call
+        finally:
+            await call.leave()
+
+    def know(self, key: SessionKey) -> None:
+        """Tell the proxy whose callbacks it will see."""
+        self.proxy.keys[key.session_id] = key
+
+    def agent(self, key: SessionKey, attempt: int = 1, **how: Any) -> AgentCallbacks:
+        """Callbacks with a genuine token of an attempt."""
+        return self.with_token(token(self.stack.credentials.callback_secret, key, attempt, **how))
+
+    def with_token(self, given: str) -> AgentCallbacks:
+        """Callbacks with any token."""
+        return AgentCallbacks(self.client.http, given)
+
+    def webhooks(self, key: SessionKey) -> Webhooks:
+        """LiveKit's webhooks about a session's room."""
+        keys = self.stack.credentials
+        return Webhooks(self.client.http, keys.livekit_api_key, keys.livekit_api_secret, key)
+
+    async def job(self, key: SessionKey, attempt: int = 1) -> psutil.Process:
+        """The process of a session's agent."""
+        pid = self.stack.process("agent").pid
+        assert pid is not None
+        found: psutil.Process | None = None
+
+        async def seen() -> bool:
+            nonlocal found
+            found = await asyncio.to_thread(job_process, self.stack.home.spool, pid, key, attempt)
+            return found is not None
+
+        await eventually(seen, 10, f"a process of attempt {attempt} of {key.session_id}")
+        assert found is not None
+        return found
+
+    async def reports(self, key: SessionKey) -> list[dict[str, Any]]:
+        """The reports that MongoDB keeps of a session."""
+        assert self.mongo is not None
+        query = {"org": key.org, "session_id": key.session_id}
+        return await self.mongo[DATABASE]["reports"].find(query).to_list(None)
+
+    async def finish_all(self) -> None:
+        """End what a failed test has left open, and wait until everything is closed."""
+        for key in self.ledger.sessions:
+            client = next(one for one in self.clients if one.org == key.org)
+            if not self.ledger.endings.get(key):
+                status = await client.status(key.session_id)
+                if status.closed_at is None:
+                    await client.end(key.session_id)
+        for key in self.ledger.sessions:
+            client = next(one for one in self.clients if one.org == key.org)
+            await client.closed(key.session_id, 60)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for client in self.clients:
+            await client.aclose()
+        await self.rooms.livekit.aclose()
+        if self.mongo is not None:
+            self.mongo.close()
+
+
+def keyring(stack: LocalStack) -> dict[str, bytes]:
+    """The stack's encryption keys."""
+    name, _, key = stack.credentials.encryption_keys.partition(":")
+    return {name: base64.b64decode(key)}
+
+
+@asynccontextmanager
+async def running_rig(
+    home: Path,
+    *,
+    without: Iterable[str] = (),
+    settings: dict[str, dict[str, str]] | None = None,
+) -> AsyncGenerator[Rig]:
+    """Boot a stack whose agents talk through the proxy, and everything to look at it with."""
+    ledger = Ledger()
+    async with CallbackProxy(ledger, free_port()) as proxy:
+        given = {"worker": {"EVERLINE_CALLBACK_URL": proxy.url}} | (settings or {})
+        stack = await LocalStack.start(home, without=without, settings=given)
+        try:
+            proxy.target = f"http://127.0.0.1:{stack.ports.api}"
+            rig = await _rig(stack, ledger, proxy)
+            watch = asyncio.create_task(watch_for_crowds(rig.rooms, ledger))
+            try:
+                yield rig
+            finally:
+                watch.cancel()
+                await rig.aclose()
+        finally:
+            await stack.stop()
+
+
+async def _rig(stack: LocalStack, ledger: Ledger, proxy: CallbackProxy) -> Rig:
+    keys, urls = stack.credentials, stack.urls
+    assert urls.temporal is not None
+    assert urls.livekit is not None
+    ledger.secrets |= {
+        keys.livekit_api_secret,
+        keys.encryption_key,
+        keys.callback_secret,
+        keys.codec_secret,
+    }
+    temporal = await TemporalClient.connect(
+        urls.temporal, data_converter=data_converter(keyring(stack))
+    )
+    livekit = LiveKitRooms(urls.livekit, keys.livekit_api_key, keys.livekit_api_secret)
+    mongo = connect(urls.mongodb) if urls.mongodb else None
+    return Rig(stack, ledger, proxy, Histories(temporal), Rooms(livekit), mongo)

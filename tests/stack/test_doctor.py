@@ -1,0 +1,45 @@
+"""`everline doctor` without a stack: every fault comes with its cure."""
+
+import os
+import socket
+from pathlib import Path
+
+from stack.doctor import Finding, examine
+from stack.home import Home
+from stack.ports import choose_ports, remember_ports
+
+
+def look(home: Path, **variables: str) -> dict[str, Finding]:
+    environ = {"PATH": os.environ["PATH"], "XDG_CACHE_HOME": str(home / "cache"), **variables}
+    return {finding.title: finding for finding in examine(Home(home), environ)}
+
+
+def test_a_machine_in_order_has_no_fault_with_python_or_ports(tmp_path: Path) -> None:
+    remember_ports(Home(tmp_path), choose_ports({}, {}, None, pick_free=True))
+    findings = look(tmp_path)
+    assert findings["Python"].ok
+    assert findings["ports"].ok
+    assert "not running" in findings["stack"].detail
+
+
+def test_a_taken_port_is_named_with_its_cure(tmp_path: Path) -> None:
+    free = choose_ports({}, {}, None, pick_free=True)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        remember_ports(Home(tmp_path), free.model_copy(update={"livekit": port}))
+        finding = look(tmp_path)["ports"]
+    assert not finding.ok
+    assert f"Port {port} (LiveKit)" in finding.detail
+    assert finding.cure
+
+
+def test_servers_that_are_neither_there_nor_buildable_are_a_fault(tmp_path: Path) -> None:
+    finding = look(tmp_path, PATH=str(tmp_path))["LiveKit server"]
+    assert not finding.ok
+    assert "make setup" in finding.cure
+
+
+def test_a_port_that_is_none_is_a_finding_and_no_crash(tmp_path: Path) -> None:
+    finding = look(tmp_path, EVERLINE_API_PORT="x")["ports"]
+    assert not finding.ok
+    assert "EVERLINE_API_PORT" in finding.detail

@@ -1,0 +1,33 @@
+"""Logs: capped while their process goes on writing, and shown from the end."""
+
+from pathlib import Path
+
+from stack.logs import cap_log, tail
+
+
+def test_a_grown_log_is_moved_aside_and_its_process_writes_on(tmp_path: Path) -> None:
+    log = tmp_path / "api.log"
+    with log.open("ab", buffering=0) as process:
+        process.write(b"old line\n" * 100)
+        cap_log(log, limit=500)
+        process.write(b"new line\n")
+    assert log.read_text() == "new line\n"
+    older = (tmp_path / "api.log.1").read_bytes()
+    assert len(older) == 500
+    assert older.endswith(b"old line\n")
+
+
+def test_a_small_log_stays_as_it_is(tmp_path: Path) -> None:
+    log = tmp_path / "api.log"
+    log.write_text("line\n")
+    cap_log(log, limit=500)
+    cap_log(tmp_path / "missing.log", limit=500)
+    assert log.read_text() == "line\n"
+    assert not (tmp_path / "api.log.1").exists()
+
+
+def test_the_last_lines_are_shown(tmp_path: Path) -> None:
+    log = tmp_path / "api.log"
+    log.write_text("".join(f"line {number}\n" for number in range(10_000)))
+    assert tail(log, 2) == ["line 9998", "line 9999"]
+    assert tail(tmp_path / "missing.log", 2) == []

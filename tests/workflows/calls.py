@@ -1,0 +1,315 @@
+"""Sessions that really run: the workflow on a Temporal server, LiveKit and MongoDB in memory."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowExecutionDescription, WorkflowHistory
+from temporalio.worker import Replayer
+
+from adapters.settings import WorkerSettings
+from api.workflows import SessionWorkflows, Signal
+from domain.agent_config import AgentConfig
+from domain.ids import SessionKey, livekit_room_name, session_workflow_id, summary_workflow_id
+from domain.messages import (
+    AgentFailed,
+    EndRequest,
+    ParticipantChange,
+    ParticipantChanged,
+    ParticipantKind,
+    SessionResult,
+)
+from domain.session import EndReason, Outcome, SessionInput, SessionLimits, SessionStatus, Stage
+from domain.transcript import Role, Turn
+from services.transcripts import Transcripts
+from tests.fakes.agents import Crew, Lines, Plays
+from tests.fakes.archives import MemoryArchive, ScriptedSummariser
+from tests.fakes.rooms import FakeRooms, Sent
+from tests.waiting import eventually
+from worker.main import WORKFLOWS, workflow_runner
+from workflows.session import SessionWorkflow
+
+ORG = "acme"
+AGENT_NAME = "test-agent"
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+SHORT = SessionLimits(
+    join_timeout=1,
+    ready_timeout=1,
+    join_attempts=2,
+    join_backoff=0,
+    caller_wait=20,
+    caller_return=1,
+    max_duration=60,
+    report_grace=3,
+    lost_report_grace=1,
+    archive_wait=1,
+    summary_wait=5,
+    room_deletion_wait=2,
+)
+"""Budgets in which nothing takes longer than it must; Temporal's timers are good to a second."""
+
+
+@dataclass
+class Studio:
+    """Where calls take place: one worker, one LiveKit, one archive for all of them."""
+
+    client: Client
+    settings: WorkerSettings
+    rooms: FakeRooms
+    archive: MemoryArchive
+    summariser: ScriptedSummariser
+    replayer: Replayer = field(init=False)
+    _crews: dict[str, Crew] = field(default_factory=dict[str, Crew])
+    _names: "count[int]" = field(default_factory=lambda: count(1))
+
+    def __post_init__(self) -> None:
+        self.rooms.on_dispatch = self._on_dispatch
+        self.rooms.on_data = self._on_data
+        self.rooms.on_removed = lambda room, who: self._crews[room].on_removed(room, who)
+        self.replayer = Replayer(
+            workflows=WORKFLOWS,
+            workflow_runner=workflow_runner(),
+            data_converter=self.client.data_converter,
+        )
+
+    def call(self, *agents: Plays, archive: bool = True, **limits: float) -> "Call":
+        """A call that can be started, with what its agents do, attempt by attempt."""
+        name = f"call-{next(self._names)}"
+        request = SessionInput(
+            org=ORG,
+            session_id=name,
+            room_name=f"{name}-room",
+            livekit_room=livekit_room_name(ORG, f"{name}-room"),
+            caller_identity="caller",
+            agent_name=AGENT_NAME,
+            config=AgentConfig(agent_id="ag-1"),
+            limits=SHORT.model_copy(update=limits),
+            request_digest=f"digest-of-{name}",
+            archive=archive,
+        )
+        call = Call(self, request, list(agents) or [Plays()])
+        self._crews[request.livekit_room] = call.crew
+        return call
+
+    def _on_dispatch(self, room: str, dispatch_id: str, metadata: str) -> None:
+        self._crews[room].on_dispatch(room, dispatch_id, metadata)
+
+    def _on_data(self, room: str, sent: Sent) -> None:
+        self._crews[room].on_data(room, sent)
+
+
+@dataclass(frozen=True)
+class Closed:
+    """What is left of a call: how it ended, and what happened."""
+
+    result: SessionResult
+    status: SessionStatus
+    history: WorkflowHistory
+
+    @property
+    def ended(self) -> tuple[Outcome, EndReason]:
+        """How it ended."""
+        return self.result.outcome, self.result.end_reason
+
+    @property
+    def told(self) -> list[str]:
+        """The timeline that operators read."""
+        return [entry.text for entry in self.status.timeline]
+
+
+class Call:
+    """One session, and everything that can be done to it."""
+
+    def __init__(self, studio: Studio, request: SessionInput, agents: list[Plays]) -> None:
+        self.studio = studio
+        self.request = request
+        self.key = request.key
+        self.room = request.livekit_room
+        self.gateway = SessionWorkflows(studio.client, studio.settings.temporal_task_queue)
+        self.handle = studio.client.get_workflow_handle_for(
+            SessionWorkflow.run, session_workflow_id(request.key)
+        )
+        lines = Lines(
+            claim=lambda claim: self.gateway.claim(self.key, claim),
+            failed=self.tell,
+            report=self.tell,
+        )
+        self.crew = Crew(studio.rooms, lines, agents)
+        self._events = count(1)
+
+    # ── what happens to it ───────────────────────────────────────────────────────────────────────
+
+    async def start(self) -> "Call":
+        """Start the workflow as the API does."""
+        await self.gateway.start(self.request, Stage.ACCEPTED, 5)
+        return self
+
+    async def live(self, *, with_caller: bool = True) -> "Call":
+        """Start, and wait until the agent is proven; the caller comes."""
+        await self.start()
+        await self.until("joined", lambda status: status.joins > 0)
+        if with_caller:
+            await self.caller_joins()
+        return self
+
+    async def tell(self, message: Signal) -> None:
+        """Send a signal."""
+        await self.gateway.signal(self.key, message)
+
+    async def end(self, event_id: str | None = None) -> None:
+        """Ask for the end."""
+        await self.tell(EndRequest(event_id=event_id or self.event_id(), by="a test"))
+
+    async def caller_joins(self, sid: str = "PA_caller", event_id: str | None = None) -> None:
+        """LiveKit's webhook: a caller's connection came."""
+        await self.tell(
+            self.participant(ParticipantChange.JOINED, ParticipantKind.CALLER, "caller", sid)
+        )
+
+    async def caller_leaves(self, sid: str = "PA_caller") -> None:
+        """LiveKit's webhook: a caller's connection ended."""
+        await self.tell(
+            self.participant(ParticipantChange.LEFT, ParticipantKind.CALLER, "caller", sid)
+        )
+
+    async def agent_leaves(self, reason: str = "CONNECTION_TIMEOUT") -> None:
+        """LiveKit's webhook: the agent's participant is gone."""
+        identity = (await self.status()).agent_identity
+        assert identity
+        self.studio.rooms.leave(self.room, identity)
+        change = self.participant(ParticipantChange.LEFT, ParticipantKind.AGENT, identity, "PA_a")
+        await self.tell(change.model_copy(update={"detail": reason}))
+
+    async def livekit_closes_the_room(self) -> None:
+        """LiveKit's webhook: the room is finished."""
+        self.studio.rooms.rooms.pop(self.room, None)
+        await self.tell(
+            ParticipantChanged(event_id=self.event_id(), change=ParticipantChange.ROOM_FINISHED)
+        )
+
+    def participant(
+        self, change: ParticipantChange, kind: ParticipantKind, identity: str, sid: str
+    ) -> ParticipantChanged:
+        """One event of LiveKit's about a participant."""
+        return ParticipantChanged(
+            event_id=self.event_id(), change=change, kind=kind, identity=identity, sid=sid
+        )
+
+    def failure(self, attempt: int, reason: str, *, retryable: bool = True) -> AgentFailed:
+        """An agent's word that it cannot start or go on."""
+        return AgentFailed(
+            event_id=self.event_id(), attempt=attempt, reason=reason, retryable=retryable
+        )
+
+    def event_id(self) -> str:
+        """An id that no other event of this call has."""
+        return f"event-{next(self._events)}"
+
+    async def says(self, *lines: str, attempt: int = 1) -> None:
+        """The agent streams turns, which are stored before it reports."""
+        turns = [
+            Turn(
+                item_id=f"item-{attempt}-{seq}",
+                attempt=attempt,
+                seq=seq,
+                role=Role.USER,
+                text=line,
+                created_at=datetime.now(UTC),
+            )
+            for seq, line in enumerate(lines)
+        ]
+        transcripts = Transcripts(self.studio.archive.transcripts)
+        await transcripts.record_turns(self.key, turns, datetime.now(UTC))
+
+    # ── what can be seen of it ───────────────────────────────────────────────────────────────────
+
+    async def status(self) -> SessionStatus:
+        """The answer of its query."""
+        return await self.gateway.status(self.key)
+
+    async def until(
+        self, what: str, condition: Callable[[SessionStatus], bool], within: float = 30.0
+    ) -> SessionStatus:
+        """Wait until its status fulfils a condition; returns that status."""
+        seen: list[SessionStatus] = []
+
+        async def holds() -> bool:
+            seen.append(await self.status())
+            return condition(seen[-1])
+
+        await eventually(holds, within, f"{self.key.session_id}: {what}")
+        return seen[-1]
+
+    async def closed(self) -> Closed:
+        """Wait for its end, and check what must be true of every session's end."""
+        result = await self.handle.result()
+        await self.crew.settle()
+        history = await self.handle.fetch_history()
+        closed = Closed(result, await self.status(), history)
+        await self._check_invariants(closed)
+        return closed
+
+    async def description(self) -> WorkflowExecutionDescription:
+        """What an operator sees of it in Temporal."""
+        return await self.handle.describe()
+
+    def dispatched_attempts(self) -> list[int]:
+        """The attempts of all dispatches that LiveKit ever accepted for it."""
+        made = self.studio.rooms.dispatched[self.room]
+        return [int(json.loads(metadata)["everline"]["attempt"]) for metadata in made]
+
+    async def summary_closed(self) -> Any:
+        """Wait for the end of its summary workflow; returns how that ended."""
+        return await self.studio.client.get_workflow_handle(summary_workflow_id(self.key)).result()
+
+    async def _check_invariants(self, closed: Closed) -> None:
+        events = [event.event_type for event in closed.history.events]
+        assert EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED not in events, closed.told
+        assert events[-1] == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED, closed.told
+        assert outcomes_published(closed.history) == 1, "exactly one terminal state"
+        assert children(closed.history)["summary"] <= 1, "at most one summary"
+        assert closed.status.outcome is closed.result.outcome
+        assert (closed.status.state, closed.status.waiting_for) == ("closed", "nothing")
+        doubled = [number for number, n in Counter(self.dispatched_attempts()).items() if n > 1]
+        assert not doubled, f"attempts dispatched twice: {doubled}"
+        room = self.studio.rooms.rooms.get(self.room)
+        owner = json.loads(room.metadata) if room else None
+        assert owner != {"org": ORG, "session": self.key.session_id}, "its room is still there"
+        await self.studio.replayer.replay_workflow(closed.history)
+
+
+def outcomes_published(history: WorkflowHistory) -> int:
+    """How often a session set its outcome, as its history tells it."""
+    return sum(
+        "SessionOutcome"
+        in event.upsert_workflow_search_attributes_event_attributes.search_attributes.indexed_fields
+        for event in history.events
+    )
+
+
+def children(history: WorkflowHistory) -> Counter[str]:
+    """How many child workflows of each kind were begun."""
+    return Counter(
+        event.start_child_workflow_execution_initiated_event_attributes.workflow_type.name
+        for event in history.events
+        if event.event_type == EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED
+    )
+
+
+def key_of(call: Call) -> SessionKey:
+    """What identifies a call."""
+    return call.key
+
+
+def in_order(told: Sequence[str], *parts: str) -> bool:
+    """Whether a timeline has entries with these parts, in this order."""
+    entries = iter(told)
+    return all(any(part in entry for entry in entries) for part in parts)

@@ -1,0 +1,50 @@
+"""Tests that run beside each other: a session mostly waits, so many of them share one worker."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from tests.workflows.calls import Studio
+
+Play = Callable[[Studio], Awaitable[None]]
+AT_ONCE = 16
+"""So many at a time that the budgets of a call are not spent on waiting for the machine."""
+
+
+class Scenes:
+    """All plays of a test run, begun together and each awaited by its own test."""
+
+    def __init__(self, studio: Studio, plays: list[Play]) -> None:
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def perform(play: Play) -> None:
+            async with gate, asyncio.timeout(60):
+                await play(studio)
+
+        self._running = {play: asyncio.create_task(perform(play)) for play in plays}
+
+    async def outcome_of(self, play: Play) -> None:
+        """Wait for a play; raises what it raised."""
+        await self._running[play]
+
+    async def stop(self) -> None:
+        """End what nobody waits for any more."""
+        for task in self._running.values():
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+
+def beside_the_others(play: Play) -> Callable[[Scenes], Awaitable[None]]:
+    """Turn a play into a test that runs at the same time as all others of its kind."""
+
+    async def test(scenes: Scenes) -> None:
+        await scenes.outcome_of(play)
+
+    test.__name__ = test.__qualname__ = play.__name__
+    test.__doc__ = play.__doc__
+    test.__module__ = play.__module__
+    plays[test] = play
+    return test
+
+
+plays: dict[object, Play] = {}
+"""The play of each test."""

@@ -1,0 +1,197 @@
+"""Agents that go away in the middle of a call, and who takes over."""
+
+from domain.messages import AgentLost, ReportReceived
+from domain.transcript import ReportEnd
+from tests.fakes.agents import NEVER_COMES, Plays
+from tests.workflows.calls import Call, Studio, in_order
+from tests.workflows.scenes import beside_the_others
+from workflows.session import SessionWorkflow
+
+MUTE = Plays(report_when_told=False, report_when_removed=False)
+
+
+async def _lose_agent(call: Call, attempt: int) -> None:
+    loss = AgentLost(event_id=call.event_id(), attempt=attempt, reason="no sign of life for 6 s")
+    await call.handle.signal(SessionWorkflow.agent_lost, loss)
+
+
+@beside_the_others
+async def test_a_lost_agent_is_replaced_in_the_same_room(studio: Studio) -> None:
+    call = await studio.call(MUTE, Plays()).live()
+    lost = (await call.status()).agent_identity
+    await _lose_agent(call, 1)
+    status = await call.until("replaced", lambda status: status.joins == 2)
+    agents = [p.identity for p in studio.rooms.rooms[call.room].participants.values()]
+
+    await call.crew.report(2, ReportEnd.AGENT_ENDED)
+    closed = await call.closed()
+
+    assert agents == [status.agent_identity], "the ghost is gone"
+    assert in_order(
+        closed.told,
+        "the agent of attempt 1 is lost: no sign of life for 6 s",
+        f"removed {lost}",
+        "attempt 2: dispatched",
+        "attempt 2: agent-2",
+    ), closed.told
+    assert closed.ended == ("completed", "agent_ended")
+    assert call.dispatched_attempts() == [1, 2]
+    assert studio.rooms.count("create", call.room) == 1
+
+
+@beside_the_others
+async def test_the_report_of_a_lost_agent_is_kept_and_steers_nothing(studio: Studio) -> None:
+    call = await studio.call(MUTE, Plays()).live()
+    await _lose_agent(call, 1)
+    await call.until("replaced", lambda status: status.joins == 2)
+    await call.crew.report(1, ReportEnd.AGENT_ENDED)
+    kept = await call.until(
+        "the stale report is noted",
+        lambda status: any("attempt 1 is kept" in entry.text for entry in status.timeline),
+    )
+    await call.crew.report(2, ReportEnd.SILENCE)
+
+    closed = await call.closed()
+
+    assert kept.state == "live"
+    assert closed.ended == ("completed", "silence")
+
+
+@beside_the_others
+async def test_an_agent_that_leaves_without_a_report_is_replaced(studio: Studio) -> None:
+    call = await studio.call(MUTE, Plays()).live()
+    await call.agent_leaves()
+
+    status = await call.until("replaced", lambda status: status.joins == 2)
+
+    assert any("it left the room (CONNECTION_TIMEOUT)" in e.text for e in status.timeline)
+    await call.end()
+    assert (await call.closed()).ended == ("completed", "end_requested")
+
+
+@beside_the_others
+async def test_an_agent_that_leaves_and_then_reports_has_finished(studio: Studio) -> None:
+    call = await studio.call(MUTE, lost_report_grace=20).live()
+    await call.agent_leaves("CLIENT_INITIATED")
+    await call.crew.report(1, ReportEnd.AGENT_ENDED)
+
+    closed = await call.closed()
+
+    assert closed.ended == ("completed", "agent_ended")
+    assert call.dispatched_attempts() == [1]
+
+
+@beside_the_others
+async def test_a_report_that_abandons_the_caller_means_a_lost_agent(studio: Studio) -> None:
+    call = await studio.call(MUTE, Plays()).live()
+    await call.crew.report(1, ReportEnd.SHUTDOWN)
+    await call.until("replaced", lambda status: status.joins == 2)
+    await call.crew.report(2, ReportEnd.AGENT_ENDED)
+
+    closed = await call.closed()
+
+    assert in_order(closed.told, "attempt 1 is lost: it closed by shutdown")
+    assert closed.ended == ("completed", "agent_ended")
+
+
+@beside_the_others
+async def test_agents_are_replaced_only_so_often(studio: Studio) -> None:
+    call = await studio.call(MUTE, max_replacements=1).live()
+    await _lose_agent(call, 1)
+    await call.until("replaced", lambda status: status.joins == 2)
+    await _lose_agent(call, 2)
+
+    closed = await call.closed()
+
+    assert closed.ended == ("agent_lost", "agent_lost")
+    assert "the agent of attempt 2 is lost" in str(closed.status.reason)
+    assert call.dispatched_attempts() == [1, 2]
+
+
+@beside_the_others
+async def test_an_agent_that_cannot_be_replaced(studio: Studio) -> None:
+    call = await studio.call(MUTE, NEVER_COMES).live()
+    await _lose_agent(call, 1)
+
+    closed = await call.closed()
+
+    assert closed.ended == ("agent_lost", "agent_lost")
+    assert call.dispatched_attempts() == [1, 2, 3], "two attempts for the replacement"
+
+
+@beside_the_others
+async def test_nobody_is_replaced_while_the_caller_is_away(studio: Studio) -> None:
+    call = await studio.call(MUTE, Plays(), caller_return=60).live()
+    await call.caller_leaves()
+    await _lose_agent(call, 1)
+    waiting = await call.until("the caller is away", lambda s: s.waiting_for == "caller_return")
+    assert waiting.dispatches == 1
+    await call.caller_joins("PA_back")
+
+    status = await call.until("replaced", lambda status: status.joins == 2)
+
+    assert status.caller_present
+    await call.end()
+    assert (await call.closed()).ended == ("completed", "end_requested")
+
+
+@beside_the_others
+async def test_the_caller_left_and_the_agent_is_lost(studio: Studio) -> None:
+    call = await studio.call(MUTE, caller_return=1).live()
+    await call.caller_leaves()
+    await _lose_agent(call, 1)
+
+    closed = await call.closed()
+
+    assert closed.ended == ("report_missing", "caller_left")
+    assert call.dispatched_attempts() == [1]
+
+
+@beside_the_others
+async def test_an_agent_that_says_it_cannot_go_on_is_replaced(studio: Studio) -> None:
+    call = await studio.call(MUTE, Plays()).live()
+    await call.crew.lines.failed(call.failure(1, "the model is gone"))
+
+    status = await call.until("replaced", lambda status: status.joins == 2)
+
+    assert in_order([e.text for e in status.timeline], "attempt 1 is lost: the model is gone")
+    await call.end()
+    assert (await call.closed()).ended == ("completed", "end_requested")
+
+
+@beside_the_others
+async def test_the_end_is_requested_while_the_agent_is_replaced(studio: Studio) -> None:
+    call = await studio.call(MUTE, NEVER_COMES, join_timeout=30).live()
+    await _lose_agent(call, 1)
+    await call.until("recovering", lambda s: s.dispatches == 2 and s.state == "recovering")
+    await call.end()
+
+    closed = await call.closed()
+
+    assert closed.ended == ("report_missing", "end_requested")
+    assert closed.status.joins == 1
+
+
+@beside_the_others
+async def test_a_loss_or_failure_of_another_attempt_steers_nothing(studio: Studio) -> None:
+    call = await studio.call().live()
+    await _lose_agent(call, 7)
+    await call.tell(call.failure(7, "not mine"))
+    await call.tell(
+        ReportReceived(
+            event_id="r7",
+            attempt=7,
+            digest="d",
+            end_reason=ReportEnd.AGENT_ENDED,
+            turn_count=0,
+            stored=True,
+        )
+    )
+    status = await call.until("noted", lambda s: any("attempt 7" in e.text for e in s.timeline))
+    await call.end()
+
+    closed = await call.closed()
+
+    assert status.state == "live"
+    assert closed.ended == ("completed", "end_requested")
+    assert call.dispatched_attempts() == [1]
