@@ -23,7 +23,7 @@ export UV_LINK_MODE ?= copy
 # Pyright from its wheel; no look for newer versions at run time.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup servers up demo down test test-tools check format bench chaos lock clean
+.PHONY: help setup servers up demo down test test-tools check format bench chaos record-histories lock clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -88,6 +88,9 @@ bench: servers ## Measure, each with its baseline in the same run
 
 chaos: servers ## Break things during calls for longer than the tests do
 	@$(BIN)/pytest tests/chaos --chaos-long $(ARGS)
+
+record-histories: servers ## Record the workflow histories that tests/replay replays
+	@$(BIN)/python -m tests.replay.record
 
 # `make lock` keeps what is pinned; `make lock UPGRADE=--upgrade` moves to the newest.
 COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \

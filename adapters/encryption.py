@@ -64,6 +64,24 @@ class EncryptionCodec(PayloadCodec):
         """
         return [self._decrypt(payload) for payload in payloads]
 
+    def seal(self, data: bytes) -> bytes:
+        """`data` encrypted with the current key, to be stored elsewhere than in Temporal."""
+        return self._encrypt(Payload(data=data)).SerializeToString()
+
+    def unseal(self, sealed: bytes) -> bytes:
+        """What was sealed, with whichever key of the ring.
+
+        Raises:
+            CannotDecrypt: its key is not in the ring, or it was altered.
+        """
+        try:
+            payload = Payload.FromString(sealed)
+        except DecodeError:
+            raise CannotDecrypt("this was not sealed by Everline") from None
+        if payload.metadata.get("encoding") != ENCODING:
+            raise CannotDecrypt("this was not sealed by Everline")
+        return self._decrypt(payload).data
+
     def _encrypt(self, payload: Payload) -> Payload:
         nonce = os.urandom(_NONCE_BYTES)
         cipher = self._ciphers[self._current]
@@ -79,7 +97,7 @@ class EncryptionCodec(PayloadCodec):
             raise CannotDecrypt(
                 f"a payload was encrypted with the key {key_id!r}, which is not in the key ring",
                 field="EVERLINE_ENCRYPTION_KEYS",
-                cure="add that key behind the current one until its workflows are gone",
+                cure="add that key behind the current one, for as long as anything has it",
             )
         nonce, sealed = payload.data[:_NONCE_BYTES], payload.data[_NONCE_BYTES:]
         try:

@@ -17,7 +17,7 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": problems.Problem, "content": {"application/problem+json": {}}}
-    for status in (401, 403, 404, 409, 413, 422, 503)
+    for status in (401, 403, 404, 409, 413, 422, 429, 503)
 }
 
 

@@ -16,6 +16,8 @@ from domain.errors import (
     Forbidden,
     InvalidInput,
     NotFound,
+    PreconditionFailed,
+    TooManyRequests,
     Unauthenticated,
     Unavailable,
 )
@@ -30,9 +32,19 @@ STATUS: Sequence[tuple[type[EverlineError], int]] = (
     (Unauthenticated, 401),
     (Forbidden, 403),
     (NotFound, 404),
+    (PreconditionFailed, 412),
     (Conflict, 409),
+    (TooManyRequests, 429),
     (Unavailable, 503),
 )
+
+
+CURES = {
+    "missing": "add the field",
+    "extra_forbidden": "correct the field's name, or leave it out",
+    "json_invalid": "send valid JSON with content-type application/json",
+}
+"""By pydantic's type of error; the others say themselves what they want."""
 
 
 class Fault(BaseModel):
@@ -102,7 +114,7 @@ async def _everline_error(request: Request, error: Exception) -> Any:
 
 
 def _retry_after(error: EverlineError) -> dict[str, str]:
-    if not isinstance(error, Unavailable):
+    if not isinstance(error, Unavailable | TooManyRequests):
         return {}
     return {"Retry-After": str(error.retry_after or RETRY_AFTER_SECONDS)}
 
@@ -111,7 +123,14 @@ async def _validation_error(request: Request, error: Exception) -> Any:
     if not isinstance(error, RequestValidationError):
         raise error
     # The input itself is left out: it may be a secret or somebody's words.
-    faults = [Fault(field=_field(item["loc"]), reason=str(item["msg"])) for item in error.errors()]
+    faults = [
+        Fault(
+            field=_field(item["loc"]),
+            reason=str(item["msg"]).removeprefix("Value error, "),
+            cure=CURES.get(item["type"]),
+        )
+        for item in error.errors()
+    ]
     names = ", ".join(sorted({fault.field or "body" for fault in faults}))
     return respond(
         request,

@@ -172,6 +172,9 @@ class SessionWorkflows:
                 return Started(await _reach(update))
         except (TimeoutError, Unavailable):
             return Started(None)
+        except NotFound:
+            # It closed after it was described.
+            return Started(None, closed=True)
 
     async def _describe(self, key: SessionKey) -> WorkflowExecutionDescription:
         return await _reach(self._handle(key).describe())

@@ -76,14 +76,6 @@ class ManagedAgents(ConfigModel):
     agents: list[ManagedAgent] = []
 
 
-class KnowledgeBase(ConfigModel):
-    """A knowledge base; enables the tool `search_knowledge_base`."""
-
-    model_config = ConfigDict(extra="allow")
-
-    enabled: bool = False
-
-
 class LyzrToolConfig(ConfigModel):
     """A tool of Lyzr's; its further fields are Lyzr's own."""
 
@@ -103,6 +95,23 @@ class AgenticRagEntry(ConfigModel):
     """One source of agentic retrieval; its further fields are the source's own."""
 
     model_config = ConfigDict(extra="allow")
+
+
+class KnowledgeBase(ConfigModel):
+    """A knowledge base. If `enabled`, it gives the tool `search_knowledge_base` and its sources.
+
+    One source of Lyzr's can be given as `lyzr_rag`, or flat as `base_url` and `rag_id`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    enabled: bool = False
+    lyzr_rag: LyzrRag | None = None
+    agentic_rag: list[AgenticRagEntry] = []
+    base_url: str | None = None
+    rag_id: str | None = None
+    rag_name: str | None = None
+    params: dict[str, Any] | None = None
 
 
 class BackgroundAudio(ConfigModel):
@@ -155,3 +164,17 @@ class AgentConfig(DispatchedConfig):
     agent_id: str | None = None
     managed_agents: ManagedAgents | None = None
     knowledge_base: KnowledgeBase | None = None
+
+
+class AgentConfigWithName(AgentConfig):
+    """An agent as it is saved: it has a name."""
+
+    agent_name: str = Field(min_length=1, max_length=200)  # pyright: ignore[reportIncompatibleVariableOverride]  # narrower, and never assigned through the base
+
+
+class ConfigWarning(BaseModel):
+    """Something in a configuration that has another effect than it seems to have."""
+
+    field: str
+    reason: str
+    cure: str | None = None

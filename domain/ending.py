@@ -46,6 +46,11 @@ def agent_lost(reason: str) -> Ending:
     return Ending(EndReason.AGENT_LOST, reason, Outcome.AGENT_LOST)
 
 
+def reported(end: ReportEnd) -> Ending:
+    """The agent's report says that the conversation is over."""
+    return Ending(end.end_reason(), f"the agent reported the end: {end.value}")
+
+
 def settled(ending: Ending, attempt: Attempt | None, *, ever_joined: bool) -> Ending:
     """The ending with its outcome, now that it is known whether the report came.
 
@@ -56,8 +61,7 @@ def settled(ending: Ending, attempt: Attempt | None, *, ever_joined: bool) -> En
     if report and ending.outcome is Outcome.ROOM_LOST:
         said = report.end_reason
         if not said.abandons_the_call() and said is not ReportEnd.ROOM_DELETED:
-            text = f"the agent reported the end: {said.value}"
-            return Ending(said.end_reason(), text, Outcome.COMPLETED)
+            return replace(reported(said), outcome=Outcome.COMPLETED)
     if ending.outcome:
         return ending
     if report:

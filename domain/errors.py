@@ -55,6 +55,12 @@ class Conflict(EverlineError):
     code = "conflict"
 
 
+class PreconditionFailed(Conflict):
+    """It was changed since the version that `If-Match` names (HTTP 412)."""
+
+    code = "precondition_failed"
+
+
 class RoomNameTaken(Conflict):
     """The LiveKit room exists and belongs to another session; it was not touched (HTTP 409)."""
 
@@ -98,3 +104,30 @@ class StorageUnavailable(Unavailable):
     """MongoDB is not configured or does not answer (HTTP 503)."""
 
     code = "storage_unavailable"
+
+
+class TooManyRequests(EverlineError):
+    """The org asks for more than it may have now (HTTP 429).
+
+    Attributes:
+        retry_after: seconds after which the same request may work.
+    """
+
+    code = "too_many_requests"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: int,
+        field: str | None = None,
+        cure: str | None = None,
+    ) -> None:
+        super().__init__(message, field=field, cure=cure)
+        self.retry_after = retry_after
+
+
+class SessionQuotaExceeded(TooManyRequests):
+    """The org has as many open sessions as it may have (HTTP 429)."""
+
+    code = "session_quota_exceeded"

@@ -11,7 +11,9 @@ from typing import Protocol
 from pydantic import BaseModel
 
 from domain.agent_servers import AgentServer, Heartbeat
+from domain.api_keys import ALL_SCOPES, ApiKeyRecord, CreatedKey, NewKeyRequest, Scope
 from domain.ids import SessionKey
+from domain.saved_agent import AgentKey, SavedAgent
 from domain.session import SessionStatus
 from domain.summary import Summary
 from domain.transcript import AgentReport, TranscriptHeader, Turn
@@ -97,8 +99,12 @@ class SessionArchive(Protocol):
         """The last stored status."""
         ...
 
+
+class SessionRecords(SessionArchive, Protocol):
+    """The records of all orgs' sessions, for the reaper alone."""
+
     async def not_closed(self, limit: int) -> list[SessionStatus]:
-        """Records of all orgs that are not terminal, the oldest first; for the reaper alone."""
+        """Records that are not terminal, the oldest first."""
         ...
 
 
@@ -189,16 +195,71 @@ class AgentServers(Protocol):
 
 
 class Principal(BaseModel):
-    """Who makes a request."""
+    """Who makes a request, and for which org."""
 
     org: str
     user_id: str | None = None
     is_admin: bool = False
+    scopes: frozenset[Scope] = ALL_SCOPES
 
 
 class ApiKeys(Protocol):
-    """API keys, stored as hashes."""
+    """Whom API keys speak for: Everline's own keys, or an account service."""
 
     async def resolve(self, key: str) -> Principal | None:
-        """Whom a key speaks for; None if it is not known."""
+        """Whom a key speaks for; None if it is not known.
+
+        Raises:
+            Unavailable: that cannot be told now; never a guess.
+        """
+        ...
+
+
+class ApiKeyStore(Protocol):
+    """The installation's own keys, stored as hashes."""
+
+    async def create(self, org: str, request: NewKeyRequest) -> CreatedKey:
+        """Make a key for an org; the answer is the only place where it can be read."""
+        ...
+
+    async def list_keys(self, org: str) -> list[ApiKeyRecord]:
+        """The org's keys, the newest first; revoked and expired ones too."""
+        ...
+
+    async def revoke(self, org: str, prefix: str) -> bool:
+        """End a key for good, from the next request on; False if the org has no such key."""
+        ...
+
+
+class SavedAgents(Protocol):
+    """The saved agents of all orgs, each with its versions; no call works without an org."""
+
+    async def insert(self, agent: SavedAgent) -> None:
+        """Store the first version of a new agent."""
+        ...
+
+    async def get(self, key: AgentKey) -> SavedAgent | None:
+        """The current version."""
+        ...
+
+    async def list_agents(self, org: str, limit: int, before: str | None) -> list[SavedAgent]:
+        """The org's agents, the newest first; with `before`, those older than that id."""
+        ...
+
+    async def replace(self, agent: SavedAgent, expected: int) -> bool:
+        """Store a version if `expected` is the current one, which is kept; False if it is not."""
+        ...
+
+    async def delete(self, key: AgentKey, expected: int | None, at: datetime) -> bool:
+        """Delete an agent with all its versions; False if there is none, or not of this version."""
+        ...
+
+    async def get_version(self, key: AgentKey, version: int) -> SavedAgent | None:
+        """One version, current or earlier."""
+        ...
+
+    async def list_versions(
+        self, key: AgentKey, limit: int, before: int | None
+    ) -> list[SavedAgent]:
+        """The versions, the current one first; with `before`, those below that number."""
         ...

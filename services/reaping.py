@@ -8,7 +8,7 @@ LiveKit lost. So the reaper compares what LiveKit and the archive show with the 
 from pydantic import BaseModel
 
 from domain.ids import SessionKey
-from domain.ports import Room, Rooms, SessionArchive, SessionDirectory
+from domain.ports import Room, Rooms, SessionDirectory, SessionRecords
 from domain.rooms import owner_of_room
 from domain.session import EndReason, Outcome, SessionState, SessionStatus, WaitingFor
 
@@ -31,7 +31,7 @@ class Reaper:
     """One sweep after the other, by a Temporal schedule; each is idempotent."""
 
     def __init__(
-        self, rooms: Rooms, directory: SessionDirectory, archive: SessionArchive | None
+        self, rooms: Rooms, directory: SessionDirectory, archive: SessionRecords | None
     ) -> None:
         self._rooms = rooms
         self._directory = directory

@@ -1,16 +1,19 @@
 """From a start request to the complete input of a session's workflow."""
 
 import hashlib
+import json
 import secrets
 
 from pydantic import BaseModel
 
 from domain.agent_config import AgentConfig
-from domain.errors import NotFound, StorageUnavailable
+from domain.catalogs import Catalog
+from domain.errors import StorageUnavailable
 from domain.ids import check_id, livekit_room_name, local_room_name, session_id_of_idempotency_key
 from domain.ports import Principal
 from domain.session import SessionInput, SessionLimits
-from services.engine_choice import choose_engine
+from services.agents import Agents
+from services.configuration import Resolved, resolve
 
 
 class StartRequest(BaseModel):
@@ -27,29 +30,54 @@ class StartRequest(BaseModel):
 
     def digest(self) -> str:
         """The same for a retry, another one for another request."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        fields = self.model_dump(mode="json", exclude={"agent_config"})
+        # Only what was sent: an explicit default wins over a saved value, an absent one does not.
+        inline = self.agent_config
+        fields["agent_config"] = inline and inline.model_dump(mode="json", exclude_unset=True)
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+async def resolved_configuration(
+    request: StartRequest, principal: Principal, agents: Agents | None, catalog: Catalog
+) -> Resolved:
+    """The configuration that a start request means, for the org that makes it.
+
+    Raises:
+        InvalidInput: naming the field, and what may stand there.
+        NotFound: the org has no such saved agent.
+        StorageUnavailable: a saved agent is named, and MongoDB is not configured or is away.
+    """
+    saved = None
+    if request.agent_id is not None:
+        if agents is None:
+            raise StorageUnavailable(
+                "saved agents are kept in MongoDB, which is not configured",
+                field="agentId",
+                cure="set MONGODB_URI, or send the configuration as agentConfig",
+                retry_after=60,
+            )
+        saved = await agents.get(principal.org, request.agent_id)
+    return resolve(saved, request.agent_config, catalog, model=request.model, voice=request.voice)
 
 
 def session_input(
     request: StartRequest,
+    resolved: Resolved,
     principal: Principal,
     *,
     agent_name: str,
     idempotency_key: str | None,
     archive: bool,
 ) -> SessionInput:
-    """Resolve a start request for an org.
+    """The complete input of a session, from a start request and what it resolves to.
 
     Raises:
         InvalidInput: an id or a name is malformed.
-        NotFound: there is no such saved agent.
-        StorageUnavailable: a saved agent is named and there is no MongoDB.
     """
     session_id = _session_id(request, principal.org, idempotency_key)
     room_name = check_id(
         local_room_name(principal.org, request.room_name or session_id), "roomName"
     )
-    config = choose_engine(_config(request, archive), request.model, request.voice)
     return SessionInput(
         org=principal.org,
         session_id=session_id,
@@ -58,7 +86,8 @@ def session_input(
         user_id=principal.user_id,
         caller_identity=request.user_identity,
         agent_name=agent_name,
-        config=config,
+        config=resolved.config,
+        agent_version=resolved.agent_version,
         limits=request.limits,
         request_digest=request.digest(),
         archive=archive,
@@ -71,19 +100,3 @@ def _session_id(request: StartRequest, org: str, idempotency_key: str | None) ->
     if idempotency_key:
         return session_id_of_idempotency_key(org, idempotency_key)
     return secrets.token_hex(16)
-
-
-def _config(request: StartRequest, archive: bool) -> AgentConfig:
-    if request.agent_id is None:
-        return request.agent_config or AgentConfig()
-    if not archive:
-        raise StorageUnavailable(
-            "saved agents are kept in MongoDB, which is not configured",
-            field="agentId",
-            cure="set MONGODB_URI, or send the configuration as agentConfig",
-        )
-    raise NotFound(
-        f"there is no agent {request.agent_id!r}",
-        field="agentId",
-        cure="send the configuration as agentConfig",
-    )

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The `everline` command, and the whole stack on one machine."""

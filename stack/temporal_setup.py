@@ -20,7 +20,7 @@ NAMESPACE = "default"
 # A closed session id never runs again within this time.
 RETENTION = timedelta(days=30)
 
-# Names and types as Temporal's own tools spell them. Ids and states only: they stay in clear.
+# Names and types as Temporal's own tools spell them. Ids, states, times only: they stay in clear.
 SEARCH_ATTRIBUTES = {
     "SessionState": "Keyword",
     "SessionOrg": "Keyword",
@@ -29,6 +29,7 @@ SEARCH_ATTRIBUTES = {
     "SessionOutcome": "Keyword",
     "SessionEndReason": "Keyword",
     "SessionWaitingFor": "Keyword",
+    "SessionWaitingSince": "Datetime",
     "SessionJoinAttempts": "Int",
 }
 

@@ -134,6 +134,8 @@ def run_detached(
 ) -> int:
     """Start the stack in the background and wait until it runs, showing what it says.
 
+    Interrupted before it runs, it is stopped again.
+
     Returns:
         The exit code: 0 once it runs, 1 when it did not start.
     """
@@ -150,7 +152,12 @@ def run_detached(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return _follow(process, home, log, begin, progress)
+    try:
+        return _follow(process, home, log, begin, progress)
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
 
 
 def _follow(

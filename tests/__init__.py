@@ -1,1 +1,1 @@
-"""TODO."""
+"""Tests mirror the folders; `e2e`, `chaos` and `replay` look at the whole."""

@@ -99,11 +99,13 @@ class Inbox:
             return
         attempt.report = report
         self._book.status.report_received = True
-        if not attempt.joined:
-            attempt.failed = attempt.failed or report.error or "it ended before it was ready"
         self._book.note(
             f"attempt {number}: report of {report.turn_count} turns, {report.end_reason.value}"
         )
+        if not attempt.joined:
+            attempt.failed = attempt.failed or report.error or "it ended before it was ready"
+        elif not report.end_reason.abandons_the_call():
+            self._end_with(endings.reported(report.end_reason))
 
     @workflow.signal
     def participant_changed(self, change: ParticipantChanged) -> None:

@@ -82,6 +82,8 @@ class SessionWorkflow(Inbox):
 
     async def _open(self) -> None:
         """Create the room; it is ours to delete from the moment in which it may exist."""
+        if self._ending:
+            return
         self._owns_room = True
         try:
             await self._unless_ended(self._steps.open_room())
@@ -218,12 +220,8 @@ class SessionWorkflow(Inbox):
             )
 
     def _reason_to_end(self) -> Ending | None:
-        report = self._attempt.report if self._attempt else None
         if self._ending:
             return self._ending
-        if report and not report.end_reason.abandons_the_call():
-            reason = report.end_reason.end_reason()
-            return Ending(reason, f"the agent reported the end: {reason.value}")
         if _passed(self._caller_deadline()):
             came = self._presence.ever_came
             return endings.CALLER_LEFT if came else endings.CALLER_NEVER_JOINED
@@ -419,11 +417,11 @@ def _passed(at: datetime | None) -> bool:
 
 
 def _reason(error: ActivityError) -> str:
-    """The sentence of the innermost error, for people."""
-    cause = error.cause
-    if isinstance(cause, ApplicationError):
-        return cause.message
-    return str(cause or error)
+    """The sentence of the innermost error, for people: a time-out says not on what."""
+    innermost: BaseException = error
+    while innermost.__cause__:
+        innermost = innermost.__cause__
+    return innermost.message if isinstance(innermost, ApplicationError) else str(innermost)
 
 
 def _type_of(error: ActivityError) -> str | None:

@@ -1,66 +1,35 @@
-"""API keys, behind the port `ApiKeys`: hashes alone, so that a stolen database opens nothing."""
+"""API keys behind `ApiKeys` and `ApiKeyStore`: hashes alone, so a stolen database opens nothing."""
 
 import hmac
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from pydantic import BaseModel
 
 from adapters.local_keys import hash_of, new_key
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, storable
 from adapters.mongo.errors import storage_errors
+from adapters.mongo.tenancy import OrgCollection
+from domain.api_keys import ApiKeyRecord, CreatedKey, NewKeyRequest
 from domain.errors import StorageUnavailable
 from domain.ports import Principal
 
 COLLECTION = "api_keys"
 LAST_USED_STEP = timedelta(minutes=1)
 """How precisely the last use is known; a write at every request would cost more than the rest."""
+MOST_LISTED = 1_000
+"""Keys in one list; an org has a few."""
 
 log = structlog.get_logger()
-
-
-class ApiKeyRecord(BaseModel):
-    """What is known of a stored key; the key itself is not."""
-
-    prefix: str
-    """Names the key; its visible part."""
-    org: str
-    user_id: str | None = None
-    name: str | None = None
-    is_admin: bool = False
-    created_at: datetime
-    expires_at: datetime | None = None
-    revoked_at: datetime | None = None
-    last_used_at: datetime | None = None
-
-    def works_at(self, now: datetime) -> bool:
-        """Whether the key opens anything at that time."""
-        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
-
-
-class CreatedKey(BaseModel):
-    """A key at the one moment at which it can be seen."""
-
-    key: str
-    record: ApiKeyRecord
 
 
 class MongoApiKeys:
     """One document per key, found by the key's SHA-256."""
 
     def __init__(self, database: Database) -> None:
-        self._keys = database[COLLECTION]
+        self._keys = OrgCollection(database[COLLECTION])
 
-    async def create(
-        self,
-        org: str,
-        *,
-        user_id: str | None = None,
-        name: str | None = None,
-        is_admin: bool = False,
-        expires_at: datetime | None = None,
-    ) -> CreatedKey:
+    async def create(self, org: str, request: NewKeyRequest) -> CreatedKey:
         """Make a key for an org; the answer is the only place where it can be read.
 
         Raises:
@@ -68,21 +37,16 @@ class MongoApiKeys:
         """
         made = new_key()
         record = ApiKeyRecord(
-            prefix=made.prefix,
-            org=org,
-            user_id=user_id,
-            name=name,
-            is_admin=is_admin,
-            created_at=datetime.now(UTC),
-            expires_at=expires_at,
+            prefix=made.prefix, org=org, created_at=datetime.now(UTC), **request.model_dump()
         )
         document: Document = {
             "_id": _document_id(org, made.prefix),
             "key_hash": hash_of(made.key),
             **record.model_dump(),
+            "scopes": [scope.value for scope in record.scopes],
         }
         async with storage_errors("store an API key"):
-            await self._keys.insert_one(storable(document, "the API key"))
+            await self._keys.of(org).insert_one(storable(document, "the API key"))
         return CreatedKey(key=made.key, record=record)
 
     async def list_keys(self, org: str) -> list[ApiKeyRecord]:
@@ -92,7 +56,7 @@ class MongoApiKeys:
             StorageUnavailable: MongoDB does not answer.
         """
         async with storage_errors("list API keys"):
-            found = await self._keys.find({"org": org}).sort("created_at", -1).to_list(None)
+            found = await self._keys.of(org).find({}, sort=[("created_at", -1)], limit=MOST_LISTED)
         return [ApiKeyRecord.model_validate(document) for document in found]
 
     async def revoke(self, org: str, prefix: str) -> bool:
@@ -104,10 +68,10 @@ class MongoApiKeys:
         key_id = _document_id(org, prefix)
         change = {"$set": {"revoked_at": datetime.now(UTC)}}
         async with storage_errors("revoke an API key"):
-            result = await self._keys.update_one({"_id": key_id, "revoked_at": None}, change)
-            if result.matched_count:
+            mine = self._keys.of(org)
+            if await mine.update_one({"_id": key_id, "revoked_at": None}, change):
                 return True
-            return await self._keys.find_one({"_id": key_id}, {"_id": 1}) is not None
+            return await mine.find_one({"_id": key_id}) is not None
 
     async def resolve(self, key: str) -> Principal | None:
         """Whom a key speaks for; None if it is not known, expired or revoked.
@@ -117,7 +81,7 @@ class MongoApiKeys:
         """
         digest = hash_of(key)
         async with storage_errors("look up an API key"):
-            found = await self._keys.find_one({"key_hash": digest})
+            found = await self._keys.every_org().find_one({"key_hash": digest})
         # The look-up compares hashes, not keys; still, nothing is left to the server's timing.
         if found is None or not hmac.compare_digest(found["key_hash"], digest):
             return None
@@ -126,7 +90,12 @@ class MongoApiKeys:
         if not record.works_at(now):
             return None
         await self._note_use(record, now)
-        return Principal(org=record.org, user_id=record.user_id, is_admin=record.is_admin)
+        return Principal(
+            org=record.org,
+            user_id=record.user_id,
+            is_admin=record.is_admin,
+            scopes=frozenset(record.scopes),
+        )
 
     async def _note_use(self, record: ApiKeyRecord, now: datetime) -> None:
         if record.last_used_at is not None and now - record.last_used_at < LAST_USED_STEP:
@@ -134,7 +103,8 @@ class MongoApiKeys:
         used = {"$set": {"last_used_at": now}}
         try:
             async with storage_errors("note the use of an API key"):
-                await self._keys.update_one({"_id": _document_id(record.org, record.prefix)}, used)
+                key_id = _document_id(record.org, record.prefix)
+                await self._keys.of(record.org).update_one({"_id": key_id}, used)
         except StorageUnavailable as error:  # a valid key opens also while nothing can be written
             log.warning("use of an API key not noted", prefix=record.prefix, error=error.message)
 

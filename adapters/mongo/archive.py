@@ -2,12 +2,15 @@
 
 from typing import Self
 
+from adapters.encryption import EncryptionCodec
 from adapters.mongo.agent_servers import MongoAgentServers
+from adapters.mongo.agents import MongoAgents
 from adapters.mongo.api_keys import MongoApiKeys
 from adapters.mongo.client import Client, connect
 from adapters.mongo.errors import storage_errors
 from adapters.mongo.indexes import ensure_indexes
 from adapters.mongo.sessions import MongoSessions
+from adapters.mongo.slots import MongoSlots
 from adapters.mongo.summaries import MongoSummaries
 from adapters.mongo.transcripts import MongoTranscripts
 from adapters.settings import ArchiveSettings
@@ -17,11 +20,12 @@ class MongoArchive:
     """The repositories of one database; nothing connects before it is used.
 
     Attributes:
-        sessions: the port `SessionArchive`.
+        sessions: the ports `SessionArchive`, `SessionRecords` and `SessionHistory`.
         transcripts: the port `TranscriptArchive`.
         summaries: the port `SummaryArchive`.
         agent_servers: the port `AgentServers`.
-        api_keys: the port `ApiKeys`, and what manages them.
+        api_keys: the ports `ApiKeys` and `ApiKeyStore`.
+        slots: the ports `Slots` and `AllSlots`.
     """
 
     def __init__(self, client: Client, database: str) -> None:
@@ -32,6 +36,7 @@ class MongoArchive:
         self.summaries = MongoSummaries(self._database)
         self.agent_servers = MongoAgentServers(self._database)
         self.api_keys = MongoApiKeys(self._database)
+        self.slots = MongoSlots(self._database)
 
     @classmethod
     def of(cls, settings: ArchiveSettings) -> Self | None:
@@ -43,6 +48,10 @@ class MongoArchive:
         if settings.mongodb_uri is None:
             return None
         return cls(connect(settings.mongodb_uri.get_secret_value()), settings.mongodb_database)
+
+    def saved_agents(self, codec: EncryptionCodec) -> MongoAgents:
+        """The port `SavedAgents`; configurations are encrypted by `codec`."""
+        return MongoAgents(self._database, codec)
 
     async def ensure_indexes(self) -> None:
         """Create the indexes that are missing.

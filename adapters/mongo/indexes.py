@@ -2,20 +2,29 @@
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from adapters.mongo import agent_servers, api_keys, sessions, transcripts
+from adapters.mongo import agent_servers, agents, api_keys, sessions, slots, transcripts
 from adapters.mongo.client import Database
 from adapters.mongo.errors import storage_errors
 
+_NEWEST_FIRST = [("started_at", DESCENDING), ("_id", DESCENDING)]
 _SESSION = [("org", ASCENDING), ("session_id", ASCENDING), ("attempt", ASCENDING)]
 
 INDEXES: dict[str, list[IndexModel]] = {
     sessions.COLLECTION: [
         IndexModel([("org", ASCENDING), ("started_at", DESCENDING)]),
+        # Lists of closed sessions, with the filters that leave few of many.
+        IndexModel([("org", ASCENDING), ("state", ASCENDING), *_NEWEST_FIRST]),
+        IndexModel([("org", ASCENDING), ("agent", ASCENDING), *_NEWEST_FIRST]),
+        IndexModel([("org", ASCENDING), ("outcome", ASCENDING), *_NEWEST_FIRST]),
         # The reaper looks at the few open ones of all orgs.
         IndexModel([("state", ASCENDING), ("started_at", ASCENDING)]),
     ],
     transcripts.TURNS: [IndexModel([*_SESSION, ("seq", ASCENDING)])],
     transcripts.REPORTS: [IndexModel(_SESSION)],
+    agents.AGENTS: [IndexModel([("org", ASCENDING), ("agent_id", DESCENDING)])],
+    agents.VERSIONS: [
+        IndexModel([("org", ASCENDING), ("agent_id", ASCENDING), ("version", DESCENDING)])
+    ],
     agent_servers.COLLECTION: [
         IndexModel(
             [("last_heartbeat", ASCENDING)],
@@ -25,6 +34,10 @@ INDEXES: dict[str, list[IndexModel]] = {
     api_keys.COLLECTION: [
         IndexModel([("key_hash", ASCENDING)], unique=True),
         IndexModel([("org", ASCENDING), ("created_at", DESCENDING)]),
+    ],
+    slots.COLLECTION: [
+        IndexModel([("org", ASCENDING), ("session_id", ASCENDING)], unique=True),
+        IndexModel([("claimed_at", ASCENDING)]),
     ],
 }
 """By collection. What belongs to an org is led by it."""

@@ -4,10 +4,13 @@ import asyncio
 
 import structlog
 
-from agent.callbacks import CallbackClient, Refused
+from agent.callbacks import CallbackClient, CallbackError, Refused, Unavailable
 from agent.spool.entry import Pending, RecordKind, SpoolEntry
 
 log = structlog.stdlib.get_logger(__name__)
+
+_WHOLE_ENTRY = 100_000
+"""More records than a day of talk has."""
 
 
 class EntryRefused(Exception):
@@ -30,7 +33,25 @@ class Delivery:
         """
         while batch := await asyncio.to_thread(self._entry.pending):
             for group in _groups(batch):
-                await self._deliver(group)
+                try:
+                    await self._deliver(group)
+                except Unavailable:
+                    if group[0].record.kind is not RecordKind.REPORT:
+                        await self._announce_report()
+                    raise
+
+    async def _announce_report(self) -> None:
+        """Hand in the report although turns before it are not taken yet.
+
+        While MongoDB is away the API tells the session of a report that it cannot store, so the
+        call ends in time; the entry keeps everything, and all of it is sent again in order.
+        """
+        for pending in await asyncio.to_thread(self._entry.pending, _WHOLE_ENTRY):
+            if pending.record.kind is RecordKind.REPORT:
+                try:
+                    await self._client.report(pending.record.body)
+                except CallbackError as error:
+                    log.info("report_announced", entry=self._entry.path.name, answer=str(error))
 
     async def _deliver(self, group: list[Pending]) -> None:
         try:

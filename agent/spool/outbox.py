@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -26,6 +27,7 @@ class Outbox:
         self._written = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._hurry = asyncio.Event()
         self._refusal: str | None = None
         self._sender = asyncio.create_task(self._send_forever(), name="spool_sender")
 
@@ -47,6 +49,7 @@ class Outbox:
             server's drainer.
         """
         await asyncio.gather(*self._unwritten, return_exceptions=True)
+        self._hurry.set()
         try:
             async with asyncio.timeout(grace):
                 await self._idle.wait()
@@ -83,9 +86,16 @@ class Outbox:
                     self._idle.set()
             except Unavailable as error:
                 log.warning("spool_delivery_delayed", entry=self._entry.path.name, why=str(error))
-                await asyncio.sleep(backoff.next_pause())
+                await self._pause(backoff.next_pause())
                 self._written.set()
             except EntryRefused as refused:
                 self._refusal = str(refused)
                 self._idle.set()
                 return
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait before the next try; the close, with its short grace, cuts it short once."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+        self._hurry.clear()

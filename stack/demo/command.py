@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -41,6 +42,8 @@ def demo(
     the agent joined, understood and answered every line, the transcript and the summary are stored,
     and the room is gone.
     """
+    # It reports the end of the room, which is what the demo wants, as errors.
+    logging.getLogger("livekit").setLevel(logging.CRITICAL)
     console = open_console(stderr=as_json, record=picture is not None)
     progress = Progress(console)
     try:

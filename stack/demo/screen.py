@@ -12,13 +12,16 @@ from stack.demo.evidence import Evidence, Step
 from stack.demo.verdict import Check, check
 
 _PLAIN_WIDTH = 160
+_PICTURE_WIDTH = 112
 _STYLES = {"caller": "cyan", "agent": "magenta"}
 
 
 def open_console(*, stderr: bool = False, record: bool = False) -> Console:
     """A console for the demo; logs get long lines instead of wrapped ones."""
     console = Console(stderr=stderr, highlight=False, record=record)
-    if not console.is_terminal:
+    if record:
+        console.width = _PICTURE_WIDTH
+    elif not console.is_terminal:
         console.width = _PLAIN_WIDTH
     return console
 
@@ -54,7 +57,7 @@ class Screen:
         found = check(step, seen)
         self._row(found.ok, found.step.value, found.detail)
         if step is Step.AUDIO and seen.recording:
-            self._continue(f"listen to it: {seen.recording}")
+            self._continue(f"listen to it: {_from_here(seen.recording)}")
         if step is Step.SUMMARY and seen.summary and seen.summary.text:
             self._continue(f"“{seen.summary.text}”")
         if step is Step.TRANSCRIPT and seen.transcript:
@@ -118,3 +121,8 @@ class Screen:
         table.add_column(overflow="fold")
         table.add_row(*cells)
         self._console.print(table)
+
+
+def _from_here(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -1,6 +1,7 @@
 """The stack that the demo plays on: the one that runs, or one started and stopped for it."""
 
 import signal
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from stack.progress import Progress
 from stack.state import StackState, Urls, read_state
 from stack.up import UpRequest, is_running, run_detached
 
-_NEEDED = ("temporal", "livekit", "mongodb", "models", "api", "worker", "agent")
+_STAYS_AWAY = ("left_out", "failed", "stopped", "stopping")
+_RESTART_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ def standing_stack(
     try:
         if started:
             _start(home, progress, free_ports=free_ports)
-        state = await_started(home)
-        _require_all_parts(state)
+        await_started(home)
+        state = _await_all_parts(home)
         credentials = read_credentials(home)
         if credentials is None:
             raise StackError(f"{home.root} has no credentials; `everline down` and try again")
@@ -77,15 +79,22 @@ def _start(home: Home, progress: Progress, *, free_ports: bool) -> None:
         raise StackError(f"the stack did not start; see {logs}")
 
 
-def _require_all_parts(state: StackState) -> None:
-    for name in _NEEDED:
-        part = next((part for part in state.processes if part.name == name), None)
-        if part is None or part.state != "running":
-            seen = f"{part.state} {part.reason}".strip() if part else "not there"
+def _await_all_parts(home: Home) -> StackState:
+    """Wait for parts that are just starting again; complain of those that stay away."""
+    deadline = time.monotonic() + _RESTART_SECONDS
+    while True:
+        state = read_state(home)
+        absent = [part for part in state.processes if part.state != "running"]
+        if not absent and state.processes:
+            return state
+        hopeless = [part for part in absent if part.state in _STAYS_AWAY]
+        if hopeless or not state.processes or time.monotonic() > deadline:
+            names = " and ".join(f"{part.name} is {part.state}" for part in hopeless or absent)
             raise StackError(
-                f"the demo needs the whole stack, and {name} is {seen}: `everline start {name}`, "
-                "or `everline down` and let the demo start a stack of its own"
+                f"the demo needs the whole stack, and {names or 'none runs'}; start it with "
+                "`everline start NAME`, or `everline down` and let the demo start its own"
             )
+        time.sleep(0.2)
 
 
 @contextmanager

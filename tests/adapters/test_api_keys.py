@@ -9,6 +9,7 @@ import pytest
 from adapters.local_keys import LocalKeys, hash_of, new_key, prefix_of
 from adapters.mongo import MongoArchive
 from adapters.mongo.client import Database, connect
+from domain.api_keys import NewKeyRequest, Scope
 from domain.errors import StorageUnavailable
 from domain.ports import Principal
 from tests.servers import free_port
@@ -44,11 +45,13 @@ async def test_without_a_bootstrap_hash_nothing_is_the_bootstrap_key() -> None:
 async def test_a_created_key_speaks_for_its_org_and_is_not_stored(
     archive: MongoArchive, database: Database
 ) -> None:
-    made = await archive.api_keys.create("other", user_id="anna", name="laptop")
+    made = await archive.api_keys.create("other", NewKeyRequest(user_id="anna", name="laptop"))
 
     principal = await local(archive).resolve(made.key)
 
-    assert principal == Principal(org="other", user_id="anna", is_admin=False)
+    assert principal == Principal(
+        org="other", user_id="anna", is_admin=False, scopes=frozenset({Scope.READ, Scope.WRITE})
+    )
     [stored] = await database["api_keys"].find().to_list(None)
     secret = made.key.rpartition("_")[2]
     assert secret not in json.dumps(stored, default=str)
@@ -57,8 +60,8 @@ async def test_a_created_key_speaks_for_its_org_and_is_not_stored(
 
 async def test_keys_are_listed_by_org_the_newest_first(archive: MongoArchive) -> None:
     for name in ("first", "second"):
-        await archive.api_keys.create("acme", name=name)
-    await archive.api_keys.create("other", name="theirs")
+        await archive.api_keys.create("acme", NewKeyRequest(name=name))
+    await archive.api_keys.create("other", NewKeyRequest(name="theirs"))
 
     assert [key.name for key in await archive.api_keys.list_keys("acme")] == ["second", "first"]
     assert [key.name for key in await archive.api_keys.list_keys("other")] == ["theirs"]
@@ -68,7 +71,7 @@ async def test_keys_are_listed_by_org_the_newest_first(archive: MongoArchive) ->
 async def test_a_revoked_key_opens_nothing_and_only_its_org_can_revoke_it(
     archive: MongoArchive,
 ) -> None:
-    made = await archive.api_keys.create("acme")
+    made = await archive.api_keys.create("acme", NewKeyRequest())
 
     assert await archive.api_keys.revoke("other", made.record.prefix) is False
     assert await archive.api_keys.resolve(made.key) is not None
@@ -83,8 +86,12 @@ async def test_a_revoked_key_opens_nothing_and_only_its_org_can_revoke_it(
 
 async def test_an_expired_key_opens_nothing(archive: MongoArchive) -> None:
     now = datetime.now(UTC)
-    past = await archive.api_keys.create("acme", expires_at=now - timedelta(seconds=1))
-    future = await archive.api_keys.create("acme", expires_at=now + timedelta(hours=1))
+    past = await archive.api_keys.create(
+        "acme", NewKeyRequest(expires_at=now - timedelta(seconds=1))
+    )
+    future = await archive.api_keys.create(
+        "acme", NewKeyRequest(expires_at=now + timedelta(hours=1))
+    )
 
     assert await archive.api_keys.resolve(past.key) is None
     assert await archive.api_keys.resolve(future.key) is not None
@@ -93,7 +100,7 @@ async def test_an_expired_key_opens_nothing(archive: MongoArchive) -> None:
 async def test_the_last_use_is_noted_once_a_minute(
     archive: MongoArchive, database: Database
 ) -> None:
-    made = await archive.api_keys.create("acme")
+    made = await archive.api_keys.create("acme", NewKeyRequest())
     assert made.record.last_used_at is None
 
     await archive.api_keys.resolve(made.key)

@@ -2,12 +2,10 @@
 
 import asyncio
 
-from domain.messages import Redispatch
 from domain.session import EndReason, Outcome, SessionState
 from tests.harness.agent_callbacks import report, token, turn
 from tests.harness.rig import Rig
 from tests.waiting import eventually
-from workflows.session import SessionWorkflow
 
 
 async def test_a_report_before_any_end_is_the_end(rig: Rig) -> None:
@@ -18,6 +16,7 @@ async def test_a_report_before_any_end_is_the_end(rig: Rig) -> None:
         assert answer.json() == {"sessionId": call.session_id, "stored": True}
         closed = await rig.client.closed(call.session_id)
     assert (closed.outcome, closed.end_reason) == (Outcome.COMPLETED, EndReason.AGENT_ENDED)
+    await rig.histories.session(call.key).result()
     assert await rig.client.end(call.session_id) is False
     transcript = await rig.client.transcript(call.session_id)
     assert [one.item_id for one in transcript.turns] == ["item-1"]
@@ -50,9 +49,7 @@ async def test_a_stale_attempt_is_heard_and_steers_nothing(rig: Rig) -> None:
         await call.type("A table for five, please.", expect="table for five")
         await rig.client.until_turns(call.session_id, 2)
         first = await rig.job(call.key)
-        await rig.histories.session(call.key).execute_update(
-            SessionWorkflow.redispatch, Redispatch(by="a test")
-        )
+        await rig.histories.redispatch(call.key)
         await rig.client.until(call.session_id, 20, attempt=2, state=SessionState.LIVE)
         await eventually(lambda: len(call.agents) == 1, 5, "the first agent is gone")
         stale = rig.agent(call.key, attempt=1)
@@ -85,7 +82,7 @@ async def test_only_the_attempts_own_token_is_taken(rig: Rig) -> None:
     body, turns = report(end_reason="agent_ended"), [turn("forged", "Not said by anybody.")]
     genuine = token(secret, mine.key)
     for given, status in (
-        ("", 401),
+        ("nonsense", 401),
         ("evcb_nonsense", 401),
         (token("another-secret-of-at-least-32-characters", mine.key), 401),
         (genuine[:-2] + ("AA" if genuine[-2:] != "AA" else "BB"), 401),

@@ -12,6 +12,7 @@ from tests.harness.client import Client, StartedSession
 from tests.stack.models.lines import SPEECH_FOLDER, SpokenLine, spoken_lines
 
 BOOK, TOMORROW, NAME, HOURS, GOODBYE = spoken_lines()
+JOIN_SECONDS = 10.0
 ANSWER_SECONDS = 25.0
 CHAT_TOPIC = "lk.chat"
 
@@ -35,6 +36,10 @@ class Call:
         await self.caller.connect(
             self.started.answer["livekit_url"], self.started.answer["livekit_token"]
         )
+        # The agent knows its caller: LiveKit's SDK drops texts of somebody it has not met yet.
+        async with asyncio.timeout(JOIN_SECONDS):
+            for track in self.caller.room.local_participant.track_publications.values():
+                await track.wait_for_subscription()
 
     async def leave(self) -> None:
         """The caller hangs up."""

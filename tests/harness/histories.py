@@ -15,7 +15,8 @@ from domain.ids import (
     session_workflow_id,
     summary_workflow_id,
 )
-from domain.messages import SessionResult
+from domain.messages import Redispatch, SessionResult
+from workflows.reaper import REAPER_ID
 from workflows.session import SessionWorkflow
 
 
@@ -28,6 +29,17 @@ class Histories:
     def session(self, key: SessionKey) -> WorkflowHandle[SessionWorkflow, SessionResult]:
         """A session's workflow, to be updated or cancelled as an operator would."""
         return self.client.get_workflow_handle_for(SessionWorkflow.run, session_workflow_id(key))
+
+    async def redispatch(self, key: SessionKey) -> None:
+        """Have a session's agent replaced, as an operator would."""
+        # The SDK's overloads leave type parameters open.
+        await self.session(key).execute_update(  # pyright: ignore[reportUnknownMemberType]
+            SessionWorkflow.redispatch, Redispatch(by="a test")
+        )
+
+    async def reap(self) -> None:
+        """Have the reaper look now, and not at its next half minute."""
+        await self.client.get_schedule_handle(REAPER_ID).trigger()
 
     async def runs(self, workflow_id: str) -> list[WorkflowExecution]:
         """All runs of a workflow id, by Temporal's visibility."""

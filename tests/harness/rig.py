@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from adapters.livekit_rooms import LiveKitRooms
 from adapters.mongo.archive import MongoArchive
 from adapters.mongo.client import Client as MongoClient
 from adapters.mongo.client import connect
+from domain.api_keys import NewKeyRequest
 from domain.ids import SessionKey
 from stack.local import LocalStack
 from tests.harness.agent_callbacks import AgentCallbacks, token
@@ -45,8 +46,11 @@ class Rig:
         histories: Histories,
         rooms: Rooms,
         mongo: MongoClient | None,
+        settings: Mapping[str, Mapping[str, str]],
     ) -> None:
         self.stack = stack
+        self.settings = settings
+        """What the stack was started with, to start it again."""
         self.ledger = ledger
         self.proxy = proxy
         self.histories = histories
@@ -68,7 +72,7 @@ class Rig:
     async def other_org(self, org: str) -> Client:
         """A client of another org, with a key of its own from MongoDB."""
         assert self.archive is not None
-        created = await self.archive.api_keys.create(org, name="test")
+        created = await self.archive.api_keys.create(org, NewKeyRequest(name="test"))
         return self.client_with(created.key, org)
 
     # ── sessions ─────────────────────────────────────────────────────────────────────────────────
@@ -165,7 +169,7 @@ async def running_rig(
         stack = await LocalStack.start(home, without=without, settings=given)
         try:
             proxy.target = f"http://127.0.0.1:{stack.ports.api}"
-            rig = await _rig(stack, ledger, proxy)
+            rig = await _rig(stack, ledger, proxy, given)
             watch = asyncio.create_task(watch_for_crowds(rig.rooms, ledger))
             try:
                 yield rig
@@ -176,7 +180,12 @@ async def running_rig(
             await stack.stop()
 
 
-async def _rig(stack: LocalStack, ledger: Ledger, proxy: CallbackProxy) -> Rig:
+async def _rig(
+    stack: LocalStack,
+    ledger: Ledger,
+    proxy: CallbackProxy,
+    settings: Mapping[str, Mapping[str, str]],
+) -> Rig:
     keys, urls = stack.credentials, stack.urls
     assert urls.temporal is not None
     assert urls.livekit is not None
@@ -191,4 +200,4 @@ async def _rig(stack: LocalStack, ledger: Ledger, proxy: CallbackProxy) -> Rig:
     )
     livekit = LiveKitRooms(urls.livekit, keys.livekit_api_key, keys.livekit_api_secret)
     mongo = connect(urls.mongodb) if urls.mongodb else None
-    return Rig(stack, ledger, proxy, Histories(temporal), Rooms(livekit), mongo)
+    return Rig(stack, ledger, proxy, Histories(temporal), Rooms(livekit), mongo, settings)

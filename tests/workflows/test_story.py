@@ -5,7 +5,6 @@ from domain.transcript import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.workflows.calls import Studio, in_order
 from tests.workflows.scenes import beside_the_others
-from workflows.session import SessionWorkflow
 
 
 @beside_the_others
@@ -232,7 +231,7 @@ async def test_without_mongodb_nothing_is_persisted(studio: Studio) -> None:
 async def test_an_operator_finalises(studio: Studio) -> None:
     silent = Plays(report_when_told=False, report_when_removed=False)
     call = await studio.call(silent, report_grace=60).live()
-    await call.handle.execute_update(SessionWorkflow.finalise, Finalise(by="ops"))
+    await call.update(Finalise(by="ops"))
 
     closed = await call.closed()
 
@@ -246,7 +245,7 @@ async def test_finalising_cuts_the_wait_for_the_report_short(studio: Studio) -> 
     call = await studio.call(silent, report_grace=60).live()
     await call.end()
     await call.until("waits for the report", lambda status: status.waiting_for == "report")
-    await call.handle.execute_update(SessionWorkflow.finalise, Finalise(by="ops"))
+    await call.update(Finalise(by="ops"))
 
     closed = await call.closed()
 

@@ -1,0 +1,103 @@
+"""What the measurements run on: a stack, and clients for each of its servers."""
+
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from livekit import api
+from temporalio.client import Client
+
+from adapters import temporal_client
+from adapters.livekit_urls import api_url
+from adapters.settings import TemporalSettings
+from domain.ids import SessionKey, session_workflow_id
+from stack.local import LocalStack, local_stack
+
+ORG = "local"
+"""The org of a local stack's own key."""
+AGENT_NAME = "local-test"
+REQUEST_SECONDS = 60.0
+CLOSE_SECONDS = 90.0
+"""How long a session may take from its end being requested to its workflow's completion."""
+
+
+class BenchError(Exception):
+    """A measurement that cannot go on; the message says why."""
+
+
+@dataclass(frozen=True)
+class Stand:
+    """A running stack under measurement."""
+
+    http: httpx.AsyncClient
+    temporal: Client
+    livekit: api.LiveKitAPI
+
+    async def start(self, wait: str) -> SessionKey:
+        """Start a session and wait for a stage.
+
+        Raises:
+            BenchError: the API did not start it, or the stage was not reached in time.
+        """
+        answer = await self.http.post(
+            "/session", params={"wait": wait}, json={"userIdentity": "bench"}
+        )
+        expected = (200,) if wait != "accepted" else (200, 202)
+        if answer.status_code not in expected:
+            raise BenchError(f"POST /session?wait={wait}: {answer.status_code} {answer.text[:300]}")
+        return SessionKey(ORG, answer.json()["sessionId"])
+
+    async def end(self, key: SessionKey) -> None:
+        """End a session and wait until its workflow is done, so that nothing of it disturbs.
+
+        Raises:
+            BenchError: it could not be ended.
+        """
+        answer = await self.http.post("/session/end", json={"sessionId": key.session_id})
+        if answer.status_code != 200:
+            raise BenchError(f"POST /session/end: {answer.status_code} {answer.text[:300]}")
+        await self.temporal.get_workflow_handle(session_workflow_id(key)).result()
+
+
+@asynccontextmanager
+async def stand() -> AsyncGenerator[Stand]:
+    """The stack that runs, else one of its own in a temporary folder."""
+    running = await LocalStack.find()
+    if running:
+        async with _clients(running) as clients:
+            yield clients
+        return
+    with tempfile.TemporaryDirectory(prefix="everline-bench-") as folder:
+        async with local_stack(Path(folder)) as stack, _clients(stack) as clients:
+            yield clients
+
+
+@asynccontextmanager
+async def _clients(stack: LocalStack) -> AsyncGenerator[Stand]:
+    urls, credentials = stack.urls, stack.credentials
+    if not (urls.api and urls.temporal and urls.livekit):
+        raise BenchError("the running stack lacks its API, Temporal or LiveKit")
+    settings = TemporalSettings.model_validate(
+        {
+            "temporal_address": urls.temporal.removeprefix("http://"),
+            "everline_encryption_keys": credentials.encryption_keys,
+        }
+    )
+    http = httpx.AsyncClient(
+        base_url=urls.api,
+        headers={"x-api-key": credentials.api_key},
+        timeout=REQUEST_SECONDS,
+        trust_env=False,
+    )
+    livekit = api.LiveKitAPI(
+        api_url(urls.livekit), credentials.livekit_api_key, credentials.livekit_api_secret
+    )
+    try:
+        yield Stand(http, await temporal_client.connect(settings), livekit)
+    finally:
+        await http.aclose()
+        # LiveKitAPI.aclose is not annotated.
+        await livekit.aclose()  # pyright: ignore[reportUnknownMemberType]

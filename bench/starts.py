@@ -1,0 +1,45 @@
+"""How long a client waits until its start is accepted."""
+
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from bench.bare import TASK_QUEUE, Trivial
+from bench.series import Comparison, Series
+from bench.stand import Stand
+
+Result = TypeVar("Result")
+
+
+async def measure_starts(stand: Stand, rounds: int, step: Callable[[], None]) -> Comparison:
+    """`POST /session` in two ways beside a bare Temporal start, one after the other."""
+    bare = Series("Temporal start_workflow, trivial workflow", "ms")
+    accepted = Series("POST /session?wait=accepted", "ms")
+    dispatched = Series("POST /session (agent dispatched)", "ms")
+    for _ in range(rounds):
+        await timed(bare, _bare_start(stand))
+        for series, stage in ((accepted, "accepted"), (dispatched, "dispatched")):
+            session = await timed(series, stand.start(stage))
+            await stand.end(session)
+        step()
+    return Comparison(
+        "start accepted, by the client's clock",
+        bare,
+        [accepted, dispatched],
+        ["each session is over before the next start, so the machine is idle at each"],
+    )
+
+
+async def timed(series: Series, call: Awaitable[Result]) -> Result:
+    """Await a call and note how many milliseconds it took."""
+    begun = time.perf_counter()
+    result = await call
+    series.values.append((time.perf_counter() - begun) * 1000)
+    return result
+
+
+async def _bare_start(stand: Stand) -> None:
+    await stand.temporal.start_workflow(
+        Trivial.run, {"any": "input"}, id=f"bench/{uuid.uuid4().hex}", task_queue=TASK_QUEUE
+    )

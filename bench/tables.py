@@ -1,0 +1,80 @@
+"""The measurements as tables for people and as JSON for programs."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.histories import HistoryReport, Kinds
+from bench.series import Comparison, Series
+
+
+def print_comparison(console: Console, comparison: Comparison) -> None:
+    """Median, 95th percentile and ratio to the baseline."""
+    table = Table(title=comparison.title, title_justify="left")
+    table.add_column("what")
+    for column in ("n", "median", "p95", "ratio"):
+        table.add_column(column, justify="right")
+    for series in (comparison.baseline, *comparison.measured):
+        table.add_row(
+            series.name,
+            str(len(series.values)),
+            f"{series.median:,.1f} {series.unit}",
+            f"{series.p95:,.1f} {series.unit}",
+            "baseline" if series is comparison.baseline else f"{comparison.ratio(series):.2f}",
+        )
+    console.print(table)
+    for note in comparison.notes:
+        console.print(f"  {note}")
+    console.print()
+
+
+def print_kinds(console: Console, kinds: dict[str, Kinds]) -> None:
+    """Events and bytes by kind, for one workflow of each sort."""
+    table = Table(title="events (bytes) by kind, one workflow", title_justify="left")
+    table.add_column("event")
+    for name in kinds:
+        table.add_column(name, justify="right")
+    totals = sum((found.count for found in kinds.values()), start=type(kinds["session"].count)())
+    for kind, _ in totals.most_common():
+        table.add_row(kind, *(_cell(found, kind) for found in kinds.values()))
+    console.print(table)
+    console.print()
+
+
+def _cell(found: Kinds, kind: str) -> str:
+    if not found.count[kind]:
+        return ""
+    return f"{found.count[kind] / found.rounds:.1f} ({found.size[kind] / found.rounds:,.0f})"
+
+
+def as_json(comparisons: list[Comparison], histories: HistoryReport | None) -> dict[str, Any]:
+    """Everything that was measured, raw values included."""
+    document: dict[str, Any] = {
+        "comparisons": [
+            {
+                "title": comparison.title,
+                "notes": list(comparison.notes),
+                "baseline": _series(comparison.baseline, 1.0),
+                "measured": [_series(s, comparison.ratio(s)) for s in comparison.measured],
+            }
+            for comparison in comparisons
+        ]
+    }
+    if histories:
+        document["eventsByKind"] = {
+            name: {"workflows": found.rounds, "events": found.count, "bytes": found.size}
+            for name, found in histories.kinds.items()
+        }
+    return document
+
+
+def _series(series: Series, ratio: float) -> dict[str, Any]:
+    return {
+        "name": series.name,
+        "unit": series.unit,
+        "median": series.median,
+        "p95": series.p95,
+        "ratio": ratio,
+        "values": series.values,
+    }

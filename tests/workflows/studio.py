@@ -1,0 +1,42 @@
+"""The fixture `studio`: one worker with fakes for LiveKit and MongoDB, on the Temporal server."""
+
+import uuid
+from collections.abc import AsyncGenerator
+
+import pytest
+from pydantic import SecretStr
+
+from adapters import temporal_client
+from adapters.settings import WorkerSettings
+from tests.fakes.archives import MemoryArchive, ScriptedSummariser
+from tests.fakes.rooms import FakeRooms
+from tests.servers import TemporalServer
+from tests.workflows.calls import AGENT_NAME, Studio
+from worker.main import activities_of, session_worker
+
+CALLBACK_SECRET = "a-callback-secret-of-32-characters"
+
+
+def worker_settings(address: str, task_queue: str) -> WorkerSettings:
+    """Settings of a worker that has everything, none of it from this machine's environment."""
+    return WorkerSettings(
+        livekit_url="ws://livekit.test",
+        livekit_api_key="key",
+        livekit_api_secret=SecretStr("secret"),
+        agent_name=AGENT_NAME,
+        temporal_address=address,
+        temporal_task_queue=task_queue,
+        everline_encryption_keys={"k1": bytes(range(32))},
+        everline_callback_secret=SecretStr(CALLBACK_SECRET),
+    )
+
+
+@pytest.fixture(scope="session")
+async def studio(temporal_server: TemporalServer) -> AsyncGenerator[Studio]:
+    """Where the calls of this test run take place."""
+    settings = worker_settings(temporal_server.address, f"studio-{uuid.uuid4().hex}")
+    client = await temporal_client.connect(settings)
+    studio = Studio(client, settings, FakeRooms(), MemoryArchive(), ScriptedSummariser())
+    activities = activities_of(settings, studio.rooms, studio.archive, studio.summariser)
+    async with session_worker(client, settings, activities):
+        yield studio

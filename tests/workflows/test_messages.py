@@ -1,0 +1,219 @@
+"""What is said to a session: refused when it makes no sense, harmless when it comes twice."""
+
+import asyncio
+import random
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from api.workflows import Signal
+from domain.messages import (
+    AgentLost,
+    EndRequest,
+    Extend,
+    Finalise,
+    ParticipantChange,
+    ParticipantKind,
+    Redispatch,
+    ReportReceived,
+    WaitUntil,
+)
+from domain.session import Stage
+from domain.transcript import ReportEnd
+from tests.fakes.agents import NEVER_COMES, Plays
+from tests.workflows.calls import Call, Studio, Update, in_order
+from tests.workflows.scenes import beside_the_others
+from workflows.session import SessionWorkflow
+
+SHUFFLES = 16
+
+
+async def _refusal(call: Call, update: Update) -> tuple[str | None, str]:
+    with pytest.raises(WorkflowUpdateFailedError) as refusal:
+        await call.update(update)
+    cause = refusal.value.cause
+    assert isinstance(cause, ApplicationError)
+    return cause.type, cause.message
+
+
+@beside_the_others
+async def test_a_redispatch_replaces_the_agent(studio: Studio) -> None:
+    call = await studio.call(Plays(report_when_removed=False), Plays()).live()
+    await call.update(Redispatch(by="ops"))
+    status = await call.until("replaced", lambda status: status.joins == 2)
+    await call.end()
+
+    closed = await call.closed()
+
+    assert in_order(closed.told, "attempt 1 is lost: replaced by ops", "attempt 2: dispatched")
+    assert len(call.dispatched_attempts()) == 2
+    assert status.agent_identity
+    assert status.agent_identity.startswith("agent-2")
+    assert closed.ended == ("completed", "end_requested")
+
+
+@beside_the_others
+async def test_a_redispatch_needs_a_live_call(studio: Studio) -> None:
+    call = await studio.call(NEVER_COMES, join_timeout=30).start()
+    await call.until("joining", lambda status: status.agent_dispatched)
+
+    assert await _refusal(call, Redispatch()) == (
+        "conflict",
+        "an agent can be replaced only in a live call",
+    )
+
+    await call.end()
+    await call.closed()
+
+
+@beside_the_others
+async def test_an_extension_moves_the_end_of_the_call(studio: Studio) -> None:
+    call = await studio.call(max_duration=3).live()
+    before = await call.status()
+    after = await call.update(Extend(seconds=60))
+    assert before.deadline
+    assert after.deadline
+    assert (after.deadline - before.deadline).total_seconds() == 60
+    await asyncio.sleep(3.5)
+    assert (await call.status()).state == "live", "it would have been over by now"
+    assert await _refusal(call, Extend(seconds=86_400)) == (
+        "conflict",
+        "a call lasts 24 hours at the most",
+    )
+    await call.end()
+
+    assert (await call.closed()).ended == ("completed", "end_requested")
+
+
+@beside_the_others
+async def test_only_a_call_in_progress_can_be_extended(studio: Studio) -> None:
+    call = await studio.call(NEVER_COMES, join_timeout=30).start()
+    await call.until("joining", lambda status: status.agent_dispatched)
+
+    kind, reason = await _refusal(call, Extend(seconds=60))
+
+    assert (kind, reason) == ("conflict", "only a call in progress can be extended")
+    await call.end()
+    await call.closed()
+
+
+@beside_the_others
+async def test_waiting_for_a_stage(studio: Studio) -> None:
+    call = await studio.call(Plays(appears=0.3)).start()
+    digest = call.request.request_digest
+
+    accepted = await call.update(WaitUntil(stage=Stage.ACCEPTED, request_digest=digest))
+    dispatched = await call.update(WaitUntil(stage=Stage.DISPATCHED, request_digest=digest))
+    joined = await call.update(WaitUntil(stage=Stage.JOINED))
+
+    assert accepted.state in ("starting", "joining")
+    assert (dispatched.agent_dispatched, dispatched.joins) == (True, 0)
+    assert (joined.joins, joined.timeline) == (1, [])
+    assert await _refusal(call, WaitUntil(stage=Stage.ACCEPTED, request_digest="other")) == (
+        "idempotency_mismatch",
+        "this session was started with another request",
+    )
+    await call.end()
+    await call.closed()
+
+
+@beside_the_others
+async def test_waiting_for_what_will_not_come_ends_with_the_call(studio: Studio) -> None:
+    call = await studio.call(NEVER_COMES, join_timeout=30).start()
+    waiting = asyncio.create_task(call.update(WaitUntil(stage=Stage.JOINED)))
+    await call.until("joining", lambda status: status.agent_dispatched)
+    await call.end()
+
+    answer = await waiting
+    closed = await call.closed()
+
+    assert (answer.joins, answer.end_reason) == (0, "end_requested")
+    assert closed.ended == ("cancelled", "end_requested")
+
+
+@beside_the_others
+async def test_the_same_event_counts_once(studio: Studio) -> None:
+    call = await studio.call().live()
+    for _ in range(3):
+        await call.crew.report(1, ReportEnd.AGENT_ENDED)
+    for _ in range(3):
+        await call.end("the-same")
+
+    closed = await call.closed()
+
+    assert sum("report of 2 turns" in entry for entry in closed.told) == 1
+    assert closed.ended == ("completed", "agent_ended")
+
+
+def _everything(call: Call, identity: str) -> list[Signal | AgentLost | Update]:
+    """One of everything that can be said to a session, sensible or not."""
+
+    def report(attempt: int, end: ReportEnd) -> ReportReceived:
+        return ReportReceived(
+            event_id=f"report:{attempt}:{end}",
+            attempt=attempt,
+            digest=f"d-{attempt}-{end}",
+            end_reason=end,
+            turn_count=1,
+            stored=True,
+        )
+
+    joined, left = ParticipantChange.JOINED, ParticipantChange.LEFT
+    caller, agent = ParticipantKind.CALLER, ParticipantKind.AGENT
+    return [
+        call.participant(joined, caller, "caller", "PA_1"),
+        call.participant(left, caller, "caller", "PA_1"),
+        call.participant(joined, caller, "caller", "PA_2"),
+        call.participant(left, agent, identity, "PA_agent"),
+        call.failure(1, "it says that it cannot go on"),
+        call.failure(5, "of no attempt that there is"),
+        AgentLost(event_id=call.event_id(), attempt=1, reason="no sign of life"),
+        AgentLost(event_id=call.event_id(), attempt=2, reason="no sign of life"),
+        report(1, ReportEnd.SHUTDOWN),
+        report(1, ReportEnd.AGENT_ENDED),
+        report(2, ReportEnd.CALLER_LEFT),
+        report(9, ReportEnd.ERROR),
+        EndRequest(event_id=call.event_id(), by="a client"),
+        Extend(seconds=5),
+        Redispatch(by="ops"),
+        Finalise(by="ops"),
+    ]
+
+
+async def _say(call: Call, message: Signal | AgentLost | Update) -> None:
+    try:
+        if isinstance(message, AgentLost):
+            await call.handle.signal(SessionWorkflow.agent_lost, message)
+        elif isinstance(message, WaitUntil | Extend | Redispatch | Finalise):
+            await call.update(message)
+        else:
+            await call.tell(message)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+    except WorkflowUpdateFailedError:
+        if isinstance(message, Finalise):
+            raise
+
+
+async def _shuffled(studio: Studio, seed: int) -> None:
+    chance = random.Random(seed)
+    parts = [Plays(report_when_told=chance.random() < 0.5), Plays(), NEVER_COMES]
+    call = await studio.call(*parts, max_duration=8, report_grace=2).live(with_caller=False)
+    identity = str((await call.status()).agent_identity)
+    repeated = [m for m in _everything(call, identity) for _ in range(chance.randint(1, 3))]
+    chance.shuffle(repeated)
+    for message in repeated[: chance.randint(3, len(repeated))]:
+        await _say(call, message)
+
+    closed = await call.closed()
+
+    possible = ("completed", "report_missing", "agent_failed", "agent_lost")
+    assert closed.status.outcome in possible, f"seed {seed}: {closed.told}"
+
+
+@beside_the_others
+async def test_anything_in_any_order_up_to_three_times_leads_to_one_end(studio: Studio) -> None:
+    await asyncio.gather(*(_shuffled(studio, seed) for seed in range(SHUFFLES)))
