@@ -17,9 +17,10 @@ log = structlog.get_logger()
 AGENT_NOT_SEEN = "agent_not_seen"
 ON_BEHALF = "lk.publish_on_behalf"
 """LiveKit's attribute of a participant that speaks for another one."""
-FIRST_POLL = 0.1
-"""Seconds; a warm agent is in the room within 0.3 s."""
-SLOWEST_POLL = 1.0
+QUICKEST_POLL, SLOWEST_POLL = 0.1, 1.0
+"""Seconds between two looks; a warm agent is in the room within 0.3 s."""
+POLL_SHARE = 0.15
+"""Of the time already waited: what a look may add to it."""
 
 
 class AwaitAgent(BaseModel):
@@ -61,8 +62,8 @@ class JoinActivities:
         Raises:
             ApplicationError: `agent_not_seen`, with what was seen instead.
         """
-        deadline = activity.info().scheduled_time + timedelta(seconds=order.timeout)
-        pause = FIRST_POLL
+        begun = activity.info().scheduled_time
+        deadline = begun + timedelta(seconds=order.timeout)
         seen: list[Participant] = []
         trouble = ""
         while True:
@@ -76,10 +77,11 @@ class JoinActivities:
             self._log("join check", order, seen, agent)
             if agent:
                 return _seen(agent, seen)
-            if datetime.now(UTC) >= deadline:
+            now = datetime.now(UTC)
+            if now >= deadline:
                 break
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, SLOWEST_POLL)
+            pause = POLL_SHARE * (now - begun).total_seconds()
+            await asyncio.sleep(min(max(pause, QUICKEST_POLL), SLOWEST_POLL))
         names = ", ".join(f"{p.identity} ({p.kind})" for p in seen) or "nobody"
         self._log("agent dispatch succeeded but agent did not join", order, seen, None)
         raise ApplicationError(

@@ -17,6 +17,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from domain.catalogs import ExtraModel, parse_extra_models
+from domain.errors import InvalidInput
 from domain.ids import ID_PATTERN
 
 DEFAULT_AGENT_NAME = "local-test"
@@ -46,6 +48,12 @@ class _Settings(BaseSettings):
         return []
 
 
+def _livekit_url(url: str) -> str:
+    if not url.startswith(("ws://", "wss://", "http://", "https://")):
+        raise ValueError("must start with wss://, ws://, https:// or http://")
+    return url.rstrip("/")
+
+
 class LiveKitSettings(_Settings):
     """How LiveKit is reached, and under which name agents are dispatched."""
 
@@ -58,9 +66,7 @@ class LiveKitSettings(_Settings):
     @field_validator("livekit_url")
     @classmethod
     def _known_scheme(cls, url: str) -> str:
-        if not url.startswith(("ws://", "wss://", "http://", "https://")):
-            raise ValueError("must start with wss://, ws://, https:// or http://")
-        return url.rstrip("/")
+        return _livekit_url(url)
 
     @model_validator(mode="after")
     def _one_agent_name(self) -> Self:
@@ -204,9 +210,33 @@ class ApiSettings(LiveKitSettings, TemporalSettings, ArchiveSettings, CallbackSe
     temporal_ui_url: str | None = None
     livekit_webhook_api_key: str | None = None
     livekit_webhook_api_secret: SecretStr | None = None
+    everline_livekit_public_url: str | None = None
+    """Where callers reach LiveKit, if that is not where this process does."""
+    everline_extra_models: Annotated[tuple[ExtraModel, ...], NoDecode] = ()
+    """Models beside the catalog's: `[kind=]provider/model`, comma separated."""
     caller_token_seconds: int = Field(
         default=900, ge=30, validation_alias=AliasChoices("everline_caller_token_seconds")
     )
+
+    @field_validator("everline_livekit_public_url")
+    @classmethod
+    def _known_public_scheme(cls, url: str | None) -> str | None:
+        return None if url is None else _livekit_url(url)
+
+    @property
+    def callers_livekit_url(self) -> str:
+        """The URL that callers are given."""
+        return self.everline_livekit_public_url or self.livekit_url
+
+    @field_validator("everline_extra_models", mode="before")
+    @classmethod
+    def _extra_models(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return parse_extra_models(value)
+        except InvalidInput as error:
+            raise ValueError(f"{error.message}; {error.cure}") from None
 
     @classmethod
     def also_needed(cls) -> list[type[_Settings]]:

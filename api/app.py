@@ -9,7 +9,19 @@ from fastapi import APIRouter, FastAPI
 from api import problems
 from api.dependencies import Services
 from api.middleware import BodyLimit, RequestLog
-from api.routes import agents, events, health, livekit, session, turns, v1_sessions
+from api.routes import (
+    agent_callbacks,
+    agents,
+    config,
+    events,
+    health,
+    keys,
+    livekit,
+    operators,
+    session,
+    turns,
+    v1_sessions,
+)
 
 DESCRIPTION = "Voice-agent sessions that cannot get lost: every call is one durable workflow."
 
@@ -32,9 +44,13 @@ def create_app(services: Services, lifespan: Lifespan, extra: list[APIRouter]) -
         health.router,
         session.router,
         v1_sessions.router,
+        operators.router,
         turns.router,
         events.router,
         agents.router,
+        keys.router,
+        config.router,
+        agent_callbacks.router,
         livekit.router,
     ]
     for router in routers:

@@ -2,24 +2,31 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
+from api.auth import authenticate
 from api.workflows import SessionWorkflows
 from domain import callback_token
 from domain.callback_token import CallbackClaims
+from domain.catalogs import BUILT_IN, Catalog
 from domain.errors import Forbidden, NotFound, StorageUnavailable, Unauthenticated
 from domain.ids import SessionKey, check_id
 from domain.ports import (
     AgentServers,
     ApiKeys,
+    ApiKeyStore,
     Principal,
     Rooms,
     SessionArchive,
     SummaryArchive,
 )
+from services.agents import Agents
+from services.quotas import SessionQuota
+from services.rate_limits import RequestRates
+from services.session_lists import SessionLists
 from services.transcripts import Transcripts
 
 
@@ -59,6 +66,16 @@ class Services:
     webhook_keys: Mapping[str, str]
     """Secrets by key name that LiveKit signs its webhooks with."""
     callback_secret: str
+    agents: Agents | None = None
+    """None without MongoDB."""
+    catalog: Catalog = BUILT_IN
+    lists: SessionLists | None = None
+    key_store: ApiKeyStore | None = None
+    """None without MongoDB, and where keys are an account service's."""
+    keys_are_local: bool = True
+    quota: SessionQuota | None = None
+    """None for any number of sessions."""
+    rates: RequestRates = field(default_factory=lambda: RequestRates(0, 1, time.monotonic))
 
 
 def services(request: Request) -> Services:
@@ -69,25 +86,17 @@ def services(request: Request) -> Services:
 Wired = Annotated[Services, Depends(services)]
 
 
-async def principal(
-    request: Request, wired: Wired, x_api_key: Annotated[str | None, Header()] = None
-) -> Principal:
-    """Who makes this request, by its `x-api-key`.
+ApiKey = Annotated[str | None, Header(description="your API key")]
+OrgId = Annotated[
+    str | None, Header(description="the org to act for; only admins may name another")
+]
 
-    Raises:
-        Unauthenticated: no key, or one that is not known.
-    """
-    if not x_api_key:
-        raise Unauthenticated(
-            "this route needs an API key",
-            field="x-api-key",
-            cure="send your key in the x-api-key header",
-        )
-    found = await wired.keys.resolve(x_api_key)
-    if found is None:
-        raise Unauthenticated("the API key is not known", field="x-api-key")
-    request.state.org = found.org
-    return found
+
+async def principal(
+    request: Request, wired: Wired, x_api_key: ApiKey = None, x_org_id: OrgId = None
+) -> Principal:
+    """Who makes this request, and for which org; see `api.auth`."""
+    return await authenticate(request, wired.keys, wired.rates, x_api_key, x_org_id)
 
 
 Client = Annotated[Principal, Depends(principal)]
@@ -129,7 +138,8 @@ async def session_access(
     session_id: str,
     request: Request,
     wired: Wired,
-    x_api_key: Annotated[str | None, Header()] = None,
+    x_api_key: ApiKey = None,
+    x_org_id: OrgId = None,
 ) -> SessionAccess:
     """Access to one session's turns: by API key, or by the agent's callback token.
 
@@ -142,7 +152,7 @@ async def session_access(
         if claims.session_id != session_id:
             raise Forbidden("the callback token is for another session", field="Authorization")
         return SessionAccess(claims.key, claims.attempt)
-    who = await principal(request, wired, x_api_key)
+    who = await principal(request, wired, x_api_key, x_org_id)
     return SessionAccess(SessionKey(who.org, check_id(session_id, "sessionId")), None)
 
 
@@ -162,6 +172,21 @@ def archive_of(wired: Services) -> Archive:
             retry_after=60,
         )
     return wired.archive
+
+
+def agents_of(wired: Services) -> Agents:
+    """The saved agents.
+
+    Raises:
+        StorageUnavailable: MongoDB is not configured.
+    """
+    if wired.agents is None:
+        raise StorageUnavailable(
+            "saved agents are kept in MongoDB, which is not configured",
+            cure="set MONGODB_URI; without it, send the configuration with each session",
+            retry_after=60,
+        )
+    return wired.agents
 
 
 async def require_session(wired: Services, key: SessionKey) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -15,13 +16,20 @@ from adapters.livekit_rooms import LiveKitRooms
 from adapters.local_keys import LocalKeys
 from adapters.memory_agent_servers import MemoryAgentServers
 from adapters.mongo.archive import MongoArchive
-from adapters.settings import ApiSettings, LocalKeySettings, SettingsError, load
+from adapters.pagos import Pagos
+from adapters.settings import ApiSettings, LocalKeySettings, PagosSettings, SettingsError, load
+from adapters.temporal_listing import TemporalListing
 from api.app import create_app
 from api.dependencies import Archive, CallerTokens, Services
 from api.routes.codec import codec_router
 from api.workflows import SessionWorkflows
+from domain.catalogs import BUILT_IN, Catalog, extended
 from domain.errors import Unavailable
 from domain.ports import ApiKeys
+from services.agents import Agents
+from services.quotas import SessionQuota
+from services.rate_limits import RequestRates
+from services.session_lists import SessionLists
 from services.transcripts import Transcripts
 
 log = structlog.get_logger()
@@ -37,14 +45,21 @@ async def serve(settings: ApiSettings) -> None:
     client = await temporal_client.connect_lazily(settings)
     secret = settings.livekit_api_secret.get_secret_value()
     webhook_secret = settings.livekit_webhook_api_secret
+    catalog = extended(BUILT_IN, settings.everline_extra_models)
+    pagos = Pagos(load(PagosSettings)) if settings.auth_provider == "pagos" else None
+    keys: ApiKeys = pagos or _local_keys(archive)
+    listing = TemporalListing(client)
     services = Services(
         workflows=SessionWorkflows(client, settings.temporal_task_queue),
         rooms=rooms,
-        keys=_keys(settings, archive),
+        keys=keys,
         agent_servers=archive.agent_servers if archive else MemoryAgentServers(),
         archive=_archive(archive),
         callers=CallerTokens(
-            settings.livekit_url, settings.livekit_api_key, secret, settings.caller_token_seconds
+            settings.callers_livekit_url,
+            settings.livekit_api_key,
+            secret,
+            settings.caller_token_seconds,
         ),
         agent_name=settings.dispatch_name,
         livekit_keys={settings.livekit_api_key: secret},
@@ -54,6 +69,17 @@ async def serve(settings: ApiSettings) -> None:
             )
         },
         callback_secret=settings.everline_callback_secret.get_secret_value(),
+        agents=_agents(settings, archive, catalog),
+        catalog=catalog,
+        lists=SessionLists(listing, archive.sessions if archive else None),
+        key_store=archive.api_keys if archive and not pagos else None,
+        keys_are_local=pagos is None,
+        quota=_quota(settings, archive, listing),
+        rates=RequestRates(
+            settings.everline_org_requests_per_second,
+            settings.everline_org_request_burst,
+            time.monotonic,
+        ),
     )
 
     @asynccontextmanager
@@ -62,6 +88,8 @@ async def serve(settings: ApiSettings) -> None:
         async with rooms:
             log.info("api started", port=settings.port, livekit=rooms.api_url)
             yield
+        if pagos:
+            await pagos.aclose()
         if indexes:
             indexes.cancel()
         if archive:
@@ -78,9 +106,14 @@ async def serve(settings: ApiSettings) -> None:
     await uvicorn.Server(config).serve()
 
 
-def _keys(settings: ApiSettings, archive: MongoArchive | None) -> ApiKeys:
-    if settings.auth_provider == "pagos":
-        raise SettingsError("AUTH_PROVIDER=pagos is not built in yet; set AUTH_PROVIDER=local")
+def _quota(
+    settings: ApiSettings, archive: MongoArchive | None, listing: TemporalListing
+) -> SessionQuota | None:
+    limit = settings.everline_max_sessions_per_org
+    return SessionQuota(limit, archive.slots if archive else None, listing) if limit else None
+
+
+def _local_keys(archive: MongoArchive | None) -> LocalKeys:
     local = load(LocalKeySettings)
     stored = archive.api_keys if archive else None
     return LocalKeys(local.everline_bootstrap_key_hash, local.everline_bootstrap_org, stored)
@@ -90,6 +123,13 @@ def _archive(archive: MongoArchive | None) -> Archive | None:
     if archive is None:
         return None
     return Archive(archive.sessions, Transcripts(archive.transcripts), archive.summaries)
+
+
+def _agents(settings: ApiSettings, archive: MongoArchive | None, catalog: Catalog) -> Agents | None:
+    if archive is None:
+        return None
+    codec = EncryptionCodec(settings.everline_encryption_keys)
+    return Agents(archive.saved_agents(codec), catalog)
 
 
 def _codec(settings: ApiSettings) -> list[APIRouter]:

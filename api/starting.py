@@ -1,15 +1,24 @@
 """Start a session and say how far it got; both start routes answer from here."""
 
 import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+
+import structlog
 
 from adapters.livekit_tokens import caller_token
 from adapters.livekit_urls import client_url
 from api.dependencies import Services
+from domain.agent_config import ConfigWarning
+from domain.config_summary import config_summary
 from domain.errors import Conflict, EverlineError, RoomNameTaken, Unavailable
+from domain.ids import SessionKey
 from domain.ports import Principal
 from domain.session import EndReason, SessionInput, SessionStatus, Stage
-from services.start import StartRequest, session_input
+from services.start import StartRequest, resolved_configuration, session_input
+
+log = structlog.get_logger()
 
 WAIT_SECONDS = {Stage.ACCEPTED: 0.0, Stage.DISPATCHED: 10.0, Stage.JOINED: 30.0}
 """How long a start waits for its stage; then it answers 202 and the session goes on."""
@@ -29,6 +38,7 @@ class StartedSession:
         input: the resolved session.
         dispatched: LiveKit accepted the dispatch of an agent.
         joined: the agent is proven to be in the room.
+        warnings: what in the configuration has another effect than it seems to have.
         token: the caller's token.
         livekit_url: where the caller connects.
         http_status: 200 if the stage was reached, 202 if the session goes on without it.
@@ -40,6 +50,7 @@ class StartedSession:
     token: str
     livekit_url: str
     http_status: int
+    warnings: list[ConfigWarning]
 
 
 def new_identity() -> str:
@@ -59,24 +70,50 @@ async def start_session(
     Raises:
         EverlineError: nothing was started, or the session has ended already, with the reason.
     """
+    configuration = await resolved_configuration(request, principal, wired.agents, wired.catalog)
     resolved = session_input(
         request,
+        configuration,
         principal,
         agent_name=wired.agent_name,
         idempotency_key=idempotency_key,
         archive=wired.archive is not None,
     )
-    started = await wired.workflows.start(resolved, stage, WAIT_SECONDS[stage])
-    if started.closed:
-        raise Conflict(
-            f"session {resolved.session_id} was started before and is closed",
-            field="sessionId",
-            cure="use another sessionId or Idempotency-Key for a new session",
-        )
+    _log_configuration(resolved, configuration.warnings)
+    async with _place(wired, resolved.key) as holds_slot:
+        resolved.slot = holds_slot
+        started = await wired.workflows.start(resolved, stage, WAIT_SECONDS[stage])
+        if started.closed:
+            raise Conflict(
+                f"session {resolved.session_id} was started before and is closed",
+                field="sessionId",
+                cure="use another sessionId or Idempotency-Key for a new session",
+            )
     status = started.status
     if status and status.ended_at:
         raise _ended(status)
-    return _answer(wired, resolved, status)
+    return _answer(wired, resolved, status, configuration.warnings)
+
+
+@asynccontextmanager
+async def _place(wired: Services, key: SessionKey) -> AsyncGenerator[bool]:
+    """A place among the org's sessions; yields whether the session has to free a slot."""
+    if wired.quota is None:
+        yield False
+        return
+    async with wired.quota.place(key) as holds_slot:
+        yield holds_slot
+
+
+def _log_configuration(resolved: SessionInput, warnings: list[ConfigWarning]) -> None:
+    log.info(
+        "configuration resolved",
+        org=resolved.org,
+        session=resolved.session_id,
+        agent_version=resolved.agent_version,
+        config=config_summary(resolved.config),
+        warnings=[f"{warning.field}: {warning.reason}" for warning in warnings],
+    )
 
 
 def _ended(status: SessionStatus) -> EverlineError:
@@ -87,7 +124,10 @@ def _ended(status: SessionStatus) -> EverlineError:
 
 
 def _answer(
-    wired: Services, resolved: SessionInput, status: SessionStatus | None
+    wired: Services,
+    resolved: SessionInput,
+    status: SessionStatus | None,
+    warnings: list[ConfigWarning],
 ) -> StartedSession:
     callers = wired.callers
     token = caller_token(
@@ -104,4 +144,5 @@ def _answer(
         token=token,
         livekit_url=client_url(callers.livekit_url),
         http_status=200 if status else 202,
+        warnings=warnings,
     )

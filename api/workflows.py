@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from temporalio.api.enums.v1 import TaskQueueType
@@ -37,18 +37,22 @@ from domain.messages import (
     AgentFailed,
     AgentReady,
     EndRequest,
+    Extend,
+    Finalise,
     ParticipantChanged,
     ReadyAnswer,
+    Redispatch,
     ReportReceived,
     SessionResult,
     WaitUntil,
 )
 from domain.session import SessionInput, SessionStatus, Stage
-from workflows.book import search_attributes
+from workflows.book import STATE, search_attributes
 from workflows.session import SessionWorkflow
 
 Result = TypeVar("Result")
 Handle = WorkflowHandle[SessionWorkflow, SessionResult]
+Operation = Extend | Redispatch | Finalise
 Signal = EndRequest | AgentFailed | ReportReceived | ParticipantChanged
 
 ANSWER_TIMEOUT = 5.0
@@ -112,7 +116,7 @@ class SessionWorkflows:
             id=session_workflow_id(request.key),
             task_queue=self._task_queue,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            search_attributes=search_attributes(request),
+            search_attributes=search_attributes(request, datetime.now(UTC)),
             memo={DIGEST_MEMO: request.request_digest},
             static_summary=f"call of {request.caller_identity} in {request.livekit_room}"[:200],
         )
@@ -127,7 +131,7 @@ class SessionWorkflows:
             task_queue=self._task_queue,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-            search_attributes=search_attributes(request),
+            search_attributes=search_attributes(request, datetime.now(UTC)),
             memo={DIGEST_MEMO: request.request_digest},
             static_summary=f"call of {request.caller_identity} in {request.livekit_room}"[:200],
         )
@@ -158,7 +162,9 @@ class SessionWorkflows:
                 field="sessionId",
                 cure="repeat the request unchanged, or use another sessionId or Idempotency-Key",
             )
-        if description.status is not WorkflowExecutionStatus.RUNNING:
+        # A closed session's workflow stays open until its room is gone.
+        state = description.typed_search_attributes.get(STATE)
+        if description.status is not WorkflowExecutionStatus.RUNNING or state == "closed":
             return Started(None, closed=True)
         if stage is Stage.ACCEPTED:
             return Started(None)
@@ -224,6 +230,26 @@ class SessionWorkflows:
         except NotFound:
             return False
         return True
+
+    async def operate(
+        self, key: SessionKey, operation: Operation, update_id: str | None
+    ) -> SessionStatus:
+        """What an operator does to an open session; the same update id does it once.
+
+        Raises:
+            NotFound: there is no such session, or it is closed.
+            Conflict: the session is not in a state for it.
+            Unavailable: Temporal is away, or no worker answers.
+        """
+        handle = self._handle(key)
+        if isinstance(operation, Extend):
+            update = handle.execute_update(SessionWorkflow.extend, operation, id=update_id)  # pyright: ignore[reportUnknownMemberType]
+        elif isinstance(operation, Redispatch):
+            update = handle.execute_update(SessionWorkflow.redispatch, operation, id=update_id)  # pyright: ignore[reportUnknownMemberType]
+        else:
+            update = handle.execute_update(SessionWorkflow.finalise, operation, id=update_id)  # pyright: ignore[reportUnknownMemberType]
+        async with _bounded():
+            return await _reach(update)
 
     async def exists(self, key: SessionKey) -> bool:
         """Whether Temporal knows the session, open or closed."""

@@ -15,7 +15,7 @@ from bench.joins import measure_joins
 from bench.series import Comparison
 from bench.stand import BenchError, stand
 from bench.starts import measure_starts
-from bench.tables import as_json, print_comparison, print_kinds
+from bench.tables import as_json, print_comparison, print_kinds, print_steps
 from stack.errors import StackError
 
 MEASUREMENTS = ("starts", "joins", "histories")
@@ -69,13 +69,19 @@ async def _run(given: argparse.Namespace, progress: Console, output: Console) ->
         print_comparison(output, comparison)
     if histories:
         print_kinds(output, histories.kinds)
+        print_steps(output, histories.steps)
+
+
+def _output() -> Console:
+    output = Console(highlight=False)
+    return output if output.is_terminal else Console(highlight=False, width=120)
 
 
 def main() -> None:
     """Measure and print."""
     progress = Console(stderr=True, highlight=False)
     try:
-        asyncio.run(_run(_arguments(), progress, Console(highlight=False)))
+        asyncio.run(_run(_arguments(), progress, _output()))
     except (BenchError, StackError) as problem:
         sys.exit(f"bench: {problem}")
     except TimeoutError:

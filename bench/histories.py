@@ -11,6 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from bench.bare import TASK_QUEUE, BareSession
 from bench.series import Comparison, Series
+from bench.spans import Steps
 from bench.stand import Stand
 from domain.ids import SessionKey, session_workflow_id, summary_workflow_id
 
@@ -40,16 +41,18 @@ class Kinds:
 
 @dataclass
 class HistoryReport:
-    """The comparison, and where the events come from."""
+    """The comparisons, where the events come from, and how long the session's steps took."""
 
     events: Comparison
     size: Comparison
     kinds: dict[str, Kinds]
+    steps: Steps
 
 
 async def measure_histories(stand: Stand, rounds: int, step: Callable[[], None]) -> HistoryReport:
     """Short sessions with an agent and their summaries, beside workflows that do nothing."""
-    names = ("bare, 6 regular activities", "bare, 6 local activities", "session", "summary child")
+    names = ("bare, 6 regular", "bare, 6 local", "session", "summary child")
+    sessions: list[WorkflowHistory] = []
     kinds = {name: Kinds() for name in names}
     events = {name: Series(name, "events") for name in names}
     size = {name: Series(name, "bytes") for name in names}
@@ -66,14 +69,19 @@ async def measure_histories(stand: Stand, rounds: int, step: Callable[[], None])
         take(names[1], await _bare(stand, local=True))
         key = await stand.start("joined")
         await stand.end(key)
-        take(names[2], await _history(stand, session_workflow_id(key)))
+        sessions.append(await _history(stand, session_workflow_id(key)))
+        take(names[2], sessions[-1])
         take(names[3], await _finished(stand, key))
         step()
-    note = "a full short session: agent joined, end requested, report, transcript, summary"
+    note = (
+        "bare: a workflow with 6 empty activities and one signal;"
+        " session: agent joined, end requested, report, transcript, summary"
+    )
     return HistoryReport(
         Comparison("events in Temporal", events[names[0]], [events[n] for n in names[1:]], [note]),
         Comparison("bytes in Temporal", size[names[0]], [size[n] for n in names[1:]]),
         kinds,
+        Steps.of(sessions),
     )
 
 

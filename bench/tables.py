@@ -7,12 +7,13 @@ from rich.table import Table
 
 from bench.histories import HistoryReport, Kinds
 from bench.series import Comparison, Series
+from bench.spans import Steps
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
     """Median, 95th percentile and ratio to the baseline."""
     table = Table(title=comparison.title, title_justify="left")
-    table.add_column("what")
+    table.add_column("what", no_wrap=True)
     for column in ("n", "median", "p95", "ratio"):
         table.add_column(column, justify="right")
     for series in (comparison.baseline, *comparison.measured):
@@ -32,12 +33,31 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
 def print_kinds(console: Console, kinds: dict[str, Kinds]) -> None:
     """Events and bytes by kind, for one workflow of each sort."""
     table = Table(title="events (bytes) by kind, one workflow", title_justify="left")
-    table.add_column("event")
+    table.add_column("event", no_wrap=True)
     for name in kinds:
         table.add_column(name, justify="right")
     totals = sum((found.count for found in kinds.values()), start=type(kinds["session"].count)())
     for kind, _ in totals.most_common():
         table.add_row(kind, *(_cell(found, kind) for found in kinds.values()))
+    console.print(table)
+    console.print()
+
+
+def print_steps(console: Console, steps: Steps) -> None:
+    """How long each step of a session waited for a worker, and worked; medians."""
+    table = Table(title="steps of a session, median (p95)", title_justify="left")
+    table.add_column("step", no_wrap=True)
+    for column in ("per session", "waited", "worked"):
+        table.add_column(column, justify="right")
+    fewest = min((len(series.values) for series in steps.waited.values()), default=1)
+    for name, waited in steps.waited.items():
+        worked = steps.worked[name]
+        table.add_row(
+            name,
+            f"{len(waited.values) / fewest:.1f}",
+            f"{waited.median:,.1f} ({waited.p95:,.1f}) ms",
+            f"{worked.median:,.1f} ({worked.p95:,.1f}) ms",
+        )
     console.print(table)
     console.print()
 
@@ -66,6 +86,14 @@ def as_json(comparisons: list[Comparison], histories: HistoryReport | None) -> d
             name: {"workflows": found.rounds, "events": found.count, "bytes": found.size}
             for name, found in histories.kinds.items()
         }
+        document["stepsOfASession"] = [
+            {
+                "name": name,
+                "waited": _series(waited, 1.0),
+                "worked": _series(histories.steps.worked[name], 1.0),
+            }
+            for name, waited in histories.steps.waited.items()
+        ]
     return document
 
 

@@ -73,15 +73,24 @@ def _restored(given: Any, shown: Any, known: Any) -> Any:
         }
     if isinstance(given, list) and isinstance(shown, list):
         items, shown_items = cast(list[Any], given), cast(list[Any], shown)
-        return [_restored_entry(item, shown_items, known) for item in items]
+        same_length = len(items) == len(shown_items)
+        return [
+            _restored_entry(item, i if same_length else None, shown_items, known)
+            for i, item in enumerate(items)
+        ]
     return cast(object, given)
 
 
-def _restored_entry(item: Any, shown: list[Any], known: list[Any]) -> Any:
-    same = next((i for i, one in enumerate(shown) if one == item), None)
-    if same is None:
-        same = next((i for i, one in enumerate(shown) if _same_entry(one, item)), None)
-    return item if same is None else _restored(item, shown[same], known[same])
+def _restored_entry(item: Any, place: int | None, shown: list[Any], known: list[Any]) -> Any:
+    """An entry with the secrets of the stored one; of several that look alike, by its place."""
+    alike = [i for i, one in enumerate(shown) if one == item]
+    alike = alike or [i for i, one in enumerate(shown) if _same_entry(one, item)]
+    if place in alike:
+        alike = [place]
+    # Still several: a guess could send one service's key to another.
+    if len(alike) != 1:
+        return item
+    return _restored(item, shown[alike[0]], known[alike[0]])
 
 
 def _same_entry(one: Any, other: Any) -> bool:

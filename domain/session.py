@@ -152,6 +152,8 @@ class SessionInput(BaseModel):
     """Digest of the request, to tell a retry from another request under the same key."""
     archive: bool = True
     """Whether MongoDB is configured; without it nothing is persisted or summarised."""
+    slot: bool = False
+    """Whether the session holds a slot of its org's quota, to be freed when it ends."""
 
     @property
     def key(self) -> SessionKey:

@@ -116,7 +116,7 @@ def with_known_tools(
     warnings = [
         ConfigWarning(
             field="tools",
-            reason=f"there is no tool {tool[:100]!r}; it was left out",
+            reason=f"there is no tool {tool[:100]!r}; sessions run without it",
             cure=f"use one of: {', '.join(sorted(known))}",
         )
         for tool in unknown

@@ -2,13 +2,15 @@
 
 With MongoDB each session takes a slot before its workflow starts, and frees it as it ends; a slot's
 number is taken once, so there cannot be more sessions than numbers. A slot whose session was
-terminated is freed by the reaper, and by the start that would be refused because of it: no start is
-ever refused on account of a session that has ended. Without MongoDB, Temporal's list counts.
+terminated is freed by the reaper, and before that by a start that would be refused because of it.
+Without MongoDB, Temporal's list counts.
 """
 
 import asyncio
+import math
+import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import structlog
@@ -21,6 +23,11 @@ log = structlog.get_logger()
 
 RETRY_SECONDS = 5
 """When a refused start may try again: nobody can know when a call ends."""
+LOOK_SECONDS = 1.0
+"""How often an org at its limit has its slots looked behind."""
+LOOKS_AT_ONCE = 20
+MOST_ORGS = 10_000
+"""Orgs whose last look is remembered."""
 MOST_SLOTS = 5_000
 """Slots looked at in one sweep; the rest waits for the next."""
 
@@ -28,8 +35,16 @@ MOST_SLOTS = 5_000
 class SessionQuota:
     """The door that a start passes."""
 
-    def __init__(self, limit: int, slots: Slots | None, lives: SessionLives) -> None:
+    def __init__(
+        self,
+        limit: int,
+        slots: Slots | None,
+        lives: SessionLives,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Take the limit (1 or more) and where it is counted; `slots` is None without MongoDB."""
+        self._clock = clock
+        self._looked: dict[str, float] = {}
         self._limit = limit
         self._slots = slots
         self._lives = lives
@@ -71,19 +86,27 @@ class SessionQuota:
             return True
         if await self._lives.life(key) is not Life.UNKNOWN:
             return False  # It is there already, and a retry of its start finds it.
-        if await self._free_ended(slots, key.org) and await slots.claim(key, self._limit):
+        await self._free_ended(slots, key.org)
+        if await slots.claim(key, self._limit):
             return True
         raise self._exceeded()
 
-    async def _free_ended(self, slots: Slots, org: str) -> int:
-        open_ids = await self._lives.open_ids(org)
-        freed = 0
-        for slot in await slots.taken(org):
-            if slot.session_id in open_ids:
-                continue
-            if await self._lives.life(slot.key) is Life.ENDED:
-                freed += await slots.free(slot.key)
-        return freed
+    async def _free_ended(self, slots: Slots, org: str) -> None:
+        """Look behind every slot of an org, which asks Temporal for each: once a second at most."""
+        now = self._clock()
+        if now - self._looked.get(org, -math.inf) < LOOK_SECONDS:
+            return
+        if len(self._looked) >= MOST_ORGS:
+            self._looked.clear()
+        self._looked[org] = now
+        gate = asyncio.Semaphore(LOOKS_AT_ONCE)
+
+        async def look(slot: Slot) -> None:
+            async with gate:
+                if await self._lives.life(slot.key) is Life.ENDED:
+                    await slots.free(slot.key)
+
+        await asyncio.gather(*(look(slot) for slot in await slots.taken(org)))
 
     async def _take_back(self, key: SessionKey) -> None:
         """Free the slot of a start that was refused, unless a session lives under this id."""

@@ -5,12 +5,17 @@ things end it without that: `terminate`, a restore of Temporal from a backup, an
 LiveKit lost. So the reaper compares what LiveKit and the archive show with the open workflows.
 """
 
+import structlog
 from pydantic import BaseModel
 
+from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
 from domain.ports import Room, Rooms, SessionDirectory, SessionRecords
 from domain.rooms import owner_of_room
 from domain.session import EndReason, Outcome, SessionState, SessionStatus, WaitingFor
+from services.quotas import SlotSweep
+
+log = structlog.get_logger()
 
 MOST_RECORDS = 500
 """Records looked at in one sweep; the rest waits for the next."""
@@ -25,17 +30,24 @@ class Swept(BaseModel):
     """Sessions that were told that their room is gone."""
     records_closed: int = 0
     """Records that were not terminal although their workflow is closed."""
+    slots_freed: int = 0
+    """Slots that were taken although their session is over."""
 
 
 class Reaper:
     """One sweep after the other, by a Temporal schedule; each is idempotent."""
 
     def __init__(
-        self, rooms: Rooms, directory: SessionDirectory, archive: SessionRecords | None
+        self,
+        rooms: Rooms,
+        directory: SessionDirectory,
+        archive: SessionRecords | None,
+        slots: SlotSweep | None = None,
     ) -> None:
         self._rooms = rooms
         self._directory = directory
         self._archive = archive
+        self._slots = slots
 
     async def sweep(self) -> Swept:
         """Look once.
@@ -45,8 +57,9 @@ class Reaper:
         """
         # Sessions first: a room that is missing from the later list was missing all the time.
         live = await self._directory.live_sessions()
+        slots_freed = await self._free_slots(set(live))
         rooms = {room.name: room for room in await self._rooms.list_rooms()}
-        swept = Swept()
+        swept = Swept(slots_freed=slots_freed)
         for key, room in live.items():
             if room not in rooms:
                 await self._directory.tell_room_is_gone(key)
@@ -55,6 +68,16 @@ class Reaper:
             swept.rooms_deleted += await self._delete_orphan(room, live)
         swept.records_closed = await self._close_records()
         return swept
+
+    async def _free_slots(self, live: set[SessionKey]) -> int:
+        if self._slots is None:
+            return 0
+        try:
+            return await self._slots.sweep(live)
+        except StorageUnavailable as error:
+            # The rooms need no MongoDB.
+            log.warning("slots are swept later", reason=error.message)
+            return 0
 
     async def _delete_orphan(self, room: Room, live: dict[SessionKey, str]) -> bool:
         owner = owner_of_room(room.metadata)

@@ -15,29 +15,38 @@ Json = dict[str, object]
 
 
 def call_api(
-    home: Home, method: str, path: str, *, body: Mapping[str, object] | None = None
+    home: Home,
+    method: str,
+    path: str,
+    *,
+    body: Mapping[str, object] | None = None,
+    query: Mapping[str, str | int] | None = None,
+    org: str | None = None,
 ) -> Json:
     """Call the API of a running stack with its own key.
 
     Args:
         home: The stack's home.
-        method: `GET` or `POST`.
+        method: `GET`, `POST` or `DELETE`.
         path: Path with a leading slash.
         body: What to send as JSON.
+        query: What to ask for in the URL.
+        org: The org to act for; the stack's own unless given.
 
     Returns:
-        The JSON object of the answer.
+        The JSON object of the answer; empty if it has none.
 
     Raises:
         StackError: The stack does not run, the API does not answer or it answers with an error.
     """
     with _client(home) as client:
         try:
-            answer = client.request(method, path, json=body)
+            headers = {"x-org-id": org} if org else None
+            answer = client.request(method, path, json=body, params=query, headers=headers)
         except httpx.HTTPError as problem:
             raise _unreachable(client, problem) from None
     _require_success(answer)
-    return cast("Json", answer.json())
+    return cast("Json", answer.json()) if answer.content else {}
 
 
 def stream_events(home: Home, path: str) -> Iterator[tuple[str, Json]]:

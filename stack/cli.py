@@ -16,6 +16,7 @@ from stack.doctor import doctor
 from stack.down import stop_stack
 from stack.errors import AlreadyRunningError, StackError
 from stack.home import Home, find_home
+from stack.keys import keys_app
 from stack.logs import tail
 from stack.progress import Progress
 from stack.sessions import sessions_app
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(sessions_app, name="sessions")
+app.add_typer(keys_app, name="keys")
 app.command("doctor")(doctor)
 
 

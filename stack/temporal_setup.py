@@ -34,14 +34,18 @@ SEARCH_ATTRIBUTES = {
 }
 
 
-async def prepare_temporal(address: str) -> None:
+async def prepare_temporal(address: str, namespace: str = NAMESPACE) -> None:
     """Register the search attributes that are missing and set the namespace's retention.
+
+    Args:
+        address: `host:port` of Temporal's front-end.
+        namespace: An existing namespace.
 
     Raises:
         NotHealthyError: Temporal does not take it yet.
     """
     try:
-        client = await Client.connect(address, namespace=NAMESPACE)
+        client = await Client.connect(address, namespace=namespace)
         await _register_search_attributes(client)
         await _keep_histories(client)
     except (RPCError, RuntimeError) as problem:
@@ -50,7 +54,7 @@ async def prepare_temporal(address: str) -> None:
 
 async def _register_search_attributes(client: Client) -> None:
     known = await client.operator_service.list_search_attributes(
-        ListSearchAttributesRequest(namespace=NAMESPACE)
+        ListSearchAttributesRequest(namespace=client.namespace)
     )
     missing = {
         name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{kind.upper()}")
@@ -59,7 +63,7 @@ async def _register_search_attributes(client: Client) -> None:
     }
     if missing:
         await client.operator_service.add_search_attributes(
-            AddSearchAttributesRequest(namespace=NAMESPACE, search_attributes=missing)
+            AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
         )
 
 
@@ -67,12 +71,12 @@ async def _keep_histories(client: Client) -> None:
     wanted = Duration()
     wanted.FromTimedelta(RETENTION)
     found = await client.workflow_service.describe_namespace(
-        DescribeNamespaceRequest(namespace=NAMESPACE)
+        DescribeNamespaceRequest(namespace=client.namespace)
     )
     if found.config.workflow_execution_retention_ttl != wanted:
         await client.workflow_service.update_namespace(
             UpdateNamespaceRequest(
-                namespace=NAMESPACE,
+                namespace=client.namespace,
                 config=NamespaceConfig(workflow_execution_retention_ttl=wanted),
             )
         )

@@ -20,14 +20,17 @@ from activities.finishing import FinishActivities
 from activities.joining import JoinActivities
 from activities.reaping import ReapingActivities
 from activities.rooms import RoomActivities
+from activities.slots import SlotActivities
 from activities.summaries import SummaryActivities
 from adapters import logs, temporal_client
 from adapters.livekit_rooms import LiveKitRooms
 from adapters.mongo.archive import MongoArchive
 from adapters.settings import SettingsError, WorkerSettings, load
+from adapters.temporal_listing import TemporalListing
 from adapters.temporal_sessions import TemporalSessions
 from domain.errors import Unavailable
 from domain.ports import Rooms, SessionArchive, Summariser, SummaryArchive, TranscriptArchive
+from services.quotas import SlotSweep
 from services.reaping import Reaper
 from services.summaries import Summaries
 from services.transcripts import Transcripts
@@ -132,10 +135,16 @@ async def run(settings: WorkerSettings) -> None:
         return
     archive = MongoArchive.of(settings)
     rooms = LiveKitRooms.of(settings)
-    reaper = Reaper(rooms, TemporalSessions(client), archive.sessions if archive else None)
+    reaper = Reaper(
+        rooms,
+        TemporalSessions(client),
+        archive.sessions if archive else None,
+        SlotSweep(archive.slots, TemporalListing(client)) if archive else None,
+    )
     activities = [
         *activities_of(settings, rooms, archive, summariser_of(settings)),
         ReapingActivities(reaper).sweep,
+        SlotActivities(archive.slots if archive else None).free_slot,
     ]
     worker = session_worker(client, settings, activities)
     async with rooms, worker:

@@ -31,6 +31,7 @@ OUTCOME = SearchAttributeKey.for_keyword("SessionOutcome")
 END_REASON = SearchAttributeKey.for_keyword("SessionEndReason")
 JOIN_ATTEMPTS = SearchAttributeKey.for_int("SessionJoinAttempts")
 WAITING_FOR = SearchAttributeKey.for_keyword("SessionWaitingFor")
+WAITING_SINCE = SearchAttributeKey.for_datetime("SessionWaitingSince")
 
 TIMELINE_LIMIT = 100
 """Entries kept; current details may hold 20 kB."""
@@ -38,8 +39,8 @@ ENTRY_LIMIT = 300
 """Characters of one entry."""
 
 
-def search_attributes(request: SessionInput) -> TypedSearchAttributes:
-    """Search attributes of a session at its start. They stay in clear: ids and states only."""
+def search_attributes(request: SessionInput, now: datetime) -> TypedSearchAttributes:
+    """Search attributes of a session at its start. They stay in clear: ids, states, times only."""
     return TypedSearchAttributes(
         [
             SearchAttributePair(ORG, request.org),
@@ -47,6 +48,7 @@ def search_attributes(request: SessionInput) -> TypedSearchAttributes:
             SearchAttributePair(ROOM, request.livekit_room),
             SearchAttributePair(STATE, SessionState.STARTING.value),
             SearchAttributePair(WAITING_FOR, WaitingFor.ROOM.value),
+            SearchAttributePair(WAITING_SINCE, now),
         ]
     )
 
@@ -161,7 +163,6 @@ class Book:
         now = workflow.now()
         status.outcome, status.end_reason, status.reason = outcome, ending.reason, ending.text
         status.closed_at = now
-        _publish(OUTCOME.value_set(outcome.value), END_REASON.value_set(ending.reason.value))
         self.enter(SessionState.CLOSED, WaitingFor.NOTHING)
         return now
 
@@ -174,13 +175,22 @@ class Book:
         status.version += 1
         shown = (status.state, status.waiting_for, status.attempt)
         if shown != self._shown:
-            _publish(
-                STATE.value_set(status.state.value),
-                WAITING_FOR.value_set(status.waiting_for.value),
-                JOIN_ATTEMPTS.value_set(status.attempt),
-            )
+            _publish(*self._search_attributes())
             self._shown = shown
         workflow.set_current_details(self._details())
+
+    def _search_attributes(self) -> list[SearchAttributeUpdate[Any]]:
+        status = self.status
+        found: list[SearchAttributeUpdate[Any]] = [
+            STATE.value_set(status.state.value),
+            WAITING_FOR.value_set(status.waiting_for.value),
+            WAITING_SINCE.value_set(workflow.now()),
+            JOIN_ATTEMPTS.value_set(status.attempt),
+        ]
+        if status.outcome and status.end_reason:
+            found.append(OUTCOME.value_set(status.outcome.value))
+            found.append(END_REASON.value_set(status.end_reason.value))
+        return found
 
     def _details(self) -> str:
         status = self.status

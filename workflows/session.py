@@ -353,23 +353,25 @@ class SessionWorkflow(Inbox):
     async def _close(self, ending: Ending) -> SessionResult:
         """Set the terminal state in bounded time; stay open until the room is gone."""
         self._book.enter(SessionState.CLOSING, WaitingFor.ROOM_DELETION)
-        deletion = asyncio.create_task(self._delete_room())
-        await self._until(deletion.done, self._limits.room_deletion_wait, "the room's deletion")
+        await self._delete_room(within=self._limits.room_deletion_wait)
         closed_at = self._book.close(ending)
-        await deletion
-        if self._request.archive:
-            await self._steps.record_the_end(self._book.status)
+        if self._request.slot:
+            await self._steps.free_slot()
+        await self._delete_room()
+        await self._record_the_end()
         await workflow.wait_condition(workflow.all_handlers_finished)
         outcome = ending.outcome or Outcome.FAILED
         return SessionResult(outcome=outcome, end_reason=ending.reason, closed_at=closed_at)
 
-    async def _delete_room(self) -> None:
-        """Never gives up: people repair a wrong LiveKit key, and the room still has to go."""
+    async def _delete_room(self, within: float | None = None) -> None:
+        """Unbounded, it never gives up: people repair a wrong key, and the room has to go."""
         while self._owns_room:
             try:
-                await self._steps.delete_room()
+                await self._steps.delete_room(within)
             except ActivityError as error:
                 self._book.note(f"the room is not deleted yet: {_reason(error)}")
+                if within is not None:
+                    return
                 await asyncio.sleep(60)
             else:
                 self._owns_room = False
@@ -410,6 +412,12 @@ class SessionWorkflow(Inbox):
             # A local activity's failure arrives as it was raised, without an ActivityError around.
             self._archive_is_away = True
             self._book.note("MongoDB is away, the record follows at the end")
+
+    async def _record_the_end(self) -> None:
+        """The last record is written in any case, once MongoDB is back."""
+        await self._record()
+        if self._archive_is_away and self._request.archive:
+            await self._steps.record_the_end(self._book.status)
 
 
 def _passed(at: datetime | None) -> bool:

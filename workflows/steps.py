@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.finishing import FinishActivities, FinishAgents
     from activities.joining import AgentSeen, AwaitAgent, JoinActivities
     from activities.rooms import DeleteRoom, OpenRoom, RoomActivities
+    from activities.slots import FreeSlot, SlotActivities
     from domain.session import SessionInput, SessionStatus
 
 SPOOL_LIFE = timedelta(days=7)
@@ -159,8 +160,8 @@ class Steps:
             last_attempt=last_attempt,
         )
 
-    async def delete_room(self) -> bool:
-        """Delete the room, for as long as it takes."""
+    async def delete_room(self, within: float | None) -> bool:
+        """Delete the room within some seconds, or for as long as it takes."""
         request = self._request
         return await workflow.execute_activity_method(
             RoomActivities.delete_room,
@@ -168,8 +169,20 @@ class Steps:
                 org=request.org, session_id=request.session_id, livekit_room=request.livekit_room
             ),
             start_to_close_timeout=_CALL,
+            schedule_to_close_timeout=timedelta(seconds=within) if within else None,
             retry_policy=_PATIENT_RETRY,
             summary=f"delete room {request.livekit_room}",
+        )
+
+    async def free_slot(self) -> bool:
+        """Free the session's place in its org's quota, for as long as it takes."""
+        request = self._request
+        return await workflow.execute_activity_method(
+            SlotActivities.free_slot,
+            FreeSlot(org=request.org, session_id=request.session_id),
+            start_to_close_timeout=_CALL,
+            retry_policy=_PATIENT_RETRY,
+            summary="free the session's slot",
         )
 
     async def record(self, status: SessionStatus) -> None:

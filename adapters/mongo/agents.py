@@ -24,7 +24,8 @@ from domain.saved_agent import AgentKey, SavedAgent
 AGENTS = "agents"
 VERSIONS = "agent_versions"
 
-_NOT_DELETED = {"deleted_at": None}
+_NOT_DELETED = {"deleted": False}
+"""In the index as well: SecantusDB takes an index only if it has every field of a filter."""
 
 
 class MongoAgents:
@@ -115,7 +116,7 @@ class MongoAgents:
         agents = self._agents.of(key.org)
         async with storage_errors("delete an agent"):
             # Marked first: from here on nobody sees it, and an interrupted deletion can go on.
-            if not await agents.update_one(wanted, {"$set": {"deleted_at": at}}):
+            if not await agents.update_one(wanted, {"$set": {"deleted": True, "deleted_at": at}}):
                 return False
             await self._versions.of(key.org).delete_many({"agent_id": key.agent_id})
             await agents.delete_one({"_id": document_id})

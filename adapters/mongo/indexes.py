@@ -6,22 +6,22 @@ from adapters.mongo import agent_servers, agents, api_keys, sessions, slots, tra
 from adapters.mongo.client import Database
 from adapters.mongo.errors import storage_errors
 
-_NEWEST_FIRST = [("started_at", DESCENDING), ("_id", DESCENDING)]
 _SESSION = [("org", ASCENDING), ("session_id", ASCENDING), ("attempt", ASCENDING)]
 
 INDEXES: dict[str, list[IndexModel]] = {
     sessions.COLLECTION: [
-        IndexModel([("org", ASCENDING), ("started_at", DESCENDING)]),
         # Lists of closed sessions, with the filters that leave few of many.
-        IndexModel([("org", ASCENDING), ("state", ASCENDING), *_NEWEST_FIRST]),
-        IndexModel([("org", ASCENDING), ("agent", ASCENDING), *_NEWEST_FIRST]),
-        IndexModel([("org", ASCENDING), ("outcome", ASCENDING), *_NEWEST_FIRST]),
+        IndexModel([("org", ASCENDING), ("state", ASCENDING), ("place", ASCENDING)]),
+        IndexModel([("org", ASCENDING), ("agent", ASCENDING), ("place", ASCENDING)]),
+        IndexModel([("org", ASCENDING), ("outcome", ASCENDING), ("place", ASCENDING)]),
         # The reaper looks at the few open ones of all orgs.
         IndexModel([("state", ASCENDING), ("started_at", ASCENDING)]),
     ],
     transcripts.TURNS: [IndexModel([*_SESSION, ("seq", ASCENDING)])],
     transcripts.REPORTS: [IndexModel(_SESSION)],
-    agents.AGENTS: [IndexModel([("org", ASCENDING), ("agent_id", DESCENDING)])],
+    agents.AGENTS: [
+        IndexModel([("org", ASCENDING), ("deleted", ASCENDING), ("agent_id", DESCENDING)])
+    ],
     agents.VERSIONS: [
         IndexModel([("org", ASCENDING), ("agent_id", ASCENDING), ("version", DESCENDING)])
     ],

@@ -1,5 +1,6 @@
 """The readable projection of sessions, behind the port `SessionArchive`."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 from adapters.mongo.client import Database
@@ -13,6 +14,7 @@ from domain.session import SessionState, SessionStatus
 from domain.session_list import SessionFilter, SessionPage, line_of
 
 COLLECTION = "sessions"
+_PLACE = re.compile(r"[0-9]{14}\.[A-Za-z0-9_-]{1,128}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -34,8 +36,9 @@ class MongoSessions:
         document = {
             "_id": session_document_id(key),
             **dump(status, what),
-            # What lists are filtered by.
+            # What lists are filtered and ordered by.
             "agent": status.agent_id or status.agent_name,
+            "place": _place(status.started_at) + status.session_id,
         }
         async with storage_errors("store a session"):
             # Its `_id` begins with its org.
@@ -73,49 +76,38 @@ class MongoSessions:
             StorageUnavailable: MongoDB does not answer.
             InvalidInput: `after` is not from an earlier page.
         """
-        conditions = _conditions(wanted) | (_after(org, after) if after else {})
+        conditions = _conditions(wanted, after)
         async with storage_errors("list sessions"):
             found = await self._sessions.of(org).find(
-                conditions, sort=[("started_at", -1), ("_id", -1)], limit=limit + 1
+                conditions, sort=[("place", -1)], limit=limit + 1
             )
         statuses = [SessionStatus.model_validate(document) for document in found[:limit]]
         return SessionPage(
             sessions=[line_of(status) for status in statuses],
-            next=_place(statuses[-1]) if len(found) > limit else None,
+            next=found[limit - 1]["place"] if len(found) > limit else None,
         )
 
 
-def _conditions(wanted: SessionFilter) -> Document:
+def _place(at: datetime) -> str:
+    """Where a session of this time stands in a list; its id decides within a millisecond.
+
+    One field for order, cursor and time range: it is read through one index, without `$or`.
+    """
+    return f"{(at - _EPOCH) // timedelta(milliseconds=1):014d}."
+
+
+def _conditions(wanted: SessionFilter, after: str | None) -> Document:
     conditions: Document = {"state": SessionState.CLOSED.value}
     if wanted.outcome:
         conditions["outcome"] = wanted.outcome.value
     if wanted.agent:
         conditions["agent"] = wanted.agent
-    started: Document = {}
+    before = [_place(wanted.started_before)] if wanted.started_before else []
+    if after:
+        if not _PLACE.fullmatch(after):
+            raise InvalidInput("not a cursor of this list", field="cursor")
+        before.append(after)
+    place: Document = {"$lt": min(before)} if before else {}
     if wanted.started_after:
-        started["$gte"] = wanted.started_after
-    if wanted.started_before:
-        started["$lt"] = wanted.started_before
-    if started:
-        conditions["started_at"] = started
-    return conditions
-
-
-def _place(status: SessionStatus) -> str:
-    """Where the page after this session begins: its time in milliseconds, and its id."""
-    return f"{(status.started_at - _EPOCH) // timedelta(milliseconds=1)}.{status.session_id}"
-
-
-def _after(org: str, place: str) -> Document:
-    milliseconds, _, session_id = place.partition(".")
-    try:
-        at = _EPOCH + timedelta(milliseconds=int(milliseconds))
-    except (ValueError, OverflowError):
-        raise InvalidInput("not a cursor of this list", field="cursor") from None
-    document_id = session_document_id(SessionKey(org, session_id))
-    return {
-        "$and": [
-            {"started_at": {"$lte": at}},
-            {"$or": [{"started_at": {"$lt": at}}, {"_id": {"$lt": document_id}}]},
-        ]
-    }
+        place["$gte"] = _place(wanted.started_after)
+    return conditions | ({"place": place} if place else {})

@@ -1,49 +1,226 @@
-"""Callbacks of agents and heartbeats of agent servers."""
+"""Saved agents: create, read, change, delete; versions, and the way back to an earlier one."""
 
 from datetime import UTC, datetime
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
-from pydantic import BaseModel, ValidationError
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
 
-from adapters.livekit_signatures import HEARTBEAT, verify_body
-from api.dependencies import Wired
-from api.reports import AgentClaims, check_attempt
-from domain.agent_servers import Heartbeat
-from domain.control import HEARTBEAT_PATH
-from domain.errors import InvalidInput
-from domain.messages import AgentFailed, AgentReady, ReadyAnswer
+from api.dependencies import Client, Wired, agents_of
+from api.problems import Problem
+from api.versions import ExpectedVersion, etag
+from domain.agent_config import AgentConfigWithName, ConfigWarning
+from domain.errors import Conflict, InvalidInput, PreconditionFailed
+from domain.ids import ID_PATTERN
+from domain.masking import masked
+from domain.saved_agent import SavedAgent
+from services.agents import Agents, Saved
 
-router = APIRouter(tags=["agent callbacks"])
+router = APIRouter(
+    prefix="/agents",
+    tags=["agents"],
+    responses={412: {"model": Problem, "content": {"application/problem+json": {}}}},
+)
 
-
-class Accepted(BaseModel):
-    """The message reached its session, or came too late to matter."""
-
-    accepted: bool
-
-
-@router.post("/v1/agent/ready")
-async def ready(claim: AgentReady, wired: Wired, claims: AgentClaims) -> ReadyAnswer:
-    """An agent claims its attempt; 409 tells it to leave, 503 to ask again."""
-    check_attempt(claims.attempt, claim.attempt)
-    return await wired.workflows.claim(claims.key, claim)
+AgentId = Annotated[str, Path(pattern=ID_PATTERN)]
+Version = Annotated[int, Path(ge=1, lt=2**31)]
+Limit = Annotated[int, Query(ge=1, le=100)]
 
 
-@router.post("/v1/agent/failed")
-async def failed(failure: AgentFailed, wired: Wired, claims: AgentClaims) -> Accepted:
-    """An agent says that it cannot start, and why."""
-    check_attempt(claims.attempt, failure.attempt)
-    return Accepted(accepted=await wired.workflows.signal(claims.key, failure))
+class AgentBody(BaseModel):
+    """Body of `POST /agents`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    config: AgentConfigWithName
 
 
-@router.post(HEARTBEAT_PATH)
-async def heartbeat(request: Request, wired: Wired) -> Accepted:
-    """An agent server's sign of life, signed with LiveKit's key."""
-    body = await request.body()
-    verify_body(wired.livekit_keys, request.headers.get("authorization", ""), body, HEARTBEAT)
+class AgentChange(AgentBody):
+    """Body of `PUT /agents/{agentId}`: the whole configuration, not a part of it."""
+
+    version: int | None = Field(
+        default=None, ge=1, lt=2**31, description="409 unless this is the current version"
+    )
+
+
+class AgentAnswer(BaseModel):
+    """A saved agent; secrets in `config` are masked, and a mask that is sent back keeps them."""
+
+    agentId: str
+    version: int
+    config: dict[str, Any]
+    createdAt: datetime
+    createdBy: str | None
+    updatedAt: datetime
+    updatedBy: str | None
+    restoredFrom: int | None = Field(description="the earlier version that this one is a copy of")
+    warnings: list[ConfigWarning] = []
+
+
+class AgentList(BaseModel):
+    """A page of agents, the newest first; the next one is asked for with its cursor."""
+
+    agents: list[AgentAnswer]
+    nextCursor: str | None
+
+
+class VersionAnswer(BaseModel):
+    """One version in a list; its configuration has a route of its own."""
+
+    version: int
+    agentName: str | None
+    updatedAt: datetime
+    updatedBy: str | None
+    restoredFrom: int | None
+
+
+class VersionList(BaseModel):
+    """A page of versions, the current one first; the next one is asked for with its cursor."""
+
+    versions: list[VersionAnswer]
+    nextCursor: str | None
+
+
+@router.get("")
+async def list_agents(
+    wired: Wired, client: Client, limit: Limit = 20, cursor: str | None = None
+) -> AgentList:
+    """The org's saved agents."""
+    page = await agents_of(wired).page(client.org, limit, cursor)
+    return AgentList(agents=[_answer(agent) for agent in page.agents], nextCursor=page.next_cursor)
+
+
+@router.post("", status_code=201)
+async def create_agent(
+    body: AgentBody, wired: Wired, client: Client, response: Response
+) -> AgentAnswer:
+    """Save a new agent; a configuration that could not start a session is refused."""
+    saved = await agents_of(wired).create(client, body.config, datetime.now(UTC))
+    response.headers["Location"] = f"/agents/{saved.agent.agent_id}"
+    return _saved(saved, response)
+
+
+@router.get("/{agentId}")
+async def get_agent(
+    agentId: AgentId, wired: Wired, client: Client, response: Response
+) -> AgentAnswer:
+    """The current version of an agent; its ETag goes into `If-Match` of a change."""
+    agent = await agents_of(wired).get(client.org, agentId)
+    response.headers["ETag"] = etag(agent.version)
+    return _answer(agent)
+
+
+@router.put("/{agentId}")
+async def update_agent(
+    agentId: AgentId,
+    body: AgentChange,
+    wired: Wired,
+    client: Client,
+    response: Response,
+    if_match: ExpectedVersion = None,
+) -> AgentAnswer:
+    """Save another configuration as the next version.
+
+    With `If-Match` (else 412) or `version` (else 409) only if the agent was not changed meanwhile;
+    without either, whatever is current is replaced. The version before stays.
+    """
+    agents = agents_of(wired)
+    now = datetime.now(UTC)
+    if if_match is not None and body.version not in (None, if_match):
+        raise InvalidInput(
+            f"If-Match names version {if_match}, the body version {body.version}",
+            field="version",
+            cure="send one of them, or the same in both",
+        )
+    if if_match is None and body.version is not None:
+        saved = await _replace(agents, client, agentId, body, now)
+    else:
+        saved = await agents.update(client, agentId, body.config, expected=if_match, now=now)
+    return _saved(saved, response)
+
+
+async def _replace(
+    agents: Agents, client: Client, agent_id: str, body: AgentChange, now: datetime
+) -> Saved:
     try:
-        beat = Heartbeat.model_validate_json(body)
-    except ValidationError as error:
-        raise InvalidInput(f"not a heartbeat: {error.error_count()} faults", field="body") from None
-    await wired.agent_servers.record(beat, datetime.now(UTC))
-    return Accepted(accepted=True)
+        return await agents.update(client, agent_id, body.config, expected=body.version, now=now)
+    except PreconditionFailed as error:
+        # 412 belongs to the header; what the body asks for in vain is a conflict.
+        raise Conflict(error.message, field=error.field, cure=error.cure) from None
+
+
+@router.delete("/{agentId}", status_code=204)
+async def delete_agent(
+    agentId: AgentId, wired: Wired, client: Client, if_match: ExpectedVersion = None
+) -> None:
+    """Delete an agent and its versions; sessions that ran it, and their transcripts, stay."""
+    await agents_of(wired).delete(client.org, agentId, expected=if_match, now=datetime.now(UTC))
+
+
+@router.get("/{agentId}/versions")
+async def list_versions(
+    agentId: AgentId,
+    wired: Wired,
+    client: Client,
+    limit: Limit = 20,
+    cursor: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
+) -> VersionList:
+    """What an agent was, the current version first."""
+    found, further = await agents_of(wired).versions(client.org, agentId, limit, cursor)
+    return VersionList(
+        versions=[
+            VersionAnswer(
+                version=agent.version,
+                agentName=agent.config.agent_name,
+                updatedAt=agent.updated_at,
+                updatedBy=agent.updated_by,
+                restoredFrom=agent.restored_from,
+            )
+            for agent in found
+        ],
+        nextCursor=None if further is None else str(further),
+    )
+
+
+@router.get("/{agentId}/versions/{version}")
+async def get_version(
+    agentId: AgentId, version: Version, wired: Wired, client: Client
+) -> AgentAnswer:
+    """One version of an agent, with its configuration."""
+    return _answer(await agents_of(wired).version(client.org, agentId, version))
+
+
+@router.post("/{agentId}/versions/{version}/restore")
+async def restore_version(
+    agentId: AgentId,
+    version: Version,
+    wired: Wired,
+    client: Client,
+    response: Response,
+    if_match: ExpectedVersion = None,
+) -> AgentAnswer:
+    """Go back: save an earlier version's configuration, secrets included, as the next version."""
+    saved = await agents_of(wired).roll_back(
+        client, agentId, version, expected=if_match, now=datetime.now(UTC)
+    )
+    return _saved(saved, response)
+
+
+def _saved(saved: Saved, response: Response) -> AgentAnswer:
+    response.headers["ETag"] = etag(saved.agent.version)
+    answer = _answer(saved.agent)
+    answer.warnings = saved.warnings
+    return answer
+
+
+def _answer(agent: SavedAgent) -> AgentAnswer:
+    return AgentAnswer(
+        agentId=agent.agent_id,
+        version=agent.version,
+        config=masked(agent.config),
+        createdAt=agent.created_at,
+        createdBy=agent.created_by,
+        updatedAt=agent.updated_at,
+        updatedBy=agent.updated_by,
+        restoredFrom=agent.restored_from,
+    )

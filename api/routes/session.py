@@ -11,7 +11,7 @@ from api import starting
 from api.dependencies import Client, Services, Wired
 from api.ending import end_session, session_of_room
 from api.reports import AgentClaims, take_report
-from domain.agent_config import AgentConfig
+from domain.agent_config import AgentConfig, ConfigWarning
 from domain.errors import InvalidInput
 from domain.ids import SessionKey, check_id
 from domain.masking import masked
@@ -48,6 +48,8 @@ class SessionResponse(BaseModel):
     livekitUrl: str
     agentDispatched: bool
     agentConfig: dict[str, Any]
+    warnings: list[ConfigWarning] = []
+    """What in the configuration has another effect than it seems to have; left out if nothing."""
 
 
 class EndRequestBody(BaseModel):
@@ -81,7 +83,7 @@ class ReportResponse(BaseModel):
     """False without MongoDB."""
 
 
-@router.post("/session")
+@router.post("/session", response_model_exclude_defaults=True)
 async def create_session(
     body: SessionRequest,
     response: Response,
@@ -113,6 +115,7 @@ async def create_session(
         livekitUrl=started.livekit_url,
         agentDispatched=started.dispatched,
         agentConfig=masked(started.input.config),
+        warnings=started.warnings,
     )
 
 

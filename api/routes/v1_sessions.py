@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api import starting
 from api.dependencies import Client, Services, Wired, archive_of, require_session
 from api.ending import end_session
-from domain.agent_config import AgentConfig
+from domain.agent_config import AgentConfig, ConfigWarning
 from domain.errors import NotFound, Unavailable
 from domain.ids import SessionKey, check_id
 from domain.masking import masked
@@ -52,6 +52,8 @@ class StartResponse(BaseModel):
     agent_dispatched: bool
     agent_joined: bool
     agent_config: dict[str, Any]
+    warnings: list[ConfigWarning]
+    """What in the configuration has another effect than it seems to have."""
 
 
 class Ended(BaseModel):
@@ -75,7 +77,16 @@ async def start(
 ) -> StartResponse:
     """Start a session and get what a caller needs to connect."""
     identity = body.user_identity or _identity(idempotency_key, body.session_id)
-    request = StartRequest(user_identity=identity, **body.model_dump(exclude={"user_identity"}))
+    request = StartRequest(
+        user_identity=identity,
+        session_id=body.session_id,
+        room_name=body.room_name,
+        agent_id=body.agent_id,
+        agent_config=body.agent_config,
+        model=body.model,
+        voice=body.voice,
+        limits=body.limits,
+    )
     started = await starting.start_session(wired, client, request, idempotency_key, wait)
     response.status_code = started.http_status
     engine = started.input.config.engine
@@ -90,6 +101,7 @@ async def start(
         agent_dispatched=started.dispatched,
         agent_joined=started.joined,
         agent_config=masked(started.input.config),
+        warnings=started.warnings,
     )
 
 

@@ -1,5 +1,6 @@
 """What a person sees of the demo: on a terminal in colour, anywhere else as plain lines."""
 
+import re
 import time
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from stack.demo.verdict import Check, check
 
 _PLAIN_WIDTH = 160
 _PICTURE_WIDTH = 112
+# A picture that loads nothing from elsewhere; any monospaced font does.
+_FETCHED_FONT = re.compile(r"@font-face\s*\{.*?\}\s*", re.DOTALL)
 _STYLES = {"caller": "cyan", "agent": "magenta"}
 
 
@@ -96,7 +99,8 @@ class Screen:
 
     def save_picture(self, path: Path) -> None:
         """Write what was shown as an SVG; the console must have been opened to record."""
-        self._console.save_svg(str(path), title="make demo")
+        picture = self._console.export_svg(title="make demo")
+        path.write_text(_FETCHED_FONT.sub("", picture), encoding="utf-8")
 
     def _row(self, ok: bool, title: str, detail: str) -> None:
         mark = Text("✓", style="green") if ok else Text("✗", style="bold red")

@@ -76,7 +76,10 @@ def _start(home: Home, progress: Progress, *, free_ports: bool) -> None:
     if run_detached(home, UpRequest(free_ports=free_ports, arguments=arguments), progress) != 0:
         failed = [part.name for part in read_state(home).processes if part.state == "failed"]
         logs = " and ".join(str(home.log(name)) for name in failed or ["supervisor"])
-        raise StackError(f"the stack did not start; see {logs}")
+        raise StackError(
+            f"the stack did not start; see {logs}\n"
+            "If its ports are taken, let it pick others: make demo ARGS=--free-ports"
+        )
 
 
 def _await_all_parts(home: Home) -> StackState:

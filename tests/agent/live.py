@@ -10,6 +10,8 @@ from typing import Any
 
 import psutil
 from livekit import api
+from livekit.protocol import agent_dispatch
+from livekit.protocol import room as rooms
 from livekit.protocol.models import ParticipantInfo
 
 from domain.agent_config import AgentConfig, ConversationStart
@@ -147,7 +149,7 @@ class LiveSession:
     async def dispatch_metadata(self, metadata: str) -> None:
         """Dispatch the agent with any metadata."""
         await self.lk.agent_dispatch.create_dispatch(
-            api.CreateAgentDispatchRequest(
+            agent_dispatch.CreateAgentDispatchRequest(
                 room=self.room, agent_name=self.worker.name, metadata=metadata
             )
         )
@@ -166,12 +168,12 @@ class LiveSession:
         """Send the agent the message that Everline sends."""
         message = FinishCall(reason=reason).model_dump_json().encode()
         await self.lk.room.send_data(
-            api.SendDataRequest(room=self.room, data=message, topic=CONTROL_TOPIC)
+            rooms.SendDataRequest(room=self.room, data=message, topic=CONTROL_TOPIC)
         )
 
     async def agents(self) -> list[ParticipantInfo]:
         """The agents that LiveKit sees in the room."""
-        listed = await self.lk.room.list_participants(api.ListParticipantsRequest(room=self.room))
+        listed = await self.lk.room.list_participants(rooms.ListParticipantsRequest(room=self.room))
         return [each for each in listed.participants if each.kind == ParticipantInfo.AGENT]
 
     async def wait_until_no_agent(self) -> None:
@@ -185,13 +187,13 @@ class LiveSession:
     async def remove(self, identity: str) -> None:
         """Remove a participant, as Everline removes the ghost of a lost agent."""
         await self.lk.room.remove_participant(
-            api.RoomParticipantIdentity(room=self.room, identity=identity)
+            rooms.RoomParticipantIdentity(room=self.room, identity=identity)
         )
 
     async def delete_room(self) -> None:
         """Delete the room; that it is gone already is fine."""
         try:
-            await self.lk.room.delete_room(api.DeleteRoomRequest(room=self.room))
+            await self.lk.room.delete_room(rooms.DeleteRoomRequest(room=self.room))
         except api.TwirpError as error:
             if error.code != api.TwirpErrorCode.NOT_FOUND:
                 raise
@@ -212,7 +214,7 @@ async def live_session(
     ):
         session = LiveSession(livekit, worker, callbacks, session_id, lk)
         await lk.room.create_room(
-            api.CreateRoomRequest(name=session.room, empty_timeout=60, departure_timeout=60)
+            rooms.CreateRoomRequest(name=session.room, empty_timeout=60, departure_timeout=60)
         )
         try:
             yield session

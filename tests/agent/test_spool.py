@@ -96,6 +96,28 @@ async def test_what_an_outage_outlasts_is_left_to_the_drainer(
     assert names(tmp_path) == []
 
 
+async def test_a_report_is_announced_although_the_turns_before_it_are_not_taken(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    """While MongoDB is away the API signals a report that it answers 503: the call has to end."""
+    api.outage = 503
+    async with CallbackClient(api.url, api.token) as client:
+        outbox = Outbox(SpoolEntry.create(tmp_path, target(api)), client)
+        outbox.put(turn_record(0))
+        await api.wait_for(lambda: len(api.of("turns")) >= 6)  # pauses are long by now
+        outbox.put(report_record(end_reason="end_requested"))
+        closing = asyncio.create_task(outbox.close(grace=20))
+        await api.wait_for(lambda: bool(api.of("report")), within=2)
+        assert api.of("report")[0].body["end_reason"] == "end_requested"
+        assert api.reports == []
+        api.outage = None
+        assert await closing
+
+    assert delivered_seqs(api) == [0]
+    assert len(api.reports) == 1
+    assert names(tmp_path) == []
+
+
 async def test_records_are_on_the_disk_before_they_are_sent(
     api: CallbackApi, tmp_path: Path
 ) -> None:

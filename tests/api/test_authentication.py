@@ -7,7 +7,13 @@ import pytest
 from domain.ids import SessionKey
 from tests.api.door import KEY, OTHER_KEY, Door, is_problem
 
-PUBLIC = {("GET", "/health"), ("GET", "/health/agent")}
+PUBLIC = {
+    ("GET", "/health"),
+    ("GET", "/health/agent"),
+    ("GET", "/config/tools"),
+    ("GET", "/config/realtime-options"),
+    ("GET", "/config/pipeline-options"),
+}
 
 
 def _guarded(door: Door) -> list[tuple[str, str]]:

@@ -82,7 +82,8 @@ async def test_a_report_that_is_cut_off_waits_in_the_spool(rig: Rig) -> None:
 
 
 async def test_an_agent_that_cannot_start_says_why(rig: Rig) -> None:
-    config = {"engine": {"stt": "nosuch/model"}}
+    # In the catalog, and nothing that the agent worker of this stack can reach.
+    config = {"engine": {"stt": "deepgram/nova-3"}}
     started = await rig.client.start(agent_config=config)
     closed = await rig.client.closed(started.key.session_id)
     assert (closed.outcome, closed.end_reason) == (
@@ -90,7 +91,7 @@ async def test_an_agent_that_cannot_start_says_why(rig: Rig) -> None:
         EndReason.AGENT_FAILED,
     )
     assert "engine.stt" in (closed.reason or "")
-    assert "nosuch" in (closed.reason or "")
+    assert "deepgram" in (closed.reason or "")
     assert closed.attempt == 1, "another attempt would not help"
 
 

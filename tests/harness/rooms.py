@@ -28,7 +28,7 @@ class Rooms:
         return [one for one in await self.livekit.participants(room) if one.kind == "agent"]
 
 
-async def watch_for_crowds(rooms: Rooms, ledger: Ledger) -> None:
+async def watch_for_crowds(rooms: Rooms, ledger: Ledger, longest: float = LONGEST_OVERLAP) -> None:
     """Note each room of the ledger that has two active agents for too long; until cancelled."""
     since: dict[str, float] = {}
     while True:
@@ -37,7 +37,7 @@ async def watch_for_crowds(rooms: Rooms, ledger: Ledger) -> None:
                 active = [agent.identity for agent in await rooms.agents(name) if agent.active]
                 if len(active) < 2:
                     since.pop(name, None)
-                elif time.monotonic() - since.setdefault(name, time.monotonic()) > LONGEST_OVERLAP:
+                elif time.monotonic() - since.setdefault(name, time.monotonic()) > longest:
                     ledger.crowded.append(f"{name}: {', '.join(active)}")
         except EverlineError:
             since.clear()  # LiveKit is away, because a test has killed it

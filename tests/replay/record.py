@@ -47,7 +47,7 @@ async def report_missing(rig: Rig) -> SessionKey:
 
 async def agent_failed(rig: Rig) -> SessionKey:
     """The agent cannot start."""
-    started = await rig.client.start(agent_config={"engine": {"stt": "nosuch/model"}})
+    started = await rig.client.start(agent_config={"engine": {"stt": "deepgram/nova-3"}})
     await _closes_as(rig, started.key, Outcome.AGENT_FAILED)
     return started.key
 

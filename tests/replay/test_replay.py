@@ -8,6 +8,7 @@ first release, new recordings.
 from pathlib import Path
 
 import pytest
+from temporalio import workflow
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
@@ -34,3 +35,12 @@ async def test_a_recorded_history_replays(name: str) -> None:
     converter = data_converter({"unused": bytes(32)})
     await Replayer(workflows=WORKFLOWS, data_converter=converter).replay_workflow(history)
     assert failed_tasks(history) == []
+
+
+async def test_a_history_of_another_story_does_not_replay() -> None:
+    other = HISTORIES["completed"].replace('"dispatch_agent"', '"tampered"')
+    assert other != HISTORIES["completed"]
+    history = WorkflowHistory.from_json("completed", other)
+    converter = data_converter({"unused": bytes(32)})
+    with pytest.raises(workflow.NondeterminismError):
+        await Replayer(workflows=WORKFLOWS, data_converter=converter).replay_workflow(history)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from livekit import api
+from livekit.protocol.room import ListRoomsRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
@@ -92,5 +93,5 @@ async def room_names(stack: LocalStack, secret: str | None = None) -> list[str]:
     async with api.LiveKitAPI(
         url, key.livekit_api_key, secret or key.livekit_api_secret
     ) as livekit:
-        listed = await livekit.room.list_rooms(api.ListRoomsRequest())
+        listed = await livekit.room.list_rooms(ListRoomsRequest())
     return [room.name for room in listed.rooms]

@@ -1,6 +1,7 @@
 """Sessions that really run: the workflow on a Temporal server, LiveKit and MongoDB in memory."""
 
 import json
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from temporalio.worker import Replayer
 from adapters.settings import WorkerSettings
 from api.workflows import SessionWorkflows, Signal
 from domain.agent_config import AgentConfig
+from domain.errors import Unavailable
 from domain.ids import livekit_room_name, session_workflow_id, summary_workflow_id
 from domain.messages import (
     AgentFailed,
@@ -45,6 +47,7 @@ AGENT_NAME = "test-agent"
 
 Update = WaitUntil | Extend | Redispatch | Finalise
 
+QUERY_PATIENCE = 30.0
 SHORT = SessionLimits(
     join_timeout=1,
     ready_timeout=1,
@@ -259,8 +262,14 @@ class Call:
     # ── what can be seen of it ───────────────────────────────────────────────────────────────────
 
     async def status(self) -> SessionStatus:
-        """The answer of its query."""
-        return await self.gateway.status(self.key)
+        """The answer of its query; on a busy machine a worker may be late with it."""
+        deadline = time.monotonic() + QUERY_PATIENCE
+        while True:
+            try:
+                return await self.gateway.status(self.key)
+            except Unavailable:
+                if time.monotonic() > deadline:
+                    raise
 
     async def until(
         self, what: str, condition: Callable[[SessionStatus], bool], within: float = 30.0

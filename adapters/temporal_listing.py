@@ -1,0 +1,236 @@
+"""Lists of sessions by Temporal's visibility, behind `SessionListing` and `SessionLives`.
+
+Visibility may be a moment behind the truth; `life` is not.
+"""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
+from temporalio.common import SearchAttributeKey, TypedSearchAttributes
+from temporalio.service import RPCError, RPCStatusCode
+
+from domain.errors import InvalidInput, Unavailable
+from domain.ids import SessionKey, check_id, key_of_workflow_id, session_workflow_id
+from domain.session import EndReason, Outcome, SessionState, WaitingFor
+from domain.session_list import (
+    STUCK_AFTER,
+    WAITS_FOR_PEOPLE,
+    SessionFilter,
+    SessionLine,
+    SessionPage,
+    is_stuck,
+)
+from domain.slots import Life
+
+_STATE = SearchAttributeKey.for_keyword("SessionState")
+_AGENT = SearchAttributeKey.for_keyword("SessionAgent")
+_ROOM = SearchAttributeKey.for_keyword("SessionRoom")
+_OUTCOME = SearchAttributeKey.for_keyword("SessionOutcome")
+_END_REASON = SearchAttributeKey.for_keyword("SessionEndReason")
+_WAITING_FOR = SearchAttributeKey.for_keyword("SessionWaitingFor")
+_WAITING_SINCE = SearchAttributeKey.for_datetime("SessionWaitingSince")
+_ATTEMPTS = SearchAttributeKey.for_int("SessionJoinAttempts")
+
+_CHECKSUM_BYTES = 8
+_RUNNING = "ExecutionStatus = 'Running'"
+_CLOSED = "ExecutionStatus != 'Running'"
+
+Kind = TypeVar("Kind", bound=SessionState | Outcome | EndReason | WaitingFor)
+
+
+class TemporalListing:
+    """Looks at sessions from outside, without a state of its own. Every query names one org."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def open_page(
+        self, org: str, wanted: SessionFilter, limit: int, after: str | None
+    ) -> SessionPage:
+        """The org's open sessions, the newest first.
+
+        Raises:
+            Unavailable: Temporal does not answer.
+            InvalidInput: `after` is not from an earlier page.
+        """
+        conditions = [_RUNNING, *_conditions(wanted)]
+        if wanted.state:
+            conditions.append(f"SessionState = '{wanted.state.value}'")
+        if wanted.outcome:
+            conditions.append(f"SessionOutcome = '{wanted.outcome.value}'")
+        if wanted.stuck:
+            long_ago = _time(datetime.now(UTC) - STUCK_AFTER)
+            people = ", ".join(f"'{waiting.value}'" for waiting in WAITS_FOR_PEOPLE)
+            conditions.append(f"SessionWaitingSince < {long_ago}")
+            conditions.append(f"SessionWaitingFor NOT IN ({people})")
+        return await self._page(org, conditions, limit, after)
+
+    async def closed_page(
+        self, org: str, wanted: SessionFilter, limit: int, after: str | None
+    ) -> SessionPage:
+        """The org's sessions that ended within Temporal's retention, the last ended first.
+
+        Raises:
+            Unavailable: Temporal does not answer.
+            InvalidInput: `after` is not from an earlier page.
+        """
+        conditions = [_CLOSED, *_conditions(wanted)]
+        if wanted.outcome is Outcome.FAILED:
+            # A workflow that was closed from outside could not say so.
+            conditions.append("(SessionOutcome = 'failed' OR SessionOutcome IS NULL)")
+        elif wanted.outcome:
+            conditions.append(f"SessionOutcome = '{wanted.outcome.value}'")
+        return await self._page(org, conditions, limit, after)
+
+    async def open_ids(self, org: str) -> set[str]:
+        """Ids of the org's open sessions.
+
+        Raises:
+            Unavailable: Temporal does not answer.
+        """
+        query = _query(org, [_RUNNING, "SessionState != 'closed'"])
+        found: set[str] = set()
+        try:
+            async for execution in self._client.list_workflows(query):
+                key = key_of_workflow_id(execution.id)
+                if key and key.org == org:
+                    found.add(key.session_id)
+        except (RPCError, RuntimeError) as error:
+            raise _away(error) from None
+        return found
+
+    async def life(self, key: SessionKey) -> Life:
+        """What Temporal knows of one session; not from visibility, so it is exact.
+
+        Raises:
+            Unavailable: Temporal does not answer.
+        """
+        handle = self._client.get_workflow_handle(session_workflow_id(key))
+        try:
+            found = await handle.describe()
+        except (RPCError, RuntimeError) as error:
+            if isinstance(error, RPCError) and error.status is RPCStatusCode.NOT_FOUND:
+                return Life.UNKNOWN
+            raise _away(error) from None
+        if found.status is not WorkflowExecutionStatus.RUNNING:
+            return Life.ENDED
+        # Closed, and only its room is not deleted yet.
+        closed = found.typed_search_attributes.get(_STATE) == SessionState.CLOSED.value
+        return Life.ENDED if closed else Life.OPEN
+
+    async def _page(
+        self, org: str, conditions: list[str], limit: int, after: str | None
+    ) -> SessionPage:
+        listed = self._client.list_workflows(
+            _query(org, conditions), page_size=limit, next_page_token=_token(org, after)
+        )
+        try:
+            await listed.fetch_next_page()
+        except (RPCError, RuntimeError) as error:
+            raise _away(error) from None
+        now = datetime.now(UTC)
+        token = listed.next_page_token
+        return SessionPage(
+            sessions=[_line(execution, now) for execution in listed.current_page or ()],
+            next=_cursor(org, token) if token else None,
+        )
+
+
+def _query(org: str, conditions: list[str]) -> str:
+    # An id has no quote in it.
+    mine = f"SessionOrg = '{check_id(org, 'org')}'"
+    return " AND ".join(["WorkflowType = 'session'", mine, *conditions])
+
+
+def _conditions(wanted: SessionFilter) -> list[str]:
+    conditions: list[str] = []
+    if wanted.agent:
+        conditions.append(f"SessionAgent = '{check_id(wanted.agent, 'agent')}'")
+    if wanted.started_after:
+        conditions.append(f"StartTime >= {_time(wanted.started_after)}")
+    if wanted.started_before:
+        conditions.append(f"StartTime < {_time(wanted.started_before)}")
+    return conditions
+
+
+def _time(at: datetime) -> str:
+    return f"'{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}'"
+
+
+def _line(execution: WorkflowExecution, now: datetime) -> SessionLine:
+    key = key_of_workflow_id(execution.id)
+    if key is None:
+        raise AssertionError(f"{execution.id} is not the workflow of a session")
+    shown = execution.typed_search_attributes
+    is_open = execution.status is WorkflowExecutionStatus.RUNNING
+    waiting_for = _read(shown, _WAITING_FOR, WaitingFor, WaitingFor.NOTHING)
+    since = shown.get(_WAITING_SINCE) if is_open else None
+    terminated = Outcome.FAILED, EndReason.FAILED
+    outcome, end_reason = (None, None) if is_open else terminated
+    return SessionLine(
+        session_id=key.session_id,
+        room_name=shown.get(_ROOM) or "",
+        agent=shown.get(_AGENT) or "",
+        state=_read(shown, _STATE, SessionState, SessionState.STARTING)
+        if is_open
+        else SessionState.CLOSED,
+        waiting_for=waiting_for if is_open else WaitingFor.NOTHING,
+        waiting_since=since,
+        stuck=is_open and is_stuck(waiting_for, since, now),
+        outcome=_read(shown, _OUTCOME, Outcome, outcome),
+        end_reason=_read(shown, _END_REASON, EndReason, end_reason),
+        attempt=shown.get(_ATTEMPTS) or 0,
+        started_at=execution.start_time,
+        closed_at=execution.close_time,
+    )
+
+
+Missing = TypeVar("Missing")
+
+
+def _read(
+    shown: TypedSearchAttributes,
+    key: SearchAttributeKey[str],
+    kind: Callable[[str], Kind],
+    missing: Missing,
+) -> Kind | Missing:
+    value = shown.get(key)
+    return kind(value) if value else missing
+
+
+def _cursor(org: str, token: bytes) -> str:
+    """Temporal's token for text, with a checksum: it answers a damaged one as if it were ill."""
+    return base64.urlsafe_b64encode(_checksum(org, token) + token).decode()
+
+
+def _token(org: str, after: str | None) -> bytes | None:
+    if after is None:
+        return None
+    try:
+        both = base64.b64decode(after.encode(), altchars=b"-_", validate=True)
+    except (binascii.Error, UnicodeError):
+        raise _no_cursor() from None
+    token = both[_CHECKSUM_BYTES:]
+    if not token or both[:_CHECKSUM_BYTES] != _checksum(org, token):
+        raise _no_cursor()
+    return token
+
+
+def _checksum(org: str, token: bytes) -> bytes:
+    return hashlib.sha256(org.encode() + b"/" + token).digest()[:_CHECKSUM_BYTES]
+
+
+def _no_cursor() -> InvalidInput:
+    return InvalidInput("not a cursor of this list", field="cursor")
+
+
+def _away(error: RPCError | RuntimeError) -> Unavailable:
+    reason = error.status.name if isinstance(error, RPCError) else "not connected yet"
+    return Unavailable(
+        f"Temporal does not answer ({reason})", cure="check TEMPORAL_ADDRESS, and that it runs"
+    )

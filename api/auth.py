@@ -1,0 +1,91 @@
+"""Who makes a request, for which org, and whether they may: the part that no route can leave out.
+
+`x-api-key` names the caller. An admin names another org by `x-org-id`, and each such request is
+logged. For anybody else that header may only repeat their own org: 403 otherwise, the same for an
+org that exists and for one that does not.
+"""
+
+import structlog
+from fastapi import Request
+
+from domain.api_keys import Scope
+from domain.errors import Forbidden, Unauthenticated
+from domain.ids import check_id
+from domain.ports import ApiKeys, Principal
+from services.rate_limits import RequestRates
+
+log = structlog.get_logger()
+
+ORG_HEADER = "x-org-id"
+KEYS_PATH = "/v1/keys"
+_READING = ("GET", "HEAD", "OPTIONS")
+
+
+async def authenticate(
+    request: Request, keys: ApiKeys, rates: RequestRates, api_key: str | None, org: str | None
+) -> Principal:
+    """The principal of a request, for the org that it acts for.
+
+    Args:
+        request: the request; what is found out is left in its state for the log.
+        keys: who knows the keys.
+        rates: how fast an org may ask.
+        api_key: the header `x-api-key`.
+        org: the header `x-org-id`.
+
+    Raises:
+        Unauthenticated: no key, or one that is not known.
+        Forbidden: the key may not do this, or may not act for that org.
+        TooManyRequests: the key's org asks too fast.
+        Unavailable: it cannot be told whose key it is.
+    """
+    if not api_key:
+        raise Unauthenticated(
+            "this route needs an API key",
+            field="x-api-key",
+            cure="send your key in the x-api-key header",
+        )
+    found = await keys.resolve(api_key)
+    if found is None:
+        raise Unauthenticated("the API key is not known", field="x-api-key")
+    request.state.org = found.org
+    rates.take(found.org)
+    _check_scope(request, found)
+    if org is None or org == found.org:
+        return found
+    return _for_another_org(request, found, org)
+
+
+def needed_scope(method: str, path: str) -> Scope:
+    """What a key needs for a route."""
+    if path == KEYS_PATH or path.startswith(f"{KEYS_PATH}/"):
+        return Scope.KEYS
+    return Scope.READ if method in _READING else Scope.WRITE
+
+
+def _check_scope(request: Request, found: Principal) -> None:
+    needed = needed_scope(request.method, request.scope["route"].path)
+    if needed not in found.scopes:
+        raise Forbidden(
+            f"the API key has no scope {needed.value!r}",
+            field="x-api-key",
+            cure=f"use a key that was created with the scope {needed.value!r}",
+        )
+
+
+def _for_another_org(request: Request, found: Principal, org: str) -> Principal:
+    if not found.is_admin:
+        raise Forbidden("only an admin may name another org", field=ORG_HEADER)
+    check_id(org, ORG_HEADER)
+    log.warning(
+        "admin acts for another org",
+        org=org,
+        admin_org=found.org,
+        admin_user=found.user_id,
+        method=request.method,
+        route=request.scope["route"].path,
+        parameters=dict(request.path_params),
+        request_id=getattr(request.state, "request_id", None),
+    )
+    request.state.org = org
+    return found.model_copy(update={"org": org})

@@ -1,0 +1,102 @@
+"""Sessions for operators: find them, and steer the ones that are open."""
+
+from typing import Annotated
+from uuid import uuid4
+
+from fastapi import APIRouter, Header, Path, Query
+from pydantic import AwareDatetime
+
+from api.dependencies import Client, Services, Wired, require_session
+from api.workflows import Operation
+from domain.errors import Conflict, NotFound, Unavailable
+from domain.ids import ID_PATTERN, Id, SessionKey
+from domain.messages import Extend, Finalise, Redispatch
+from domain.ports import Principal
+from domain.session import Outcome, SessionState, SessionStatus
+from domain.session_list import SessionFilter, SessionPage
+
+router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
+
+SessionId = Annotated[str, Path(pattern=ID_PATTERN)]
+UpdateId = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="the same key does it once, however often the request is sent",
+    ),
+]
+
+
+@router.get("")
+async def list_sessions(
+    wired: Wired,
+    client: Client,
+    state: SessionState | None = None,
+    outcome: Outcome | None = None,
+    agent: Annotated[
+        Id | None, Query(description="the saved agent's id; without one, the agent's name")
+    ] = None,
+    started_after: Annotated[AwareDatetime | None, Query(description="inclusive")] = None,
+    started_before: Annotated[AwareDatetime | None, Query(description="exclusive")] = None,
+    stuck: Annotated[
+        bool, Query(description="only open ones that wait for a machine for too long")
+    ] = False,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[
+        str | None, Query(min_length=1, max_length=2_000, description="`next` of the page before")
+    ] = None,
+) -> SessionPage:
+    """The org's sessions: first the open ones, then those that are over, each the newest first."""
+    if wired.lists is None:
+        raise Unavailable("sessions cannot be listed here")
+    wanted = SessionFilter(
+        state=state,
+        outcome=outcome,
+        agent=agent,
+        started_after=started_after,
+        started_before=started_before,
+        stuck=stuck,
+    )
+    return await wired.lists.page(client.org, wanted, limit, cursor)
+
+
+@router.post("/{session_id}/extend")
+async def extend(
+    session_id: SessionId, body: Extend, wired: Wired, client: Client, once: UpdateId = None
+) -> SessionStatus:
+    """Move the maximum duration of a call in progress by so many seconds."""
+    return await _operate(wired, client, session_id, body, once)
+
+
+@router.post("/{session_id}/redispatch")
+async def redispatch(
+    session_id: SessionId, wired: Wired, client: Client, once: UpdateId = None
+) -> SessionStatus:
+    """Replace the agent of a live call by a new one, which gets the turns so far."""
+    return await _operate(wired, client, session_id, Redispatch(by=_who(client)), once)
+
+
+@router.post("/{session_id}/finalise")
+async def finalise(
+    session_id: SessionId, wired: Wired, client: Client, once: UpdateId = None
+) -> SessionStatus:
+    """End a session without waiting for the agent's report any longer."""
+    return await _operate(wired, client, session_id, Finalise(by=_who(client)), once)
+
+
+async def _operate(
+    wired: Services, client: Principal, session_id: str, operation: Operation, once: str | None
+) -> SessionStatus:
+    key = SessionKey(client.org, session_id)
+    update_id = f"{type(operation).__name__}:{once or uuid4().hex}"
+    try:
+        return await wired.workflows.operate(key, operation, update_id)
+    except NotFound:
+        await require_session(wired, key)
+        raise Conflict(f"session {session_id} is closed", field="sessionId") from None
+
+
+def _who(client: Principal) -> str:
+    return f"user {client.user_id}" if client.user_id else "the API"

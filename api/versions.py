@@ -1,0 +1,40 @@
+"""Versions over HTTP: the ETag of an agent, and the version that a change expects to replace."""
+
+import re
+from typing import Annotated
+
+from fastapi import Depends, Header
+
+from domain.errors import InvalidInput, PreconditionFailed
+
+_ENTITY_TAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*')
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+
+
+def etag(version: int) -> str:
+    """The ETag of a version."""
+    return f'"{version}"'
+
+
+def expected_version(if_match: Annotated[str | None, Header()] = None) -> int | None:
+    """The version that `If-Match` names; None if there is no such header, or it is `*`.
+
+    Raises:
+        InvalidInput: it is not an ETag of ours.
+        PreconditionFailed: it is a weak one, which never matches.
+    """
+    if if_match is None or if_match.strip() == "*":
+        return None
+    found = _ENTITY_TAG.fullmatch(if_match)
+    if found is None or not _VERSION.fullmatch(found[1]):
+        raise InvalidInput(
+            "If-Match is not the ETag of an agent",
+            field="If-Match",
+            cure='send the ETag of your last GET, for instance "3"',
+        )
+    if if_match.strip().startswith("W/"):
+        raise PreconditionFailed("a weak ETag never matches", field="If-Match")
+    return int(found[1])
+
+
+ExpectedVersion = Annotated[int | None, Depends(expected_version)]

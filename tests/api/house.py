@@ -1,0 +1,155 @@
+"""The API in this process over real Temporal and MongoDB, with orgs that have keys of their own."""
+
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from activities.slots import SlotActivities
+from adapters import temporal_client
+from adapters.encryption import EncryptionCodec
+from adapters.local_keys import LocalKeys, hash_of
+from adapters.memory_agent_servers import MemoryAgentServers
+from adapters.mongo import MongoArchive
+from adapters.mongo.client import connect
+from adapters.settings import WorkerSettings
+from adapters.temporal_listing import TemporalListing
+from api.app import create_app
+from api.dependencies import Archive, CallerTokens, Services
+from api.workflows import SessionWorkflows
+from domain.api_keys import NewKeyRequest
+from domain.catalogs import BUILT_IN
+from domain.ids import SessionKey, session_workflow_id
+from services.agents import Agents
+from services.quotas import SessionQuota
+from services.session_lists import SessionLists
+from services.transcripts import Transcripts
+from tests.fakes.archives import ScriptedSummariser
+from tests.fakes.rooms import FakeRooms
+from tests.servers import MongoServer, TemporalServer
+from tests.workflows.studio import CALLBACK_SECRET, worker_settings
+from worker.main import activities_of, session_worker
+
+ROOT_KEY = "evl_the-root-key-of-the-house"
+ROOT_ORG = "root"
+PATIENT: dict[str, float] = {"join_timeout": 60, "report_grace": 0, "summary_wait": 0}
+"""A session waits for an agent who never comes, until somebody ends it; then it closes at once."""
+
+
+@dataclass
+class House:
+    """Everything that the routes stand on."""
+
+    temporal: Client
+    settings: WorkerSettings
+    archive: MongoArchive
+    rooms: FakeRooms
+    listing: TemporalListing
+    services: Services
+
+    @asynccontextmanager
+    async def open(self, **changed: Any) -> AsyncGenerator[FastAPI]:
+        """The API, with some of its services changed."""
+
+        @asynccontextmanager
+        async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+            yield
+
+        yield create_app(replace(self.services, **changed), lifespan, [])
+
+    def quota(self, limit: int, *, mongodb: bool = True) -> SessionQuota:
+        """A quota, counted with or without MongoDB."""
+        return SessionQuota(limit, self.archive.slots if mongodb else None, self.listing)
+
+    async def key(self, org: str, **how: Any) -> str:
+        """A new API key of an org."""
+        return (await self.archive.api_keys.create(org, NewKeyRequest(**how))).key
+
+    async def quiet(self) -> None:
+        """Close what tests left open, so that nobody looks for its agents any longer."""
+        queue = self.settings.temporal_task_queue
+        query = f"TaskQueue = '{queue}' AND ExecutionStatus = 'Running'"
+        async for execution in self.temporal.list_workflows(query):
+            with suppress(RPCError):  # it has just closed by itself
+                await self.temporal.get_workflow_handle(execution.id).terminate()
+
+    async def terminate(self, key: SessionKey) -> None:
+        """Close a session's workflow from outside, at once."""
+        await self.temporal.get_workflow_handle(session_workflow_id(key)).terminate()
+
+
+class Tenant:
+    """A client of the API with one key."""
+
+    def __init__(self, app: FastAPI, key: str | None) -> None:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        headers = {"x-api-key": key} if key else {}
+        self.http = httpx.AsyncClient(
+            transport=transport, base_url="http://api.test", headers=headers, timeout=30
+        )
+
+    async def start(
+        self, session_id: str, *, wait: str = "accepted", **further: Any
+    ) -> httpx.Response:
+        """Start a session that waits for its agent; whatever is answered."""
+        body = {"session_id": session_id, "limits": PATIENT} | further
+        return await self.http.post("/v1/sessions/start", json=body, params={"wait": wait})
+
+    async def state(self, session_id: str) -> str:
+        """The state that the session tells."""
+        answer = await self.http.get(f"/v1/sessions/{session_id}")
+        answer.raise_for_status()
+        return answer.json()["state"]
+
+    async def end(self, session_id: str) -> None:
+        """Ask for a session's end."""
+        (await self.http.post(f"/v1/sessions/{session_id}/end")).raise_for_status()
+
+
+def unique(name: str) -> str:
+    """An id that no other test has."""
+    return f"{name}-{uuid.uuid4().hex[:12]}"
+
+
+@asynccontextmanager
+async def build_house(temporal: TemporalServer, mongo: MongoServer) -> AsyncGenerator[House]:
+    """A house of its own task queue and database."""
+    settings = worker_settings(temporal.address, unique("house"))
+    client = await temporal_client.connect(settings)
+    mongo_client = connect(mongo.uri)
+    database = unique("test")
+    archive = MongoArchive(mongo_client, database)
+    await archive.ensure_indexes()
+    rooms = FakeRooms()
+    listing = TemporalListing(client)
+    codec = EncryptionCodec(settings.everline_encryption_keys)
+    services = Services(
+        workflows=SessionWorkflows(client, settings.temporal_task_queue),
+        rooms=rooms,
+        keys=LocalKeys(hash_of(ROOT_KEY), ROOT_ORG, archive.api_keys),
+        agent_servers=MemoryAgentServers(),
+        archive=Archive(archive.sessions, Transcripts(archive.transcripts), archive.summaries),
+        callers=CallerTokens("https://livekit.test", "APIhouse", "s" * 40, 900),
+        agent_name="test-agent",
+        livekit_keys={},
+        webhook_keys={},
+        callback_secret=CALLBACK_SECRET,
+        agents=Agents(archive.saved_agents(codec), BUILT_IN),
+        lists=SessionLists(listing, archive.sessions),
+        key_store=archive.api_keys,
+    )
+    activities = [
+        *activities_of(settings, rooms, archive, ScriptedSummariser()),
+        SlotActivities(archive.slots).free_slot,
+    ]
+    async with AsyncExitStack() as stack:
+        stack.callback(mongo_client.close)
+        await stack.enter_async_context(session_worker(client, settings, activities))
+        yield House(client, settings, archive, rooms, listing, services)
+        await mongo_client.drop_database(database)

@@ -1,0 +1,80 @@
+"""`/health` and `/health/agent`: what is missing between a start and an agent in the room."""
+
+from datetime import UTC, datetime, timedelta
+
+from api.routes.health import agents_check
+from domain.agent_servers import AgentServer
+from tests.api.door import Door, open_door, services
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def _server(name: str, *, jobs: int = 0, most: int = 2, age: float = 0, draining: bool = False):
+    return AgentServer.model_validate(
+        {
+            "server_id": f"{name}-{age}-{draining}",
+            "agent_name": name,
+            "max_jobs": most,
+            "draining": draining,
+            "jobs": [{"job_id": f"j{n}"} for n in range(jobs)],
+            "last_heartbeat": NOW - timedelta(seconds=age),
+        }
+    )
+
+
+async def test_the_process_is_up(keyless: Door) -> None:
+    answer = await keyless.http.get("/health")
+
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "ok"
+
+
+async def test_everything_is_there(door: Door) -> None:
+    async with open_door(door.studio, services(door.studio), key=None) as fresh:
+        nobody = await fresh.http.get("/health/agent")
+        job = {"job_id": "AJ_1", "org": "acme", "session_id": "private", "attempt": 1}
+        beat = {"server_id": "s1", "agent_name": "test-agent", "max_jobs": 4, "jobs": [job]}
+        await fresh.heartbeat(beat)
+        ready = await fresh.http.get("/health/agent")
+
+    assert nobody.status_code == 503
+    assert nobody.json()["status"] == "degraded"
+    assert ready.status_code == 200
+    assert ready.json()["livekit"]["ok"]
+    assert ready.json()["temporal"]["ok"]
+    assert (
+        ready.json()["agents"]["detail"] == "1 agent servers named 'test-agent', room for 3 calls"
+    )
+    assert "private" not in ready.text, "this route needs no key"
+
+
+async def test_livekit_is_away(door: Door) -> None:
+    door.studio.rooms.away.add("everline-health-check")
+
+    answer = await door.http.get("/health/agent")
+
+    door.studio.rooms.away.discard("everline-health-check")
+    assert answer.status_code == 503
+    assert answer.json()["livekit"]["ok"] is False
+    assert answer.json()["temporal"]["ok"] is True
+
+
+def test_another_agent_name_is_a_mismatch() -> None:
+    check = agents_check([_server("agent")], "local-test", NOW)
+
+    assert not check.ok
+    assert "agent name mismatch: calls are dispatched to 'local-test'" in check.detail
+    assert "'agent'" in check.detail
+    assert "AGENT_NAME" in str(check.cure)
+
+
+def test_full_draining_and_silent_servers_take_no_call() -> None:
+    name = "local-test"
+    full = agents_check([_server(name, jobs=2)], name, NOW)
+    draining = agents_check([_server(name, draining=True)], name, NOW)
+    silent = agents_check([_server(name, age=11)], name, NOW)
+    one_is_free = agents_check([_server(name, jobs=2), _server(name, jobs=1, age=1)], name, NOW)
+
+    assert [full.ok, draining.ok, silent.ok, one_is_free.ok] == [False, False, False, True]
+    assert "EVERLINE_MAX_JOBS" in str(full.cure)
+    assert "no agent server named 'local-test'" in silent.detail

@@ -1,0 +1,120 @@
+"""Temporal is away: 503 within bounded time, and nothing is lost or started in silence."""
+
+import asyncio
+import uuid
+
+import pytest
+
+from adapters import temporal_client
+from adapters.livekit_signatures import WEBHOOK, sign_body
+from api.workflows import SessionWorkflows
+from domain.ids import SessionKey
+from tests.api.door import (
+    JSON,
+    LIVEKIT_KEY,
+    LIVEKIT_SECRET,
+    Door,
+    is_problem,
+    open_door,
+    services,
+)
+from tests.servers import free_port, start_temporal
+from tests.workflows.studio import worker_settings
+
+PATIENCE = 12.0
+"""Seconds in which an answer has to be there; a start waits for its stage for 10."""
+
+REQUESTS: list[tuple[str, str, JSON | None]] = [
+    ("POST", "/session", {"userIdentity": "c"}),
+    ("POST", "/session?wait=accepted", {"userIdentity": "c"}),
+    ("POST", "/session?wait=joined", {"userIdentity": "c"}),
+    ("POST", "/v1/sessions/start", {}),
+    ("POST", "/session/end", {"sessionId": "any"}),
+    ("POST", "/session/end", {"roomName": "any"}),
+    ("GET", "/v1/sessions/any", None),
+    ("POST", "/v1/sessions/any/end", None),
+    ("GET", "/v1/sessions/any/events", None),
+    ("GET", "/v1/sessions/any/turns", None),
+]
+AGENT_REQUESTS: list[tuple[str, str, JSON | None]] = [
+    ("POST", "/v1/agent/ready", {"attempt": 1, "job_id": "j", "identity": "a"}),
+    ("POST", "/v1/agent/failed", {"event_id": "e", "attempt": 1, "reason": "r"}),
+    ("POST", "/session/observability", {"attempt": 1}),
+]
+
+
+async def _all_say_503(door: Door) -> None:
+    agent = door.as_agent(SessionKey("acme", "any"))
+
+    async def ask(method: str, path: str, body: JSON | None, headers: dict[str, str]) -> None:
+        async with asyncio.timeout(PATIENCE):
+            answer = await door.http.request(method, path, json=body, headers=headers)
+        assert is_problem(answer, 503, "unavailable"), (method, path, answer.text)
+        assert int(answer.headers["retry-after"]) > 0
+
+    await asyncio.gather(
+        *(ask(*request, {}) for request in REQUESTS),
+        *(ask(*request, agent) for request in AGENT_REQUESTS),
+    )
+
+
+async def test_temporal_was_never_there(door: Door) -> None:
+    settings = worker_settings(f"127.0.0.1:{free_port()}", "any")
+    client = await temporal_client.connect_lazily(settings)
+
+    async with open_door(
+        door.studio, services(door.studio, SessionWorkflows(client, "any"))
+    ) as shut:
+        await _all_say_503(shut)
+        health = await shut.http.get("/health/agent")
+        alive = await shut.http.get("/health")
+        webhook = await shut.http.post(
+            "/v1/livekit/webhook", content=b"{}", headers={"Authorization": _signed(b"{}")}
+        )
+
+    assert health.status_code == 503
+    assert health.json()["temporal"]["ok"] is False
+    assert alive.status_code == 200
+    assert webhook.status_code == 422
+
+
+def _signed(body: bytes) -> str:
+    return sign_body(LIVEKIT_KEY, LIVEKIT_SECRET, body, WEBHOOK)
+
+
+@pytest.mark.timeout(90)
+async def test_temporal_goes_away_and_comes_back(door: Door) -> None:
+    async with start_temporal() as server:
+        settings = worker_settings(server.address, "any")
+        client = await temporal_client.connect(settings)
+        workflows = SessionWorkflows(client, f"nobody-polls-{uuid.uuid4().hex}")
+        async with open_door(door.studio, services(door.studio, workflows)) as shaky:
+            first = await shaky.http.post("/session?wait=accepted", json={"userIdentity": "c"})
+            server.process.pause()
+            await _all_say_503(shaky)
+            server.process.resume()
+            second = await shaky.http.post("/session?wait=accepted", json={"userIdentity": "c"})
+
+            assert (first.status_code, second.status_code) == (202, 202)
+
+
+async def test_no_worker_answers(door: Door) -> None:
+    workflows = SessionWorkflows(door.studio.client, f"nobody-polls-{uuid.uuid4().hex}")
+    async with open_door(door.studio, services(door.studio, workflows)) as idle:
+        started = await idle.http.post("/session", json={"userIdentity": "c"})
+        session = started.json()["sessionId"]
+        agent = idle.as_agent(SessionKey("acme", session))
+        claim = {"attempt": 1, "job_id": "j", "identity": "a"}
+        status, claimed, ended, health = await asyncio.gather(
+            idle.http.get(f"/v1/sessions/{session}"),
+            idle.http.post("/v1/agent/ready", json=claim, headers=agent),
+            idle.http.post(f"/v1/sessions/{session}/end"),
+            idle.http.get("/health/agent"),
+        )
+
+    assert started.status_code == 202, "durable, and it goes on when a worker is there"
+    assert started.json()["agentDispatched"] is False
+    assert is_problem(status, 503, "unavailable")
+    assert is_problem(claimed, 503, "unavailable"), "the agent has to ask again"
+    assert ended.json()["ended"] is True, "an end works while no worker runs"
+    assert health.json()["temporal"]["detail"] == "no worker polls the task queue"

@@ -1,0 +1,147 @@
+"""Requests that are wrong: each is told what is wrong, where, and how to do it right."""
+
+import json
+
+import pytest
+
+from tests.api.door import JSON, Door, is_problem
+
+WRONG: list[tuple[str, JSON, str]] = [
+    ("/session", {}, "userIdentity"),
+    ("/session", {"userIdentity": ""}, "userIdentity"),
+    ("/session", {"userIdentity": "c", "sessionId": "a b"}, "sessionId"),
+    ("/session", {"userIdentity": "c", "sessionId": "x" * 129}, "sessionId"),
+    ("/session", {"userIdentity": "c", "roomName": "../other"}, "roomName"),
+    ("/session", {"userIdentity": "c", "roomname": "typo"}, "roomname"),
+    ("/session", {"userIdentity": "c", "agentConfig": {"promt": "x"}}, "agentConfig.promt"),
+    (
+        "/session",
+        {"userIdentity": "c", "agentConfig": {"engine": {"kind": "magic"}}},
+        "agentConfig.engine.kind",
+    ),
+    ("/session", {"userIdentity": "c", "limits": {"join_attempts": 0}}, "limits.join_attempts"),
+    ("/session", {"userIdentity": "c", "limits": {"max_duration": 1e9}}, "limits.max_duration"),
+    ("/session/end", {}, "body"),
+    ("/v1/sessions/start", {"user_identity": 7}, "user_identity"),
+    ("/v1/sessions/any/turns", {"turns": []}, "turns"),
+    ("/v1/sessions/any/turns", {"turns": [{"role": "robot", "text": "x"}]}, "turns.0.role"),
+    ("/v1/sessions/any/turns", {"turns": [{"role": "user", "text": "x" * 64_001}]}, "turns.0.text"),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "field"), WRONG, ids=[f"{w[0]} {w[2]}" for w in WRONG])
+async def test_a_wrong_field_is_named(door: Door, path: str, body: JSON, field: str) -> None:
+    answer = await door.http.post(path, json=body)
+
+    assert is_problem(answer, 422, "invalid_input")
+    assert field in [fault["field"] for fault in answer.json()["errors"]]
+
+
+async def test_all_faults_are_told_at_once(door: Door) -> None:
+    body = {"agentConfig": {"promt": "x", "vad_enabled": "perhaps"}, "limits": {"join_timeout": 0}}
+
+    answer = await door.http.post("/session", json=body)
+
+    fields = {fault["field"] for fault in answer.json()["errors"]}
+    assert fields == {
+        "userIdentity",
+        "agentConfig.promt",
+        "agentConfig.vad_enabled",
+        "limits.join_timeout",
+    }
+
+
+async def test_what_was_sent_is_not_repeated_in_the_answer(door: Door) -> None:
+    body = {"userIdentity": {"secret": "canary-1"}, "agentConfig": {"api_key": ["canary-2"]}}
+
+    answer = await door.http.post("/session", json=body)
+
+    assert answer.status_code == 422
+    assert "canary" not in answer.text
+
+
+async def test_a_body_that_is_no_json(door: Door) -> None:
+    answer = await door.http.post(
+        "/session", content=b"{nonsense", headers={"content-type": "application/json"}
+    )
+
+    assert is_problem(answer, 422, "invalid_input")
+
+
+async def test_a_stage_that_there_is_not(door: Door) -> None:
+    answer = await door.http.post(
+        "/session", params={"wait": "forever"}, json={"userIdentity": "c"}
+    )
+
+    assert is_problem(answer, 422, "invalid_input")
+    assert answer.json()["errors"][0]["field"] == "wait"
+
+
+async def test_paths_and_methods_that_there_are_not(door: Door) -> None:
+    missing = await door.http.get("/nowhere")
+    wrong = await door.http.delete("/session")
+
+    assert is_problem(missing, 404, "not_found")
+    assert is_problem(wrong, 405, "method_not_allowed")
+
+
+async def test_a_large_body_is_refused_whether_it_says_so_or_not(door: Door) -> None:
+    large = json.dumps({"userIdentity": "x" * (4 * 1024 * 1024)}).encode()
+
+    async def in_pieces():
+        for start in range(0, len(large), 65_536):
+            yield large[start : start + 65_536]
+
+    declared = await door.http.post("/session", content=large)
+    streamed = await door.http.post(
+        "/session", content=in_pieces(), headers={"content-type": "application/json"}
+    )
+
+    assert is_problem(declared, 413, "content_too_large")
+    assert is_problem(streamed, 413, "content_too_large")
+
+
+async def test_every_answer_carries_the_requests_id(door: Door) -> None:
+    given = await door.http.get("/health", headers={"x-request-id": "mine-1"})
+    made = await door.http.get("/health")
+    problem = await door.http.post("/session", json={}, headers={"x-request-id": "mine-2"})
+
+    assert given.headers["x-request-id"] == "mine-1"
+    assert len(made.headers["x-request-id"]) == 32
+    assert problem.json()["request_id"] == "mine-2"
+
+
+async def test_the_openapi_document_tells_the_contract(door: Door) -> None:
+    document = (await door.http.get("/openapi.json")).json()
+
+    paths = document["paths"]
+    assert {
+        "/session",
+        "/session/end",
+        "/session/observability",
+        "/v1/sessions/start",
+        "/v1/sessions/{session_id}",
+        "/v1/sessions/{session_id}/end",
+        "/v1/sessions/{session_id}/turns",
+        "/v1/sessions/{session_id}/summary",
+        "/v1/sessions/{session_id}/events",
+        "/v1/livekit/webhook",
+        "/health",
+        "/health/agent",
+    } <= paths.keys()
+    names = [op["operationId"] for methods in paths.values() for op in methods.values()]
+    assert len(names) == len(set(names)), "every operation has a name of its own"
+    for reference in _references(document):
+        kind, name = reference.removeprefix("#/components/").split("/")
+        assert name in document["components"][kind], reference
+    problem = paths["/session"]["post"]["responses"]["409"]["content"]
+    assert problem["application/problem+json"]["schema"]
+
+
+def _references(node: object) -> set[str]:
+    if isinstance(node, dict):
+        found = {str(value) for key, value in node.items() if key == "$ref"}  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType] - JSON
+        return found.union(*map(_references, node.values()))  # pyright: ignore[reportUnknownArgumentType] - JSON
+    if isinstance(node, list):
+        return set[str]().union(*map(_references, node))  # pyright: ignore[reportUnknownArgumentType] - JSON
+    return set()

@@ -1,0 +1,53 @@
+"""One dispatch attempt: whose claim is accepted, and when its agent is proven or gone."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from domain.attempts import Attempt
+from domain.messages import AgentReady
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def _claim(attempt: int, job: str = "AJ_1") -> AgentReady:
+    return AgentReady(attempt=attempt, job_id=job, identity=f"agent-{job}")
+
+
+def test_the_first_claim_of_the_attempt_is_accepted_and_stays() -> None:
+    attempt = Attempt(2, NOON)
+    assert attempt.refusal(_claim(2)) is None
+
+    attempt.claim(_claim(2))
+
+    assert attempt.agent_identity == "agent-AJ_1"
+    assert attempt.refusal(_claim(2)) is None, "the same job may ask again"
+    assert attempt.refusal(_claim(2, "AJ_2")) == "attempt 2 was claimed by another job"
+
+
+def test_other_attempts_are_refused_with_the_reason() -> None:
+    attempt = Attempt(2, NOON)
+
+    assert attempt.refusal(_claim(1)) == "attempt 1 was replaced by attempt 2"
+    assert attempt.refusal(_claim(3)) == "attempt 3 was never dispatched"
+
+
+@pytest.mark.parametrize(
+    "given_up",
+    [{"abandoned": True}, {"lost": "no sign of life"}, {"failed": "no such model"}],
+    ids=["abandoned", "lost", "failed"],
+)
+def test_an_attempt_that_was_given_up_takes_no_claim(given_up: dict[str, object]) -> None:
+    attempt = Attempt(2, NOON, claimed_by="AJ_1", **given_up)  # pyright: ignore[reportArgumentType] - its own fields
+
+    assert attempt.gone
+    assert attempt.refusal(_claim(2)) == "attempt 2 was given up"
+
+
+def test_an_agent_is_proven_by_being_seen_and_by_its_own_word() -> None:
+    seen = Attempt(1, NOON, seen=True)
+    claimed = Attempt(1, NOON, claimed_by="AJ_1")
+    both = Attempt(1, NOON, seen=True, claimed_by="AJ_1")
+    foreign = Attempt(1, NOON, seen=True, foreign=True)
+
+    assert [seen.joined, claimed.joined, both.joined, foreign.joined] == [False, False, True, True]
