@@ -13,11 +13,13 @@ from temporalio.client import (
     CountWorkflowsInput,
     DescribeWorkflowInput,
     Interceptor,
+    ListWorkflowsInput,
     OutboundInterceptor,
     QueryWorkflowInput,
     SignalWorkflowInput,
     StartWorkflowInput,
     TerminateWorkflowInput,
+    WorkflowExecutionAsyncIterator,
     WorkflowExecutionCount,
     WorkflowExecutionDescription,
     WorkflowHandle,
@@ -41,6 +43,7 @@ _BoundedInput = TypeVar(
     CancelWorkflowInput,
     CountWorkflowsInput,
     DescribeWorkflowInput,
+    ListWorkflowsInput,
     QueryWorkflowInput,
     SignalWorkflowInput,
     TerminateWorkflowInput,
@@ -107,6 +110,9 @@ class _BoundedCalls(OutboundInterceptor):
 
     async def describe_workflow(self, input: DescribeWorkflowInput) -> WorkflowExecutionDescription:
         return await super().describe_workflow(_bounded(input))
+
+    def list_workflows(self, input: ListWorkflowsInput) -> WorkflowExecutionAsyncIterator:
+        return super().list_workflows(_bounded(input))
 
     async def query_workflow(self, input: QueryWorkflowInput) -> Any:
         return await super().query_workflow(_bounded(input))

@@ -1,19 +1,29 @@
 """The open sessions as Temporal knows them, behind the port `SessionDirectory`."""
 
-from temporalio.client import Client, WorkflowExecutionStatus
+from datetime import UTC, datetime, timedelta
+
+from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain.errors import Unavailable
 from domain.ids import SessionKey, key_of_workflow_id, session_workflow_id
 from domain.messages import ParticipantChange, ParticipantChanged
+from domain.session import SessionState, SessionStatus, WaitingFor
 
+_AGENT = SearchAttributeKey.for_keyword("SessionAgent")
+_ATTEMPTS = SearchAttributeKey.for_int("SessionJoinAttempts")
 _ROOM = SearchAttributeKey.for_keyword("SessionRoom")
 # Not those that are starting: their room may not be there yet. Visibility may be seconds behind.
 _LIVE = (
     "WorkflowType = 'session' AND ExecutionStatus = 'Running'"
     " AND SessionState IN ('live', 'recovering')"
 )
+
+
+_CUT_SHORT = "WorkflowType = 'session' AND ExecutionStatus IN ('Terminated', 'TimedOut', 'Failed')"
+LOOK_BACK = timedelta(days=1)
+MOST_LISTED = 500
 
 
 class TemporalSessions:
@@ -54,6 +64,20 @@ class TemporalSessions:
             raise _away(error) from None
         return description.status is WorkflowExecutionStatus.RUNNING
 
+    async def closed_from_outside(self) -> list[SessionStatus]:
+        """What is known of the sessions that were terminated, or failed, during the last day.
+
+        Raises:
+            Unavailable: Temporal does not answer.
+        """
+        since = datetime.now(UTC) - LOOK_BACK
+        query = f"{_CUT_SHORT} AND CloseTime > '{since:%Y-%m-%dT%H:%M:%SZ}'"
+        try:
+            executions = self._client.list_workflows(query, limit=MOST_LISTED)
+            return [found async for each in executions if (found := _status(each)) is not None]
+        except RPCError as error:
+            raise _away(error) from None
+
     async def tell_room_is_gone(self, key: SessionKey) -> None:
         """What LiveKit's webhook `room_finished` would have said.
 
@@ -69,6 +93,27 @@ class TemporalSessions:
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise _away(error) from None
+
+
+def _status(execution: WorkflowExecution) -> SessionStatus | None:
+    """What the search attributes tell of a session that can tell nothing itself."""
+    key = key_of_workflow_id(execution.id)
+    if key is None:
+        return None
+    shown = execution.typed_search_attributes
+    return SessionStatus(
+        org=key.org,
+        session_id=key.session_id,
+        room_name=shown.get(_ROOM) or "",
+        state=SessionState.STARTING,
+        waiting_for=WaitingFor.NOTHING,
+        version=0,
+        agent_name=shown.get(_AGENT) or "",
+        attempt=shown.get(_ATTEMPTS) or 0,
+        started_at=execution.start_time,
+        ended_at=execution.close_time,
+        closed_at=execution.close_time,
+    )
 
 
 def _away(error: RPCError) -> Unavailable:

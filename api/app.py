@@ -28,7 +28,12 @@ DESCRIPTION = "Voice-agent sessions that cannot get lost: every call is one dura
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": problems.Problem, "content": {"application/problem+json": {}}}
+    status: {
+        "model": problems.Problem,
+        "content": {
+            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+        },
+    }
     for status in (401, 403, 404, 409, 413, 422, 429, 503)
 }
 

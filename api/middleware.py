@@ -99,6 +99,9 @@ class BodyLimit:
 
         async def watched(message: Message) -> None:
             nonlocal answered
+            if read > self._limit and not answered:
+                # FastAPI takes the exception for a fault of the body, and would answer that.
+                raise _TooLarge
             answered = True
             await send(message)
 

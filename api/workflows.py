@@ -32,7 +32,7 @@ from domain.errors import (
     StaleAttempt,
     Unavailable,
 )
-from domain.ids import SessionKey, session_workflow_id
+from domain.ids import SessionKey, key_of_workflow_id, session_workflow_id
 from domain.messages import (
     AgentFailed,
     AgentReady,
@@ -142,15 +142,24 @@ class SessionWorkflows:
             start_workflow_operation=start,
             rpc_timeout=timedelta(seconds=seconds),
         )
+        # The SDK leaves a failed start in this future as well; unread, asyncio would complain.
+        handle = asyncio.ensure_future(start.workflow_handle())
+        handle.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             async with asyncio.timeout(seconds):
                 return await wait
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
             # Durable only if Temporal knows it: a time-out alone says nothing.
-            await self._describe(request.key)
+            if not await self.exists(request.key):
+                raise _temporal_is_away("it took no start in time") from None
             return None
         except RPCError as error:
             raise _away(error) from None
+        except RuntimeError as error:
+            # The lazy client raises this until its first connection.
+            raise _temporal_is_away(str(error)) from None
+        finally:
+            handle.cancel()
 
     async def _find(self, request: SessionInput, stage: Stage, seconds: float) -> Started:
         """The session that exists under this id, if it was started by the same request."""
@@ -262,13 +271,10 @@ class SessionWorkflows:
     async def find_by_room(self, org: str, livekit_room: str) -> SessionKey | None:
         """The newest session of a room, by Temporal's visibility (seconds behind the truth)."""
         query = f"SessionOrg = '{org}' AND SessionRoom = '{livekit_room}'"
-        found: SessionKey | None = None
-        try:
-            async for execution in self._client.list_workflows(query, limit=1):
-                found = SessionKey(org, execution.id.removeprefix(f"session/{org}/"))
-        except RPCError as error:
-            raise _away(error) from None
-        return found
+        listed = self._client.list_workflows(query, page_size=1)
+        await _reach(listed.fetch_next_page())
+        found = (key_of_workflow_id(execution.id) for execution in listed.current_page or ())
+        return next(found, None)
 
     async def pollers(self) -> int:
         """How many workers poll for workflow tasks.

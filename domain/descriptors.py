@@ -35,6 +35,7 @@ def parse_descriptor(text: str, field: str, cure: str | None = None) -> Descript
         raise InvalidInput(
             f"{text[:100]!r} is not a model descriptor",
             field=field,
-            cure=cure or "write provider/model or provider/model:voice",
+            cure=cure
+            or "write provider/model or provider/model:voice, for instance openai/gpt-4.1-mini",
         )
     return Descriptor(provider.lower(), model, voice or None)

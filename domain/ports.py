@@ -119,6 +119,10 @@ class SessionDirectory(Protocol):
         """Whether the session's workflow is running."""
         ...
 
+    async def closed_from_outside(self) -> list[SessionStatus]:
+        """What is known of the sessions that were terminated, or failed, during the last day."""
+        ...
+
     async def tell_room_is_gone(self, key: SessionKey) -> None:
         """Tell a session that LiveKit has its room no more."""
         ...

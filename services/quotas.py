@@ -7,15 +7,13 @@ Without MongoDB, Temporal's list counts.
 """
 
 import asyncio
-import math
-import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import structlog
 
-from domain.errors import Conflict, SessionQuotaExceeded, StorageUnavailable
+from domain.errors import Conflict, SessionQuotaExceeded, StorageUnavailable, Unavailable
 from domain.ids import SessionKey
 from domain.slots import AllSlots, Life, SessionLives, Slot, Slots
 
@@ -23,11 +21,8 @@ log = structlog.get_logger()
 
 RETRY_SECONDS = 5
 """When a refused start may try again: nobody can know when a call ends."""
-LOOK_SECONDS = 1.0
-"""How often an org at its limit has its slots looked behind."""
 LOOKS_AT_ONCE = 20
-MOST_ORGS = 10_000
-"""Orgs whose last look is remembered."""
+"""Questions to Temporal at the same time while an org at its limit has its slots looked behind."""
 MOST_SLOTS = 5_000
 """Slots looked at in one sweep; the rest waits for the next."""
 
@@ -35,16 +30,9 @@ MOST_SLOTS = 5_000
 class SessionQuota:
     """The door that a start passes."""
 
-    def __init__(
-        self,
-        limit: int,
-        slots: Slots | None,
-        lives: SessionLives,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, limit: int, slots: Slots | None, lives: SessionLives) -> None:
         """Take the limit (1 or more) and where it is counted; `slots` is None without MongoDB."""
-        self._clock = clock
-        self._looked: dict[str, float] = {}
+        self._looks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._limit = limit
         self._slots = slots
         self._lives = lives
@@ -86,19 +74,20 @@ class SessionQuota:
             return True
         if await self._lives.life(key) is not Life.UNKNOWN:
             return False  # It is there already, and a retry of its start finds it.
-        await self._free_ended(slots, key.org)
-        if await slots.claim(key, self._limit):
+        if await self._claim_ended(slots, key):
             return True
         raise self._exceeded()
 
+    async def _claim_ended(self, slots: Slots, key: SessionKey) -> bool:
+        """Take the place of a session that could not free it; one look at a time for an org."""
+        async with self._looks[key.org]:
+            # What the start before found free, while this one waited for its look, is enough.
+            if await slots.claim(key, self._limit):
+                return True
+            await self._free_ended(slots, key.org)
+            return await slots.claim(key, self._limit)
+
     async def _free_ended(self, slots: Slots, org: str) -> None:
-        """Look behind every slot of an org, which asks Temporal for each: once a second at most."""
-        now = self._clock()
-        if now - self._looked.get(org, -math.inf) < LOOK_SECONDS:
-            return
-        if len(self._looked) >= MOST_ORGS:
-            self._looked.clear()
-        self._looked[org] = now
         gate = asyncio.Semaphore(LOOKS_AT_ONCE)
 
         async def look(slot: Slot) -> None:
@@ -110,11 +99,12 @@ class SessionQuota:
 
     async def _take_back(self, key: SessionKey) -> None:
         """Free the slot of a start that was refused, unless a session lives under this id."""
-        if self._slots is None or await self._lives.life(key) is not Life.ENDED:
+        if self._slots is None:
             return
         try:
-            await self._slots.free(key)
-        except StorageUnavailable as error:
+            if await self._lives.life(key) is Life.ENDED:
+                await self._slots.free(key)
+        except Unavailable as error:
             log.warning("slot is left to the reaper", org=key.org, reason=error.message)
 
     def _exceeded(self) -> SessionQuotaExceeded:

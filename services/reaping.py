@@ -29,7 +29,7 @@ class Swept(BaseModel):
     rooms_missed: int = 0
     """Sessions that were told that their room is gone."""
     records_closed: int = 0
-    """Records that were not terminal although their workflow is closed."""
+    """Records that were not terminal, or missing, although their workflow is closed."""
     slots_freed: int = 0
     """Slots that were taken although their session is over."""
 
@@ -96,7 +96,16 @@ class Reaper:
                 continue
             await self._archive.record(_terminated(status))
             closed += 1
-        return closed
+        return closed + await self._record_unrecorded(self._archive)
+
+    async def _record_unrecorded(self, archive: SessionRecords) -> int:
+        """A session that was terminated before its agent had joined never wrote a record."""
+        recorded = 0
+        for status in await self._directory.closed_from_outside():
+            if await archive.get(SessionKey(status.org, status.session_id)) is None:
+                await archive.record(_terminated(status))
+                recorded += 1
+        return recorded
 
 
 def _terminated(status: SessionStatus) -> SessionStatus:

@@ -4,22 +4,24 @@ A worker has no port. It does its work if Temporal was asked for some from here 
 """
 
 import asyncio
+import os
 import socket
 import sys
 import time
 from collections.abc import Iterable
+from datetime import timedelta
 
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import PollerInfo, TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
-from temporalio.client import Client
 from temporalio.service import RPCError
 
+from adapters import temporal_client
 from adapters.settings import SettingsError, TemporalSettings, load
 
 POLL_SECONDS = 75.0
 """A poll is noted when it begins and waits for up to 60 s, so an older one is of a dead worker."""
-ANSWER_SECONDS = 5.0
+ANSWER_TIME = timedelta(seconds=4)
 
 
 class NotPollingError(Exception):
@@ -42,12 +44,9 @@ async def check(settings: TemporalSettings, hostname: str) -> None:
         task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
     )
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            client = await Client.connect(
-                settings.temporal_address, namespace=settings.temporal_namespace
-            )
-            queue = await client.workflow_service.describe_task_queue(request)
-    except (RPCError, RuntimeError, TimeoutError) as problem:
+        client = await temporal_client.connect(settings)
+        queue = await client.workflow_service.describe_task_queue(request, timeout=ANSWER_TIME)
+    except (RPCError, RuntimeError) as problem:
         raise NotPollingError(
             f"Temporal does not answer at {settings.temporal_address} ({type(problem).__name__})"
         ) from None
@@ -77,4 +76,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The SDK's threads outlive its client, and the interpreter's end under them was seen to abort
+    # the process when all was done.
+    os._exit(code)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from agent.engines.faults import EngineFault
+from domain import descriptors
+from domain.errors import InvalidInput
 
 
 @dataclass(frozen=True)
@@ -17,17 +19,13 @@ class Descriptor:
 
 
 def parse_descriptor(text: str, field: str) -> Descriptor:
-    """Take a descriptor apart. A model's own name may contain further slashes.
+    """Take a descriptor apart, as the API does.
 
     Raises:
         EngineFault: naming `field`.
     """
-    provider, slash, rest = text.strip().partition("/")
-    model, colon, voice = rest.partition(":")
-    if not (provider and slash and model) or (colon and not voice):
-        raise EngineFault(
-            field,
-            f"{text[:100]!r} is not a model descriptor",
-            "write provider/model or provider/model:voice, for instance openai/gpt-4.1-mini",
-        )
-    return Descriptor(field=field, provider=provider.lower(), model=model, voice=voice or None)
+    try:
+        parsed = descriptors.parse_descriptor(text, field)
+    except InvalidInput as error:
+        raise EngineFault(field, error.message, error.cure or "correct it") from None
+    return Descriptor(field, parsed.provider, parsed.model, parsed.voice)

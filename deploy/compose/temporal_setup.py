@@ -89,4 +89,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The SDK's threads outlive its client, and the interpreter's end under them was seen to abort
+    # the process when all was done.
+    os._exit(code)

@@ -27,7 +27,10 @@ class Subtitles:
     async def read(self, reader: rtc.TextStreamReader, identity: str) -> None:
         """Read one stream to its end, and keep it unless it is an interim version."""
         segment = (reader.info.attributes or {}).get("lk.segment_id", reader.info.stream_id)
-        text = await reader.read_all()
+        try:
+            text = await reader.read_all()
+        except rtc.StreamError:
+            return  # who spoke has died in the middle of the sentence
         # The agent's own text is sent bit by bit and named final only in the stream's trailer,
         # which the attributes contain once the stream has been read.
         if (reader.info.attributes or {}).get("lk.transcription_final") != "true" or not text:

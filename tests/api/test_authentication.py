@@ -117,12 +117,14 @@ async def test_another_org_sees_nothing(door: Door) -> None:
         ("POST", f"/v1/sessions/{session}/end", None),
         ("POST", f"/v1/sessions/{session}/turns", {"turns": [_turn(1)]}),
         ("POST", "/session/end", {"sessionId": session}),
-        ("POST", "/session/end", {"roomName": call.room}),
         ("POST", "/session/end", {"roomName": call.request.room_name}),
     ):
         answer = await door.http.request(method, path, json=body, headers=other)
         assert is_problem(answer, 404, "not_found"), (method, path)
 
+    # The other org's full name of a room is no name that this org could have.
+    answer = await door.http.post("/session/end", json={"roomName": call.room}, headers=other)
+    assert is_problem(answer, 422, "invalid_input")
     assert (await call.status()).state == "live"
     await call.end()
     await call.closed()

@@ -6,10 +6,12 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from adapters.temporal_sessions import TemporalSessions
 from domain.errors import SessionQuotaExceeded, StorageUnavailable
 from domain.ids import SessionKey
 from domain.slots import Life, Slot
 from services.quotas import SessionQuota, SlotSweep
+from services.reaping import Reaper
 from tests.api.door import is_problem
 from tests.api.house import House, Tenant, unique
 from tests.waiting import eventually
@@ -115,6 +117,8 @@ async def test_a_terminated_session_is_in_nobodys_way(office: Office) -> None:
 
     assert await office.statuses_of("d") == [202]
     assert await office.statuses_of("e") == [429]
+    await office.house.terminate(office.key("c"))
+    assert await office.statuses_of("e", "f") == [202, 429]
 
 
 async def test_orgs_do_not_share_their_places(house: House, office: Office) -> None:
@@ -171,6 +175,23 @@ async def test_the_reaper_frees_the_slots_of_what_was_terminated(slotted: Office
 
     await sweep.sweep(set())
     assert await slotted.slots() == {"b"}
+
+
+async def test_the_reaper_records_what_could_not_record_itself(slotted: Office) -> None:
+    house = slotted.house
+    assert await slotted.statuses_of("a") == [202]
+    await house.terminate(slotted.key("a"))
+    sweep = SlotSweep(house.archive.slots, house.listing)
+    reaper = Reaper(house.rooms, TemporalSessions(house.temporal), house.archive.sessions, sweep)
+
+    async def recorded() -> bool:
+        await reaper.sweep()
+        return await house.archive.sessions.get(slotted.key("a")) is not None
+
+    await eventually(recorded, 20)
+    assert await slotted.slots() == set()
+    [line] = (await slotted.tenant.http.get("/v1/sessions")).json()["sessions"]
+    assert (line["session_id"], line["state"], line["outcome"]) == ("a", "closed", "failed")
 
 
 async def test_the_reaper_leaves_a_start_that_is_on_its_way_its_slot(slotted: Office) -> None:

@@ -23,7 +23,8 @@ async def test_a_start_answers_with_exactly_the_seeds_fields(door: Door) -> None
     answer = await door.http.post("/session", json=session_body(call))
 
     assert answer.status_code == 200
-    assert answer.json().keys() == {
+    # What Everline adds to the seed's answer: what it thinks of the configuration.
+    assert answer.json().keys() - {"warnings"} == {
         "userToken",
         "roomName",
         "sessionId",

@@ -24,8 +24,6 @@ from tests.deploy.compose import ROOT, Compose, Service, load_compose, seconds
 from tests.deploy.test_init import FOLDERS
 from tests.servers import MongoServer, ServerProcess, TemporalServer, free_port
 
-HEALTH_SECONDS = 30.0
-
 
 @dataclass
 class Containers:
@@ -101,6 +99,10 @@ class Containers:
             words, capture_output=True, text=True, cwd=self.root, timeout=60, check=False
         )
 
+    def log(self, name: str) -> str:
+        """What a service has written."""
+        return (self.root / f"{name}.log").read_text(errors="replace")
+
     async def start(self, name: str) -> None:
         """Start a service and wait until its own health check succeeds."""
         process = ServerProcess(self.command(name), self._check(name), self.root / f"{name}.log")
@@ -111,12 +113,17 @@ class Containers:
         async def check(since: float) -> None:
             answer = await self.health(name)
             if answer.returncode != 0:
+                # Each look is a process of its own and would slow down what it looks at.
+                await asyncio.sleep(1)
                 raise NotHealthyError(f"{name} is not healthy: {answer.stderr}")
 
         return check
 
     async def stop(self, name: str) -> int:
-        """Stop a service as Docker does; returns its exit code, -9 if it outlasts its grace."""
+        """Stop a service as Docker does; returns its exit code, -9 if it outlasts its grace.
+
+        It is -15 if it dies of the signal, which uvicorn does on purpose when all is done.
+        """
         process = self.running.pop(name).process
         assert process is not None
         process.send_signal(signal.SIGTERM)

@@ -41,10 +41,15 @@ def key_of(rig: Rig) -> SessionKey:
     return rig.ledger.sessions[0]
 
 
+def turn_of(rig: Rig, item_id: str) -> dict[str, str]:
+    key = key_of(rig)
+    return {"org": key.org, "session_id": key.session_id, "item_id": item_id}
+
+
 async def test_a_lost_turn_is_seen(closed: Rig) -> None:
     assert closed.mongo is not None
     stored = closed.mongo[DATABASE]["turns"]
-    lost = await stored.find_one_and_delete({"item_id": "item-1"})
+    lost = await stored.find_one_and_delete(turn_of(closed, "item-1"))
     assert lost is not None
     found = await invariants.turns_are_kept(closed)
     assert any("item-1" in one and "0 times" in one for one in found)
@@ -59,11 +64,11 @@ async def test_another_text_than_was_acknowledged_is_seen(closed: Rig) -> None:
     assert closed.mongo is not None
     stored = closed.mongo[DATABASE]["turns"]
     said = "sentence number 2 of this test"
-    await stored.update_one({"item_id": "item-2"}, {"$set": {"text": "something else"}})
+    await stored.update_one(turn_of(closed, "item-2"), {"$set": {"text": "something else"}})
     found = await invariants.turns_are_kept(closed)
     assert any("another text" in one for one in found)
     assert any("header" in one for one in found)
-    await stored.update_one({"item_id": "item-2"}, {"$set": {"text": said}})
+    await stored.update_one(turn_of(closed, "item-2"), {"$set": {"text": said}})
 
 
 async def test_a_second_ending_is_seen(closed: Rig) -> None:

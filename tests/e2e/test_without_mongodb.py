@@ -60,6 +60,7 @@ async def test_a_transcript_is_complete_once_mongodb_is_back(rig: Rig) -> None:
     assert [one.role for one in transcript.turns] == ["user", "assistant", "user", "assistant"]
 
     async def summarised() -> bool:
-        return (await rig.client.summary(call.session_id)).status is SummaryStatus.READY
+        summary = await rig.client.http.get(f"/v1/sessions/{call.session_id}/summary")
+        return summary.is_success and summary.json()["status"] == SummaryStatus.READY
 
     await eventually(summarised, 30, "the summary follows")

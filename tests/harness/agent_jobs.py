@@ -8,9 +8,7 @@ from agent.spool import Target
 from domain.ids import SessionKey
 
 
-def job_process(
-    spool: Path, agent_pid: int, key: SessionKey, attempt: int
-) -> psutil.Process | None:
+def job_process(agent_pid: int, key: SessionKey, attempt: int) -> psutil.Process | None:
     """The process that holds a session's spool entry, and so is the agent of that attempt."""
     target = Target(
         callback_url="",
@@ -21,7 +19,11 @@ def job_process(
         job_id="",
     )
     prefix = target.entry_name().rpartition("-")[0]
-    for process in psutil.Process(agent_pid).children(recursive=True):
+    try:
+        children = psutil.Process(agent_pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return None
+    for process in children:
         try:
             files = process.open_files()
         except (psutil.NoSuchProcess, psutil.ZombieProcess):

@@ -107,15 +107,20 @@ class Rig:
         keys = self.stack.credentials
         return Webhooks(self.client.http, keys.livekit_api_key, keys.livekit_api_secret, key)
 
-    async def job(self, key: SessionKey, attempt: int = 1) -> psutil.Process:
-        """The process of a session's agent."""
+    async def find_job(self, key: SessionKey, attempt: int = 1) -> psutil.Process | None:
+        """The process of a session's agent, if there is one right now."""
         pid = self.stack.process("agent").pid
-        assert pid is not None
+        if pid is None:
+            return None
+        return await asyncio.to_thread(job_process, pid, key, attempt)
+
+    async def job(self, key: SessionKey, attempt: int = 1) -> psutil.Process:
+        """The process of a session's agent; it has to be there."""
         found: psutil.Process | None = None
 
         async def seen() -> bool:
             nonlocal found
-            found = await asyncio.to_thread(job_process, self.stack.home.spool, pid, key, attempt)
+            found = await self.find_job(key, attempt)
             return found is not None
 
         await eventually(seen, 10, f"a process of attempt {attempt} of {key.session_id}")

@@ -1,0 +1,121 @@
+"""The lists that tenants read: through an index that leads with their org, whatever the filter."""
+
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+from itertools import chain, combinations
+from typing import Any
+
+import pytest
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+)
+
+from adapters.mongo.api_keys import MongoApiKeys
+from adapters.mongo.client import Database
+from adapters.mongo.documents import Document
+from adapters.mongo.indexes import ensure_indexes
+from adapters.mongo.sessions import MongoSessions
+from adapters.mongo.slots import MongoSlots
+from adapters.mongo.tenancy import OrgCollection
+from domain.session import Outcome
+from domain.session_list import SessionFilter
+from tests.servers import MongoServer
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+CONDITIONS: dict[str, Any] = {
+    "outcome": Outcome.COMPLETED,
+    "agent": "ag-1",
+    "started_after": NOON,
+    "started_before": NOON,
+}
+
+
+class Finds(CommandListener):
+    """The `find` commands that were really sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[Document] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command_name == "find":
+            self.sent.append(dict(event.command))
+
+    def succeeded(self, event: CommandSucceededEvent) -> None: ...
+
+    def failed(self, event: CommandFailedEvent) -> None: ...
+
+
+@pytest.fixture
+def finds() -> Finds:
+    return Finds()
+
+
+@pytest.fixture
+async def watched(
+    mongo_server: MongoServer, database: Database, finds: Finds
+) -> AsyncGenerator[Database]:
+    await ensure_indexes(database)
+    client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
+        mongo_server.uri, event_listeners=[finds], tz_aware=True
+    )
+    yield client[database.name]
+    client.close()
+
+
+async def leading_fields(database: Database, finds: Finds) -> list[str | None]:
+    """The first field of the index that each sent command is answered through."""
+    found: list[str | None] = []
+    for sent in list(finds.sent):
+        command = {name: sent[name] for name in ("find", "filter", "sort") if name in sent}
+        plan = await database.command("explain", command)
+        found.append(_index_of(plan["queryPlanner"]["winningPlan"]))
+    return found
+
+
+def _index_of(stage: Document) -> str | None:
+    while stage:
+        if stage["stage"] == "IXSCAN":
+            return next(iter(stage["keyPattern"]))
+        stage = stage.get("inputStage", {})
+    return None
+
+
+async def test_closed_sessions_by_any_filter(watched: Database, finds: Finds) -> None:
+    names = list(CONDITIONS)
+    subsets = chain.from_iterable(combinations(names, size) for size in range(len(names) + 1))
+    sessions = MongoSessions(watched)
+    for chosen in subsets:
+        wanted = SessionFilter(**{name: CONDITIONS[name] for name in chosen})
+        for after in (None, "01772366400000.s-1"):
+            await sessions.closed_page("acme", wanted, 50, after)
+    assert len(finds.sent) == 32
+    assert set(await leading_fields(watched, finds)) == {"org"}
+
+
+async def test_keys_and_slots(watched: Database, finds: Finds) -> None:
+    await MongoApiKeys(watched).list_keys("acme")
+    await MongoSlots(watched).taken("acme")
+    assert len(finds.sent) == 2
+    assert set(await leading_fields(watched, finds)) == {"org"}
+
+
+async def test_an_orgs_collection_cannot_be_asked_without_an_org(database: Database) -> None:
+    collection = OrgCollection(database["things"])
+    assert not [name for name in ("find", "find_one", "aggregate") if hasattr(collection, name)]
+
+    await collection.of("acme").insert_one({"_id": 1})
+    await collection.of("globex").insert_one({"_id": 2})
+    for wanted in ({}, {"_id": 1}, {"org": "acme"}):
+        found = await collection.of("acme").find(wanted, sort=[("_id", 1)], limit=10)
+        assert [one["_id"] for one in found] == [1]
+    assert await collection.of("globex").find_one({"_id": 1}) is None
+    assert not await collection.of("globex").update_one({"_id": 1}, {"$set": {"a": 1}})
+    assert not await collection.of("globex").delete_one({"_id": 1})
+    with pytest.raises(AssertionError):
+        await collection.of("globex").find_one({"org": "acme"})
+    with pytest.raises(AssertionError):
+        await collection.of("globex").insert_one({"_id": 3, "org": "acme"})
