@@ -120,7 +120,7 @@ class Conversation:
 
     async def _speak_first(self, caller_present: asyncio.Task[rtc.RemoteParticipant]) -> None:
         await caller_present
-        if not self._history:
+        if greeting_is_due(self._history):
             self._greet()
         elif self._history[-1].role is Role.USER:
             # The agent before this one died before it had answered.
@@ -136,6 +136,11 @@ class Conversation:
         if self._open:
             await session.interrupt()
             session.generate_reply(user_input=event.text)
+
+
+def greeting_is_due(history: list[Turn]) -> bool:
+    """Whether nobody has greeted the caller to the end: the agent before may have died in it."""
+    return all(turn.role is Role.ASSISTANT and turn.interrupted for turn in history)
 
 
 def _describe(event: CloseEvent) -> str:

@@ -32,6 +32,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.presence import Presence
     from domain.session import EndReason, SessionInput, SessionState, SessionStatus, Stage
     from workflows.book import Book
+    from workflows.waiting import until
 
 REMEMBERED_EVENTS = 2_000
 """Event ids kept to recognise a message that arrives twice."""
@@ -146,7 +147,7 @@ class Inbox:
     async def wait_until(self, wait: WaitUntil) -> SessionStatus:
         """Answers when the stage is reached, or when it cannot be any more."""
         status = self._book.status
-        await workflow.wait_condition(lambda: _reached(status, wait.stage))
+        await until(lambda: _reached(status, wait.stage))
         return status.model_copy(update={"timeline": []})
 
     @wait_until.validator

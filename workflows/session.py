@@ -29,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.archive import start_archive, start_summary
     from workflows.inbox import Inbox
     from workflows.steps import Steps
+    from workflows.waiting import until
 
 Result = TypeVar("Result")
 
@@ -82,6 +83,8 @@ class SessionWorkflow(Inbox):
 
     async def _open(self) -> None:
         """Create the room; it is ours to delete from the moment in which it may exist."""
+        # What was said before the first step is heard first: a cancel reaches `run` only now.
+        await asyncio.sleep(0)
         if self._ending:
             return
         self._owns_room = True
@@ -100,9 +103,7 @@ class SessionWorkflow(Inbox):
             if tries:
                 self._book.wait_for(WaitingFor.RETRY)
                 pause = self._limits.join_backoff * 2 ** (tries - 1)
-                await self._until(
-                    lambda: self._ending is not None, pause, "before the next attempt"
-                )
+                await until(lambda: self._ending is not None, pause, "before the next attempt")
             if self._ending:
                 return self._ending
             attempt = await self._try_attempt()
@@ -146,7 +147,7 @@ class SessionWorkflow(Inbox):
         """The agent participant is ACTIVE in the room: nothing less is evidence."""
         self._book.wait_for(WaitingFor.AGENT_JOIN)
         look = self._steps.await_agent(attempt.number)
-        await self._until(lambda: look.done() or attempt.gone or self._ending is not None)
+        await until(lambda: look.done() or attempt.gone or self._ending is not None)
         if not look.done():
             look.cancel()
         try:
@@ -175,7 +176,7 @@ class SessionWorkflow(Inbox):
         if attempt.joined:
             return
         self._book.wait_for(WaitingFor.AGENT_READY)
-        in_time = await self._until(
+        in_time = await until(
             lambda: attempt.joined or attempt.gone or self._ending is not None,
             self._limits.ready_timeout,
             "the agent's own word that it is ready",
@@ -213,7 +214,7 @@ class SessionWorkflow(Inbox):
                 return ending
             self._book.enter(SessionState.LIVE, self._live_waits_for())
             version = self._book.status.version
-            await self._until(
+            await until(
                 lambda known=version: self._book.status.version != known,
                 self._next_check(),
                 f"at the latest: {self._book.status.waiting_for.value} or maximum duration",
@@ -305,9 +306,9 @@ class SessionWorkflow(Inbox):
         """Ask, then insist: an agent that is removed from the room still runs its end hook."""
         grace = self._limits.report_grace
         await self._tell(self._steps.ask_agents_to_finish, ending)
-        if not await self._until(self._report_is_settled, grace * 2 / 3, "the agent's report"):
+        if not await until(self._report_is_settled, grace * 2 / 3, "the agent's report"):
             await self._tell(self._steps.remove_agents, ending)
-            await self._until(self._report_is_settled, grace / 3, "the removed agent's report")
+            await until(self._report_is_settled, grace / 3, "the removed agent's report")
         if not (self._attempt and self._attempt.report):
             self._book.note("no report came, the streamed turns are what there is")
 
@@ -342,7 +343,7 @@ class SessionWorkflow(Inbox):
             return
         self._book.enter(SessionState.SUMMARISING, WaitingFor.SUMMARY)
         summary = await start_summary(self._request.key)
-        if summary and await self._until(summary.done, self._limits.summary_wait, "the summary"):
+        if summary and await until(summary.done, self._limits.summary_wait, "the summary"):
             try:
                 self._book.summarised((await summary).value)
             except ChildWorkflowError:
@@ -355,11 +356,14 @@ class SessionWorkflow(Inbox):
         self._book.enter(SessionState.CLOSING, WaitingFor.ROOM_DELETION)
         await self._delete_room(within=self._limits.room_deletion_wait)
         closed_at = self._book.close(ending)
-        if self._request.slot:
-            await self._steps.free_slot()
+        # Beside each other: a MongoDB that is away must not hold the room, nor LiveKit the slot.
+        freed = asyncio.create_task(self._steps.free_slot()) if self._request.slot else None
         await self._delete_room()
-        await self._record_the_end()
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        if self._request.archive:
+            await self._steps.record_the_end(self._book.status)
+        if freed:
+            await freed
+        await until(workflow.all_handlers_finished)
         outcome = ending.outcome or Outcome.FAILED
         return SessionResult(outcome=outcome, end_reason=ending.reason, closed_at=closed_at)
 
@@ -379,25 +383,13 @@ class SessionWorkflow(Inbox):
 
     # ── what the chapters share ──────────────────────────────────────────────────────────────────
 
-    async def _until(
-        self, condition: Callable[[], bool], seconds: float | None = None, what: str | None = None
-    ) -> bool:
-        """Wait for a condition, with a bound; False if the time was over first."""
-        if seconds is not None and seconds <= 0:
-            return condition()
-        try:
-            await workflow.wait_condition(condition, timeout=seconds, timeout_summary=what)
-        except TimeoutError:
-            return False
-        return True
-
     async def _unless_ended(self, step: workflow.ActivityHandle[Result]) -> Result:
         """A step's result; a reason to end lets go of a step that gets no answer.
 
         Raises:
             ActivityError: the step failed, or was let go.
         """
-        await self._until(lambda: step.done() or self._ending is not None)
+        await until(lambda: step.done() or self._ending is not None)
         if not step.done():
             step.cancel()
         return await step
@@ -412,12 +404,6 @@ class SessionWorkflow(Inbox):
             # A local activity's failure arrives as it was raised, without an ActivityError around.
             self._archive_is_away = True
             self._book.note("MongoDB is away, the record follows at the end")
-
-    async def _record_the_end(self) -> None:
-        """The last record is written in any case, once MongoDB is back."""
-        await self._record()
-        if self._archive_is_away and self._request.archive:
-            await self._steps.record_the_end(self._book.status)
 
 
 def _passed(at: datetime | None) -> bool:

@@ -197,6 +197,8 @@ class Steps:
 
     async def record_the_end(self, status: SessionStatus) -> None:
         """Write the closed session's record, for as long as it takes."""
+        # Not local: the workflow would complete in the very task in which LiveKit's webhook tells
+        # that the room is gone, and Temporal would refuse that task and repeat it.
         await workflow.execute_activity_method(
             ArchiveActivities.record_session,
             status,

@@ -13,7 +13,7 @@ from domain.slots import Life, Slot
 from services.quotas import SessionQuota, SlotSweep
 from services.reaping import Reaper
 from tests.api.door import is_problem
-from tests.api.house import House, Tenant, unique
+from tests.api.house import PATIENT, House, Tenant, unique
 from tests.waiting import eventually
 
 LIMIT = 3
@@ -271,3 +271,23 @@ async def test_starts_count_while_they_are_under_way_and_failed_ones_no_more() -
                 pass
     async with quota.place(SessionKey("acme", "b")):
         pass
+
+
+async def test_a_room_that_cannot_be_deleted_holds_no_slot(slotted: Office) -> None:
+    rooms = slotted.house.rooms
+    room = f"{slotted.org}.a"
+    answer = await slotted.tenant.start("a", limits=PATIENT | {"room_deletion_wait": 1})
+    assert answer.status_code == 202
+    await eventually(lambda: room in rooms.rooms)
+    rooms.away.add(room)
+    try:
+        await slotted.tenant.end("a")
+
+        async def freed() -> bool:
+            return await slotted.slots() == set()
+
+        await eventually(freed, 20)
+        assert await slotted.tenant.state("a") == "closed"
+        assert room in rooms.rooms
+    finally:
+        rooms.away.discard(room)

@@ -63,6 +63,19 @@ async def test_a_session_starts_although_a_part_dies_under_it(rig: Rig, part: st
     assert closed.outcome is Outcome.COMPLETED
 
 
+@pytest.mark.chaos
+async def test_a_killed_livekit_loses_its_rooms_and_no_session(rig: Rig) -> None:
+    async with rig.call(limits={"report_grace": 5}) as call:
+        await call.type("A table for two, please.", expect="table for two")
+        before = await rig.client.until_turns(call.session_id, 2)
+        await rig.stack.wait_restarted("livekit", rig.stack.kill("livekit"))
+        await rig.histories.reap()
+        closed = await rig.client.closed(call.session_id, 90)
+    assert (closed.outcome, closed.end_reason) == (Outcome.ROOM_LOST, EndReason.ROOM_DELETED)
+    transcript = await rig.client.transcript(call.session_id)
+    assert transcript.turns[: len(before.turns)] == before.turns
+
+
 async def _end(rig: Rig, call: Call) -> None:
     """Ask for the end; a part that is just coming back may refuse the first request."""
 

@@ -4,7 +4,7 @@ import asyncio
 import signal
 
 from domain.session import EndReason, Outcome, SessionState
-from tests.harness.agent_callbacks import report
+from tests.harness.call import NAME
 from tests.harness.rig import Rig
 from tests.waiting import eventually
 
@@ -105,13 +105,13 @@ async def test_a_cancelled_workflow_still_winds_down(rig: Rig) -> None:
 
 async def test_a_page_reload_is_not_an_end(rig: Rig) -> None:
     async with rig.call() as call:
-        await call.type("A table for three, please.", expect="table for three")
+        await call.type("A table for four, please.", expect="table for four")
         await call.leave()
         await rig.client.until(call.session_id, 10, caller_present=False)
         await call.rejoin()
         await rig.client.until(call.session_id, 10, caller_present=True)
-        answer = await call.type("My name is Adam.", expect="Adam")
-        assert "table for three" in answer
+        answer = await call.say(NAME)
+        assert "table for four" in answer, "the same agent hears the new connection"
         status = await rig.client.status(call.session_id)
         assert (status.state, status.attempt, status.joins) == (SessionState.LIVE, 1, 1)
     closed = await rig.client.closed(call.session_id)

@@ -20,6 +20,8 @@ class Plays:
 
     appears: float | None = 0.0
     """After the dispatch."""
+    appears_with: int | None = None
+    """Appears when this later attempt is dispatched, although its own dispatch is gone by then."""
     claims: float | None = 0.0
     """After it appeared; a foreign agent never claims."""
     foreign: bool = False
@@ -67,7 +69,11 @@ class Crew:
     def on_dispatch(self, room: str, dispatch_id: str, metadata: str) -> None:
         """LiveKit offers the job to an agent server."""
         attempt = int(json.loads(metadata)["everline"]["attempt"])
-        self._do(self._join(room, dispatch_id, attempt))
+        for earlier in range(1, attempt):
+            if self._part(earlier).appears_with == attempt:
+                self._do(self._come(room, earlier))
+        if self._part(attempt).appears_with is None:
+            self._do(self._join(room, dispatch_id, attempt))
 
     def on_data(self, room: str, sent: Sent) -> None:
         """A packet reaches the agents that it names."""
@@ -109,8 +115,12 @@ class Crew:
         if part.appears is None:
             return
         await asyncio.sleep(part.appears)
-        if room not in self.rooms.rooms or dispatch_id not in self.rooms.rooms[room].dispatches:
-            return
+        found = self.rooms.rooms.get(room)
+        if found and dispatch_id in found.dispatches:
+            await self._come(room, attempt)
+
+    async def _come(self, room: str, attempt: int) -> None:
+        part = self._part(attempt)
         identity = f"agent-{attempt}-{next(self._numbers)}"
         self._attempts[identity] = attempt
         attributes = {} if part.foreign else {ATTEMPT_ATTRIBUTE: str(attempt)}

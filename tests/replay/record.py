@@ -6,8 +6,10 @@ stored of it, decoded, without what names this machine.
 
 import asyncio
 import json
+import re
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -18,11 +20,12 @@ from temporalio.client import WorkflowHistory
 
 from domain.ids import SessionKey
 from domain.session import Outcome, SessionState, SessionStatus
-from tests.harness.histories import in_clear
+from tests.harness.histories import in_clear, payloads
 from tests.harness.rig import Rig, running_rig
 from tests.waiting import eventually
 
 FOLDER = Path(__file__).parent / "histories"
+PROCESS = re.compile(rf"\d+@{re.escape(socket.gethostname())}")
 Scenario = Callable[[Rig], Awaitable[SessionKey]]
 
 
@@ -131,18 +134,27 @@ async def _keep(rig: Rig, name: str, key: SessionKey) -> None:
 
 def _write(path: Path, history: WorkflowHistory) -> None:
     """Write one event a line, so that a new recording can be compared with the old one."""
+    for event in history.events:
+        for payload in payloads(event):
+            payload.data = _without_stack_trace(payload.data)
     events = [json.dumps(_nameless(event)) for event in history.to_json_dict()["events"]]
     path.write_text('{"events": [\n' + ",\n".join(events) + "\n]}\n", encoding="utf-8")
 
 
+def _without_stack_trace(data: bytes) -> bytes:
+    """An encoded failure without the paths of the machine on which it happened."""
+    if b'"stack_trace"' not in data:
+        return data
+    return json.dumps(json.loads(data) | {"stack_trace": ""}).encode()
+
+
 def _nameless(value: Any) -> Any:
-    """Without the names of the machine and of its processes; payloads are base64, so not meant."""
+    """Without the names of this machine's processes, `pid@host`, alone or in a queue's name."""
     if isinstance(value, dict):
-        fields = cast(dict[str, Any], value)
-        return {k: "recorded" if k == "identity" else _nameless(v) for k, v in fields.items()}
+        return {name: _nameless(one) for name, one in cast(dict[str, Any], value).items()}
     if isinstance(value, list):
         return [_nameless(one) for one in cast(list[Any], value)]
-    return value
+    return PROCESS.sub("recorded", value) if isinstance(value, str) else value
 
 
 async def record() -> None:

@@ -35,11 +35,12 @@ async def test_a_later_attempt_succeeds(studio: Studio) -> None:
 
 @beside_the_others
 async def test_an_agent_that_comes_too_late_cannot_meet_the_next_one(studio: Studio) -> None:
-    call = await studio.call(Plays(appears=1.6), Plays(appears=0.8)).live()
+    call = await studio.call(Plays(appears_with=2), Plays(appears=0.5), join_timeout=2).live()
 
     status = await call.status()
 
     assert status.attempt == 2
+    assert call.crew.refusals == ["attempt 1 was replaced by attempt 2"]
     agents = [p.identity for p in studio.rooms.rooms[call.room].participants.values()]
     assert agents == [status.agent_identity]
     await _finished(call)

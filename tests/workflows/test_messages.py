@@ -24,7 +24,7 @@ from domain.session import Stage
 from domain.transcript import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.workflows.calls import Call, Studio, Update, in_order
-from tests.workflows.scenes import beside_the_others
+from tests.workflows.scenes import beside_the_others, takes_long
 from workflows.session import SessionWorkflow
 
 SHUFFLES = 16
@@ -215,5 +215,6 @@ async def _shuffled(studio: Studio, seed: int) -> None:
 
 
 @beside_the_others
+@takes_long
 async def test_anything_in_any_order_up_to_three_times_leads_to_one_end(studio: Studio) -> None:
     await asyncio.gather(*(_shuffled(studio, seed) for seed in range(SHUFFLES)))

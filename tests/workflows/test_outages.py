@@ -7,7 +7,7 @@ from tests.fakes.agents import NEVER_COMES, Plays
 from tests.fakes.rooms import Fault
 from tests.waiting import eventually
 from tests.workflows.calls import Studio, in_order
-from tests.workflows.scenes import beside_the_others
+from tests.workflows.scenes import beside_the_others, takes_long
 
 
 @beside_the_others
@@ -215,6 +215,7 @@ async def test_a_summary_that_cannot_be_made_has_failed_with_its_reason(studio: 
 
 
 @beside_the_others
+@takes_long
 async def test_a_summary_that_always_fails_gives_up(studio: Studio) -> None:
     call = await studio.call(summary_wait=1).live()
     await call.says("always fails")

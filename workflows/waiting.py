@@ -1,0 +1,32 @@
+"""Waiting for a condition, in a story that a cancel of the workflow must not break."""
+
+import asyncio
+from collections.abc import Callable
+
+from temporalio import workflow
+
+
+async def until(
+    condition: Callable[[], bool], seconds: float | None = None, what: str | None = None
+) -> bool:
+    """Wait for a condition, with a bound; False if the time was over first.
+
+    Args:
+        condition: what has to become true.
+        seconds: the bound; None for as long as it takes.
+        what: the timer's name for operators.
+    """
+    if seconds is not None and seconds <= 0:
+        return condition()
+    try:
+        await workflow.wait_condition(condition, timeout=seconds, timeout_summary=what)
+    except TimeoutError:
+        return False
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Nobody cancelled this task: the SDK may report a cancel of the workflow at the end of any
+        # wait (and will do so by default one day). The run method takes it in, for all of us.
+        return condition()
+    return True
