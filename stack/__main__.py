@@ -1,6 +1,6 @@
 """`python -m stack` is the `everline` command."""
 
-from stack.cli import main
+from stack.commands.cli import main
 
 if __name__ == "__main__":
     main()

@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from stack.control import await_process, await_running, await_started, change_parts
-from stack.credentials import Credentials, read_credentials
 from stack.errors import StackError
-from stack.home import Home, find_home
-from stack.ports import Ports, read_ports
-from stack.state import ProcessState, StackState, Urls, read_state
+from stack.layout.credentials import Credentials, read_credentials
+from stack.layout.home import Home, find_home
+from stack.layout.ports import Ports, read_ports
+from stack.supervision.control import await_process, await_running, await_started, change_parts
+from stack.supervision.state import ProcessState, StackState, Urls, read_state
 
 _START_SECONDS = 1800.0  # the first start on a machine builds the servers
 

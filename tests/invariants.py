@@ -17,7 +17,7 @@ from adapters.mongo.archive import MongoArchive
 from domain.ids import SessionKey, summary_workflow_id
 from domain.session import SessionState
 from domain.transcript import ordered, transcript_digest
-from stack.wanted import PART_NAMES
+from stack.layout.wanted import PART_NAMES
 from tests.harness.histories import stored_bytes
 from tests.harness.rig import Rig, keyring
 from tests.waiting import eventually

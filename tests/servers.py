@@ -23,12 +23,12 @@ from rich.console import Console
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from stack import tether
 from stack.binaries import LIVEKIT, TEMPORAL, Server, locate_server
-from stack.health import Check, NotHealthyError, http_ok, mongodb_answers
-from stack.progress import Progress
-from stack.sockets import is_free
-from stack.temporal_setup import SEARCH_ATTRIBUTES
+from stack.commands.progress import Progress
+from stack.layout.sockets import is_free
+from stack.layout.temporal_setup import SEARCH_ATTRIBUTES
+from stack.supervision import tether
+from stack.supervision.health import Check, NotHealthyError, http_ok, mongodb_answers
 
 START_SECONDS = 60.0
 # Below the range of outgoing connections, so that a restarted server gets its port back.

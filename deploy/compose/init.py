@@ -24,11 +24,11 @@ from adapters.settings import (
     PagosSettings,
     WorkerSettings,
 )
-from stack.credentials import Credentials, load_credentials, read_credentials
 from stack.errors import StackError
-from stack.files import write_atomically
-from stack.home import Home
-from stack.livekit_config import WEBHOOK_PATH
+from stack.layout.credentials import Credentials, load_credentials, read_credentials
+from stack.layout.files import write_atomically
+from stack.layout.home import Home
+from stack.layout.livekit_config import WEBHOOK_PATH
 
 PROCESSES: Mapping[str, tuple[type[BaseSettings], ...]] = {
     "api": (ApiSettings, PagosSettings, LocalKeySettings),

@@ -14,8 +14,8 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, Register
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from stack.health import NotHealthyError
-from stack.temporal_setup import RETENTION, prepare_temporal
+from stack.layout.temporal_setup import RETENTION, prepare_temporal
+from stack.supervision.health import NotHealthyError
 
 # A new namespace is known to all parts of the server after up to 10 s.
 LIMIT_SECONDS = 120.0

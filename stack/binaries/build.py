@@ -10,9 +10,9 @@ from pathlib import Path
 
 from stack.binaries.catalog import Server
 from stack.binaries.toolchain import Toolchain, find_toolchain
+from stack.commands.progress import Progress, Step
 from stack.errors import StackError
-from stack.locks import FileLock
-from stack.progress import Progress, Step
+from stack.supervision.locks import FileLock
 
 # A build that downloads everything over a slow line takes long; one that hangs must end.
 _LIMIT_SECONDS = 45 * 60

@@ -10,9 +10,9 @@ from pathlib import Path
 from stack.binaries.build import build_server
 from stack.binaries.catalog import SERVERS, Server, Version
 from stack.binaries.toolchain import discard_build_folders
+from stack.commands.progress import Progress
 from stack.errors import StackError
-from stack.home import find_cache
-from stack.progress import Progress
+from stack.layout.home import find_cache
 
 
 def locate_server(

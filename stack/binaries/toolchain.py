@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stack.binaries.catalog import platform_name
+from stack.commands.progress import Progress
 from stack.errors import StackError
-from stack.home import CHECKOUT, find_cache
-from stack.locks import FileLock
-from stack.progress import Progress
+from stack.layout.home import CHECKOUT, find_cache
+from stack.supervision.locks import FileLock
 
 _AT_LEAST = (1, 26)
 _PINNED = CHECKOUT / "requirements" / "go.txt"

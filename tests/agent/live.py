@@ -19,7 +19,7 @@ from domain.control import CONTROL_TOPIC, FinishCall
 from domain.ids import SessionKey
 from domain.metadata import EverlineMetadata, dispatch_metadata
 from stack.demo.caller import Caller
-from stack.health import Check, NotHealthyError
+from stack.supervision.health import Check, NotHealthyError
 from tests.fakes.callback_api import CallbackApi
 from tests.servers import LiveKitServer, ServerProcess
 from tests.waiting import eventually

@@ -12,7 +12,7 @@ import pytest
 from domain.agent_config import AgentConfig, Engine, EngineKind
 from domain.control import ATTEMPT_ATTRIBUTE
 from stack.demo.caller import Caller
-from stack.health import http_ok
+from stack.supervision.health import http_ok
 from tests.agent.live import (
     BOOK_A_TABLE,
     GOODBYE,

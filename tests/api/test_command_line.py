@@ -13,11 +13,11 @@ import pytest
 import uvicorn
 
 from adapters.local_keys import prefix_of
-from stack.credentials import generate_credentials
-from stack.files import write_atomically
-from stack.home import Home
-from stack.locks import FileLock
-from stack.state import StackState, Urls, write_state
+from stack.layout.credentials import generate_credentials
+from stack.layout.files import write_atomically
+from stack.layout.home import Home
+from stack.supervision.locks import FileLock
+from stack.supervision.state import StackState, Urls, write_state
 from tests.api.house import ROOT_KEY, House, Tenant, unique
 from tests.waiting import eventually
 

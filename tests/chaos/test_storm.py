@@ -27,7 +27,8 @@ async def test_calls_outlive_a_storm(rig: Rig, capsys: pytest.CaptureFixture[str
         print(f"\n{SEED}={seed}")  # noqa: T201 - how a failure is repeated
     chosen = random.Random(seed)
     over = asyncio.Event()
-    calls = [asyncio.create_task(_talk(rig, over)) for _ in range(CALLS)]
+    names = [f"storm-{seed}-{number}" for number in range(CALLS)]
+    calls = [asyncio.create_task(_talk(rig, name, over)) for name in names]
     try:
         for _ in range(BLOWS):
             await asyncio.sleep(chosen.uniform(0.5, 4))
@@ -47,6 +48,8 @@ async def _strike(rig: Rig, chosen: random.Random) -> None:
         await rig.stack.wait_restarted(target, rig.stack.kill(target))
         return
     live = [key for key in rig.ledger.sessions if not rig.ledger.endings.get(key)]
+    if not live:
+        return
     key = chosen.choice(live)
     try:
         status = await rig.client.status(key.session_id)
@@ -57,13 +60,15 @@ async def _strike(rig: Rig, chosen: random.Random) -> None:
         job.send_signal(signal.SIGKILL)
 
 
-async def _talk(rig: Rig, over: asyncio.Event) -> Call:
+async def _talk(rig: Rig, name: str, over: asyncio.Event) -> Call:
     """One caller, who goes on talking until the storm is over, and then hangs up."""
-    async with rig.call(limits={"caller_wait": 120, "report_grace": 20}) as call:
+    limits = {"join_attempts": 5.0, "caller_wait": 120.0, "report_grace": 20.0}
+    started = await rig.client.start_at_last(name, 60, wait="dispatched", limits=limits)
+    async with rig.joined(started) as call:
         names = iter(("Anna", "Bruno", "Clara", "David", "Emma", "Felix", "Grace", "Henry") * 20)
         while not over.is_set():
             await _say(call, f"My name is {next(names)}.")
-        await eventually(lambda: _is_live(rig, call), 60, "an agent is there at the end")
+        await eventually(lambda: _is_live(rig, call), 90, "an agent is there at the end")
     return call
 
 

@@ -8,10 +8,10 @@ import yaml
 
 from adapters.settings import AgentSettings
 from api import main as api_main
-from stack import parts
 from stack.binaries import LIVEKIT, TEMPORAL
+from stack.layout import parts
+from stack.layout.ports import Ports
 from stack.models.settings import ModelsSettings
-from stack.ports import Ports
 from tests.deploy.compose import (
     OURS,
     ROOT,

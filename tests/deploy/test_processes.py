@@ -11,7 +11,7 @@ from temporalio.client import Client as TemporalClient
 
 from domain.session import EndReason, Outcome
 from domain.summary import SummaryStatus
-from stack.temporal_setup import RETENTION, SEARCH_ATTRIBUTES
+from stack.layout.temporal_setup import RETENTION, SEARCH_ATTRIBUTES
 from tests.deploy.running import Containers, containers, key_shown, run_init, start_livekit
 from tests.harness.call import BOOK, Call
 from tests.harness.client import Client

@@ -16,10 +16,10 @@ from adapters import settings
 from api.app import create_app
 from api.dependencies import Services
 from domain.session import EndReason, Outcome, SessionLimits, SessionState, WaitingFor
-from stack import environment, ports
 from stack.binaries.catalog import SERVERS
+from stack.layout import environment, ports
+from stack.layout.temporal_setup import SEARCH_ATTRIBUTES
 from stack.models.settings import ModelsSettings
-from stack.temporal_setup import SEARCH_ATTRIBUTES
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

@@ -114,6 +114,31 @@ class Client:
         key = SessionKey(self.org, answer["session_id"])
         return StartedSession(key, response.status_code, answer)
 
+    async def start_at_last(
+        self, idempotency_key: str, within: float, **how: Any
+    ) -> StartedSession:
+        """Start a session as a good client does: the same request again until it is answered."""
+        started: StartedSession | None = None
+
+        async def answered() -> bool:
+            nonlocal started
+            try:
+                response = await self.try_start(idempotency_key=idempotency_key, **how)
+            except httpx.TransportError:
+                return False
+            if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+                return False
+            assert response.is_success, f"{response.status_code} {response.text}"
+            answer = response.json()
+            started = StartedSession(
+                SessionKey(self.org, answer["session_id"]), response.status_code, answer
+            )
+            return True
+
+        await eventually(answered, within, "a start is answered")
+        assert started is not None
+        return started
+
     def _note_start(self, answer: dict[str, Any], key: str | None, body: dict[str, Any]) -> None:
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         session = SessionKey(self.org, answer["session_id"])

@@ -22,7 +22,7 @@ from tests.harness.agent_callbacks import AgentCallbacks, token
 from tests.harness.agent_jobs import job_process
 from tests.harness.call import Call
 from tests.harness.callback_proxy import CallbackProxy
-from tests.harness.client import Client
+from tests.harness.client import Client, StartedSession
 from tests.harness.histories import Histories
 from tests.harness.ledger import Ledger
 from tests.harness.rooms import Rooms, watch_for_crowds
@@ -80,12 +80,17 @@ class Rig:
     @asynccontextmanager
     async def call(self, **start: Any) -> AsyncGenerator[Call]:
         """A session whose agent is in the room and whose caller has joined."""
-        started = await self.client.start(wait="joined", **start)
+        async with self.joined(await self.client.start(wait="joined", **start)) as call:
+            await call.until_present()
+            yield call
+
+    @asynccontextmanager
+    async def joined(self, started: StartedSession) -> AsyncGenerator[Call]:
+        """A session that its caller has joined, until the caller hangs up."""
         self.know(started.key)
         call = Call(self.client, started)
         await call.join()
         try:
-            await call.until_present()
             yield call
         finally:
             await call.leave()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from stack.credentials import generate_credentials, load_credentials, read_credentials
 from stack.errors import StackError
-from stack.home import Home
+from stack.layout.credentials import generate_credentials, load_credentials, read_credentials
+from stack.layout.home import Home
 
 
 def test_credentials_are_generated_once_and_kept(tmp_path: Path) -> None:

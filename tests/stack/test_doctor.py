@@ -4,9 +4,9 @@ import os
 import socket
 from pathlib import Path
 
-from stack.doctor import Finding, examine
-from stack.home import Home
-from stack.ports import choose_ports, remember_ports
+from stack.commands.doctor import Finding, examine
+from stack.layout.home import Home
+from stack.layout.ports import choose_ports, remember_ports
 
 
 def look(home: Path, **variables: str) -> dict[str, Finding]:

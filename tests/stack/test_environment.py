@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from stack.credentials import Credentials, generate_credentials
-from stack.environment import Addresses, build_environment
 from stack.errors import StackError
-from stack.home import Home, find_home
-from stack.livekit_config import livekit_config
-from stack.ports import Ports
-from stack.wanted import PART_NAMES, Wanted, parse_names, parse_settings
+from stack.layout.credentials import Credentials, generate_credentials
+from stack.layout.environment import Addresses, build_environment
+from stack.layout.home import Home, find_home
+from stack.layout.livekit_config import livekit_config
+from stack.layout.ports import Ports
+from stack.layout.wanted import PART_NAMES, Wanted, parse_names, parse_settings
 
 CALLER = {
     "PATH": "/usr/bin",

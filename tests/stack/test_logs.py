@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stack.logs import cap_log, tail
+from stack.supervision.logs import cap_log, tail
 
 
 def test_a_grown_log_is_moved_aside_and_its_process_writes_on(tmp_path: Path) -> None:

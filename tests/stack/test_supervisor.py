@@ -12,13 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stack.control import change_parts
 from stack.errors import StackError
-from stack.home import Home, find_home
-from stack.leftovers import find_leftovers, stop_leftovers
+from stack.layout.home import Home, find_home
+from stack.layout.wanted import Wanted, write_wanted
 from stack.local import LocalStack
-from stack.state import read_state
-from stack.wanted import Wanted, write_wanted
+from stack.supervision.control import change_parts
+from stack.supervision.leftovers import find_leftovers, stop_leftovers
+from stack.supervision.state import read_state
 
 DEADLINE = 30
 

@@ -2,12 +2,12 @@
 
 import time
 
+from stack.commands.progress import Progress
 from stack.errors import StackError
-from stack.home import Home
-from stack.leftovers import find_leftovers, stop_leftovers
-from stack.locks import is_locked
-from stack.progress import Progress
-from stack.state import find_supervisor, read_state
+from stack.layout.home import Home
+from stack.supervision.leftovers import find_leftovers, stop_leftovers
+from stack.supervision.locks import is_locked
+from stack.supervision.state import find_supervisor, read_state
 
 _LIMIT_SECONDS = 180.0
 _LEFTOVER_GRACE = 15.0

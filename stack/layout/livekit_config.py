@@ -2,10 +2,10 @@
 
 import json
 
-from stack.credentials import Credentials
-from stack.environment import Addresses
-from stack.files import write_atomically
-from stack.home import Home
+from stack.layout.credentials import Credentials
+from stack.layout.environment import Addresses
+from stack.layout.files import write_atomically
+from stack.layout.home import Home
 
 WEBHOOK_PATH = "/v1/livekit/webhook"
 

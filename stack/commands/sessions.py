@@ -7,8 +7,8 @@ from urllib.parse import quote
 import typer
 from rich.console import Console
 
-from stack.api_client import call_api, stream_events
-from stack.home import Home
+from stack.commands.api_client import call_api, stream_events
+from stack.layout.home import Home
 
 sessions_app = typer.Typer(
     help="Find sessions and steer them.", no_args_is_help=True, add_completion=False

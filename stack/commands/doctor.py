@@ -16,12 +16,12 @@ from stack.binaries import SERVERS, Server
 from stack.binaries.locate import find_built, find_on_path
 from stack.binaries.toolchain import find_uv
 from stack.errors import StackError
-from stack.health import NotHealthyError, fetch_agent_health
-from stack.home import Home, find_cache
-from stack.port_check import require_free_ports
-from stack.ports import choose_ports, read_ports
-from stack.state import StackState, read_state
-from stack.wanted import PART_NAMES
+from stack.layout.home import Home, find_cache
+from stack.layout.port_check import require_free_ports
+from stack.layout.ports import choose_ports, read_ports
+from stack.layout.wanted import PART_NAMES
+from stack.supervision.health import NotHealthyError, fetch_agent_health
+from stack.supervision.state import StackState, read_state
 
 _BUILD_BYTES = 6 * 1024**3
 

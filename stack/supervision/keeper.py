@@ -4,13 +4,13 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from stack.child import Child, describe_exit
-from stack.health import NotHealthyError
-from stack.home import Home
-from stack.logs import cap_log, tail
-from stack.parts import Part
-from stack.progress import Progress
-from stack.state import PartState, ProcessState
+from stack.commands.progress import Progress
+from stack.layout.home import Home
+from stack.layout.parts import Part
+from stack.supervision.child import Child, describe_exit
+from stack.supervision.health import NotHealthyError
+from stack.supervision.logs import cap_log, tail
+from stack.supervision.state import PartState, ProcessState
 
 _CHECK_WHILE_STARTING = 0.2
 _CHECK_WHILE_RUNNING = 10.0

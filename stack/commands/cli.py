@@ -10,20 +10,20 @@ import typer
 from rich.console import Console
 
 from stack.binaries import locate_servers
-from stack.control import await_started, change_parts
-from stack.credentials import read_credentials
-from stack.doctor import doctor
-from stack.down import stop_stack
+from stack.commands.doctor import doctor
+from stack.commands.down import stop_stack
+from stack.commands.keys import keys_app
+from stack.commands.progress import Progress
+from stack.commands.sessions import sessions_app
+from stack.commands.up import UpRequest, is_running, run_detached, run_in_foreground
 from stack.errors import AlreadyRunningError, StackError
-from stack.home import Home, find_home
-from stack.keys import keys_app
-from stack.logs import tail
-from stack.progress import Progress
-from stack.sessions import sessions_app
-from stack.state import StackState, read_state
-from stack.supervisor import banner
-from stack.up import UpRequest, is_running, run_detached, run_in_foreground
-from stack.wanted import PART_NAMES, Wanted, parse_names, parse_settings
+from stack.layout.credentials import read_credentials
+from stack.layout.home import Home, find_home
+from stack.layout.wanted import PART_NAMES, Wanted, parse_names, parse_settings
+from stack.supervision.control import await_started, change_parts
+from stack.supervision.logs import tail
+from stack.supervision.state import StackState, read_state
+from stack.supervision.supervisor import banner
 
 app = typer.Typer(
     name="everline",

@@ -6,11 +6,12 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 
-from stack.keeper import Keeper, PartFailedError
-from stack.logs import cap_log
-from stack.parts import Part, Plan, all_parts
-from stack.progress import Progress
-from stack.state import (
+from stack.commands.progress import Progress
+from stack.layout.parts import Part, Plan, all_parts
+from stack.layout.wanted import read_wanted
+from stack.supervision.keeper import Keeper, PartFailedError
+from stack.supervision.logs import cap_log
+from stack.supervision.state import (
     ProcessState,
     StackPhase,
     StackState,
@@ -18,11 +19,10 @@ from stack.state import (
     own_start_time,
     write_state,
 )
-from stack.wanted import read_wanted
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CHANGE_SIGNAL = signal.SIGUSR1
-"""Tells the supervisor that the wish (`stack.wanted`) has changed."""
+"""Tells the supervisor that the wish (`stack.layout.wanted`) has changed."""
 _CAP_LOGS_EVERY = 30
 
 

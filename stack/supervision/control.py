@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from stack.errors import StackError
-from stack.home import Home
-from stack.locks import is_locked
-from stack.state import ProcessState, StackState, find_supervisor, read_state
-from stack.supervisor import CHANGE_SIGNAL
-from stack.wanted import read_wanted, write_wanted
+from stack.layout.home import Home
+from stack.layout.wanted import read_wanted, write_wanted
+from stack.supervision.locks import is_locked
+from stack.supervision.state import ProcessState, StackState, find_supervisor, read_state
+from stack.supervision.supervisor import CHANGE_SIGNAL
 
 _LIMIT_SECONDS = 180.0
 

@@ -11,22 +11,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stack.binaries import SERVERS, locate_servers
-from stack.credentials import load_credentials
-from stack.environment import Addresses
+from stack.commands.progress import Progress
 from stack.errors import AlreadyRunningError, StackError
-from stack.files import write_atomically
-from stack.home import Home
-from stack.leftovers import find_leftovers, stop_leftovers
-from stack.livekit_config import write_livekit_config
-from stack.locks import FileLock, is_locked
-from stack.logs import cap_log
-from stack.parts import Plan
-from stack.port_check import require_free_ports
-from stack.ports import choose_ports, read_ports, remember_ports
-from stack.progress import Progress
-from stack.state import read_state
-from stack.supervisor import Supervisor
-from stack.wanted import PART_NAMES, Wanted, write_wanted
+from stack.layout.credentials import load_credentials
+from stack.layout.environment import Addresses
+from stack.layout.files import write_atomically
+from stack.layout.home import Home
+from stack.layout.livekit_config import write_livekit_config
+from stack.layout.parts import Plan
+from stack.layout.port_check import require_free_ports
+from stack.layout.ports import choose_ports, read_ports, remember_ports
+from stack.layout.wanted import PART_NAMES, Wanted, write_wanted
+from stack.supervision.leftovers import find_leftovers, stop_leftovers
+from stack.supervision.locks import FileLock, is_locked
+from stack.supervision.logs import cap_log
+from stack.supervision.state import read_state
+from stack.supervision.supervisor import Supervisor
 
 _LEFTOVER_GRACE = 30.0
 

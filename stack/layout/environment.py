@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stack.credentials import Credentials
-from stack.home import Home
-from stack.ports import Ports
-from stack.wanted import Wanted
+from stack.layout.credentials import Credentials
+from stack.layout.home import Home
+from stack.layout.ports import Ports
+from stack.layout.wanted import Wanted
 
 PASS_VARIABLE = "EVERLINE_PASS_ENV"
 """Names of further variables of the caller that reach api, worker and agent, comma separated."""

@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack import health
 from stack.binaries import LIVEKIT, TEMPORAL
-from stack.credentials import Credentials
-from stack.environment import Addresses, build_environment
-from stack.home import Home
-from stack.temporal_setup import NAMESPACE, SEARCH_ATTRIBUTES, prepare_temporal
-from stack.wanted import Wanted
+from stack.layout.credentials import Credentials
+from stack.layout.environment import Addresses, build_environment
+from stack.layout.home import Home
+from stack.layout.temporal_setup import NAMESPACE, SEARCH_ATTRIBUTES, prepare_temporal
+from stack.layout.wanted import Wanted
+from stack.supervision import health
 
 TASK_QUEUE = "everline"
 

@@ -7,9 +7,9 @@ import psutil
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from stack.files import write_atomically
-from stack.home import Home
-from stack.locks import is_locked
+from stack.layout.files import write_atomically
+from stack.layout.home import Home
+from stack.supervision.locks import is_locked
 
 PartState = Literal[
     "waiting",

@@ -4,8 +4,8 @@ import os
 
 import psutil
 
-from stack.child import STACK_MARK
-from stack.home import Home
+from stack.layout.home import Home
+from stack.supervision.child import STACK_MARK
 
 
 def find_leftovers(home: Home) -> list[psutil.Process]:

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pydantic import BaseModel, ConfigDict, Field
 
 from stack.errors import StackError
-from stack.files import write_atomically
-from stack.home import Home
+from stack.layout.files import write_atomically
+from stack.layout.home import Home
 
 PART_NAMES = ("temporal", "livekit", "mongodb", "models", "api", "worker", "agent")
 OUR_PARTS = ("api", "worker", "agent")

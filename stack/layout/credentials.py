@@ -7,8 +7,8 @@ import secrets
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stack.errors import StackError
-from stack.files import write_atomically
-from stack.home import Home
+from stack.layout.files import write_atomically
+from stack.layout.home import Home
 
 
 class Credentials(BaseModel):

@@ -6,10 +6,10 @@ from typing import cast
 
 import httpx
 
-from stack.credentials import read_credentials
 from stack.errors import StackError
-from stack.home import Home
-from stack.state import read_state
+from stack.layout.credentials import read_credentials
+from stack.layout.home import Home
+from stack.supervision.state import read_state
 
 Json = dict[str, object]
 

@@ -3,8 +3,8 @@
 from collections.abc import Collection
 
 from stack.errors import StackError
-from stack.ports import SETTINGS, PortRange, Ports, PortSetting
-from stack.sockets import find_holder, is_free
+from stack.layout.ports import SETTINGS, PortRange, Ports, PortSetting
+from stack.layout.sockets import find_holder, is_free
 
 
 def require_free_ports(ports: Ports, parts: Collection[str]) -> None:

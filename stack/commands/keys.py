@@ -8,8 +8,8 @@ from urllib.parse import quote
 import typer
 from rich.console import Console
 
-from stack.api_client import call_api
-from stack.home import Home
+from stack.commands.api_client import call_api
+from stack.layout.home import Home
 
 keys_app = typer.Typer(
     help="Create, list and revoke API keys.", no_args_is_help=True, add_completion=False

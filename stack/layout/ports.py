@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 from stack.errors import StackError
-from stack.files import write_atomically
-from stack.home import Home
-from stack.sockets import is_free
+from stack.layout.files import write_atomically
+from stack.layout.home import Home
+from stack.layout.sockets import is_free
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from stack import tether
-from stack.home import Home
+from stack.layout.home import Home
+from stack.supervision import tether
 
 STACK_MARK = "EVERLINE_STACK"
 """Environment variable by which the processes of one stack are recognised: its home's path."""
