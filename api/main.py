@@ -24,7 +24,6 @@ from api.dependencies import Archive, CallerTokens, Services
 from api.routes.codec import codec_router
 from api.workflows import SessionWorkflows
 from domain.catalogs import BUILT_IN, Catalog, extended
-from domain.errors import Unavailable
 from domain.ports import ApiKeys
 from services.agents import Agents
 from services.quotas import SessionQuota
@@ -34,7 +33,6 @@ from services.transcripts import Transcripts
 
 log = structlog.get_logger()
 
-RETRY_SECONDS = 2.0
 GRACEFUL_SHUTDOWN_SECONDS = 15
 
 
@@ -84,7 +82,7 @@ async def serve(settings: ApiSettings) -> None:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        indexes = asyncio.create_task(_ensure_indexes(archive)) if archive else None
+        indexes = asyncio.create_task(archive.prepare()) if archive else None
         async with rooms:
             log.info("api started", port=settings.port, livekit=rooms.api_url)
             yield
@@ -138,16 +136,6 @@ def _codec(settings: ApiSettings) -> list[APIRouter]:
     codec = EncryptionCodec(settings.everline_encryption_keys)
     secret = settings.everline_codec_secret.get_secret_value()
     return [codec_router(codec, secret, settings.temporal_ui_url)]
-
-
-async def _ensure_indexes(archive: MongoArchive) -> None:
-    while True:
-        try:
-            await archive.ensure_indexes()
-            return
-        except Unavailable as error:
-            log.warning("mongodb is away", reason=error.message)
-            await asyncio.sleep(RETRY_SECONDS)
 
 
 def main() -> None:

@@ -9,14 +9,11 @@ from livekit import api
 from livekit.protocol import agent_dispatch, models, room
 
 from bench.series import Comparison, Series
-from bench.stand import AGENT_NAME, BenchError, Stand
+from bench.stand import AGENT_NAME, BenchError, Stand, settle
 from bench.starts import timed
 
 POLL_SECONDS = 0.02
 PATIENCE_SECONDS = 20.0
-SETTLE_SECONDS = 4.0
-"""After each call the agent server starts a fresh process in the place of the used one; a start in
-that time would measure that. The same pause for both ways."""
 
 
 async def measure_joins(stand: Stand, rounds: int, step: Callable[[], None]) -> Comparison:
@@ -25,12 +22,12 @@ async def measure_joins(stand: Stand, rounds: int, step: Callable[[], None]) -> 
     joined = Series("POST /session?wait=joined (ACTIVE and ready)", "ms")
     for _ in range(rounds):
         name = f"bench-{uuid.uuid4().hex}"
-        await asyncio.sleep(SETTLE_SECONDS)
+        await settle()
         try:
             await timed(direct, _agent_by_hand(stand.livekit, name))
         finally:
             await stand.livekit.room.delete_room(room.DeleteRoomRequest(room=name))
-        await asyncio.sleep(SETTLE_SECONDS)
+        await settle()
         session = await timed(joined, stand.start("joined"))
         await stand.end(session)
         step()

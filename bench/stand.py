@@ -1,5 +1,6 @@
 """What the measurements run on: a stack, and clients for each of its servers."""
 
+import asyncio
 import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -22,6 +23,17 @@ AGENT_NAME = "local-test"
 REQUEST_SECONDS = 60.0
 CLOSE_SECONDS = 90.0
 """How long a session may take from its end being requested to its workflow's completion."""
+
+
+SETTLE_SECONDS = 4.0
+
+
+async def settle() -> None:
+    """Wait before a measurement until the agent server has replaced the process it used last.
+
+    A start in that time would measure that; so every way that is compared waits for as long.
+    """
+    await asyncio.sleep(SETTLE_SECONDS)
 
 
 class BenchError(Exception):

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from bench.bare import TASK_QUEUE, Trivial
 from bench.series import Comparison, Series
-from bench.stand import Stand
+from bench.stand import Stand, settle
 
 Result = TypeVar("Result")
 
@@ -18,8 +18,10 @@ async def measure_starts(stand: Stand, rounds: int, step: Callable[[], None]) ->
     accepted = Series("POST /session?wait=accepted", "ms")
     dispatched = Series("POST /session (agent dispatched)", "ms")
     for _ in range(rounds):
+        await settle()
         await timed(bare, _bare_start(stand))
         for series, stage in ((accepted, "accepted"), (dispatched, "dispatched")):
+            await settle()
             session = await timed(series, stand.start(stage))
             await stand.end(session)
         step()
@@ -27,7 +29,7 @@ async def measure_starts(stand: Stand, rounds: int, step: Callable[[], None]) ->
         "start accepted, by the client's clock",
         bare,
         [accepted, dispatched],
-        ["each session is over before the next start, so the machine is idle at each"],
+        ["each session is over and its agent's process replaced before the next start"],
     )
 
 

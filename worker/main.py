@@ -28,7 +28,6 @@ from adapters.mongo.archive import MongoArchive
 from adapters.settings import SettingsError, WorkerSettings, load
 from adapters.temporal_listing import TemporalListing
 from adapters.temporal_sessions import TemporalSessions
-from domain.errors import Unavailable
 from domain.ports import Rooms, SessionArchive, Summariser, SummaryArchive, TranscriptArchive
 from services.quotas import SlotSweep
 from services.reaping import Reaper
@@ -150,7 +149,7 @@ async def run(settings: WorkerSettings) -> None:
     async with rooms, worker:
         preparations = asyncio.gather(
             _ensure_reaper(client, settings.temporal_task_queue),
-            *([_ensure_indexes(archive)] if archive else []),
+            *([archive.prepare()] if archive else []),
         )
         log.info("worker started", task_queue=settings.temporal_task_queue)
         await stop.wait()
@@ -180,16 +179,6 @@ async def _ensure_reaper(client: Client, task_queue: str) -> None:
             return
         except RPCError as error:
             log.warning("the reaper's schedule is not there yet", reason=error.status.name)
-            await asyncio.sleep(RETRY_SECONDS)
-
-
-async def _ensure_indexes(archive: MongoArchive) -> None:
-    while True:
-        try:
-            await archive.ensure_indexes()
-            return
-        except Unavailable as error:
-            log.warning("mongodb is away", reason=error.message)
             await asyncio.sleep(RETRY_SECONDS)
 
 

@@ -11,7 +11,12 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    ChildWorkflowError,
+    FailureError,
+)
 
 with workflow.unsafe.imports_passed_through():
     from activities.joining import AgentSeen
@@ -400,10 +405,11 @@ class SessionWorkflow(Inbox):
             return
         try:
             await self._steps.record(self._book.status)
-        except (ActivityError, ApplicationError):
-            # A local activity's failure arrives as it was raised, without an ActivityError around.
+        except FailureError:
+            # A local activity's failure arrives as it is, without an ActivityError around it; that
+            # its worker was shut down is one, too.
             self._archive_is_away = True
-            self._book.note("MongoDB is away, the record follows at the end")
+            self._book.note("the record could not be written, it follows at the end")
 
 
 def _passed(at: datetime | None) -> bool:

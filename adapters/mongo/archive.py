@@ -1,6 +1,9 @@
 """Everything that Everline keeps in MongoDB, as one thing to wire."""
 
+import asyncio
 from typing import Self
+
+import structlog
 
 from adapters.encryption import EncryptionCodec
 from adapters.mongo.agent_servers import MongoAgentServers
@@ -14,6 +17,11 @@ from adapters.mongo.slots import MongoSlots
 from adapters.mongo.summaries import MongoSummaries
 from adapters.mongo.transcripts import MongoTranscripts
 from adapters.settings import ArchiveSettings
+from domain.errors import Unavailable
+
+log = structlog.get_logger()
+
+RETRY_SECONDS = 2.0
 
 
 class MongoArchive:
@@ -60,6 +68,17 @@ class MongoArchive:
             StorageUnavailable: MongoDB does not answer; to be called again.
         """
         await ensure_indexes(self._database)
+
+    async def prepare(self) -> None:
+        """Create the missing indexes, for as long as it takes MongoDB to be there."""
+        while True:
+            try:
+                await self.ensure_indexes()
+            except Unavailable as error:
+                log.warning("mongodb is away", reason=error.message)
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
 
     async def ping(self) -> None:
         """Return if MongoDB answers.

@@ -30,9 +30,14 @@ class MemorySessions:
     def __init__(self, switch: Switch) -> None:
         self._switch = switch
         self.records: defaultdict[SessionKey, list[SessionStatus]] = defaultdict(list)
+        self.delays: dict[SessionKey, float] = {}
+        """Seconds that each record of a session takes."""
+        self.begun: set[SessionKey] = set()
 
     async def record(self, status: SessionStatus) -> None:
         key = SessionKey(status.org, status.session_id)
+        self.begun.add(key)
+        await asyncio.sleep(self.delays.get(key, 0))
         self._switch.check(key)
         self.records[key].append(status)
 

@@ -36,7 +36,9 @@ class Call:
         await self.caller.connect(
             self.started.answer["livekit_url"], self.started.answer["livekit_token"]
         )
-        # The agent knows its caller: LiveKit's SDK drops texts of somebody it has not met yet.
+
+    async def until_heard(self) -> None:
+        """Wait until the agent listens: LiveKit's SDK drops texts of whom it has not met yet."""
         async with asyncio.timeout(JOIN_SECONDS):
             for track in self.caller.room.local_participant.track_publications.values():
                 await track.wait_for_subscription()
@@ -50,6 +52,7 @@ class Call:
         await self.leave()
         self.caller = Caller()
         await self.join()
+        await self.until_heard()
 
     async def say(self, line: SpokenLine) -> str:
         """Say a recorded line; returns the agent's spoken answer, which has to fit it."""

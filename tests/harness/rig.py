@@ -81,6 +81,7 @@ class Rig:
     async def call(self, **start: Any) -> AsyncGenerator[Call]:
         """A session whose agent is in the room and whose caller has joined."""
         async with self.joined(await self.client.start(wait="joined", **start)) as call:
+            await call.until_heard()
             await call.until_present()
             yield call
 

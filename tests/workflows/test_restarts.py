@@ -14,6 +14,7 @@ from tests.fakes.agents import NEVER_COMES, Plays
 from tests.fakes.archives import MemoryArchive, ScriptedSummariser
 from tests.fakes.rooms import FakeRooms
 from tests.servers import TemporalServer
+from tests.waiting import eventually
 from tests.workflows.calls import Call, Studio
 from tests.workflows.studio import worker_settings
 from worker.main import WORKFLOWS, activities_of, workflow_runner
@@ -21,7 +22,7 @@ from worker.main import WORKFLOWS, activities_of, workflow_runner
 
 @pytest.fixture
 async def forgetful(temporal_server: TemporalServer) -> Studio:
-    """A studio whose workers keep no workflow in memory: every task replays from the start."""
+    """A studio whose workers come and go, each of them with an empty memory."""
     settings = worker_settings(temporal_server.address, f"restarts-{uuid.uuid4().hex}")
     client = await temporal_client.connect(settings)
     return Studio(client, settings, FakeRooms(), MemoryArchive(), ScriptedSummariser())
@@ -38,7 +39,6 @@ async def worker(studio: Studio) -> AsyncGenerator[None]:
         activities=activities,
         interceptors=[TranslateErrors()],
         workflow_runner=workflow_runner(),
-        max_cached_workflows=0,
     ):
         yield
 
@@ -77,3 +77,20 @@ async def test_a_cancel_and_an_end_before_any_worker_was_there(forgetful: Studio
 
     assert outcomes == [("cancelled", "cancelled"), ("cancelled", "end_requested")]
     assert forgetful.rooms.rooms == {}
+
+
+async def test_a_worker_that_is_stopped_in_the_middle_of_a_step(forgetful: Studio) -> None:
+    call = forgetful.call()
+    sessions = forgetful.archive.sessions
+    sessions.delays[call.key] = 2
+    async with worker(forgetful):
+        await call.start()
+        await eventually(lambda: call.key in sessions.begun)
+    sessions.delays.clear()
+    async with worker(forgetful):
+        await call.until("joined", lambda status: status.joins == 1)
+        await call.end()
+        closed = await call.closed()
+
+    assert closed.ended == ("completed", "end_requested")
+    assert sessions.records[call.key][-1].state == "closed"
