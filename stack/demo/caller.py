@@ -53,6 +53,16 @@ class Caller:
         await self.room.local_participant.publish_track(track, options)
         self._talking = asyncio.create_task(self._talk())
 
+    async def wait_until_heard(self, within: float) -> None:
+        """Wait until somebody has subscribed to the microphone: what is said before is lost.
+
+        Raises:
+            TimeoutError: nobody did within that many seconds.
+        """
+        async with asyncio.timeout(within):
+            for track in self.room.local_participant.track_publications.values():
+                await track.wait_for_subscription()
+
     async def play(self, recording: Path) -> None:
         """Say a recording; returns when its last word has been sent."""
         for frame in _frames(recording):

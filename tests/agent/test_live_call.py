@@ -274,7 +274,8 @@ async def test_the_agent_can_end_the_call(
     livekit_server: LiveKitServer, models_url: str, home: CallbackApi, tmp_path: Path
 ) -> None:
     async with (
-        ToolCallingModel(models_url, tool="end_call", trigger="goodbye") as model,
+        # Whatever the ears make of it: "goodbye", "good bye" or "bye bye".
+        ToolCallingModel(models_url, tool="end_call", trigger="bye") as model,
         start_agent(livekit_server, model.url, home.url, tmp_path, "ender") as agent,
         live_session(livekit_server, agent, f"s{uuid.uuid4().hex[:8]}") as session,
     ):
@@ -282,6 +283,9 @@ async def test_the_agent_can_end_the_call(
         await session.dispatch()
         caller = await session.call()
         try:
+            # An agent that has not claimed its attempt does not listen.
+            await session.callbacks.wait_for(lambda: bool(session.callbacks.of("ready")))
+            await caller.wait_until_heard(10)
             await caller.play(GOODBYE)
             await session.callbacks.wait_for(lambda: bool(session.callbacks.reports))
         finally:

@@ -39,9 +39,7 @@ class Call:
 
     async def until_heard(self) -> None:
         """Wait until the agent listens: LiveKit's SDK drops texts of whom it has not met yet."""
-        async with asyncio.timeout(JOIN_SECONDS):
-            for track in self.caller.room.local_participant.track_publications.values():
-                await track.wait_for_subscription()
+        await self.caller.wait_until_heard(JOIN_SECONDS)
 
     async def leave(self) -> None:
         """The caller hangs up."""

@@ -4,14 +4,14 @@ import json
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
-from temporalio.client import Client, WorkflowExecutionDescription, WorkflowHistory
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowExecutionDescription
 from temporalio.worker import Replayer
 
 from adapters.settings import WorkerSettings
@@ -28,17 +28,17 @@ from domain.messages import (
     ParticipantChanged,
     ParticipantKind,
     Redispatch,
-    SessionResult,
     WaitUntil,
 )
 from domain.ports import Participant
-from domain.session import EndReason, Outcome, SessionInput, SessionLimits, SessionStatus, Stage
+from domain.session import SessionInput, SessionLimits, SessionStatus, Stage
 from domain.transcript import Role, Turn
 from services.transcripts import Transcripts
 from tests.fakes.agents import Crew, Lines, Plays
 from tests.fakes.archives import MemoryArchive, ScriptedSummariser
 from tests.fakes.rooms import FakeRooms, Sent
 from tests.waiting import eventually
+from tests.workflows.evidence import Closed, children, faults, outcomes_published
 from worker.main import WORKFLOWS, workflow_runner
 from workflows.session import SessionWorkflow
 
@@ -122,25 +122,6 @@ class Studio:
     def _on_removed(self, room: str, participant: Participant) -> None:
         if room in self._crews:
             self._crews[room].on_removed(room, participant)
-
-
-@dataclass(frozen=True)
-class Closed:
-    """What is left of a call: how it ended, and what happened."""
-
-    result: SessionResult
-    status: SessionStatus
-    history: WorkflowHistory
-
-    @property
-    def ended(self) -> tuple[Outcome, EndReason]:
-        """How it ended."""
-        return self.result.outcome, self.result.end_reason
-
-    @property
-    def told(self) -> list[str]:
-        """The timeline that operators read."""
-        return [entry.text for entry in self.status.timeline]
 
 
 class Call:
@@ -320,38 +301,3 @@ class Call:
         owner = json.loads(room.metadata) if room else None
         assert owner != {"org": ORG, "session": self.key.session_id}, "its room is still there"
         await self.studio.replayer.replay_workflow(closed.history)
-
-
-def faults(history: WorkflowHistory) -> list[str]:
-    """Why workflow tasks failed; a message that came while one was closing is no fault."""
-    failed = [
-        event.workflow_task_failed_event_attributes.cause
-        for event in history.events
-        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
-    ]
-    normal = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
-    return [WorkflowTaskFailedCause.Name(cause) for cause in failed if cause != normal]
-
-
-def outcomes_published(history: WorkflowHistory) -> int:
-    """How often a session set its outcome, as its history tells it."""
-    return sum(
-        "SessionOutcome"
-        in event.upsert_workflow_search_attributes_event_attributes.search_attributes.indexed_fields
-        for event in history.events
-    )
-
-
-def children(history: WorkflowHistory) -> Counter[str]:
-    """How many child workflows of each kind were begun."""
-    return Counter(
-        event.start_child_workflow_execution_initiated_event_attributes.workflow_type.name
-        for event in history.events
-        if event.event_type == EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED
-    )
-
-
-def in_order(told: Sequence[str], *parts: str) -> bool:
-    """Whether a timeline has entries with these parts, in this order."""
-    entries = iter(told)
-    return all(any(part in entry for entry in entries) for part in parts)

@@ -23,7 +23,8 @@ from domain.messages import (
 from domain.session import Stage
 from domain.transcript import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
-from tests.workflows.calls import Call, Studio, Update, in_order
+from tests.workflows.calls import Call, Studio, Update
+from tests.workflows.evidence import in_order
 from tests.workflows.scenes import beside_the_others, takes_long
 from workflows.session import SessionWorkflow
 

@@ -6,7 +6,8 @@ from domain.transcript import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.fakes.rooms import Fault
 from tests.waiting import eventually
-from tests.workflows.calls import Studio, in_order
+from tests.workflows.calls import Studio
+from tests.workflows.evidence import in_order
 from tests.workflows.scenes import beside_the_others, takes_long
 
 

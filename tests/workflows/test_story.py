@@ -3,7 +3,8 @@
 from domain.messages import EndRequest, Finalise
 from domain.transcript import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
-from tests.workflows.calls import Studio, in_order
+from tests.workflows.calls import Studio
+from tests.workflows.evidence import in_order
 from tests.workflows.scenes import beside_the_others
 
 
