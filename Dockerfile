@@ -10,7 +10,7 @@ ARG PYTHON_IMAGE=python:3.11.15-slim-bookworm
 # ── build: everything pinned and checked by hash ──────────────────────────────────────────────────
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore \
-    UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
+    UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_CACHE_DIR=/var/cache/uv
 WORKDIR /build
 
 COPY requirements/uv.txt requirements/
@@ -19,14 +19,14 @@ RUN python -m venv /opt/uv \
 
 # What changes seldom comes first, so that it is built seldom.
 COPY requirements/base.txt requirements/
-RUN --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=cache,target=/var/cache/uv \
     /opt/uv/bin/uv venv --python "$(command -v python)" /opt/everline \
     && /opt/uv/bin/uv pip sync --python /opt/everline/bin/python --require-hashes --compile-bytecode \
         requirements/base.txt
 
 # The builder of our wheel, at its locked version; it stays in this stage.
 COPY requirements/dev.txt requirements/
-RUN --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=cache,target=/var/cache/uv \
     /opt/uv/bin/uv venv --python "$(command -v python)" /opt/hatch \
     && /opt/uv/bin/uv pip install --python /opt/hatch/bin/python -c requirements/dev.txt hatchling
 
