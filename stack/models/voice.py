@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import onnxruntime
-from piper import PiperVoice, SynthesisConfig
+from piper import PiperVoice
 from piper.config import PiperConfig
 
-from stack.models.sound import SPEAKING_RATE, SpeakingRate
+from stack.models.sound import SPEAKING_RATE, Delivery
 
 # onnxruntime carries no types for its compiled part.
 _onnx = cast(Any, onnxruntime)
@@ -59,10 +59,9 @@ class Voice:
         Yields:
             16-bit little-endian mono PCM at 24 kHz.
         """
-        pace = SynthesisConfig(length_scale=self._voice.config.length_scale / speed)
-        rate = SpeakingRate(self._voice.config.sample_rate)
+        delivery = Delivery(self._voice.config.sample_rate, speed)
         spoken = False
-        for chunk in self._voice.synthesize(text, pace):
+        for chunk in self._voice.synthesize(text):
             spoken = True
-            yield rate.convert(chunk.audio_int16_array)
-        yield rate.finish() if spoken else _SILENCE
+            yield delivery.convert(chunk.audio_int16_array)
+        yield delivery.finish() if spoken else _SILENCE
