@@ -210,4 +210,5 @@ class SessionStatus(BaseModel):
     summary: str | None = None
     """Status of the summary: pending, ready, failed; None without one."""
     room_deleted: bool = False
+    """Whether no room of this session is left: it was deleted, or never made."""
     timeline: list[TimelineEntry] = []

@@ -156,6 +156,11 @@ class Book:
         self.status.room_deleted = True
         self.note("room deleted")
 
+    def room_never_made(self) -> None:
+        """The session ended before its room was made, or the name was another session's."""
+        self.status.room_deleted = True
+        self.note("there is no room of this session to delete")
+
     def close(self, ending: Ending) -> datetime:
         """Set the terminal state, once; returns when."""
         status = self.status

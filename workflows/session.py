@@ -359,6 +359,8 @@ class SessionWorkflow(Inbox):
     async def _close(self, ending: Ending) -> SessionResult:
         """Set the terminal state in bounded time; stay open until the room is gone."""
         self._book.enter(SessionState.CLOSING, WaitingFor.ROOM_DELETION)
+        if not self._owns_room:
+            self._book.room_never_made()
         await self._delete_room(within=self._limits.room_deletion_wait)
         closed_at = self._book.close(ending)
         # Beside each other: a MongoDB that is away must not hold the room, nor LiveKit the slot.

@@ -295,6 +295,7 @@ class Call:
         assert children(closed.history)["summary"] <= 1, "at most one summary"
         assert closed.status.outcome is closed.result.outcome
         assert (closed.status.state, closed.status.waiting_for) == ("closed", "nothing")
+        assert closed.status.room_deleted, "the status says that a room of it is left"
         doubled = [number for number, n in Counter(self.dispatched_attempts()).items() if n > 1]
         assert not doubled, f"attempts dispatched twice: {doubled}"
         room = self.studio.rooms.rooms.get(self.room)
