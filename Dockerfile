@@ -53,11 +53,11 @@ LABEL org.opencontainers.image.title="Everline" \
 RUN groupadd --gid 10001 everline \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin \
         everline \
-    && install -d -o 10001 -g 10001 /run/everline /var/lib/everline/spool
+    && install -d -o 10001 -g 10001 /run/everline /var/lib/everline/spool /var/lib/everline/recordings
 COPY --from=build /opt/everline /opt/everline
 COPY deploy/compose/init.py deploy/compose/temporal_setup.py /opt/everline/compose/
 COPY --chmod=0755 deploy/compose/entrypoint.sh /usr/local/bin/everline-entrypoint
-# Nothing is written beside /tmp and the spool: the root file system may be read-only.
+# Nothing is written beside /tmp, the spool and the recordings: the root file system may be read-only.
 ENV PATH=/opt/everline/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp \
     NODE_ENV=production HOST=0.0.0.0 EVERLINE_SPOOL_DIR=/var/lib/everline/spool
 USER 10001:10001

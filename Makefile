@@ -23,7 +23,7 @@ export UV_LINK_MODE ?= copy
 # Pyright from its wheel; no look for newer versions at run time.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup servers up demo down test test-tools check format bench chaos record-histories lock clean
+.PHONY: help setup servers up demo down test test-tools check format bench chaos fuzz large-data record-histories lock clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -88,6 +88,12 @@ bench: servers ## Measure, each with its baseline in the same run
 
 chaos: servers ## Break things during calls for longer than the tests do
 	@$(BIN)/pytest tests/chaos --chaos-long $(ARGS)
+
+large-data: setup ## List, search and count 100,000 transcripts of 50 orgs (some minutes)
+	@$(BIN)/pytest tests/adapters/test_many_transcripts.py --large-data $(ARGS)
+
+fuzz: servers ## Fuzz the API from its OpenAPI document for longer than the tests do
+	@$(BIN)/pytest tests/contract/test_fuzzing.py --fuzz-long $(ARGS)
 
 record-histories: servers ## Record the workflow histories that tests/replay replays
 	@$(BIN)/python -m tests.replay.record

@@ -5,11 +5,14 @@ from datetime import UTC, datetime
 from pydantic import BaseModel
 from temporalio import activity
 
+from domain.analysis import AnalysisPlan
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
 from domain.ports import SessionArchive
 from domain.session import SessionStatus
+from domain.webhook_events import transcript_ready
 from services.transcripts import Transcripts
+from services.webhook_delivery import Announcer
 
 
 class SealTranscript(BaseModel):
@@ -19,6 +22,8 @@ class SealTranscript(BaseModel):
     session_id: str
     agent_id: str | None
     last_attempt: int
+    analysis: AnalysisPlan | None = None
+    """What the summary that follows has to find out."""
 
     @property
     def key(self) -> SessionKey:
@@ -29,9 +34,15 @@ class SealTranscript(BaseModel):
 class ArchiveActivities:
     """MongoDB is the archive; without it (None) a worker cannot do these."""
 
-    def __init__(self, sessions: SessionArchive | None, transcripts: Transcripts | None) -> None:
+    def __init__(
+        self,
+        sessions: SessionArchive | None,
+        transcripts: Transcripts | None,
+        announcer: Announcer | None = None,
+    ) -> None:
         self._sessions = sessions
         self._transcripts = transcripts
+        self._announcer = announcer
 
     @activity.defn
     async def record_session(self, status: SessionStatus) -> None:
@@ -42,12 +53,17 @@ class ArchiveActivities:
 
     @activity.defn
     async def seal_transcript(self, order: SealTranscript) -> bool:
-        """Merge what was streamed and reported; returns whether the transcript is complete."""
+        """Merge what was streamed and reported; returns whether the transcript is complete.
+
+        The customer's endpoints are told that it is ready, before this counts as done.
+        """
         if self._transcripts is None:
             raise _not_configured()
         header = await self._transcripts.seal(
             order.key, order.agent_id, order.last_attempt, datetime.now(UTC)
         )
+        if self._announcer:
+            await self._announcer.announce(order.org, [transcript_ready(header)])
         return header.complete
 
 

@@ -1,29 +1,19 @@
-"""Summarise a transcript."""
+"""Summarise a transcript, and analyse it."""
 
 from datetime import UTC, datetime
 
-from pydantic import BaseModel
 from temporalio import activity
 
+from domain.analysis import AnalysisStatus
 from domain.errors import StorageUnavailable
-from domain.ids import SessionKey
+from domain.summary import SummaryOrder
+from domain.webhook_events import summary_ready
 from services.summaries import Summaries
+from services.webhook_delivery import Announcer
 
 
-class SummariseSession(BaseModel):
-    """The session to summarise."""
-
-    org: str
-    session_id: str
-
-    @property
-    def key(self) -> SessionKey:
-        """The session whose transcript it is."""
-        return SessionKey(self.org, self.session_id)
-
-
-class GiveUpSummary(SummariseSession):
-    """The session whose summary failed, and why."""
+class GiveUpSummary(SummaryOrder):
+    """The summary, or analysis, that failed, and why."""
 
     reason: str
 
@@ -31,8 +21,9 @@ class GiveUpSummary(SummariseSession):
 class SummaryActivities:
     """Steps of the summary workflow; without MongoDB (None) a worker cannot do these."""
 
-    def __init__(self, summaries: Summaries | None) -> None:
+    def __init__(self, summaries: Summaries | None, announcer: Announcer | None = None) -> None:
         self._optional = summaries
+        self._announcer = announcer
 
     @property
     def _summaries(self) -> Summaries:
@@ -45,16 +36,34 @@ class SummaryActivities:
         return self._optional
 
     @activity.defn
-    async def begin_summary(self, order: SummariseSession) -> None:
+    async def begin_summary(self, order: SummaryOrder) -> None:
         """Record that a summary is pending."""
-        await self._summaries.begin(order.key, datetime.now(UTC))
+        await self._summaries.begin(order, datetime.now(UTC))
 
     @activity.defn
-    async def write_summary(self, order: SummariseSession) -> None:
-        """Summarise and store."""
-        await self._summaries.write(order.key, activity.info().attempt, datetime.now(UTC))
+    async def write_summary(self, order: SummaryOrder) -> bool:
+        """Summarise and store; returns whether an analysis is to be made."""
+        written = await self._summaries.write(order, activity.info().attempt, datetime.now(UTC))
+        return written.analysis is not None and written.analysis.status is AnalysisStatus.PENDING
 
     @activity.defn
     async def give_up_summary(self, order: GiveUpSummary) -> None:
         """Record that no summary will come."""
-        await self._summaries.give_up(order.key, order.reason, datetime.now(UTC))
+        await self._summaries.give_up(order, order.reason, datetime.now(UTC))
+
+    @activity.defn
+    async def analyse_call(self, order: SummaryOrder) -> None:
+        """Extract data and judge by the criteria, and store that."""
+        await self._summaries.analyse(order, activity.info().attempt, datetime.now(UTC))
+
+    @activity.defn
+    async def give_up_analysis(self, order: GiveUpSummary) -> None:
+        """Record that no analysis will come; the summary stays."""
+        await self._summaries.give_up_analysis(order, order.reason, datetime.now(UTC))
+
+    @activity.defn
+    async def announce_summary(self, order: SummaryOrder) -> None:
+        """Tell the customer's endpoints that a summary is ready."""
+        summary = await self._summaries.get(order.key) if self._announcer else None
+        if self._announcer and summary:
+            await self._announcer.announce(order.org, [summary_ready(summary)])

@@ -13,20 +13,27 @@ class MemoryAgentServers:
     def __init__(self) -> None:
         self._servers: dict[str, AgentServer] = {}
 
-    async def record(self, heartbeat: Heartbeat, at: datetime) -> None:
-        """Keep the last heartbeat of a server; one that was overtaken changes nothing."""
+    async def record(self, heartbeat: Heartbeat, at: datetime) -> list[str]:
+        """Keep the last heartbeat of a server; one that was overtaken changes nothing.
+
+        There is no watchdog that would condemn jobs.
+        """
         known = self._servers.pop(heartbeat.server_id, None)
         if known is not None and known.last_heartbeat >= at:
             self._servers[heartbeat.server_id] = known
-            return
+            return []
         self._servers[heartbeat.server_id] = AgentServer(
             **heartbeat.model_dump(), last_heartbeat=at
         )
         while len(self._servers) > _MOST_SERVERS:
             # The one that was silent for longest stands first.
             del self._servers[next(iter(self._servers))]
+        return []
 
     async def seen_since(self, since: datetime) -> list[AgentServer]:
         """The servers heard of since then, by their ids."""
         seen = [server for server in self._servers.values() if server.last_heartbeat >= since]
         return sorted(seen, key=lambda server: server.server_id)
+
+    async def prove_path(self, at: datetime) -> None:
+        """A heartbeat can always be kept in memory."""

@@ -5,6 +5,8 @@ Names and defaults of the seed service are kept; docs/configuration.md has the w
 
 import base64
 import binascii
+import re
+from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import (
@@ -17,12 +19,18 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from adapters.prices import load_prices
+from adapters.recordings import check_recordings_url
 from domain.catalogs import ExtraModel, parse_extra_models
 from domain.errors import InvalidInput
 from domain.ids import ID_PATTERN
+from domain.pricing import PriceTable
+from domain.retention import MAX_DAYS
+from domain.webhooks import MOST_RETRIES, USUAL_SCHEDULE
 
 DEFAULT_AGENT_NAME = "local-test"
 _HEADER_NAME = r"^[A-Za-z0-9-]+$"
+_ORIGIN = r"https?://[^/\s,*]+"
 
 
 class SettingsError(Exception):
@@ -116,6 +124,39 @@ class ArchiveSettings(_Settings):
 
     mongodb_uri: SecretStr | None = None
     mongodb_database: str = "everline"
+    everline_transcript_retention_days: int = Field(default=0, ge=0, le=MAX_DAYS)
+    """How long transcripts are kept after the call, for orgs that have not chosen; 0: for ever."""
+    everline_prices_file: Path | None = None
+    """Prices of one's own, on top of those that are shipped."""
+
+    @field_validator("everline_prices_file")
+    @classmethod
+    def _readable_prices(cls, file: Path | None) -> Path | None:
+        try:
+            load_prices(file)
+        except InvalidInput as error:
+            raise ValueError("; ".join(filter(None, (error.message, error.cure)))) from None
+        return file
+
+    @property
+    def prices(self) -> PriceTable:
+        """What models cost in this installation."""
+        return load_prices(self.everline_prices_file)
+
+
+class RecordingSettings(_Settings):
+    """Where recordings of calls are kept; without it there are none."""
+
+    everline_recordings_url: str | None = None
+    """`file:///directory` or `s3://bucket/prefix`; credentials come from their own variables."""
+
+    @field_validator("everline_recordings_url")
+    @classmethod
+    def _known_storage(cls, url: str | None) -> str | None:
+        try:
+            return None if url is None else check_recordings_url(url)
+        except InvalidInput as error:
+            raise ValueError(error.message) from None
 
 
 class CallbackSettings(_Settings):
@@ -194,10 +235,51 @@ class LocalKeySettings(_Settings):
     everline_bootstrap_org: str = Field(default="local", pattern=ID_PATTERN)
 
 
-class ApiSettings(LiveKitSettings, TemporalSettings, ArchiveSettings, CallbackSettings):
+class WebhookSettings(_Settings):
+    """Where webhooks to customers may go."""
+
+    everline_webhooks_allow_private: bool = False
+    """Also http and private addresses; for development."""
+
+
+class DeliverySettings(WebhookSettings):
+    """How webhooks are delivered, and when that is given up."""
+
+    everline_webhooks_timeout_seconds: float = Field(default=15, gt=0, le=60)
+    everline_webhooks_retry_seconds: Annotated[tuple[float, ...], NoDecode] = USUAL_SCHEDULE
+    """Pauses before each further attempt, comma separated; after the last it is a dead letter."""
+    everline_webhooks_disable_after_hours: float = Field(default=120, gt=0)
+    """For how long an endpoint may fail without any success before it is disabled."""
+
+    @field_validator("everline_webhooks_retry_seconds", mode="before")
+    @classmethod
+    def _pauses(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            pauses = tuple(float(word) for word in value.split(","))
+        except ValueError:
+            pauses = ()
+        if not pauses or len(pauses) > MOST_RETRIES or not all(0 < p <= 604_800 for p in pauses):
+            raise ValueError(
+                f"must be up to {MOST_RETRIES} numbers of seconds above 0, comma separated"
+            )
+        return pauses
+
+
+class ApiSettings(
+    LiveKitSettings,
+    TemporalSettings,
+    ArchiveSettings,
+    CallbackSettings,
+    WebhookSettings,
+    RecordingSettings,
+):
     """The API process."""
 
     host: str = "127.0.0.1"
+    everline_cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Web pages that may call the API from a browser, comma separated; `*` for every page."""
     auth_provider: Literal["pagos", "local"] = "pagos"
     everline_max_sessions_per_org: int = Field(default=0, ge=0)
     """Open sessions that an org may have at the same time; 0 means any number."""
@@ -205,6 +287,8 @@ class ApiSettings(LiveKitSettings, TemporalSettings, ArchiveSettings, CallbackSe
     """Requests of an org in the long run, in each API process; 0 means any number."""
     everline_org_request_burst: int = Field(default=100, ge=1)
     """Requests that an org may make at once after a pause."""
+    everline_accept_unsigned_reports: bool = False
+    """Whether agents that are not Everline's may hand in their report without a token."""
     everline_codec_secret: SecretStr | None = Field(default=None, min_length=16)
     """Secret part of the codec endpoint's path; without it there is no such endpoint."""
     temporal_ui_url: str | None = None
@@ -217,6 +301,16 @@ class ApiSettings(LiveKitSettings, TemporalSettings, ArchiveSettings, CallbackSe
     caller_token_seconds: int = Field(
         default=900, ge=30, validation_alias=AliasChoices("everline_caller_token_seconds")
     )
+
+    @field_validator("everline_cors_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        origins = tuple(word.strip() for word in value.split(","))
+        if any(one != "*" and not re.fullmatch(_ORIGIN, one) for one in origins):
+            raise ValueError("must be origins such as https://app.example.com, comma separated")
+        return origins
 
     @field_validator("everline_livekit_public_url")
     @classmethod
@@ -248,8 +342,19 @@ class _AuthChoice(_Settings):
     auth_provider: str = "pagos"
 
 
-class WorkerSettings(LiveKitSettings, TemporalSettings, ArchiveSettings, CallbackSettings):
+class WorkerSettings(
+    LiveKitSettings,
+    TemporalSettings,
+    ArchiveSettings,
+    CallbackSettings,
+    DeliverySettings,
+    RecordingSettings,
+):
     """The Temporal worker process."""
+
+    everline_agent_silence_seconds: float = Field(default=6, ge=5)
+    """How long an agent server may be silent before its calls are given to others. It is heard
+    every two seconds, and a heartbeat may be repeated once."""
 
     summariser: Literal["extractive", "openai"] = "extractive"
     summariser_model: str = "gpt-4.1-mini"
@@ -272,18 +377,81 @@ class OpenAISettings(_Settings):
     openai_base_url: str | None = None
 
 
-class AgentSettings(LiveKitSettings):
-    """The agent worker process; other provider keys are read by the provider plugins themselves."""
+class ModelAccounts(_Settings):
+    """Accounts at the providers of models, under the names that their plugins use.
+
+    A provider without a key is reached through LiveKit Inference, if that can be used. Base URLs
+    are for gateways and compatible servers of one's own.
+    """
+
+    openai_api_key: SecretStr | None = None
+    openai_base_url: str | None = None
+    openai_realtime_base_url: str | None = None
+    """Where realtime models are, if not at `OPENAI_BASE_URL`: few compatible servers have them."""
+    cartesia_api_key: SecretStr | None = None
+    cartesia_base_url: str | None = None
+    eleven_api_key: SecretStr | None = None
+    eleven_base_url: str | None = None
+    deepgram_api_key: SecretStr | None = None
+    deepgram_base_url: str | None = None
+    assemblyai_api_key: SecretStr | None = None
+    assemblyai_base_url: str | None = None
+    google_api_key: SecretStr | None = None
+    google_gemini_base_url: str | None = None
+    anthropic_api_key: SecretStr | None = None
+    anthropic_base_url: str | None = None
+    groq_api_key: SecretStr | None = None
+    groq_base_url: str | None = None
+    xai_api_key: SecretStr | None = None
+    xai_base_url: str | None = None
+    ultravox_api_key: SecretStr | None = None
+    ultravox_base_url: str | None = None
+    livekit_inference_url: str | None = None
+    livekit_inference_api_key: str | None = None
+    livekit_inference_api_secret: SecretStr | None = None
+    anam_api_key: SecretStr | None = None
+    anam_api_url: str | None = None
+
+
+class AgentSettings(LiveKitSettings, ModelAccounts, RecordingSettings):
+    """The agent worker process."""
 
     everline_callback_url: str | None = None
     """Base URL of the API for heartbeats; a session's callbacks go where its metadata says."""
     everline_spool_dir: str = ".everline/spool"
-    openai_base_url: str | None = None
-    openai_api_key: SecretStr | None = None
+    everline_egress: bool = False
+    """Whether LiveKit's egress service records calls; where it cannot, the agent does."""
+    everline_livekit_public_url: str | None = None
+    """Where an avatar's provider reaches LiveKit, if that is not where this process does."""
+    everline_allow_private_tool_urls: bool = False
+    """Whether HTTP tools, MCP servers and knowledge bases may be at http and private addresses."""
+    lyzr_api_url: str = "https://agent-prod.studio.lyzr.ai"
+    lyzr_tool_path: str = Field(
+        default="/v3/tools/{tool_source}/{tool_name}/execute",
+        pattern=r"^/([^{}]|\{(tool_source|tool_name|action_name)\})*$",
+    )
+    """Where an action of `lyzr_tools` is called; `{…}` are fields of its entry."""
+    lyzr_rag_url: str = "https://rag-prod.studio.lyzr.ai"
+    """Base URL of `agentic_rag` entries that name none."""
+    lyzr_rag_path: str = Field(
+        default="/v3/rag/{rag_id}/retrieve/", pattern=r"^/([^{}]|\{rag_id\})*$"
+    )
+    everline_realtime_session_seconds: float | None = Field(default=None, ge=1)
+    """Replace a connection to a realtime provider after this long; None: by provider."""
     max_jobs: int = Field(default=10, ge=1, validation_alias=AliasChoices("everline_max_jobs"))
     drain_seconds: int = Field(
         default=3600, ge=0, validation_alias=AliasChoices("everline_drain_seconds")
     )
+    job_silence_seconds: float = Field(
+        default=5, ge=2, validation_alias=AliasChoices("everline_job_silence_seconds")
+    )
+    """How long a job's event loop may be silent before the job is killed and replaced."""
+
+    @property
+    def inference_is_on(self) -> bool:
+        """Whether LiveKit Inference can be used: by LiveKit Cloud's own account, or another."""
+        own = self.livekit_inference_url or self.livekit_inference_api_key
+        return bool(own) or ".livekit.cloud" in self.livekit_url
 
 
 SettingsKind = TypeVar("SettingsKind", bound=_Settings)

@@ -16,6 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from domain.errors import InvalidInput, Unavailable
 from domain.ids import SessionKey, check_id, key_of_workflow_id, session_workflow_id
+from domain.search_attributes import SearchAttribute
 from domain.session import EndReason, Outcome, SessionState, WaitingFor
 from domain.session_list import (
     STUCK_AFTER,
@@ -27,14 +28,14 @@ from domain.session_list import (
 )
 from domain.slots import Life
 
-_STATE = SearchAttributeKey.for_keyword("SessionState")
-_AGENT = SearchAttributeKey.for_keyword("SessionAgent")
-_ROOM = SearchAttributeKey.for_keyword("SessionRoom")
-_OUTCOME = SearchAttributeKey.for_keyword("SessionOutcome")
-_END_REASON = SearchAttributeKey.for_keyword("SessionEndReason")
-_WAITING_FOR = SearchAttributeKey.for_keyword("SessionWaitingFor")
-_WAITING_SINCE = SearchAttributeKey.for_datetime("SessionWaitingSince")
-_ATTEMPTS = SearchAttributeKey.for_int("SessionJoinAttempts")
+_STATE = SearchAttributeKey.for_keyword(SearchAttribute.STATE.value)
+_AGENT = SearchAttributeKey.for_keyword(SearchAttribute.AGENT.value)
+_ROOM = SearchAttributeKey.for_keyword(SearchAttribute.ROOM.value)
+_OUTCOME = SearchAttributeKey.for_keyword(SearchAttribute.OUTCOME.value)
+_END_REASON = SearchAttributeKey.for_keyword(SearchAttribute.END_REASON.value)
+_WAITING_FOR = SearchAttributeKey.for_keyword(SearchAttribute.WAITING_FOR.value)
+_WAITING_SINCE = SearchAttributeKey.for_datetime(SearchAttribute.WAITING_SINCE.value)
+_ATTEMPTS = SearchAttributeKey.for_int(SearchAttribute.JOIN_ATTEMPTS.value)
 
 _CHECKSUM_BYTES = 8
 _RUNNING = "ExecutionStatus = 'Running'"
@@ -60,14 +61,14 @@ class TemporalListing:
         """
         conditions = [_RUNNING, *_conditions(wanted)]
         if wanted.state:
-            conditions.append(f"SessionState = '{wanted.state.value}'")
+            conditions.append(f"{SearchAttribute.STATE} = '{wanted.state.value}'")
         if wanted.outcome:
-            conditions.append(f"SessionOutcome = '{wanted.outcome.value}'")
+            conditions.append(f"{SearchAttribute.OUTCOME} = '{wanted.outcome.value}'")
         if wanted.stuck:
             long_ago = _time(datetime.now(UTC) - STUCK_AFTER)
             people = ", ".join(f"'{waiting.value}'" for waiting in WAITS_FOR_PEOPLE)
-            conditions.append(f"SessionWaitingSince < {long_ago}")
-            conditions.append(f"SessionWaitingFor NOT IN ({people})")
+            conditions.append(f"{SearchAttribute.WAITING_SINCE} < {long_ago}")
+            conditions.append(f"{SearchAttribute.WAITING_FOR} NOT IN ({people})")
         return await self._page(org, conditions, limit, after)
 
     async def closed_page(
@@ -82,9 +83,11 @@ class TemporalListing:
         conditions = [_CLOSED, *_conditions(wanted)]
         if wanted.outcome is Outcome.FAILED:
             # A workflow that was closed from outside could not say so.
-            conditions.append("(SessionOutcome = 'failed' OR SessionOutcome IS NULL)")
+            conditions.append(
+                f"({SearchAttribute.OUTCOME} = 'failed' OR {SearchAttribute.OUTCOME} IS NULL)"
+            )
         elif wanted.outcome:
-            conditions.append(f"SessionOutcome = '{wanted.outcome.value}'")
+            conditions.append(f"{SearchAttribute.OUTCOME} = '{wanted.outcome.value}'")
         return await self._page(org, conditions, limit, after)
 
     async def open_ids(self, org: str) -> set[str]:
@@ -93,7 +96,7 @@ class TemporalListing:
         Raises:
             Unavailable: Temporal does not answer.
         """
-        query = _query(org, [_RUNNING, "SessionState != 'closed'"])
+        query = _query(org, [_RUNNING, f"{SearchAttribute.STATE} != 'closed'"])
         found: set[str] = set()
         try:
             async for execution in self._client.list_workflows(query):
@@ -143,14 +146,14 @@ class TemporalListing:
 
 def _query(org: str, conditions: list[str]) -> str:
     # An id has no quote in it.
-    mine = f"SessionOrg = '{check_id(org, 'org')}'"
+    mine = f"{SearchAttribute.ORG} = '{check_id(org, 'org')}'"
     return " AND ".join(["WorkflowType = 'session'", mine, *conditions])
 
 
 def _conditions(wanted: SessionFilter) -> list[str]:
     conditions: list[str] = []
     if wanted.agent:
-        conditions.append(f"SessionAgent = '{check_id(wanted.agent, 'agent')}'")
+        conditions.append(f"{SearchAttribute.AGENT} = '{check_id(wanted.agent, 'agent')}'")
     if wanted.started_after:
         conditions.append(f"StartTime >= {_time(wanted.started_after)}")
     if wanted.started_before:

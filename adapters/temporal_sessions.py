@@ -8,22 +8,24 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from domain.errors import Unavailable
 from domain.ids import SessionKey, key_of_workflow_id, session_workflow_id
-from domain.messages import ParticipantChange, ParticipantChanged
+from domain.messages import AgentLost, Message, ParticipantChange, ParticipantChanged
+from domain.search_attributes import SearchAttribute
 from domain.session import SessionState, SessionStatus, WaitingFor
 
-_AGENT = SearchAttributeKey.for_keyword("SessionAgent")
-_ATTEMPTS = SearchAttributeKey.for_int("SessionJoinAttempts")
-_ROOM = SearchAttributeKey.for_keyword("SessionRoom")
+_AGENT = SearchAttributeKey.for_keyword(SearchAttribute.AGENT.value)
+_ATTEMPTS = SearchAttributeKey.for_int(SearchAttribute.JOIN_ATTEMPTS.value)
+_ROOM = SearchAttributeKey.for_keyword(SearchAttribute.ROOM.value)
 # Not those that are starting: their room may not be there yet. Visibility may be seconds behind.
 _LIVE = (
     "WorkflowType = 'session' AND ExecutionStatus = 'Running'"
-    " AND SessionState IN ('live', 'recovering')"
+    f" AND {SearchAttribute.STATE} IN ('live', 'recovering')"
 )
 
 
 _CUT_SHORT = "WorkflowType = 'session' AND ExecutionStatus IN ('Terminated', 'TimedOut', 'Failed')"
 LOOK_BACK = timedelta(days=1)
 MOST_LISTED = 500
+SIGNAL_TIME = timedelta(seconds=5)
 
 
 class TemporalSessions:
@@ -87,9 +89,20 @@ class TemporalSessions:
         message = ParticipantChanged(
             event_id="reaper:room_finished", change=ParticipantChange.ROOM_FINISHED
         )
+        await self._signal(key, "participant_changed", message)
+
+    async def tell_agent_is_lost(self, key: SessionKey, loss: AgentLost) -> None:
+        """Tell a session that its agent shows no sign of life any more.
+
+        Raises:
+            Unavailable: Temporal does not answer.
+        """
+        await self._signal(key, "agent_lost", loss)
+
+    async def _signal(self, key: SessionKey, name: str, message: Message) -> None:
         handle = self._client.get_workflow_handle(session_workflow_id(key))
         try:
-            await handle.signal("participant_changed", message)
+            await handle.signal(name, message, rpc_timeout=SIGNAL_TIME)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise _away(error) from None

@@ -3,7 +3,7 @@
 # pyright: reportUnknownMemberType=false
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,16 +20,26 @@ from agent.claim import ReadyBudget, tell_failed
 from agent.control import finish_request
 from agent.conversation import Conversation
 from agent.ending import Ending, requested_end
-from agent.engines import EngineFault, EngineInputs, build_engine
+from agent.engines import (
+    EngineFault,
+    EngineInputs,
+    EngineUnavailable,
+    Notice,
+    build_engine,
+    load_engine_plugins,
+)
+from agent.equipment import Equipment
 from agent.prompt import words
+from agent.recording import CallRecorder
 from agent.report import build_report
+from agent.sound import CallSound
 from agent.spool import Outbox, Record, RecordKind, SpoolEntry, Target
-from agent.support import without_effect
 from agent.turns import TurnLog
 from agent.version import agent_version
+from domain.call_policy import SilencePolicy
 from domain.messages import AgentFailed, AgentReady
 from domain.metadata import DispatchMetadata, EverlineMetadata
-from domain.transcript import ReportEnd, Turn
+from domain.transcript import ReportEnd, Turn, ordered
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -56,9 +66,16 @@ class Call:
         self._turn_log = TurnLog(self._attempt)
         self._started_at = datetime.now(UTC)
         self._conversation: Conversation | None = None
+        self._sound: CallSound | None = None
+        self._notices: list[Notice] = []
         self._client: CallbackClient | None = None
         self._outbox: Outbox | None = None
         self._claimed = False
+        self._remaining: float | None = None
+        self._equipment: Equipment | None = None
+        self._entry: SpoolEntry | None = None
+        self._recorder: CallRecorder | None = None
+        self._missing_variables: Sequence[str] = ()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self) -> None:
@@ -67,6 +84,8 @@ class Call:
             await self._join_and_open()
         except EngineFault as fault:
             await self._cannot_start(str(fault), retryable=False)
+        except EngineUnavailable as error:
+            await self._cannot_start(str(error), retryable=True)
         except Refused as refused:
             self._leave(f"Everline refused the agent: {refused}")
         except CallbackError as error:
@@ -81,6 +100,8 @@ class Call:
         """The job's end hook: spool the report, and wait shortly for the API to take it."""
         for task in self._tasks:
             task.cancel()
+        if self._sound is not None:
+            await self._sound.aclose()
         if self._outbox is not None:
             report = build_report(
                 attempt=self._attempt,
@@ -89,6 +110,9 @@ class Call:
                 turn_log=self._turn_log,
                 started_at=self._started_at,
                 sdk=self._sdk_report(),
+                notices=self._notices,
+                missing_variables=self._missing_variables,
+                recording=await self._recorder.aclose() if self._recorder else None,
             )
             self._outbox.put(Record(kind=RecordKind.REPORT, body=report.model_dump(mode="json")))
             delivered = await self._outbox.close(HAND_IN_SECONDS)
@@ -98,34 +122,85 @@ class Call:
                 turns=len(report.turns),
                 delivered=delivered,
             )
+        if self._equipment is not None:
+            await self._equipment.aclose()
         if self._client is not None:
             await self._client.aclose()
 
     async def _join_and_open(self) -> None:
         spoken = words(self._metadata)
+        self._missing_variables = spoken.missing
         if spoken.missing:
             log.warning("dynamic_variables_missing", variables=list(spoken.missing))
-        if ignored := without_effect(self._metadata):
-            log.warning("configuration_without_effect", fields=ignored)
         inputs = EngineInputs(config=self._metadata, settings=self._settings, vad=self._vad)
+        load_engine_plugins(inputs)
+        sound = self._sound = CallSound(self._metadata, self._settings)
         # In a thread: every client of a provider loads the trusted certificates.
-        parts = await asyncio.to_thread(build_engine, inputs)
-        conversation = Conversation(parts, spoken, self._metadata.tools, self._ending)
-        self._conversation = conversation
-        budget = ReadyBudget(self._open_client()) if self._everline else None
+        building = self._background(asyncio.to_thread(build_engine, inputs))
         self._watch_room()
         # Before the session starts: the SDK cannot look for a given participant otherwise.
         await self._ctx.connect()
+        parts = await building
+        self._notices = [*parts.notices, *sound.notices]
+        for notice in self._notices:
+            log.warning("configured_otherwise", field=notice.field, reason=notice.reason)
+        conversation = Conversation(parts, spoken, self._ending, sound)
+        self._conversation = conversation
+        budget = ReadyBudget(self._open_client()) if self._everline else None
+        self._equipment = Equipment(
+            self._ctx,
+            self._metadata,
+            self._settings,
+            self._vad,
+            self._ending,
+            self._client,
+            conversation.session,
+        )
         history = await self._history(budget)
         conversation.on_commit(self._commit)
         conversation.on_close(lambda: self._ctx.shutdown("the session was closed"))
-        await conversation.start(self._ctx.room, self._caller_identity(), history)
+        await conversation.start(
+            self._ctx.room, self._caller_identity(), history, self._equipment.tools()
+        )
         if budget is not None and not await self._claim(budget):
             return
         if self._ending.decided:
             await conversation.finish()
             return
+        self._notices += await sound.start(self._ctx.room, conversation.session)
+        await self._start_recording(conversation)
         conversation.open(self._background(self._caller_present()))
+        self._watch_clock(conversation)
+
+    async def _start_recording(self, conversation: Conversation) -> None:
+        wanted = self._metadata.recording
+        if wanted is None or not wanted.enabled or self._entry is None:
+            return
+        storage = self._settings.everline_recordings_url
+        if storage and self._settings.everline_egress:
+            self._recorder = await CallRecorder.by_egress(
+                self._ctx.api, self._ctx.room.name, self._entry, storage
+            )
+        if self._recorder is None:
+            self._recorder = await CallRecorder.start(conversation.session, self._entry, storage)
+
+    def _watch_clock(self, conversation: Conversation) -> None:
+        conversation.watch_silence(self._metadata.silence or SilencePolicy(), self._caller_here)
+        warning = self._metadata.max_duration_warning
+        if warning is not None and self._remaining is not None:
+            conversation.watch_time(warning, self._remaining, self._ask_remaining)
+
+    def _caller_here(self) -> bool:
+        present = self._ctx.room.remote_participants
+        caller = self._caller_identity()
+        return caller in present if caller else bool(present)
+
+    async def _ask_remaining(self) -> float | None:
+        try:
+            return await self._open_client().remaining()
+        except CallbackError as error:
+            log.warning("time_left_unknown", why=str(error))
+            return None
 
     def _open_client(self) -> CallbackClient:
         if self._client is None:
@@ -137,7 +212,7 @@ class Call:
         if budget is None or self._attempt == 1:
             return []
         turns = await budget.turns_so_far(self._metadata.session_id)
-        return sorted((turn for turn in turns if turn.attempt < self._attempt), key=Turn.order)
+        return ordered(turn for turn in turns if turn.attempt < self._attempt)
 
     async def _claim(self, budget: ReadyBudget) -> bool:
         answer = await budget.claim(
@@ -151,13 +226,12 @@ class Call:
         if not answer.accepted:
             self._leave(f"the claim was refused: {answer.reason}")
             return False
-        self._outbox = Outbox(
-            await asyncio.to_thread(
-                SpoolEntry.create, Path(self._settings.everline_spool_dir), self._target()
-            ),
-            self._open_client(),
+        self._entry = await asyncio.to_thread(
+            SpoolEntry.create, Path(self._settings.everline_spool_dir), self._target()
         )
+        self._outbox = Outbox(self._entry, self._open_client())
         self._claimed = True
+        self._remaining = answer.remaining
         log.info("attempt_claimed", remaining=answer.remaining)
         return True
 
@@ -185,6 +259,7 @@ class Call:
             if self._ending.note(requested_end(request.reason)):
                 log.info("finish_requested", reason=request.reason)
                 if self._claimed and self._conversation is not None:
+                    self._say_goodbye_at(request.reason, self._conversation)
                     self._background(self._conversation.finish())
 
         def disconnected(reason: rtc.DisconnectReason.ValueType) -> None:
@@ -193,6 +268,11 @@ class Call:
 
         self._ctx.room.on("data_received", received)
         self._ctx.room.on("disconnected", disconnected)
+
+    def _say_goodbye_at(self, reason: str, conversation: Conversation) -> None:
+        warning = self._metadata.max_duration_warning
+        if reason == ReportEnd.MAX_DURATION and warning is not None:
+            conversation.say_goodbye_with(warning.goodbye_text)
 
     async def _caller_present(self) -> rtc.RemoteParticipant:
         return await self._ctx.wait_for_participant(identity=self._caller_identity())

@@ -8,11 +8,14 @@ import ssl
 from functools import cache
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from domain.messages import AgentFailed, AgentReady, ReadyAnswer
+from domain.messages import AgentFailed, AgentReady, ReadyAnswer, TimeLeft
+from domain.metadata import DispatchMetadata
+from domain.recording import CallRecording
 from domain.transcript import Turn
 
 TIMEOUT = httpx.Timeout(10.0, connect=3.0)
@@ -101,6 +104,15 @@ class CallbackClient:
         response = await self._send("GET", f"/v1/sessions/{session_id}/turns")
         return _parse(_TurnsAnswer, response).turns
 
+    async def managed_agent(self, agent_id: str) -> DispatchMetadata:
+        """The resolved configuration of a saved agent that takes over."""
+        path = f"/v1/agent/managed-agents/{quote(agent_id, safe='')}"
+        return _parse(DispatchMetadata, await self._send("GET", path))
+
+    async def remaining(self) -> float | None:
+        """Seconds until the session ends the call; None if it has no such time."""
+        return _parse(TimeLeft, await self._send("GET", "/v1/agent/time-left")).remaining
+
     async def add_turns(self, session_id: str, turns: list[dict[str, Any]]) -> None:
         """Hand in turns; those that the API knows already are counted, not stored twice."""
         await self._send("POST", f"/v1/sessions/{session_id}/turns", {"turns": turns})
@@ -108,6 +120,10 @@ class CallbackClient:
     async def report(self, report: dict[str, Any]) -> None:
         """Hand in the report of this attempt."""
         await self._send("POST", "/session/observability", report)
+
+    async def recording(self, recording: CallRecording) -> None:
+        """Say how far the recording of this attempt is."""
+        await self._send("POST", "/v1/agent/recording", recording.model_dump(mode="json"))
 
     async def _send(self, method: str, path: str, body: Any = None) -> httpx.Response:
         try:

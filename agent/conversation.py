@@ -3,7 +3,7 @@
 # pyright: reportUnknownMemberType=false
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from livekit import rtc
@@ -15,19 +15,27 @@ from livekit.agents import (
     CloseReason,
     ConversationItemAddedEvent,
 )
+from livekit.agents.llm import RealtimeModel
 from livekit.agents.voice.room_io import RoomOptions, TextInputEvent, TextInputOptions
 
 from agent.ending import Ending
 from agent.engines import EngineParts
-from agent.prompt import UNPROMPTED_GREETING, Words
-from agent.tools import tools
+from agent.prompt import NUDGE, TIME_WARNING, UNPROMPTED_GREETING, Words
+from agent.refused_requests import on_refusal
+from agent.silence import SilenceWatch
+from agent.sound import CallSound
+from agent.time_limit import TimeWarning
+from agent.tools import AnyTool
 from agent.turns import restored
+from domain.call_policy import DurationWarning, SilencePolicy
 from domain.transcript import ReportEnd, Role, Turn
 
 log = structlog.stdlib.get_logger(__name__)
 
 FINISH_SECONDS = 3.0
 """How long a sentence that is being spoken may go on when the call is asked to finish."""
+GOODBYE_SECONDS = 15.0
+"""How long the agent may speak when it ends the call itself."""
 LAST_WORDS_SECONDS = 1.0
 """How long the close waits for the text of what the caller is saying; the SDK waits that long even
 if nobody speaks (its default is 2.0)."""
@@ -36,37 +44,54 @@ if nobody speaks (its default is 2.0)."""
 class Conversation:
     """One attempt's talk with the caller."""
 
-    def __init__(
-        self, parts: EngineParts, words: Words, tool_names: list[str], ending: Ending
-    ) -> None:
+    def __init__(self, parts: EngineParts, words: Words, ending: Ending, sound: CallSound) -> None:
+        self._sound = sound
         self._words = words
         self._ending = ending
         self._history: list[Turn] = []
-        self._tools = tools(tool_names, ending)
+        self._watches: list[SilenceWatch | TimeWarning] = []
+        self._closing_words: str | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._finishing: asyncio.Task[None] | None = None
         self._open = False
+        self._started = False
+        self._accepted = parts.accepted
+        self._speaks_verbatim = parts.tts is not None or _can_say(parts.llm)
         self.session: AgentSession[None] = AgentSession(
             stt=parts.stt or NOT_GIVEN,
             llm=parts.llm,
             tts=parts.tts or NOT_GIVEN,
             vad=parts.vad,
             turn_handling=parts.turn_handling,
+            tts_text_transforms=sound.text_transforms(),
             session_close_transcript_timeout=LAST_WORDS_SECONDS,
         )
+        on_refusal(self.session, self._give_up)
 
-    async def start(self, room: rtc.Room, caller_identity: str | None, history: list[Turn]) -> None:
+    async def start(
+        self,
+        room: rtc.Room,
+        caller_identity: str | None,
+        history: list[Turn],
+        tools: Sequence[AnyTool] = (),
+    ) -> None:
         """Start the session in a connected room, deaf and so silent until `open`.
 
         `history` is what was said before this attempt: the agent knows it, and the session's own
         history (and so the report) holds only what follows.
+
+        Raises:
+            EngineFault: the provider refuses the session, and would do so again.
+            EngineUnavailable: the provider cannot take it now.
         """
         self._history = history
         agent = Agent(
-            instructions=self._words.prompt, chat_ctx=restored(history), tools=self._tools
+            instructions=self._words.prompt, chat_ctx=restored(history), tools=list(tools)
         )
         options = RoomOptions(
             # A page reload is not an end: Everline decides when the caller has left.
             close_on_disconnect=False,
+            audio_input=self._sound.audio_input(),
             text_input=TextInputOptions(text_input_cb=self._typed),
         )
         if caller_identity is not None:
@@ -80,6 +105,15 @@ class Conversation:
             session_host=False,
             record=False,
         )
+        if self._accepted is not None:
+            await self._accepted()
+        self._started = True
+
+    def _give_up(self, reason: str) -> None:
+        log.error("provider_refuses", reason=reason)
+        self._ending.note(ReportEnd.ERROR, reason)
+        if self._started:
+            self.session.shutdown(drain=False)
 
     def on_commit(self, handle: Callable[[object], None]) -> None:
         """Call `handle` with each conversation item when it is committed."""
@@ -90,14 +124,18 @@ class Conversation:
         self.session.on("conversation_item_added", added)
 
     def on_close(self, handle: Callable[[], None]) -> None:
-        """Call `handle` when the session is closed, for whatever reason."""
+        """Call `handle` when a session that was started is closed, for whatever reason."""
 
         def closed(event: CloseEvent) -> None:
             if event.reason == CloseReason.ERROR:
                 self._ending.note(ReportEnd.ERROR, _describe(event))
             if self._opening is not None:
                 self._opening.cancel()
-            handle()
+            for watch in self._watches:
+                watch.stop()
+            # One that cannot start says why itself.
+            if self._started:
+                handle()
 
         self.session.on("close", closed)
 
@@ -107,12 +145,63 @@ class Conversation:
         self.session.input.set_audio_enabled(True)
         self._opening = asyncio.create_task(self._speak_first(caller_present), name="opening")
 
-    async def finish(self) -> None:
-        """Let the current sentence end, within `FINISH_SECONDS`, and close the session."""
+    def watch_silence(self, policy: SilencePolicy, caller_here: Callable[[], bool]) -> None:
+        """Follow the silence policy from now on."""
+
+        def nudge() -> None:
+            self._speak(self._words.fill(policy.nudge_text), NUDGE)
+
+        def give_up() -> None:
+            if self._ending.note(ReportEnd.SILENCE):
+                self._closing_words = self._words.fill(policy.goodbye_text)
+                self._finishing = asyncio.create_task(
+                    self.finish(GOODBYE_SECONDS), name="silence_goodbye"
+                )
+
+        watch = SilenceWatch(
+            self.session, policy, caller_here=caller_here, nudge=nudge, give_up=give_up
+        )
+        self._watches.append(watch)
+        watch.start()
+
+    def watch_time(
+        self,
+        warning: DurationWarning,
+        remaining: float,
+        ask_remaining: Callable[[], Awaitable[float | None]],
+    ) -> None:
+        """Warn the caller before the time of the call is over, in `remaining` seconds."""
+
+        def speak() -> None:
+            self._speak(self._words.fill(warning.text), TIME_WARNING)
+
+        watch = TimeWarning(warning, speak=speak, ask_remaining=ask_remaining)
+        self._watches.append(watch)
+        watch.start(remaining)
+
+    def say_goodbye_with(self, text: str | None) -> None:
+        """Let `finish` end with these words, dynamic variables filled in."""
+        self._closing_words = self._words.fill(text)
+
+    async def finish(self, within: float = FINISH_SECONDS) -> None:
+        """Say the closing words if there are any, else let the current sentence end; then close.
+
+        Args:
+            within: seconds after which the session is closed in any case.
+        """
+        for watch in self._watches:
+            watch.stop()
         speech = self.session.current_speech
+        if self._closing_words:
+            await self.session.interrupt(force=True)
+            if self._speaks_verbatim:
+                speech = self.session.say(self._closing_words, allow_interruptions=False)
+            else:
+                told = verbatim(self._closing_words)
+                speech = self.session.generate_reply(instructions=told)
         if speech is not None:
             try:
-                async with asyncio.timeout(FINISH_SECONDS):
+                async with asyncio.timeout(within):
                     await speech.wait_for_playout()
             except TimeoutError:
                 log.info("speech_cut_at_finish")
@@ -127,15 +216,30 @@ class Conversation:
             self.session.generate_reply()
 
     def _greet(self) -> None:
-        if self._words.greeting:
-            self.session.say(self._words.greeting)
-        elif self._words.agent_speaks_first:
-            self.session.generate_reply(instructions=UNPROMPTED_GREETING)
+        if self._words.agent_speaks_first:
+            self._speak(self._words.greeting, UNPROMPTED_GREETING)
+
+    def _speak(self, text: str | None, instructions: str) -> None:
+        """Say these words, or without them what the model makes of the instructions."""
+        if text and self._speaks_verbatim:
+            self.session.say(text)
+        else:
+            told = verbatim(text) if text else instructions
+            self.session.generate_reply(instructions=told)
 
     async def _typed(self, session: AgentSession[None], event: TextInputEvent) -> None:
         if self._open:
             await session.interrupt()
             session.generate_reply(user_input=event.text)
+
+
+def verbatim(text: str) -> str:
+    """What a realtime model is told so that it speaks given words."""
+    return f"Say exactly the following words, and nothing else: {text}"
+
+
+def _can_say(model: object) -> bool:
+    return isinstance(model, RealtimeModel) and model.capabilities.supports_say
 
 
 def greeting_is_due(history: list[Turn]) -> bool:

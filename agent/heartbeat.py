@@ -1,28 +1,55 @@
-"""The agent server's sign of life: every two seconds, signed as LiveKit signs its webhooks."""
+"""The agent server's sign of life: every two seconds, signed as LiveKit signs its webhooks.
+
+It comes at once when a job begins or is lost, so that nobody waits for the next one.
+"""
 
 import asyncio
 import os
 import socket
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
 
 import httpx
 import structlog
-from livekit.agents.job import RunningJobInfo
 from pydantic import ValidationError
 
 from adapters.livekit_signatures import HEARTBEAT, sign_body
 from adapters.settings import AgentSettings
-from agent.server import CountingAgentServer
 from agent.version import agent_version
-from domain.agent_servers import Heartbeat, JobTick
+from domain.agent_servers import Heartbeat, HeartbeatAnswer, JobTick, LostJob
 from domain.control import HEARTBEAT_PATH
-from domain.metadata import DispatchMetadata
 
 log = structlog.stdlib.get_logger(__name__)
 
 HEARTBEAT_SECONDS = 2.0
-_TIMEOUT = httpx.Timeout(5.0, connect=2.0)
+LOOK_SECONDS = 0.5
+"""How often the jobs are looked at in between."""
+RETRY_SECONDS = 1.0
+"""After a heartbeat that was not taken: what is silent for too long counts as dead."""
+_TIMEOUT = httpx.Timeout(3.0, connect=2.0)
+
+
+class Jobs(Protocol):
+    """What there is to report; see `agent.running_jobs.RunningJobs`."""
+
+    def look(self) -> list[JobTick]:
+        """The running jobs."""
+        ...
+
+    @property
+    def lost(self) -> list[LostJob]:
+        """The lost jobs that are not acknowledged."""
+        ...
+
+    def acknowledged(self, lost: list[LostJob]) -> None:
+        """Forget losses that were handed over."""
+        ...
+
+    def stop(self, job_ids: list[str]) -> None:
+        """End jobs whose calls were given to others."""
+        ...
 
 
 def new_server_id() -> str:
@@ -31,26 +58,54 @@ def new_server_id() -> str:
 
 
 class Heart:
-    """Reports the jobs of one agent server."""
+    """Reports the jobs of one agent server to the API."""
 
     def __init__(
-        self,
-        settings: AgentSettings,
-        jobs: Callable[[], list[JobTick]],
-        draining: Callable[[], bool],
+        self, settings: AgentSettings, callback_url: str, jobs: Jobs, draining: Callable[[], bool]
     ) -> None:
         self._settings = settings
         self._jobs = jobs
         self._draining = draining
         self._server_id = new_server_id()
+        self._hurry = asyncio.Event()
         self._reached = True
+        self._http = httpx.AsyncClient(base_url=callback_url.rstrip("/"), timeout=_TIMEOUT)
 
-    async def beat_forever(self, callback_url: str) -> None:
+    def hurry(self) -> None:
+        """Have the next heartbeat come now."""
+        self._hurry.set()
+
+    async def beat_forever(self) -> None:
         """Report until cancelled; an API that is away is logged once, and once when it is back."""
-        async with httpx.AsyncClient(base_url=callback_url.rstrip("/"), timeout=_TIMEOUT) as http:
-            while True:
-                await self._beat(http)
-                await asyncio.sleep(HEARTBEAT_SECONDS)
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            self._jobs.look()
+            if self._hurry.is_set() or loop.time() >= due:
+                self._hurry.clear()
+                due = loop.time() + (HEARTBEAT_SECONDS if await self.beat() else RETRY_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), LOOK_SECONDS)
+
+    async def beat(self) -> bool:
+        """Report once; returns whether the API took it."""
+        beat = self.heartbeat()
+        body = beat.model_dump_json()
+        headers = {"Authorization": self._sign(body), "Content-Type": "application/json"}
+        try:
+            response = await self._http.post(HEARTBEAT_PATH, content=body, headers=headers)
+            response.raise_for_status()
+            answer = HeartbeatAnswer.model_validate_json(response.content)
+        except httpx.HTTPStatusError as error:
+            return self._note_failure(f"the API answered {error.response.status_code}")
+        except (httpx.TransportError, ValidationError) as error:
+            return self._note_failure(type(error).__name__)
+        if not self._reached:
+            log.info("heartbeat_delivered_again")
+        self._reached = True
+        self._jobs.acknowledged(beat.lost)
+        self._jobs.stop(answer.stop)
+        return True
 
     def heartbeat(self) -> Heartbeat:
         """What there is to report now."""
@@ -60,59 +115,20 @@ class Heart:
             max_jobs=self._settings.max_jobs,
             draining=self._draining(),
             version=agent_version(),
-            jobs=self._jobs(),
+            jobs=self._jobs.look(),
+            lost=self._jobs.lost,
         )
 
-    async def _beat(self, http: httpx.AsyncClient) -> None:
-        body = self.heartbeat().model_dump_json()
-        headers = {"Authorization": self._sign(body), "Content-Type": "application/json"}
-        try:
-            response = await http.post(HEARTBEAT_PATH, content=body, headers=headers)
-            response.raise_for_status()
-        except httpx.HTTPStatusError as error:
-            self._note_failure(f"the API answered {error.response.status_code}")
-        except httpx.TransportError as error:
-            self._note_failure(type(error).__name__)
-        else:
-            if not self._reached:
-                log.info("heartbeat_delivered_again")
-            self._reached = True
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
 
-    def _note_failure(self, why: str) -> None:
+    def _note_failure(self, why: str) -> bool:
         if self._reached:
             log.warning("heartbeat_not_delivered", why=why)
         self._reached = False
+        return False
 
     def _sign(self, body: str) -> str:
         secret = self._settings.livekit_api_secret.get_secret_value()
         return sign_body(self._settings.livekit_api_key, secret, body.encode(), HEARTBEAT)
-
-
-class RunningJobs:
-    """The running jobs of an agent server as ticks; each job's metadata is read once."""
-
-    def __init__(self, server: CountingAgentServer) -> None:
-        self._server = server
-        self._known: dict[str, JobTick] = {}
-
-    def ticks(self) -> list[JobTick]:
-        """One tick per running job."""
-        running = {info.job.id: info for info in self._server.active_jobs}
-        self._known = {
-            job_id: self._known.get(job_id) or _tick(info) for job_id, info in running.items()
-        }
-        return list(self._known.values())
-
-
-def _tick(info: RunningJobInfo) -> JobTick:
-    try:
-        metadata = DispatchMetadata.model_validate_json(info.job.metadata)
-    except ValidationError:
-        return JobTick(job_id=info.job.id)
-    everline = metadata.everline
-    return JobTick(
-        job_id=info.job.id,
-        org=everline.org if everline else None,
-        session_id=metadata.session_id,
-        attempt=everline.attempt if everline else None,
-    )

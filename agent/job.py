@@ -1,5 +1,6 @@
 """What a job process runs. LiveKit's agent server calls these by name in processes of their own."""
 
+import asyncio
 from typing import cast
 
 import structlog
@@ -11,12 +12,13 @@ from agent.call import Call, report_failure
 from agent.callbacks import tls_context
 from agent.logs import configure_job_logging
 from agent.metadata import MetadataFault, attempt_of, read_metadata
+from agent.ticks import say_done, tick_forever
 from domain.control import ATTEMPT_ATTRIBUTE
 from domain.metadata import DispatchMetadata
 
 log = structlog.stdlib.get_logger(__name__)
 
-_SETTINGS, _VAD, _CALL = "settings", "vad", "call"
+_SETTINGS, _VAD, _CALL, _TICKS = "settings", "vad", "call", "ticks"
 
 
 def prewarm(process: JobProcess) -> None:
@@ -40,6 +42,8 @@ async def request(job: JobRequest) -> None:
 
 async def entrypoint(ctx: JobContext) -> None:
     """Take part in a call."""
+    # Kept, because asyncio holds its tasks weakly; it ends with the process's event loop.
+    ctx.proc.userdata[_TICKS] = asyncio.create_task(tick_forever(ctx.job.id), name="ticks")
     try:
         metadata = read_metadata(ctx.job.metadata, ctx.job.room.name)
     except MetadataFault as fault:
@@ -60,6 +64,7 @@ async def session_end(ctx: JobContext) -> None:
     call = ctx.proc.userdata.get(_CALL)
     if isinstance(call, Call):
         await call.hand_in()
+    say_done(ctx.job.id)
 
 
 def _name_in_logs(ctx: JobContext, metadata: DispatchMetadata) -> None:

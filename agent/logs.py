@@ -19,6 +19,7 @@ _QUIET = (
     "httpx",
     "httpx2",
     "openai",
+    "mcp",
     "asyncio",
 )
 _HARMLESS = frozenset(
@@ -77,18 +78,24 @@ def configure_logging(settings: AgentSettings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level)
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    _quieten()
 
 
 def configure_job_logging(settings: AgentSettings) -> None:
     """Set up a job's process, whose records the SDK's handler sends to the agent server."""
     _configure_structlog()
+    _quieten()
     root = logging.getLogger()
     root.setLevel(settings.log_level)
     for handler in root.handlers:
         # Here as well: the handler formats exceptions before it sends them.
         handler.addFilter(ForeignRecords())
+
+
+def _quieten() -> None:
+    # Their lines name whole URLs, and those of tools hold what was said.
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _configure_structlog() -> None:

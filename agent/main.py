@@ -10,14 +10,18 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import structlog
 
+from adapters.recordings import RecordingStore
 from adapters.settings import AgentSettings, SettingsError, load
-from agent.heartbeat import Heart, RunningJobs
+from agent.heartbeat import Heart
 from agent.logs import configure_logging
+from agent.running_jobs import RunningJobs
 from agent.server import CountingAgentServer, build_server
-from agent.spool import Drainer
+from agent.spool import Drainer, Uploads
+from agent.ticks import TickSocket
 from agent.version import agent_version
 
 log = structlog.stdlib.get_logger("agent.main")
@@ -42,15 +46,23 @@ class Signals:
 async def serve(settings: AgentSettings) -> None:
     """Run the agent server until it is told to stop or cannot go on."""
     signals = Signals()
+    with TickSocket() as ticks:
+        await _serve(settings, signals, ticks)
+
+
+async def _serve(settings: AgentSettings, signals: Signals, ticks: TickSocket) -> None:
     server = build_server(settings)
     drainer = Drainer(Path(settings.everline_spool_dir))
+    uploads = Uploads(Path(settings.everline_spool_dir), _recordings(settings))
     log.info("agent_server_starting", agent_name=settings.dispatch_name, max_jobs=settings.max_jobs)
     started = asyncio.Event()
     server.once("worker_started", started.set)
     running = asyncio.create_task(server.run(), name="agent_server")
+    heartbeats = _heartbeats(settings, server, started, signals, ticks)
     helpers = [
         asyncio.create_task(drainer.run(), name="spool_drainer"),
-        asyncio.create_task(_heartbeats(settings, server, started), name="heartbeat"),
+        asyncio.create_task(uploads.run(), name="recording_uploads"),
+        asyncio.create_task(heartbeats, name="heartbeat"),
     ]
     stopping = asyncio.create_task(signals.first.wait())
     try:
@@ -61,20 +73,38 @@ async def serve(settings: AgentSettings) -> None:
         await _drain_spool(drainer)
         _raise_first_failure([running, *helpers])
     finally:
-        for task in [stopping, running, *helpers]:
+        ending: list[asyncio.Task[Any]] = [stopping, running, *helpers]
+        for task in ending:
             task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
 
 
 async def _heartbeats(
-    settings: AgentSettings, server: CountingAgentServer, started: asyncio.Event
+    settings: AgentSettings,
+    server: CountingAgentServer,
+    started: asyncio.Event,
+    signals: Signals,
+    ticks: TickSocket,
 ) -> None:
     await started.wait()
-    heart = Heart(settings, RunningJobs(server).ticks, lambda: server.draining)
     if settings.everline_callback_url is None:
         log.warning("no_heartbeats", why="EVERLINE_CALLBACK_URL is not set")
         await asyncio.Event().wait()
-    else:
-        await heart.beat_forever(settings.everline_callback_url)
+        return
+    jobs = RunningJobs(server, ticks, settings.job_silence_seconds)
+
+    def draining() -> bool:
+        return server.draining or signals.first.is_set()
+
+    heart = Heart(settings, settings.everline_callback_url, jobs, draining)
+    jobs.on_loss(heart.hurry)
+    server.on_job_launched(heart.hurry)
+    try:
+        await heart.beat_forever()
+    finally:
+        # The last one names no jobs, so that the silence after it is nobody's death.
+        await heart.beat()
+        await heart.aclose()
 
 
 async def _drain(server: CountingAgentServer, seconds: int, signals: Signals) -> None:
@@ -117,6 +147,11 @@ def main() -> int:
     log.info("agent_version", version=agent_version())
     asyncio.run(serve(settings))
     return 0
+
+
+def _recordings(settings: AgentSettings) -> RecordingStore | None:
+    url = settings.everline_recordings_url
+    return RecordingStore(url) if url else None
 
 
 def _check_spool(spool: Path) -> None:

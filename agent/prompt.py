@@ -1,18 +1,18 @@
 """Prompt and greeting with their dynamic variables filled in."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from domain.agent_config import DispatchedConfig
+from domain.variables import fill
 
 DEFAULT_PROMPT = (
     "You are a friendly voice assistant on a phone call."
     " Answer in one or two short sentences of plain text, without lists or markup."
 )
 UNPROMPTED_GREETING = "Greet the caller briefly and ask how you can help."
-
-_VARIABLE = re.compile(r"\{\{\s*([A-Za-z0-9_.-]+)\s*\}\}")
+NUDGE = "The caller has said nothing for a while. Ask in one short sentence whether they are there."
+TIME_WARNING = "Tell the caller in one short sentence that the time of this call is nearly over."
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,12 @@ class Words:
     agent_speaks_first: bool
     missing: tuple[str, ...]
     """Variables that have neither a value nor a default; they are left out of the text."""
+    values: Mapping[str, str]
+    """The variables, with their defaults."""
+
+    def fill(self, text: str | None) -> str | None:
+        """A text with the variables filled in; None for none and for an empty one."""
+        return fill(text, self.values)[0].strip() or None if text else None
 
 
 def words(config: DispatchedConfig) -> Words:
@@ -39,17 +45,5 @@ def words(config: DispatchedConfig) -> Words:
         greeting=greeting or None,
         agent_speaks_first=first,
         missing=tuple(sorted({*missing, *more})),
+        values=values,
     )
-
-
-def fill(text: str, values: Mapping[str, str]) -> tuple[str, set[str]]:
-    """Replace each `{{name}}` by its value; returns the text and the names without one."""
-    missing: set[str] = set()
-
-    def value(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if name not in values:
-            missing.add(name)
-        return values.get(name, "")
-
-    return _VARIABLE.sub(value, text), missing

@@ -1,16 +1,20 @@
 """The report that an agent hands in at the end of its part of the call."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from livekit.agents.voice.report import SessionReport
 
 from agent.ending import Ending
+from agent.engines import Notice
+from agent.report_items import hand_offs, provider_errors, tool_calls
 from agent.turns import TurnLog
 from agent.version import agent_version
-from domain.transcript import AgentReport, Turn
+from domain.recording import CallRecording
+from domain.transcript import REPORT_VERSION, AgentReport, ordered
 
 _INSTRUCTION_ROLES = ("system", "developer")
 
@@ -23,6 +27,9 @@ def build_report(
     turn_log: TurnLog,
     started_at: datetime,
     sdk: SessionReport | None,
+    missing_variables: Sequence[str] = (),
+    notices: Sequence[Notice] = (),
+    recording: CallRecording | None = None,
 ) -> AgentReport:
     """The report of one attempt; `sdk` is the SDK's own, None if the session never started.
 
@@ -30,18 +37,27 @@ def build_report(
     """
     items = sdk.chat_history.items if sdk else []
     turns = [turn for item in items if (turn := turn_log.turn(item)) is not None]
+    sdk_report = _sdk_report(sdk)
     return AgentReport.model_validate(
         {
+            "report_version": REPORT_VERSION,
             "attempt": attempt,
             "job_id": job_id,
             "end_reason": ending.reason,
             "error": ending.error,
-            "turns": sorted(turns, key=Turn.order),
+            "turns": ordered(turns),
+            "tool_calls": tool_calls(items),
+            "hand_offs": hand_offs(items),
             "usage": _usage(sdk),
+            "errors": provider_errors(sdk.events if sdk else []),
+            "missing_variables": list(missing_variables),
+            "configured_otherwise": [asdict(notice) for notice in notices],
+            "recording": recording,
             "started_at": started_at,
             "ended_at": datetime.now(UTC),
+            "close_reason": sdk_report and sdk_report.get("close_reason"),
             "agent_version": agent_version(),
-            "sdk_report": _sdk_report(sdk),
+            "sdk_report": sdk_report,
         }
     )
 

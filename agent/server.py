@@ -1,8 +1,18 @@
 """LiveKit's agent server, with a load that counts jobs."""
 
+# The SDK leaves the types of its process pool's events open:
+# pyright: reportUnknownMemberType=false
+
+from collections.abc import Callable
+
 from livekit.agents import AgentServer, JobRequest
+from livekit.agents.ipc.job_executor import JobExecutor
+from livekit.agents.ipc.supervised_proc import SupervisedProc
+from livekit.agents.job import RunningJobInfo
 
 from adapters.settings import AgentSettings
+from agent.engines.providers import keyed_plugins
+from agent.engines.realtime.providers import keyed_realtime_plugins
 from agent.job import entrypoint, prewarm, request, session_end
 
 _IDLE_PROCESSES = 2
@@ -34,7 +44,12 @@ class CountingAgentServer(AgentServer):
             max_retry=_FOREVER,
             host="127.0.0.1",
             port=0,
-            preload_modules=["agent.job"],
+            # Once, for all processes: a plugin is imported in none of them again.
+            preload_modules=[
+                "agent.job",
+                *keyed_plugins(settings),
+                *keyed_realtime_plugins(settings),
+            ],
         )
 
     def load(self) -> float:
@@ -48,6 +63,32 @@ class CountingAgentServer(AgentServer):
             await request(job)
         finally:
             self._accepted.discard(job.id)
+
+    def on_process_closed(self, handle: Callable[[RunningJobInfo, int | None], None]) -> None:
+        """Call `handle` with each job whose process has ended, and its exit code.
+
+        To be called once the server has started. The pool of processes is not public, and knows of
+        a killed process within a tenth of a second; a test guards it.
+        """
+
+        def closed(executor: JobExecutor) -> None:
+            if executor.running_job is not None:
+                handle(executor.running_job, getattr(executor, "exitcode", None))
+
+        self._proc_pool.on("process_closed", closed)
+
+    def on_job_launched(self, handle: Callable[[], None]) -> None:
+        """Call `handle` whenever a process has begun with a job."""
+
+        def launched(_: JobExecutor) -> None:
+            handle()
+
+        self._proc_pool.on("process_job_launched", launched)
+
+    def pid_of(self, job_id: str) -> int | None:
+        """The process of a running job; None if there is none (any more)."""
+        executor = self._proc_pool.get_by_job_id(job_id)
+        return executor.pid if isinstance(executor, SupervisedProc) else None
 
     def _get_effective_load(self) -> float:
         running = {info.job.id for info in self.active_jobs}

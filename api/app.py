@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
 from fastapi import APIRouter, FastAPI
 
-from api import problems
+from api import cors, openapi, problems
+from api.cors import Origins
 from api.dependencies import Services
-from api.middleware import BodyLimit, RequestLog
+from api.middleware import BodyLimit, LastResort, RequestLog
 from api.routes import (
     agent_callbacks,
+    agent_questions,
     agents,
     config,
     events,
@@ -18,32 +19,65 @@ from api.routes import (
     keys,
     livekit,
     operators,
+    recordings,
+    records,
     session,
+    summaries,
+    transcripts,
     turns,
     v1_sessions,
+    webhook_deliveries,
+    webhooks,
 )
 
-DESCRIPTION = "Voice-agent sessions that cannot get lost: every call is one durable workflow."
+SUMMARY = "Voice-agent sessions that cannot get lost: every call is one durable workflow."
+DESCRIPTION = """\
+Start a call with `POST /v1/sessions/start`; any LiveKit client joins with the URL and the token of
+the answer. Watch it at `/v1/sessions/{session_id}/events`, end it, and read what was said.
 
+Clients send `x-api-key`. What belongs to another org looks as if it did not exist (404). Every
+error has one shape, `application/problem+json`, which names the field, the reason and the cure.
+"""
+LICENCE = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
+
+NO_PAGE = Origins()
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {
-        "model": problems.Problem,
-        "content": {
-            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
-        },
-    }
-    for status in (401, 403, 404, 409, 413, 422, 429, 503)
-}
 
+def create_app(
+    services: Services,
+    lifespan: Lifespan,
+    extra: list[APIRouter],
+    *,
+    origins: Origins = NO_PAGE,
+    development: bool = False,
+) -> FastAPI:
+    """The app with all its routes.
 
-def create_app(services: Services, lifespan: Lifespan, extra: list[APIRouter]) -> FastAPI:
-    """The app with all its routes."""
-    app = FastAPI(title="Everline", description=DESCRIPTION, version="0.1.0", lifespan=lifespan)
+    Args:
+        services: what the routes stand on.
+        lifespan: what is opened before the first request and closed after the last one.
+        extra: routers beside the API's own.
+        origins: web pages that may call it from a browser.
+        development: whether an unexpected error says in its answer what it was.
+    """
+    app = FastAPI(
+        title="Everline",
+        summary=SUMMARY,
+        description=DESCRIPTION,
+        version="0.1.0",
+        license_info=LICENCE,
+        servers=[{"url": "/", "description": "The API that serves this document."}],
+        lifespan=lifespan,
+        generate_unique_id_function=openapi.operation_id,
+    )
     app.state.services = services
     problems.install(app)
+    openapi.install(app)
+    # The last one is the outermost: every answer has its id, and CORS headers, also an error.
     app.add_middleware(BodyLimit)
+    app.add_middleware(LastResort, development=development)
+    cors.install(app, origins)
     app.add_middleware(RequestLog)
     routers = [
         health.router,
@@ -51,15 +85,23 @@ def create_app(services: Services, lifespan: Lifespan, extra: list[APIRouter]) -
         v1_sessions.router,
         operators.router,
         turns.router,
+        transcripts.router,
+        records.router,
+        recordings.router,
         events.router,
         agents.router,
         keys.router,
         config.router,
         agent_callbacks.router,
+        agent_questions.router,
+        summaries.router,
+        # Before the endpoints: their ids would take its place in the path.
+        webhook_deliveries.router,
+        webhooks.router,
         livekit.router,
     ]
     for router in routers:
-        app.include_router(router, responses=ERRORS)
+        app.include_router(router)
     for router in extra:
         app.include_router(router)
     return app

@@ -5,15 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Path, Request, Security
+from fastapi.security import APIKeyHeader, HTTPBearer
 
+from adapters.recordings import RecordingStore
 from api.auth import authenticate
 from api.workflows import SessionWorkflows
 from domain import callback_token
+from domain.audit import AuditLog
 from domain.callback_token import CallbackClaims
 from domain.catalogs import BUILT_IN, Catalog
 from domain.errors import Forbidden, NotFound, StorageUnavailable, Unauthenticated
-from domain.ids import SessionKey, check_id
+from domain.ids import ID_PATTERN, SessionKey
 from domain.ports import (
     AgentServers,
     ApiKeys,
@@ -23,11 +26,15 @@ from domain.ports import (
     SessionArchive,
     SummaryArchive,
 )
+from domain.summary import SummaryRuns
 from services.agents import Agents
 from services.quotas import SessionQuota
 from services.rate_limits import RequestRates
+from services.retention import Retention
 from services.session_lists import SessionLists
+from services.transcript_lists import TranscriptLists
 from services.transcripts import Transcripts
+from services.webhooks import Webhooks
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,15 @@ class Archive:
     sessions: SessionArchive
     transcripts: Transcripts
     summaries: SummaryArchive
+
+
+@dataclass(frozen=True)
+class Records:
+    """What is kept of calls that are over: their lists, their retention, and who deleted what."""
+
+    lists: TranscriptLists
+    retention: Retention
+    audit: AuditLog
 
 
 @dataclass(frozen=True)
@@ -70,11 +86,21 @@ class Services:
     """None without MongoDB."""
     catalog: Catalog = BUILT_IN
     lists: SessionLists | None = None
+    records: Records | None = None
+    """None without MongoDB."""
     key_store: ApiKeyStore | None = None
     """None without MongoDB, and where keys are an account service's."""
     keys_are_local: bool = True
+    summary_runs: SummaryRuns | None = None
+    """None where no summary can be asked for again."""
+    webhooks: Webhooks | None = None
+    """None without MongoDB."""
     quota: SessionQuota | None = None
     """None for any number of sessions."""
+    recordings: RecordingStore | None = None
+    """None where no storage of recordings is configured."""
+    unsigned_reports: bool = False
+    """Whether reports without a callback token are taken, from agents that are not ours."""
     rates: RequestRates = field(default_factory=lambda: RequestRates(0, 1, time.monotonic))
 
 
@@ -86,9 +112,31 @@ def services(request: Request) -> Services:
 Wired = Annotated[Services, Depends(services)]
 
 
-ApiKey = Annotated[str | None, Header(description="your API key")]
+# For the document alone: what is missing is told by our own errors, not by FastAPI's.
+_API_KEY = APIKeyHeader(
+    name="x-api-key", scheme_name="ApiKey", auto_error=False, description="Your API key."
+)
+_CALLBACK_TOKEN = HTTPBearer(
+    scheme_name="CallbackToken",
+    auto_error=False,
+    description="The callback token of an agent's dispatch metadata: one attempt of one session.",
+)
+LIVEKIT_SIGNATURE = APIKeyHeader(
+    name="Authorization",
+    scheme_name="LiveKitSignature",
+    auto_error=False,
+    description="A JWT of LiveKit's key over the SHA-256 of the body.",
+)
+
+ApiKey = Annotated[str | None, Security(_API_KEY)]
 OrgId = Annotated[
-    str | None, Header(description="the org to act for; only admins may name another")
+    str | None,
+    Header(
+        pattern=ID_PATTERN, description="The org to act for; only an admin may name another one."
+    ),
+]
+SessionId = Annotated[
+    str, Path(pattern=ID_PATTERN, description="The session's id, unique in its org.")
 ]
 
 
@@ -100,6 +148,10 @@ async def principal(
 
 
 Client = Annotated[Principal, Depends(principal)]
+
+
+CallbackToken = Annotated[object, Security(_CALLBACK_TOKEN)]
+"""Says in the document that a route takes the token; `bearer_claims` reads it."""
 
 
 def bearer_claims(request: Request, wired: Services, now: float) -> CallbackClaims:
@@ -118,6 +170,7 @@ def bearer_claims(request: Request, wired: Services, now: float) -> CallbackClai
         )
     claims = callback_token.verify(wired.callback_secret, token.strip(), now)
     request.state.org = claims.org
+    request.state.session = claims.session_id
     return claims
 
 
@@ -135,9 +188,10 @@ class SessionAccess:
 
 
 async def session_access(
-    session_id: str,
+    session_id: SessionId,
     request: Request,
     wired: Wired,
+    _: CallbackToken,
     x_api_key: ApiKey = None,
     x_org_id: OrgId = None,
 ) -> SessionAccess:
@@ -153,7 +207,7 @@ async def session_access(
             raise Forbidden("the callback token is for another session", field="Authorization")
         return SessionAccess(claims.key, claims.attempt)
     who = await principal(request, wired, x_api_key, x_org_id)
-    return SessionAccess(SessionKey(who.org, check_id(session_id, "sessionId")), None)
+    return SessionAccess(SessionKey(who.org, session_id), None)
 
 
 Access = Annotated[SessionAccess, Depends(session_access)]
@@ -174,6 +228,18 @@ def archive_of(wired: Services) -> Archive:
     return wired.archive
 
 
+def records_of(wired: Services) -> Records:
+    """The lists of transcripts, their retention and the audit log.
+
+    Raises:
+        StorageUnavailable: MongoDB is not configured.
+    """
+    archive_of(wired)
+    if wired.records is None:
+        raise StorageUnavailable("this API was not given the lists of transcripts")
+    return wired.records
+
+
 def agents_of(wired: Services) -> Agents:
     """The saved agents.
 
@@ -187,6 +253,21 @@ def agents_of(wired: Services) -> Agents:
             retry_after=60,
         )
     return wired.agents
+
+
+def webhooks_of(wired: Services) -> Webhooks:
+    """The org's webhooks.
+
+    Raises:
+        StorageUnavailable: MongoDB is not configured.
+    """
+    if wired.webhooks is None:
+        raise StorageUnavailable(
+            "webhook endpoints are kept in MongoDB, which is not configured",
+            cure="set MONGODB_URI",
+            retry_after=60,
+        )
+    return wired.webhooks
 
 
 async def require_session(wired: Services, key: SessionKey) -> None:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import structlog
 import uvicorn
 from fastapi import APIRouter, FastAPI
+from temporalio.client import Client
 
 from adapters import logs, temporal_client
 from adapters.encryption import EncryptionCodec
@@ -17,10 +18,15 @@ from adapters.local_keys import LocalKeys
 from adapters.memory_agent_servers import MemoryAgentServers
 from adapters.mongo.archive import MongoArchive
 from adapters.pagos import Pagos
+from adapters.recordings import RecordingStore
 from adapters.settings import ApiSettings, LocalKeySettings, PagosSettings, SettingsError, load
 from adapters.temporal_listing import TemporalListing
+from adapters.temporal_summaries import TemporalSummaryRuns
+from adapters.temporal_webhooks import TemporalDeliveryRuns
+from adapters.webhook_sender import HttpWebhookSender
 from api.app import create_app
-from api.dependencies import Archive, CallerTokens, Services
+from api.cors import Origins
+from api.dependencies import Archive, CallerTokens, Records, Services
 from api.routes.codec import codec_router
 from api.workflows import SessionWorkflows
 from domain.catalogs import BUILT_IN, Catalog, extended
@@ -28,8 +34,11 @@ from domain.ports import ApiKeys
 from services.agents import Agents
 from services.quotas import SessionQuota
 from services.rate_limits import RequestRates
+from services.retention import Retention
 from services.session_lists import SessionLists
+from services.transcript_lists import TranscriptLists
 from services.transcripts import Transcripts
+from services.webhooks import Webhooks
 
 log = structlog.get_logger()
 
@@ -47,12 +56,13 @@ async def serve(settings: ApiSettings) -> None:
     pagos = Pagos(load(PagosSettings)) if settings.auth_provider == "pagos" else None
     keys: ApiKeys = pagos or _local_keys(archive)
     listing = TemporalListing(client)
+    recordings = _recordings(settings)
     services = Services(
         workflows=SessionWorkflows(client, settings.temporal_task_queue),
         rooms=rooms,
         keys=keys,
         agent_servers=archive.agent_servers if archive else MemoryAgentServers(),
-        archive=_archive(archive),
+        archive=_archive(settings, archive),
         callers=CallerTokens(
             settings.callers_livekit_url,
             settings.livekit_api_key,
@@ -70,9 +80,14 @@ async def serve(settings: ApiSettings) -> None:
         agents=_agents(settings, archive, catalog),
         catalog=catalog,
         lists=SessionLists(listing, archive.sessions if archive else None),
+        records=_records(settings, archive, recordings),
         key_store=archive.api_keys if archive and not pagos else None,
         keys_are_local=pagos is None,
+        summary_runs=TemporalSummaryRuns(client, settings.temporal_task_queue),
+        webhooks=_webhooks(settings, archive, client),
         quota=_quota(settings, archive, listing),
+        recordings=recordings,
+        unsigned_reports=settings.everline_accept_unsigned_reports,
         rates=RequestRates(
             settings.everline_org_requests_per_second,
             settings.everline_org_request_burst,
@@ -94,7 +109,15 @@ async def serve(settings: ApiSettings) -> None:
             archive.close()
 
     config = uvicorn.Config(
-        create_app(services, lifespan, _codec(settings)),
+        create_app(
+            services,
+            lifespan,
+            _codec(settings),
+            origins=Origins(
+                settings.everline_cors_origins, localhost=settings.node_env == "development"
+            ),
+            development=settings.node_env == "development",
+        ),
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -117,10 +140,28 @@ def _local_keys(archive: MongoArchive | None) -> LocalKeys:
     return LocalKeys(local.everline_bootstrap_key_hash, local.everline_bootstrap_org, stored)
 
 
-def _archive(archive: MongoArchive | None) -> Archive | None:
+def _archive(settings: ApiSettings, archive: MongoArchive | None) -> Archive | None:
     if archive is None:
         return None
-    return Archive(archive.sessions, Transcripts(archive.transcripts), archive.summaries)
+    transcripts = Transcripts(archive.transcripts, settings.prices)
+    return Archive(archive.sessions, transcripts, archive.summaries)
+
+
+def _records(
+    settings: ApiSettings, archive: MongoArchive | None, recordings: RecordingStore | None
+) -> Records | None:
+    if archive is None:
+        return None
+    codec = EncryptionCodec(settings.everline_encryption_keys)
+    agents = archive.saved_agents(codec)
+    days = settings.everline_transcript_retention_days
+    return Records(
+        TranscriptLists(archive.transcript_lists, archive.transcript_stats, agents),
+        Retention(
+            archive.transcript_lines, archive.retention_rules, archive.audit, recordings, days
+        ),
+        archive.audit,
+    )
 
 
 def _agents(settings: ApiSettings, archive: MongoArchive | None, catalog: Catalog) -> Agents | None:
@@ -128,6 +169,25 @@ def _agents(settings: ApiSettings, archive: MongoArchive | None, catalog: Catalo
         return None
     codec = EncryptionCodec(settings.everline_encryption_keys)
     return Agents(archive.saved_agents(codec), catalog)
+
+
+def _webhooks(
+    settings: ApiSettings, archive: MongoArchive | None, client: Client
+) -> Webhooks | None:
+    if archive is None:
+        return None
+    return Webhooks(
+        archive.webhook_endpoints(EncryptionCodec(settings.everline_encryption_keys)),
+        archive.webhook_deliveries,
+        TemporalDeliveryRuns(client, settings.temporal_task_queue),
+        # Only to check URLs: the worker sends.
+        HttpWebhookSender(allow_private=settings.everline_webhooks_allow_private),
+    )
+
+
+def _recordings(settings: ApiSettings) -> RecordingStore | None:
+    url = settings.everline_recordings_url
+    return RecordingStore(url) if url else None
 
 
 def _codec(settings: ApiSettings) -> list[APIRouter]:

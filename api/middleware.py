@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.problems import Problem, response_of, unexpected
 from domain.control import HEARTBEAT_PATH
 
 log = structlog.get_logger()
@@ -48,7 +49,8 @@ class RequestLog:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
+            with structlog.contextvars.bound_contextvars(request_id=request_id):
+                await self._app(scope, receive, send_with_id)
         finally:
             route = scope.get("route")
             quiet = getattr(route, "path", None) in QUIET_ROUTES
@@ -59,6 +61,7 @@ class RequestLog:
                 method=scope["method"],
                 route=getattr(route, "path", None) or "unknown",
                 status=status,
+                outcome=state.get("outcome", "ok" if status < 400 else "error"),
                 org=state.get("org"),
                 session=_session(scope),
                 milliseconds=round((time.perf_counter() - begun) * 1000, 1),
@@ -66,8 +69,39 @@ class RequestLog:
 
 
 def _session(scope: Scope) -> str | None:
+    """The session that the request is about, by its path or by the agent's token."""
     parameters: dict[str, Any] = scope.get("path_params") or {}
-    return parameters.get("session_id")
+    named = parameters.get("session_id") or parameters.get("sessionId")
+    return named or scope["state"].get("session")
+
+
+class LastResort:
+    """Answers 500 in the shape of all problems to what nobody foresaw."""
+
+    def __init__(self, app: ASGIApp, *, development: bool) -> None:
+        self._app = app
+        self._development = development
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answered = False
+
+        async def watched(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:  # whatever it is, it is logged and answered
+            problem = unexpected(scope, error, development=self._development)
+            if answered:
+                # Too late for another answer; the server closes the connection.
+                raise
+            await response_of(problem, scope)(scope, receive, send)
 
 
 class BodyLimit:
@@ -84,7 +118,7 @@ class BodyLimit:
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > self._limit:
-            await self._refuse(scope, send)
+            await self._refuse(scope, receive, send)
             return
         read = 0
         answered = False
@@ -110,16 +144,16 @@ class BodyLimit:
         except _TooLarge:
             if answered:
                 raise
-            await self._refuse(scope, send)
+            await self._refuse(scope, receive, send)
 
-    async def _refuse(self, scope: Scope, send: Send) -> None:
-        body = (
-            b'{"type":"about:blank","title":"Content Too Large","status":413,'
-            b'"code":"content_too_large","detail":"the body is larger than %d bytes"}' % self._limit
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        problem = Problem(
+            title="ContentTooLarge",
+            status=413,
+            code="content_too_large",
+            detail=f"the body is larger than {self._limit} bytes",
         )
-        headers = [(b"content-type", b"application/problem+json")]
-        await send({"type": "http.response.start", "status": 413, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await response_of(problem, scope)(scope, receive, send)
 
 
 class _TooLarge(Exception):

@@ -1,7 +1,7 @@
 """Problem responses: one shape (RFC 9457) that names the field, the reason and the cure."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import structlog
 from fastapi import FastAPI, Request
@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from domain.errors import (
     Conflict,
@@ -21,6 +22,7 @@ from domain.errors import (
     Unauthenticated,
     Unavailable,
 )
+from domain.ids import ID_CURE, ID_PATTERN
 
 log = structlog.get_logger()
 
@@ -38,6 +40,23 @@ STATUS: Sequence[tuple[type[EverlineError], int]] = (
     (Unavailable, 503),
 )
 
+
+STATUS_MEANING = {
+    401: "No key, token or signature, or not a valid one.",
+    403: "Valid, but expired, or not for this session, attempt, scope or org.",
+    404: "It does not exist, or belongs to another org.",
+    409: "It contradicts what exists; nothing was changed.",
+    412: "`If-Match` names an older version; nothing was changed.",
+    413: "The body is larger than 4 MiB.",
+    422: "The request is malformed; `errors` names each field, the reason and the cure.",
+    429: "Too fast, or too many open sessions; come back after `Retry-After` seconds.",
+    500: "Something unexpected happened; the log has it under the request's id.",
+    503: "Something outside is away; the same request may work after `Retry-After` seconds.",
+}
+
+REPORT_SHAPES = ("everline-report", "foreign-report")
+"""Tell the two shapes of a report's body apart; no part of a field's name."""
+_NO_FIELDS = ("body", "query", "path", "header", *REPORT_SHAPES)
 
 CURES = {
     "missing": "add the field",
@@ -68,15 +87,33 @@ class Problem(BaseModel):
     request_id: str | None = None
 
 
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Errors that a route can give beside those that `api.openapi` derives, for its `responses`."""
+    return {status: {"description": STATUS_MEANING[status]} for status in statuses}
+
+
 def respond(request: Request, problem: Problem, headers: dict[str, str] | None = None) -> Any:
     """A problem as a response, with the request's id."""
-    problem.request_id = getattr(request.state, "request_id", None)
+    return response_of(problem, request.scope, headers)
+
+
+def response_of(
+    problem: Problem, scope: Scope, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """The same where there is no request yet, only its scope; its log gets the problem's code."""
+    problem.request_id = request_id_of(scope)
+    scope.setdefault("state", {})["outcome"] = problem.code
     return JSONResponse(
         problem.model_dump(exclude_none=True),
         status_code=problem.status,
         headers=headers,
         media_type="application/problem+json",
     )
+
+
+def request_id_of(scope: Scope) -> str | None:
+    """The id that `api.middleware.RequestLog` gave the request."""
+    return scope.get("state", {}).get("request_id")
 
 
 def status_of(error: EverlineError) -> int:
@@ -89,7 +126,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(EverlineError, _everline_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _unexpected)
 
 
 async def _everline_error(request: Request, error: Exception) -> Any:
@@ -127,7 +163,7 @@ async def _validation_error(request: Request, error: Exception) -> Any:
         Fault(
             field=_field(item["loc"]),
             reason=str(item["msg"]).removeprefix("Value error, "),
-            cure=CURES.get(item["type"]),
+            cure=_cure(item),
         )
         for item in error.errors()
     ]
@@ -144,28 +180,55 @@ async def _validation_error(request: Request, error: Exception) -> Any:
     )
 
 
+def _cure(item: Mapping[str, Any]) -> str | None:
+    # A person does not want to read a regular expression.
+    if (
+        item["type"] == "string_pattern_mismatch"
+        and ID_PATTERN.strip("^$") in item["ctx"]["pattern"]
+    ):
+        return ID_CURE
+    return CURES.get(item["type"])
+
+
 def _field(location: Sequence[Any]) -> str:
-    parts = [str(part) for part in location if part not in ("body", "query", "path", "header")]
+    parts = [str(part) for part in location if part not in _NO_FIELDS]
     return ".".join(parts) or "body"
 
 
 async def _http_error(request: Request, error: Exception) -> Any:
     if not isinstance(error, HTTPException):
         raise error
+    if error.status_code == 400:
+        # FastAPI's answer to a body that cannot even be read as text; the same fault as bad JSON.
+        fault = InvalidInput("the body cannot be read", field="body", cure=CURES["json_invalid"])
+        return await _everline_error(request, fault)
     detail = str(error.detail)
     code = detail.lower().replace(" ", "_")
     problem = Problem(title=detail, status=error.status_code, code=code, detail=detail)
-    return respond(request, problem, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    allowed = _allowed_methods(request) if error.status_code == 405 else None
+    if allowed:
+        headers["Allow"] = allowed
+    return respond(request, problem, headers)
 
 
-async def _unexpected(request: Request, error: Exception) -> Any:
-    log.error("unexpected error", path=request.url.path, kind=type(error).__name__, exc_info=error)
-    return respond(
-        request,
-        Problem(
-            title="InternalError",
-            status=500,
-            code="internal_error",
-            detail="something unexpected happened; the log has it under this request id",
-        ),
+def _allowed_methods(request: Request) -> str:
+    """What the path takes by all of its routes; the framework names those of one route alone."""
+    path = getattr(request.scope.get("route"), "path", "")
+    described: dict[str, Any] = cast(FastAPI, request.app).openapi()["paths"].get(path, {})
+    return ", ".join(sorted(method.upper() for method in described))
+
+
+def unexpected(scope: Scope, error: Exception, *, development: bool) -> Problem:
+    """An error that nobody foresaw: the log has it whole, the answer only in development."""
+    detail = "something unexpected happened; the log has it under this request id"
+    if development:
+        detail = f"{type(error).__name__}: {error}"
+    log.error(
+        "unexpected error",
+        path=scope["path"],
+        kind=type(error).__name__,
+        request_id=request_id_of(scope),
+        exc_info=error,
     )
+    return Problem(title="InternalError", status=500, code="internal_error", detail=detail)

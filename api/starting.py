@@ -4,8 +4,10 @@ import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
+from pydantic import BaseModel
 
 from adapters.livekit_tokens import caller_token
 from adapters.livekit_urls import client_url
@@ -22,6 +24,12 @@ log = structlog.get_logger()
 
 WAIT_SECONDS = {Stage.ACCEPTED: 0.0, Stage.DISPATCHED: 10.0, Stage.JOINED: 30.0}
 """How long a start waits for its stage; then it answers 202 and the session goes on."""
+
+
+def still_starting(answer: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """The answer of a start that did not get as far as it was to wait, for its `responses`."""
+    text = "Accepted: the session goes on, and has not got as far as `wait` says."
+    return {202: {"model": answer, "description": text}}
 
 
 class SessionEnded(Unavailable):
@@ -84,13 +92,11 @@ async def start_session(
         resolved.slot = holds_slot
         started = await wired.workflows.start(resolved, stage, WAIT_SECONDS[stage])
         if started.closed:
-            raise Conflict(
-                f"session {resolved.session_id} was started before and is closed",
-                field="sessionId",
-                cure="use another sessionId or Idempotency-Key for a new session",
-            )
+            raise _over(resolved.session_id, "is closed")
     status = started.status
     if status and status.ended_at:
+        if started.again and status.end_reason is not EndReason.ROOM_NAME_TAKEN:
+            raise _over(resolved.session_id, f"has ended: {status.reason}")
         raise _ended(status)
     return _answer(wired, resolved, status, configuration.warnings)
 
@@ -113,6 +119,14 @@ def _log_configuration(resolved: SessionInput, warnings: list[ConfigWarning]) ->
         agent_version=resolved.agent_version,
         config=config_summary(resolved.config),
         warnings=[f"{warning.field}: {warning.reason}" for warning in warnings],
+    )
+
+
+def _over(session_id: str, what: str) -> Conflict:
+    return Conflict(
+        f"session {session_id} was started before and {what}",
+        field="sessionId",
+        cure="use another sessionId or Idempotency-Key for a new session",
     )
 
 

@@ -7,6 +7,7 @@ from fastapi import Depends, Header
 
 from domain.errors import InvalidInput, PreconditionFailed
 
+_IF_MATCH = r'^(\*|(W/)?"[1-9][0-9]{0,8}")$'
 _ENTITY_TAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*')
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
@@ -16,7 +17,17 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
-def expected_version(if_match: Annotated[str | None, Header()] = None) -> int | None:
+IfMatch = Annotated[
+    str | None,
+    Header(
+        description="the ETag of your last GET: 412 if it was changed since",
+        # Checked below, by an error that says what to send.
+        json_schema_extra={"pattern": _IF_MATCH},
+    ),
+]
+
+
+def expected_version(if_match: IfMatch = None) -> int | None:
     """The version that `If-Match` names; None if there is no such header, or it is `*`.
 
     Raises:

@@ -35,6 +35,7 @@ from domain.errors import (
 from domain.ids import SessionKey, key_of_workflow_id, session_workflow_id
 from domain.messages import (
     AgentFailed,
+    AgentLost,
     AgentReady,
     EndRequest,
     Extend,
@@ -47,13 +48,13 @@ from domain.messages import (
     WaitUntil,
 )
 from domain.session import SessionInput, SessionStatus, Stage
-from workflows.book import STATE, search_attributes
+from workflows.book import ORG, ROOM, STATE, search_attributes
 from workflows.session import SessionWorkflow
 
 Result = TypeVar("Result")
 Handle = WorkflowHandle[SessionWorkflow, SessionResult]
 Operation = Extend | Redispatch | Finalise
-Signal = EndRequest | AgentFailed | ReportReceived | ParticipantChanged
+Signal = EndRequest | AgentFailed | AgentLost | ReportReceived | ParticipantChanged
 
 ANSWER_TIMEOUT = 5.0
 """Seconds that a query or an update may take; longer means that no worker is there."""
@@ -76,10 +77,12 @@ class Started:
     Attributes:
         status: what the session said; None if it had not reached the stage in time.
         closed: the session was started before and is over.
+        again: the session was started before, by the same request.
     """
 
     status: SessionStatus | None
     closed: bool = False
+    again: bool = False
 
 
 class SessionWorkflows:
@@ -184,7 +187,7 @@ class SessionWorkflows:
                     SessionWorkflow.wait_until,
                     WaitUntil(stage=stage, request_digest=request.request_digest),
                 )
-                return Started(await _reach(update))
+                return Started(await _reach(update), again=True)
         except (TimeoutError, Unavailable):
             return Started(None)
         except NotFound:
@@ -232,6 +235,8 @@ class SessionWorkflows:
                 await _reach(handle.signal(SessionWorkflow.end, message))
             elif isinstance(message, AgentFailed):
                 await _reach(handle.signal(SessionWorkflow.agent_failed, message))
+            elif isinstance(message, AgentLost):
+                await _reach(handle.signal(SessionWorkflow.agent_lost, message))
             elif isinstance(message, ReportReceived):
                 await _reach(handle.signal(SessionWorkflow.report_received, message))
             else:
@@ -270,7 +275,7 @@ class SessionWorkflows:
 
     async def find_by_room(self, org: str, livekit_room: str) -> SessionKey | None:
         """The newest session of a room, by Temporal's visibility (seconds behind the truth)."""
-        query = f"SessionOrg = '{org}' AND SessionRoom = '{livekit_room}'"
+        query = f"{ORG.name} = '{org}' AND {ROOM.name} = '{livekit_room}'"
         listed = self._client.list_workflows(query, page_size=1)
         await _reach(listed.fetch_next_page())
         found = (key_of_workflow_id(execution.id) for execution in listed.current_page or ())

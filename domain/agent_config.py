@@ -10,20 +10,30 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from domain.analysis import AnalysisPlan
+from domain.call_policy import DurationWarning, SilencePolicy
+from domain.config_model import SECRET, ConfigModel
+from domain.recording import Recording
+from domain.sound_config import BackgroundAudio, NoiseCancellation
+from domain.tool_config import (
+    AgenticRagEntry,
+    HttpTool,
+    KnowledgeBase,
+    LyzrRag,
+    LyzrToolConfig,
+    ManagedAgents,
+    McpServer,
+    Transfer,
+)
+
 DEFAULT_LLM = "openai/gpt-4.1-mini"
 """The model of the pipeline when none is named; the same constant on both sides."""
 DEFAULT_STT = "openai/gpt-4o-mini-transcribe"
 DEFAULT_TTS = "openai/gpt-4o-mini-tts:ash"
 DEFAULT_REALTIME = "openai/gpt-realtime"
 
-SECRET: dict[str, Any] = {"secret": True}
-"""Marks a field whose value is masked in every response and left out of every log."""
-
-
-class ConfigModel(BaseModel):
-    """Base of all configuration parts: unknown fields are refused, so that a typo is not silent."""
-
-    model_config = ConfigDict(extra="forbid")
+MAX_FALLBACKS = 4
+"""Models that can stand in for the first choice of a stage."""
 
 
 class EngineKind(StrEnum):
@@ -36,7 +46,8 @@ class EngineKind(StrEnum):
 class Engine(ConfigModel):
     """Models by descriptor, `provider/model[:voice]`.
 
-    A realtime engine uses `llm` and `voice` alone; a pipeline uses `stt`, `llm` and `tts`.
+    A realtime engine uses `llm` and `voice` alone; a pipeline uses `stt`, `llm` and `tts`, each
+    with fallbacks that stand in, in order, for a model that cannot start or fails in the call.
     """
 
     kind: EngineKind = EngineKind.PIPELINE
@@ -45,13 +56,9 @@ class Engine(ConfigModel):
     tts: str | None = None
     voice: str | None = None
     language: str | None = None
-
-
-class NoiseCancellation(ConfigModel):
-    """Noise cancellation on the caller's audio."""
-
-    enabled: bool = False
-    type: str | None = None
+    stt_fallbacks: list[str] | None = Field(default=None, max_length=MAX_FALLBACKS)
+    llm_fallbacks: list[str] | None = Field(default=None, max_length=MAX_FALLBACKS)
+    tts_fallbacks: list[str] | None = Field(default=None, max_length=MAX_FALLBACKS)
 
 
 class ConversationStart(ConfigModel):
@@ -59,67 +66,6 @@ class ConversationStart(ConfigModel):
 
     who: Literal["human", "ai"] = "human"
     greeting: str | None = None
-
-
-class ManagedAgent(ConfigModel):
-    """An agent that the conversation can be handed to."""
-
-    id: str
-    name: str
-    usage_description: str
-
-
-class ManagedAgents(ConfigModel):
-    """The agents that can be handed to; sent only if `enabled`."""
-
-    enabled: bool = False
-    agents: list[ManagedAgent] = []
-
-
-class LyzrToolConfig(ConfigModel):
-    """A tool of Lyzr's; its further fields are Lyzr's own."""
-
-    model_config = ConfigDict(extra="allow")
-
-
-class LyzrRag(ConfigModel):
-    """A retrieval endpoint of Lyzr's."""
-
-    base_url: str
-    rag_id: str
-    rag_name: str | None = None
-    params: dict[str, Any] | None = None
-
-
-class AgenticRagEntry(ConfigModel):
-    """One source of agentic retrieval; its further fields are the source's own."""
-
-    model_config = ConfigDict(extra="allow")
-
-
-class KnowledgeBase(ConfigModel):
-    """A knowledge base. If `enabled`, it gives the tool `search_knowledge_base` and its sources.
-
-    One source of Lyzr's can be given as `lyzr_rag`, or flat as `base_url` and `rag_id`.
-    """
-
-    model_config = ConfigDict(extra="allow")
-
-    enabled: bool = False
-    lyzr_rag: LyzrRag | None = None
-    agentic_rag: list[AgenticRagEntry] = []
-    base_url: str | None = None
-    rag_id: str | None = None
-    rag_name: str | None = None
-    params: dict[str, Any] | None = None
-
-
-class BackgroundAudio(ConfigModel):
-    """Sounds beside the conversation."""
-
-    ambient: Any | None = None
-    tool_call: Any | None = None
-    turn_taking: Any | None = None
 
 
 class Avatar(ConfigModel):
@@ -149,12 +95,21 @@ class DispatchedConfig(ConfigModel):
     lyzr_tools: list[LyzrToolConfig] = []
     lyzr_rag: LyzrRag | None = None
     agentic_rag: list[AgenticRagEntry] = []
+    http_tools: list[HttpTool] = Field(default=[], max_length=64)
+    mcp_servers: list[McpServer] = Field(default=[], max_length=16)
+    transfer: Transfer | None = None
+    time_zone: str | None = Field(default=None, max_length=64)
+    """IANA name, for instance `Europe/Vienna`; what `current_time` answers in."""
+    silence: SilencePolicy | None = None
+    """Without it the policy's defaults hold."""
+    max_duration_warning: DurationWarning | None = None
     vad_enabled: bool | None = None
     preemptive_generation: bool | None = None
     pronunciation_correction: bool | None = None
     pronunciation_rules: dict[str, str] = {}
     background_audio: BackgroundAudio | None = None
     avatar: Avatar | None = None
+    recording: Recording | None = None
 
 
 class AgentConfig(DispatchedConfig):
@@ -164,6 +119,8 @@ class AgentConfig(DispatchedConfig):
     agent_id: str | None = None
     managed_agents: ManagedAgents | None = None
     knowledge_base: KnowledgeBase | None = None
+    analysis: AnalysisPlan | None = None
+    """What is found out about each call when it is over."""
 
 
 class AgentConfigWithName(AgentConfig):

@@ -1,23 +1,45 @@
-"""The sign of life of agent servers: which exist, under which name, and how full they are."""
+"""The sign of life of agent servers: which exist, under which name, how full, and what they lost.
+
+An agent server tells times as durations only (ages, by its own clock); when a heartbeat arrived is
+the API's word. So the clocks of different machines are never compared.
+"""
 
 from datetime import datetime
 
 from pydantic import BaseModel, Field
 
+from domain.ids import SessionKey
 
-class JobTick(BaseModel):
-    """One running job of an agent server."""
 
-    job_id: str
+class JobRef(BaseModel):
+    """A job, and the attempt that it is; a job that is not Everline's names no session."""
+
+    job_id: str = Field(max_length=200)
     org: str | None = None
     session_id: str | None = None
     attempt: int | None = None
-    last_tick: datetime | None = None
-    """Last time the job's event loop answered."""
+
+    @property
+    def key(self) -> SessionKey | None:
+        """The session that the job is for."""
+        return SessionKey(self.org, self.session_id) if self.org and self.session_id else None
+
+
+class JobTick(JobRef):
+    """One running job of an agent server."""
+
+    tick_age: float | None = Field(default=None, ge=0)
+    """Seconds since the job's event loop last answered; None before its first answer."""
+
+
+class LostJob(JobRef):
+    """A job that ended without being asked to: killed, crashed, or hung and therefore killed."""
+
+    reason: str = Field(max_length=300)
 
 
 class Heartbeat(BaseModel):
-    """What an agent server reports every two seconds."""
+    """What an agent server reports every two seconds, and at once when it has lost a job."""
 
     server_id: str = Field(min_length=1, max_length=200)
     agent_name: str = Field(max_length=200)
@@ -25,6 +47,16 @@ class Heartbeat(BaseModel):
     draining: bool = False
     version: str | None = None
     jobs: list[JobTick] = Field(default=[], max_length=2_000)
+    lost: list[LostJob] = Field(default=[], max_length=2_000)
+    """Jobs whose loss the API has not acknowledged yet."""
+
+
+class HeartbeatAnswer(BaseModel):
+    """What the API answers to a heartbeat."""
+
+    accepted: bool = True
+    stop: list[str] = []
+    """Ids of jobs whose calls were given to other agents while this server was silent."""
 
 
 class AgentServer(BaseModel):

@@ -44,6 +44,13 @@ class Attempt:
             return f"attempt {claim.attempt} was claimed by another job"
         return None
 
+    def dies_with(self, job_id: str | None) -> bool:
+        """Whether the death of this job (None: of its agent) leaves the attempt without an agent.
+
+        An agent that has handed in its report may die, and so may one that did not get the claim.
+        """
+        return self.report is None and job_id in (None, self.claimed_by or job_id)
+
     def claim(self, claim: AgentReady) -> None:
         """Accept a claim."""
         self.claimed_by = claim.job_id

@@ -13,6 +13,9 @@ ATTEMPT_ATTRIBUTE = "everline.attempt"
 HEARTBEAT_PATH = "/v1/agent-servers/heartbeat"
 """Where agent servers report; signed as LiveKit signs its webhooks."""
 
+HEARTBEAT_PATH_CHECK = "/v1/agent-servers/check"
+"""Where the watchdog asks whether a heartbeat would arrive; signed likewise."""
+
 
 class FinishCall(BaseModel):
     """Tells the agent to finish its call and hand in its report."""

@@ -12,10 +12,16 @@ from pydantic import StringConstraints
 from domain.errors import InvalidInput
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,128}$"
+ID_CURE = "use 1 to 128 of the characters A-Z a-z 0-9 _ -"
 _ID = re.compile(ID_PATTERN.removesuffix("$") + r"\Z")
 
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 """An id or a name as it appears in URLs, workflow ids and room names."""
+
+GivenRoomName = Annotated[
+    str, StringConstraints(pattern=r"^([A-Za-z0-9_-]{1,128}\.)?[A-Za-z0-9_-]{1,128}$")
+]
+"""A room as a client names it: by the org's own name, or by LiveKit's, which has the org in it."""
 
 
 class SessionKey(NamedTuple):
@@ -36,7 +42,7 @@ def check_id(value: str, field: str) -> str:
     raise InvalidInput(
         f"{field} has characters or a length that are not allowed",
         field=field,
-        cure="use 1 to 128 of the characters A-Z a-z 0-9 _ -",
+        cure=ID_CURE,
     )
 
 
@@ -55,6 +61,11 @@ def summary_workflow_id(key: SessionKey) -> str:
     return f"summary/{key.org}/{key.session_id}"
 
 
+def webhook_workflow_id(org: str, delivery_id: str) -> str:
+    """Workflow id of a webhook delivery: `webhook/{org}/{delivery_id}`."""
+    return f"webhook/{org}/{delivery_id}"
+
+
 def key_of_workflow_id(workflow_id: str) -> SessionKey | None:
     """The session that a workflow id belongs to, or None if it is not one of ours."""
     kind, _, rest = workflow_id.partition("/")
@@ -67,6 +78,12 @@ def key_of_workflow_id(workflow_id: str) -> SessionKey | None:
 def livekit_room_name(org: str, room_name: str) -> str:
     """LiveKit's name of a room: `{org}.{roomName}`, so that two orgs can never meet in one."""
     return f"{org}.{room_name}"
+
+
+def org_of_room(livekit_room: str) -> str | None:
+    """The org in LiveKit's name of a room; None if the name is not one of ours."""
+    org, dot, name = livekit_room.partition(".")
+    return org if dot and _ID.match(org) and _ID.match(name) else None
 
 
 def local_room_name(org: str, given: str) -> str:

@@ -8,11 +8,12 @@ from enum import StrEnum
 
 from pydantic import BaseModel, Field
 
+from domain.json_model import JsonModel
 from domain.session import EndReason, Outcome, Stage
 from domain.transcript import ReportEnd
 
 
-class Message(BaseModel):
+class Message(JsonModel):
     """Base of all signals."""
 
     event_id: str = Field(min_length=1, max_length=300)
@@ -36,10 +37,19 @@ class AgentFailed(Message):
 
 
 class AgentLost(Message):
-    """Signal `agent_lost`: the watchdog sees no sign of life of this attempt's agent."""
+    """Signal `agent_lost`: this attempt's agent is dead, by its server's word or its silence."""
 
     attempt: int
-    reason: str
+    reason: str = Field(max_length=500)
+    job_id: str | None = None
+    """The job that was lost; one that had not claimed the attempt is no loss to it."""
+
+
+def agent_lost(attempt: int, job_id: str, reason: str) -> AgentLost:
+    """The one message about this job, whoever tells it first."""
+    return AgentLost(
+        event_id=f"lost:{attempt}:{job_id}", attempt=attempt, job_id=job_id, reason=reason
+    )
 
 
 class ReportReceived(Message):
@@ -81,7 +91,7 @@ class ParticipantChanged(Message):
     """LiveKit's disconnect reason."""
 
 
-class AgentReady(BaseModel):
+class AgentReady(JsonModel):
     """Update `agent_ready`, id `attempt:job`: an agent claims an attempt."""
 
     attempt: int = Field(ge=1)
@@ -99,6 +109,13 @@ class ReadyAnswer(BaseModel):
     """Seconds until the session's maximum duration."""
 
 
+class TimeLeft(BaseModel):
+    """What an agent is told when it asks how long its call may still last."""
+
+    remaining: float | None
+    """Seconds until the session's maximum duration; None before the agent has joined."""
+
+
 class WaitUntil(BaseModel):
     """Update `wait_until`: answers when the stage is reached or cannot be any more."""
 
@@ -107,7 +124,7 @@ class WaitUntil(BaseModel):
     """Digest of the start request that waits; another one than the session's is refused."""
 
 
-class Extend(BaseModel):
+class Extend(JsonModel):
     """Update `extend`: move the maximum duration."""
 
     seconds: float = Field(gt=0, le=86_400)

@@ -2,8 +2,10 @@
 
 from pydantic import ConfigDict, Field
 
-from domain.agent_config import SECRET, AgentConfig, ConfigModel, DispatchedConfig, ManagedAgent
+from domain.agent_config import AgentConfig, DispatchedConfig
+from domain.config_model import SECRET, ConfigModel
 from domain.ids import SessionKey
+from domain.tool_config import ManagedAgent
 
 MAX_METADATA_BYTES = 512 * 1024
 """LiveKit refuses a dispatch with more."""
@@ -42,6 +44,12 @@ def dispatch_metadata(
     config: AgentConfig, key: SessionKey, user_id: str | None, everline: EverlineMetadata
 ) -> DispatchMetadata:
     """Project a resolved configuration onto the allowlist, for one attempt of one session."""
+    projected = agent_metadata(config, key.session_id)
+    return projected.model_copy(update={"user_id": user_id, "everline": everline})
+
+
+def agent_metadata(config: AgentConfig, session_id: str) -> DispatchMetadata:
+    """Project a resolved configuration onto the allowlist, whoever calls and whichever attempt."""
     allowed = {name: getattr(config, name) for name in DispatchedConfig.model_fields}
     managed = config.managed_agents
     return DispatchMetadata(
@@ -49,7 +57,5 @@ def dispatch_metadata(
         apiKey=config.api_key,
         agentId=config.agent_id,
         managed_agents=managed.agents if managed and managed.enabled else None,
-        user_id=user_id,
-        session_id=key.session_id,
-        everline=everline,
+        session_id=session_id,
     )

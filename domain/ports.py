@@ -4,7 +4,8 @@ All calls may raise `domain.errors.Unavailable` when the other side is away; imp
 time limit of their own and never retry in silence (retrying is the workflow's business).
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -13,6 +14,9 @@ from pydantic import BaseModel
 from domain.agent_servers import AgentServer, Heartbeat
 from domain.api_keys import ALL_SCOPES, ApiKeyRecord, CreatedKey, NewKeyRequest, Scope
 from domain.ids import SessionKey
+from domain.listening import Heard
+from domain.messages import AgentLost
+from domain.recording import CallRecording
 from domain.saved_agent import AgentKey, SavedAgent
 from domain.session import SessionStatus
 from domain.summary import Summary
@@ -88,6 +92,16 @@ class Rooms(Protocol):
         ...
 
 
+class RoomListener(Protocol):
+    """Hears what is said in rooms of agents that send no turns; silent, hidden, counted nowhere."""
+
+    def listen(
+        self, room: str, identity: str, agent: str
+    ) -> AbstractAsyncContextManager[AsyncIterator[Heard]]:
+        """Join under `identity`; the segments come until the agent or the room is gone."""
+        ...
+
+
 class SessionArchive(Protocol):
     """The readable projection of sessions."""
 
@@ -147,6 +161,22 @@ class TranscriptArchive(Protocol):
         """The attempts of which a report is kept."""
         ...
 
+    async def reports(self, key: SessionKey) -> list[AgentReport]:
+        """All reports of a session as they came, by attempt and then in the order of arrival."""
+        ...
+
+    async def put_recording(self, key: SessionKey, recording: CallRecording) -> None:
+        """Store how far a recording is; one that is stored stays so."""
+        ...
+
+    async def recordings(self, key: SessionKey) -> list[CallRecording]:
+        """What is known of a session's recordings beside the reports."""
+        ...
+
+    async def drop_heard(self, key: SessionKey, attempt: int) -> int:
+        """Delete what a listener heard in an attempt: its agent's own report has it. How many."""
+        ...
+
     async def header(self, key: SessionKey) -> TranscriptHeader | None:
         """The transcript's header; None while it is not sealed."""
         ...
@@ -176,8 +206,8 @@ class Summariser(Protocol):
         """For the summary's record, for instance `extractive`."""
         ...
 
-    async def summarise(self, turns: Sequence[Turn]) -> str:
-        """A summary in a few sentences.
+    async def summarise(self, turns: Sequence[Turn], prompt: str | None = None) -> str:
+        """A summary in a few sentences; `prompt` says what it should look at.
 
         Raises:
             Unavailable: worth a retry.
@@ -189,12 +219,56 @@ class Summariser(Protocol):
 class AgentServers(Protocol):
     """What is known of agent servers by their heartbeats."""
 
-    async def record(self, heartbeat: Heartbeat, at: datetime) -> None:
-        """Store the last heartbeat of a server."""
+    async def record(self, heartbeat: Heartbeat, at: datetime) -> list[str]:
+        """Store the last heartbeat of a server; returns those of its jobs that are condemned."""
         ...
 
     async def seen_since(self, since: datetime) -> list[AgentServer]:
         """The servers heard of since then."""
+        ...
+
+    async def prove_path(self, at: datetime) -> None:
+        """Store something as a heartbeat is stored, to see whether that can be done."""
+        ...
+
+
+class SignsOfLife(Protocol):
+    """The heartbeats as the watchdog looks at them."""
+
+    async def last_heartbeats(self, since: datetime) -> dict[str, datetime]:
+        """When the servers heard of since then were last heard, by their ids."""
+        ...
+
+    async def server(self, server_id: str) -> AgentServer | None:
+        """One server as it was last heard."""
+        ...
+
+    async def condemn(self, server_id: str, job_ids: Sequence[str], at: datetime) -> None:
+        """Have the server told to stop these jobs, if it is ever heard again."""
+        ...
+
+
+class HeartbeatPath(Protocol):
+    """The way that heartbeats take: agents' address of the API, the API, MongoDB."""
+
+    async def prove(self) -> None:
+        """Return if a heartbeat would arrive now; else `Unavailable`."""
+        ...
+
+
+class Lease(Protocol):
+    """What only one of several processes may do at a time."""
+
+    async def hold(self) -> bool:
+        """Take or keep the lease; to be called more often than it lasts."""
+        ...
+
+
+class AgentLosses(Protocol):
+    """Where sessions are told that their agents are lost."""
+
+    async def tell_agent_is_lost(self, key: SessionKey, loss: AgentLost) -> None:
+        """Tell a session; one that is closed needs no telling."""
         ...
 
 

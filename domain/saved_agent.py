@@ -1,5 +1,6 @@
 """Agents as an org saves them: a configuration with its versions."""
 
+import re
 import secrets
 from datetime import datetime
 from typing import NamedTuple
@@ -12,6 +13,8 @@ from domain.ids import Id
 
 _TIME_DIGITS = 12
 _RANDOM_BYTES = 6
+CURSOR_PATTERN = f"^[0-9a-f]{{{_TIME_DIGITS + 2 * _RANDOM_BYTES}}}$"
+"""A place in a list of agents: the id after which it goes on."""
 
 
 class AgentKey(NamedTuple):
@@ -54,9 +57,7 @@ def check_cursor(cursor: str | None) -> str | None:
     Raises:
         InvalidInput: it is not one that was given out.
     """
-    digits = set("0123456789abcdef")
-    length = _TIME_DIGITS + 2 * _RANDOM_BYTES
-    if cursor is None or (len(cursor) == length and set(cursor) <= digits):
+    if cursor is None or re.fullmatch(CURSOR_PATTERN, cursor):
         return cursor
     raise InvalidInput(
         "the cursor is not one of this list",

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from domain.agent_config import AgentConfig
 from domain.ids import Id, SessionKey
+from domain.json_model import JsonModel
 
 
 class SessionState(StrEnum):
@@ -83,7 +84,7 @@ class WaitingFor(StrEnum):
     NOTHING = "nothing"
 
 
-class SessionLimits(BaseModel):
+class SessionLimits(JsonModel):
     """Budgets of a session, all in seconds unless said otherwise. Every wait has one."""
 
     join_timeout: float = Field(default=7.5, gt=0, le=120)

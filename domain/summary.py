@@ -1,9 +1,13 @@
-"""The summary of a session."""
+"""The summary of a session, with its analysis."""
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 from pydantic import BaseModel
+
+from domain.analysis import Analysis, AnalysisPlan
+from domain.ids import SessionKey
 
 
 class SummaryStatus(StrEnum):
@@ -14,13 +18,40 @@ class SummaryStatus(StrEnum):
     FAILED = "failed"
 
 
+class SummaryOrder(BaseModel):
+    """A summary to be made: the input of its workflow and of every step of it."""
+
+    org: str
+    session_id: str
+    revision: int = 1
+    """Counts the summaries of the session; above 1 it was asked for again."""
+    plan: AnalysisPlan | None = None
+    """What else to find out; None for nothing."""
+
+    @property
+    def key(self) -> SessionKey:
+        """The session whose transcript it is."""
+        return SessionKey(self.org, self.session_id)
+
+
+class SummaryRuns(Protocol):
+    """The workflows that write summaries: one per session at a time."""
+
+    async def start(self, order: SummaryOrder) -> bool:
+        """Have a summary written again; False if it is being written just now."""
+        ...
+
+
 class Summary(BaseModel):
     """A session's summary record."""
 
     org: str
     session_id: str
     status: SummaryStatus
+    revision: int = 1
+    """Counts the summaries of the session; above 1 it was asked for again."""
     text: str | None = None
+    """While a re-run is pending, and if it failed, the text of the revision before."""
     attempts: int = 0
     error: str | None = None
     """Reason of the last failure, in a sentence; None when ready."""
@@ -28,4 +59,8 @@ class Summary(BaseModel):
     """Which summariser wrote it, for instance `extractive` or `openai/gpt-4.1-mini`."""
     transcript_digest: str | None = None
     """Of the transcript that was summarised; differs from the transcript's if it grew later."""
+    analysis: Analysis | None = None
+    """Extracted data and success; None if the agent's configuration asks for none."""
+    plan: AnalysisPlan | None = None
+    """What was asked for by the configuration, or by the re-run."""
     updated_at: datetime

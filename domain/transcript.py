@@ -6,14 +6,21 @@ The stored turns *are* the transcript; its header says whether it is complete an
 import hashlib
 import json
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
+from heapq import merge
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
+from domain.pricing import CostEstimate
+from domain.recording import CallRecording
+from domain.report_items import AgentError, HandOff, ToolCall
 from domain.session import EndReason
+from domain.usage import CallLatency, ModelUsage
 
+REPORT_VERSION = 2
+"""Of the reports that this version's agents hand in."""
 MAX_TURN_CHARS = 64_000
 """Longest text of one turn; the API refuses more."""
 
@@ -26,13 +33,16 @@ class Role(StrEnum):
 
 
 class Turn(BaseModel):
-    """One committed utterance, keyed by (session, attempt, item_id); `seq` only orders."""
+    """One committed utterance, keyed by (session, attempt, item_id); `seq` only orders.
+
+    Turns that a client adds have no `seq`: their time puts them between those that have one.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
     item_id: str = Field(min_length=1, max_length=200)
     attempt: int = Field(ge=1)
-    seq: int = Field(ge=0)
+    seq: int | None = Field(default=None, ge=0)
     role: Role
     text: str = Field(max_length=MAX_TURN_CHARS)
     created_at: datetime
@@ -42,9 +52,10 @@ class Turn(BaseModel):
     metrics: dict[str, Any] = {}
     """Latencies as the agent measured them, seconds."""
 
-    def order(self) -> tuple[int, int, datetime, str]:
-        """Sort key of the transcript: attempts follow each other, `seq` orders within one."""
-        return (self.attempt, self.seq, self.created_at, self.item_id)
+    def instant(self) -> tuple[int, datetime]:
+        """When it was said; attempts follow each other. A time without a zone is UTC."""
+        at = self.created_at
+        return (self.attempt, at if at.tzinfo else at.replace(tzinfo=UTC))
 
 
 class ReportEnd(StrEnum):
@@ -70,6 +81,17 @@ class ReportEnd(StrEnum):
         return EndReason.AGENT_ENDED if self.abandons_the_call() else EndReason(self.value)
 
 
+class ConfiguredOtherwise(BaseModel):
+    """Something that the agent could not do as configured, while the call went on."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    field: str
+    """The configuration field."""
+    reason: str
+    """What was wrong, and what was done instead."""
+
+
 class AgentReport(BaseModel):
     """What an agent hands in at the end of its part: the observability signal.
 
@@ -78,17 +100,32 @@ class AgentReport(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    version: int = 1
+    report_version: int = Field(
+        default=1, ge=1, validation_alias=AliasChoices("report_version", "version")
+    )
     attempt: int = Field(ge=1)
     job_id: str | None = None
     end_reason: ReportEnd = ReportEnd.UNKNOWN
     error: str | None = None
     """Reason in a sentence if the agent ended by a fault."""
     turns: list[Turn] = []
-    usage: list[dict[str, Any]] = []
+    tool_calls: list[ToolCall] = []
+    hand_offs: list[HandOff] = []
+    usage: list[ModelUsage] = []
+    errors: list[AgentError] = []
+    """Errors of providers on the way, also of those that the call survived."""
+    missing_variables: list[str] = []
+    """Dynamic variables that the prompt or greeting names and nobody gave."""
+    configured_otherwise: list[ConfiguredOtherwise] = []
+    """What was done otherwise than configured, for instance by a fallback."""
+    recording: CallRecording | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    close_reason: str | None = None
+    """The SDK's own word for why its session closed; `end_reason` is the one to trust."""
     agent_version: str | None = None
+    foreign: bool = False
+    """Handed in by an agent that is not ours."""
 
     def digest(self) -> str:
         """SHA-256 of the whole report: two deliveries of one report have the same."""
@@ -110,13 +147,33 @@ class TranscriptHeader(BaseModel):
     attempts: int
     digest: str
     """SHA-256 over the turns in order, to tell whether late material changed anything."""
+    interruptions: int = 0
+    """The agent's turns that the caller cut short."""
+    tool_calls: int = 0
+    tool_errors: int = 0
+    usage: list[ModelUsage] = []
+    """Per model, over all attempts that reported it."""
+    cost: CostEstimate | None = None
+    """What the usage costs by the price table; None without usage."""
+    latency: CallLatency | None = None
+    recordings: list[CallRecording] = []
     sealed_at: datetime
     updated_at: datetime
 
 
 def ordered(turns: Iterable[Turn]) -> list[Turn]:
-    """The turns in transcript order."""
-    return sorted(turns, key=Turn.order)
+    """The turns in transcript order: `seq` orders within an attempt, time where there is none."""
+    numbered: list[tuple[int, Turn]] = []
+    others: list[Turn] = []
+    for turn in turns:
+        if turn.seq is None:
+            others.append(turn)
+        else:
+            numbered.append((turn.seq, turn))
+    numbered.sort(key=lambda one: (one[1].attempt, one[0], one[1].instant(), one[1].item_id))
+    others.sort(key=lambda turn: (turn.instant(), turn.item_id))
+    # Compares the heads alone, so that the numbered ones keep their order whatever their times.
+    return list(merge((turn for _, turn in numbered), others, key=Turn.instant))
 
 
 def transcript_digest(turns: Iterable[Turn]) -> str:

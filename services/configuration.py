@@ -9,6 +9,8 @@ from domain.masking import with_stored_secrets
 from domain.merging import merged
 from domain.saved_agent import SavedAgent
 from services.engine_choice import checked_engine, choose_engine
+from services.sound_choice import sound_warnings
+from services.tool_checks import check_tools, tool_warnings, variable_warnings
 
 SEARCH_TOOL = "search_knowledge_base"
 
@@ -63,10 +65,18 @@ def resolve(
     )
     config = with_knowledge(config.model_copy(update={"engine": engine}))
     config, dropped = with_known_tools(config, catalog)
+    check_tools(config, catalog)
     return Resolved(
         config=config,
         agent_version=saved.version if saved else None,
-        warnings=[*warnings, *dropped, *_knowledge_warnings(config)],
+        warnings=[
+            *warnings,
+            *dropped,
+            *_knowledge_warnings(config),
+            *sound_warnings(config),
+            *tool_warnings(config),
+            *variable_warnings(config),
+        ],
     )
 
 

@@ -1,6 +1,7 @@
 """Which engine a plain `model` and `voice` mean, and whether its models exist."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from domain.agent_config import (
     DEFAULT_LLM,
@@ -89,12 +90,27 @@ def checked_engine(
     if engine.kind is EngineKind.REALTIME:
         return _checked_realtime(engine, catalog, llm_field, voice_field or "engine.voice"), []
     _check_llm(engine.llm or DEFAULT_LLM, ModelKind.LLM, catalog, llm_field)
-    return engine, [
-        *_check_speech(engine.stt or DEFAULT_STT, ModelKind.STT, catalog, "engine.stt"),
-        *_check_speech(
-            engine.tts or DEFAULT_TTS, ModelKind.TTS, catalog, voice_field or "engine.tts"
-        ),
-    ]
+    for field, text in _fallbacks(engine, "llm"):
+        _check_llm(text, ModelKind.LLM, catalog, field)
+    hearing = [("engine.stt", engine.stt or DEFAULT_STT), *_fallbacks(engine, "stt")]
+    speaking = [(voice_field or "engine.tts", engine.tts or DEFAULT_TTS)]
+    speaking += _fallbacks(engine, "tts")
+    warnings: list[ConfigWarning] = []
+    for field, text in hearing:
+        warnings += _check_speech(text, ModelKind.STT, catalog, field)
+    for field, text in speaking:
+        warnings += _check_speech(text, ModelKind.TTS, catalog, field)
+    return engine, warnings
+
+
+def _fallbacks(engine: Engine, stage: Literal["stt", "llm", "tts"]) -> list[tuple[str, str]]:
+    """The fallbacks of a stage, each with its field."""
+    texts = {
+        "stt": engine.stt_fallbacks,
+        "llm": engine.llm_fallbacks,
+        "tts": engine.tts_fallbacks,
+    }[stage]
+    return [(f"engine.{stage}_fallbacks[{index}]", text) for index, text in enumerate(texts or [])]
 
 
 def _checked_realtime(engine: Engine, catalog: Catalog, llm_field: str, voice_field: str) -> Engine:

@@ -55,18 +55,31 @@ class Reaper:
         Raises:
             Unavailable: LiveKit, Temporal or MongoDB does not answer; the next sweep goes on.
         """
-        # Sessions first: a room that is missing from the later list was missing all the time.
         live = await self._directory.live_sessions()
         slots_freed = await self._free_slots(set(live))
+        swept = await self._compare_rooms(live)
+        swept.slots_freed = slots_freed
+        swept.records_closed = await self._close_records()
+        return swept
+
+    async def compare_rooms(self) -> Swept:
+        """Look at the rooms alone; the watchdog does so between the sweeps.
+
+        Raises:
+            Unavailable: LiveKit or Temporal does not answer.
+        """
+        return await self._compare_rooms(await self._directory.live_sessions())
+
+    async def _compare_rooms(self, live: dict[SessionKey, str]) -> Swept:
+        # After the sessions: a room that is missing from this list was missing all the time.
         rooms = {room.name: room for room in await self._rooms.list_rooms()}
-        swept = Swept(slots_freed=slots_freed)
+        swept = Swept()
         for key, room in live.items():
             if room not in rooms:
                 await self._directory.tell_room_is_gone(key)
                 swept.rooms_missed += 1
         for room in rooms.values():
             swept.rooms_deleted += await self._delete_orphan(room, live)
-        swept.records_closed = await self._close_records()
         return swept
 
     async def _free_slots(self, live: set[SessionKey]) -> int:

@@ -6,7 +6,10 @@ from datetime import datetime
 
 from domain.ids import SessionKey
 from domain.ports import TranscriptArchive
-from domain.transcript import AgentReport, TranscriptHeader, Turn, transcript_digest
+from domain.pricing import PriceTable, built_in_prices, estimate
+from domain.recording import CallRecording, belongs_to, latest
+from domain.transcript import AgentReport, Role, TranscriptHeader, Turn, transcript_digest
+from domain.usage import call_latency, total_usage
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,9 @@ class Transcripts:
     turns and reports again afterwards, so one of the two always sees the other.
     """
 
-    def __init__(self, archive: TranscriptArchive) -> None:
+    def __init__(self, archive: TranscriptArchive, prices: PriceTable | None = None) -> None:
         self._archive = archive
+        self._prices = prices or built_in_prices()
 
     async def record_turns(self, key: SessionKey, turns: Sequence[Turn], now: datetime) -> Recorded:
         """Store turns once each, however often they come.
@@ -48,12 +52,36 @@ class Transcripts:
         # Turns first: once the report is kept, its attempt counts as complete.
         await self._archive.add_turns(key, report.turns)
         new = await self._archive.add_report(key, report)
+        if _replaces_what_was_heard(report):
+            await self._archive.drop_heard(key, report.attempt)
         await self._renew_header(key, now)
         return new
+
+    async def record_recording(
+        self, key: SessionKey, recording: CallRecording, now: datetime
+    ) -> None:
+        """Keep how far a recording is; one that is stored stays so.
+
+        Raises:
+            Unavailable: MongoDB did not take it; nothing was acknowledged.
+        """
+        await self._archive.put_recording(key, recording)
+        await self._renew_header(key, now)
+
+    async def recordings(self, key: SessionKey) -> list[CallRecording]:
+        """The session's recordings, in the order of attempts."""
+        reported = [report.recording for report in await self._archive.reports(key)]
+        known = await self._archive.recordings(key)
+        told = [*(one for one in reported if one), *known]
+        return latest([one for one in told if belongs_to(one, key)])
 
     async def turns(self, key: SessionKey) -> list[Turn]:
         """The transcript so far, in order."""
         return await self._archive.turns(key)
+
+    async def reports(self, key: SessionKey) -> list[AgentReport]:
+        """What agents handed in, by attempt."""
+        return await self._archive.reports(key)
 
     async def header(self, key: SessionKey) -> TranscriptHeader | None:
         """The header of a sealed transcript."""
@@ -64,8 +92,14 @@ class Transcripts:
     ) -> TranscriptHeader:
         """Write the transcript's header; complete only if the last attempt's report is in."""
         while True:
+            reports = await self._archive.reports(key)
+            for report in filter(_replaces_what_was_heard, reports):
+                # Its listener may have written a last word after the report had come.
+                await self._archive.drop_heard(key, report.attempt)
             turns = await self._archive.turns(key)
-            reported = await self._archive.report_attempts(key)
+            reported = {report.attempt for report in reports}
+            usage = total_usage(one for last in _last_of_jobs(reports) for one in last.usage)
+            calls = [call for last in _last_of_jobs(reports) for call in last.tool_calls]
             header = TranscriptHeader(
                 org=key.org,
                 session_id=key.session_id,
@@ -74,6 +108,13 @@ class Transcripts:
                 turn_count=len(turns),
                 attempts=last_attempt,
                 digest=transcript_digest(turns),
+                interruptions=sum(t.interrupted and t.role is Role.ASSISTANT for t in turns),
+                tool_calls=len(calls),
+                tool_errors=sum(call.ok is False for call in calls),
+                usage=usage,
+                cost=estimate(usage, self._prices),
+                latency=call_latency([turn.metrics for turn in turns]),
+                recordings=await self.recordings(key),
                 sealed_at=now,
                 updated_at=now,
             )
@@ -86,3 +127,13 @@ class Transcripts:
         header = await self._archive.header(key)
         if header is not None:
             await self.seal(key, header.agent_id, header.attempts, now)
+
+
+def _replaces_what_was_heard(report: AgentReport) -> bool:
+    """Whether a foreign agent's own words make those superfluous that a listener heard."""
+    return report.foreign and bool(report.turns)
+
+
+def _last_of_jobs(reports: Sequence[AgentReport]) -> list[AgentReport]:
+    """One report of each agent: a later one repeats what the earlier has counted."""
+    return list({(report.attempt, report.job_id): report for report in reports}.values())

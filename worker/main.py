@@ -1,9 +1,15 @@
 """Composition root of the Temporal worker: `python -m worker.main`."""
 
 import asyncio
+import logging
+import os
 import signal
+import socket
 import sys
-from collections.abc import Callable
+import time
+import uuid
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -18,34 +24,55 @@ from activities.dispatch import DispatchActivities
 from activities.errors import TranslateErrors
 from activities.finishing import FinishActivities
 from activities.joining import JoinActivities
+from activities.listening import ListenActivities
 from activities.reaping import ReapingActivities
 from activities.rooms import RoomActivities
 from activities.slots import SlotActivities
 from activities.summaries import SummaryActivities
 from adapters import logs, temporal_client
+from adapters.heartbeat_path import ApiHeartbeatPath
+from adapters.livekit_listener import LiveKitListener
 from adapters.livekit_rooms import LiveKitRooms
 from adapters.mongo.archive import MongoArchive
 from adapters.settings import SettingsError, WorkerSettings, load
 from adapters.temporal_listing import TemporalListing
 from adapters.temporal_sessions import TemporalSessions
+from domain.analysis import Analyst
+from domain.listening import listening_task_queue
 from domain.ports import Rooms, SessionArchive, Summariser, SummaryArchive, TranscriptArchive
 from services.quotas import SlotSweep
 from services.reaping import Reaper
 from services.summaries import Summaries
 from services.transcripts import Transcripts
-from worker.schedule import ensure_reaper
-from worker.summariser import summariser_of
+from services.watching import Watchdog
+from services.webhook_delivery import AnnouncedRecords, AnnouncedSessions
+from worker.retention import retention_activities
+from worker.schedule import ensure_reaper, ensure_retention
+from worker.summariser import analyst_of, summariser_of
+from worker.watchdog import Watch
+from worker.webhooks import NO_WEBHOOKS, WebhookParts, delivery_worker, sender_of
 from workflows.archive import ArchiveWorkflow
 from workflows.reaper import ReaperWorkflow
+from workflows.retention import RetentionWorkflow
 from workflows.session import SessionWorkflow
 from workflows.summary import SummaryWorkflow
+from workflows.webhook import WebhookWorkflow
 
 log = structlog.get_logger()
 
-WORKFLOWS = [SessionWorkflow, SummaryWorkflow, ArchiveWorkflow, ReaperWorkflow]
+WORKFLOWS = [
+    SessionWorkflow,
+    SummaryWorkflow,
+    ArchiveWorkflow,
+    WebhookWorkflow,
+    ReaperWorkflow,
+    RetentionWorkflow,
+]
 GRACEFUL_SHUTDOWN = timedelta(seconds=20)
 """Running activities get this long; cut ones are retried by another worker."""
 RETRY_SECONDS = 2.0
+MAX_LISTENERS = 200
+"""Calls of foreign agents that one worker process hears at the same time."""
 
 
 class Archive(Protocol):
@@ -68,19 +95,30 @@ class Archive(Protocol):
 
 
 def activities_of(
-    settings: WorkerSettings, rooms: Rooms, archive: Archive | None, summariser: Summariser
+    settings: WorkerSettings,
+    rooms: Rooms,
+    archive: Archive | None,
+    summariser: Summariser,
+    webhooks: WebhookParts = NO_WEBHOOKS,
+    analyst: Analyst | None = None,
 ) -> list[Callable[..., Any]]:
     """All activities, with what they need from outside."""
-    transcripts = Transcripts(archive.transcripts) if archive else None
-    summaries = Summaries(archive.summaries, archive.transcripts, summariser) if archive else None
+    transcripts = Transcripts(archive.transcripts, settings.prices) if archive else None
+    summaries = (
+        Summaries(archive.summaries, archive.transcripts, summariser, analyst) if archive else None
+    )
     room = RoomActivities(rooms)
     dispatch = DispatchActivities(
         rooms, settings.callback_url, settings.everline_callback_secret.get_secret_value()
     )
     join = JoinActivities(rooms)
     finish = FinishActivities(rooms)
-    store = ArchiveActivities(archive.sessions if archive else None, transcripts)
-    summary = SummaryActivities(summaries)
+    store = ArchiveActivities(
+        AnnouncedSessions(archive.sessions, webhooks.announcer) if archive else None,
+        transcripts,
+        webhooks.announcer,
+    )
+    summary = SummaryActivities(summaries, webhooks.announcer)
     return [
         room.open_room,
         room.delete_room,
@@ -94,7 +132,17 @@ def activities_of(
         summary.begin_summary,
         summary.write_summary,
         summary.give_up_summary,
+        summary.analyse_call,
+        summary.give_up_analysis,
+        summary.announce_summary,
+        webhooks.activities.announce_session,
     ]
+
+
+def listener_of(settings: WorkerSettings, archive: Archive | None) -> ListenActivities:
+    """The activity that hears foreign agents."""
+    transcripts = Transcripts(archive.transcripts, settings.prices) if archive else None
+    return ListenActivities(LiveKitListener.of(settings), transcripts)
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:
@@ -124,6 +172,39 @@ def session_worker(
     )
 
 
+def listening_worker(client: Client, settings: WorkerSettings, listen: ListenActivities) -> Worker:
+    """The worker of listeners: they last as long as calls, and must not take others' places."""
+    return Worker(
+        client,
+        task_queue=listening_task_queue(settings.temporal_task_queue),
+        activities=[listen.listen_to_agent],
+        interceptors=[TranslateErrors()],
+        graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
+        max_concurrent_activities=MAX_LISTENERS,
+    )
+
+
+@asynccontextmanager
+async def watching(
+    settings: WorkerSettings, client: Client, archive: MongoArchive | None, reaper: Reaper
+) -> AsyncGenerator[None]:
+    """Watch over the agent servers for the block; without MongoDB nobody can."""
+    if archive is None:
+        yield
+        return
+    holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+    async with ApiHeartbeatPath(settings) as path:
+        watchdog = Watchdog(
+            archive.agent_servers,
+            path,
+            TemporalSessions(client),
+            settings.everline_agent_silence_seconds,
+            time.monotonic,
+        )
+        async with Watch(archive.lease("watchdog", holder), watchdog, reaper).running():
+            yield
+
+
 async def run(settings: WorkerSettings) -> None:
     """Serve until SIGINT or SIGTERM."""
     stop = asyncio.Event()
@@ -134,21 +215,29 @@ async def run(settings: WorkerSettings) -> None:
         return
     archive = MongoArchive.of(settings)
     rooms = LiveKitRooms.of(settings)
+    sender = sender_of(settings)
+    webhooks = WebhookParts.of(settings, archive, client, sender)
     reaper = Reaper(
         rooms,
         TemporalSessions(client),
-        archive.sessions if archive else None,
+        AnnouncedRecords(archive.sessions, webhooks.announcer) if archive else None,
         SlotSweep(archive.slots, TemporalListing(client)) if archive else None,
     )
     activities = [
-        *activities_of(settings, rooms, archive, summariser_of(settings)),
+        *activities_of(
+            settings, rooms, archive, summariser_of(settings), webhooks, analyst_of(settings)
+        ),
         ReapingActivities(reaper).sweep,
         SlotActivities(archive.slots if archive else None).free_slot,
+        *retention_activities(settings, archive),
     ]
     worker = session_worker(client, settings, activities)
-    async with rooms, worker:
+    listeners = listening_worker(client, settings, listener_of(settings, archive))
+    watch = watching(settings, client, archive, reaper)
+    deliveries = delivery_worker(client, settings, webhooks)
+    async with rooms, sender, worker, listeners, deliveries, watch:
         preparations = asyncio.gather(
-            _ensure_reaper(client, settings.temporal_task_queue),
+            _ensure_schedules(client, settings.temporal_task_queue),
             *([archive.prepare()] if archive else []),
         )
         log.info("worker started", task_queue=settings.temporal_task_queue)
@@ -172,13 +261,14 @@ async def _connected(settings: WorkerSettings, stop: asyncio.Event) -> Client | 
     return None
 
 
-async def _ensure_reaper(client: Client, task_queue: str) -> None:
+async def _ensure_schedules(client: Client, task_queue: str) -> None:
     while True:
         try:
             await ensure_reaper(client, task_queue)
+            await ensure_retention(client, task_queue)
             return
         except RPCError as error:
-            log.warning("the reaper's schedule is not there yet", reason=error.status.name)
+            log.warning("the schedules are not there yet", reason=error.status.name)
             await asyncio.sleep(RETRY_SECONDS)
 
 
@@ -189,6 +279,8 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"everline worker: {error}")
     logs.configure(development=settings.development, level=settings.log_level)
+    # LiveKit's SDK tells of every stream that the listeners have no use for.
+    logging.getLogger("livekit").setLevel(logging.WARNING)
     asyncio.run(run(settings))
 
 

@@ -1,8 +1,11 @@
-"""The schedule that runs the reaper."""
+"""The schedules: the reaper every half minute, the retention once a day."""
+
+from datetime import timedelta
 
 from temporalio.client import (
     Client,
     Schedule,
+    ScheduleAction,
     ScheduleActionStartWorkflow,
     ScheduleAlreadyRunningError,
     ScheduleIntervalSpec,
@@ -13,21 +16,38 @@ from temporalio.client import (
     ScheduleUpdateInput,
 )
 
-from workflows.reaper import INTERVAL, REAPER_ID, ReaperWorkflow
+from workflows import reaper, retention
+from workflows.reaper import ReaperWorkflow
+from workflows.retention import RetentionOrder, RetentionWorkflow
 
 
 async def ensure_reaper(client: Client, task_queue: str) -> None:
     """Create the reaper's schedule, or bring an older one up to date; safe to repeat."""
+    action = ScheduleActionStartWorkflow(
+        ReaperWorkflow.run, id=reaper.REAPER_ID, task_queue=task_queue
+    )
+    await _ensure(client, reaper.REAPER_ID, action, reaper.INTERVAL)
+
+
+async def ensure_retention(client: Client, task_queue: str) -> None:
+    """Create the retention's schedule, or bring an older one up to date; safe to repeat."""
+    action = ScheduleActionStartWorkflow(
+        RetentionWorkflow.run, RetentionOrder(), id=retention.RETENTION_ID, task_queue=task_queue
+    )
+    await _ensure(client, retention.RETENTION_ID, action, retention.INTERVAL)
+
+
+async def _ensure(client: Client, name: str, action: ScheduleAction, interval: timedelta) -> None:
     schedule = Schedule(
-        action=ScheduleActionStartWorkflow(ReaperWorkflow.run, id=REAPER_ID, task_queue=task_queue),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=INTERVAL)]),
+        action=action,
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=interval)]),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
     )
     try:
-        await client.create_schedule(REAPER_ID, schedule)
+        await client.create_schedule(name, schedule)
     except ScheduleAlreadyRunningError:
 
         async def current(_: ScheduleUpdateInput) -> ScheduleUpdate:
             return ScheduleUpdate(schedule=schedule)
 
-        await client.get_schedule_handle(REAPER_ID).update(current)
+        await client.get_schedule_handle(name).update(current)

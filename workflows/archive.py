@@ -9,9 +9,9 @@ from temporalio.workflow import ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.archive import ArchiveActivities, SealTranscript
-    from activities.summaries import SummariseSession
+    from domain.analysis import AnalysisPlan
     from domain.ids import SessionKey, archive_workflow_id, summary_workflow_id
-    from domain.summary import SummaryStatus
+    from domain.summary import SummaryOrder, SummaryStatus
     from workflows.summary import SummaryWorkflow
 
 
@@ -31,7 +31,7 @@ class ArchiveWorkflow:
             ),
             summary="seal the transcript once MongoDB is back",
         )
-        await start_summary(order.key)
+        await start_summary(order.key, order.analysis)
         return complete
 
 
@@ -47,13 +47,13 @@ async def start_archive(order: SealTranscript) -> None:
 
 
 async def start_summary(
-    key: SessionKey,
+    key: SessionKey, plan: AnalysisPlan | None
 ) -> workflow.ChildWorkflowHandle[SummaryWorkflow, SummaryStatus] | None:
     """Start a session's summary, which outlives its parent; None if it was started already."""
     try:
         return await workflow.start_child_workflow(
             SummaryWorkflow.run,
-            SummariseSession(org=key.org, session_id=key.session_id),
+            SummaryOrder(org=key.org, session_id=key.session_id, plan=plan),
             id=summary_workflow_id(key),
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             parent_close_policy=ParentClosePolicy.ABANDON,

@@ -14,6 +14,7 @@ from temporalio.common import (
 with workflow.unsafe.imports_passed_through():
     from domain.attempts import Attempt
     from domain.ending import Ending
+    from domain.search_attributes import SearchAttribute
     from domain.session import (
         Outcome,
         SessionInput,
@@ -23,15 +24,15 @@ with workflow.unsafe.imports_passed_through():
         WaitingFor,
     )
 
-STATE = SearchAttributeKey.for_keyword("SessionState")
-ORG = SearchAttributeKey.for_keyword("SessionOrg")
-AGENT = SearchAttributeKey.for_keyword("SessionAgent")
-ROOM = SearchAttributeKey.for_keyword("SessionRoom")
-OUTCOME = SearchAttributeKey.for_keyword("SessionOutcome")
-END_REASON = SearchAttributeKey.for_keyword("SessionEndReason")
-JOIN_ATTEMPTS = SearchAttributeKey.for_int("SessionJoinAttempts")
-WAITING_FOR = SearchAttributeKey.for_keyword("SessionWaitingFor")
-WAITING_SINCE = SearchAttributeKey.for_datetime("SessionWaitingSince")
+STATE = SearchAttributeKey.for_keyword(SearchAttribute.STATE.value)
+ORG = SearchAttributeKey.for_keyword(SearchAttribute.ORG.value)
+AGENT = SearchAttributeKey.for_keyword(SearchAttribute.AGENT.value)
+ROOM = SearchAttributeKey.for_keyword(SearchAttribute.ROOM.value)
+OUTCOME = SearchAttributeKey.for_keyword(SearchAttribute.OUTCOME.value)
+END_REASON = SearchAttributeKey.for_keyword(SearchAttribute.END_REASON.value)
+JOIN_ATTEMPTS = SearchAttributeKey.for_int(SearchAttribute.JOIN_ATTEMPTS.value)
+WAITING_FOR = SearchAttributeKey.for_keyword(SearchAttribute.WAITING_FOR.value)
+WAITING_SINCE = SearchAttributeKey.for_datetime(SearchAttribute.WAITING_SINCE.value)
 
 TIMELINE_LIMIT = 100
 """Entries kept; current details may hold 20 kB."""

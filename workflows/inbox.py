@@ -82,9 +82,11 @@ class Inbox:
 
     @workflow.signal
     def agent_lost(self, loss: AgentLost) -> None:
-        """The watchdog sees no sign of life any more."""
+        """The agent is dead, by its server's word or by its server's silence."""
         attempt = self._attempt
-        if self._is_new(loss) and attempt and loss.attempt == attempt.number and attempt.joined:
+        if not self._is_new(loss) or attempt is None or loss.attempt != attempt.number:
+            return
+        if attempt.dies_with(loss.job_id):
             attempt.lost = attempt.lost or loss.reason
             self._book.touch()
 

@@ -38,6 +38,9 @@ with workflow.unsafe.imports_passed_through():
 
 Result = TypeVar("Result")
 
+LAST_WORDS = 10.0
+"""Seconds in which a listener ends by itself once its agent has left."""
+
 
 @workflow.defn(name="session")
 class SessionWorkflow(Inbox):
@@ -50,6 +53,8 @@ class SessionWorkflow(Inbox):
         self._owns_room = False
         self._replacements = 0
         self._archive_is_away = not request.archive
+        self._late_news: workflow.ActivityHandle[int] | None = None
+        self._listening: workflow.ActivityHandle[int] | None = None
 
     # ── the story ────────────────────────────────────────────────────────────────────────────────
 
@@ -69,6 +74,7 @@ class SessionWorkflow(Inbox):
     async def _story(self) -> SessionResult:
         ending = await self._call()
         ending = await self._wind_down(ending)
+        await self._stop_listening()
         await self._persist()
         await self._summarise()
         return await self._close(ending)
@@ -122,6 +128,9 @@ class SessionWorkflow(Inbox):
             await self._give_up(attempt)
             if attempt.failure_is_final:
                 break
+            if not self._book.status.joins:
+                # The record that tells webhooks of the start is written with the first join.
+                self._announce_later()
         return when_none
 
     async def _try_attempt(self) -> Attempt:
@@ -158,7 +167,7 @@ class SessionWorkflow(Inbox):
         try:
             self._agent_seen(attempt, await look)
         except ActivityError as error:
-            attempt.notes.append(attempt.failed or _reason(error))
+            attempt.notes.append(attempt.failed or attempt.lost or _reason(error))
 
     def _agent_seen(self, attempt: Attempt, seen: AgentSeen) -> None:
         attempt.seen = True
@@ -188,11 +197,13 @@ class SessionWorkflow(Inbox):
         )
         if not in_time:
             attempt.notes.append(f"in the room, but not ready in {self._limits.ready_timeout:g} s")
-        elif attempt.failed:
-            attempt.notes.append(attempt.failed)
+        elif attempt.failed or attempt.lost:
+            attempt.notes.append(attempt.failed or attempt.lost or "")
 
     async def _agent_joined(self, attempt: Attempt) -> None:
         self._book.agent_joined(attempt, self._limits.max_duration, self._live_waits_for())
+        if attempt.foreign and attempt.agent_identity and self._request.archive:
+            self._listening = self._steps.listen_to_agent(attempt.number, attempt.agent_identity)
         await self._record()
 
     async def _give_up(self, attempt: Attempt) -> None:
@@ -289,6 +300,7 @@ class SessionWorkflow(Inbox):
             return ending
         self._replacements += 1
         await self._give_up(lost)
+        await self._stop_listening()
         return await self._get_agent_in(ending)
 
     # ── wind down ────────────────────────────────────────────────────────────────────────────────
@@ -326,6 +338,24 @@ class SessionWorkflow(Inbox):
         except ActivityError as error:
             self._book.note(f"the agent could not be told: {_reason(error)}")
 
+    async def _stop_listening(self) -> None:
+        """A foreign agent is gone: its listener writes down the last words and ends by itself."""
+        listening, self._listening = self._listening, None
+        if listening is None:
+            return
+        reported = self._attempt is not None and self._attempt.report is not None
+        if not reported:
+            await until(listening.done, LAST_WORDS, "the listener's last words")
+        if not listening.done():
+            listening.cancel()
+        try:
+            heard = await listening
+        except ActivityError as error:
+            if not reported:
+                self._book.note(f"the listener was stopped: {_reason(error)}")
+        else:
+            self._book.note(f"{heard} turns were heard in the room")
+
     # ── persist, summarise, close ────────────────────────────────────────────────────────────────
 
     async def _persist(self) -> None:
@@ -347,7 +377,7 @@ class SessionWorkflow(Inbox):
         if not self._book.status.archived:
             return
         self._book.enter(SessionState.SUMMARISING, WaitingFor.SUMMARY)
-        summary = await start_summary(self._request.key)
+        summary = await start_summary(self._request.key, self._request.config.analysis)
         if summary and await until(summary.done, self._limits.summary_wait, "the summary"):
             try:
                 self._book.summarised((await summary).value)
@@ -363,11 +393,17 @@ class SessionWorkflow(Inbox):
             self._book.room_never_made()
         await self._delete_room(within=self._limits.room_deletion_wait)
         closed_at = self._book.close(ending)
+        if self._late_news:
+            # The final record announces everything.
+            self._late_news.cancel()
+        # LiveKit may be away for long: that the session is closed need not wait for it.
+        early = asyncio.create_task(self._record_the_end()) if self._owns_room else None
         # Beside each other: a MongoDB that is away must not hold the room, nor LiveKit the slot.
         freed = asyncio.create_task(self._steps.free_slot()) if self._request.slot else None
         await self._delete_room()
-        if self._request.archive:
-            await self._steps.record_the_end(self._book.status)
+        if early:
+            await early
+        await self._record_the_end()
         if freed:
             await freed
         await until(workflow.all_handlers_finished)
@@ -403,15 +439,29 @@ class SessionWorkflow(Inbox):
 
     async def _record(self) -> None:
         """Keep the readable record up to date; once MongoDB was away, the end's record suffices."""
-        if self._archive_is_away:
+        if not self._archive_is_away:
+            try:
+                return await self._steps.record(self._book.status)
+            except FailureError:
+                # A local activity's failure arrives as it is, without an ActivityError around it;
+                # that its worker was shut down is one, too.
+                self._archive_is_away = True
+                self._book.note("the record could not be written, it follows at the end")
+        self._announce_later()
+
+    def _announce_later(self) -> None:
+        """Tell webhooks while the story goes on: they need no record, and no MongoDB just now."""
+        if not self._request.archive:
             return
-        try:
-            await self._steps.record(self._book.status)
-        except FailureError:
-            # A local activity's failure arrives as it is, without an ActivityError around it; that
-            # its worker was shut down is one, too.
-            self._archive_is_away = True
-            self._book.note("the record could not be written, it follows at the end")
+        if self._late_news:
+            self._late_news.cancel()
+        self._late_news = self._steps.announce_later(self._book.status)
+        # Nobody waits for it, and a cancelled one has failed.
+        self._late_news.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def _record_the_end(self) -> None:
+        if self._request.archive:
+            await self._steps.record_the_end(self._book.status)
 
 
 def _passed(at: datetime | None) -> bool:

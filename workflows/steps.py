@@ -15,10 +15,15 @@ with workflow.unsafe.imports_passed_through():
     from activities.dispatch import DispatchActivities, DispatchAgent, RetractAttempts
     from activities.finishing import FinishActivities, FinishAgents
     from activities.joining import AgentSeen, AwaitAgent, JoinActivities
+    from activities.listening import ListenActivities, ListenToAgent
     from activities.rooms import DeleteRoom, OpenRoom, RoomActivities
     from activities.slots import FreeSlot, SlotActivities
+    from activities.webhooks import WebhookActivities
+    from domain.listening import listening_task_queue
     from domain.session import SessionInput, SessionStatus
 
+LONGEST_CALL = timedelta(hours=25)
+"""A call lasts 24 hours at the most, with its end."""
 SPOOL_LIFE = timedelta(days=7)
 """How long after the longest possible call an agent's spool may still deliver."""
 
@@ -100,6 +105,25 @@ class Steps:
             summary=f"attempt {attempt}: is the agent in the room?",
         )
 
+    def listen_to_agent(self, attempt: int, identity: str) -> workflow.ActivityHandle[int]:
+        """Write down what a foreign agent and its caller say, for as long as the agent is there."""
+        request = self._request
+        return workflow.start_activity_method(
+            ListenActivities.listen_to_agent,
+            ListenToAgent(
+                org=request.org,
+                session_id=request.session_id,
+                livekit_room=request.livekit_room,
+                attempt=attempt,
+                agent_identity=identity,
+            ),
+            task_queue=listening_task_queue(workflow.info().task_queue),
+            start_to_close_timeout=LONGEST_CALL,
+            heartbeat_timeout=timedelta(seconds=10),
+            retry_policy=_QUICK_RETRY,
+            summary=f"attempt {attempt}: hear {identity}, which sends no turns",
+        )
+
     async def retract_attempts(self, up_to: int) -> list[str]:
         """Take back the dispatches and agents of the attempts so far."""
         request = self._request
@@ -158,6 +182,7 @@ class Steps:
             session_id=request.session_id,
             agent_id=request.config.agent_id,
             last_attempt=last_attempt,
+            analysis=request.config.analysis,
         )
 
     async def delete_room(self, within: float | None) -> bool:
@@ -183,6 +208,20 @@ class Steps:
             start_to_close_timeout=_CALL,
             retry_policy=_PATIENT_RETRY,
             summary="free the session's slot",
+        )
+
+    def announce_later(self, status: SessionStatus) -> workflow.ActivityHandle[int]:
+        """Tell the customer's endpoints how far the session is, for as long as it takes MongoDB.
+
+        Not local: an update may arrive in the same task, and its acceptance and what follows a
+        local activity were seen to change places at a replay.
+        """
+        return workflow.start_activity_method(
+            WebhookActivities.announce_session,
+            status,
+            start_to_close_timeout=_CALL,
+            retry_policy=_PATIENT_RETRY,
+            summary="tell webhook endpoints how far the session is",
         )
 
     async def record(self, status: SessionStatus) -> None:

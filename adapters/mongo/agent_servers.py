@@ -1,5 +1,6 @@
-"""Heartbeats of agent servers, behind the port `AgentServers`, for a stack of several processes."""
+"""Heartbeats of agent servers, behind the ports `AgentServers` and `SignsOfLife`."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from pymongo import WriteConcern
@@ -11,34 +12,41 @@ from adapters.mongo.versioned import replace_if_newer
 from domain.agent_servers import AgentServer, Heartbeat
 
 COLLECTION = "agent_servers"
+CONDEMNED = "condemned_jobs"
+PATH = "heartbeat_path"
 FORGET_AFTER_SECONDS = 24 * 3600
 """When MongoDB deletes a server that is not heard of any more."""
 
 
 class MongoAgentServers:
-    """One document per agent server: its last heartbeat."""
+    """One document per agent server: its last heartbeat; and one with the jobs it has to stop."""
 
     def __init__(self, database: Database) -> None:
         # The next heartbeat comes in two seconds: none is worth waiting for the disk.
         lightly = WriteConcern(w=1, j=False)
         # motor's stub leaves the type of the parameter `codec_options` open.
         self._servers = database[COLLECTION].with_options(write_concern=lightly)  # pyright: ignore[reportUnknownMemberType]
+        self._path = database[PATH].with_options(write_concern=lightly)  # pyright: ignore[reportUnknownMemberType]
+        self._condemned = database[CONDEMNED]
 
-    async def record(self, heartbeat: Heartbeat, at: datetime) -> None:
+    async def record(self, heartbeat: Heartbeat, at: datetime) -> list[str]:
         """Store the last heartbeat of a server; one that was overtaken changes nothing.
+
+        Returns:
+            Those of its jobs that were given to others while it was silent.
 
         Raises:
             StorageUnavailable: MongoDB does not take it.
             InvalidInput: it cannot be stored at all.
         """
         what = "the heartbeat"
-        document = {
-            "_id": heartbeat.server_id,
-            **dump(heartbeat, what),
-            "last_heartbeat": at,
-        }
+        server = AgentServer(**heartbeat.model_dump(), last_heartbeat=at)
+        document = {"_id": heartbeat.server_id, **dump(server, what)}
         async with storage_errors("store a heartbeat"):
             await replace_if_newer(self._servers, storable(document, what), "last_heartbeat")
+            condemned = await self._condemned.find_one({"_id": heartbeat.server_id})
+        stop = set(condemned["jobs"]) if condemned else set[str]()
+        return [job.job_id for job in heartbeat.jobs if job.job_id in stop]
 
     async def seen_since(self, since: datetime) -> list[AgentServer]:
         """The servers heard of since then, by their ids.
@@ -50,3 +58,42 @@ class MongoAgentServers:
             found = await self._servers.find({"last_heartbeat": {"$gte": since}}).to_list(None)
         servers = [AgentServer.model_validate(document) for document in found]
         return sorted(servers, key=lambda server: server.server_id)
+
+    async def prove_path(self, at: datetime) -> None:
+        """Store something as a heartbeat is stored.
+
+        Raises:
+            StorageUnavailable: MongoDB does not take it.
+        """
+        async with storage_errors("store a heartbeat"):
+            await self._path.replace_one({"_id": PATH}, {"at": at}, upsert=True)
+
+    async def last_heartbeats(self, since: datetime) -> dict[str, datetime]:
+        """When the servers heard of since then were last heard, by their ids.
+
+        Raises:
+            StorageUnavailable: MongoDB does not answer.
+        """
+        async with storage_errors("read heartbeats"):
+            found = self._servers.find({"last_heartbeat": {"$gte": since}}, {"last_heartbeat": 1})
+            return {each["_id"]: each["last_heartbeat"] for each in await found.to_list(None)}
+
+    async def server(self, server_id: str) -> AgentServer | None:
+        """One server as it was last heard.
+
+        Raises:
+            StorageUnavailable: MongoDB does not answer.
+        """
+        async with storage_errors("read heartbeats"):
+            found = await self._servers.find_one({"_id": server_id})
+        return AgentServer.model_validate(found) if found else None
+
+    async def condemn(self, server_id: str, job_ids: Sequence[str], at: datetime) -> None:
+        """Have the server told to stop these jobs, if it is ever heard again.
+
+        Raises:
+            StorageUnavailable: MongoDB does not take it.
+        """
+        document = {"_id": server_id, "jobs": list(job_ids), "at": at}
+        async with storage_errors("condemn jobs"):
+            await self._condemned.replace_one({"_id": server_id}, document, upsert=True)

@@ -1,6 +1,8 @@
 """Everything that Everline keeps in MongoDB, as one thing to wire."""
 
 import asyncio
+import time
+from collections.abc import Callable
 from typing import Self
 
 import structlog
@@ -9,13 +11,18 @@ from adapters.encryption import EncryptionCodec
 from adapters.mongo.agent_servers import MongoAgentServers
 from adapters.mongo.agents import MongoAgents
 from adapters.mongo.api_keys import MongoApiKeys
+from adapters.mongo.audit import MongoAudit
 from adapters.mongo.client import Client, connect
 from adapters.mongo.errors import storage_errors
 from adapters.mongo.indexes import ensure_indexes
-from adapters.mongo.sessions import MongoSessions
+from adapters.mongo.leases import MongoLease
+from adapters.mongo.listed import ListedSessions, ListedSummaries, ListedTranscripts
+from adapters.mongo.retention import MongoRetentionRules
 from adapters.mongo.slots import MongoSlots
-from adapters.mongo.summaries import MongoSummaries
-from adapters.mongo.transcripts import MongoTranscripts
+from adapters.mongo.transcript_lines import MongoTranscriptLines
+from adapters.mongo.transcript_lists import MongoTranscriptLists
+from adapters.mongo.transcript_stats import MongoTranscriptStats
+from adapters.mongo.webhooks import MongoDeliveries, MongoEndpoints
 from adapters.settings import ArchiveSettings
 from domain.errors import Unavailable
 
@@ -31,20 +38,32 @@ class MongoArchive:
         sessions: the ports `SessionArchive`, `SessionRecords` and `SessionHistory`.
         transcripts: the port `TranscriptArchive`.
         summaries: the port `SummaryArchive`.
-        agent_servers: the port `AgentServers`.
+        transcript_lines: the port `TranscriptRemoval`; keeps what lists are read from.
+        transcript_lists: the port `TranscriptListing`.
+        transcript_stats: the port `TranscriptFigures`.
+        audit: the port `AuditLog`.
+        retention_rules: the port `RetentionRules`.
+        agent_servers: the ports `AgentServers` and `SignsOfLife`.
         api_keys: the ports `ApiKeys` and `ApiKeyStore`.
         slots: the ports `Slots` and `AllSlots`.
+        webhook_deliveries: the port `DeliveryStore`.
     """
 
     def __init__(self, client: Client, database: str) -> None:
         self._client = client
         self._database = client[database]
-        self.sessions = MongoSessions(self._database)
-        self.transcripts = MongoTranscripts(self._database)
-        self.summaries = MongoSummaries(self._database)
+        self.transcript_lines = MongoTranscriptLines(self._database)
+        self.sessions = ListedSessions(self._database, self.transcript_lines)
+        self.transcripts = ListedTranscripts(self._database, self.transcript_lines)
+        self.summaries = ListedSummaries(self._database, self.transcript_lines)
+        self.transcript_lists = MongoTranscriptLists(self._database)
+        self.transcript_stats = MongoTranscriptStats(self._database)
+        self.audit = MongoAudit(self._database)
+        self.retention_rules = MongoRetentionRules(self._database)
         self.agent_servers = MongoAgentServers(self._database)
         self.api_keys = MongoApiKeys(self._database)
         self.slots = MongoSlots(self._database)
+        self.webhook_deliveries = MongoDeliveries(self._database)
 
     @classmethod
     def of(cls, settings: ArchiveSettings) -> Self | None:
@@ -60,6 +79,16 @@ class MongoArchive:
     def saved_agents(self, codec: EncryptionCodec) -> MongoAgents:
         """The port `SavedAgents`; configurations are encrypted by `codec`."""
         return MongoAgents(self._database, codec)
+
+    def webhook_endpoints(self, codec: EncryptionCodec) -> MongoEndpoints:
+        """The port `EndpointStore`; signing secrets are encrypted by `codec`."""
+        return MongoEndpoints(self._database, codec)
+
+    def lease(
+        self, name: str, holder: str, clock: Callable[[], float] = time.monotonic
+    ) -> MongoLease:
+        """The port `Lease`, for one process; `clock` gives seconds of its own time."""
+        return MongoLease(self._database, name, holder, clock)
 
     async def ensure_indexes(self) -> None:
         """Create the indexes that are missing.

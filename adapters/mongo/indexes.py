@@ -1,8 +1,20 @@
 """The indexes of the archive. Uniqueness is in each `_id` by construction, never only here."""
 
+from itertools import combinations
+
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from adapters.mongo import agent_servers, agents, api_keys, sessions, slots, transcripts
+from adapters.mongo import (
+    agent_servers,
+    agents,
+    api_keys,
+    audit,
+    sessions,
+    slots,
+    transcript_lines,
+    transcripts,
+    webhooks,
+)
 from adapters.mongo.client import Database
 from adapters.mongo.errors import storage_errors
 
@@ -27,6 +39,19 @@ INDEXES: dict[str, list[IndexModel]] = {
     ],
     transcripts.TURNS: [IndexModel([*_SESSION, ("seq", ASCENDING)])],
     transcripts.REPORTS: [IndexModel(_SESSION)],
+    transcript_lines.COLLECTION: [
+        # Filters are entries of an array, and one index serves any of them with each order.
+        *(
+            IndexModel([("org", ASCENDING), ("facets", ASCENDING), (place, ASCENDING)])
+            for place in ("started", "ended", "duration")
+        ),
+        IndexModel([("org", ASCENDING), ("terms", ASCENDING), ("started", ASCENDING)]),
+    ],
+    audit.COLLECTION: [
+        IndexModel([("org", ASCENDING), ("place", ASCENDING)]),
+        IndexModel([("org", ASCENDING), ("action", ASCENDING), ("place", ASCENDING)]),
+    ],
+    transcripts.RECORDINGS: [IndexModel([("org", ASCENDING), ("session_id", ASCENDING)])],
     agents.AGENTS: [
         IndexModel([("org", ASCENDING), ("deleted", ASCENDING), ("agent_id", DESCENDING)])
     ],
@@ -39,9 +64,21 @@ INDEXES: dict[str, list[IndexModel]] = {
             expireAfterSeconds=agent_servers.FORGET_AFTER_SECONDS,
         )
     ],
+    agent_servers.CONDEMNED: [
+        IndexModel([("at", ASCENDING)], expireAfterSeconds=agent_servers.FORGET_AFTER_SECONDS)
+    ],
     api_keys.COLLECTION: [
         IndexModel([("key_hash", ASCENDING)], unique=True),
         IndexModel([("org", ASCENDING), ("created_at", DESCENDING)]),
+    ],
+    webhooks.ENDPOINTS: [IndexModel([("org", ASCENDING), ("endpoint_id", ASCENDING)])],
+    webhooks.DELIVERIES: [
+        *(
+            IndexModel([(field, ASCENDING) for field in ("org", *filters, "place")])
+            for number in range(len(webhooks.FILTERS) + 1)
+            for filters in combinations(webhooks.FILTERS, number)
+        ),
+        IndexModel([("occurred_at", ASCENDING)], expireAfterSeconds=webhooks.KEPT_SECONDS),
     ],
     slots.COLLECTION: [
         IndexModel([("org", ASCENDING), ("session_id", ASCENDING)], unique=True),

@@ -1,11 +1,11 @@
 """The readable projection of sessions, behind the port `SessionArchive`."""
 
 import re
-from datetime import UTC, datetime, timedelta
 
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, dump, session_document_id, storable
 from adapters.mongo.errors import storage_errors
+from adapters.mongo.places import place_of_time
 from adapters.mongo.tenancy import OrgCollection
 from adapters.mongo.versioned import replace_if_newer
 from domain.errors import InvalidInput
@@ -15,7 +15,6 @@ from domain.session_list import SessionFilter, SessionPage, line_of
 
 COLLECTION = "sessions"
 _PLACE = re.compile(r"[0-9]{14}\.[A-Za-z0-9_-]{1,128}")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MongoSessions:
@@ -38,7 +37,7 @@ class MongoSessions:
             **dump(status, what),
             # What lists are filtered and ordered by.
             "agent": status.agent_id or status.agent_name,
-            "place": _place(status.started_at) + status.session_id,
+            "place": place_of_time(status.started_at) + status.session_id,
         }
         async with storage_errors("store a session"):
             # Its `_id` begins with its org.
@@ -88,26 +87,18 @@ class MongoSessions:
         )
 
 
-def _place(at: datetime) -> str:
-    """Where a session of this time stands in a list; its id decides within a millisecond.
-
-    One field for order, cursor and time range: it is read through one index, without `$or`.
-    """
-    return f"{(at - _EPOCH) // timedelta(milliseconds=1):014d}."
-
-
 def _conditions(wanted: SessionFilter, after: str | None) -> Document:
     conditions: Document = {"state": SessionState.CLOSED.value}
     if wanted.outcome:
         conditions["outcome"] = wanted.outcome.value
     if wanted.agent:
         conditions["agent"] = wanted.agent
-    before = [_place(wanted.started_before)] if wanted.started_before else []
+    before = [place_of_time(wanted.started_before)] if wanted.started_before else []
     if after:
         if not _PLACE.fullmatch(after):
             raise InvalidInput("not a cursor of this list", field="cursor")
         before.append(after)
     place: Document = {"$lt": min(before)} if before else {}
     if wanted.started_after:
-        place["$gte"] = _place(wanted.started_after)
+        place["$gte"] = place_of_time(wanted.started_after)
     return conditions | ({"place": place} if place else {})

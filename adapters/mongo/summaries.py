@@ -1,12 +1,16 @@
 """The summaries, behind the port `SummaryArchive`."""
 
+import json
+
 from adapters.mongo.client import Database
-from adapters.mongo.documents import dump, session_document_id, storable
+from adapters.mongo.documents import Document, dump, session_document_id, storable, to_json
 from adapters.mongo.errors import storage_errors
 from domain.ids import SessionKey
 from domain.summary import Summary
 
 COLLECTION = "summaries"
+FREE_FORM = ("analysis", "plan")
+"""Fields that hold schemas, and data by them; stored as JSON text."""
 
 
 class MongoSummaries:
@@ -23,7 +27,7 @@ class MongoSummaries:
         """
         async with storage_errors("read a summary"):
             found = await self._summaries.find_one({"_id": session_document_id(key)})
-        return None if found is None else Summary.model_validate(found)
+        return None if found is None else Summary.model_validate(_readable(found))
 
     async def put(self, summary: Summary) -> None:
         """Store the summary record.
@@ -33,6 +37,15 @@ class MongoSummaries:
             InvalidInput: it cannot be stored at all.
         """
         document_id = session_document_id(SessionKey(summary.org, summary.session_id))
-        document = storable({"_id": document_id, **dump(summary, "the summary")}, "the summary")
+        fields = dump(summary, "the summary")
+        for name in FREE_FORM:
+            if fields[name] is not None:
+                fields[name] = to_json(fields[name], "the summary")
+        document = storable({"_id": document_id, **fields}, "the summary")
         async with storage_errors("store a summary"):
             await self._summaries.replace_one({"_id": document_id}, document, upsert=True)
+
+
+def _readable(document: Document) -> Document:
+    texts = {name: document.get(name) for name in FREE_FORM}
+    return document | {name: json.loads(text) for name, text in texts.items() if text is not None}

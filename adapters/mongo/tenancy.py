@@ -45,6 +45,11 @@ class OrgDocuments:
         found = self._collection.find(self._filter(wanted)).sort(sort).limit(limit)
         return await found.to_list(limit)
 
+    async def aggregate(self, wanted: Document, stages: list[Document]) -> list[Document]:
+        """What the stages make of the documents that fit."""
+        pipeline = [{"$match": self._filter(wanted)}, *stages]
+        return await self._collection.aggregate(pipeline).to_list(None)
+
     async def insert_one(self, document: Document) -> None:
         """Store a new document of this org."""
         await self._collection.insert_one(self._filter(document))
@@ -52,6 +57,16 @@ class OrgDocuments:
     async def update_one(self, wanted: Document, change: dict[str, Any]) -> bool:
         """Change one document; False if none fits."""
         result = await self._collection.update_one(self._filter(wanted), change)
+        return result.matched_count > 0
+
+    async def put_one(self, document: Document) -> None:
+        """Store a document under its `_id`, whatever is there."""
+        wanted = self._filter({"_id": document["_id"]})
+        await self._collection.replace_one(wanted, self._filter(document), upsert=True)
+
+    async def replace_one(self, wanted: Document, document: Document) -> bool:
+        """Put a document in the place of the one that fits; False if none does."""
+        result = await self._collection.replace_one(self._filter(wanted), self._filter(document))
         return result.matched_count > 0
 
     async def delete_one(self, wanted: Document) -> bool:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
+from pydantic import ValidationError
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
@@ -19,11 +21,16 @@ from adapters.mongo.documents import (
 from adapters.mongo.errors import is_duplicate, storage_errors
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
+from domain.listening import HEARD_PREFIX
+from domain.recording import CallRecording, RecordingState
 from domain.transcript import AgentReport, TranscriptHeader, Turn, ordered
+
+log = structlog.get_logger()
 
 TURNS = "turns"
 REPORTS = "reports"
 TRANSCRIPTS = "transcripts"
+RECORDINGS = "recordings"
 
 _ATTEMPTS = 5
 
@@ -40,6 +47,7 @@ class MongoTranscripts:
         self._turns = database[TURNS]
         self._reports = database[REPORTS]
         self._headers = database[TRANSCRIPTS]
+        self._recordings = database[RECORDINGS]
 
     async def add_turns(self, key: SessionKey, turns: Sequence[Turn]) -> int:
         """Store turns that are not stored yet, complete those that are; returns how many are new.
@@ -115,6 +123,57 @@ class MongoTranscripts:
             attempts = await self._reports.distinct("attempt", of_session(key))
         return {int(attempt) for attempt in attempts}
 
+    async def reports(self, key: SessionKey) -> list[AgentReport]:
+        """All reports of a session as they came, by attempt and then by their end.
+
+        Raises:
+            StorageUnavailable: MongoDB does not answer.
+        """
+        async with storage_errors("read reports"):
+            found = await self._reports.find(of_session(key)).to_list(None)
+        reports = [report for document in found if (report := _report(document))]
+        return sorted(reports, key=lambda one: (one.attempt, str(one.ended_at or "")))
+
+    async def put_recording(self, key: SessionKey, recording: CallRecording) -> None:
+        """Store how far a recording is; one that is stored stays so.
+
+        Raises:
+            StorageUnavailable: MongoDB does not take it.
+        """
+        fields = storable({**of_session(key), **recording.model_dump()}, "the recording")
+        one = {"_id": f"{session_document_id(key)}/{recording.path}"}
+        stored = RecordingState.STORED.value
+        async with storage_errors("store a recording"):
+            try:
+                await self._recordings.update_one(
+                    {**one, "state": {"$ne": stored}}, {"$set": fields}, upsert=True
+                )
+            except DuplicateKeyError:
+                # It is stored already: another word about it comes too late.
+                return
+
+    async def recordings(self, key: SessionKey) -> list[CallRecording]:
+        """What is known of a session's recordings beside the reports.
+
+        Raises:
+            StorageUnavailable: MongoDB does not answer.
+        """
+        async with storage_errors("read recordings"):
+            found = await self._recordings.find(of_session(key)).to_list(None)
+        return [CallRecording.model_validate(document) for document in found]
+
+    async def drop_heard(self, key: SessionKey, attempt: int) -> int:
+        """Delete what a listener heard in an attempt; returns how many turns.
+
+        Raises:
+            StorageUnavailable: MongoDB does not take it.
+        """
+        heard = f"{session_document_id(key)}/{attempt}/{HEARD_PREFIX}"
+        # The ids from this prefix to the next text of its length.
+        those = {"_id": {"$gte": heard, "$lt": heard[:-1] + chr(ord(heard[-1]) + 1)}}
+        async with storage_errors("delete turns"):
+            return (await self._turns.delete_many(those)).deleted_count
+
     async def header(self, key: SessionKey) -> TranscriptHeader | None:
         """The transcript's header; None while it is not sealed.
 
@@ -168,6 +227,15 @@ def _completing_fields(turn: Turn, what: str) -> dict[str, Any]:
     if turn.metrics:
         completing["metrics"] = to_json(turn.metrics, what)
     return completing
+
+
+def _report(document: Document) -> AgentReport | None:
+    try:
+        # Not pydantic's own JSON: that refuses lone surrogates, which a foreign field may hold.
+        return AgentReport.model_validate(json.loads(document["body"]))
+    except ValidationError as error:
+        log.error("a stored report is not readable", id=document["_id"], faults=error.error_count())
+        return None
 
 
 def _turn(document: Document) -> Turn:

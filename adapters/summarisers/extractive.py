@@ -25,8 +25,8 @@ class ExtractiveSummariser:
         """For the summary's record."""
         return "extractive"
 
-    async def summarise(self, turns: Sequence[Turn]) -> str:
-        """A summary of at most `MAX_CHARS` characters."""
+    async def summarise(self, turns: Sequence[Turn], prompt: str | None = None) -> str:
+        """A summary of at most `MAX_CHARS` characters; it cannot follow a prompt."""
         spoken = [turn for turn in ordered(turns) if turn.text.strip()]
         if not spoken:
             return "Nobody said anything in this call."

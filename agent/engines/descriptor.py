@@ -17,6 +17,11 @@ class Descriptor:
     model: str
     voice: str | None = None
 
+    @property
+    def name(self) -> str:
+        """`provider/model`, without the voice."""
+        return f"{self.provider}/{self.model}"
+
 
 def parse_descriptor(text: str, field: str) -> Descriptor:
     """Take a descriptor apart, as the API does.

@@ -1,5 +1,6 @@
 """What an engine is built from, and what it is made of."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from livekit.agents.tts import TTS
 from livekit.agents.vad import VAD
 
 from adapters.settings import AgentSettings
+from agent.engines.faults import Notice
 from domain.agent_config import DispatchedConfig
 
 
@@ -33,3 +35,8 @@ class EngineParts:
     """None for a realtime model, which hears and speaks itself."""
     tts: TTS[Any] | None = None
     vad: VAD | None = None
+    accepted: Callable[[], Awaitable[None]] | None = None
+    """Waits, once the session is started, until the provider has taken it; raises `EngineFault` or
+    `EngineUnavailable` if it does not. None if there is nothing to wait for."""
+    notices: tuple[Notice, ...] = ()
+    """What is done otherwise than configured, for instance by a fallback."""

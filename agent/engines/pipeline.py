@@ -1,73 +1,102 @@
-"""The pipeline engine: speech to text, a chat model, text to speech."""
+"""The pipeline engine: speech to text, a chat model, text to speech; each with its fallbacks."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from livekit.agents import TurnHandlingOptions
-from livekit.agents.llm import LLM
-from livekit.agents.stt import STT
-from livekit.agents.tts import TTS
+from livekit.agents import llm, stt, tts
+from livekit.agents.vad import VAD
 
-from adapters.settings import AgentSettings
-from agent.engines.descriptor import Descriptor, parse_descriptor
-from agent.engines.faults import EngineFault
-from agent.engines.openai_provider import OpenAiProvider
 from agent.engines.parts import EngineInputs, EngineParts
-from domain.agent_config import DEFAULT_LLM, DEFAULT_STT, DEFAULT_TTS, DispatchedConfig
+from agent.engines.preflight import refused
+from agent.engines.providers import load_plugins
+from agent.engines.stage import Stage
+from agent.engines.turn_taking import hearing, turn_handling, turn_notices
+from domain.agent_config import DEFAULT_LLM, DEFAULT_STT, DEFAULT_TTS
 
 
-class Provider(Protocol):
-    """Builds a provider's models."""
-
-    def speech_to_text(self, descriptor: Descriptor, language: str | None) -> STT[Any]:
-        """Speech to text."""
-        ...
-
-    def chat_model(self, descriptor: Descriptor) -> LLM[Any]:
-        """The chat model."""
-        ...
-
-    def text_to_speech(self, descriptor: Descriptor, voice: str | None) -> TTS[Any]:
-        """Text to speech; the descriptor's own voice goes first."""
-        ...
-
-
-PROVIDERS: Mapping[str, Callable[[AgentSettings], Provider]] = {"openai": OpenAiProvider}
+def load_pipeline_plugins(inputs: EngineInputs) -> None:
+    """Import the plugins that this pipeline uses; on the main thread, before `build_pipeline`."""
+    engine = inputs.config.engine
+    texts = [
+        *(engine.stt or DEFAULT_STT, *(engine.stt_fallbacks or [])),
+        *(engine.llm or DEFAULT_LLM, *(engine.llm_fallbacks or [])),
+        *(engine.tts or DEFAULT_TTS, *(engine.tts_fallbacks or [])),
+    ]
+    named = dict.fromkeys(text.strip().partition("/")[0].lower() for text in texts)
+    load_plugins(named, inputs.settings)
 
 
 def build_pipeline(inputs: EngineInputs) -> EngineParts:
     """The three stages by their descriptors, each with its default.
 
+    Asks the providers whether they accept what is configured, so it may block for some seconds.
+
     Raises:
-        EngineFault: a descriptor is malformed, its provider unknown or without a key.
+        EngineFault: a stage has no model that can start.
     """
-    engine = inputs.config.engine
-    hearing = parse_descriptor(engine.stt or DEFAULT_STT, "engine.stt")
-    thinking = parse_descriptor(engine.llm or DEFAULT_LLM, "engine.llm")
-    speaking = parse_descriptor(engine.tts or DEFAULT_TTS, "engine.tts")
+    stages = ears, mind, voice = (_ears(inputs), _mind(inputs), _voice(inputs))
+    for stage in stages:
+        stage.models()
+    faults = refused(probe for stage in stages for probe in stage.probes())
+    for stage in stages:
+        stage.drop(faults)
+    config = inputs.config
     return EngineParts(
-        stt=_provider(hearing, inputs.settings).speech_to_text(hearing, engine.language),
-        llm=_provider(thinking, inputs.settings).chat_model(thinking),
-        tts=_provider(speaking, inputs.settings).text_to_speech(speaking, engine.voice),
-        vad=inputs.vad,
-        turn_handling=_turn_handling(inputs.config),
+        stt=hearing(_first_of_stt(ears.models(), inputs.vad), inputs.vad, config),
+        llm=_first_of_llm(mind.models()),
+        tts=_first_of_tts(voice.models()),
+        vad=None if config.vad_enabled is False else inputs.vad,
+        turn_handling=turn_handling(config),
+        notices=tuple(
+            [*turn_notices(config), *(notice for stage in stages for notice in stage.notices())]
+        ),
     )
 
 
-def _provider(descriptor: Descriptor, settings: AgentSettings) -> Provider:
-    make = PROVIDERS.get(descriptor.provider)
-    if make is None:
-        raise EngineFault(
-            descriptor.field,
-            f"provider {descriptor.provider!r} is not known to this agent worker",
-            f"use one of: {', '.join(sorted(PROVIDERS))}",
-        )
-    return make(settings)
+def _ears(inputs: EngineInputs) -> Stage[stt.STT[Any]]:
+    engine = inputs.config.engine
+    return Stage(
+        "stt",
+        engine.stt or DEFAULT_STT,
+        engine.stt_fallbacks or [],
+        lambda provider, descriptor, _: provider.speech_to_text(descriptor, engine.language),
+        None,
+        inputs.settings,
+    )
 
 
-def _turn_handling(config: DispatchedConfig) -> TurnHandlingOptions:
-    # Explicit, because the SDK's defaults first try LiveKit's cloud gateway.
-    handling = TurnHandlingOptions(turn_detection="vad", interruption={"mode": "vad"})
-    if config.preemptive_generation is not None:
-        handling["preemptive_generation"] = {"enabled": config.preemptive_generation}
-    return handling
+def _mind(inputs: EngineInputs) -> Stage[llm.LLM[Any]]:
+    engine = inputs.config.engine
+    return Stage(
+        "llm",
+        engine.llm or DEFAULT_LLM,
+        engine.llm_fallbacks or [],
+        lambda provider, descriptor, _: provider.chat_model(descriptor),
+        None,
+        inputs.settings,
+    )
+
+
+def _voice(inputs: EngineInputs) -> Stage[tts.TTS[Any]]:
+    engine = inputs.config.engine
+    return Stage(
+        "tts",
+        engine.tts or DEFAULT_TTS,
+        engine.tts_fallbacks or [],
+        lambda provider, descriptor, voice: provider.text_to_speech(
+            descriptor, voice, engine.language
+        ),
+        engine.voice,
+        inputs.settings,
+    )
+
+
+def _first_of_stt(models: list[stt.STT[Any]], vad: VAD) -> stt.STT[Any]:
+    return models[0] if len(models) == 1 else stt.FallbackAdapter(models, vad=vad)
+
+
+def _first_of_llm(models: list[llm.LLM[Any]]) -> llm.LLM[Any]:
+    return models[0] if len(models) == 1 else llm.FallbackAdapter(models)
+
+
+def _first_of_tts(models: list[tts.TTS[Any]]) -> tts.TTS[Any]:
+    return models[0] if len(models) == 1 else tts.FallbackAdapter(models)

@@ -5,11 +5,22 @@ the drainer of this or of the next agent server on the same directory delivers t
 
 Disk: an entry holds a few kilobytes per minute of talk. It lives until it is delivered, at the
 longest until its callback token expires: then the API refuses it for good. What was refused is kept
-in `rejected/` for `REJECTED_DAYS` and up to `REJECTED_BYTES`, oldest out first.
+in `rejected/` for `REJECTED_DAYS` and up to `REJECTED_BYTES`, oldest out first. A recording adds up
+to a megabyte per minute; it lives until it is stored, at the longest seven days.
 """
 
 from agent.spool.drainer import Drainer
 from agent.spool.entry import Record, RecordKind, SpoolEntry, SpoolError, Target
 from agent.spool.outbox import Outbox
+from agent.spool.uploads import Uploads
 
-__all__ = ["Drainer", "Outbox", "Record", "RecordKind", "SpoolEntry", "SpoolError", "Target"]
+__all__ = [
+    "Drainer",
+    "Outbox",
+    "Record",
+    "RecordKind",
+    "SpoolEntry",
+    "SpoolError",
+    "Target",
+    "Uploads",
+]

@@ -10,7 +10,14 @@ import structlog
 from agent.backoff import Backoff
 from agent.callbacks import CallbackClient, Unavailable
 from agent.spool.delivery import Delivery, EntryRefused
-from agent.spool.entry import REJECTED, UNBORN_PREFIX, SpoolEntry, SpoolError, discard_unreadable
+from agent.spool.entry import (
+    RECORDINGS,
+    REJECTED,
+    UNBORN_PREFIX,
+    SpoolEntry,
+    SpoolError,
+    discard_unreadable,
+)
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -48,8 +55,9 @@ class Drainer:
         if not self._spool.is_dir():
             return []
         found = [path for path in self._spool.iterdir() if path.is_dir()]
+        others = (REJECTED, RECORDINGS)
         return sorted(
-            path for path in found if path.name != REJECTED and not path.name.startswith(".")
+            path for path in found if path.name not in others and not path.name.startswith(".")
         )
 
     def _is_due(self, path: Path) -> bool:
@@ -82,7 +90,7 @@ class Drainer:
             return
         if cut := entry.cut_tail():
             log.warning("spool_tail_cut", entry=name, bytes=cut)
-        await asyncio.to_thread(entry.remove)
+        await asyncio.to_thread(entry.leave)
         log.info(
             "spool_entry_drained",
             org=target.org,

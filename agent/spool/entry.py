@@ -4,7 +4,9 @@
                                      records.jsonl  one record a line, flushed to the disk
                                      cursor         bytes of it that are delivered
                                      lock           held (flock) by the process that delivers
+                                     recording.*    the call's recording, on its way to its storage
     <spool>/rejected/...                            what the API refused for good
+    <spool>/recordings/<entry>/...                  entries of which the recording alone is left
 
 A process that dies releases its lock, whatever killed it; the entry then belongs to whoever takes
 the lock next. Records are delivered at least once: the receiver knows them by their keys.
@@ -23,10 +25,13 @@ from typing import Any, Self
 import structlog
 from pydantic import BaseModel, Field, ValidationError
 
+from domain.recording import CallRecording
+
 log = structlog.stdlib.get_logger(__name__)
 
-REJECTED = "rejected"
+REJECTED, RECORDINGS = "rejected", "recordings"
 UNBORN_PREFIX = ".new-"
+_RECORDING, _SOUND = "recording.json", "recording.ogg"
 _TARGET, _RECORDS, _CURSOR, _LOCK = "target.json", "records.jsonl", "cursor", "lock"
 
 
@@ -185,6 +190,31 @@ class SpoolEntry:
         scratch.write_text(str(end))
         scratch.replace(self.path / _CURSOR)
 
+    @property
+    def sound(self) -> Path:
+        """Where the call is recorded to."""
+        return self.path / _SOUND
+
+    def announce_recording(self, recording: CallRecording) -> None:
+        """Note that a recording is made, so that it is found whatever becomes of this process.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        _write_private(self.path / _RECORDING, recording.model_dump_json())
+
+    def recording(self) -> CallRecording | None:
+        """The recording that waits to be stored; None if there is none."""
+        try:
+            return CallRecording.model_validate_json((self.path / _RECORDING).read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            # Cut short by a power failure; without its place the sound belongs nowhere.
+            faults = error.error_count()
+            log.error("spool_recording_unreadable", entry=self.path.name, faults=faults)
+            return None
+
     def set_aside(self, record: Record, reason: str) -> None:
         """Keep a single refused record with its reason, without its token, in `rejected/`."""
         shelf = self._shelf()
@@ -198,7 +228,19 @@ class SpoolEntry:
             for pending in batch:
                 self.set_aside(pending.record, reason)
             self.advance(batch[-1].end)
-        self.remove()
+        self.leave()
+
+    def leave(self) -> None:
+        """Delete the entry, except for a recording, which is left to `Uploads`."""
+        if self.recording() is None:
+            self.remove()
+            return
+        for name in (_RECORDS, _CURSOR):
+            (self.path / name).unlink(missing_ok=True)
+        folder = self.path.parent / RECORDINGS
+        folder.mkdir(exist_ok=True, mode=0o700)
+        self.path = self.path.rename(folder / self.path.name)
+        self.release()
 
     def remove(self) -> None:
         """Delete the entry: everything is delivered or set aside."""

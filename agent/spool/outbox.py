@@ -61,7 +61,7 @@ class Outbox:
             self._sender.cancel()
             self._writer.shutdown(wait=False)
         if self._refusal is None:
-            self._entry.remove()
+            self._entry.leave()
         return True
 
     def _note_written(self, future: asyncio.Future[None]) -> None:

@@ -7,27 +7,32 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.dependencies import Client, Wired, agents_of
-from api.problems import Problem
+from api.problems import problems
 from api.versions import ExpectedVersion, etag
 from domain.agent_config import AgentConfigWithName, ConfigWarning
 from domain.errors import Conflict, InvalidInput, PreconditionFailed
 from domain.ids import ID_PATTERN
+from domain.json_model import JsonModel
 from domain.masking import masked
-from domain.saved_agent import SavedAgent
+from domain.saved_agent import CURSOR_PATTERN, SavedAgent
 from services.agents import Agents, Saved
 
-router = APIRouter(
-    prefix="/agents",
-    tags=["agents"],
-    responses={412: {"model": Problem, "content": {"application/problem+json": {}}}},
-)
+router = APIRouter(prefix="/agents", tags=["agents"])
 
 AgentId = Annotated[str, Path(pattern=ID_PATTERN)]
 Version = Annotated[int, Path(ge=1, lt=2**31)]
 Limit = Annotated[int, Query(ge=1, le=100)]
+Cursor = Annotated[
+    str | None,
+    Query(
+        description="`nextCursor` of the page before",
+        # Checked where the list is read, by an error that says what to send.
+        json_schema_extra={"pattern": CURSOR_PATTERN},
+    ),
+]
 
 
-class AgentBody(BaseModel):
+class AgentBody(JsonModel):
     """Body of `POST /agents`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -83,7 +88,7 @@ class VersionList(BaseModel):
 
 @router.get("")
 async def list_agents(
-    wired: Wired, client: Client, limit: Limit = 20, cursor: str | None = None
+    wired: Wired, client: Client, limit: Limit = 20, cursor: Cursor = None
 ) -> AgentList:
     """The org's saved agents."""
     page = await agents_of(wired).page(client.org, limit, cursor)
@@ -110,7 +115,7 @@ async def get_agent(
     return _answer(agent)
 
 
-@router.put("/{agentId}")
+@router.put("/{agentId}", responses=problems(409, 412))
 async def update_agent(
     agentId: AgentId,
     body: AgentChange,
@@ -149,7 +154,7 @@ async def _replace(
         raise Conflict(error.message, field=error.field, cure=error.cure) from None
 
 
-@router.delete("/{agentId}", status_code=204)
+@router.delete("/{agentId}", status_code=204, responses=problems(412))
 async def delete_agent(
     agentId: AgentId, wired: Wired, client: Client, if_match: ExpectedVersion = None
 ) -> None:
@@ -190,7 +195,7 @@ async def get_version(
     return _answer(await agents_of(wired).version(client.org, agentId, version))
 
 
-@router.post("/{agentId}/versions/{version}/restore")
+@router.post("/{agentId}/versions/{version}/restore", responses=problems(409, 412))
 async def restore_version(
     agentId: AgentId,
     version: Version,

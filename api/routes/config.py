@@ -1,11 +1,13 @@
 """The catalogs: which tools, models and voices can be configured. They need no key."""
 
 from datetime import date
+from typing import Any
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
 from api.dependencies import Wired
+from domain.agent_config import AgentConfig
 from domain.catalogs import ModelKind, ModelList, Provider, Tool
 
 router = APIRouter(prefix="/config", tags=["config"])
@@ -67,30 +69,51 @@ class PipelineOptions(BaseModel):
     tts: ModelOptions
 
 
+class ToolOption(BaseModel):
+    """A tool that `tools` can name."""
+
+    id: str
+    name: str
+    description: str
+    configSchema: dict[str, Any] | None = Field(
+        default=None, description="JSON Schema of the configuration fields that it works with"
+    )
+
+    @classmethod
+    def of(cls, tool: Tool) -> "ToolOption":
+        """From the catalog's entry."""
+        known = AgentConfig.model_fields
+        fields: dict[str, Any] = {
+            name: (known[name].annotation, known[name]) for name in tool.configured_by
+        }
+        schema = create_model(tool.id, **fields).model_json_schema() if fields else None
+        return cls(id=tool.id, name=tool.name, description=tool.description, configSchema=schema)
+
+
 class ToolOptions(BaseModel):
     """What `tools` can name."""
 
     date: date
-    tools: list[Tool]
+    tools: list[ToolOption]
 
 
 @router.get("/tools")
-async def tools(wired: Wired, response: Response) -> ToolOptions:
+async def list_tools(wired: Wired, response: Response) -> ToolOptions:
     """The tool registry."""
     response.headers["Cache-Control"] = CACHE_CONTROL
     found = wired.catalog.tools
-    return ToolOptions(date=found.date, tools=list(found.tools))
+    return ToolOptions(date=found.date, tools=[ToolOption.of(tool) for tool in found.tools])
 
 
 @router.get("/realtime-options")
-async def realtime_options(wired: Wired, response: Response) -> ModelOptions:
+async def get_realtime_options(wired: Wired, response: Response) -> ModelOptions:
     """The realtime providers (OpenAI, Gemini, Ultravox, xAI Grok), their models and voices."""
     response.headers["Cache-Control"] = CACHE_CONTROL
     return ModelOptions.of(wired.catalog.models[ModelKind.REALTIME])
 
 
 @router.get("/pipeline-options")
-async def pipeline_options(wired: Wired, response: Response) -> PipelineOptions:
+async def get_pipeline_options(wired: Wired, response: Response) -> PipelineOptions:
     """The models for hearing, thinking and speaking."""
     response.headers["Cache-Control"] = CACHE_CONTROL
     models = wired.catalog.models

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
+import anyio
 from fastapi import APIRouter, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from api.dependencies import Client, Services, Wired, require_session
+from api.dependencies import Client, Services, SessionId, Wired, require_session
 from api.routes.v1_sessions import read_status
 from domain.errors import Unavailable
-from domain.ids import SessionKey, check_id
+from domain.ids import SessionKey
 from domain.session import SessionState
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
@@ -17,24 +18,32 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 POLL_SECONDS = 0.5
 LINGER_POLLS = 6
 """Polls after the close, so that turns that were on their way are seen as well."""
+STOP_SECONDS = 8.0
+"""How long a stream may take to end when the process is told to stop: longer than one look."""
 
 
 @router.get("/{session_id}/events", response_class=EventSourceResponse)
-async def events(
-    session_id: str, request: Request, wired: Wired, client: Client
+async def stream_events(
+    session_id: SessionId, request: Request, wired: Wired, client: Client
 ) -> EventSourceResponse:
     """Stream `state`, `turn` and finally `end`; after a reconnect everything is sent again.
 
     Every event has an id that stays the same (`state:7`, `turn:1/item_x`), so a client that
     reconnects leaves out the ids that it knows.
     """
-    key = SessionKey(client.org, check_id(session_id, "sessionId"))
+    key = SessionKey(client.org, session_id)
     await require_session(wired, key)
-    return EventSourceResponse(_events(wired, key, request), ping=15)
+    stopping = anyio.Event()
+    return EventSourceResponse(
+        _events(wired, key, request, stopping),
+        ping=15,
+        shutdown_event=stopping,
+        shutdown_grace_period=STOP_SECONDS,
+    )
 
 
 async def _events(
-    wired: Services, key: SessionKey, request: Request
+    wired: Services, key: SessionKey, request: Request, stopping: anyio.Event
 ) -> AsyncGenerator[ServerSentEvent]:
     seen: set[str] = set()
     polls_left = LINGER_POLLS
@@ -44,6 +53,9 @@ async def _events(
             yield event
         if closed:
             polls_left -= 1
+        if stopping.is_set():
+            # Without `end`: the session goes on, and the client asks again, somewhere else.
+            return
         await asyncio.sleep(POLL_SECONDS)
     yield ServerSentEvent(event="end", id="end", data="{}")
 

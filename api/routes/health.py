@@ -47,13 +47,22 @@ class AgentHealth(BaseModel):
 
 
 @router.get("/health")
-async def health() -> Health:
+async def get_health() -> Health:
     """The process is up and answers."""
     return Health(uptime_seconds=round(time.monotonic() - STARTED, 3))
 
 
-@router.get("/health/agent", responses={503: {"model": AgentHealth}})
-async def agent_health(wired: Wired, response: Response) -> AgentHealth:
+@router.get(
+    "/health/agent",
+    responses={
+        503: {
+            "model": AgentHealth,
+            "description": "A call would find no agent now.",
+            "x-not-a-problem": True,
+        }
+    },
+)
+async def get_agent_health(wired: Wired, response: Response) -> AgentHealth:
     """Whether LiveKit, the workers and agent servers of the right name are there; 503 if not."""
     now = datetime.now(UTC)
     servers: list[AgentServer] = []

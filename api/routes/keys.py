@@ -4,12 +4,14 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import KEYS_PATH
 from api.dependencies import Client, Services, Wired
+from api.problems import problems
 from domain.api_keys import USUAL_SCOPES, ApiKeyRecord, NewKeyRequest, Scope
 from domain.errors import Forbidden, InvalidInput, NotFound, StorageUnavailable
+from domain.json_model import JsonModel, Time
 from domain.ports import ApiKeyStore, Principal
 
 router = APIRouter(prefix=KEYS_PATH, tags=["keys"])
@@ -17,7 +19,7 @@ router = APIRouter(prefix=KEYS_PATH, tags=["keys"])
 Prefix = Annotated[str, Path(pattern="^[A-Za-z0-9]{1,64}$")]
 
 
-class KeyBody(BaseModel):
+class KeyBody(JsonModel):
     """Body of `POST /v1/keys`; everything is optional."""
 
     model_config = ConfigDict(extra="forbid")
@@ -28,7 +30,7 @@ class KeyBody(BaseModel):
     scopes: list[Scope] = Field(default=list(USUAL_SCOPES), min_length=1, max_length=len(Scope))
     is_admin: bool = False
     """Whether it may act for other orgs; only an admin can give that."""
-    expires_at: AwareDatetime | None = None
+    expires_at: Time | None = None
 
 
 class KeyCreated(ApiKeyRecord):
@@ -43,7 +45,7 @@ class Keys(BaseModel):
     keys: list[ApiKeyRecord]
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=problems(404))
 async def create_key(body: KeyBody, response: Response, wired: Wired, client: Client) -> KeyCreated:
     """Make a key for the org."""
     store = _store(wired)
@@ -61,7 +63,7 @@ async def create_key(body: KeyBody, response: Response, wired: Wired, client: Cl
     return KeyCreated(key=created.key, **created.record.model_dump())
 
 
-@router.get("")
+@router.get("", responses=problems(404))
 async def list_keys(wired: Wired, client: Client) -> Keys:
     """The org's keys by their prefixes; the keys themselves are not kept."""
     return Keys(keys=await _store(wired).list_keys(client.org))

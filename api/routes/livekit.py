@@ -3,19 +3,27 @@
 from datetime import UTC, datetime
 
 import structlog
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Security
 from pydantic import BaseModel
 
-from adapters.livekit_webhooks import LiveKitEvent, receive_webhook
-from api.dependencies import Wired
-from domain.ids import livekit_room_name
+from adapters.livekit_webhooks import EgressResult, LiveKitEvent, receive_webhook
+from api.dependencies import LIVEKIT_SIGNATURE, Services, Wired
+from domain.ids import livekit_room_name, org_of_room
 from domain.messages import ParticipantChange, ParticipantChanged, ParticipantKind
+from domain.recording import RecordingState, recording_at
 from domain.rooms import owner_of_room
 
 router = APIRouter(tags=["livekit"])
 log = structlog.get_logger()
 
 _CALLERS = ("standard", "sip")
+EVENT = {
+    "event": "participant_joined",
+    "id": "EV_5o2bRkfSvEVk",
+    "createdAt": "1896076800",
+    "room": {"name": "acme.call-1"},
+    "participant": {"identity": "ann", "kind": "STANDARD"},
+}
 
 
 class Received(BaseModel):
@@ -24,13 +32,29 @@ class Received(BaseModel):
     forwarded: bool
 
 
-@router.post("/v1/livekit/webhook")
-async def livekit_webhook(request: Request, wired: Wired) -> Received:
+@router.post(
+    "/v1/livekit/webhook",
+    dependencies=[Security(LIVEKIT_SIGNATURE)],
+    # Read as bytes, because the signature is over them; the form is LiveKit's `WebhookEvent`.
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/webhook+json": {
+                    "schema": {"type": "object", "examples": [EVENT], "additionalProperties": True}
+                }
+            },
+        }
+    },
+)
+async def receive_livekit_event(request: Request, wired: Wired) -> Received:
     """Receive an event that LiveKit signed; a repeated one changes nothing."""
     body = await request.body()
     event = receive_webhook(
         wired.webhook_keys, request.headers.get("authorization", ""), body, datetime.now(UTC)
     )
+    if event.egress:
+        return Received(forwarded=await _note_egress(wired, event.egress))
     owner = owner_of_room(event.room_metadata or "")
     change = change_of(event)
     if owner is None or change is None:
@@ -39,6 +63,24 @@ async def livekit_webhook(request: Request, wired: Wired) -> Received:
         log.warning("a room names another org than its own name", room=event.room)
         return Received(forwarded=False)
     return Received(forwarded=await wired.workflows.signal(owner, change))
+
+
+async def _note_egress(wired: Services, result: EgressResult) -> bool:
+    """Link a recording that LiveKit's egress service has finished, if it is of one of our rooms."""
+    found = recording_at(result.filename)
+    if found is None or wired.archive is None or org_of_room(result.room) != found[0].org:
+        return False
+    key, recording = found
+    told = recording.model_copy(
+        update={
+            "state": RecordingState.STORED if result.complete else RecordingState.FAILED,
+            "error": result.error,
+            "bytes": result.bytes,
+            "started_at": result.started_at,
+        }
+    )
+    await wired.archive.transcripts.record_recording(key, told, datetime.now(UTC))
+    return True
 
 
 def change_of(event: LiveKitEvent) -> ParticipantChanged | None:

@@ -3,13 +3,14 @@
 from typing import Annotated
 from uuid import uuid4
 
-from fastapi import APIRouter, Header, Path, Query
-from pydantic import AwareDatetime
+from fastapi import APIRouter, Header, Query
 
-from api.dependencies import Client, Services, Wired, require_session
+from api.dependencies import Client, Services, SessionId, Wired, require_session
+from api.problems import problems
 from api.workflows import Operation
 from domain.errors import Conflict, NotFound, Unavailable
-from domain.ids import ID_PATTERN, Id, SessionKey
+from domain.ids import Id, SessionKey
+from domain.json_model import Time
 from domain.messages import Extend, Finalise, Redispatch
 from domain.ports import Principal
 from domain.session import Outcome, SessionState, SessionStatus
@@ -17,7 +18,6 @@ from domain.session_list import SessionFilter, SessionPage
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
-SessionId = Annotated[str, Path(pattern=ID_PATTERN)]
 UpdateId = Annotated[
     str | None,
     Header(
@@ -38,8 +38,8 @@ async def list_sessions(
     agent: Annotated[
         Id | None, Query(description="the saved agent's id; without one, the agent's name")
     ] = None,
-    started_after: Annotated[AwareDatetime | None, Query(description="inclusive")] = None,
-    started_before: Annotated[AwareDatetime | None, Query(description="exclusive")] = None,
+    started_after: Annotated[Time | None, Query(description="inclusive")] = None,
+    started_before: Annotated[Time | None, Query(description="exclusive")] = None,
     stuck: Annotated[
         bool, Query(description="only open ones that wait for a machine for too long")
     ] = False,
@@ -62,24 +62,24 @@ async def list_sessions(
     return await wired.lists.page(client.org, wanted, limit, cursor)
 
 
-@router.post("/{session_id}/extend")
-async def extend(
+@router.post("/{session_id}/extend", responses=problems(409))
+async def extend_session(
     session_id: SessionId, body: Extend, wired: Wired, client: Client, once: UpdateId = None
 ) -> SessionStatus:
     """Move the maximum duration of a call in progress by so many seconds."""
     return await _operate(wired, client, session_id, body, once)
 
 
-@router.post("/{session_id}/redispatch")
-async def redispatch(
+@router.post("/{session_id}/redispatch", responses=problems(409))
+async def redispatch_session(
     session_id: SessionId, wired: Wired, client: Client, once: UpdateId = None
 ) -> SessionStatus:
     """Replace the agent of a live call by a new one, which gets the turns so far."""
     return await _operate(wired, client, session_id, Redispatch(by=_who(client)), once)
 
 
-@router.post("/{session_id}/finalise")
-async def finalise(
+@router.post("/{session_id}/finalise", responses=problems(409))
+async def finalise_session(
     session_id: SessionId, wired: Wired, client: Client, once: UpdateId = None
 ) -> SessionStatus:
     """End a session without waiting for the agent's report any longer."""

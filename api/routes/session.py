@@ -6,18 +6,20 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 
 from api import starting
 from api.dependencies import Client, Services, Wired
 from api.ending import end_session, session_of_room
-from api.reports import AgentClaims, take_report
+from api.problems import problems
+from api.reports import AnyReport, ReporterClaims, take_signed_report, take_unsigned_report
 from domain.agent_config import AgentConfig, ConfigWarning
 from domain.errors import InvalidInput
-from domain.ids import SessionKey, check_id
+from domain.ids import GivenRoomName, Id, SessionKey
+from domain.json_model import JsonModel
 from domain.masking import masked
 from domain.ports import Principal
 from domain.session import SessionLimits, Stage
-from domain.transcript import AgentReport
 from services.start import StartRequest
 
 router = APIRouter(tags=["session"])
@@ -26,15 +28,15 @@ IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
 Wait = Annotated[Stage, Query(description="how far to wait before answering")]
 
 
-class SessionRequest(BaseModel):
+class SessionRequest(JsonModel):
     """Body of `POST /session`."""
 
     model_config = ConfigDict(extra="forbid")
 
     userIdentity: str = Field(min_length=1, max_length=256)
-    roomName: str | None = None
-    sessionId: str | None = None
-    agentId: str | None = None
+    roomName: GivenRoomName | None = None
+    sessionId: Id | None = None
+    agentId: Id | None = None
     agentConfig: AgentConfig | None = None
     limits: SessionLimits = SessionLimits()
 
@@ -52,17 +54,25 @@ class SessionResponse(BaseModel):
     """What in the configuration has another effect than it seems to have; left out if nothing."""
 
 
-class EndRequestBody(BaseModel):
+def _given(name: str) -> JsonDict:
+    """Says in JSON Schema that a field is there, and not null."""
+    return {"required": [name], "properties": {name: {"type": "string"}}}
+
+
+class EndRequestBody(JsonModel):
     """Body of `POST /session/end`: one of the two."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"anyOf": [_given("roomName"), _given("sessionId")]},
+    )
 
-    roomName: str | None = None
-    sessionId: str | None = None
+    roomName: GivenRoomName | None = None
+    sessionId: Id | None = None
 
     @model_validator(mode="after")
     def _one_of_them(self) -> "EndRequestBody":
-        if not self.roomName and not self.sessionId:
+        if self.roomName is None and self.sessionId is None:
             raise ValueError("roomName or sessionId is needed")
         return self
 
@@ -83,7 +93,11 @@ class ReportResponse(BaseModel):
     """False without MongoDB."""
 
 
-@router.post("/session", response_model_exclude_defaults=True)
+@router.post(
+    "/session",
+    response_model_exclude_defaults=True,
+    responses={**starting.still_starting(SessionResponse), **problems(404, 409)},
+)
 async def create_session(
     body: SessionRequest,
     response: Response,
@@ -119,8 +133,8 @@ async def create_session(
     )
 
 
-@router.post("/session/end")
-async def end(body: EndRequestBody, wired: Wired, client: Client) -> EndResponse:
+@router.post("/session/end", responses=problems(404))
+async def end_session_or_room(body: EndRequestBody, wired: Wired, client: Client) -> EndResponse:
     """End a session: the agent finishes, hands in its report, and only then is the room deleted."""
     key = await _key(wired, client, body)
     ended = await end_session(wired, key, f"end-{uuid4().hex}", by="POST /session/end")
@@ -129,14 +143,22 @@ async def end(body: EndRequestBody, wired: Wired, client: Client) -> EndResponse
 
 async def _key(wired: Services, client: Principal, body: EndRequestBody) -> SessionKey:
     if body.sessionId:
-        return SessionKey(client.org, check_id(body.sessionId, "sessionId"))
+        return SessionKey(client.org, body.sessionId)
     if body.roomName is None:
         raise InvalidInput("roomName or sessionId is needed", field="sessionId")
     return await session_of_room(wired, client.org, body.roomName)
 
 
-@router.post("/session/observability")
-async def observability(report: AgentReport, wired: Wired, claims: AgentClaims) -> ReportResponse:
-    """The agent's report at the end of its part; stored first, then the session is told."""
-    stored = await take_report(wired, claims, report, datetime.now(UTC))
+@router.post("/session/observability", responses=problems(404, 409))
+async def report_session(report: AnyReport, wired: Wired, claims: ReporterClaims) -> ReportResponse:
+    """The agent's report at the end of its part; stored first, then the session is told.
+
+    With `EVERLINE_ACCEPT_UNSIGNED_REPORTS`, agents that are not Everline's send it without a token,
+    and it is theirs whose room it names, if that session waits for it.
+    """
+    now = datetime.now(UTC)
+    if claims is None:
+        key, stored = await take_unsigned_report(wired, report, now)
+        return ReportResponse(sessionId=key.session_id, stored=stored)
+    stored = await take_signed_report(wired, claims, report, now)
     return ReportResponse(sessionId=claims.session_id, stored=stored)

@@ -1,19 +1,29 @@
 """The turns of a session: streamed in by the agent, read by clients and by a replacing agent."""
 
 from datetime import UTC, datetime
+from typing import Annotated
 from uuid import uuid4
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from api.dependencies import Access, SessionAccess, Wired, archive_of, require_session
 from api.reports import check_attempt
+from domain.json_model import JsonModel
 from domain.transcript import MAX_TURN_CHARS, Role, TranscriptHeader, Turn
 
 router = APIRouter(prefix="/v1/sessions", tags=["transcripts"])
 
+# LiveKit's own items have such a time, and agents that are not Everline's send them as they are.
+_SECONDS = {"type": "number", "description": "seconds since 1970"}
 
-class TurnIn(BaseModel):
+
+Instant = Annotated[
+    datetime, WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, _SECONDS]})
+]
+
+
+class TurnIn(JsonModel):
     """One turn as it is sent; agents send all fields, others what they know."""
 
     model_config = ConfigDict(extra="ignore")
@@ -23,21 +33,20 @@ class TurnIn(BaseModel):
     seq: int | None = Field(default=None, ge=0, lt=2**53)
     role: Role
     text: str = Field(max_length=MAX_TURN_CHARS)
-    created_at: datetime | None = None
+    created_at: Instant | None = None
     interrupted: bool = False
-    started_speaking_at: datetime | None = None
-    stopped_speaking_at: datetime | None = None
+    started_speaking_at: Instant | None = None
+    stopped_speaking_at: Instant | None = None
     metrics: dict[str, float | int | str | None] = Field(default={}, max_length=50)
 
     def turn(self, now: datetime) -> Turn:
-        """The turn with everything set; without a sequence number, the time orders it."""
+        """The turn with its time and its id; without a sequence number, the time orders it."""
         created = self.created_at or now
         created = created if created.tzinfo else created.replace(tzinfo=UTC)
-        given = self.model_dump(exclude={"item_id", "seq", "created_at"})
+        given = self.model_dump(exclude={"item_id", "created_at"})
         return Turn(
             **given,
             item_id=self.item_id or uuid4().hex,
-            seq=self.seq if self.seq is not None else int(created.timestamp() * 1000),
             created_at=created,
         )
 

@@ -7,11 +7,13 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import starting
-from api.dependencies import Client, Services, Wired, archive_of, require_session
-from api.ending import end_session
+from api.dependencies import Client, Services, SessionId, Wired, archive_of, require_session
+from api.ending import end_session as ask_to_end
+from api.problems import problems
 from domain.agent_config import AgentConfig, ConfigWarning
 from domain.errors import NotFound, Unavailable
-from domain.ids import SessionKey, check_id
+from domain.ids import GivenRoomName, Id, SessionKey
+from domain.json_model import JsonModel
 from domain.masking import masked
 from domain.session import SessionLimits, SessionStatus, Stage
 from domain.summary import Summary
@@ -21,15 +23,15 @@ from services.start import StartRequest
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
 
-class StartBody(BaseModel):
+class StartBody(JsonModel):
     """Body of `POST /v1/sessions/start`; everything is optional."""
 
     model_config = ConfigDict(extra="forbid")
 
     user_identity: str | None = Field(default=None, min_length=1, max_length=256)
-    session_id: str | None = None
-    room_name: str | None = None
-    agent_id: str | None = None
+    session_id: Id | None = None
+    room_name: GivenRoomName | None = None
+    agent_id: Id | None = None
     agent_config: AgentConfig | None = None
     model: str | None = Field(default=None, description="the language model, provider/model")
     voice: str | None = Field(
@@ -64,8 +66,8 @@ class Ended(BaseModel):
     """False if it was closed before."""
 
 
-@router.post("/start")
-async def start(
+@router.post("/start", responses={**starting.still_starting(StartResponse), **problems(404, 409)})
+async def start_session(
     body: StartBody,
     response: Response,
     wired: Wired,
@@ -111,9 +113,9 @@ def _identity(idempotency_key: str | None, session_id: str | None) -> str:
 
 
 @router.get("/{session_id}")
-async def get_session(session_id: str, wired: Wired, client: Client) -> SessionStatus:
+async def get_session(session_id: SessionId, wired: Wired, client: Client) -> SessionStatus:
     """What a session is doing, or how it ended, with its timeline."""
-    return await read_status(wired, SessionKey(client.org, check_id(session_id, "sessionId")))
+    return await read_status(wired, SessionKey(client.org, session_id))
 
 
 async def read_status(wired: Services, key: SessionKey) -> SessionStatus:
@@ -135,17 +137,17 @@ async def read_status(wired: Services, key: SessionKey) -> SessionStatus:
 
 
 @router.post("/{session_id}/end")
-async def end(session_id: str, wired: Wired, client: Client) -> Ended:
+async def end_session(session_id: SessionId, wired: Wired, client: Client) -> Ended:
     """Ask a session to end; answers at once, the session winds down on its own."""
-    key = SessionKey(client.org, check_id(session_id, "sessionId"))
-    ended = await end_session(wired, key, f"end-{uuid4().hex}", by="the API")
+    key = SessionKey(client.org, session_id)
+    ended = await ask_to_end(wired, key, f"end-{uuid4().hex}", by="the API")
     return Ended(session_id=session_id, ended=ended)
 
 
 @router.get("/{session_id}/summary")
-async def get_summary(session_id: str, wired: Wired, client: Client) -> Summary:
+async def get_summary(session_id: SessionId, wired: Wired, client: Client) -> Summary:
     """The summary: pending, ready or failed with the reason."""
-    key = SessionKey(client.org, check_id(session_id, "sessionId"))
+    key = SessionKey(client.org, session_id)
     summary = await archive_of(wired).summaries.get(key)
     if summary is None:
         await require_session(wired, key)

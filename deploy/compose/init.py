@@ -92,6 +92,7 @@ def prepare(root: Path, given: Mapping[str, str], say: Say) -> None:
         hand_over(root / process / "settings.env", text, owner)
     hand_over(root / "livekit" / "livekit.json", livekit_config(values), owner)
     own(root / "spool", owner)
+    own(root / "recordings", owner)
     write_postgres_password(root / "postgres" / "password", given)
     default = f"http://localhost:{values.get('EVERLINE_API_PORT', '4000')}"
     public = values.get("EVERLINE_PUBLIC_URL", default).rstrip("/")

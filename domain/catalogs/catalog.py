@@ -84,6 +84,8 @@ class Tool(_Entry):
     id: str
     name: str
     description: str
+    configured_by: tuple[str, ...] = ()
+    """The fields of a configuration that it works with."""
 
 
 class ToolList(_Entry):

@@ -22,16 +22,18 @@ def call_api(
     body: Mapping[str, object] | None = None,
     query: Mapping[str, str | int] | None = None,
     org: str | None = None,
+    if_match: str | None = None,
 ) -> Json:
     """Call the API of a running stack with its own key.
 
     Args:
         home: The stack's home.
-        method: `GET`, `POST` or `DELETE`.
+        method: `GET`, `POST`, `PUT` or `DELETE`.
         path: Path with a leading slash.
         body: What to send as JSON.
         query: What to ask for in the URL.
         org: The org to act for; the stack's own unless given.
+        if_match: ETag of the version that a change expects to find.
 
     Returns:
         The JSON object of the answer; empty if it has none.
@@ -41,7 +43,8 @@ def call_api(
     """
     with _client(home) as client:
         try:
-            headers = {"x-org-id": org} if org else None
+            given = {"x-org-id": org, "if-match": if_match}
+            headers = {name: value for name, value in given.items() if value}
             answer = client.request(method, path, json=body, params=query, headers=headers)
         except httpx.HTTPError as problem:
             raise _unreachable(client, problem) from None

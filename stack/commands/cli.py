@@ -10,12 +10,14 @@ import typer
 from rich.console import Console
 
 from stack.binaries import locate_servers
+from stack.commands.agents import agents_app
 from stack.commands.doctor import doctor
 from stack.commands.down import stop_stack
 from stack.commands.keys import keys_app
 from stack.commands.progress import Progress
 from stack.commands.sessions import sessions_app
 from stack.commands.up import UpRequest, is_running, run_detached, run_in_foreground
+from stack.commands.webhooks import webhooks_app
 from stack.errors import AlreadyRunningError, StackError
 from stack.layout.credentials import read_credentials
 from stack.layout.home import Home, find_home
@@ -33,6 +35,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(sessions_app, name="sessions")
+app.add_typer(webhooks_app, name="webhooks")
+app.add_typer(agents_app, name="agents")
 app.add_typer(keys_app, name="keys")
 app.command("doctor")(doctor)
 

@@ -52,6 +52,10 @@ class Heard:
         if len(self._pcm) < 2 * HEARD_RATE * _LONGEST_SECONDS:
             self._pcm += pcm
 
+    def speech(self, since: float) -> list[HeardFrame]:
+        """The frames with speech that were heard since then."""
+        return self._speech(since, None)
+
     def speech_seconds(self, since: float = 0.0, identity: str | None = None) -> float:
         """Seconds of speech that were heard since then, of one participant or of all."""
         return sum(frame.seconds for frame in self._speech(since, identity))

@@ -125,7 +125,8 @@ def build_environment(
             "EVERLINE_MODELS_PORT": str(addresses.ports.models),
         }
     if part in _BUILDERS:
-        environment |= _DEFAULTS | _callers_choice(caller)
+        environment |= _DEFAULTS | {"EVERLINE_RECORDINGS_URL": home.recordings.as_uri()}
+        environment |= _callers_choice(caller)
         environment |= _livekit(credentials, addresses)
         environment |= _BUILDERS[part](home, credentials, addresses)
     return environment | wanted.settings.get(part, {})

@@ -59,6 +59,11 @@ class Home:
         return self.root / "spool"
 
     @property
+    def recordings(self) -> Path:
+        """Where recordings of calls are kept."""
+        return self.root / "recordings"
+
+    @property
     def livekit_config(self) -> Path:
         """LiveKit's generated configuration; holds its key."""
         return self.root / "livekit.json"

@@ -13,6 +13,7 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNa
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from domain.search_attributes import SearchAttribute
 from stack.supervision.health import NotHealthyError
 
 NAMESPACE = "default"
@@ -20,18 +21,8 @@ NAMESPACE = "default"
 # A closed session id never runs again within this time.
 RETENTION = timedelta(days=30)
 
-# Names and types as Temporal's own tools spell them. Ids, states, times only: they stay in clear.
-SEARCH_ATTRIBUTES = {
-    "SessionState": "Keyword",
-    "SessionOrg": "Keyword",
-    "SessionAgent": "Keyword",
-    "SessionRoom": "Keyword",
-    "SessionOutcome": "Keyword",
-    "SessionEndReason": "Keyword",
-    "SessionWaitingFor": "Keyword",
-    "SessionWaitingSince": "Datetime",
-    "SessionJoinAttempts": "Int",
-}
+SEARCH_ATTRIBUTES = {one.value: one.kind for one in SearchAttribute}
+"""Types by names, as Temporal's own tools spell them."""
 
 
 async def prepare_temporal(address: str, namespace: str = NAMESPACE) -> None:

@@ -42,6 +42,7 @@ def create_app(settings: ModelsSettings, on_load_failure: Callable[[], None]) ->
     install_error_handlers(app)
     app.add_api_route("/health", health)
     app.add_api_route("/v1/models", list_models)
+    app.add_api_route("/v1/models/{name:path}", get_model)
     for module in (chat, speech, transcription):
         app.include_router(module.router)
     return app
@@ -75,6 +76,12 @@ async def list_models(request: Request) -> dict[str, object]:
             for kind, name in names.items()
         ],
     }
+
+
+async def get_model(name: str, request: Request) -> dict[str, object]:
+    """Any name is good: it says who is asked for, and the same models answer to all."""
+    created: int = request.app.state.started
+    return {"id": name, "object": "model", "created": created, "owned_by": "everline"}
 
 
 def _names(models: Models) -> dict[str, str]:

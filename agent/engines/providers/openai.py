@@ -8,19 +8,17 @@ from livekit.agents.stt import STT
 from livekit.agents.tts import TTS
 from livekit.plugins import openai
 
-from adapters.settings import AgentSettings
 from agent.engines.descriptor import Descriptor
-from agent.engines.faults import EngineFault
+from agent.engines.providers.base import Probe, Provider
 
 DEFAULT_VOICE = "ash"
+BASE_URL = "https://api.openai.com/v1"
 
 
-class OpenAiProvider:
-    """Builds the stock plugin's models for one session."""
+class OpenAi(Provider):
+    """The official plugin; its speech recognition takes a whole utterance at a time."""
 
-    def __init__(self, settings: AgentSettings) -> None:
-        self._base_url = settings.openai_base_url or NOT_GIVEN
-        self._key = settings.openai_api_key
+    key_setting = "OPENAI_API_KEY"
 
     def speech_to_text(self, descriptor: Descriptor, language: str | None) -> STT[Any]:
         """Speech to text; without a language the model detects it."""
@@ -29,32 +27,37 @@ class OpenAiProvider:
             language=language or "",
             detect_language=language is None,
             base_url=self._base_url,
-            api_key=self._api_key(descriptor),
+            api_key=self._key(descriptor),
         )
 
     def chat_model(self, descriptor: Descriptor) -> LLM[Any]:
         """The chat model."""
         return openai.LLM(
-            model=descriptor.model,
-            base_url=self._base_url,
-            api_key=self._api_key(descriptor),
+            model=descriptor.model, base_url=self._base_url, api_key=self._key(descriptor)
         )
 
-    def text_to_speech(self, descriptor: Descriptor, voice: str | None) -> TTS[Any]:
+    def text_to_speech(
+        self, descriptor: Descriptor, voice: str | None, language: str | None
+    ) -> TTS[Any]:
         """Text to speech, as raw PCM: nothing to decode before the first sound."""
         return openai.TTS(
             model=descriptor.model,
             voice=descriptor.voice or voice or DEFAULT_VOICE,
             response_format="pcm",
             base_url=self._base_url,
-            api_key=self._api_key(descriptor),
+            api_key=self._key(descriptor),
         )
 
-    def _api_key(self, descriptor: Descriptor) -> str:
-        if self._key is None:
-            raise EngineFault(
-                descriptor.field,
-                "provider 'openai' has no key on this agent worker",
-                "set OPENAI_API_KEY (any value if the server at OPENAI_BASE_URL asks for none)",
-            )
-        return self._key.get_secret_value()
+    def probe(self, descriptor: Descriptor, voice: str | None) -> Probe:
+        """The model, by its name."""
+        return Probe(
+            descriptor,
+            self.key_setting,
+            f"{self._settings.openai_base_url or BASE_URL}/models/{descriptor.model}",
+            {"Authorization": f"Bearer {self._key(descriptor)}"},
+            names=f"the model {descriptor.model!r}",
+        )
+
+    @property
+    def _base_url(self) -> Any:
+        return self._settings.openai_base_url or NOT_GIVEN

@@ -1,0 +1,162 @@
+"""Hear the turns of an agent that sends none: a silent, hidden participant writes them down."""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from pydantic import BaseModel
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from domain.errors import StorageUnavailable, Unavailable
+from domain.ids import SessionKey
+from domain.listening import Heard, listener_identity
+from domain.ports import RoomListener
+from services.transcripts import Transcripts
+
+log = structlog.get_logger()
+
+HEARTBEAT_SECONDS = 2.0
+STORE_PAUSE = 2.0
+"""Seconds until turns that MongoDB did not take are offered again."""
+LAST_TURNS_SECONDS = 5.0
+"""How long the last turns may take once the call is over."""
+
+
+class ListenToAgent(BaseModel):
+    """The agent of one attempt whose turns are to be heard."""
+
+    org: str
+    session_id: str
+    livekit_room: str
+    attempt: int
+    agent_identity: str
+
+    @property
+    def key(self) -> SessionKey:
+        """The session whose turns they are."""
+        return SessionKey(self.org, self.session_id)
+
+
+class ListenActivities:
+    """Without MongoDB (None) there is nowhere to write to."""
+
+    def __init__(self, listener: RoomListener, transcripts: Transcripts | None) -> None:
+        self._listener = listener
+        self._transcripts = transcripts
+
+    @activity.defn
+    async def listen_to_agent(self, order: ListenToAgent) -> int:
+        """Write down what is said until the agent has left or the room is gone.
+
+        Returns:
+            How many turns were stored by this try.
+
+        Raises:
+            Unavailable: the room could not be joined, or the connection to it was lost.
+            ApplicationError: this worker stops; another one goes on.
+        """
+        if self._transcripts is None:
+            raise StorageUnavailable(
+                "the session was started with MongoDB, and this worker has none",
+                field="MONGODB_URI",
+                cure="set the worker's MONGODB_URI to the API's value",
+            )
+        notebook = _Notebook(self._transcripts, order)
+        listening = asyncio.create_task(self._listen(order, notebook))
+        try:
+            await _while_this_worker_runs(listening)
+        finally:
+            listening.cancel()
+            with suppress(asyncio.CancelledError, Unavailable):
+                await listening
+            # Also after a cancel: what was said until then belongs into the transcript.
+            await _shielded(notebook.finish())
+        log.info("agent heard", room=order.livekit_room, turns=notebook.stored)
+        return notebook.stored
+
+    async def _listen(self, order: ListenToAgent, notebook: "_Notebook") -> None:
+        identity = listener_identity(order.attempt)
+        async with self._listener.listen(
+            order.livekit_room, identity, order.agent_identity
+        ) as heard:
+            async for segment in heard:
+                notebook.put(segment)
+
+
+async def _while_this_worker_runs(listening: asyncio.Task[None]) -> None:
+    while not listening.done():
+        activity.heartbeat()
+        if activity.is_worker_shutdown():
+            raise ApplicationError("this worker stops, another one goes on", type="worker_stops")
+        await asyncio.wait([listening], timeout=HEARTBEAT_SECONDS)
+    await listening
+
+
+async def _shielded(work: Coroutine[Any, Any, None]) -> None:
+    """Finish some bounded work although this activity is cancelled meanwhile."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
+
+
+class _Notebook:
+    """Turns on their way to MongoDB, in order; what it does not take is offered again."""
+
+    def __init__(self, transcripts: Transcripts, order: ListenToAgent) -> None:
+        self._transcripts = transcripts
+        self._order = order
+        self._unwritten: list[Heard] = []
+        self._new = asyncio.Event()
+        self._writer = asyncio.create_task(self._write_forever())
+        self.stored = 0
+
+    def put(self, segment: Heard) -> None:
+        self._unwritten.append(segment)
+        self._new.set()
+
+    async def finish(self) -> None:
+        """Write what is left, for a bounded time."""
+        self._writer.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._writer
+        try:
+            async with asyncio.timeout(LAST_TURNS_SECONDS):
+                await self._write_all()
+        except TimeoutError:
+            log.error(
+                "heard turns are lost", room=self._order.livekit_room, turns=len(self._unwritten)
+            )
+
+    async def _write_forever(self) -> None:
+        while True:
+            await self._new.wait()
+            self._new.clear()
+            await self._write_all()
+
+    async def _write_all(self) -> None:
+        while True:
+            if await self._write():
+                return
+            await asyncio.sleep(STORE_PAUSE)
+
+    async def _write(self) -> bool:
+        """Store what is there; False if MongoDB did not take it."""
+        batch = list(self._unwritten)
+        if not batch:
+            return True
+        turns = [segment.turn(self._order.attempt) for segment in batch]
+        try:
+            done = await self._transcripts.record_turns(self._order.key, turns, datetime.now(UTC))
+        except Unavailable as error:
+            log.warning("heard turns wait", room=self._order.livekit_room, reason=error.message)
+            return False
+        del self._unwritten[: len(batch)]
+        self.stored += done.stored
+        return True

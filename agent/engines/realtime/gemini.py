@@ -1,0 +1,106 @@
+"""Google's Gemini Live.
+
+A session lasts as long as it likes: the context window slides, and when Google announces the end of
+a connection (after about ten minutes), the plugin makes another that resumes it, or sends the
+history if Google has given no handle to resume by.
+"""
+# The SDK leaves the types of a realtime session's event handlers open:
+# pyright: reportUnknownMemberType=false
+
+import asyncio
+import re
+
+import structlog
+from google.genai import types
+from livekit.agents import NOT_GIVEN
+from livekit.agents.llm import RealtimeModel
+from livekit.plugins import google
+from livekit.plugins.google.realtime.realtime_api import RealtimeSession
+
+from agent.engines.realtime.acceptance import Acceptance
+from agent.engines.realtime.choice import CONNECTION, RealtimeChoice
+
+log = structlog.stdlib.get_logger(__name__)
+
+_BEFORE_THE_END_SECONDS = 1.0
+_LOOK_SECONDS = 0.1
+_SECONDS = re.compile(r"^(\d+(?:\.\d+)?)s$")
+
+
+class GeminiSession(RealtimeSession):
+    """A session that changes connections between sentences.
+
+    What it overrides and reads of the plugin's is not public; a test guards it.
+    """
+
+    language: str | None = None
+    """Told to the model in words: native audio models refuse a language code."""
+
+    async def update_instructions(self, instructions: str) -> None:
+        """Tell the model what it is to do, and in which language if that has to be said."""
+        if self.language is not None:
+            instructions = f"{instructions}\n\nSpeak the language with the code {self.language}."
+        await super().update_instructions(instructions)
+
+    def _handle_go_away(self, go_away: types.LiveServerGoAway) -> None:
+        match = _SECONDS.match(go_away.time_left or "")
+        left = float(match.group(1)) if match else 0.0
+        self._leaving = asyncio.create_task(self._leave(go_away, left), name="gemini-go-away")
+
+    async def _leave(self, go_away: types.LiveServerGoAway, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(max(seconds - _BEFORE_THE_END_SECONDS, 0)):
+                while self._speaking():  # noqa: ASYNC110 - the plugin has no event for it
+                    await asyncio.sleep(_LOOK_SECONDS)
+        except TimeoutError:
+            log.info("realtime_sentence_cut_by_the_provider", provider="google")
+        super()._handle_go_away(go_away)
+
+    def _speaking(self) -> bool:
+        generation = self._current_generation
+        return generation is not None and not generation._done  # pyright: ignore[reportPrivateUsage]  # no public sign of it
+
+
+class _GeminiModel(google.realtime.RealtimeModel):
+    acceptance: Acceptance
+    spoken_language: str | None = None
+
+    def session(self, *, turn_detection_disabled: bool = False) -> GeminiSession:
+        session = GeminiSession(self)
+        session.language = self.spoken_language
+        self._sessions.add(session)
+        self.acceptance.watch(session)
+        session.on("metrics_collected", self.acceptance.connected)
+        return session
+
+
+def gemini(choice: RealtimeChoice, acceptance: Acceptance) -> RealtimeModel:
+    """A Gemini Live model."""
+    settings = choice.settings
+    native_audio = "native-audio" in choice.descriptor.model
+    model = _GeminiModel(
+        model=choice.descriptor.model,
+        voice=choice.voice,
+        api_key=choice.key,
+        vertexai=False,
+        language=NOT_GIVEN if native_audio or choice.language is None else choice.language,
+        realtime_input_config=_turns(choice),
+        context_window_compression=types.ContextWindowCompressionConfig(
+            sliding_window=types.SlidingWindow()
+        ),
+        http_options=types.HttpOptions(
+            base_url=settings.google_gemini_base_url, timeout=int(CONNECTION.timeout * 1000)
+        ),
+        conn_options=CONNECTION,
+    )
+    model.acceptance = acceptance
+    model.spoken_language = choice.language if native_audio else None
+    return model
+
+
+def _turns(choice: RealtimeChoice) -> types.RealtimeInputConfig:
+    """Gemini hears itself where a turn ends; by meaning, it ends fewer of them at a pause."""
+    detection = types.AutomaticActivityDetection()
+    if choice.turns_by_meaning:
+        detection.end_of_speech_sensitivity = types.EndSensitivity.END_SENSITIVITY_LOW
+    return types.RealtimeInputConfig(automatic_activity_detection=detection)

@@ -1,0 +1,76 @@
+"""Everything about sound that a configuration sets, for one call."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from livekit import rtc
+from livekit.agents import AgentSession
+from livekit.agents.voice.room_io import AudioInputOptions
+from livekit.rtc.participant import PublishTrackError
+
+from adapters.settings import AgentSettings
+from agent.engines.faults import Notice
+from agent.sound.avatar import SpeakingAvatar, load_avatar_plugin
+from agent.sound.background import BackgroundSounds
+from agent.sound.noise import noise_cancellation
+from agent.sound.pronunciation import TextTransform, pronunciation
+from domain.agent_config import DispatchedConfig
+
+log = structlog.stdlib.get_logger(__name__)
+
+_PUBLISH_SECONDS = 10.0
+
+
+class CallSound:
+    """Made on the main thread, as plugins are imported; started once the agent may be heard.
+
+    Args:
+        config: what is to be done.
+        settings: accounts of avatars.
+
+    Raises:
+        EngineFault: an avatar that cannot be started as configured.
+    """
+
+    def __init__(self, config: DispatchedConfig, settings: AgentSettings) -> None:
+        load_avatar_plugin(config.avatar)
+        self._filter, notices = noise_cancellation(config)
+        self._pronunciation = pronunciation(config)
+        self._background = BackgroundSounds(config.background_audio)
+        self._avatar: SpeakingAvatar | None = None
+        if config.avatar is not None and config.avatar.enabled:
+            self._avatar = SpeakingAvatar(config.avatar, settings)
+        self.notices = [*notices, *self._background.notices()]
+        """What is done otherwise than configured."""
+
+    def audio_input(self) -> AudioInputOptions:
+        """How the caller is heard."""
+        return AudioInputOptions(noise_cancellation=self._filter)
+
+    def text_transforms(self) -> Sequence[Any]:
+        """What happens to text on its way to the voice; the first two are the SDK's defaults."""
+        own: list[TextTransform] = [self._pronunciation] if self._pronunciation else []
+        return ["filter_markdown", "filter_emoji", *own]
+
+    async def start(self, room: rtc.Room, session: AgentSession[Any]) -> list[Notice]:
+        """Begin with what can be heard and seen beside the agent's voice; what fails is noticed."""
+        notices: list[Notice] = []
+        if self._avatar is not None:
+            notices += await self._avatar.start(room, session)
+        try:
+            async with asyncio.timeout(_PUBLISH_SECONDS):
+                await self._background.start(room, session)
+        except (PublishTrackError, TimeoutError) as error:
+            why = f"the track could not be published: {type(error).__name__}"
+            notices.append(Notice("background_audio", f"{why}; the call goes on without"))
+        for notice in notices:
+            log.warning("configured_otherwise", field=notice.field, reason=notice.reason)
+        return notices
+
+    async def aclose(self) -> None:
+        """Stop it; the call is over."""
+        if self._avatar is not None:
+            await self._avatar.aclose()
+        await self._background.aclose()

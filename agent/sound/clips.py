@@ -1,0 +1,65 @@
+"""The sounds that the agent worker has."""
+
+import math
+from array import array
+from collections.abc import AsyncIterator
+
+from livekit import rtc
+from livekit.agents import AudioConfig, BuiltinAudioClip
+
+from domain.sound_config import Sound, clip_name
+
+CHIME = "chime"
+_USUAL = {
+    "ambient": ("office", 0.5),
+    "tool_call": ("keyboard-typing", 0.7),
+    "turn_taking": (CHIME, 0.4),
+}
+"""Clip and volume of each place if the configuration names none."""
+
+_BUILT_IN = {
+    "city": BuiltinAudioClip.CITY_AMBIENCE,
+    "forest": BuiltinAudioClip.FOREST_AMBIENCE,
+    "office": BuiltinAudioClip.OFFICE_AMBIENCE,
+    "crowded-room": BuiltinAudioClip.CROWDED_ROOM,
+    "keyboard-typing": BuiltinAudioClip.KEYBOARD_TYPING,
+    "keyboard-typing2": BuiltinAudioClip.KEYBOARD_TYPING2,
+    "hold-music": BuiltinAudioClip.HOLD_MUSIC,
+}
+
+_CHIME_RATE = 48_000
+_CHIME_TONES = ((659.0, 0.09), (880.0, 0.13))
+"""Hertz and seconds: two short tones, rising."""
+
+
+def audio(place: str, sound: Sound) -> AudioConfig:
+    """What is to be played in a place (`ambient`, `tool_call`, `turn_taking`), and how loud."""
+    usual_clip, usual_volume = _USUAL[place]
+    clip = clip_name(sound.clip or usual_clip) or usual_clip
+    volume = usual_volume if sound.volume is None else sound.volume
+    if clip == CHIME:
+        return AudioConfig(chime(), volume=volume)
+    return AudioConfig(_BUILT_IN[clip], volume=volume)
+
+
+def unknown_clip(sound: Sound) -> bool:
+    """Whether a sound names a clip that does not exist."""
+    return sound.clip is not None and clip_name(sound.clip) is None
+
+
+async def chime() -> AsyncIterator[rtc.AudioFrame]:
+    """Two short tones, made here: none of the bundled recordings is short."""
+    for hertz, seconds in _CHIME_TONES:
+        samples = int(_CHIME_RATE * seconds)
+        wave = array(
+            "h",
+            (
+                int(16_000 * math.sin(math.pi * n / samples) * math.sin(_angle(hertz, n)))
+                for n in range(samples)
+            ),
+        )
+        yield rtc.AudioFrame(wave.tobytes(), _CHIME_RATE, 1, samples)
+
+
+def _angle(hertz: float, sample: int) -> float:
+    return 2 * math.pi * hertz * sample / _CHIME_RATE

@@ -1,0 +1,79 @@
+"""Noise cancellation on what the caller says."""
+
+from importlib import import_module
+from typing import Any, cast
+
+import structlog
+from livekit import rtc
+
+from agent.engines.faults import Notice
+from domain.agent_config import DispatchedConfig
+from domain.sound_config import LOCAL_NOISE_CANCELLATION, noise_cancellation_type
+
+log = structlog.stdlib.get_logger(__name__)
+
+_CLOUD_PLUGIN = "livekit.plugins.noise_cancellation"
+_CLOUD_FILTERS = {"nc": "NC", "krisp": "NC", "bvc": "BVC", "bvc_telephony": "BVCTelephony"}
+
+AudioFilter = rtc.FrameProcessor[rtc.AudioFrame] | rtc.NoiseCancellationOptions
+
+
+class NoiseSuppressor(rtc.FrameProcessor[rtc.AudioFrame]):
+    """WebRTC's own noise suppression, in this process: no account and no download."""
+
+    def __init__(self) -> None:
+        self._module = rtc.AudioProcessingModule(noise_suppression=True, high_pass_filter=True)
+        self._enabled = True
+
+    @property
+    def enabled(self) -> bool:
+        """Whether frames are changed at all."""
+        return self._enabled
+
+    @enabled.setter
+    def enabled(self, value: bool) -> None:
+        self._enabled = value
+
+    def _process(self, frame: rtc.AudioFrame) -> rtc.AudioFrame:
+        # The module takes 10 ms at a time; what is left over at the end stays as it is.
+        step = frame.sample_rate // 100
+        width = 2 * frame.num_channels
+        raw = bytes(frame.data)
+        clean = bytearray()
+        for start in range(0, frame.samples_per_channel - step + 1, step):
+            block = bytearray(raw[start * width : (start + step) * width])
+            part = rtc.AudioFrame(block, frame.sample_rate, frame.num_channels, step)
+            self._module.process_stream(part)
+            clean += bytes(part.data)
+        clean += raw[len(clean) :]
+        return rtc.AudioFrame(
+            bytes(clean), frame.sample_rate, frame.num_channels, frame.samples_per_channel
+        )
+
+    def _close(self) -> None:
+        self._enabled = False
+
+
+def noise_cancellation(config: DispatchedConfig) -> tuple[AudioFilter | None, list[Notice]]:
+    """The filter of the configured type; the local one stands in for one that is not here.
+
+    To be called on the main thread: LiveKit Cloud's plugin is imported if it is asked for.
+    """
+    wanted = config.noise_cancellation
+    if wanted is None or not wanted.enabled:
+        return None, []
+    kind = noise_cancellation_type(wanted.type)
+    if kind is None:
+        return NoiseSuppressor(), [_instead(f"there is no type {wanted.type!r:.100}")]
+    if kind == LOCAL_NOISE_CANCELLATION:
+        return NoiseSuppressor(), []
+    try:
+        plugin: Any = import_module(_CLOUD_PLUGIN)
+    except ImportError:
+        missing = f"{kind!r} needs livekit-plugins-noise-cancellation, which is not installed here"
+        return NoiseSuppressor(), [_instead(missing)]
+    return cast(AudioFilter, getattr(plugin, _CLOUD_FILTERS[kind])()), []
+
+
+def _instead(why: str) -> Notice:
+    return Notice("noise_cancellation.type", f"{why}; {LOCAL_NOISE_CANCELLATION!r} is used")

@@ -1,0 +1,106 @@
+"""Ticks: how a job proves to its agent server that its event loop runs.
+
+The SDK has no public channel from a job's process to its server, so the server opens one: a Unix
+datagram socket to which all its jobs send ticks, twice a second, and one last word when they have
+handed in their report. Nothing is written to a disk, which may stall, and no clocks are compared:
+the server notes when a tick came.
+"""
+
+import asyncio
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+TICK_SECONDS = 0.5
+ADDRESS_VARIABLE = "EVERLINE_TICKS"
+"""How job processes, which inherit the environment, learn where the socket of their server is."""
+_LONGEST_NAP = 4 * TICK_SECONDS
+"""If the server itself slept for longer, its jobs may have ticked all the time."""
+_TICK, _DONE = "tick ", "done "
+_LONGEST_WORD = 250
+
+
+class TickSocket:
+    """The server's end. Open it before the first job process is started."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last: dict[str, float] = {}
+        self._done: set[str] = set()
+        self._looked_at = clock()
+        # Not in the spool: a socket's path may have 100 characters at most.
+        self._folder = tempfile.mkdtemp(prefix="everline-")
+        self._address = str(Path(self._folder) / "ticks")
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+
+    def __enter__(self) -> Self:
+        self._socket.bind(self._address)
+        os.environ[ADDRESS_VARIABLE] = self._address
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.environ.pop(ADDRESS_VARIABLE, None)
+        self._socket.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def ages(self, jobs: Collection[str]) -> dict[str, float]:
+        """Seconds since the last tick of those of these jobs that ever ticked and are not done.
+
+        To be called about as often as jobs tick, because time that the server slept is not counted.
+        Other jobs are forgotten.
+        """
+        now = self._clock()
+        if now - self._looked_at > _LONGEST_NAP:
+            self._last = dict.fromkeys(self._last, now)
+        self._looked_at = now
+        self._receive(now)
+        self._last = {job: at for job, at in self._last.items() if job in jobs}
+        self._done.intersection_update(jobs)
+        return {job: now - at for job, at in self._last.items() if job not in self._done}
+
+    def is_done(self, job_id: str) -> bool:
+        """Whether a job has said that its report is handed in, or in the spool."""
+        self._receive(self._clock())
+        return job_id in self._done
+
+    def _receive(self, now: float) -> None:
+        while True:
+            try:
+                word = self._socket.recv(_LONGEST_WORD).decode("utf-8", "replace")
+            except BlockingIOError:
+                return
+            if word.startswith(_TICK):
+                self._last[word.removeprefix(_TICK)] = now
+            elif word.startswith(_DONE):
+                self._done.add(word.removeprefix(_DONE))
+
+
+async def tick_forever(job_id: str) -> None:
+    """Send a job's ticks from its event loop until cancelled."""
+    while True:
+        _send(_TICK + job_id)
+        await asyncio.sleep(TICK_SECONDS)
+
+
+def say_done(job_id: str) -> None:
+    """Tell the server that whatever happens to this job's process now is no loss."""
+    _send(_DONE + job_id)
+
+
+def _send(word: str) -> None:
+    address = os.environ.get(ADDRESS_VARIABLE)
+    if address is None:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)
+        # A full socket means that the server sleeps, a missing one that it is gone: neither is the
+        # job's business.
+        with suppress(OSError):
+            sender.sendto(word.encode(), address)

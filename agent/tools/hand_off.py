@@ -1,0 +1,65 @@
+"""Hand-off: another saved agent takes over the conversation, with all that was said."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import structlog
+from livekit.agents import Agent, llm
+
+from agent.tools.inputs import HandOff, ToolInputs
+from domain.tool_config import ManagedAgent
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class CannotHandOff(Exception):
+    """The other agent cannot take over; the reason is for the log, never for the caller."""
+
+
+def hand_off_tools(inputs: ToolInputs) -> Iterator[llm.RawFunctionTool[..., Any]]:
+    """A tool `hand_off_to_…` for each managed agent."""
+    managed = inputs.config.managed_agents or []
+    if managed and inputs.hand_off is None:
+        log.warning("managed_agents_need_everline", agents=[one.name for one in managed])
+        return
+    taken: set[str] = set()
+    for one in managed:
+        if inputs.hand_off is None:
+            continue
+        name = _tool_name(one, taken)
+        taken.add(name)
+        yield _hand_off(name, one, inputs.hand_off)
+
+
+def _tool_name(agent: ManagedAgent, taken: set[str]) -> str:
+    plain = re.sub(r"[^a-z0-9]+", "_", agent.name.lower()).strip("_")
+    name = f"hand_off_to_{plain or 'agent'}"[:60]
+    number = 1
+    while (numbered := name if number == 1 else f"{name}_{number}") in taken:
+        number += 1
+    return numbered
+
+
+def _hand_off(name: str, managed: ManagedAgent, hand_off: HandOff) -> llm.RawFunctionTool[..., Any]:
+    async def take_over(raw_arguments: dict[str, Any]) -> Agent:
+        try:
+            agent = await hand_off(managed.id)
+        except CannotHandOff as error:
+            log.warning("hand_off_failed", agent_id=managed.id, why=str(error))
+            raise llm.ToolError(
+                f"{managed.name} cannot take over now; tell the caller, and help them yourself"
+            ) from error
+        log.info("handed_off", agent_id=managed.id)
+        return agent
+
+    return llm.function_tool(
+        take_over,
+        raw_schema={
+            "name": name,
+            "description": (
+                f"Hands the conversation to {managed.name}. Use it for: {managed.usage_description}"
+            ),
+            "parameters": {"type": "object", "properties": {}},
+        },
+    )

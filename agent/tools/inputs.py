@@ -1,0 +1,46 @@
+"""What tools are built from."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import httpx
+from livekit import api, rtc
+from livekit.agents import Agent
+
+from adapters.settings import AgentSettings
+from agent.ending import Ending
+from domain.metadata import DispatchMetadata
+
+HandOff = Callable[[str], Awaitable[Agent]]
+"""Loads the saved agent of this id and makes it ready to take over.
+
+Raises `agent.tools.hand_off.CannotHandOff` with the reason.
+"""
+
+
+@dataclass(frozen=True)
+class ToolInputs:
+    """What a tool may use.
+
+    Attributes:
+        config: the configuration of the agent that has the tools.
+        settings: the agent worker's.
+        ending: where a tool that ends the call says why.
+        room: the call's room.
+        livekit: LiveKit's server API, made when it is first needed.
+        web: for customers' URLs; it refuses addresses that are not public.
+        hand_off: None for an agent without callbacks, which cannot load another.
+    """
+
+    config: DispatchMetadata
+    settings: AgentSettings
+    ending: Ending
+    room: rtc.Room
+    livekit: Callable[[], api.LiveKitAPI]
+    web: httpx.AsyncClient
+    hand_off: HandOff | None = None
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The dynamic variables with their defaults."""
+        return {**self.config.dynamic_variable_defaults, **self.config.dynamic_variables}

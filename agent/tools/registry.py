@@ -1,0 +1,60 @@
+"""The built-in tools by the ids that a configuration names, and all tools of a configuration.
+
+`domain/catalogs/tools.json` describes the same ids to whoever writes a configuration.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import structlog
+from livekit.agents import llm
+
+from agent.tools.call_end import end_call
+from agent.tools.call_transfer import transfer_call
+from agent.tools.clock import current_time
+from agent.tools.dtmf import send_dtmf
+from agent.tools.hand_off import hand_off_tools
+from agent.tools.http_calls import http_tool
+from agent.tools.inputs import ToolInputs
+from agent.tools.knowledge import search_knowledge_base
+from agent.tools.lyzr_actions import lyzr_tools
+from agent.tools.mcp_toolset import mcp_toolsets
+
+log = structlog.stdlib.get_logger(__name__)
+
+AnyTool = llm.Tool | llm.Toolset
+
+BUILT_IN: Mapping[str, Callable[[ToolInputs], AnyTool]] = {
+    "current_time": current_time,
+    "end_call": end_call,
+    "search_knowledge_base": search_knowledge_base,
+    "send_dtmf": send_dtmf,
+    "transfer_call": transfer_call,
+}
+
+
+def agent_tools(inputs: ToolInputs) -> list[AnyTool]:
+    """All tools of a configuration; of several with the same name the first is kept."""
+    tools: list[AnyTool] = []
+    taken: set[str] = set()
+    for name, tool in _named(inputs):
+        if name in taken:
+            log.warning("tool_name_taken", tool=name)
+            continue
+        taken.add(name)
+        tools.append(tool)
+    # Their tools are known once they are connected.
+    return [*tools, *mcp_toolsets(inputs, taken)]
+
+
+def _named(inputs: ToolInputs) -> Iterator[tuple[str, AnyTool]]:
+    config = inputs.config
+    unknown = sorted(set(config.tools) - set(BUILT_IN))
+    if unknown:
+        log.warning("tools_unknown", tools=unknown, known=sorted(BUILT_IN))
+    for name in config.tools:
+        if name in BUILT_IN:
+            yield name, BUILT_IN[name](inputs)
+    for definition in config.http_tools:
+        yield definition.name, http_tool(definition, inputs.web, inputs.variables)
+    for made in (*lyzr_tools(inputs), *hand_off_tools(inputs)):
+        yield made.info.name, made

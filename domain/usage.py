@@ -1,0 +1,150 @@
+"""What a call used of each model, as the agents report it, and how long its answers took."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+_COUNTERS = (
+    "input_tokens",
+    "input_cached_tokens",
+    "input_audio_tokens",
+    "input_cached_audio_tokens",
+    "input_text_tokens",
+    "input_cached_text_tokens",
+    "output_tokens",
+    "output_audio_tokens",
+    "output_text_tokens",
+    "characters_count",
+    "audio_duration",
+    "session_duration",
+    "total_requests",
+)
+
+
+class ModelUsage(BaseModel):
+    """What one model was used for in one part of a call; counters of newer SDKs are kept.
+
+    Tokens of a kind (audio, text, cached) are a part of `input_tokens` or `output_tokens`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = "unknown"
+    """The SDK's kind: `llm_usage`, `stt_usage`, `tts_usage` …"""
+    provider: str = ""
+    """As the plugin names it; for a compatible server, its host."""
+    model: str = ""
+    input_tokens: float = 0
+    input_cached_tokens: float = 0
+    input_audio_tokens: float = 0
+    input_cached_audio_tokens: float = 0
+    input_text_tokens: float = 0
+    input_cached_text_tokens: float = 0
+    output_tokens: float = 0
+    output_audio_tokens: float = 0
+    output_text_tokens: float = 0
+    characters_count: float = 0
+    """Characters that were spoken (TTS)."""
+    audio_duration: float = 0
+    """Seconds of audio that were heard (STT) or spoken (TTS)."""
+    session_duration: float = 0
+    """Seconds of connection, for models that are paid by it."""
+    total_requests: float = 0
+
+    @field_validator(*_COUNTERS, mode="before")
+    @classmethod
+    def _lenient(cls, value: object) -> object:
+        # A counter that another SDK leaves empty must not cost the whole report.
+        return value if isinstance(value, int | float) and value >= 0 else 0
+
+    @field_validator("type", "provider", "model", mode="before")
+    @classmethod
+    def _text(cls, value: object) -> str:
+        return str(value)[:200] if value is not None else ""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What usages are added up by."""
+        return (self.type, self.provider, self.model)
+
+
+def total_usage(usages: Iterable[ModelUsage]) -> list[ModelUsage]:
+    """The usages of all attempts of a call, one entry per kind and model, in a stable order."""
+    totals: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for usage in usages:
+        total = totals.setdefault(
+            usage.key, {"type": usage.type, "provider": usage.provider, "model": usage.model}
+        )
+        for name in _COUNTERS:
+            total[name] = total.get(name, 0) + getattr(usage, name)
+    return [ModelUsage.model_validate(totals[key]) for key in sorted(totals)]
+
+
+class StageLatency(BaseModel):
+    """How long one stage took over the turns of a call, seconds."""
+
+    count: int = Field(examples=[12])
+    p50: float
+    p95: float
+    max: float
+
+
+class CallLatency(BaseModel):
+    """From the end of the caller's speech to the agent's first audio, by stage, seconds.
+
+    A stage is left out if no turn measured it: a realtime model has `e2e` alone.
+    """
+
+    transcription: StageLatency | None = None
+    """End of speech until its text."""
+    end_of_turn: StageLatency | None = None
+    """End of speech until the decision that the caller has finished."""
+    llm: StageLatency | None = None
+    """Request until the model's first token."""
+    tts: StageLatency | None = None
+    """First text until its first audio."""
+    e2e: StageLatency | None = None
+    """End of speech until the agent's first audio."""
+
+
+_STAGES = {
+    "transcription": "transcription_delay",
+    "end_of_turn": "end_of_turn_delay",
+    "llm": "llm_node_ttft",
+    "tts": "tts_node_ttfb",
+    "e2e": "e2e_latency",
+}
+"""Stages by the SDK's name in an item's metrics."""
+
+
+def call_latency(metrics: Sequence[dict[str, Any]]) -> CallLatency | None:
+    """The latencies over the metrics of a call's turns; None if none was measured."""
+    stages = {
+        stage: measured
+        for stage, name in _STAGES.items()
+        if (measured := _stage([found.get(name) for found in metrics]))
+    }
+    return CallLatency(**stages) if stages else None
+
+
+def _stage(values: list[Any]) -> StageLatency | None:
+    seconds = sorted(
+        float(value)
+        for value in values
+        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    )
+    if not seconds:
+        return None
+    return StageLatency(
+        count=len(seconds),
+        p50=_percentile(seconds, 50),
+        p95=_percentile(seconds, 95),
+        max=round(seconds[-1], 4),
+    )
+
+
+def _percentile(ascending: list[float], percent: int) -> float:
+    """The nearest-rank percentile: a value that was measured."""
+    rank = -(-len(ascending) * percent // 100)
+    return round(ascending[max(rank, 1) - 1], 4)

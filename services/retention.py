@@ -1,0 +1,225 @@
+"""Deletion of transcripts: one by one, or when their time is over; each with an audit entry."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from pydantic import BaseModel
+
+from domain.audit import AuditAction, AuditEntry, AuditLog
+from domain.errors import NotFound, StorageUnavailable
+from domain.ids import SessionKey
+from domain.ports import Principal
+from domain.recording import CallRecording, RecordingState, belongs_to
+from domain.retention import (
+    RecordingFiles,
+    Removed,
+    RetentionRule,
+    RetentionRules,
+    TranscriptRemoval,
+)
+
+
+class DueOrg(BaseModel):
+    """An org, and when the calls ended whose transcripts are to go."""
+
+    org: str
+    before: datetime
+
+
+class Due(BaseModel):
+    """The orgs of one part of the walk; `next` is where the following part begins."""
+
+    orgs: list[DueOrg]
+    next: str | None = None
+
+
+class Expired(BaseModel):
+    """What was deleted because its time was over."""
+
+    transcripts: int = 0
+    removed: Removed = Removed()
+    more: bool = False
+    """Whether there may be more to delete."""
+
+    def plus(self, other: "Expired") -> "Expired":
+        """Both together; `more` is the other's."""
+        return Expired(
+            transcripts=self.transcripts + other.transcripts,
+            removed=self.removed.plus(other.removed),
+            more=other.more,
+        )
+
+
+class Retention:
+    """What may go, goes.
+
+    `files` is None where no storage of recordings is configured; `default_days` is for orgs that
+    have chosen nothing, 0 keeps for ever.
+    """
+
+    def __init__(
+        self,
+        transcripts: TranscriptRemoval,
+        rules: RetentionRules,
+        audit: AuditLog,
+        files: RecordingFiles | None,
+        default_days: int,
+    ) -> None:
+        self._transcripts = transcripts
+        self._rules = rules
+        self._audit = audit
+        self._files = files
+        self.default_days = default_days
+
+    # ── by hand ──────────────────────────────────────────────────────────────────────────────────
+
+    async def delete(self, who: Principal, session_id: str, now: datetime) -> Removed:
+        """Delete the transcript of a session that is closed, for good.
+
+        Interrupted, the same call again goes on; there is one audit entry all the same.
+
+        Raises:
+            NotFound: it was deleted before.
+            Unavailable: not all of it is deleted, or there is a recording and no way to its
+                storage; to be called again.
+        """
+        key = SessionKey(who.org, session_id)
+        removed = await self._remove(key, actor(who), now)
+        entry = AuditEntry(
+            org=who.org,
+            id=f"{AuditAction.TRANSCRIPT_DELETED.value}:{session_id}",
+            at=now,
+            action=AuditAction.TRANSCRIPT_DELETED,
+            actor=actor(who),
+            subject=session_id,
+            details=_counts(removed),
+        )
+        if not await self._audit.add(entry) and removed == Removed():
+            raise NotFound(f"there is no transcript of session {session_id}", field="sessionId")
+        return removed
+
+    async def drop_late(self, key: SessionKey, recording: CallRecording | None) -> None:
+        """Delete a recording that came after its transcript was deleted.
+
+        Raises:
+            Unavailable: the storage did not do it; to be sent again.
+        """
+        if recording and await self._transcripts.is_removed(key):
+            await self._delete_files(key, [recording])
+
+    async def is_deleted(self, key: SessionKey) -> bool:
+        """Whether the transcript was deleted, by hand or when its time was over."""
+        return await self._transcripts.is_removed(key)
+
+    async def rule(self, org: str) -> RetentionRule:
+        """What the org has chosen."""
+        return await self._rules.get(org)
+
+    async def choose(self, who: Principal, days: int | None, now: datetime) -> RetentionRule:
+        """Choose how long the org's transcripts are kept; None goes back to the default.
+
+        Raises:
+            Unavailable: it was not stored.
+        """
+        before = await self._rules.get(who.org)
+        rule = RetentionRule(org=who.org, days=days, updated_at=now, updated_by=actor(who))
+        await self._rules.put(rule)
+        # Its id is the time: a change to the same value is a deed as well.
+        entry = AuditEntry(
+            org=who.org,
+            id=f"{AuditAction.RETENTION_CHANGED.value}:{now.timestamp():.6f}",
+            at=now,
+            action=AuditAction.RETENTION_CHANGED,
+            actor=actor(who),
+            details={"days": days, "days_before": before.days},
+        )
+        await self._audit.add(entry)
+        return await self._rules.get(who.org)
+
+    # ── by time ──────────────────────────────────────────────────────────────────────────────────
+
+    async def due(self, after: str | None, limit: int, now: datetime) -> Due:
+        """Of the next `limit` orgs, those whose transcripts are not kept for ever."""
+        orgs = await self._transcripts.orgs(after, limit)
+        due: list[DueOrg] = []
+        for org in orgs:
+            chosen = (await self._rules.get(org)).days
+            days = self.default_days if chosen is None else chosen
+            if days:
+                due.append(DueOrg(org=org, before=now - timedelta(days=days)))
+        return Due(orgs=due, next=orgs[-1] if len(orgs) == limit else None)
+
+    async def expire(
+        self,
+        due: DueOrg,
+        limit: int,
+        by: str,
+        now: datetime,
+        progress: Callable[[Expired], None],
+    ) -> Expired:
+        """Delete up to `limit` of the org's transcripts whose time is over, the oldest first.
+
+        Args:
+            due: the org, and which are to go.
+            limit: how many.
+            by: what the tombstones name.
+            now: the time.
+            progress: told after each transcript what is done so far.
+
+        Raises:
+            Unavailable: MongoDB does not do it; the same call again goes on.
+        """
+        keys = await self._transcripts.ended_before(due.org, due.before, limit)
+        done = Expired()
+        for key in keys:
+            removed = await self._remove(key, by, now)
+            done = done.plus(Expired(transcripts=1, removed=removed))
+            progress(done)
+        return done.model_copy(update={"more": len(keys) == limit})
+
+    async def record_expired(
+        self, due: DueOrg, expired: Expired, run_id: str, now: datetime
+    ) -> None:
+        """Write the audit entry of one run in one org, once."""
+        entry = AuditEntry(
+            org=due.org,
+            id=f"{AuditAction.RETENTION_APPLIED.value}:{run_id}",
+            at=now,
+            action=AuditAction.RETENTION_APPLIED,
+            actor="retention",
+            details={
+                "transcripts": expired.transcripts,
+                **_counts(expired.removed),
+                "ended_before": due.before.isoformat(),
+            },
+        )
+        await self._audit.add(entry)
+
+    async def _remove(self, key: SessionKey, by: str, now: datetime) -> Removed:
+        # Files first: once their links are gone nobody would find them.
+        await self._delete_files(key, await self._transcripts.recordings(key))
+        return await self._transcripts.remove(key, by, now)
+
+    async def _delete_files(self, key: SessionKey, recordings: Sequence[CallRecording]) -> None:
+        # A report may name any path, also another session's.
+        ours = [recording for recording in recordings if belongs_to(recording, key)]
+        if self._files is None:
+            if any(recording.state is RecordingState.STORED for recording in ours):
+                raise StorageUnavailable(
+                    "the call was recorded, and the storage of recordings is not configured here",
+                    field="EVERLINE_RECORDINGS_URL",
+                    cure="set it for API and worker to the agent worker's value",
+                    retry_after=60,
+                )
+            return
+        for recording in ours:
+            await self._files.delete(recording.path)
+
+
+def actor(who: Principal) -> str:
+    """How a principal is named in records."""
+    return f"user {who.user_id}" if who.user_id else "an API key without a user"
+
+
+def _counts(removed: Removed) -> dict[str, int | str | None]:
+    return dict(removed.model_dump())
