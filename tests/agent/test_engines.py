@@ -1,31 +1,35 @@
 """Engines by configuration, and the sentence that says why one cannot start."""
 
+import asyncio
+from typing import Any
+
 import pytest
-from livekit.agents import inference
+from livekit.agents import inference, stt
+from livekit.agents.language import LanguageCode
 from livekit.plugins import openai
-from pydantic import SecretStr
 
 from adapters.settings import AgentSettings
-from agent.engines import EngineFault, EngineInputs, EngineParts, build_engine
+from agent.engines import EngineFault, EngineInputs, EngineParts, build_engine, load_engine_plugins
 from agent.engines.descriptor import Descriptor, parse_descriptor
-from domain.agent_config import DispatchedConfig, Engine, EngineKind
+from domain.agent_config import DispatchedConfig, Engine
+
+# Nobody listens there: what a provider says is another test's matter.
+SETTINGS = AgentSettings.model_validate(
+    {
+        "livekit_url": "ws://127.0.0.1:1",
+        "livekit_api_key": "key",
+        "livekit_api_secret": "secret",
+        "openai_api_key": "sk-test",
+        "openai_base_url": "http://127.0.0.1:9/v1",
+    }
+)
 
 
-def settings(key: str | None = "sk-test") -> AgentSettings:
-    return AgentSettings(
-        livekit_url="ws://127.0.0.1:1",
-        livekit_api_key="key",
-        livekit_api_secret=SecretStr("secret"),
-        openai_api_key=SecretStr(key) if key else None,
-        openai_base_url="http://127.0.0.1:9/v1",
-    )
-
-
-def build(
-    engine: Engine, key: str | None = "sk-test", preemptive_generation: bool | None = None
-) -> EngineParts:
-    config = DispatchedConfig(engine=engine, preemptive_generation=preemptive_generation)
-    return build_engine(EngineInputs(config=config, settings=settings(key), vad=inference.VAD()))
+def build(engine: Engine, settings: AgentSettings = SETTINGS, **config: Any) -> EngineParts:
+    dispatched = DispatchedConfig.model_validate({"engine": engine, **config})
+    inputs = EngineInputs(config=dispatched, settings=settings, vad=inference.VAD())
+    load_engine_plugins(inputs)
+    return build_engine(inputs)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +67,7 @@ def test_the_default_engine_is_the_pipeline_with_the_default_models() -> None:
         "gpt-4o-mini-tts",
     )
     assert parts.vad is not None
+    assert parts.notices == ()
 
 
 def test_turn_taking_never_asks_a_gateway() -> None:
@@ -73,10 +78,29 @@ def test_turn_taking_never_asks_a_gateway() -> None:
     assert "preemptive_generation" not in handling
 
 
-def test_preemptive_generation_follows_the_configuration() -> None:
-    handling = build(Engine(), preemptive_generation=False).turn_handling
+@pytest.mark.parametrize(("detection", "german"), [("english", 0.36), ("multilingual", 0.245)])
+async def test_turn_detection_loads_the_local_model_with_the_languages_thresholds(
+    detection: str, german: float
+) -> None:
+    # As in a call: an engine is built in a thread.
+    parts = await asyncio.to_thread(build, Engine(), turn_detection=detection)
+    detector = parts.turn_handling.get("turn_detection")
 
-    assert handling.get("preemptive_generation") == {"enabled": False}
+    assert isinstance(detector, inference.TurnDetector)
+    # The one that needs no gateway.
+    assert detector.model == "turn-detector-v1-mini"
+    assert await detector.unlikely_threshold(LanguageCode("de")) == german
+    assert await detector.unlikely_threshold(LanguageCode("en")) == 0.36
+
+
+def test_without_voice_activity_detection_the_ears_stream_and_end_the_turns() -> None:
+    parts = build(Engine(), vad_enabled=False, turn_detection="english")
+
+    assert parts.vad is None
+    assert isinstance(parts.stt, stt.StreamAdapter)
+    assert parts.turn_handling.get("turn_detection") == "stt"
+    [notice] = parts.notices
+    assert notice.field == "turn_detection"
 
 
 @pytest.mark.parametrize("stage", ["stt", "llm", "tts"])
@@ -86,11 +110,33 @@ def test_an_unknown_provider_names_its_field_and_the_known_ones(stage: str) -> N
         build(engine)
 
 
-def test_a_missing_key_names_its_setting() -> None:
-    with pytest.raises(EngineFault, match=r"engine\.stt: .*no key.*; set OPENAI_API_KEY"):
-        build(Engine(), key=None)
+@pytest.mark.parametrize(
+    ("engine", "field", "setting"),
+    [
+        (Engine(stt="cartesia/ink-whisper"), "engine.stt", "CARTESIA_API_KEY"),
+        (Engine(llm="anthropic/claude-sonnet-4-6"), "engine.llm", "ANTHROPIC_API_KEY"),
+        (Engine(tts="elevenlabs/eleven_v3"), "engine.tts", "ELEVEN_API_KEY"),
+    ],
+)
+def test_a_missing_key_names_its_setting(engine: Engine, field: str, setting: str) -> None:
+    with pytest.raises(EngineFault, match=rf"has no key.*; set {setting}, or LIVEKIT_INF") as fault:
+        build(engine)
+
+    assert fault.value.field == field
 
 
-def test_an_engine_of_an_unknown_kind_says_which_there_are() -> None:
-    with pytest.raises(EngineFault, match=r"engine\.kind: .*'realtime'.*; use one of: pipeline"):
-        build(Engine(kind=EngineKind.REALTIME))
+def test_a_first_choice_that_cannot_start_leaves_its_place_to_a_fallback() -> None:
+    engine = Engine(tts="elevenlabs/eleven_v3", tts_fallbacks=["acme/voice", "openai/tts-1:ash"])
+    parts = build(engine)
+
+    assert isinstance(parts.tts, openai.TTS)
+    first, second = parts.notices
+    assert (first.field, second.field) == ("engine.tts", "engine.tts_fallbacks[0]")
+    assert "set ELEVEN_API_KEY" in first.reason
+    assert first.reason.endswith("'openai/tts-1' is used")
+
+
+def test_if_no_model_of_a_stage_can_start_the_first_choice_is_the_reason() -> None:
+    engine = Engine(llm="anthropic/claude-sonnet-4-6", llm_fallbacks=["groq/llama", "acme/x"])
+    with pytest.raises(EngineFault, match=r"engine\.llm: provider 'anthropic' has no key"):
+        build(engine)

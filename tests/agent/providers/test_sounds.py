@@ -1,0 +1,246 @@
+"""What is heard, seen and passed on beside the words; each field by its effect."""
+# The SDK leaves the types of a room's event handlers open:
+# pyright: reportUnknownMemberType=false
+
+import array
+import asyncio
+import random
+import wave
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import jwt
+import pytest
+from livekit import api, rtc
+from livekit.agents import Agent, AgentSession, RunResult, function_tool
+from livekit.agents.utils import http_context
+from livekit.plugins import openai
+
+from agent.sound.background import BackgroundSounds
+from domain.agent_config import AgentConfig, ConversationStart, Engine
+from domain.sound_config import BackgroundAudio
+from stack.demo.caller import Caller
+from tests.agent.live import (
+    BOOK_A_TABLE,
+    GREETING,
+    LiveSession,
+    live_session,
+)
+from tests.agent.providers.accounts import KEY, Fakes
+from tests.fakes.providers import cartesia
+from tests.fakes.providers.provider import Mishap
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.timeout(180)
+
+ENGINE = Engine(
+    stt="deepgram/nova-3",
+    llm="openai/gpt-4.1-mini",
+    tts=f"cartesia/sonic-3:{cartesia.VOICE}",
+)
+GREETS = ConversationStart(who="ai", greeting=GREETING)
+NOISE_LEVEL = 0.045
+AUDIBLE = 0.002
+"""Level above which something is played, however softly."""
+
+
+async def listening(session: LiveSession, **config: Any) -> Caller:
+    """A caller whom the agent hears."""
+    session.config = AgentConfig(engine=ENGINE, **config)
+    await session.dispatch()
+    caller = await session.call()
+    await session.callbacks.wait_for(lambda: bool(session.callbacks.of("ready")))
+    await caller.wait_until_heard(30)
+    return caller
+
+
+async def report(session: LiveSession) -> dict[str, Any]:
+    await session.ask_to_finish("end_requested")
+    await session.callbacks.wait_for(lambda: bool(session.callbacks.reports))
+    return session.callbacks.reports[0]
+
+
+def audible_seconds(caller: Caller) -> float:
+    return sum(frame.seconds for frame in caller.heard.frames if frame.level >= AUDIBLE)
+
+
+def noise(path: Path) -> Path:
+    """Two and a half seconds of noise, as of a fan."""
+    generator = random.Random(7)
+    loud = NOISE_LEVEL * 32_768
+    samples = array.array("h", (int(generator.gauss(0, loud)) for _ in range(60_000)))
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(24_000)
+        file.writeframes(samples.tobytes())
+    return path
+
+
+async def loudness_of_noise(
+    session: LiveSession, fakes: Fakes, recording: Path, **config: Any
+) -> float:
+    """How loud the noise is that reaches speech recognition."""
+    caller = await listening(session, **config)
+    try:
+        fakes.deepgram.loudness.clear()
+        await caller.play(recording)
+        await report(session)
+    finally:
+        await caller.disconnect()
+    return mean(each for each in fakes.deepgram.loudness if each > 0.002)
+
+
+async def test_noise_cancellation_takes_noise_out_of_what_is_recognised(
+    session: LiveSession, fakes: Fakes, tmp_path: Path
+) -> None:
+    recording = noise(tmp_path / "noise.wav")
+    plain = await loudness_of_noise(session, fakes, recording)
+    assert plain > 0.9 * NOISE_LEVEL
+    async with live_session(session.livekit, session.worker, f"{session.session_id}b") as second:
+        wanted = {"enabled": True, "type": "bvc"}
+        filtered = await loudness_of_noise(second, fakes, recording, noise_cancellation=wanted)
+        [otherwise] = second.callbacks.reports[0]["configured_otherwise"]
+
+    assert filtered < 0.75 * NOISE_LEVEL
+    assert otherwise["field"] == "noise_cancellation.type"
+    assert "not installed here; 'local' is used" in otherwise["reason"]
+
+
+async def test_an_ambience_is_heard_while_nobody_speaks(session: LiveSession, fakes: Fakes) -> None:
+    background = {"ambient": {"clip": "crowded-room", "volume": 1.0}, "tool_call": "no such clip"}
+    caller = await listening(session, background_audio=background)
+    try:
+        await eventually(lambda: audible_seconds(caller) > 1.0, within=30)
+        handed_in = await report(session)
+    finally:
+        await caller.disconnect()
+
+    assert fakes.cartesia.spoken == []
+    assert [each["field"] for each in handed_in["configured_otherwise"]] == [
+        "background_audio.tool_call"
+    ]
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+async def test_preemptive_generation_asks_before_the_caller_has_finished(
+    session: LiveSession, fakes: Fakes, ahead: bool
+) -> None:
+    fakes.script.early = True
+    caller = await listening(session, preemptive_generation=ahead)
+    try:
+        speaking = asyncio.create_task(caller.play(BOOK_A_TABLE))
+        await fakes.openai.wait_for(lambda: bool(fakes.openai.at("/chat/completions")))
+        assert speaking.done() is not ahead
+        await speaking
+        await caller.wait_until_agent_spoke(caller.heard.now(), within=30)
+    finally:
+        await caller.disconnect()
+
+    assert fakes.cartesia.said() == "For which day?"
+
+
+async def test_an_avatar_joins_and_is_given_the_agents_speech(
+    session: LiveSession, fakes: Fakes
+) -> None:
+    avatar = {
+        "enabled": True,
+        "provider": "anam",
+        "avatar_participant_name": "Cara",
+        "anam": {"apiKey": KEY, "avatarId": "av_1", "name": "Cara at the desk"},
+    }
+    caller = await listening(session, avatar=avatar, conversation_start=GREETS)
+    screen = rtc.Room()
+    heard = asyncio.Event()
+
+    def listen(reader: rtc.ByteStreamReader, identity: str) -> None:
+        heard.set()
+
+    screen.register_byte_stream_handler("lk.audio_stream", listen)
+    try:
+        await fakes.anam.wait_for(lambda: bool(fakes.anam.seen))
+        [asked] = fakes.anam.seen
+        place = asked.body["environment"]
+        await screen.connect(place["livekitUrl"], place["livekitToken"])
+        source = rtc.VideoSource(64, 64)
+        picture = rtc.LocalVideoTrack.create_video_track("avatar", source)
+        await screen.local_participant.publish_track(picture)
+        async with asyncio.timeout(30):
+            await heard.wait()
+    finally:
+        await screen.disconnect()
+        await caller.disconnect()
+
+    persona = asked.body["personaConfig"]
+    assert (persona["avatarId"], persona["name"]) == ("av_1", "Cara at the desk")
+    assert asked.headers["authorization"] == f"Bearer {KEY}"
+    assert place["livekitUrl"] == session.livekit.url
+    claims = jwt.decode(place["livekitToken"], session.livekit.api_secret, algorithms=["HS256"])
+    assert claims["name"] == "Cara"
+    assert claims["video"].items() >= {"roomJoin": True, "room": session.room}.items()
+    assert fakes.cartesia.said() == GREETING
+
+
+async def test_without_its_avatar_the_agent_speaks_itself(
+    session: LiveSession, fakes: Fakes
+) -> None:
+    fakes.anam.mishap = Mishap(402)
+    avatar = {"enabled": True, "anam": {"avatarId": "av_1"}}
+    caller = await listening(session, avatar=avatar, conversation_start=GREETS)
+    try:
+        await caller.wait_until_agent_spoke(0, within=30)
+        handed_in = await report(session)
+    finally:
+        await caller.disconnect()
+
+    [otherwise] = handed_in["configured_otherwise"]
+    assert otherwise["field"] == "avatar"
+    assert "status 402" in otherwise["reason"]
+
+
+async def test_an_avatar_that_lacks_its_id_is_refused(session: LiveSession) -> None:
+    session.config = AgentConfig.model_validate({"engine": ENGINE, "avatar": {"enabled": True}})
+    await session.dispatch()
+    await session.callbacks.wait_for(lambda: bool(session.callbacks.of("failed")))
+
+    [failed] = session.callbacks.of("failed")
+    assert failed.body["reason"].startswith("avatar.anam.avatarId: is missing")
+    assert failed.body["retryable"] is False
+
+
+@pytest.mark.parametrize("place", ["tool_call", "turn_taking"])
+async def test_a_sound_is_heard_when_a_tool_works_or_the_agent_takes_its_turn(
+    session: LiveSession, fakes: Fakes, place: str
+) -> None:
+    fakes.script.tool = "look_up"
+    heard = asyncio.Event()
+
+    @function_tool
+    async def look_up() -> str:
+        """Look something up, which takes as long as the test wants."""
+        await heard.wait()
+        return "found"
+
+    room = rtc.Room()
+    token = api.AccessToken(session.livekit.api_key, session.livekit.api_secret)
+    grants = api.VideoGrants(room_join=True, room=session.room)
+    sounds = BackgroundSounds(BackgroundAudio.model_validate({place: True}))
+    caller = await session.call()
+    await room.connect(session.livekit.url, token.with_identity("a").with_grants(grants).to_jwt())
+    async with http_context.open():
+        model = openai.LLM(base_url=f"{fakes.openai.url}/v1", api_key=KEY)
+        talk: AgentSession[None] = AgentSession(llm=model, vad=None)
+        try:
+            await talk.start(Agent(instructions="You look things up.", tools=[look_up]))
+            await sounds.start(room, talk)
+            answering: RunResult[None] = talk.run(user_input="Look it up.")
+            await eventually(lambda: audible_seconds(caller) > 0.1, within=30)
+            heard.set()
+            await answering
+        finally:
+            await sounds.aclose()
+            await talk.aclose()
+            await model.aclose()
+            await caller.disconnect()
+            await room.disconnect()

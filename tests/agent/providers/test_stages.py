@@ -1,0 +1,316 @@
+"""One stage at a time, over the wire: what a descriptor becomes, and what comes back."""
+
+import asyncio
+import wave
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from livekit import rtc
+from livekit.agents import inference, stt
+from livekit.agents.llm import LLM, ChatContext
+from livekit.agents.utils import http_context
+
+from agent.engines import EngineFault, EngineInputs, EngineParts, build_engine, load_engine_plugins
+from domain.agent_config import DispatchedConfig, Engine
+from tests.agent.live import BOOK_A_TABLE
+from tests.agent.providers.accounts import KEY, Fakes, fake_providers
+from tests.fakes.providers import anthropic, cartesia, elevenlabs, gemini
+from tests.fakes.providers.provider import ANSWER_SECONDS, FakeProvider, Mishap
+
+SAFE = Engine(
+    stt="openai/gpt-4o-mini-transcribe",
+    llm="openai/gpt-4.1-mini",
+    tts="openai/gpt-4o-mini-tts",
+)
+
+
+@dataclass
+class Workshop:
+    """Fakes, and the engines that are built upon them."""
+
+    fakes: Fakes
+    engines: list[EngineParts]
+
+    async def build(self, engine: Engine, **settings: str | None) -> EngineParts:
+        config = DispatchedConfig(engine=engine)
+        inputs = EngineInputs(
+            config=config, settings=self.fakes.settings(**settings), vad=inference.VAD()
+        )
+        load_engine_plugins(inputs)
+        self.engines.append(await asyncio.to_thread(build_engine, inputs))
+        return self.engines[-1]
+
+
+@pytest.fixture
+async def workshop() -> AsyncGenerator[Workshop]:
+    async with fake_providers() as fakes, http_context.open():
+        shop = Workshop(fakes, [])
+        yield shop
+        for parts in shop.engines:
+            for part in (parts.stt, parts.llm, parts.tts):
+                if part is not None:
+                    await part.aclose()
+
+
+@pytest.fixture
+def fakes(workshop: Workshop) -> Fakes:
+    return workshop.fakes
+
+
+def frames(recording: Path) -> list[rtc.AudioFrame]:
+    with wave.open(str(recording), "rb") as file:
+        rate, pcm = file.getframerate(), file.readframes(file.getnframes())
+    # Silence after it: whoever listens must notice that it is over.
+    pcm += bytes(2 * rate)
+    size = 2 * rate // 50
+    return [
+        rtc.AudioFrame(pcm[at : at + size], rate, 1, rate // 50)
+        for at in range(0, len(pcm) - size + 1, size)
+    ]
+
+
+async def heard_by(parts: EngineParts) -> str:
+    assert parts.stt is not None
+    ears = parts.stt
+    if not ears.capabilities.streaming:
+        return (await ears.recognize(frames(BOOK_A_TABLE))).alternatives[0].text
+    stream = ears.stream()
+    try:
+        for frame in frames(BOOK_A_TABLE):
+            stream.push_frame(frame)
+        async with asyncio.timeout(30):
+            async for event in stream:
+                if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
+                    return event.alternatives[0].text
+    finally:
+        await stream.aclose()
+    raise AssertionError("nothing was heard")
+
+
+async def thought_by(parts: EngineParts) -> str:
+    assert isinstance(parts.llm, LLM)
+    context = ChatContext.empty()
+    context.add_message(role="user", content="I would like to book a table.")
+    async with asyncio.timeout(30):
+        answer = await parts.llm.chat(chat_ctx=context).collect()
+    return answer.text
+
+
+async def spoken_by(parts: EngineParts, text: str) -> float:
+    """Seconds of sound."""
+    assert parts.tts is not None
+    seconds = 0.0
+    async with asyncio.timeout(30):
+        if parts.tts.capabilities.streaming:
+            async with parts.tts.stream() as stream:
+                stream.push_text(text)
+                stream.end_input()
+                async for event in stream:
+                    seconds += event.frame.duration
+        else:
+            async with parts.tts.synthesize(text) as chunks:
+                async for event in chunks:
+                    seconds += event.frame.duration
+    return seconds
+
+
+@pytest.mark.parametrize(
+    ("provider", "descriptor", "language", "path", "query"),
+    [
+        ("cartesia", "cartesia/ink-whisper", "de", "/stt/websocket", {"language": "de"}),
+        ("deepgram", "deepgram/nova-3", "fr", "/v1/listen", {"language": "fr"}),
+        (
+            "assemblyai",
+            "assemblyai/universal-3-6-pro",
+            "es",
+            "/v3/ws",
+            {"language_codes": '["es"]'},
+        ),
+    ],
+)
+async def test_ears_that_stream(
+    workshop: Workshop,
+    fakes: Fakes,
+    provider: str,
+    descriptor: str,
+    language: str,
+    path: str,
+    query: dict[str, str],
+) -> None:
+    engine = SAFE.model_copy(update={"stt": descriptor, "language": language})
+    parts = await workshop.build(engine)
+
+    assert await heard_by(parts) == fakes.script.heard
+    fake: FakeProvider = getattr(fakes, provider)
+    [request] = fake.at(path)
+    assert request.query.items() >= query.items()
+    assert KEY in request.headers.get("authorization", request.headers.get("x-api-key", ""))
+
+
+@pytest.mark.parametrize("provider", ["openai", "groq"])
+@pytest.mark.parametrize("language", [None, "de"])
+async def test_ears_that_take_an_utterance_at_a_time(
+    workshop: Workshop, fakes: Fakes, provider: str, language: str | None
+) -> None:
+    model = {"openai": "gpt-4o-mini-transcribe", "groq": "whisper-large-v3"}[provider]
+    engine = SAFE.model_copy(update={"stt": f"{provider}/{model}", "language": language})
+    parts = await workshop.build(engine)
+
+    assert await heard_by(parts) == fakes.script.heard
+    fake: FakeProvider = getattr(fakes, provider)
+    [request] = fake.at("/audio/transcriptions")
+    assert request.body["model"] == model
+    assert request.body.get("language") == language
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize(
+    ("provider", "descriptor", "path"),
+    [
+        ("openai", "openai/gpt-4.1-mini", "/v1/chat/completions"),
+        ("groq", "groq/llama-3.3-70b-versatile", "/v1/chat/completions"),
+        ("anthropic", f"anthropic/{anthropic.MODEL}", "/v1/messages"),
+        ("gemini", f"google/{gemini.MODEL}", ":streamGenerateContent"),
+        ("gateway", "zai/glm-5.1", "/v1/chat/completions"),
+    ],
+)
+# Google's client subclasses aiohttp's session, which aiohttp discourages.
+@pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
+async def test_minds(
+    workshop: Workshop, fakes: Fakes, provider: str, descriptor: str, path: str
+) -> None:
+    parts = await workshop.build(SAFE.model_copy(update={"llm": descriptor}))
+
+    assert await thought_by(parts) == fakes.script.answer
+    fake: FakeProvider = getattr(fakes, provider)
+    [request] = fake.at(path)
+    assert fakes.script.heard in str(request.body)
+
+
+@pytest.mark.parametrize(
+    ("provider", "descriptor", "path", "where"),
+    [
+        ("openai", "openai/gpt-4o-mini-tts:coral", "/audio/speech", '"coral"'),
+        ("groq", "groq/canopylabs/orpheus-v1-english:diana", "/audio/speech", '"diana"'),
+        ("cartesia", f"cartesia/sonic-3:{cartesia.VOICE}", "/tts/websocket", cartesia.VOICE),
+        (
+            "elevenlabs",
+            f"elevenlabs/eleven_turbo_v2_5:{elevenlabs.VOICE}",
+            "/multi-stream-input",
+            elevenlabs.VOICE,
+        ),
+        ("deepgram", "deepgram/aura-2:thalia", "/v1/speak", "aura-2-thalia-de"),
+        ("gateway", "inworld/inworld-tts-2:Ashley", "/v1/tts", '"Ashley"'),
+    ],
+)
+async def test_voices(
+    workshop: Workshop, fakes: Fakes, provider: str, descriptor: str, path: str, where: str
+) -> None:
+    engine = SAFE.model_copy(update={"tts": descriptor, "language": "de"})
+    parts = await workshop.build(engine)
+
+    assert await spoken_by(parts, "For which day?") == pytest.approx(ANSWER_SECONDS, abs=0.1)  # pyright: ignore[reportUnknownMemberType]
+    fake: FakeProvider = getattr(fakes, provider)
+    assert fake.said() == "For which day?"
+    requests = [(each.path, each.query, each.body) for each in fake.at(path)]
+    assert where in str(requests).replace("'", '"')
+
+
+async def test_a_bare_voice_is_that_of_the_first_choice_alone(
+    workshop: Workshop, fakes: Fakes
+) -> None:
+    engine = SAFE.model_copy(
+        update={"voice": "coral", "tts_fallbacks": ["cartesia/sonic-3"], "tts": "openai/tts-1"}
+    )
+    fakes.openai.models = (*fakes.openai.models, "tts-1")
+    parts = await workshop.build(engine)
+    await spoken_by(parts, "For which day?")
+
+    assert fakes.openai.at("/audio/speech")[0].body["voice"] == "coral"
+    assert "coral" not in str(fakes.cartesia.seen)
+
+
+async def test_a_fallback_stands_in_for_a_voice_that_fails(
+    workshop: Workshop, fakes: Fakes
+) -> None:
+    fakes.openai.mishap = Mishap(503, only="/audio/speech")
+    engine = SAFE.model_copy(
+        update={"tts_fallbacks": [f"elevenlabs/eleven_turbo_v2_5:{elevenlabs.VOICE}"]}
+    )
+    parts = await workshop.build(engine)
+
+    assert parts.notices == ()
+    assert await spoken_by(parts, "For which day?") > 0.5
+    assert fakes.elevenlabs.said() == "For which day?"
+
+
+async def test_a_provider_without_a_key_here_is_reached_through_inference(
+    workshop: Workshop, fakes: Fakes
+) -> None:
+    engine = SAFE.model_copy(update={"tts": f"cartesia/sonic-3:{cartesia.VOICE}"})
+    parts = await workshop.build(engine, cartesia_api_key=None)
+    await spoken_by(parts, "For which day?")
+
+    assert fakes.cartesia.seen == []
+    [created] = [each.body for each in fakes.gateway.at("/v1/tts") if each.body]
+    assert (created["model"], created["voice"]) == ("cartesia/sonic-3", cartesia.VOICE)
+
+
+@pytest.mark.parametrize(
+    ("engine", "setting"),
+    [
+        (Engine(stt="cartesia/ink-whisper"), "CARTESIA_API_KEY"),
+        (Engine(llm=f"anthropic/{anthropic.MODEL}"), "ANTHROPIC_API_KEY"),
+        (Engine(llm=f"google/{gemini.MODEL}"), "GOOGLE_API_KEY"),
+        (Engine(tts=f"elevenlabs/eleven_v3:{elevenlabs.VOICE}"), "ELEVEN_API_KEY"),
+        (Engine(stt="assemblyai/universal-streaming"), "ASSEMBLYAI_API_KEY"),
+        (Engine(stt="deepgram/nova-3"), "DEEPGRAM_API_KEY"),
+        (Engine(llm="groq/llama-3.3-70b-versatile"), "GROQ_API_KEY"),
+        (Engine(tts="rime/mistv2"), "LIVEKIT_INFERENCE_API_SECRET"),
+    ],
+)
+async def test_a_wrong_key_is_found_before_the_call(
+    workshop: Workshop, fakes: Fakes, engine: Engine, setting: str
+) -> None:
+    wrong = {setting.lower(): "sk-wrong-and-of-at-least-thirty-two-characters"}
+    named = {name: value for name, value in engine.model_dump().items() if value}
+    with pytest.raises(EngineFault, match=rf"refuses the key .*; correct {setting}") as fault:
+        await workshop.build(SAFE.model_copy(update=named), **wrong)
+
+    assert fault.value.field in {"engine.stt", "engine.llm", "engine.tts"}
+    assert "sk-wrong" not in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("mishap", "why"),
+    [
+        (Mishap(503), "a provider that is down may be up in the call"),
+        (Mishap(404, {"detail": "Not Found"}), "a compatible server without a list of models"),
+        (Mishap(403, {"error": "missing scope"}), "a key that may not list models may use them"),
+        (Mishap(401, {"detail": {"status": "missing_permissions"}}), "likewise"),
+    ],
+)
+async def test_what_is_no_certain_refusal_is_tried_in_the_call(
+    workshop: Workshop, fakes: Fakes, mishap: Mishap, why: str
+) -> None:
+    fakes.openai.mishap = mishap
+
+    assert (await workshop.build(SAFE)).notices == (), why
+
+
+async def test_a_provider_that_does_not_answer_does_not_hold_up_the_call(
+    workshop: Workshop, fakes: Fakes
+) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        engine = SAFE.model_copy(update={"llm": "groq/llama-3.3-70b-versatile"})
+        assert (
+            await workshop.build(engine, groq_base_url=f"http://127.0.0.1:{port}")
+        ).notices == ()

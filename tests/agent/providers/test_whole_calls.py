@@ -1,0 +1,210 @@
+"""A whole call per provider family: official plugins, real rooms, fakes at the wire's other end."""
+
+from typing import Any
+
+import pytest
+
+from domain.agent_config import AgentConfig, ConversationStart, Engine
+from tests.agent.live import (
+    BOOK_A_TABLE,
+    GREETING,
+    LiveSession,
+)
+from tests.agent.providers.accounts import KEY, Fakes
+from tests.fakes.providers import cartesia, elevenlabs
+from tests.fakes.providers.provider import Mishap
+
+pytestmark = pytest.mark.timeout(180)
+
+CARTESIA = f"cartesia/sonic-3:{cartesia.VOICE}"
+ELEVENLABS = f"elevenlabs/eleven_turbo_v2_5:{elevenlabs.VOICE}"
+
+
+async def talk(session: LiveSession, engine: Engine, **config: Any) -> dict[str, Any]:
+    """Greeting, a question, an answer; returns the report."""
+    callbacks = session.callbacks
+    session.config = AgentConfig(
+        engine=engine, conversation_start=ConversationStart(who="ai", greeting=GREETING), **config
+    )
+    await session.dispatch()
+    caller = await session.call()
+    try:
+        await caller.wait_until_agent_spoke(0, within=30)
+        asked = caller.heard.now()
+        await caller.play(BOOK_A_TABLE)
+        await caller.wait_until_agent_spoke(asked, within=30)
+        await callbacks.wait_for(lambda: len(callbacks.turns) == 3)
+        await session.ask_to_finish("end_requested")
+        await callbacks.wait_for(lambda: bool(callbacks.reports))
+    finally:
+        await caller.disconnect()
+    [report] = callbacks.reports
+    return report
+
+
+def texts(session: LiveSession) -> list[tuple[str, str]]:
+    return [(turn["role"], turn["text"]) for turn in session.callbacks.turns.values()]
+
+
+CONVERSATION = [
+    ("assistant", GREETING),
+    ("user", "I would like to book a table."),
+    ("assistant", "For which day?"),
+]
+
+
+async def test_a_call_with_a_voice_of_cartesia(session: LiveSession, fakes: Fakes) -> None:
+    engine = Engine(
+        stt="cartesia/ink-whisper", llm="openai/gpt-4.1-mini", tts=CARTESIA, language="en"
+    )
+    report = await talk(session, engine, pronunciation_rules={"table": "tayble", "Day": "dayh"})
+
+    assert texts(session) == CONVERSATION
+    assert report["end_reason"] == "end_requested"
+    assert report["configured_otherwise"] == []
+    # Spoken by the rules, written as it is.
+    assert fakes.cartesia.said() == "Hello, this is the tayble service. For which dayh?"
+    spoken = next(each for each in fakes.cartesia.at("/tts/websocket") if each.body)
+    assert spoken.body["model_id"] == "sonic-3"
+    assert spoken.body["voice"] == {"mode": "id", "id": cartesia.VOICE}
+    assert spoken.headers["x-api-key"] == KEY
+    [heard] = fakes.cartesia.at("/stt/websocket")
+    assert (heard.query["model"], heard.query["language"]) == ("ink-whisper", "en")
+    [asked] = fakes.openai.at("/chat/completions")
+    assert asked.body["model"] == "gpt-4.1-mini"
+
+
+async def test_a_call_with_a_voice_of_elevenlabs(session: LiveSession, fakes: Fakes) -> None:
+    engine = Engine(
+        stt="deepgram/nova-3", llm="anthropic/claude-sonnet-4-6", tts=ELEVENLABS, language="en-GB"
+    )
+    report = await talk(session, engine, preemptive_generation=False, prompt="You book tables.")
+
+    assert texts(session) == CONVERSATION
+    assert report["end_reason"] == "end_requested"
+    assert fakes.elevenlabs.said() == "Hello, this is the table service. For which day?"
+    spoken = fakes.elevenlabs.at("/multi-stream-input")[0]
+    assert f"/{elevenlabs.VOICE}/" in spoken.path
+    assert (spoken.query["model_id"], spoken.query["language_code"]) == ("eleven_turbo_v2_5", "en")
+    assert spoken.headers["xi-api-key"] == KEY
+    [heard] = fakes.deepgram.at("/v1/listen")
+    assert (heard.query["model"], heard.query["language"]) == ("nova-3", "en-GB")
+    assert heard.headers["authorization"] == f"Token {KEY}"
+    [asked] = fakes.anthropic.at("/v1/messages")
+    assert asked.body["model"] == "claude-sonnet-4-6"
+    assert "You book tables." in str(asked.body["system"])
+
+
+async def test_a_call_with_assemblyai_gemini_and_deepgram(
+    session: LiveSession, fakes: Fakes
+) -> None:
+    engine = Engine(
+        stt="assemblyai/universal-streaming",
+        llm="google/gemini-2.5-flash",
+        tts="deepgram/aura-2:thalia",
+    )
+    await talk(session, engine, turn_detection="multilingual")
+
+    assert texts(session) == CONVERSATION
+    [heard] = fakes.assemblyai.at("/v3/ws")
+    assert heard.query["speech_model"] == "universal-streaming-english"
+    assert fakes.gemini.at("gemini-2.5-flash:streamGenerateContent")
+    assert fakes.deepgram.at("/v1/speak")[0].query["model"] == "aura-2-thalia-en"
+    assert fakes.deepgram.said() == "Hello, this is the table service. For which day?"
+
+
+async def test_a_call_through_livekit_inference(session: LiveSession, fakes: Fakes) -> None:
+    # No plugin of ours has these: the gateway does.
+    engine = Engine(stt="speechmatics/enhanced", llm="moonshotai/kimi-k2.6", tts="rime/mistv2:cove")
+    # The gateway says when a turn is over.
+    await talk(session, engine, vad_enabled=False)
+
+    assert texts(session) == CONVERSATION
+    gateway = fakes.gateway
+    hearing, speaking = (
+        next(each.body for each in gateway.at(path) if each.body) for path in ("/stt", "/tts")
+    )
+    assert hearing["model"] == "speechmatics/enhanced"
+    assert (speaking["model"], speaking["voice"]) == ("rime/mistv2", "cove")
+    assert gateway.at("/chat/completions")[0].body["model"] == "moonshotai/kimi-k2.6"
+    assert gateway.said() == "Hello, this is the table service. For which day?"
+
+
+async def test_the_fallbacks_of_a_stage_stand_in_in_the_call(
+    session: LiveSession, fakes: Fakes
+) -> None:
+    # Accepted before the call, and out of order when it is needed.
+    fakes.cartesia.mishap = Mishap(503, only="/tts")
+    fakes.groq.mishap = Mishap(503, only="/chat")
+    engine = Engine(
+        stt="acme/ears-1",
+        stt_fallbacks=["deepgram/nova-3"],
+        llm="groq/llama-3.3-70b-versatile",
+        llm_fallbacks=["openai/gpt-4.1-mini"],
+        tts=CARTESIA,
+        tts_fallbacks=[ELEVENLABS],
+    )
+    fakes.gateway.mishap = Mishap(401)
+    report = await talk(session, engine)
+
+    assert texts(session) == CONVERSATION
+    assert "For which day?" in fakes.elevenlabs.said()
+    [otherwise] = report["configured_otherwise"]
+    assert otherwise["field"] == "engine.stt"
+    assert otherwise["reason"].startswith("engine.stt: LiveKit Inference refuses the key")
+    assert "'deepgram/nova-3' is used" in otherwise["reason"]
+
+
+@pytest.mark.parametrize(
+    ("engine", "reason"),
+    [
+        (
+            Engine(tts="cartesia/sonic-3:no-such-voice"),
+            "engine.tts: 'cartesia' does not have the voice 'no-such-voice'",
+        ),
+        (
+            Engine(llm="openai/gpt-0"),
+            "engine.llm: 'openai' does not have the model 'gpt-0'",
+        ),
+        (
+            Engine(stt="deepgram/nova-3", stt_fallbacks=["deepgram/nova-2"]),
+            "engine.stt: 'deepgram' refuses the key",
+        ),
+    ],
+)
+async def test_an_engine_that_is_refused_says_so_before_it_is_heard(
+    session: LiveSession, fakes: Fakes, engine: Engine, reason: str
+) -> None:
+    fakes.deepgram.mishap = Mishap(401)
+    session.config = AgentConfig(
+        engine=engine, conversation_start=ConversationStart(who="ai", greeting=GREETING)
+    )
+    await session.dispatch()
+    await session.callbacks.wait_for(lambda: bool(session.callbacks.of("failed")))
+    await session.wait_until_no_agent()
+
+    [failed] = session.callbacks.received
+    assert failed.body["reason"].startswith(reason)
+    assert failed.body["retryable"] is False
+    assert KEY not in failed.raw
+
+
+async def test_a_refusal_in_the_call_ends_it_with_its_reason(
+    session: LiveSession, fakes: Fakes
+) -> None:
+    fakes.openai.mishap = Mishap(401, only="/chat")
+    session.config = AgentConfig(
+        engine=Engine(stt="deepgram/nova-3", tts=CARTESIA),
+        conversation_start=ConversationStart(who="ai"),
+    )
+    await session.dispatch()
+    caller = await session.call()
+    try:
+        await session.callbacks.wait_for(lambda: bool(session.callbacks.reports))
+    finally:
+        await caller.disconnect()
+
+    [report] = session.callbacks.reports
+    assert report["end_reason"] == "error"
+    assert "refuses the key (status 401)" in report["error"]
+    assert len(fakes.openai.at("/chat")) == 1

@@ -1,0 +1,1 @@
+"""Providers of a pipeline's models over the wire: HTTP, server-sent events and WebSockets."""
