@@ -1,0 +1,76 @@
+"""A real MCP server over streamable HTTP, with a few tools of a shop."""
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import uvicorn
+from mcp.server import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+@dataclass
+class Shop:
+    """What the server saw."""
+
+    url: str
+    authorizations: set[str] = field(default_factory=set[str])
+    """Of all requests."""
+    orders: list[str] = field(default_factory=list[str])
+    """The arguments of the calls, in order."""
+
+
+@asynccontextmanager
+async def mcp_shop() -> AsyncGenerator[Shop]:
+    """The server, listening for the block on a loopback port of its own."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    shop = Shop(url=f"http://127.0.0.1:{listener.getsockname()[1]}/mcp")
+    app = _remembering(_server(shop).streamable_http_app(), shop)
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=1)
+    )
+    running = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield shop
+    finally:
+        server.should_exit = True
+        await running
+        listener.close()
+
+
+def _server(shop: Shop) -> MCPServer:
+    server = MCPServer("shop")
+
+    @server.tool(name="order.status", description="Status of an order.")
+    async def status(number: str) -> str:
+        shop.orders.append(number)
+        if number == "broken":
+            raise ToolError("no such order")
+        if number == "slow":
+            await asyncio.sleep(60)
+        return f"Order {number} is on its way."
+
+    @server.tool(name="delete_everything", description="Deletes the shop.")
+    async def delete() -> str:
+        return "gone"
+
+    @server.tool(name="current_time", description="The shop's time.")
+    async def time() -> str:
+        return "noon"
+
+    # Registered by their decorators.
+    del status, delete, time
+    return server
+
+
+def _remembering(app: ASGIApp, shop: Shop) -> ASGIApp:
+    async def remember(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+            shop.authorizations.add(headers.get("authorization", ""))
+        await app(scope, receive, send)
+
+    return remember
