@@ -11,7 +11,7 @@ from tests.waiting import eventually
 
 GREETING = "Welcome to the Blue Fox, how can I help you?"
 NOTICED_SECONDS = 40
-"""LiveKit itself notices a dead agent after 20 s."""
+"""Longest wait for another agent, with a server that has to start."""
 
 
 async def test_a_killed_agent_is_replaced_and_the_conversation_goes_on(rig: Rig) -> None:

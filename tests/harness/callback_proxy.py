@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from aiohttp import ClientError, ClientSession, web
 
+from domain.control import HEARTBEAT_PATH
 from domain.ids import SessionKey
 from domain.transcript import Turn
 from tests.harness.ledger import Ledger
@@ -38,6 +39,8 @@ class CallbackProxy:
     acknowledged: list[Acknowledged] = field(default_factory=list[Acknowledged])
     cut: set[str] = field(default_factory=set[str])
     """Session ids whose agents reach nobody."""
+    heartbeats_pass: bool = True
+    """Whether agent servers are heard."""
     keys: dict[str, SessionKey] = field(default_factory=dict[str, SessionKey])
     """Sessions by their id alone, as the paths name them."""
     _runner: web.AppRunner | None = None
@@ -67,6 +70,8 @@ class CallbackProxy:
         body = await request.read()
         if any(session in request.path or session.encode() in body for session in self.cut):
             return web.Response(status=502)
+        if request.path == HEARTBEAT_PATH and not self.heartbeats_pass:
+            return web.Response(status=502)
         headers = {
             name: value for name, value in request.headers.items() if name.lower() not in _HOP
         }
@@ -84,7 +89,7 @@ class CallbackProxy:
         return web.Response(body=content, status=status, content_type=kind)
 
     def _note(self, request: web.Request, body: bytes, content: bytes) -> None:
-        if request.path.endswith("/heartbeat"):
+        if request.path.startswith("/v1/agent-servers/"):
             return
         sent: Any = json.loads(body) if body else {}
         answer: Any = json.loads(content)

@@ -8,11 +8,13 @@ from tests.harness.rig import Rig, running_rig
 from tests.invariants import require_invariants
 
 LONG = "--chaos-long"
+LARGE = "--large-data"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option of `make chaos`."""
+    """Add the options of `make chaos` and `make large-data`."""
     parser.addoption(LONG, action="store_true", help="also break things for longer (make chaos)")
+    parser.addoption(LARGE, action="store_true", help="with 100,000 transcripts (make large-data)")
 
 
 def pytest_configure(config: pytest.Config) -> None:

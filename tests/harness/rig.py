@@ -17,7 +17,10 @@ from adapters.mongo.client import Client as MongoClient
 from adapters.mongo.client import connect
 from domain.api_keys import NewKeyRequest
 from domain.ids import SessionKey
+from stack.layout.home import find_home
+from stack.layout.ports import read_ports
 from stack.local import LocalStack
+from tests.fakes.realtime import OpenAiRealtime
 from tests.harness.agent_callbacks import AgentCallbacks, token
 from tests.harness.agent_jobs import job_process
 from tests.harness.call import Call
@@ -27,7 +30,7 @@ from tests.harness.histories import Histories
 from tests.harness.ledger import Ledger
 from tests.harness.rooms import Rooms, watch_for_crowds
 from tests.harness.webhooks import Webhooks
-from tests.servers import free_port
+from tests.servers import START_SECONDS, free_port
 from tests.waiting import eventually
 
 ORG = "local"
@@ -37,6 +40,9 @@ DATABASE = "everline"
 
 class Rig:
     """One stack under test."""
+
+    realtime: OpenAiRealtime
+    """Where its agents find OpenAI's realtime models."""
 
     def __init__(
         self,
@@ -175,12 +181,24 @@ async def running_rig(
 ) -> AsyncGenerator[Rig]:
     """Boot a stack whose agents talk through the proxy, and everything to look at it with."""
     ledger = Ledger()
-    async with CallbackProxy(ledger, free_port()) as proxy:
-        given = {"worker": {"EVERLINE_CALLBACK_URL": proxy.url}} | (settings or {})
+    async with CallbackProxy(ledger, free_port()) as proxy, OpenAiRealtime() as realtime:
+        # Receivers of tests are on this machine.
+        loopback = {"EVERLINE_WEBHOOKS_ALLOW_PRIVATE": "true"}
+        given = {
+            "api": loopback,
+            "worker": {"EVERLINE_CALLBACK_URL": proxy.url, **loopback},
+            "agent": {
+                "EVERLINE_CALLBACK_URL": proxy.url,
+                "OPENAI_REALTIME_BASE_URL": realtime.url,
+            },
+        } | (settings or {})
+        # The agent server counts as started when the API has heard it, through the proxy.
+        aiming = asyncio.create_task(_aim(proxy, home))
         stack = await LocalStack.start(home, without=without, settings=given)
         try:
-            proxy.target = f"http://127.0.0.1:{stack.ports.api}"
+            await aiming
             rig = await _rig(stack, ledger, proxy, given)
+            rig.realtime = realtime
             watch = asyncio.create_task(watch_for_crowds(rig.rooms, ledger))
             try:
                 yield rig
@@ -189,6 +207,17 @@ async def running_rig(
                 await rig.aclose()
         finally:
             await stack.stop()
+
+
+async def _aim(proxy: CallbackProxy, home: Path) -> None:
+    """Point the proxy at the API as soon as the stack has chosen its ports."""
+
+    def aimed() -> bool:
+        ports = read_ports(find_home(given=home))
+        proxy.target = f"http://127.0.0.1:{ports.api}" if ports else ""
+        return ports is not None
+
+    await eventually(aimed, START_SECONDS, "the stack has chosen its ports")
 
 
 async def _rig(
