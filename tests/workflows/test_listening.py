@@ -1,0 +1,82 @@
+"""Agents that send no turns are heard in their room, and nobody notices the listener."""
+
+from datetime import UTC, datetime
+
+from domain.listening import Heard
+from domain.transcript import Role
+from tests.fakes.agents import Plays
+from tests.waiting import eventually
+from tests.workflows.calls import Call, Studio
+
+FOREIGN = Plays(foreign=True, report_when_told=False, report_when_removed=False)
+
+
+def heard(segment: str, role: Role, text: str) -> Heard:
+    now = datetime.now(UTC)
+    return Heard(segment=segment, role=role, text=text, began_at=now, ended_at=now)
+
+
+async def _texts(call: Call) -> list[str]:
+    turns = await call.studio.archive.transcripts.turns(call.key)
+    return [turn.text for turn in turns]
+
+
+async def test_what_is_said_is_stored_while_the_call_goes_on(studio: Studio) -> None:
+    call = await studio.call(FOREIGN).live()
+    await eventually(lambda: call.room in studio.listener.present, 15, "somebody listens")
+
+    studio.listener.said[call.room].append(heard("SG_1", Role.USER, "A table for two."))
+
+    async def stored() -> bool:
+        return await _texts(call) == ["A table for two."]
+
+    await eventually(stored, 15, "the first turn is stored")
+    studio.listener.said[call.room].append(heard("SG_2", Role.ASSISTANT, "For which day?"))
+    await call.caller_leaves()
+    closed = await call.closed()
+
+    assert await _texts(call) == ["A table for two.", "For which day?"]
+    assert "2 turns were heard in the room" in closed.told
+    assert studio.listener.joined[call.room] == ["everline-listener-1"]
+    assert call.room not in studio.listener.present
+
+
+async def test_a_listener_that_loses_its_room_comes_back(studio: Studio) -> None:
+    call = studio.call(FOREIGN)
+    studio.listener.lost[call.room] = 2
+    await call.live()
+    studio.listener.said[call.room].append(heard("SG_1", Role.USER, "Hello?"))
+    again = studio.listener.joined[call.room]
+    await eventually(lambda: len(again) == 3, 30, "it has come back twice")
+    await call.end()
+    await call.closed()
+
+    assert await _texts(call) == ["Hello?"]
+
+
+async def test_an_outage_of_mongodb_delays_what_was_heard(studio: Studio) -> None:
+    call = await studio.call(FOREIGN, archive_wait=10).live()
+    studio.archive.switch.away.add(call.key)
+    studio.listener.said[call.room].append(heard("SG_1", Role.USER, "Hello?"))
+    await eventually(lambda: not studio.listener.said[call.room], 15, "it was heard")
+    studio.archive.switch.away.discard(call.key)
+    await call.end()
+    await call.closed()
+
+    assert await _texts(call) == ["Hello?"]
+
+
+async def test_nobody_listens_to_our_own_agent(studio: Studio) -> None:
+    call = await studio.call(Plays()).live()
+    await call.end()
+    await call.closed()
+
+    assert studio.listener.joined[call.room] == []
+
+
+async def test_nobody_listens_where_nothing_can_be_stored(studio: Studio) -> None:
+    call = await studio.call(FOREIGN, archive=False).live()
+    await call.end()
+    await call.closed()
+
+    assert studio.listener.joined[call.room] == []
