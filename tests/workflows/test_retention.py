@@ -1,0 +1,168 @@
+"""The daily retention: what is too old goes, org by org, in bounded steps, and the log says so."""
+
+import dataclasses
+import uuid
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from temporalio.client import Client, WorkflowHandle
+from temporalio.testing import ActivityEnvironment
+from temporalio.worker import Replayer
+
+from activities.retention import DueOrg, ExpireBatch, Expired, RetentionActivities
+from adapters import temporal_client
+from adapters.mongo import MongoArchive
+from adapters.mongo.client import connect
+from domain.audit import AuditEntry
+from domain.retention import Removed, RetentionRule
+from domain.transcript_list import TranscriptFilter, TranscriptOrder
+from services.retention import Retention
+from tests.api.archives import START, PastCalls
+from tests.servers import MongoServer, TemporalServer
+from tests.workflows.studio import worker_settings
+from worker.main import session_worker, workflow_runner
+from worker.retention import retention_activities
+from worker.schedule import ensure_retention
+from workflows.retention import RETENTION_ID, RetentionOrder, RetentionWorkflow
+
+MINUTES_OF_A_DAY = 24 * 60
+
+
+@dataclass
+class Cellar:
+    """An archive with old and new calls, and the worker that clears it out."""
+
+    archive: MongoArchive
+    client: Client
+    task_queue: str
+
+    async def fill(self, org: str, old: int, new: int) -> None:
+        """Calls that ended long ago, and some of today."""
+        calls = PastCalls(self.archive, org)
+        today = (datetime.now(UTC) - START) / timedelta(minutes=1)
+        for number in range(old):
+            minute = today - 100 * MINUTES_OF_A_DAY + number
+            await calls.call(f"old-{number}", "caller: Hello", minute=minute)
+        for number in range(new):
+            await calls.call(f"new-{number}", "caller: Hello", minute=today - 60 + number)
+
+    async def keep_for(self, org: str, days: int) -> None:
+        await self.archive.retention_rules.put(RetentionRule(org=org, days=days))
+
+    async def start(self, **bounds: Any) -> "WorkflowHandle[RetentionWorkflow, int]":
+        return await self.client.start_workflow(
+            RetentionWorkflow.run,
+            RetentionOrder(**bounds),
+            id=f"retention-{uuid.uuid4().hex}",
+            task_queue=self.task_queue,
+        )
+
+    async def left(self, org: str) -> list[str]:
+        lists = self.archive.transcript_lists
+        page = await lists.page(org, TranscriptFilter(), TranscriptOrder(), 100, None)
+        return sorted(line.session_id for line in page.lines)
+
+    async def log(self, org: str) -> list[AuditEntry]:
+        return (await self.archive.audit.page(org, None, 100, None)).entries
+
+
+@pytest.fixture
+async def cellar(
+    temporal_server: TemporalServer, mongo_server: MongoServer
+) -> AsyncGenerator[Cellar]:
+    settings = worker_settings(temporal_server.address, f"retention-{uuid.uuid4().hex}")
+    client = await temporal_client.connect(settings)
+    mongo = connect(mongo_server.uri)
+    database = f"test-{uuid.uuid4().hex}"
+    archive = MongoArchive(mongo, database)
+    await archive.ensure_indexes()
+    async with session_worker(client, settings, retention_activities(settings, archive)):
+        yield Cellar(archive, client, settings.temporal_task_queue)
+    await mongo.drop_database(database)
+    mongo.close()
+
+
+async def test_each_org_loses_what_is_older_than_it_chose(cellar: Cellar) -> None:
+    for org in ("acme", "globex", "initech"):
+        await cellar.fill(org, old=3, new=1)
+    await cellar.keep_for("acme", 30)
+    await cellar.keep_for("globex", 365)
+
+    handle = await cellar.start(orgs_at_once=1, batch=2)
+
+    assert await handle.result() == 3
+    assert await cellar.left("acme") == ["new-0"]
+    for org in ("globex", "initech"):
+        assert len(await cellar.left(org)) == 4
+        assert await cellar.log(org) == []
+    [entry] = await cellar.log("acme")
+    assert (entry.action.value, entry.actor) == ("retention.applied", "retention")
+    assert entry.details.pop("ended_before")
+    assert entry.details == {
+        "transcripts": 3,
+        "turns": 3,
+        "reports": 3,
+        "recordings": 0,
+        "summaries": 3,
+    }
+    history = await cellar.client.get_workflow_handle(handle.id).fetch_history()
+    await Replayer(
+        workflows=[RetentionWorkflow],
+        workflow_runner=workflow_runner(),
+        data_converter=cellar.client.data_converter,
+    ).replay_workflow(history)
+
+
+async def test_a_run_is_bounded_and_the_next_goes_on(cellar: Cellar) -> None:
+    await cellar.fill("acme", old=3, new=1)
+    await cellar.keep_for("acme", 30)
+
+    assert await (await cellar.start(batch=1, batches_per_org=2)).result() == 2
+    assert await cellar.left("acme") == ["new-0", "old-2"]
+    assert await (await cellar.start(batch=1, batches_per_org=2)).result() == 1
+    assert await (await cellar.start()).result() == 0
+
+    assert await cellar.left("acme") == ["new-0"]
+    assert [entry.details["transcripts"] for entry in await cellar.log("acme")] == [1, 2]
+
+
+async def test_a_retry_counts_what_the_try_before_it_had_done(cellar: Cellar) -> None:
+    await cellar.fill("acme", old=2, new=0)
+    activities = RetentionActivities(
+        Retention(
+            cellar.archive.transcript_lines,
+            cellar.archive.retention_rules,
+            cellar.archive.audit,
+            None,
+            30,
+        )
+    )
+    due = DueOrg(org="acme", before=datetime.now(UTC) - timedelta(days=30))
+    before = Expired(transcripts=5, removed=Removed(turns=7))
+    environment = ActivityEnvironment()
+    environment.info = dataclasses.replace(
+        environment.info, heartbeat_details=[before.model_dump()]
+    )
+    beats: list[object] = []
+    environment.on_heartbeat = lambda *details: beats.append(details[0]["transcripts"])
+
+    done = await environment.run(
+        activities.expire_batch, ExpireBatch(due=due, limit=10, run_id="run")
+    )
+
+    assert (done.transcripts, done.removed.turns, done.more) == (7, 9, False)
+    assert beats == [6, 7]
+
+
+async def test_it_is_scheduled_once_a_day(cellar: Cellar) -> None:
+    for _ in range(2):
+        await ensure_retention(cellar.client, cellar.task_queue)
+    handle = cellar.client.get_schedule_handle(RETENTION_ID)
+    try:
+        [interval] = (await handle.describe()).schedule.spec.intervals
+        assert interval.every == timedelta(days=1)
+    finally:
+        await handle.delete()
