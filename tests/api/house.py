@@ -17,24 +17,30 @@ from adapters.encryption import EncryptionCodec
 from adapters.local_keys import LocalKeys, hash_of
 from adapters.memory_agent_servers import MemoryAgentServers
 from adapters.mongo import MongoArchive
-from adapters.mongo.client import connect
+from adapters.mongo.client import Database, connect
 from adapters.settings import WorkerSettings
 from adapters.temporal_listing import TemporalListing
+from adapters.temporal_summaries import TemporalSummaryRuns
+from adapters.temporal_webhooks import TemporalDeliveryRuns
 from api.app import create_app
-from api.dependencies import Archive, CallerTokens, Services
+from api.dependencies import Archive, CallerTokens, Records, Services
 from api.workflows import SessionWorkflows
 from domain.api_keys import NewKeyRequest
 from domain.catalogs import BUILT_IN
 from domain.ids import SessionKey, session_workflow_id
 from services.agents import Agents
 from services.quotas import SessionQuota
+from services.retention import Retention
 from services.session_lists import SessionLists
+from services.transcript_lists import TranscriptLists
 from services.transcripts import Transcripts
-from tests.fakes.archives import ScriptedSummariser
+from services.webhooks import Webhooks
+from tests.fakes.archives import ScriptedAnalyst, ScriptedSummariser
 from tests.fakes.rooms import FakeRooms
 from tests.servers import MongoServer, TemporalServer
 from tests.workflows.studio import CALLBACK_SECRET, worker_settings
 from worker.main import activities_of, session_worker
+from worker.webhooks import WebhookParts, delivery_worker, sender_of
 
 ROOT_KEY = "evl_the-root-key-of-the-house"
 ROOT_ORG = "root"
@@ -49,8 +55,11 @@ class House:
     temporal: Client
     settings: WorkerSettings
     archive: MongoArchive
+    database: Database
     rooms: FakeRooms
     listing: TemporalListing
+    summariser: ScriptedSummariser
+    analyst: ScriptedAnalyst
     services: Services
 
     @asynccontextmanager
@@ -120,7 +129,13 @@ def unique(name: str) -> str:
 @asynccontextmanager
 async def build_house(temporal: TemporalServer, mongo: MongoServer) -> AsyncGenerator[House]:
     """A house of its own task queue and database."""
-    settings = worker_settings(temporal.address, unique("house"))
+    settings = worker_settings(temporal.address, unique("house")).model_copy(
+        update={
+            "everline_webhooks_allow_private": True,
+            "everline_webhooks_retry_seconds": (0.2, 0.2, 600.0),
+            "everline_webhooks_timeout_seconds": 10.0,
+        }
+    )
     client = await temporal_client.connect(settings)
     mongo_client = connect(mongo.uri)
     database = unique("test")
@@ -129,6 +144,9 @@ async def build_house(temporal: TemporalServer, mongo: MongoServer) -> AsyncGene
     rooms = FakeRooms()
     listing = TemporalListing(client)
     codec = EncryptionCodec(settings.everline_encryption_keys)
+    sender = sender_of(settings)
+    webhooks = WebhookParts.of(settings, archive, client, sender)
+    summariser, analyst = ScriptedSummariser(), ScriptedAnalyst()
     services = Services(
         workflows=SessionWorkflows(client, settings.temporal_task_queue),
         rooms=rooms,
@@ -142,14 +160,40 @@ async def build_house(temporal: TemporalServer, mongo: MongoServer) -> AsyncGene
         callback_secret=CALLBACK_SECRET,
         agents=Agents(archive.saved_agents(codec), BUILT_IN),
         lists=SessionLists(listing, archive.sessions),
+        records=Records(
+            TranscriptLists(
+                archive.transcript_lists, archive.transcript_stats, archive.saved_agents(codec)
+            ),
+            Retention(archive.transcript_lines, archive.retention_rules, archive.audit, None, 0),
+            archive.audit,
+        ),
         key_store=archive.api_keys,
+        summary_runs=TemporalSummaryRuns(client, settings.temporal_task_queue),
+        webhooks=Webhooks(
+            archive.webhook_endpoints(codec),
+            archive.webhook_deliveries,
+            TemporalDeliveryRuns(client, settings.temporal_task_queue),
+            sender,
+        ),
     )
     activities = [
-        *activities_of(settings, rooms, archive, ScriptedSummariser()),
+        *activities_of(settings, rooms, archive, summariser, webhooks, analyst),
         SlotActivities(archive.slots).free_slot,
     ]
     async with AsyncExitStack() as stack:
         stack.callback(mongo_client.close)
+        await stack.enter_async_context(sender)
         await stack.enter_async_context(session_worker(client, settings, activities))
-        yield House(client, settings, archive, rooms, listing, services)
-        await mongo_client.drop_database(database)
+        await stack.enter_async_context(delivery_worker(client, settings, webhooks))
+        yield House(
+            client,
+            settings,
+            archive,
+            mongo_client[database],
+            rooms,
+            listing,
+            summariser,
+            analyst,
+            services,
+        )
+        # Its database stays: to drop it takes seconds, and the server ends with the test run.

@@ -19,6 +19,7 @@ from stack.layout.home import Home
 from stack.supervision.locks import FileLock
 from stack.supervision.state import StackState, Urls, write_state
 from tests.api.house import ROOT_KEY, House, Tenant, unique
+from tests.fakes.webhook_receiver import webhook_receiver
 from tests.waiting import eventually
 
 
@@ -52,10 +53,10 @@ async def shell(house: House, tmp_path: Path) -> AsyncGenerator[Shell]:
     home.create()
     credentials = generate_credentials().model_copy(update={"api_key": ROOT_KEY})
     write_atomically(home.credentials, credentials.model_dump_json(), private=True)
-    async with house.open() as app:
+    async with house.open() as api:
         with socket.create_server(("127.0.0.1", 0)) as listening:
             url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-            config = uvicorn.Config(app, log_config=None, lifespan="off")
+            config = uvicorn.Config(api, log_config=None, lifespan="off")
             server = uvicorn.Server(config)
             serving = asyncio.create_task(server.serve(sockets=[listening]))
             write_state(home, StackState(state="running", urls=Urls(api=url)))
@@ -95,8 +96,8 @@ async def test_keys_are_made_listed_and_revoked(shell: Shell, house: House) -> N
 
 async def test_sessions_are_listed_and_steered(shell: Shell, house: House) -> None:
     names = [unique("call"), unique("call")]
-    async with house.open() as app:
-        root = Tenant(app, ROOT_KEY)
+    async with house.open() as api:
+        root = Tenant(api, ROOT_KEY)
         for name in names:
             assert (await root.start(name, wait="dispatched")).status_code == 200
 
@@ -117,3 +118,49 @@ async def test_sessions_are_listed_and_steered(shell: Shell, house: House) -> No
         return (await shell.json("sessions", "show", names[0]))["state"] == "closed"
 
     await eventually(closed, 20)
+
+
+async def test_agents_are_saved_changed_and_restored(shell: Shell, tmp_path: Path) -> None:
+    org = unique("acme")
+    file = tmp_path / "agent.json"
+
+    async def agents(*words: str, fails_with: str | None = None) -> str:
+        return (await shell.run("agents", *words, "--org", org, fails_with=fails_with)).strip()
+
+    file.write_text(json.dumps({"agent_name": "Host", "prompt": "one", "api_key": "sk-secret"}))
+    agent_id = await agents("create", str(file))
+    shown = json.loads(await agents("get", agent_id))
+    assert shown["config"]["api_key"] == "********"
+
+    # What was shown can be edited and sent back.
+    file.write_text(json.dumps({**shown, "config": {**shown["config"], "prompt": "two"}}))
+    await agents("update", agent_id, str(file), "--version", "1")
+    await agents("update", agent_id, str(file), "--version", "1", fails_with="412")
+    await agents("rollback", agent_id, "1")
+    first = json.loads(await agents("get", agent_id, "--version", "3"))
+    assert (first["config"]["prompt"], first["restoredFrom"]) == ("one", 1)
+
+    table = await agents("versions", agent_id)
+    assert [line.split()[0] for line in table.splitlines()[1:]] == ["3", "2", "1"]
+    [line] = [line for line in (await agents("list")).splitlines() if line.startswith(agent_id)]
+    assert line.split()[1:3] == ["3", "Host"]
+
+    await agents("delete", agent_id)
+
+
+async def test_webhooks(shell: Shell) -> None:
+    async with webhook_receiver() as receiver:
+        url = f"{receiver.url}/ok"
+        made = await shell.json("webhooks", "create", url, "--event", "session.ended")
+        assert made["secret"].startswith("whsec_")
+        webhook_id = made["webhook_id"]
+        sent = await shell.json("webhooks", "test", webhook_id)
+        await eventually(lambda: len(receiver.requests) == 1, 60, "the test event")
+        again = await shell.json("webhooks", "redeliver", sent["delivery_id"])
+        assert again["event_id"] == sent["event_id"]
+        await eventually(lambda: len(receiver.requests) == 2, 60, "the same once more")
+        log = await shell.json("webhooks", "deliveries", "--webhook-id", webhook_id)
+        assert [one["delivery_id"] for one in log["deliveries"]] == [sent["delivery_id"]]
+        assert (await shell.json("webhooks", "enable", webhook_id))["enabled"] is True
+        listed = await shell.json("webhooks", "list")
+        assert webhook_id in [one["webhook_id"] for one in listed["webhooks"]]

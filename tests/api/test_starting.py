@@ -191,6 +191,19 @@ async def test_another_request_under_the_same_id_is_refused(door: Door) -> None:
     await call.closed()
 
 
+async def test_a_start_that_comes_again_while_its_session_winds_down(door: Door) -> None:
+    call = await door.live(Plays(report_when_told=False), report_grace=120)
+    await call.end()
+    await call.until("ending", lambda status: status.ended_at is not None)
+
+    answer = await door.http.post("/session", json=session_body(call))
+
+    assert is_problem(answer, 409, "conflict")
+    assert "was started before and has ended" in answer.json()["detail"]
+    await door.http.post(f"/v1/sessions/{call.key.session_id}/finalise")
+    await call.closed()
+
+
 async def test_an_idempotency_key_names_the_session(door: Door) -> None:
     key = {"Idempotency-Key": f"order 4711 / {door.studio.call().key.session_id}"}
     body = {"userIdentity": "caller", "limits": {"join_attempts": 1, "join_timeout": 1}}

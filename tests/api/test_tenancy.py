@@ -30,6 +30,7 @@ SECRET_WORDS = {
     "user": "anna-of-the-victim",
     "prompt": "the-prompt-of-annas-agent",
     "key": "the-name-of-annas-key",
+    "webhook": "the-webhook-of-annas-org",
 }
 """What only the victim may see."""
 
@@ -70,7 +71,7 @@ def operations(app: FastAPI) -> list[Operation]:
     found: list[Operation] = []
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            if not any(one["name"] == "x-api-key" for one in operation.get("parameters", ())):
+            if {"ApiKey": []} not in operation.get("security", ()):
                 continue
             content = operation.get("requestBody", {}).get("content", {})
             schema = content.get("application/json", {}).get("schema")
@@ -100,11 +101,11 @@ def _resolved(schema: JSON, document: JSON) -> JSON:
 
 def example(schema: JSON) -> Any:
     """A value that the schema allows, with what is required and nothing else."""
-    if "anyOf" in schema:
+    kind = schema.get("type")
+    if "anyOf" in schema and kind is None:
         return example(schema["anyOf"][0])
     if "enum" in schema:
         return schema["enum"][0]
-    kind = schema.get("type")
     if kind == "object":
         properties: JSON = schema.get("properties", {})
         return {name: example(properties[name]) for name in schema.get("required", ())}
@@ -141,12 +142,22 @@ async def victim(house: House) -> Victim:
         json={"config": {"agent_name": "Anna's", "prompt": SECRET_WORDS["prompt"]}},
     )
     assert agent.status_code < 300, agent.text
+    webhook = await tenant.http.post(
+        "/v1/webhooks",
+        # Nothing listens there; what is tested is who sees it.
+        json={"url": "http://127.0.0.1:9/x", "description": SECRET_WORDS["webhook"]},
+    )
+    assert webhook.status_code == 201, webhook.text
+    delivery = await tenant.http.post(f"/v1/webhooks/{webhook.json()['webhook_id']}/test")
+    assert delivery.status_code == 202, delivery.text
     [key] = await house.archive.api_keys.list_keys(org)
     ids = {
         "sessionid": session.session_id,
         "roomname": f"{org}.{room}",
         "agentid": agent.json()["agentId"],
         "prefix": key.prefix,
+        "webhookid": webhook.json()["webhook_id"],
+        "deliveryid": delivery.json()["delivery_id"],
     }
     return Victim(org, tenant, session, f"{org}.{room}", ids)
 
@@ -180,6 +191,7 @@ async def everything_of(house: House, victim: Victim) -> JSON:
     status = await victim.tenant.http.get(f"/v1/sessions/{victim.session.session_id}")
     agents = await victim.tenant.http.get("/agents")
     keys = await house.archive.api_keys.list_keys(victim.org)
+    webhooks: list[JSON] = (await victim.tenant.http.get("/v1/webhooks")).json()["webhooks"]
     return {
         "state": {name: status.json()[name] for name in ("ended_at", "reason", "user_id")},
         "turns": [
@@ -188,6 +200,8 @@ async def everything_of(house: House, victim: Victim) -> JSON:
         "summary": await house.archive.summaries.get(victim.session),
         "agents": agents.json(),
         "keys": [key.model_dump(exclude={"last_used_at"}) for key in keys],
+        # Its own test delivery fails meanwhile, and that may show.
+        "webhooks": [{**one, "failing_since": None} for one in webhooks],
         "room": victim.room in house.rooms.rooms,
     }
 
@@ -290,6 +304,9 @@ async def test_the_victim_itself_sees_it_all(victim: Victim) -> None:
     assert SECRET_WORDS["summary"] in (await http.get(f"{session}/summary")).text
     assert SECRET_WORDS["user"] in (await http.get(session)).text
     assert SECRET_WORDS["prompt"] in (await http.get(f"/agents/{victim.ids['agentid']}")).text
+    assert SECRET_WORDS["webhook"] in (await http.get("/v1/webhooks")).text
+    delivery = f"/v1/webhooks/deliveries/{victim.ids['deliveryid']}"
+    assert (await http.get(delivery)).json()["webhook_id"] == victim.ids["webhookid"]
 
 
 async def test_an_admin_without_the_header_sees_no_more_than_anybody(
