@@ -4,22 +4,32 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from temporalio.worker import Worker
 
 from bench.bare import TASK_QUEUE, BareSession, Trivial, nothing
+from bench.capacity import CALLS, measure_capacity
 from bench.histories import HistoryReport, measure_histories
+from bench.instant_stand import InstantStand, instant_stand
 from bench.joins import measure_joins
 from bench.series import Comparison
-from bench.stand import BenchError, stand
+from bench.silences import measure_silences
+from bench.stand import BenchError, Stand, stand
 from bench.starts import measure_starts
 from bench.tables import as_json, print_comparison, print_kinds, print_steps
+from bench.turns import measure_turns
 from stack.errors import StackError
 
-MEASUREMENTS = ("starts", "joins", "histories")
-LIMIT_SECONDS = 1200
+OF_A_STACK = ("starts", "joins", "histories", "silences")
+OF_THE_AGENT = ("turns", "capacity")
+MEASUREMENTS = OF_A_STACK + OF_THE_AGENT
+Steps = Callable[..., Callable[[], None]]
+"""Makes the progress of a measurement: by its name, and its rounds if they are others."""
+
+LIMIT_SECONDS = 2400
 """The whole run; a stack that has to be built is built before."""
 MOST_ROUNDS = 200
 
@@ -38,38 +48,67 @@ def _arguments() -> argparse.Namespace:
     return given
 
 
-async def _run(given: argparse.Namespace, progress: Console, output: Console) -> None:
-    comparisons: list[Comparison] = []
+@dataclass
+class _Results:
+    comparisons: list[Comparison] = field(default_factory=list[Comparison])
     histories: HistoryReport | None = None
 
-    def steps(name: str) -> Callable[[], None]:
-        done = iter(range(1, given.rounds + 1))
-        return lambda: progress.print(f"{name}: round {next(done)} of {given.rounds}")
 
-    progress.print("looking for a stack, else starting one")
-    async with stand() as stack:
-        worker = Worker(
-            stack.temporal,
-            task_queue=TASK_QUEUE,
-            workflows=[Trivial, BareSession],
-            activities=[nothing],
-        )
-        async with worker, asyncio.timeout(LIMIT_SECONDS):
-            if given.only in (None, "starts"):
-                comparisons.append(await measure_starts(stack, given.rounds, steps("starts")))
-            if given.only in (None, "joins"):
-                comparisons.append(await measure_joins(stack, given.rounds, steps("joins")))
-            if given.only in (None, "histories"):
-                histories = await measure_histories(stack, given.rounds, steps("histories"))
-                comparisons += [histories.events, histories.size]
+async def _run(given: argparse.Namespace, progress: Console, output: Console) -> None:
+    results = _Results()
+    asked = (given.only,) if given.only else MEASUREMENTS
+
+    def steps(name: str, rounds: int = given.rounds) -> Callable[[], None]:
+        done = iter(range(1, rounds + 1))
+        return lambda: progress.print(f"{name}: round {next(done)} of {rounds}")
+
+    async with asyncio.timeout(LIMIT_SECONDS):
+        if any(name in OF_A_STACK for name in asked):
+            progress.print("looking for a stack, else starting one")
+            async with stand() as stack:
+                await _measure_a_stack(stack, asked, given.rounds, steps, results)
+        if any(name in OF_THE_AGENT for name in asked):
+            progress.print("starting a stack whose models answer at once")
+            async with instant_stand() as instant:
+                await _measure_the_agent(instant, asked, given.rounds, steps, results)
     if given.json:
-        output.print_json(json.dumps(as_json(comparisons, histories)))
+        output.print_json(json.dumps(as_json(results.comparisons, results.histories)))
         return
-    for comparison in comparisons:
+    for comparison in results.comparisons:
         print_comparison(output, comparison)
-    if histories:
-        print_kinds(output, histories.kinds)
-        print_steps(output, histories.steps)
+    if results.histories:
+        print_kinds(output, results.histories.kinds)
+        print_steps(output, results.histories.steps)
+
+
+async def _measure_a_stack(
+    stack: Stand, asked: Sequence[str], rounds: int, steps: Steps, results: _Results
+) -> None:
+    worker = Worker(
+        stack.temporal,
+        task_queue=TASK_QUEUE,
+        workflows=[Trivial, BareSession],
+        activities=[nothing],
+    )
+    async with worker:
+        if "starts" in asked:
+            results.comparisons.append(await measure_starts(stack, rounds, steps("starts")))
+        if "joins" in asked:
+            results.comparisons.append(await measure_joins(stack, rounds, steps("joins")))
+        if "histories" in asked:
+            results.histories = await measure_histories(stack, rounds, steps("histories"))
+            results.comparisons += [results.histories.events, results.histories.size]
+        if "silences" in asked:
+            results.comparisons.append(await measure_silences(stack, rounds, steps("silences")))
+
+
+async def _measure_the_agent(
+    instant: InstantStand, asked: Sequence[str], rounds: int, steps: Steps, results: _Results
+) -> None:
+    if "turns" in asked:
+        results.comparisons.append(await measure_turns(instant, rounds, steps("turns")))
+    if "capacity" in asked:
+        results.comparisons += await measure_capacity(instant, steps("capacity", CALLS + 1))
 
 
 def _output() -> Console:

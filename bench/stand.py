@@ -44,6 +44,7 @@ class BenchError(Exception):
 class Stand:
     """A running stack under measurement."""
 
+    stack: LocalStack
     http: httpx.AsyncClient
     temporal: Client
     livekit: api.LiveKitAPI
@@ -79,16 +80,17 @@ async def stand() -> AsyncGenerator[Stand]:
     """The stack that runs, else one of its own in a temporary folder."""
     running = await LocalStack.find()
     if running:
-        async with _clients(running) as clients:
-            yield clients
+        async with clients(running) as found:
+            yield found
         return
     with tempfile.TemporaryDirectory(prefix="everline-bench-") as folder:
-        async with local_stack(Path(folder)) as stack, _clients(stack) as clients:
-            yield clients
+        async with local_stack(Path(folder)) as stack, clients(stack) as found:
+            yield found
 
 
 @asynccontextmanager
-async def _clients(stack: LocalStack) -> AsyncGenerator[Stand]:
+async def clients(stack: LocalStack) -> AsyncGenerator[Stand]:
+    """Clients for each server of a running stack."""
     urls, credentials = stack.urls, stack.credentials
     if not (urls.api and urls.temporal and urls.livekit):
         raise BenchError("the running stack lacks its API, Temporal or LiveKit")
@@ -108,7 +110,7 @@ async def _clients(stack: LocalStack) -> AsyncGenerator[Stand]:
         api_url(urls.livekit), credentials.livekit_api_key, credentials.livekit_api_secret
     )
     try:
-        yield Stand(http, await temporal_client.connect(settings), livekit)
+        yield Stand(stack, http, await temporal_client.connect(settings), livekit)
     finally:
         await http.aclose()
         # LiveKitAPI.aclose is not annotated.
