@@ -1,3 +1,10 @@
 """What all tests share: the real servers of `tests.servers`, and a whole stack of its own."""
 
+import pytest
+
 pytest_plugins = ["tests.servers", "tests.workflows.studio", "tests.harness.plugin"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make fuzz`; an option is known before the folder that uses it is read."""
+    parser.addoption("--fuzz-long", action="store_true", help="fuzz the API for longer")

@@ -94,6 +94,19 @@ async def one_summary_each(rig: Rig) -> Violations:
     return found
 
 
+async def one_event_of_each_kind(rig: Rig) -> Violations:
+    """I3: at most one event id of each kind for each session, however many endpoints are told."""
+    if rig.mongo is None:
+        return []
+    ids: defaultdict[tuple[SessionKey, str], set[str]] = defaultdict(set)
+    async for delivery in rig.mongo["everline"]["webhook_deliveries"].find({}):
+        key = SessionKey(delivery["org"], delivery["session_id"] or "")
+        if key in rig.ledger.sessions:
+            ids[key, delivery["event"]].add(delivery["event_id"])
+    doubled = ((key, kind, len(found)) for (key, kind), found in ids.items() if len(found) > 1)
+    return [f"I3 {key}: {count} ids of {kind}" for key, kind, count in doubled]
+
+
 async def no_room_is_left(rig: Rig) -> Violations:
     """I4: no room of ours after its session ended."""
     left = await rig.rooms.names() & rig.ledger.rooms().keys()
@@ -171,6 +184,7 @@ CHECKS: Sequence[Callable[[Rig], Awaitable[Violations]]] = (
     turns_are_kept,
     each_session_ends_once,
     one_summary_each,
+    one_event_of_each_kind,
     no_room_is_left,
     never_two_agents,
     each_start_has_a_workflow,

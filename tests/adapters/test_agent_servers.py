@@ -7,7 +7,7 @@ import pytest
 
 from adapters.memory_agent_servers import MemoryAgentServers
 from adapters.mongo import MongoArchive
-from domain.agent_servers import AgentServer, Heartbeat, JobTick
+from domain.agent_servers import AgentServer, Heartbeat, JobTick, LostJob
 from domain.ports import AgentServers
 from tests.adapters.examples import NOON
 
@@ -28,7 +28,7 @@ def servers(request: pytest.FixtureRequest) -> AgentServers:
 
 
 async def test_the_last_heartbeat_of_each_server_is_known(servers: AgentServers) -> None:
-    jobs = [JobTick(job_id="AJ_1", org="acme", session_id="call-1", attempt=2, last_tick=NOON)]
+    jobs = [JobTick(job_id="AJ_1", org="acme", session_id="call-1", attempt=2, tick_age=0.5)]
     await servers.record(heartbeat("b"), NOON)
     await servers.record(heartbeat("a"), NOON)
     await servers.record(heartbeat("b", jobs=jobs, draining=True, version="1.0"), NOON + SECOND)
@@ -45,6 +45,22 @@ async def test_the_last_heartbeat_of_each_server_is_known(servers: AgentServers)
         jobs=jobs,
         last_heartbeat=NOON + SECOND,
     )
+
+
+async def test_losses_are_passed_on_and_not_kept(servers: AgentServers) -> None:
+    lost = LostJob(job_id="AJ_1", reason="its process ended with code -9")
+
+    assert await servers.record(heartbeat("a", lost=[lost]), NOON) == []
+
+    [known] = await servers.seen_since(NOON)
+    assert "lost" not in known.model_dump()
+
+
+async def test_the_way_of_heartbeats_can_be_proven_again_and_again(servers: AgentServers) -> None:
+    await servers.prove_path(NOON)
+    await servers.prove_path(NOON)
+
+    assert await servers.seen_since(NOON - SECOND) == []
 
 
 async def test_silent_servers_are_left_out(servers: AgentServers) -> None:
@@ -76,3 +92,29 @@ async def test_memory_is_bounded_and_forgets_the_one_silent_for_longest(
     known = await servers.seen_since(NOON)
 
     assert [server.server_id for server in known] == ["a", "c", "d"]
+
+
+async def test_the_watchdog_sees_when_each_server_was_last_heard(archive: MongoArchive) -> None:
+    signs = archive.agent_servers
+    await signs.record(heartbeat("old"), NOON - 10 * SECOND)
+    await signs.record(heartbeat("a", jobs=[JobTick(job_id="AJ_1")]), NOON)
+    await signs.record(heartbeat("b"), NOON + SECOND)
+
+    assert await signs.last_heartbeats(NOON - SECOND) == {"a": NOON, "b": NOON + SECOND}
+    known = await signs.server("a")
+    assert known is not None
+    assert [job.job_id for job in known.jobs] == ["AJ_1"]
+    assert await signs.server("nobody") is None
+
+
+async def test_a_server_that_comes_back_is_told_which_jobs_to_stop(archive: MongoArchive) -> None:
+    signs = archive.agent_servers
+    jobs = [JobTick(job_id="AJ_1"), JobTick(job_id="AJ_2")]
+    assert await signs.record(heartbeat("a", jobs=jobs), NOON) == []
+    await signs.condemn("a", ["AJ_1", "AJ_gone"], NOON)
+    later = [*jobs, JobTick(job_id="AJ_3")]
+
+    assert await signs.record(heartbeat("a", jobs=later), NOON + SECOND) == ["AJ_1"]
+    assert await signs.record(heartbeat("a", jobs=later), NOON + 2 * SECOND) == ["AJ_1"]
+    assert await signs.record(heartbeat("a", jobs=later[1:]), NOON + 3 * SECOND) == []
+    assert await signs.record(heartbeat("b", jobs=jobs), NOON) == []

@@ -14,6 +14,7 @@ from pymongo.monitoring import (
     CommandSucceededEvent,
 )
 
+from adapters.encryption import EncryptionCodec
 from adapters.mongo.api_keys import MongoApiKeys
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document
@@ -21,8 +22,10 @@ from adapters.mongo.indexes import ensure_indexes
 from adapters.mongo.sessions import MongoSessions
 from adapters.mongo.slots import MongoSlots
 from adapters.mongo.tenancy import OrgCollection
+from adapters.mongo.webhooks import MongoDeliveries, MongoEndpoints
 from domain.session import Outcome
 from domain.session_list import SessionFilter
+from domain.webhooks import DeliveryFilter
 from tests.servers import MongoServer
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -93,6 +96,19 @@ async def test_closed_sessions_by_any_filter(watched: Database, finds: Finds) ->
         for after in (None, "01772366400000.s-1"):
             await sessions.closed_page("acme", wanted, 50, after)
     assert len(finds.sent) == 32
+    assert set(await leading_fields(watched, finds)) == {"org"}
+
+
+async def test_webhook_deliveries_by_any_filter(watched: Database, finds: Finds) -> None:
+    chosen = {"endpoint_id": "we_1", "status": "pending", "event": "session.ended"}
+    subsets = chain.from_iterable(combinations(chosen, size) for size in range(len(chosen) + 1))
+    deliveries = MongoDeliveries(watched)
+    for names in subsets:
+        wanted = DeliveryFilter.model_validate({name: chosen[name] for name in names})
+        for after in (None, "01772366400000.dlv_1"):
+            await deliveries.page("acme", wanted, 50, after)
+    await MongoEndpoints(watched, EncryptionCodec({"k1": bytes(32)})).list_endpoints("acme")
+    assert len(finds.sent) == 17
     assert set(await leading_fields(watched, finds)) == {"org"}
 
 

@@ -7,7 +7,8 @@ from email.utils import format_datetime
 import pytest
 
 from adapters.summarisers import OpenAISummariser
-from adapters.summarisers.openai_compatible import DEFAULT_MODEL, MAX_SUMMARY_CHARS
+from adapters.summarisers.chat import DEFAULT_MODEL, ChatModel
+from adapters.summarisers.openai_compatible import MAX_SUMMARY_CHARS
 from adapters.summarisers.prompt import MAX_TRANSCRIPT_CHARS
 from domain.errors import InvalidInput, Unavailable
 from tests.adapters.examples import conversation, turn
@@ -35,9 +36,9 @@ async def server() -> AsyncGenerator[FakeChatServer]:
 
 @pytest.fixture
 async def summariser(server: FakeChatServer) -> AsyncGenerator[OpenAISummariser]:
-    summariser = OpenAISummariser(KEY, base_url=server.base_url + "/", time_limit=5)
-    yield summariser
-    await summariser.aclose()
+    chat = ChatModel(KEY, base_url=server.base_url + "/", time_limit=5)
+    yield OpenAISummariser(chat)
+    await chat.aclose()
 
 
 async def test_it_asks_the_default_model_for_json_without_tools(
@@ -72,6 +73,16 @@ async def test_a_caller_cannot_speak_its_way_out_of_the_transcript(
     content: str = server.requests[0].body["messages"][1]["content"]
     assert content.count("</transcript>") == 1
     assert len(content.splitlines()) == 3
+
+
+async def test_what_the_agents_people_ask_for_is_told_to_the_model_alone(
+    summariser: OpenAISummariser, server: FakeChatServer
+) -> None:
+    await summariser.summarise(CALL, 'For the kitchen: "allergies" first.')
+
+    system, user = server.requests[0].body["messages"]
+    assert 'in particular: "For the kitchen: \\"allergies\\" first."' in system["content"]
+    assert "kitchen" not in user["content"]
 
 
 async def test_a_long_call_is_sent_with_its_beginning_and_its_end(
@@ -178,7 +189,7 @@ def in_seconds(seconds: int) -> str:
     ("status", "header", "least", "most"),
     [
         (429, "17", 17, 17),
-        (429, in_seconds(100), 30, 100),
+        (429, "a date in 100 s", 30, 100),
         (503, None, 2, 2),
         (500, "0", 1, 1),
         (529, "99999", 300, 300),
@@ -194,6 +205,9 @@ async def test_an_overloaded_server_is_tried_again_when_it_says(
     least: int,
     most: int,
 ) -> None:
+    if header and header.startswith("a date"):
+        # Made now: the parameters are made when the tests are collected, minutes earlier.
+        header = in_seconds(100)
     headers = {"Retry_After": header} if header else {}
     server.reply = lambda request: error(status, "rate_limit_exceeded", "slow down", **headers)
     with pytest.raises(Unavailable, match=rf"{status} .* \(rate_limit_exceeded\)") as busy:
@@ -229,23 +243,26 @@ async def test_a_wrong_key_model_or_request_is_final_and_quotes_nothing(
 
 async def test_a_slow_model_is_given_up_in_time(server: FakeChatServer) -> None:
     server.reply = lambda request: Answer(delay=30, body={})
-    summariser = OpenAISummariser(KEY, base_url=server.base_url, time_limit=0.2)
+    chat = ChatModel(KEY, base_url=server.base_url, time_limit=0.2)
+    summariser = OpenAISummariser(chat)
     with pytest.raises(Unavailable, match=r"within 0\.2 s"):
         await summariser.summarise(CALL)
-    await summariser.aclose()
+    await chat.aclose()
 
 
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
-    summariser = OpenAISummariser("", base_url=f"http://127.0.0.1:{free_port()}/v1")
+    chat = ChatModel("", base_url=f"http://127.0.0.1:{free_port()}/v1")
+    summariser = OpenAISummariser(chat)
     with pytest.raises(Unavailable, match="cannot be reached: ConnectError"):
         await summariser.summarise(CALL)
-    await summariser.aclose()
+    await chat.aclose()
 
 
 @pytest.mark.parametrize("url", ["not-a-url", "ftp://host/v1", "http://"])
 async def test_a_base_url_that_is_none_is_named(url: str) -> None:
-    summariser = OpenAISummariser(KEY, base_url=url)
+    chat = ChatModel(KEY, base_url=url)
+    summariser = OpenAISummariser(chat)
     with pytest.raises(InvalidInput) as refused:
         await summariser.summarise(CALL)
     assert refused.value.field == "SUMMARISER_BASE_URL"
-    await summariser.aclose()
+    await chat.aclose()

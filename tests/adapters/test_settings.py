@@ -172,3 +172,16 @@ def test_a_variable_that_is_given_in_code_wins(environment: pytest.MonkeyPatch) 
     )
 
     assert given.livekit_url == "ws://other.test"
+
+
+def test_the_pauses_between_webhook_attempts(environment: pytest.MonkeyPatch) -> None:
+    _set(environment)
+    assert len(load(WorkerSettings).everline_webhooks_retry_seconds) == 9
+
+    _set(environment, EVERLINE_WEBHOOKS_RETRY_SECONDS="1, 2.5,60")
+    assert load(WorkerSettings).everline_webhooks_retry_seconds == (1, 2.5, 60)
+
+    for wrong in ("soon", "5,0", "1e9", ",".join(["5"] * 31)):
+        _set(environment, EVERLINE_WEBHOOKS_RETRY_SECONDS=wrong)
+        with pytest.raises(SettingsError, match="EVERLINE_WEBHOOKS_RETRY_SECONDS: must be"):
+            load(WorkerSettings)

@@ -2,10 +2,11 @@
 
 import json
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -61,7 +62,12 @@ class AgentWorker:
 
 @asynccontextmanager
 async def start_agent(
-    livekit: LiveKitServer, models_url: str, callback_url: str, folder: Path, name: str
+    livekit: LiveKitServer,
+    models_url: str,
+    callback_url: str,
+    folder: Path,
+    name: str,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncGenerator[AgentWorker]:
     """An agent worker for the block, registered with LiveKit."""
     worker = AgentWorker(
@@ -77,9 +83,12 @@ async def start_agent(
                 EVERLINE_CALLBACK_URL=callback_url,
                 EVERLINE_SPOOL_DIR=str(folder / "spool"),
                 EVERLINE_DRAIN_SECONDS="0",
-                OPENAI_BASE_URL=f"{models_url}/v1",
-                OPENAI_API_KEY="none",
-                NODE_ENV="production",
+                **{
+                    "OPENAI_BASE_URL": f"{models_url}/v1",
+                    "OPENAI_API_KEY": "none",
+                    "NODE_ENV": "production",
+                    **environment,
+                },
             ),
             check=_registered(folder / "agent.log"),
             log=folder / "agent.log",

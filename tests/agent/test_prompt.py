@@ -1,7 +1,8 @@
 """Dynamic variables in prompt and greeting."""
 
-from agent.prompt import DEFAULT_PROMPT, fill, words
+from agent.prompt import DEFAULT_PROMPT, words
 from domain.agent_config import ConversationStart, DispatchedConfig
+from domain.variables import fill
 
 
 def config(

@@ -1,25 +1,19 @@
-"""The agent server: its load counts jobs, and its heartbeat is signed like a webhook."""
+"""The agent server: its load counts jobs."""
 
 import asyncio
-import base64
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from livekit import api
 from livekit.agents import JobRequest
 from livekit.agents.job import JobAcceptArguments, RunningJobInfo
 from livekit.protocol import agent as agent_protocol
 from pydantic import SecretStr
 
 from adapters.settings import AgentSettings
-from agent.heartbeat import Heart, RunningJobs
 from agent.server import CountingAgentServer, build_server
-from domain.agent_servers import Heartbeat, JobTick
 from domain.control import ATTEMPT_ATTRIBUTE
 from tests.agent.test_metadata import TEXT
-from tests.fakes.callback_api import CallbackApi
 
 SETTINGS = AgentSettings(
     livekit_url="ws://127.0.0.1:1",
@@ -116,50 +110,6 @@ async def test_an_accepted_job_names_its_attempt_in_the_room(server: ServerWithJ
 
     assert [arguments.attributes for arguments in accepted] == [{ATTEMPT_ATTRIBUTE: "3"}, {}]
     assert {arguments.identity for arguments in accepted} == {"agent-AJ_1"}
-
-
-async def test_ticks_name_the_session_of_each_job(server: ServerWithJobs) -> None:
-    server.jobs = running(job(1, TEXT), job(2, "not ours"))
-    jobs = RunningJobs(server)
-
-    assert jobs.ticks() == [
-        JobTick(job_id="AJ_1", org="local", session_id="s1", attempt=3),
-        JobTick(job_id="AJ_2"),
-    ]
-    server.jobs = server.jobs[1:]
-    assert [tick.job_id for tick in jobs.ticks()] == ["AJ_2"]
-
-
-async def test_a_heartbeat_is_signed_as_livekit_signs_its_webhooks() -> None:
-    def jobs() -> list[JobTick]:
-        return [JobTick(job_id="AJ_1")]
-
-    async with CallbackApi() as callbacks:
-        heart = Heart(SETTINGS, jobs, lambda: True)
-        beating = asyncio.create_task(heart.beat_forever(callbacks.url))
-        await callbacks.wait_for(lambda: bool(callbacks.of("heartbeat")))
-        beating.cancel()
-        received = callbacks.of("heartbeat")[0]
-
-    secret = SETTINGS.livekit_api_secret.get_secret_value()
-    claims = api.TokenVerifier("key", secret).verify(received.authorization)
-    digest = hashlib.sha256(received.raw.encode()).digest()
-    assert base64.b64decode(str(claims.sha256)) == digest
-    heartbeat = Heartbeat.model_validate(received.body)
-    assert (heartbeat.agent_name, heartbeat.max_jobs, heartbeat.draining) == ("tester", 4, True)
-    assert heartbeat.jobs == jobs()
-
-
-async def test_an_api_that_is_away_does_not_stop_the_heart() -> None:
-    def jobs() -> list[JobTick]:
-        return []
-
-    async with CallbackApi(outage=503) as callbacks:
-        heart = Heart(SETTINGS, jobs, lambda: False)
-        beating = asyncio.create_task(heart.beat_forever(callbacks.url))
-        await callbacks.wait_for(lambda: len(callbacks.of("heartbeat")) >= 2)
-        assert not beating.done()
-        beating.cancel()
 
 
 def test_the_server_registers_under_the_dispatch_name() -> None:

@@ -2,15 +2,18 @@
 
 import json
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 
-from livekit.agents import AgentSession, llm
+from livekit.agents import AgentEvent, AgentSession, APITimeoutError, CloseEvent, CloseReason, llm
+from livekit.agents.metrics import LLMModelUsage
+from livekit.agents.voice.events import ErrorEvent
 from livekit.agents.voice.report import SessionReport
 
 from agent.ending import Ending
 from agent.report import build_report
 from agent.turns import TurnLog, restored
-from domain.transcript import MAX_TURN_CHARS, AgentReport, ReportEnd, Role
+from domain.recording import CallRecording, RecordingState
+from domain.transcript import MAX_TURN_CHARS, REPORT_VERSION, AgentReport, ReportEnd, Role
 from tests.agent.samples import turn
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -25,18 +28,32 @@ def message(role: llm.ChatRole, text: str, **metrics: float) -> llm.ChatMessage:
     )
 
 
-def report_of(items: list[llm.ChatItem], turn_log: TurnLog, ending: Ending) -> AgentReport:
+def report_of(
+    items: list[llm.ChatItem],
+    turn_log: TurnLog,
+    ending: Ending,
+    events: list[AgentEvent] | None = None,
+    **further: Any,
+) -> AgentReport:
+    # Needs a running loop, which is why the tests that come here are coroutines.
     session = AgentSession[None](vad=None)
     sdk = SessionReport(
         job_id="AJ_1",
         room_id="RM_1",
         room="local.room",
         options=session.options,
-        events=[],
+        events=events or [],
         chat_history=llm.ChatContext(items),
+        model_usage=[LLMModelUsage(provider="api.openai.com", model="gpt-4.1", input_tokens=7)],
     )
     return build_report(
-        attempt=2, job_id="AJ_1", ending=ending, turn_log=turn_log, started_at=NOW, sdk=sdk
+        attempt=2,
+        job_id="AJ_1",
+        ending=ending,
+        turn_log=turn_log,
+        started_at=NOW,
+        sdk=sdk,
+        **further,
     )
 
 
@@ -92,7 +109,7 @@ def test_a_replacement_knows_what_was_said() -> None:
     ]
 
 
-def test_the_report_has_the_numbers_of_the_stream_and_goes_on_from_them() -> None:
+async def test_the_report_has_the_numbers_of_the_stream_and_goes_on_from_them() -> None:
     log = TurnLog(attempt=2)
     streamed, missed = message("user", "hi"), message("assistant", "hello")
     log.turn(streamed)
@@ -108,7 +125,7 @@ def test_the_report_has_the_numbers_of_the_stream_and_goes_on_from_them() -> Non
     assert report.agent_version.startswith("everline ")
 
 
-def test_the_report_is_json_and_has_no_instructions() -> None:
+async def test_the_report_is_json_and_has_no_instructions() -> None:
     items: list[llm.ChatItem] = [
         llm.AgentConfigUpdate(instructions="secret prompt"),
         message("system", "secret prompt"),
@@ -130,3 +147,92 @@ def test_a_session_that_never_started_reports_its_error() -> None:
     )
 
     assert (report.end_reason, report.error, report.turns) == (ReportEnd.ERROR, "no room", [])
+
+
+async def test_tool_calls_have_their_time_and_their_success() -> None:
+    began = NOW.timestamp()
+    items: list[llm.ChatItem] = [
+        llm.FunctionCall(call_id="1", name="search", arguments='{"q": "x"}', created_at=began),
+        llm.FunctionCall(call_id="2", name="book", arguments="{}", created_at=began),
+        llm.FunctionCallOutput(
+            call_id="2", output="no table", is_error=True, created_at=began + 0.5
+        ),
+        llm.FunctionCallOutput(call_id="1", output="found", is_error=False, created_at=began + 2),
+        llm.FunctionCall(call_id="3", name="end_call", arguments="{}", created_at=began + 3),
+    ]
+    report = report_of(items, TurnLog(attempt=2), Ending())
+
+    assert [(call.name, call.seconds, call.ok) for call in report.tool_calls] == [
+        ("search", 2.0, True),
+        ("book", 0.5, False),
+        ("end_call", None, None),
+    ]
+    assert report.tool_calls[0].arguments == '{"q": "x"}'
+    assert report.tool_calls[0].started_at == NOW
+
+
+async def test_only_a_change_of_agents_is_a_hand_off() -> None:
+    items: list[llm.ChatItem] = [
+        llm.AgentHandoff(new_agent_id="desk", created_at=NOW.timestamp()),
+        llm.AgentHandoff(old_agent_id="desk", new_agent_id="kitchen", created_at=NOW.timestamp()),
+    ]
+    report = report_of(items, TurnLog(attempt=2), Ending())
+
+    assert [(one.from_agent, one.to_agent, one.at) for one in report.hand_offs] == [
+        ("desk", "kitchen", NOW)
+    ]
+
+
+async def test_errors_are_reported_without_what_they_quote() -> None:
+    error = llm.LLMError(
+        timestamp=NOW.timestamp(),
+        label="openai.LLM",
+        error=APITimeoutError("the prompt was: secret"),
+        recoverable=True,
+    )
+    event = ErrorEvent(error=error, source=None, created_at=NOW.timestamp())
+    report = report_of([], TurnLog(attempt=2), Ending(), events=[event])
+
+    [told] = report.errors
+    assert (told.stage, told.kind, told.source) == ("llm_error", "APITimeoutError", "openai.LLM")
+    assert (told.recoverable, told.at) == (True, NOW)
+    assert "secret" not in report.model_dump_json()
+
+
+async def test_the_report_is_complete_and_says_its_version() -> None:
+    recording = CallRecording(attempt=2, state=RecordingState.PENDING, path="acme/s/2-AJ_1.ogg")
+    report = report_of(
+        [],
+        TurnLog(attempt=2),
+        Ending(),
+        events=[CloseEvent(reason=CloseReason.JOB_SHUTDOWN)],
+        missing_variables=["guest"],
+        recording=recording,
+    )
+
+    assert report.report_version == REPORT_VERSION
+    assert (report.missing_variables, report.recording) == (["guest"], recording)
+    assert report.close_reason == "CR_JOB_SHUTDOWN"
+    assert [(one.type, one.model, one.input_tokens) for one in report.usage] == [
+        ("llm_usage", "gpt-4.1", 7)
+    ]
+
+
+def test_reports_of_older_and_newer_agents_are_kept_with_all_they_hold() -> None:
+    older = AgentReport.model_validate({"version": 1, "attempt": 1, "usage": [{"type": "x"}]})
+    newer = AgentReport.model_validate(
+        {
+            "report_version": 99,
+            "attempt": 1,
+            "usage": [{"type": "llm_usage", "model": "m", "input_tokens": None, "new_tokens": 3}],
+            "tool_calls": [{"call_id": "1", "name": "t", "reason": "new"}],
+            "mood": "content",
+        }
+    )
+
+    assert older.report_version == 1
+    assert newer.report_version == 99
+    kept = newer.model_dump()
+    assert kept["mood"] == "content"
+    assert (kept["usage"][0]["new_tokens"], kept["usage"][0]["input_tokens"]) == (3, 0)
+    assert kept["tool_calls"][0]["reason"] == "new"

@@ -166,6 +166,7 @@ async def containers(
         "models:4010": f"127.0.0.1:{models}",
         "/opt/everline/compose": str(ROOT / "deploy/compose"),
         "/var/lib/everline/spool": str(root / "spool"),
+        "/var/lib/everline/recordings": str(root / "recordings"),
         "0.0.0.0": "127.0.0.1",
     }
     here = Containers(root, given, addresses)

@@ -13,7 +13,10 @@ from adapters.settings import ApiSettings, WorkerSettings
 from tests.deploy.compose import ROOT, load_compose
 
 SCRIPT = ROOT / "deploy/compose/init.py"
-FOLDERS = ("credentials", "api", "worker", "agent", "livekit", "postgres", "ui", "spool")
+FOLDERS = (
+    *("credentials", "api", "worker", "agent"),
+    *("livekit", "postgres", "ui", "spool", "recordings"),
+)
 
 
 @pytest.fixture

@@ -17,6 +17,10 @@ SEED_FIELDS = {
     *("agentic_rag", "vad_enabled", "preemptive_generation", "pronunciation_correction"),
     *("pronunciation_rules", "background_audio", "avatar"),
 }
+EVERLINES_OWN_FIELDS = {
+    *("http_tools", "mcp_servers", "transfer", "time_zone", "silence", "max_duration_warning"),
+    "recording",
+}
 EVERYTHING: dict[str, Any] = {
     "engine": {"kind": "pipeline", "llm": "openai/gpt-4.1-mini"},
     "prompt": "p",
@@ -31,12 +35,50 @@ EVERYTHING: dict[str, Any] = {
     "lyzr_tools": [{"name": "t", "any": 1}],
     "lyzr_rag": {"base_url": "https://rag.test", "rag_id": "r"},
     "agentic_rag": [{"any": 1}],
+    "http_tools": [
+        {
+            "name": "order_status",
+            "description": "d",
+            "parameters": {"type": "object", "properties": {"id": {"type": "string"}}},
+            "method": "GET",
+            "url": "https://shop.test/orders/{{id}}",
+            "headers": {"authorization": "Bearer t"},
+            "query": {"lang": "en"},
+            "body": {"any": 1},
+            "timeout": 5.0,
+            "max_response_bytes": 1000,
+        }
+    ],
+    "mcp_servers": [
+        {
+            "name": "crm",
+            "url": "https://mcp.test/mcp",
+            "headers": {"x-key": "k"},
+            "allowed_tools": ["find"],
+            "timeout": 3.0,
+        }
+    ],
+    "transfer": {
+        "destinations": [{"name": "desk", "to": "+43123456", "description": "d"}],
+        "play_dialtone": True,
+    },
+    "time_zone": "Europe/Vienna",
+    "silence": {
+        "enabled": True,
+        "nudge_after": 10.0,
+        "nudges": 1,
+        "nudge_text": "Hello?",
+        "end_after": 5.0,
+        "goodbye_text": "Bye.",
+    },
+    "max_duration_warning": {"seconds_before": 30.0, "text": "Soon.", "goodbye_text": "Bye."},
     "vad_enabled": True,
     "preemptive_generation": True,
     "pronunciation_correction": True,
     "pronunciation_rules": {"SQL": "sequel"},
     "background_audio": {"ambient": "office"},
     "avatar": {"enabled": True, "provider": "anam"},
+    "recording": {"enabled": True},
     "api_key": "k",
     "agent_id": "ag-1",
     "managed_agents": {
@@ -44,6 +86,7 @@ EVERYTHING: dict[str, Any] = {
         "agents": [{"id": "m", "name": "M", "usage_description": "u"}],
     },
     "knowledge_base": {"enabled": True, "secret_of_ours": "never sent"},
+    "analysis": {"success_criteria": [{"id": "sold", "description": "never sent"}]},
 }
 
 
@@ -62,10 +105,10 @@ def test_the_agent_gets_the_seeds_fields_and_everlines_one() -> None:
 
     found = sent(config)
 
-    assert set(found) == SEED_FIELDS | {"everline"}
+    assert set(found) == SEED_FIELDS | EVERLINES_OWN_FIELDS | {"everline"}
     renamed = {"apiKey": "k", "agentId": "ag-1", "user_id": "user-1", "session_id": "call-1"}
     assert {name: found[name] for name in renamed} == renamed
-    same = SEED_FIELDS - set(renamed) - {"managed_agents", "engine"}
+    same = (SEED_FIELDS | EVERLINES_OWN_FIELDS) - set(renamed) - {"managed_agents", "engine"}
     for name in same:
         assert found[name] == EVERYTHING[name], name
     assert found["managed_agents"] == EVERYTHING["managed_agents"]["agents"]

@@ -6,10 +6,13 @@ import pytest
 from livekit.agents.inference import llm, stt, tts
 from livekit.agents.inference._realtime_models import RealtimeModels as GatewayRealtimeModels
 from livekit.agents.llm._realtime.openai_types import RealtimeModels
+from livekit.plugins.anthropic.models import ChatModels
+from livekit.plugins.elevenlabs.stt import ElevenLabsSTTModels
+from livekit.plugins.groq import models as groq
 from livekit.plugins.openai.models import TTSModels, TTSVoices
 from openai.types import AudioModel
 
-from agent.engines.pipeline import PROVIDERS
+from agent.engines.providers import PLUGINS
 from agent.tools import BUILT_IN as AGENT_TOOLS
 from domain.agent_config import DEFAULT_LLM, DEFAULT_REALTIME, DEFAULT_STT, DEFAULT_TTS
 from domain.catalogs import BUILT_IN, ModelKind, extended, parse_extra_models
@@ -31,11 +34,17 @@ def names(kind: ModelKind, provider: str | None = None) -> set[str]:
     }
 
 
-def test_the_language_models_are_livekits_less_the_refused() -> None:
+def named(provider: str, kind: Any) -> set[str]:
+    """A plugin's list of models as descriptors."""
+    return {f"{provider}/{model}" for model in literals(kind)}
+
+
+def test_the_language_models_are_livekits_and_the_plugins_less_the_refused() -> None:
     models = BUILT_IN.models[ModelKind.LLM]
     assert set(models.refused) == {"openai/gpt-5-nano", "openai/gpt-5-mini"}
     assert set(models.refused) <= literals(llm.LLMModels)
-    assert names(ModelKind.LLM) == literals(llm.LLMModels) - set(models.refused)
+    plugins = named("anthropic", ChatModels) | named("groq", groq.LLMModels)
+    assert names(ModelKind.LLM) == (literals(llm.LLMModels) | plugins) - set(models.refused)
 
 
 def test_the_realtime_models_are_those_of_the_plugin_and_the_gateway() -> None:
@@ -60,11 +69,15 @@ def test_the_speech_models_are_those_of_the_plugin_and_the_gateway() -> None:
         *(stt.XaiModels, stt.SpeechmaticsModels, stt.InworldModels, stt.GoogleModels),
     )
     gateway = set[str]().union(*(literals(models) for models in lists))
-    assert gateway == names(ModelKind.STT) - names(ModelKind.STT, "openai")
+    plugins = named("elevenlabs", ElevenLabsSTTModels) | named("groq", groq.STTModels)
+    assert gateway | plugins == names(ModelKind.STT) - names(ModelKind.STT, "openai")
 
     assert names(ModelKind.TTS, "openai") == {f"openai/{name}" for name in literals(TTSModels)}
     spoken = {name for name in literals(tts.TTSModels) if "/" in name}
-    others = names(ModelKind.TTS, "openai") | names(ModelKind.TTS, "elevenlabs")
+    assert names(ModelKind.TTS, "groq") == named("groq", groq.TTSModels)
+    others = {
+        name for one in ("openai", "elevenlabs", "groq") for name in names(ModelKind.TTS, one)
+    }
     assert spoken == names(ModelKind.TTS) - others
     openai = BUILT_IN.models[ModelKind.TTS].provider("openai")
     assert openai is not None
@@ -104,7 +117,8 @@ def test_what_the_agent_worker_has_can_be_configured() -> None:
     assert set(AGENT_TOOLS) <= BUILT_IN.tool_ids()
     assert "search_knowledge_base" in BUILT_IN.tool_ids()
     for kind in (ModelKind.STT, ModelKind.LLM, ModelKind.TTS):
-        assert set(PROVIDERS) <= {one.id for one in BUILT_IN.models[kind].providers}
+        ours = {provider for provider, plugin in PLUGINS.items() if kind.value in plugin.stages}
+        assert ours <= {one.id for one in BUILT_IN.models[kind].providers}
 
 
 def test_models_of_ones_own_extend_the_catalog() -> None:

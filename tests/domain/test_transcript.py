@@ -46,6 +46,20 @@ def test_the_turns_of_a_replacement_follow_those_of_the_lost_agent() -> None:
     assert ordered([second, late, first]) == [late, first, second]
 
 
+def test_what_a_client_adds_stands_where_its_time_puts_it() -> None:
+    early, late = _turn(1, 0), _turn(1, 8)
+    out_of_step = _turn(1, 9).model_copy(update={"created_at": NOON + timedelta(seconds=2)})
+    replacement = _turn(2, 0)
+    added = [_turn(1, second).model_copy(update={"seq": None}) for second in (5, 20)]
+    added[1].created_at = added[1].created_at.replace(tzinfo=None)
+
+    turns = [replacement, added[1], late, out_of_step, added[0], early]
+
+    in_order = [early, added[0], late, out_of_step, added[1], replacement]
+    assert ordered(turns) == in_order
+    assert ordered(reversed(turns)) == in_order
+
+
 def test_the_digest_sees_texts_roles_and_attempts() -> None:
     base = [_turn(1, 0, "one"), _turn(1, 1, "two")]
     others = [

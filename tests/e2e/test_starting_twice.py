@@ -61,8 +61,8 @@ async def test_a_room_name_belongs_to_one_session(rig: Rig) -> None:
 
 async def test_bad_starts_name_the_field_and_start_nothing(rig: Rig) -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
-        ({"session_id": "a/b"}, "sessionId"),
-        ({"room_name": "with space"}, "roomName"),
+        ({"session_id": "a/b"}, "session_id"),
+        ({"room_name": "with space"}, "room_name"),
         ({"limits": {"max_duration": -1}}, "limits.max_duration"),
         ({"agent_config": {"promt": "typo"}}, "agent_config.promt"),
     ]

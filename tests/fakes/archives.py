@@ -5,8 +5,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from domain.analysis import AnalysisPlan, CriterionResult, Findings, Verdict
 from domain.errors import EverlineError, StorageUnavailable
 from domain.ids import SessionKey
+from domain.listening import HEARD_PREFIX
+from domain.recording import CallRecording, RecordingState
 from domain.session import SessionStatus
 from domain.summary import Summary
 from domain.transcript import AgentReport, TranscriptHeader, Turn, ordered
@@ -54,6 +57,7 @@ class MemoryTranscripts:
         self._turns: defaultdict[SessionKey, dict[tuple[int, str], Turn]] = defaultdict(dict)
         self._reports: defaultdict[SessionKey, dict[str, AgentReport]] = defaultdict(dict)
         self._headers: dict[SessionKey, TranscriptHeader] = {}
+        self._recordings: defaultdict[SessionKey, dict[str, CallRecording]] = defaultdict(dict)
 
     async def add_turns(self, key: SessionKey, turns: Sequence[Turn]) -> int:
         self._switch.check(key)
@@ -76,6 +80,28 @@ class MemoryTranscripts:
     async def report_attempts(self, key: SessionKey) -> set[int]:
         self._switch.check(key)
         return {report.attempt for report in self._reports[key].values()}
+
+    async def reports(self, key: SessionKey) -> list[AgentReport]:
+        self._switch.check(key)
+        return sorted(self._reports[key].values(), key=lambda report: report.attempt)
+
+    async def put_recording(self, key: SessionKey, recording: CallRecording) -> None:
+        self._switch.check(key)
+        known = self._recordings[key].get(recording.path)
+        if known is None or known.state is not RecordingState.STORED:
+            self._recordings[key][recording.path] = recording
+
+    async def recordings(self, key: SessionKey) -> list[CallRecording]:
+        self._switch.check(key)
+        return list(self._recordings[key].values())
+
+    async def drop_heard(self, key: SessionKey, attempt: int) -> int:
+        self._switch.check(key)
+        known = self._turns[key]
+        heard = [at for at in known if at[0] == attempt and at[1].startswith(HEARD_PREFIX)]
+        for at in heard:
+            del known[at]
+        return len(heard)
 
     async def header(self, key: SessionKey) -> TranscriptHeader | None:
         self._switch.check(key)
@@ -123,18 +149,43 @@ class ScriptedSummariser:
     Attributes:
         faults: what the next attempts raise, by the text of the transcript's first turn.
         delays: seconds that each attempt takes, likewise.
+        gates: what each attempt waits for, likewise.
         calls: first turns of the transcripts that it was asked for.
     """
 
     name: str = "scripted"
     faults: dict[str, list[EverlineError]] = field(default_factory=dict[str, list[EverlineError]])
     delays: dict[str, float] = field(default_factory=dict[str, float])
+    gates: dict[str, asyncio.Event] = field(default_factory=dict[str, asyncio.Event])
     calls: list[str] = field(default_factory=list[str])
 
-    async def summarise(self, turns: Sequence[Turn]) -> str:
+    async def summarise(self, turns: Sequence[Turn], prompt: str | None = None) -> str:
         first = turns[0].text
         self.calls.append(first)
         await asyncio.sleep(self.delays.get(first, 0))
+        if first in self.gates:
+            await self.gates[first].wait()
         if self.faults.get(first):
             raise self.faults[first].pop(0)
         return f"{len(turns)} turns about {first}"
+
+
+@dataclass
+class ScriptedAnalyst:
+    """The port `Analyst`: every criterion is fulfilled, and the data is the number of turns.
+
+    Attributes:
+        faults: what the next attempts raise, by the text of the transcript's first turn.
+    """
+
+    faults: dict[str, list[EverlineError]] = field(default_factory=dict[str, list[EverlineError]])
+
+    async def analyse(self, turns: Sequence[Turn], plan: AnalysisPlan) -> Findings:
+        first = turns[0].text
+        if self.faults.get(first):
+            raise self.faults[first].pop(0)
+        verdicts = [
+            CriterionResult(id=one.id, result=Verdict.SUCCESS, rationale="as scripted")
+            for one in plan.success_criteria
+        ]
+        return Findings(data={"turns": len(turns)} if plan.data_schema else None, criteria=verdicts)

@@ -18,7 +18,8 @@ class Received:
     """One request, whatever was answered."""
 
     route: str
-    """`ready`, `failed`, `turns`, `turns_so_far`, `report` or `heartbeat`."""
+    """`ready`, `failed`, `turns`, `turns_so_far`, `managed_agent`, `time_left`, `report` or
+    `heartbeat`."""
     body: Any
     raw: str
     authorization: str
@@ -38,6 +39,11 @@ class CallbackApi:
     earlier_turns: list[Turn] = field(default_factory=list[Turn])
     ready_answer: JSON = field(default_factory=lambda: {"accepted": True, "remaining": 600})
     ready_status: int = 200
+    managed_agents: dict[str, JSON] = field(default_factory=dict[str, JSON])
+    """Configurations of saved agents by their ids."""
+    time_left: float | None = 600
+    stop: list[str] = field(default_factory=list[str])
+    """Jobs that heartbeats are told to stop."""
     outage: int | None = None
     """Status of every answer while it is set."""
     restored_after: int | None = None
@@ -69,7 +75,10 @@ class CallbackApi:
                 web.post("/v1/agent/failed", self._failed),
                 web.post("/v1/sessions/{session}/turns", self._turns),
                 web.get("/v1/sessions/{session}/turns", self._turns_so_far),
+                web.get("/v1/agent/managed-agents/{agent}", self._managed_agent),
+                web.get("/v1/agent/time-left", self._time_left),
                 web.post("/session/observability", self._report),
+                web.post("/v1/agent/recording", self._recording),
                 web.post("/v1/agent-servers/heartbeat", self._heartbeat),
             ]
         )
@@ -94,6 +103,16 @@ class CallbackApi:
         turns = [turn.model_dump(mode="json") for turn in self.earlier_turns]
         return await self._answer(request, "turns_so_far", 200, {"turns": turns})
 
+    async def _managed_agent(self, request: web.Request) -> web.Response:
+        config = self.managed_agents.get(request.match_info["agent"])
+        if config is None:
+            return await self._answer(request, "managed_agent", 404, {"detail": "no such agent"})
+        answer = {"session_id": "s", **config}
+        return await self._answer(request, "managed_agent", 200, answer)
+
+    async def _time_left(self, request: web.Request) -> web.Response:
+        return await self._answer(request, "time_left", 200, {"remaining": self.time_left})
+
     async def _turns(self, request: web.Request) -> web.Response:
         body: JSON = json.loads(await request.text())
         if any(self.refuse_turn(turn) for turn in body["turns"]):
@@ -108,8 +127,12 @@ class CallbackApi:
             self.reports.append(json.loads(await request.text()))
         return await self._answer(request, "report", 200, {"stored": True})
 
+    async def _recording(self, request: web.Request) -> web.Response:
+        return await self._answer(request, "recording", 200, {"stored": True})
+
     async def _heartbeat(self, request: web.Request) -> web.Response:
-        return await self._answer(request, "heartbeat", 200, {}, signed=True)
+        answer = {"accepted": True, "stop": self.stop}
+        return await self._answer(request, "heartbeat", 200, answer, signed=True)
 
     def _authorized(self, request: web.Request) -> bool:
         return request.headers.get("Authorization") == f"Bearer {self.token}"

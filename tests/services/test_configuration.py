@@ -192,3 +192,46 @@ def test_a_knowledge_base_that_is_off_gives_nothing_and_one_without_source_is_re
 
     refused = refusal(inline={"knowledge_base": {"enabled": True, "base_url": "u"}})
     assert refused.field == "knowledge_base.rag_id"
+
+
+def test_fallbacks_are_checked_like_the_first_choice() -> None:
+    engine = {
+        "stt_fallbacks": ["deepgram/nova-3", "deepgram/nova-9"],
+        "llm_fallbacks": ["anthropic/claude-sonnet-4-6"],
+        "tts_fallbacks": ["cartesia/sonic-3:some-voice"],
+    }
+    found = resolved({"engine": engine})
+
+    assert [warning.field for warning in found.warnings] == ["engine.stt_fallbacks[1]"]
+
+
+@pytest.mark.parametrize(
+    ("engine", "field"),
+    [
+        ({"stt_fallbacks": ["acme/ears"]}, "engine.stt_fallbacks[0]"),
+        ({"llm_fallbacks": ["openai/gpt-4.1", "openai/gpt-5-nano"]}, "engine.llm_fallbacks[1]"),
+        ({"tts_fallbacks": ["sonic-3"]}, "engine.tts_fallbacks[0]"),
+    ],
+)
+def test_a_fallback_that_does_not_exist_is_refused(engine: dict[str, Any], field: str) -> None:
+    assert refusal(inline={"engine": engine}).field == field
+
+
+def test_sounds_and_filters_that_do_not_exist_are_warned_of() -> None:
+    found = resolved(
+        {
+            "background_audio": {"ambient": "office", "tool_call": {"clip": "drums"}},
+            "noise_cancellation": {"enabled": True, "type": "magic"},
+        }
+    )
+
+    assert [warning.field for warning in found.warnings] == [
+        "background_audio.tool_call",
+        "noise_cancellation.type",
+    ]
+    assert all("use one of: " in (warning.cure or "") for warning in found.warnings)
+
+
+@pytest.mark.parametrize("text", ["office", "OFFICE_AMBIENCE", "office-ambience.ogg"])
+def test_clips_are_known_by_all_their_names(text: str) -> None:
+    assert resolved({"background_audio": {"ambient": text}}).warnings == []

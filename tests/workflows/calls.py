@@ -36,6 +36,7 @@ from domain.transcript import Role, Turn
 from services.transcripts import Transcripts
 from tests.fakes.agents import Crew, Lines, Plays
 from tests.fakes.archives import MemoryArchive, ScriptedSummariser
+from tests.fakes.listener import FakeListener
 from tests.fakes.rooms import FakeRooms, Sent
 from tests.waiting import eventually
 from tests.workflows.evidence import Closed, children, faults, outcomes_published
@@ -74,6 +75,7 @@ class Studio:
     rooms: FakeRooms
     archive: MemoryArchive
     summariser: ScriptedSummariser
+    listener: FakeListener = field(init=False)
     replayer: Replayer = field(init=False)
     _crews: dict[str, Crew] = field(default_factory=dict[str, Crew])
     _mark: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
@@ -81,6 +83,7 @@ class Studio:
     _names: "count[int]" = field(default_factory=lambda: count(1))
 
     def __post_init__(self) -> None:
+        self.listener = FakeListener(self.rooms)
         self.rooms.on_dispatch = self._on_dispatch
         self.rooms.on_data = self._on_data
         self.rooms.on_removed = self._on_removed

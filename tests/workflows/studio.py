@@ -6,13 +6,15 @@ from collections.abc import AsyncGenerator
 import pytest
 from pydantic import SecretStr
 
+from activities.listening import ListenActivities
 from adapters import temporal_client
 from adapters.settings import WorkerSettings
+from services.transcripts import Transcripts
 from tests.fakes.archives import MemoryArchive, ScriptedSummariser
 from tests.fakes.rooms import FakeRooms
 from tests.servers import TemporalServer
 from tests.workflows.calls import AGENT_NAME, Studio
-from worker.main import activities_of, session_worker
+from worker.main import activities_of, listening_worker, session_worker
 
 CALLBACK_SECRET = "a-callback-secret-of-32-characters"
 
@@ -38,5 +40,9 @@ async def studio(temporal_server: TemporalServer) -> AsyncGenerator[Studio]:
     client = await temporal_client.connect(settings)
     studio = Studio(client, settings, FakeRooms(), MemoryArchive(), ScriptedSummariser())
     activities = activities_of(settings, studio.rooms, studio.archive, studio.summariser)
-    async with session_worker(client, settings, activities):
+    listen = ListenActivities(studio.listener, Transcripts(studio.archive.transcripts))
+    async with (
+        session_worker(client, settings, activities),
+        listening_worker(client, settings, listen),
+    ):
         yield studio

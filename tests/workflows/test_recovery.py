@@ -1,6 +1,6 @@
 """Agents that go away in the middle of a call, and who takes over."""
 
-from domain.messages import AgentLost, ReportReceived
+from domain.messages import AgentLost, ReportReceived, agent_lost
 from domain.transcript import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.workflows.calls import Call, Studio
@@ -14,6 +14,11 @@ MUTE = Plays(report_when_told=False, report_when_removed=False)
 async def _lose_agent(call: Call, attempt: int) -> None:
     loss = AgentLost(event_id=call.event_id(), attempt=attempt, reason="no sign of life for 6 s")
     await call.handle.signal(SessionWorkflow.agent_lost, loss)
+
+
+async def _job_of(call: Call) -> str:
+    """The job that has claimed the current attempt, as the crew names its jobs."""
+    return f"AJ_{(await call.status()).agent_identity}"
 
 
 @beside_the_others
@@ -196,3 +201,75 @@ async def test_a_loss_or_failure_of_another_attempt_steers_nothing(studio: Studi
     assert status.state == "live"
     assert closed.ended == ("completed", "end_requested")
     assert call.dispatched_attempts() == [1]
+
+
+@beside_the_others
+async def test_a_loss_that_is_told_by_two_replaces_once(studio: Studio) -> None:
+    call = await studio.call(MUTE, Plays()).live()
+    loss = agent_lost(1, await _job_of(call), "its process ended with code -9")
+    await call.tell(loss)
+    await call.until("replaced", lambda status: status.joins == 2)
+    await call.tell(loss)
+    await call.end()
+
+    closed = await call.closed()
+
+    assert closed.ended == ("completed", "end_requested")
+    assert call.dispatched_attempts() == [1, 2]
+
+
+@beside_the_others
+async def test_the_loss_of_a_job_that_did_not_get_the_claim_steers_nothing(studio: Studio) -> None:
+    call = await studio.call().live()
+    await call.tell(agent_lost(1, "a-job-that-was-refused", "its process ended with code -9"))
+    await call.end()
+
+    closed = await call.closed()
+
+    assert closed.ended == ("completed", "end_requested")
+    assert call.dispatched_attempts() == [1]
+
+
+@beside_the_others
+async def test_an_agent_that_has_reported_may_die(studio: Studio) -> None:
+    call = await studio.call(MUTE).live()
+    job = await _job_of(call)
+    await call.crew.report(1, ReportEnd.AGENT_ENDED)
+    await call.tell(agent_lost(1, job, "its process ended with code -11"))
+
+    closed = await call.closed()
+
+    assert closed.ended == ("completed", "agent_ended")
+    assert call.dispatched_attempts() == [1]
+
+
+@beside_the_others
+async def test_an_agent_that_dies_before_it_is_ready_is_not_waited_for(studio: Studio) -> None:
+    never_ready = Plays(claims=None)
+    call = studio.call(never_ready, Plays(), join_timeout=30, ready_timeout=300)
+    await call.start()
+    await call.until("in the room", lambda status: status.waiting_for == "agent_ready")
+    await call.tell(agent_lost(1, "AJ_1", "its process ended with code -9"))
+
+    await call.until("the next one is in", lambda status: status.joins == 1)
+    await call.end()
+    closed = await call.closed()
+
+    assert in_order(
+        closed.told, "attempt 1 given up: its process ended with code -9", "attempt 2: dispatched"
+    ), closed.told
+    assert call.dispatched_attempts() == [1, 2]
+
+
+@beside_the_others
+async def test_an_agent_that_dies_before_it_is_seen_is_not_waited_for(studio: Studio) -> None:
+    call = studio.call(NEVER_COMES, Plays(), join_timeout=60)
+    await call.start()
+    await call.until("dispatched", lambda status: status.waiting_for == "agent_join")
+    await call.tell(agent_lost(1, "AJ_1", "its agent server was silent for 6 s"))
+
+    await call.until("the next one is in", lambda status: status.joins == 1)
+    await call.end()
+
+    assert (await call.closed()).ended == ("completed", "end_requested")
+    assert call.dispatched_attempts() == [1, 2]
