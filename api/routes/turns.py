@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import uuid4
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from api.dependencies import Access, SessionAccess, Wired, archive_of, require_session
 from api.reports import check_attempt
@@ -15,11 +15,26 @@ from domain.transcript import MAX_TURN_CHARS, Role, TranscriptHeader, Turn
 router = APIRouter(prefix="/v1/sessions", tags=["transcripts"])
 
 # LiveKit's own items have such a time, and agents that are not Everline's send them as they are.
-_SECONDS = {"type": "number", "description": "seconds since 1970"}
+_LATEST_SECONDS = 20_000_000_000
+_SECONDS = {
+    "type": "number",
+    "minimum": 0,
+    "maximum": _LATEST_SECONDS,
+    "description": "seconds since 1970",
+}
+
+
+def _in_seconds(value: object) -> object:
+    if isinstance(value, int | float) and not 0 <= value <= _LATEST_SECONDS:
+        # Larger ones are milliseconds, to pydantic; nobody means them here.
+        raise ValueError(f"a number is seconds since 1970, from 0 to {_LATEST_SECONDS}")
+    return value
 
 
 Instant = Annotated[
-    datetime, WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, _SECONDS]})
+    datetime,
+    BeforeValidator(_in_seconds),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, _SECONDS]}),
 ]
 
 

@@ -29,10 +29,11 @@ ROOT = Path(__file__).parents[2]
 ORG, SESSION = "acme", "fuzzed"
 # The body of these has a whole configuration, with as many cases as all other routes together.
 SAME_BODY = ("POST /session", "POST /agents", "PUT /agents/{agentId}")
-SEED = ("--seed", "1", "--max-examples", "3")
+# The same cases each time: what the long form finds is mended there, not met by chance here.
+SAME = ("--max-examples", "3", "--generation-deterministic")
 SHORT = (
-    ("--phases", "examples,coverage,fuzzing", *SEED, *(f"--exclude-name={n}" for n in SAME_BODY)),
-    ("--phases", "examples,fuzzing", *SEED, *(f"--include-name={n}" for n in SAME_BODY)),
+    ("--phases", "examples,coverage,fuzzing", *SAME, *(f"--exclude-name={n}" for n in SAME_BODY)),
+    ("--phases", "examples,fuzzing", *SAME, *(f"--include-name={n}" for n in SAME_BODY)),
 )
 LONG = (("--phases", "examples,coverage,fuzzing,stateful", "--max-examples", "60"),)
 
