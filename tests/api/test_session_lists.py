@@ -103,7 +103,12 @@ async def test_open_ones_come_first_and_every_session_once(office: Office) -> No
 
 async def test_a_line_says_what_an_operator_needs(office: Office) -> None:
     await office.tenant.start("a", wait="dispatched")
-    await office.until_listed(["a"], state="joining")
+
+    async def dispatched() -> bool:
+        lines = await office.listed()
+        return [line["waiting_for"] for line in lines] == ["agent_join"]
+
+    await eventually(dispatched, 20)
     [line] = await office.listed()
     assert line | {"started_at": "", "waiting_since": ""} == {
         "session_id": "a",
