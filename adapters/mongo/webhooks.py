@@ -5,7 +5,6 @@ Secrets are encrypted; what operators look for (URLs, states, reasons, times) is
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -15,6 +14,7 @@ from adapters.encryption import CannotDecrypt, EncryptionCodec
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, dump, storable
 from adapters.mongo.errors import storage_errors
+from adapters.mongo.places import place_of_time
 from adapters.mongo.tenancy import OrgCollection
 from domain.errors import InvalidInput, StorageUnavailable
 from domain.webhooks import (
@@ -37,7 +37,6 @@ FILTERS = ("endpoint_id", "status", "event")
 KEPT_SECONDS = 30 * 24 * 3600
 """When MongoDB forgets a delivery: long after its last attempt."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLACE = re.compile(r"[0-9]{14}\.[A-Za-z0-9_-]{1,128}")
 _SECRETS = TypeAdapter(list[SigningSecret])
 
@@ -156,7 +155,7 @@ class MongoDeliveries:
         document: Document = {
             "_id": _delivery_document_id(delivery.key),
             **dump(delivery, "the delivery"),
-            "place": _place(delivery.occurred_at) + delivery.delivery_id,
+            "place": place_of_time(delivery.occurred_at) + delivery.delivery_id,
         }
         async with storage_errors("store a webhook delivery"):
             try:
@@ -227,8 +226,3 @@ def _endpoint_document_id(key: EndpointKey) -> str:
 
 def _delivery_document_id(key: DeliveryKey) -> str:
     return f"{key.org}/{key.delivery_id}"
-
-
-def _place(at: datetime) -> str:
-    """Where a delivery of this time stands in a list; its id decides within a millisecond."""
-    return f"{(at - _EPOCH) // timedelta(milliseconds=1):014d}."

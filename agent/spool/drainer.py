@@ -7,21 +7,13 @@ from pathlib import Path
 
 import structlog
 
-from agent.backoff import Backoff
-from agent.callbacks import CallbackClient, Unavailable
+from agent.callbacks import CallbackClient
 from agent.spool.delivery import Delivery, EntryRefused
-from agent.spool.entry import (
-    RECORDINGS,
-    REJECTED,
-    UNBORN_PREFIX,
-    SpoolEntry,
-    SpoolError,
-    discard_unreadable,
-)
+from agent.spool.entry import RECORDINGS, REJECTED, UNBORN_PREFIX, SpoolEntry
+from agent.spool.rounds import SCAN_SECONDS, Rounds
 
 log = structlog.stdlib.get_logger(__name__)
 
-SCAN_SECONDS = 2.0
 LONGEST_PAUSE = 30.0
 REJECTED_DAYS = 7
 REJECTED_BYTES = 256 * 1024 * 1024
@@ -34,8 +26,9 @@ class Drainer:
 
     def __init__(self, spool: Path) -> None:
         self._spool = spool
-        self._retries: dict[str, _Retry] = {}
-        self._slots = asyncio.Semaphore(_CONCURRENT)
+        self._rounds = Rounds(
+            self._entries, self._deliver, at_once=_CONCURRENT, longest_pause=LONGEST_PAUSE
+        )
 
     async def run(self) -> None:
         """Drain until cancelled."""
@@ -45,10 +38,7 @@ class Drainer:
 
     async def drain_once(self) -> None:
         """Deliver every entry that nobody owns and whose pause after a failure is over."""
-        entries = await asyncio.to_thread(self._entries)
-        names = {entry.name for entry in entries}
-        self._retries = {name: at for name, at in self._retries.items() if name in names}
-        await asyncio.gather(*(self._drain(path) for path in entries if self._is_due(path)))
+        await self._rounds.once()
         await asyncio.to_thread(self._prune)
 
     def _entries(self) -> list[Path]:
@@ -60,32 +50,12 @@ class Drainer:
             path for path in found if path.name not in others and not path.name.startswith(".")
         )
 
-    def _is_due(self, path: Path) -> bool:
-        retry = self._retries.get(path.name)
-        return retry is None or retry.at <= time.monotonic()
-
-    async def _drain(self, path: Path) -> None:
-        async with self._slots:
-            try:
-                entry = await asyncio.to_thread(SpoolEntry.adopt, path)
-            except SpoolError as error:
-                log.error("spool_entry_unreadable", entry=path.name, error=str(error))
-                await asyncio.to_thread(discard_unreadable, path, str(error))
-                return
-            if entry is not None:
-                await self._deliver(entry)
-
     async def _deliver(self, entry: SpoolEntry) -> None:
         name = entry.path.name
         target = entry.target
         try:
             async with CallbackClient(target.callback_url, target.callback_token) as client:
                 await Delivery(entry, client).deliver_pending()
-        except Unavailable as error:
-            self._retries.setdefault(name, _Retry()).postpone()
-            log.warning("spool_delivery_delayed", entry=name, why=str(error))
-            entry.release()
-            return
         except EntryRefused:
             return
         if cut := entry.cut_tail():
@@ -106,17 +76,6 @@ class Drainer:
             if now - unborn.stat().st_mtime > _UNBORN_SECONDS:
                 shutil.rmtree(unborn, ignore_errors=True)
         prune_rejected(self._spool / REJECTED, now)
-
-
-class _Retry:
-    """When an entry is tried again, on the monotonic clock."""
-
-    def __init__(self) -> None:
-        self.at = 0.0
-        self._backoff = Backoff(first=SCAN_SECONDS, longest=LONGEST_PAUSE)
-
-    def postpone(self) -> None:
-        self.at = time.monotonic() + self._backoff.next_pause()
 
 
 def prune_rejected(shelf: Path, now: float) -> None:

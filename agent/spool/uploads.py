@@ -1,22 +1,20 @@
 """Storing recordings: what jobs have recorded goes to its storage, for as long as that takes."""
 
 import asyncio
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
 
 from adapters.recordings import RecordingStore
-from agent.backoff import Backoff
 from agent.callbacks import CallbackClient, Refused, Unavailable
-from agent.spool.entry import RECORDINGS, SpoolEntry, SpoolError, discard_unreadable
+from agent.spool.entry import RECORDINGS, SpoolEntry
+from agent.spool.rounds import SCAN_SECONDS, Rounds
 from domain import errors
 from domain.recording import CallRecording, RecordingState
 
 log = structlog.stdlib.get_logger(__name__)
 
-SCAN_SECONDS = 2.0
 LONGEST_PAUSE = 60.0
 GIVE_UP_AFTER = timedelta(days=7)
 _CONCURRENT = 2
@@ -31,10 +29,10 @@ class Uploads:
     def __init__(self, spool: Path, store: RecordingStore | None) -> None:
         self._folder = spool / RECORDINGS
         self._store = store
-        self._backoffs: dict[str, Backoff] = {}
-        self._due: dict[str, float] = {}
         self._told: set[str] = set()
-        self._slots = asyncio.Semaphore(_CONCURRENT)
+        self._rounds = Rounds(
+            self._entries, self._finish, at_once=_CONCURRENT, longest_pause=LONGEST_PAUSE
+        )
 
     async def run(self) -> None:
         """Store recordings until cancelled."""
@@ -44,48 +42,25 @@ class Uploads:
 
     async def upload_once(self) -> None:
         """Try every recording whose pause after a failure is over."""
-        found = await asyncio.to_thread(self._entries)
-        names = {path.name for path in found}
-        self._told &= names
-        self._due = {name: at for name, at in self._due.items() if name in names}
-        self._backoffs = {name: one for name, one in self._backoffs.items() if name in names}
-        now = time.monotonic()
-        due = [path for path in found if self._due.get(path.name, 0) <= now]
-        await asyncio.gather(*(self._upload(path) for path in due))
+        self._told &= set(await self._rounds.once())
 
     def _entries(self) -> list[Path]:
         if not self._folder.is_dir():
             return []
         return sorted(path for path in self._folder.iterdir() if path.is_dir())
 
-    async def _upload(self, path: Path) -> None:
-        async with self._slots:
-            try:
-                entry = await asyncio.to_thread(SpoolEntry.adopt, path)
-            except SpoolError as error:
-                log.error("spool_entry_unreadable", entry=path.name, error=str(error))
-                await asyncio.to_thread(discard_unreadable, path, str(error))
-                return
-            if entry is None:
-                return
-            try:
-                await self._finish(entry)
-            except Unavailable as error:
-                log.warning("recording_delayed", entry=path.name, why=str(error))
-                self._postpone(path.name)
-                entry.release()
-                return
-            await asyncio.to_thread(entry.remove)
-
     async def _finish(self, entry: SpoolEntry) -> None:
-        """Store an entry's recording and tell the API.
+        """Store an entry's recording, tell the API, and drop the entry.
 
         Raises:
             Unavailable: the storage or the API cannot take it now.
         """
         recording = await asyncio.to_thread(entry.recording)
-        if recording is None:
-            return
+        if recording is not None:
+            await self._deliver(entry, recording)
+        await asyncio.to_thread(entry.remove)
+
+    async def _deliver(self, entry: SpoolEntry, recording: CallRecording) -> None:
         result, again = await self._stored(entry, recording)
         if not again or entry.path.name not in self._told:
             await self._tell(entry, result)
@@ -125,10 +100,6 @@ class Uploads:
     def _young(self, recording: CallRecording) -> bool:
         begun = recording.started_at
         return begun is None or datetime.now(UTC) - begun < GIVE_UP_AFTER
-
-    def _postpone(self, name: str) -> None:
-        backoff = self._backoffs.setdefault(name, Backoff(SCAN_SECONDS, LONGEST_PAUSE))
-        self._due[name] = time.monotonic() + backoff.next_pause()
 
 
 def _failed(recording: CallRecording, why: str) -> CallRecording:
