@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Header, Path, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
@@ -109,6 +109,7 @@ def services(request: Request) -> Services:
     return request.app.state.services
 
 
+Part = TypeVar("Part")
 Wired = Annotated[Services, Depends(services)]
 
 
@@ -219,13 +220,7 @@ def archive_of(wired: Services) -> Archive:
     Raises:
         StorageUnavailable: MongoDB is not configured.
     """
-    if wired.archive is None:
-        raise StorageUnavailable(
-            "transcripts are kept in MongoDB, which is not configured",
-            cure="set MONGODB_URI",
-            retry_after=60,
-        )
-    return wired.archive
+    return _kept(wired.archive, "transcripts are")
 
 
 def records_of(wired: Services) -> Records:
@@ -234,10 +229,7 @@ def records_of(wired: Services) -> Records:
     Raises:
         StorageUnavailable: MongoDB is not configured.
     """
-    archive_of(wired)
-    if wired.records is None:
-        raise StorageUnavailable("this API was not given the lists of transcripts")
-    return wired.records
+    return _kept(wired.records, "lists of transcripts are")
 
 
 def agents_of(wired: Services) -> Agents:
@@ -246,13 +238,8 @@ def agents_of(wired: Services) -> Agents:
     Raises:
         StorageUnavailable: MongoDB is not configured.
     """
-    if wired.agents is None:
-        raise StorageUnavailable(
-            "saved agents are kept in MongoDB, which is not configured",
-            cure="set MONGODB_URI; without it, send the configuration with each session",
-            retry_after=60,
-        )
-    return wired.agents
+    cure = "set MONGODB_URI; without it, send the configuration with each session"
+    return _kept(wired.agents, "saved agents are", cure)
 
 
 def webhooks_of(wired: Services) -> Webhooks:
@@ -261,13 +248,15 @@ def webhooks_of(wired: Services) -> Webhooks:
     Raises:
         StorageUnavailable: MongoDB is not configured.
     """
-    if wired.webhooks is None:
+    return _kept(wired.webhooks, "webhook endpoints are")
+
+
+def _kept(part: Part | None, which: str, cure: str = "set MONGODB_URI") -> Part:
+    if part is None:
         raise StorageUnavailable(
-            "webhook endpoints are kept in MongoDB, which is not configured",
-            cure="set MONGODB_URI",
-            retry_after=60,
+            f"{which} kept in MongoDB, which is not configured", cure=cure, retry_after=60
         )
-    return wired.webhooks
+    return part
 
 
 async def require_session(wired: Services, key: SessionKey) -> None:
