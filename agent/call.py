@@ -110,7 +110,7 @@ class Call:
                 turn_log=self._turn_log,
                 started_at=self._started_at,
                 sdk=self._sdk_report(),
-                notices=self._notices,
+                notices=[*self._notices, *(self._equipment.notices if self._equipment else ())],
                 missing_variables=self._missing_variables,
                 recording=await self._recorder.aclose() if self._recorder else None,
             )
@@ -159,8 +159,9 @@ class Call:
         history = await self._history(budget)
         conversation.on_commit(self._commit)
         conversation.on_close(lambda: self._ctx.shutdown("the session was closed"))
+        agent, engine = await self._equipment.opening(spoken.prompt, parts, history)
         await conversation.start(
-            self._ctx.room, self._caller_identity(), history, self._equipment.tools()
+            self._ctx.room, self._caller_identity(), history, agent, engine.accepted
         )
         if budget is not None and not await self._claim(budget):
             return

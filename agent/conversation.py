@@ -3,7 +3,7 @@
 # pyright: reportUnknownMemberType=false
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 import structlog
 from livekit import rtc
@@ -16,6 +16,7 @@ from livekit.agents import (
     ConversationItemAddedEvent,
 )
 from livekit.agents.llm import RealtimeModel
+from livekit.agents.utils import is_given
 from livekit.agents.voice.room_io import RoomOptions, TextInputEvent, TextInputOptions
 
 from agent.ending import Ending
@@ -25,8 +26,6 @@ from agent.refused_requests import on_refusal
 from agent.silence import SilenceWatch
 from agent.sound import CallSound
 from agent.time_limit import TimeWarning
-from agent.tools import AnyTool
-from agent.turns import restored
 from domain.call_policy import DurationWarning, SilencePolicy
 from domain.transcript import ReportEnd, Role, Turn
 
@@ -55,8 +54,6 @@ class Conversation:
         self._finishing: asyncio.Task[None] | None = None
         self._open = False
         self._started = False
-        self._accepted = parts.accepted
-        self._speaks_verbatim = parts.tts is not None or _can_say(parts.llm)
         self.session: AgentSession[None] = AgentSession(
             stt=parts.stt or NOT_GIVEN,
             llm=parts.llm,
@@ -73,21 +70,24 @@ class Conversation:
         room: rtc.Room,
         caller_identity: str | None,
         history: list[Turn],
-        tools: Sequence[AnyTool] = (),
+        agent: Agent,
+        accepted: Callable[[], Awaitable[None]] | None,
     ) -> None:
         """Start the session in a connected room, deaf and so silent until `open`.
 
-        `history` is what was said before this attempt: the agent knows it, and the session's own
-        history (and so the report) holds only what follows.
+        Args:
+            room: connected.
+            caller_identity: whom the agent listens to; None for the first who comes.
+            history: what was said before this attempt. The agent knows it, and the session's own
+                history (and so the report) holds only what follows.
+            agent: who speaks.
+            accepted: waits until the provider has taken the session; see `EngineParts`.
 
         Raises:
             EngineFault: the provider refuses the session, and would do so again.
             EngineUnavailable: the provider cannot take it now.
         """
         self._history = history
-        agent = Agent(
-            instructions=self._words.prompt, chat_ctx=restored(history), tools=list(tools)
-        )
         options = RoomOptions(
             # A page reload is not an end: Everline decides when the caller has left.
             close_on_disconnect=False,
@@ -105,8 +105,8 @@ class Conversation:
             session_host=False,
             record=False,
         )
-        if self._accepted is not None:
-            await self._accepted()
+        if accepted is not None:
+            await accepted()
         self._started = True
 
     def _give_up(self, reason: str) -> None:
@@ -194,7 +194,7 @@ class Conversation:
         speech = self.session.current_speech
         if self._closing_words:
             await self.session.interrupt(force=True)
-            if self._speaks_verbatim:
+            if self._speaks_verbatim():
                 speech = self.session.say(self._closing_words, allow_interruptions=False)
             else:
                 told = verbatim(self._closing_words)
@@ -221,11 +221,22 @@ class Conversation:
 
     def _speak(self, text: str | None, instructions: str) -> None:
         """Say these words, or without them what the model makes of the instructions."""
-        if text and self._speaks_verbatim:
+        if text and self._speaks_verbatim():
             self.session.say(text)
         else:
             told = verbatim(text) if text else instructions
             self.session.generate_reply(instructions=told)
+
+    def _speaks_verbatim(self) -> bool:
+        """Whether the agent that has the conversation now can say given words."""
+        voice, model = self._of_the_agent("tts"), self._of_the_agent("llm")
+        says = isinstance(model, RealtimeModel) and model.capabilities.supports_say
+        return voice is not None or says
+
+    def _of_the_agent(self, part: str) -> object:
+        """The `tts` or `llm` of the agent that has the conversation now, or else the session's."""
+        own: object = getattr(self.session.current_agent, part)
+        return own if is_given(own) else getattr(self.session, part)
 
     async def _typed(self, session: AgentSession[None], event: TextInputEvent) -> None:
         if self._open:
@@ -236,10 +247,6 @@ class Conversation:
 def verbatim(text: str) -> str:
     """What a realtime model is told so that it speaks given words."""
     return f"Say exactly the following words, and nothing else: {text}"
-
-
-def _can_say(model: object) -> bool:
-    return isinstance(model, RealtimeModel) and model.capabilities.supports_say
 
 
 def greeting_is_due(history: list[Turn]) -> bool:

@@ -18,13 +18,16 @@ from agent.engines import (
     EngineFault,
     EngineInputs,
     EngineParts,
+    Notice,
     build_engine,
     load_engine_plugins,
 )
 from agent.prompt import words
 from agent.tools import AnyTool, ToolInputs, agent_tools
 from agent.tools.hand_off import CannotHandOff
+from agent.turns import restored
 from domain.metadata import DispatchMetadata
+from domain.transcript import Turn, in_charge
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -33,7 +36,16 @@ LOAD_SECONDS = 8.0
 
 
 class SucceedingAgent(Agent):
-    """An agent that was handed the conversation: it answers at once."""
+    """A saved agent that the conversation was handed to.
+
+    Args:
+        config: its configuration, with its id.
+        instructions: its prompt, filled in.
+        chat_ctx: what was said so far.
+        tools: its tools.
+        parts: its engine; None for the one that the session has.
+        answers: whether it answers at once when it takes over.
+    """
 
     def __init__(
         self,
@@ -42,20 +54,28 @@ class SucceedingAgent(Agent):
         chat_ctx: llm.ChatContext,
         tools: list[AnyTool],
         parts: EngineParts | None,
+        *,
+        answers: bool,
     ) -> None:
+        # An engine without its own ears or voice must not take those of the session.
         super().__init__(
-            id=config.agentId or "successor",
+            id=config.agentId,
             instructions=instructions,
             chat_ctx=chat_ctx,
             tools=tools,
-            stt=(parts.stt if parts else None) or NOT_GIVEN,
+            stt=parts.stt if parts else NOT_GIVEN,
             llm=parts.llm if parts else NOT_GIVEN,
-            tts=(parts.tts if parts else None) or NOT_GIVEN,
+            tts=parts.tts if parts else NOT_GIVEN,
+            vad=parts.vad if parts else NOT_GIVEN,
+            turn_handling=parts.turn_handling if parts else NOT_GIVEN,
         )
+        self.engine = parts
+        self._answers = answers
 
     async def on_enter(self) -> None:
         """Go on with the conversation, without another greeting."""
-        self.session.generate_reply()
+        if self._answers:
+            self.session.generate_reply()
 
 
 class Equipment:
@@ -88,15 +108,34 @@ class Equipment:
         self._ending = ending
         self._client = client
         self._session = session
+        self.notices: list[Notice] = []
+        """What the agents that took over could not do as configured."""
         self._web = outbound_client(
             allow_private=settings.everline_allow_private_tool_urls,
             timeout=httpx.Timeout(10.0),
             tls=tls_context(),
         )
 
-    def tools(self) -> list[AnyTool]:
-        """The tools of the agent that begins the call."""
-        return self._tools(self._metadata)
+    async def opening(
+        self, prompt: str, parts: EngineParts, history: list[Turn]
+    ) -> tuple[Agent, EngineParts]:
+        """The agent that this attempt begins with, and its engine.
+
+        Args:
+            prompt: of the agent that the call began with, filled in.
+            parts: the engine that the call began with.
+            history: what was said before this attempt. If a saved agent had taken over by then,
+                it goes on, unless it cannot be loaded now.
+        """
+        if agent_id := in_charge(history):
+            try:
+                agent = await self._take_over(agent_id, restored(history), answers=False)
+            except CannotHandOff as error:
+                log.warning("hand_off_not_resumed", agent_id=agent_id, why=str(error))
+            else:
+                return agent, agent.engine or parts
+        tools = self._tools(self._metadata)
+        return Agent(instructions=prompt, chat_ctx=restored(history), tools=tools), parts
 
     async def aclose(self) -> None:
         """Close the connections of the tools."""
@@ -117,25 +156,36 @@ class Equipment:
 
     async def _successor(self, agent_id: str) -> Agent:
         """The saved agent of this id, ready to take over; see `agent.tools.inputs.HandOff`."""
+        history = self._session.current_agent.chat_ctx.copy(
+            exclude_instructions=True, exclude_function_call=True, exclude_config_update=True
+        )
+        return await self._take_over(agent_id, history, answers=True)
+
+    async def _take_over(
+        self, agent_id: str, history: llm.ChatContext, *, answers: bool
+    ) -> SucceedingAgent:
         try:
             async with asyncio.timeout(LOAD_SECONDS):
                 config = await self._load(agent_id)
                 parts = await self._engine(config)
         except (CallbackError, EngineFault, TimeoutError) as error:
             raise CannotHandOff(str(error) or type(error).__name__) from error
+        for notice in parts.notices if parts else ():
+            log.warning("configured_otherwise", field=notice.field, reason=notice.reason)
+            self.notices.append(notice)
         spoken = words(config)
         if spoken.missing:
             log.warning("dynamic_variables_missing", variables=list(spoken.missing))
-        history = self._session.current_agent.chat_ctx.copy(
-            exclude_instructions=True, exclude_function_call=True, exclude_config_update=True
+        return SucceedingAgent(
+            config, spoken.prompt, history, self._tools(config), parts, answers=answers
         )
-        return SucceedingAgent(config, spoken.prompt, history, self._tools(config), parts)
 
     async def _load(self, agent_id: str) -> DispatchMetadata:
         if self._client is None:
             raise CannotHandOff("a plain agent has no callbacks")
         loaded = await self._client.managed_agent(agent_id)
         call: dict[str, Any] = {
+            "agentId": agent_id,
             "session_id": self._metadata.session_id,
             "user_id": self._metadata.user_id,
             "everline": self._metadata.everline,

@@ -7,24 +7,30 @@ from livekit.agents import llm
 
 from domain.transcript import MAX_TURN_CHARS, Role, Turn
 
+FIRST_AGENT = "default_agent"
+"""The SDK's id of an `Agent` that is of no class of its own: the one that a call begins with."""
 _SPEAKING_TIMES = ("started_speaking_at", "stopped_speaking_at")
 
 
 class TurnLog:
-    """Gives each conversation item of one attempt its number, once."""
+    """Gives each conversation item of one attempt its number and its agent, once."""
 
     def __init__(self, attempt: int) -> None:
         self._attempt = attempt
-        self._numbers: dict[str, int] = {}
+        self._known: dict[str, tuple[int, str | None]] = {}
+        self._agent_id: str | None = None
 
     def turn(self, item: object) -> Turn | None:
         """The turn of an item; None for what nobody said (hand-offs, tool calls, instructions)."""
+        if isinstance(item, llm.AgentHandoff):
+            first = item.new_agent_id == FIRST_AGENT
+            self._agent_id = None if first else item.new_agent_id
         if not isinstance(item, llm.ChatMessage) or item.role not in ("user", "assistant"):
             return None
         text = item.text_content
         if not text:
             return None
-        seq = self._numbers.setdefault(item.id, len(self._numbers))
+        seq, agent_id = self._known.setdefault(item.id, (len(self._known), self._agent_id))
         metrics: dict[str, Any] = dict(item.metrics)
         return Turn(
             item_id=item.id,
@@ -37,6 +43,7 @@ class TurnLog:
             started_speaking_at=_optional_time(metrics.get("started_speaking_at")),
             stopped_speaking_at=_optional_time(metrics.get("stopped_speaking_at")),
             metrics=_latencies(metrics),
+            agent_id=agent_id,
         )
 
 

@@ -73,6 +73,7 @@ _TURN: Json = {
     "started_speaking_at": None,
     "stopped_speaking_at": None,
     "metrics": {},
+    "agent_id": None,
 }
 _STATUS: Json = {
     "org": "acme",

@@ -67,6 +67,9 @@ class TurnAnswer(BaseModel):
     startedSpeakingAt: datetime | None
     stoppedSpeakingAt: datetime | None
     metrics: dict[str, float] = Field(description="latencies as the agent measured them, seconds")
+    agentId: str | None = Field(
+        description="the saved agent that had taken over; null for the one that began the call"
+    )
 
 
 class ReportAnswer(BaseModel):
@@ -195,6 +198,7 @@ def _turn(turn: Turn) -> TurnAnswer:
         startedSpeakingAt=turn.started_speaking_at,
         stoppedSpeakingAt=turn.stopped_speaking_at,
         metrics=measured,
+        agentId=turn.agent_id,
     )
 
 

@@ -55,6 +55,7 @@ _TURN: Json = {
     "startedSpeakingAt": None,
     "stoppedSpeakingAt": None,
     "metrics": {"transcription_delay": 0.31},
+    "agentId": None,
 }
 _REPORT: Json = {
     "attempt": 1,

@@ -51,6 +51,8 @@ class Turn(BaseModel):
     stopped_speaking_at: datetime | None = None
     metrics: dict[str, Any] = {}
     """Latencies as the agent measured them, seconds."""
+    agent_id: str | None = Field(default=None, max_length=300)
+    """The saved agent that had taken over the conversation; None for the one it began with."""
 
     def instant(self) -> tuple[int, datetime]:
         """When it was said; attempts follow each other. A time without a zone is UTC."""
@@ -174,6 +176,13 @@ def ordered(turns: Iterable[Turn]) -> list[Turn]:
     others.sort(key=lambda turn: (turn.instant(), turn.item_id))
     # Compares the heads alone, so that the numbered ones keep their order whatever their times.
     return list(merge((turn for _, turn in numbered), others, key=Turn.instant))
+
+
+def in_charge(turns: Iterable[Turn]) -> str | None:
+    """The saved agent that has the conversation after these turns; None for the first one."""
+    # What has no number was added by a client.
+    agents = [turn.agent_id for turn in ordered(turns) if turn.seq is not None]
+    return agents[-1] if agents else None
 
 
 def transcript_digest(turns: Iterable[Turn]) -> str:

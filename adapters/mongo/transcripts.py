@@ -220,7 +220,7 @@ def _turn_writes(key: SessionKey, turn: Turn) -> list[UpdateOne]:
 
 def _completing_fields(turn: Turn, what: str) -> dict[str, Any]:
     completing: dict[str, Any] = turn.model_dump(
-        include={"started_speaking_at", "stopped_speaking_at"}, exclude_none=True
+        include={"started_speaking_at", "stopped_speaking_at", "agent_id"}, exclude_none=True
     )
     if turn.interrupted:
         completing["interrupted"] = True

@@ -53,6 +53,7 @@ class TurnIn(JsonModel):
     started_speaking_at: Instant | None = None
     stopped_speaking_at: Instant | None = None
     metrics: dict[str, float | int | str | None] = Field(default={}, max_length=50)
+    agent_id: str | None = Field(default=None, max_length=300)
 
     def turn(self, now: datetime) -> Turn:
         """The turn with its time and its id; without a sequence number, the time orders it."""

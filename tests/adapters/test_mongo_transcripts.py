@@ -88,6 +88,7 @@ async def test_the_report_completes_a_streamed_turn_without_changing_what_was_ac
         started_speaking_at=NOON,
         stopped_speaking_at=NOON,
         metrics={"e2e_latency": 1.25},
+        agent_id="ag-bills",
     )
 
     assert await archive.transcripts.add_turns(key, [complete, turn(1, "late text")]) == 0

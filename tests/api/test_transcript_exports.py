@@ -100,6 +100,7 @@ def spoken(number: int, start: float, end: float | None, text: str = "Hello ther
         startedSpeakingAt=START + timedelta(seconds=start) if end else None,
         stoppedSpeakingAt=START + timedelta(seconds=end) if end else None,
         metrics={},
+        agentId=None,
     )
 
 

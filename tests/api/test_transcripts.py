@@ -257,6 +257,7 @@ async def test_one_transcript_with_all_its_parts(full: Desk) -> None:
         "startedSpeakingAt": None,
         "stoppedSpeakingAt": None,
         "metrics": {},
+        "agentId": None,
     }
     [report] = found["reports"]
     assert (report["attempt"], report["jobId"], report["turnCount"]) == (1, "AJ_1", 2)

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from domain.transcript import AgentReport, ReportEnd, Role, Turn, ordered, transcript_digest
+from domain.transcript import (
+    AgentReport,
+    ReportEnd,
+    Role,
+    Turn,
+    in_charge,
+    ordered,
+    transcript_digest,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -58,6 +66,17 @@ def test_what_a_client_adds_stands_where_its_time_puts_it() -> None:
     in_order = [early, added[0], late, out_of_step, added[1], replacement]
     assert ordered(turns) == in_order
     assert ordered(reversed(turns)) == in_order
+
+
+def test_the_agent_in_charge_is_that_of_the_last_turn_that_an_agent_committed() -> None:
+    bills = {"agent_id": "ag-bills"}
+    began = [_turn(1, 0), _turn(1, 1)]
+    handed_over = [*began, _turn(1, 2).model_copy(update=bills)]
+    note = _turn(1, 3).model_copy(update={"seq": None, "created_at": NOON + timedelta(hours=1)})
+    assert in_charge([]) is None
+    assert in_charge(began) is None
+    assert in_charge([note, *handed_over]) == "ag-bills"
+    assert in_charge([*handed_over, _turn(2, 0)]) is None
 
 
 def test_the_digest_sees_texts_roles_and_attempts() -> None:
