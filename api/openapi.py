@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
 from api.examples import EXAMPLES
+from api.masked_config import LOOKS_LIKE
 from api.problems import STATUS_MEANING, Problem
 from domain.agent_servers import Heartbeat
 
@@ -86,6 +87,7 @@ def described(app: FastAPI) -> Json:
         ref_template="#/components/schemas/{model}",
     )
     schemas.update(further["$defs"])
+    _refer(schemas)
     components["headers"] = {"RequestId": REQUEST_ID, "RetryAfter": RETRY_AFTER}
     for path, operation in operations(document):
         _describe(path, operation)
@@ -164,6 +166,19 @@ def _statuses(path: str, operation: Json) -> Iterator[int]:
         yield 422
     if "{" in path:
         yield 404
+
+
+def _refer(part: Any) -> None:
+    """Put references to the places of schemas that look like another one."""
+    if isinstance(part, list):
+        for one in cast(list[Any], part):
+            _refer(one)
+    elif isinstance(part, dict):
+        schema = cast(Json, part)
+        if like := schema.pop(LOOKS_LIKE, None):
+            schema["$ref"] = f"#/components/schemas/{like}"
+        for one in schema.values():
+            _refer(one)
 
 
 def _add_examples(schemas: Json) -> None:

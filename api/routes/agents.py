@@ -1,12 +1,13 @@
 """Saved agents: create, read, change, delete; versions, and the way back to an earlier one."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.dependencies import Client, Wired, agents_of
+from api.masked_config import MaskedConfig
 from api.problems import problems
 from api.versions import ExpectedVersion, etag
 from domain.agent_config import AgentConfigWithName, ConfigWarning
@@ -53,7 +54,7 @@ class AgentAnswer(BaseModel):
 
     agentId: str
     version: int
-    config: dict[str, Any]
+    config: MaskedConfig
     createdAt: datetime
     createdBy: str | None
     updatedAt: datetime

@@ -1,7 +1,7 @@
 """The seed service's session routes, with its paths and field names."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import uuid4
 
 from fastapi import APIRouter, Header, Query, Response
@@ -11,6 +11,7 @@ from pydantic.config import JsonDict
 from api import starting
 from api.dependencies import Client, Services, Wired
 from api.ending import end_session, session_of_room
+from api.masked_config import MaskedConfig
 from api.problems import problems
 from api.reports import AnyReport, ReporterClaims, take_signed_report, take_unsigned_report
 from domain.agent_config import AgentConfig, ConfigWarning
@@ -49,7 +50,7 @@ class SessionResponse(BaseModel):
     sessionId: str
     livekitUrl: str
     agentDispatched: bool
-    agentConfig: dict[str, Any]
+    agentConfig: MaskedConfig
     warnings: list[ConfigWarning] = []
     """What in the configuration has another effect than it seems to have; left out if nothing."""
 

@@ -1,6 +1,6 @@
 """Sessions under `/v1`."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import uuid4
 
 from fastapi import APIRouter, Header, Query, Response
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api import starting
 from api.dependencies import Client, Services, SessionId, Wired, archive_of, require_session
 from api.ending import end_session as ask_to_end
+from api.masked_config import MaskedConfig
 from api.problems import problems
 from domain.agent_config import AgentConfig, ConfigWarning
 from domain.errors import NotFound, Unavailable
@@ -53,7 +54,7 @@ class StartResponse(BaseModel):
     voice: str | None
     agent_dispatched: bool
     agent_joined: bool
-    agent_config: dict[str, Any]
+    agent_config: MaskedConfig
     warnings: list[ConfigWarning]
     """What in the configuration has another effect than it seems to have."""
 
