@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -87,6 +88,9 @@ class SpoolEntry:
         self.target = target
         self._lock: int | None = lock
         self._records = path / _RECORDS
+        # Records are written and rejected in different threads.
+        self._writing = threading.Lock()
+        self._rejection: str | None = None
 
     @classmethod
     def create(cls, spool: Path, target: Target) -> Self:
@@ -137,9 +141,18 @@ class SpoolEntry:
     def append(self, record: Record) -> None:
         """Write a record behind the others and wait until it is on the disk.
 
+        One that comes while the entry is rejected is set aside as the others are.
+
         Raises:
             OSError: the disk does not take it.
         """
+        with self._writing:
+            if self._rejection is None:
+                self._write(record)
+            else:
+                self.set_aside(record, self._rejection)
+
+    def _write(self, record: Record) -> None:
         line = record.model_dump_json().encode("utf-8", "backslashreplace") + b"\n"
         descriptor = os.open(self._records, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         before = os.fstat(descriptor).st_size
@@ -217,18 +230,20 @@ class SpoolEntry:
 
     def set_aside(self, record: Record, reason: str) -> None:
         """Keep a single refused record with its reason, without its token, in `rejected/`."""
-        shelf = self._shelf()
+        shelf = _shelf(self.path)
         shelf.mkdir(parents=True, exist_ok=True, mode=0o700)
         line = json.dumps({"reason": reason, **record.model_dump(mode="json")}) + "\n"
         _append_private(shelf / _RECORDS, line)
 
     def reject(self, reason: str) -> None:
         """Move everything that is not delivered to `rejected/`, and give the entry up."""
-        while batch := self.pending():
-            for pending in batch:
-                self.set_aside(pending.record, reason)
-            self.advance(batch[-1].end)
-        self.leave()
+        with self._writing:
+            self._rejection = reason
+            while batch := self.pending():
+                for pending in batch:
+                    self.set_aside(pending.record, reason)
+                self.advance(batch[-1].end)
+            self.leave()
 
     def leave(self) -> None:
         """Delete the entry, except for a recording, which is left to `Uploads`."""
@@ -253,9 +268,6 @@ class SpoolEntry:
             os.close(self._lock)
             self._lock = None
 
-    def _shelf(self) -> Path:
-        return self.path.parent / REJECTED / self.path.name
-
     def _cursor(self) -> int:
         try:
             return int((self.path / _CURSOR).read_text())
@@ -276,12 +288,18 @@ class SpoolEntry:
 
 def discard_unreadable(path: Path, reason: str) -> None:
     """Move an entry without a readable target to `rejected/`, with the reason beside it."""
-    shelf = path.parent / REJECTED / path.name
+    shelf = _shelf(path)
     shelf.parent.mkdir(exist_ok=True, mode=0o700)
     shutil.rmtree(shelf, ignore_errors=True)
     path.rename(shelf)
     (shelf / _TARGET).unlink(missing_ok=True)
     _append_private(shelf / "reason.txt", reason + "\n")
+
+
+def _shelf(path: Path) -> Path:
+    """Where what is refused of an entry lies: one shelf for the whole spool."""
+    spool = path.parent.parent if path.parent.name == RECORDINGS else path.parent
+    return spool / REJECTED / path.name
 
 
 def _take_lock(path: Path) -> int | None:

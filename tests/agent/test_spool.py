@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.backoff import Backoff
 from agent.callbacks import CallbackClient
 from agent.spool import Drainer, Outbox, SpoolEntry, Target
 from agent.spool.drainer import REJECTED_DAYS, prune_rejected
@@ -55,7 +56,7 @@ async def test_turns_and_report_arrive_in_order_and_leave_nothing_behind(
         for seq in range(5):
             outbox.put(turn_record(seq))
         outbox.put(report_record(end_reason="agent_ended"))
-        assert await outbox.close(grace=10)
+        assert await outbox.close(grace=30)
 
     assert delivered_seqs(api) == [0, 1, 2, 3, 4]
     assert [request.route for request in api.received][-1] == "report"
@@ -97,17 +98,24 @@ async def test_what_an_outage_outlasts_is_left_to_the_drainer(
 
 
 async def test_a_report_is_announced_although_the_turns_before_it_are_not_taken(
-    api: CallbackApi, tmp_path: Path
+    api: CallbackApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While MongoDB is away the API signals a report that it answers 503: the call has to end."""
+    pauses = iter([600.0])
+
+    def pause(_: Backoff) -> float:
+        # Nothing but the close ends the first one.
+        return next(pauses, 0.2)
+
+    monkeypatch.setattr(Backoff, "next_pause", pause)
     api.outage = 503
     async with CallbackClient(api.url, api.token) as client:
         outbox = Outbox(SpoolEntry.create(tmp_path, target(api)), client)
         outbox.put(turn_record(0))
-        await api.wait_for(lambda: len(api.of("turns")) >= 6)  # pauses are long by now
+        await api.wait_for(lambda: bool(api.of("turns")))
         outbox.put(report_record(end_reason="end_requested"))
-        closing = asyncio.create_task(outbox.close(grace=20))
-        await api.wait_for(lambda: bool(api.of("report")), within=2)
+        closing = asyncio.create_task(outbox.close(grace=60))
+        await api.wait_for(lambda: bool(api.of("report")))
         assert api.of("report")[0].body["end_reason"] == "end_requested"
         assert api.reports == []
         api.outage = None
@@ -237,9 +245,9 @@ async def test_a_refused_token_sets_the_whole_entry_aside_without_the_token(
         outbox = Outbox(SpoolEntry.create(tmp_path, whom), client)
         outbox.put(turn_record(0))
         await api.wait_for(lambda: bool(api.of("turns")))
-        await eventually(lambda: (tmp_path / "rejected").exists())
+        await eventually(lambda: (tmp_path / "rejected").exists(), 30)
         outbox.put(report_record())
-        assert await outbox.close(grace=5)
+        assert await outbox.close(grace=30)
 
     kept = tmp_path / "rejected" / whom.entry_name()
     lines = [json.loads(line) for line in (kept / "records.jsonl").read_text().splitlines()]
@@ -263,7 +271,12 @@ async def test_an_entry_without_a_readable_target_is_set_aside(
     assert (kept / "records.jsonl").exists()
 
 
-async def test_after_a_failure_an_entry_rests(api: CallbackApi, tmp_path: Path) -> None:
+async def test_after_a_failure_an_entry_rests(
+    api: CallbackApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Longer than the two takes on any machine.
+    monkeypatch.setattr("agent.spool.rounds.SCAN_SECONDS", 600.0)
+    monkeypatch.setattr("agent.spool.drainer.LONGEST_PAUSE", 600.0)
     api.outage = 503
     abandoned(tmp_path, target(api), range(1))
     drainer = Drainer(tmp_path)

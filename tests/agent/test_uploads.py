@@ -53,7 +53,7 @@ async def recorded(
     async with CallbackClient(api.url, api.token) as client:
         outbox = Outbox(entry, client)
         outbox.put(report_record(end_reason="agent_ended"))
-        assert await outbox.close(grace=10)
+        assert await outbox.close(grace=30)
 
 
 def told(api: CallbackApi) -> list[tuple[str, str | None]]:
@@ -96,8 +96,10 @@ async def test_the_report_does_not_wait_for_the_storage(
 
 
 async def test_a_storage_that_refuses_is_told_once_and_tried_again(
-    api: CallbackApi, s3: S3, tmp_path: Path
+    api: CallbackApi, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The first pause: longer than two tries take on any machine.
+    monkeypatch.setattr("agent.spool.rounds.SCAN_SECONDS", 60.0)
     s3.refusal = 403
     await recorded(api, tmp_path)
     uploads = Uploads(tmp_path, RecordingStore("s3://bucket/calls"))
@@ -185,3 +187,21 @@ async def test_without_a_storage_it_says_so(api: CallbackApi, tmp_path: Path) ->
 
     assert told(api) == [("failed", "EVERLINE_RECORDINGS_URL is not set")]
     assert len(left(tmp_path)) == 1, "somebody may set it yet"
+
+
+async def test_an_unreadable_entry_is_put_on_the_shelf_and_the_next_one_stored(
+    api: CallbackApi, s3: S3, tmp_path: Path
+) -> None:
+    broken = tmp_path / "recordings" / "a-broken-one"
+    broken.mkdir(parents=True)
+    (broken / "target.json").write_text("{")
+    (broken / "sound.ogg").write_bytes(SOUND)
+    await recorded(api, tmp_path)
+
+    uploads = Uploads(tmp_path, RecordingStore("s3://bucket/calls"))
+    await uploads.upload_once()
+    await uploads.upload_once()
+
+    assert s3.objects[f"bucket/calls/{PATH}"] == SOUND
+    assert left(tmp_path) == []
+    assert (tmp_path / "rejected" / "a-broken-one" / "reason.txt").read_text()
