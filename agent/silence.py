@@ -96,7 +96,10 @@ class SilenceWatch:
         self._timer = None
         if not self._quiet():
             return
-        if not self._caller_here():
+        if self._session.current_speech is not None:
+            # On its way to be heard: a slow voice is not the caller's silence.
+            self._rearm()
+        elif not self._caller_here():
             # Whether somebody comes back is for Everline to wait for.
             self._nudged = 0
             self._rearm()
