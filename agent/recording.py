@@ -6,7 +6,9 @@ spool entry, where what it has written survives the process.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from livekit.agents import AgentSession
 from livekit.agents.voice.recorder_io import RecorderIO
 from livekit.api import LiveKitAPI
 
-from agent.egress import EgressRefused, record_room
+from agent.egress import EgressRefused, record_room, recording_lost
 from agent.spool import SpoolEntry, Target
 from domain.recording import CallRecording, RecordingState, recording_path
 
@@ -28,10 +30,16 @@ CLOSE_SECONDS = 3.0
 class CallRecorder:
     """Records one attempt."""
 
-    def __init__(self, recording: CallRecording | None, recorder: RecorderIO | None = None) -> None:
+    def __init__(
+        self,
+        recording: CallRecording | None,
+        recorder: RecorderIO | None = None,
+        is_lost: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
         self.recording = recording
         """How far it is, for the report; None if there is nothing new to tell."""
         self._recorder = recorder
+        self._is_lost = is_lost
 
     @classmethod
     async def by_egress(
@@ -45,14 +53,17 @@ class CallRecorder:
             entry: the attempt's spool entry.
             storage: URL of the storage of recordings.
         """
-        recording = _pending(entry.target)
+        # A file of its own: a service may begin after LiveKit was given up, and the agent records.
+        recording = _pending(entry.target, "-egress")
         try:
             begun = await record_room(lk, room, storage, recording.path)
         except EgressRefused as refused:
             log.warning("no_egress", reason=str(refused))
             return None
-        # One that goes on since an earlier attempt is linked from there.
-        return cls(recording if begun else None)
+        if begun is None:
+            # One that goes on since an earlier attempt is linked from there.
+            return cls(None)
+        return cls(recording, is_lost=partial(recording_lost, lk, room, begun, CLOSE_SECONDS))
 
     @classmethod
     async def start(
@@ -88,6 +99,9 @@ class CallRecorder:
                     await self._recorder.aclose()
             except TimeoutError:
                 log.error("recording_cut", seconds=CLOSE_SECONDS)
+        if self.recording is not None and self._is_lost is not None and await self._is_lost():
+            # Should it be stored all the same, LiveKit's webhook says so, and that counts more.
+            return _failed(self.recording, "LiveKit's egress service left during the call")
         return self.recording
 
 
@@ -100,11 +114,12 @@ async def _attached(session: AgentSession[Any], file: Path) -> RecorderIO:
     return recorder
 
 
-def _pending(target: Target) -> CallRecording:
+def _pending(target: Target, suffix: str = "") -> CallRecording:
+    job = f"{target.job_id}{suffix}"
     return CallRecording(
         attempt=target.attempt,
         state=RecordingState.PENDING,
-        path=recording_path(target.org, target.session_id, target.attempt, target.job_id),
+        path=recording_path(target.org, target.session_id, target.attempt, job),
         started_at=datetime.now(UTC),
     )
 

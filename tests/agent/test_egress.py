@@ -1,12 +1,17 @@
 """What LiveKit's egress service is asked for, and what happens where there is none."""
 
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import pytest
 from livekit.api import LiveKitAPI
-from livekit.protocol.egress import AudioMixing, EncodedFileType
+from livekit.protocol.egress import AudioMixing, EgressStatus, EncodedFileType
 
+from agent import egress
 from agent.egress import EgressRefused, record_room
+from agent.recording import CallRecorder
+from agent.spool import SpoolEntry, Target
+from domain.recording import RecordingState, recording_at
 from tests.fakes.egress import Egress
 
 ROOM, PATH = "acme.front", "acme/s-1/1-AJ.ogg"
@@ -67,9 +72,79 @@ async def test_a_room_is_recorded_once_whatever_the_attempt(
     assert len(service.orders) == 2
 
 
-async def test_without_a_service_it_is_told(service: Egress, lk: LiveKitAPI) -> None:
-    service.refusal = "unavailable"
-    with pytest.raises(EgressRefused, match="unavailable"):
-        await record_room(lk, ROOM, "s3://bucket", PATH)
+async def test_what_a_killed_service_left_keeps_no_room_from_being_recorded(
+    service: Egress, lk: LiveKitAPI
+) -> None:
+    service.present[ROOM] = {"agent-AJ", "caller"}
+    assert await record_room(lk, ROOM, "s3://bucket", PATH) == "EG_1"
+    service.joins(service.infos[0])
+    assert await record_room(lk, ROOM, "s3://bucket", "acme/s-1/2-AJ.ogg") is None
+
+    service.dies(service.infos[0])
+
+    assert await record_room(lk, ROOM, "s3://bucket", "acme/s-1/2-AJ.ogg") == "EG_2"
+    service.infos[1].updated_at -= round((egress.START_SECONDS + 1) * 1e9)
+    assert await record_room(lk, ROOM, "s3://bucket", "acme/s-1/3-AJ.ogg") == "EG_3"
+
+
+async def test_without_a_service_it_is_told(
+    service: Egress, lk: LiveKitAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for code in ("unavailable", "internal", "invalid_argument"):
+        service.refusal = code
+        with pytest.raises(EgressRefused, match=code):
+            await record_room(lk, ROOM, "s3://bucket", PATH)
     with pytest.raises(EgressRefused, match="gs://"):
         await record_room(lk, ROOM, "gs://bucket", PATH)
+    service.refusal, service.silent = None, True
+    monkeypatch.setattr(egress, "ANSWER_SECONDS", 0.5)
+    with pytest.raises(EgressRefused, match="no answer"):
+        await record_room(lk, ROOM, "s3://bucket", PATH)
+
+
+async def test_a_call_knows_at_its_end_that_its_service_was_killed(
+    service: Egress, lk: LiveKitAPI, tmp_path: Path
+) -> None:
+    service.present[ROOM] = {"agent-AJ", "caller"}
+    recorder = await _recorder(lk, tmp_path)
+    [info] = service.infos
+    assert recorder.recording is not None
+    path = recorder.recording.path
+    assert info.file_results[0].filename == path == "acme/s-1/1-AJ-egress.ogg"
+    assert recording_at(path) is not None, "the webhook's file is known"
+    service.joins(info)
+    assert await _state(recorder) is RecordingState.PENDING, "it is in the room"
+
+    service.dies(info)
+    recording = await recorder.aclose()
+    assert recording is not None
+    assert recording.state is RecordingState.FAILED
+    assert recording.error == "LiveKit's egress service left during the call"
+
+    info.status = EgressStatus.EGRESS_ENDING
+    assert await _state(recorder) is RecordingState.PENDING, "it left with a word"
+    info.status = EgressStatus.EGRESS_ACTIVE
+    service.present.clear()
+    assert await _state(recorder) is RecordingState.PENDING, "the room is closed"
+    service.refusal = "internal"
+    assert await _state(recorder) is RecordingState.PENDING, "LiveKit does not tell"
+
+
+async def _recorder(lk: LiveKitAPI, spool: Path) -> CallRecorder:
+    target = Target(
+        callback_url="http://127.0.0.1:9",
+        callback_token="token",
+        org="acme",
+        session_id="s-1",
+        attempt=1,
+        job_id="AJ",
+    )
+    entry = SpoolEntry.create(spool, target)
+    recorder = await CallRecorder.by_egress(lk, ROOM, entry, "s3://bucket")
+    assert recorder is not None
+    return recorder
+
+
+async def _state(recorder: CallRecorder) -> RecordingState | None:
+    recording = await recorder.aclose()
+    return recording.state if recording else None
