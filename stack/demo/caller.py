@@ -95,7 +95,7 @@ class Caller:
         self._silenced = True
         if self._talking:
             # Not cancelled: the SDK complains of a frame whose end nobody waits for.
-            await asyncio.wait([self._talking], timeout=1.0)
+            await asyncio.wait([self._talking], timeout=5.0)
             self._tasks.add(self._talking)
         for task in self._tasks:
             task.cancel()

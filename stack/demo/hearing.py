@@ -67,11 +67,13 @@ class Heard:
 
     async def speech_and_silence(self, since: float) -> None:
         """Return when there was speech since then and `_PAUSE_SECONDS` without any after it."""
-        while True:
-            speech = self._speech(since, None)
-            if speech and self.now() - speech[-1].at >= _PAUSE_SECONDS:
-                return
+        quiet = 0
+        # Seen twice: after a stall of this process, what came meanwhile has to be taken in first.
+        while quiet < 2:
             await asyncio.sleep(0.05)
+            speech = self._speech(since, None)
+            ended = bool(speech) and self.now() - speech[-1].at >= _PAUSE_SECONDS
+            quiet = quiet + 1 if ended else 0
 
     def save(self, path: Path) -> None:
         """Write all that was heard as a WAV file."""
