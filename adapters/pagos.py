@@ -7,6 +7,8 @@ outage is an outage (`Unavailable`), never a yes and never a no.
 import asyncio
 import hashlib
 import json
+import time
+from collections.abc import Callable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, cast
 
@@ -47,15 +49,18 @@ class _Answer(BaseModel):
 class Pagos:
     """One per process."""
 
-    def __init__(self, settings: PagosSettings) -> None:
+    def __init__(
+        self, settings: PagosSettings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._settings = settings
         self._cache = KeyCache(
             settings.pagos_cache_size,
             settings.pagos_cache_seconds,
             settings.pagos_negative_cache_seconds,
+            clock,
         )
         self._breaker = CircuitBreaker(
-            settings.pagos_breaker_failures, settings.pagos_breaker_seconds
+            settings.pagos_breaker_failures, settings.pagos_breaker_seconds, clock
         )
         self._asking: dict[bytes, asyncio.Task[Principal | None]] = {}
         self._http = httpx.AsyncClient(

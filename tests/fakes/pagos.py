@@ -7,6 +7,7 @@ from typing import Any, Self
 from aiohttp import web
 
 from adapters.settings import PagosSettings
+from tests.servers import free_port
 
 ADMIN_TOKEN = "pagos-admin-token-for-tests"
 
@@ -40,7 +41,8 @@ class FakePagos:
     odd_answer: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict[str, str])
     held: asyncio.Event = field(default_factory=asyncio.Event)
-    port: int = 0
+    port: int = field(default_factory=free_port)
+    """None that an outgoing connection takes while it is stopped."""
     _runner: web.AppRunner | None = None
 
     @property
