@@ -1,6 +1,16 @@
 """What all tests share: the real servers of `tests.servers`, and a whole stack of its own."""
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A slow moment of the machine is no fault, and each run tries the same cases.
+settings.register_profile(
+    "everline",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("everline")
 
 pytest_plugins = ["tests.servers", "tests.workflows.studio", "tests.harness.plugin"]
 

@@ -191,7 +191,7 @@ CHECKS: Sequence[Callable[[Rig], Awaitable[Violations]]] = (
     histories_replay,
     nothing_private_is_seen,
 )
-DEADLINE = 60.0
+DEADLINE = 90.0
 """Seconds that what follows a close (summary, room, late material) may take."""
 
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -30,16 +31,20 @@ from stack.layout.temporal_setup import SEARCH_ATTRIBUTES
 from stack.supervision import tether
 from stack.supervision.health import Check, NotHealthyError, http_ok, mongodb_answers
 
-START_SECONDS = 60.0
+START_SECONDS = 240.0
+"""Longer than a test's own time limit, which ends what hangs: a busy machine is only slow."""
 # Below the range of outgoing connections, so that a restarted server gets its port back.
 _FIRST_PORT, _LAST_PORT = 20_000, 29_000
+# Given out, though perhaps nothing listens there yet.
+_given: deque[int] = deque(maxlen=1_000)
 
 
 def free_port(*, udp: bool = False) -> int:
-    """A port that nothing listens on."""
+    """A port that nothing listens on, and that nobody else was given lately."""
     while True:
         port = random.randrange(_FIRST_PORT, _LAST_PORT)
-        if is_free(port, udp=udp):
+        if port not in _given and is_free(port, udp=udp):
+            _given.append(port)
             return port
 
 

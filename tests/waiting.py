@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 
 async def eventually(
-    condition: Callable[[], bool | Awaitable[bool]], within: float = 15.0, what: str = ""
+    condition: Callable[[], bool | Awaitable[bool]], within: float = 60.0, what: str = ""
 ) -> None:
     """Return as soon as the condition holds; fail after `within` seconds."""
     deadline = time.monotonic() + within

@@ -14,8 +14,10 @@ import pytest
 from livekit import rtc
 
 from domain.session import Outcome, SessionState
+from domain.transcript import Turn
 from tests.harness.agent_servers import AgentServers, Host, OwnServer, two_agent_servers
 from tests.harness.call import CHAT_TOPIC, Call
+from tests.harness.client import Transcript
 from tests.harness.rig import Rig
 from tests.waiting import eventually
 
@@ -26,8 +28,11 @@ LIMITS = {
     "max_replacements": 20.0,
     "caller_return": 60.0,
     "join_attempts": 10.0,
+    # A dispatch to a server that has just died is lost, and the next one is to come soon.
+    "join_timeout": 15.0,
+    "join_backoff": 0.0,
 }
-REPLACED_SECONDS = 90.0
+REPLACED_SECONDS = 180.0
 """Longest wait for another agent. That it came soon is told by who removed the old one."""
 NAMES = ("Anna", "Bruno", "Clara", "David", "Emma", "Felix", "Grace", "Henry", "Iris", "Jonas")
 Blow = Callable[[Host], Awaitable[None]]
@@ -123,10 +128,10 @@ class LongCall:
         async def answered() -> bool:
             await self._send(f"My name is {name}.")
             with suppress(TimeoutError):
-                await self._call.caller.wait_for_subtitle(lambda _: self._said(known, name), 8)
+                await self._call.caller.wait_for_subtitle(lambda _: self._said(known, name), 15)
             return self._said(known, name)
 
-        await eventually(answered, 60, f"{name} is answered")
+        await eventually(answered, 120, f"{name} is answered")
 
     def _said(self, known: int, words: str) -> bool:
         lines = self._call.caller.subtitles.lines[known:]
@@ -144,7 +149,7 @@ class LongCall:
             for process in frozen:
                 with suppress(psutil.NoSuchProcess):
                     process.resume()
-        await eventually(lambda: not host.job.is_running(), 30, "the stale job has ended")
+        await eventually(lambda: not host.job.is_running(), 60, "the stale job has ended")
 
     async def _cut_off(self, joins: int) -> None:
         """A server whose heartbeats get lost, although it works: it cannot know, and goes on."""
@@ -163,7 +168,7 @@ class LongCall:
         async def one_agent() -> bool:
             return len(await self._rig.rooms.agents(self._call.started.room)) == 1
 
-        await eventually(one_agent, 10, "there is one agent in the room")
+        await eventually(one_agent, 60, "there is one agent in the room")
 
 
 async def lose_agents(
@@ -178,17 +183,23 @@ async def lose_agents(
         for blow in blows:
             await long_call.suffer(blow)
             known = await rig.client.transcript(call.session_id)
-            assert known.turns[: len(committed.turns)] == committed.turns, blow
+            assert _kept(committed, known) == committed.turns, blow
             committed = known
         await rig.client.end(call.session_id)
         closed = await rig.client.closed(call.session_id, 90)
     assert closed.outcome is Outcome.COMPLETED
-    assert closed.joins == len(blows) + 1, closed.timeline
+    # Who takes over from a server that is cut off is on it as well, and may be replaced once more.
+    assert closed.joins >= len(blows) + 1, closed.timeline
     transcript = await rig.client.transcript(call.session_id)
-    assert transcript.turns[: len(committed.turns)] == committed.turns
+    assert _kept(committed, transcript) == committed.turns
     assert transcript.said("assistant").count(GREETING) == 1, "nobody is greeted twice"
     attempts = [turn.attempt for turn in transcript.turns]
     assert attempts == sorted(attempts)
+
+
+def _kept(committed: Transcript, later: Transcript) -> list[Turn]:
+    """What is left of a transcript, in order: last words of the dead come between the others."""
+    return [turn for turn in later.turns if turn in committed.turns]
 
 
 def announced(capsys: pytest.CaptureFixture[str]) -> random.Random:
@@ -199,7 +210,7 @@ def announced(capsys: pytest.CaptureFixture[str]) -> random.Random:
     return random.Random(seed)
 
 
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(900)
 async def test_a_caller_goes_on_whatever_happens_to_the_agent(
     rig: Rig, capsys: pytest.CaptureFixture[str]
 ) -> None:

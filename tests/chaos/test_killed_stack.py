@@ -18,9 +18,9 @@ async def test_open_sessions_come_to_an_honest_end_after_everything_was_killed(r
         await rig.stack.kill_everything()
     await LocalStack.start(rig.stack.home.root, settings=rig.settings)
     await rig.histories.reap()
-    lost = await rig.client.closed(call.session_id, 60)
+    lost = await rig.client.closed(call.session_id, 120)
     assert (lost.outcome, lost.end_reason) == (Outcome.ROOM_LOST, EndReason.ROOM_DELETED)
     transcript = await rig.client.transcript(call.session_id)
     assert transcript.turns == before.turns
-    begun = await rig.client.closed(just_begun.key.session_id, 90)
+    begun = await rig.client.closed(just_begun.key.session_id, 150)
     assert begun.outcome in (Outcome.CALLER_NEVER_JOINED, Outcome.ROOM_LOST)

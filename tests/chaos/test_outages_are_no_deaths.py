@@ -90,9 +90,9 @@ async def heard_until(rig: Rig, then: datetime) -> None:
 
 async def the_same_agent(rig: Rig, call: Call) -> None:
     """The first agent still talks, and the call ends well."""
-    answer = await call.type("My name is Carl.", expect="Carl")
+    answer = await call.type("My name is Carl.", expect="Carl", also="table for two")
     assert "table for two" in answer
     await rig.client.end(call.session_id)
-    closed = await rig.client.closed(call.session_id, 60)
+    closed = await rig.client.closed(call.session_id)
     assert (closed.dispatches, closed.joins, closed.attempt) == (1, 1, 1), closed.timeline
     assert closed.outcome is Outcome.COMPLETED

@@ -62,7 +62,7 @@ async def _strike(rig: Rig, chosen: random.Random) -> None:
 
 async def _talk(rig: Rig, name: str, over: asyncio.Event) -> Call:
     """One caller, who goes on talking until the storm is over, and then hangs up."""
-    limits = {"join_attempts": 5.0, "caller_wait": 120.0, "report_grace": 20.0}
+    limits = {"join_timeout": 6.0, "join_attempts": 5.0, "caller_wait": 120.0, "report_grace": 20.0}
     started = await rig.client.start_at_last(name, 60, wait="dispatched", limits=limits)
     async with rig.joined(started) as call:
         names = iter(("Anna", "Bruno", "Clara", "David", "Emma", "Felix", "Grace", "Henry") * 20)

@@ -26,7 +26,10 @@ async def test_reports_again_and_late_are_kept_and_change_no_outcome(rig: Rig) -
     started = await rig.client.start(limits={"caller_wait": 1})
     rig.know(started.key)
     closed = await rig.client.closed(started.key.session_id)
-    [first] = rig.proxy.reports(started.key.session_id)
+    # What comes before its workflow has ended is noted in its timeline.
+    await rig.histories.session(started.key).result()
+    await eventually(lambda: bool(rig.proxy.reports(started.key.session_id)), what="a report")
+    first = rig.proxy.reports(started.key.session_id)[0]
     agent = rig.agent(started.key)
     assert (await agent.report(first)).status_code == 200
     assert len(await rig.reports(started.key)) == 1, "the same report is kept once"
@@ -50,8 +53,8 @@ async def test_a_stale_attempt_is_heard_and_steers_nothing(rig: Rig) -> None:
         await rig.client.until_turns(call.session_id, 2)
         first = await rig.job(call.key)
         await rig.histories.redispatch(call.key)
-        await rig.client.until(call.session_id, 20, attempt=2, state=SessionState.LIVE)
-        await eventually(lambda: len(call.agents) == 1, 5, "the first agent is gone")
+        await rig.client.until(call.session_id, 60, attempt=2, state=SessionState.LIVE)
+        await eventually(lambda: len(call.agents) == 1, 60, "the first agent is gone")
         stale = rig.agent(call.key, attempt=1)
         claim = await stale.ready(1, "a-stale-job")
         assert claim.status_code == 409
@@ -59,11 +62,11 @@ async def test_a_stale_attempt_is_heard_and_steers_nothing(rig: Rig) -> None:
         spoken = turn("stale-turn", "Said to the first agent.", seq=50)
         assert (await stale.report(report(end_reason="agent_ended", turns=[spoken]))).is_success
         assert (await stale.failed(1, "I give up")).is_success
-        answer = await call.type("My name is Eve.", expect="Eve")
+        answer = await call.type("My name is Eve.", expect="Eve", also="table for five")
         assert "table for five" in answer, "the new agent knows what was said before"
         status = await rig.client.status(call.session_id)
         assert (status.state, status.attempt) == (SessionState.LIVE, 2)
-        await eventually(lambda: not first.is_running(), 10, "the first job has ended")
+        await eventually(lambda: not first.is_running(), 60, "the first job has ended")
     closed = await rig.client.closed(call.session_id)
     assert (closed.outcome, closed.joins) == (Outcome.COMPLETED, 2)
     transcript = await rig.client.transcript(call.session_id)

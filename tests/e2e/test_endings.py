@@ -18,7 +18,7 @@ async def test_a_caller_who_never_comes(rig: Rig) -> None:
 
 
 async def test_the_maximum_duration(rig: Rig) -> None:
-    async with rig.call(limits={"max_duration": 2}) as call:
+    async with rig.call(limits={"max_duration": 12}) as call:
         closed = await rig.client.closed(call.session_id)
         assert (closed.outcome, closed.end_reason) == (Outcome.COMPLETED, EndReason.MAX_DURATION)
         assert closed.report_received
@@ -30,9 +30,10 @@ async def test_an_end_that_is_requested_while_the_caller_stays(rig: Rig) -> None
         closed = await rig.client.closed(call.session_id)
         assert (closed.outcome, closed.end_reason) == (Outcome.COMPLETED, EndReason.END_REQUESTED)
         assert closed.report_received
-        await asyncio.wait_for(call.caller.disconnected.wait(), 5)
-        [reported] = rig.proxy.reports(call.session_id)
-        assert reported["end_reason"] == "end_requested", "the agent knows why it finished"
+        await asyncio.wait_for(call.caller.disconnected.wait(), 60)
+        await eventually(lambda: bool(rig.proxy.reports(call.session_id)), what="the report")
+        reasons = {reported["end_reason"] for reported in rig.proxy.reports(call.session_id)}
+        assert reasons == {"end_requested"}, "the agent knows why it finished"
 
 
 async def test_a_report_that_never_comes_costs_no_turn_and_may_come_after_the_close(
@@ -60,7 +61,7 @@ async def test_a_report_that_never_comes_costs_no_turn_and_may_come_after_the_cl
         header = (await rig.client.transcript(call.session_id)).header
         return header is not None and header.complete
 
-    await eventually(complete, 20, "the report of the released agent is merged")
+    await eventually(complete, what="the report of the released agent is merged")
     assert (await rig.client.status(call.session_id)).outcome is Outcome.REPORT_MISSING
 
 
@@ -73,9 +74,7 @@ async def test_a_report_that_is_cut_off_waits_in_the_spool(rig: Rig) -> None:
         finally:
             rig.proxy.cut.discard(call.session_id)
     assert closed.outcome is Outcome.REPORT_MISSING
-    await eventually(
-        lambda: len(rig.proxy.reports(call.session_id)) == 1, 30, "the spool is drained"
-    )
+    await eventually(lambda: bool(rig.proxy.reports(call.session_id)), what="the spool is drained")
     header = (await rig.client.transcript(call.session_id)).header
     assert header is not None
     assert header.complete
@@ -104,12 +103,12 @@ async def test_a_cancelled_workflow_still_winds_down(rig: Rig) -> None:
 
 
 async def test_a_page_reload_is_not_an_end(rig: Rig) -> None:
-    async with rig.call() as call:
+    async with rig.call(limits={"caller_return": 20}) as call:
         await call.type("A table for four, please.", expect="table for four")
         await call.leave()
-        await rig.client.until(call.session_id, 10, caller_present=False)
+        await rig.client.until(call.session_id, 60, caller_present=False)
         await call.rejoin()
-        await rig.client.until(call.session_id, 10, caller_present=True)
+        await rig.client.until(call.session_id, 60, caller_present=True)
         answer = await call.say(NAME)
         assert "table for four" in answer, "the same agent hears the new connection"
         status = await rig.client.status(call.session_id)
@@ -124,5 +123,5 @@ async def test_a_room_that_is_deleted_under_a_call_is_lost(rig: Rig) -> None:
         closed = await rig.client.closed(call.session_id)
     assert (closed.outcome, closed.end_reason) == (Outcome.ROOM_LOST, EndReason.ROOM_DELETED)
     # The agent is not in a room any more, and its report comes all the same.
-    await eventually(lambda: len(rig.proxy.reports(call.session_id)) == 1, 15, "the report")
+    await eventually(lambda: bool(rig.proxy.reports(call.session_id)), what="the report")
     assert rig.proxy.reports(call.session_id)[0]["end_reason"] == "room_deleted"

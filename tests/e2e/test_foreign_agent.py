@@ -16,7 +16,7 @@ async def test_a_call_through_a_plain_agent_ends_with_a_transcript_of_both_sides
         patience = {"report_grace": 3, "join_timeout": 40}
         started = await rig.client.start(limits=patience)
         async with rig.joined(started) as call:
-            live = await rig.client.until(call.session_id, 60, state=SessionState.LIVE)
+            live = await rig.client.until(call.session_id, 90, state=SessionState.LIVE)
             assert live.foreign_agent
             await call.until_present()
             await call.answer(0, "help you")

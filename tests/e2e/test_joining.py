@@ -16,14 +16,13 @@ async def test_without_an_agent_worker_a_session_gives_up_and_a_late_one_is_stil
     """One worker's absence for both: the first session gives up in it, the second outlasts it."""
     await rig.stack.stop_part("agent")
     hurried = await rig.client.start(limits={"join_timeout": 1, "join_attempts": 2})
-    patient = await rig.client.start(limits={"join_timeout": 3, "join_attempts": 10})
+    patient = await rig.client.start(limits={"join_timeout": 6, "join_attempts": 10})
     rig.know(patient.key)
     assert hurried.answer["agent_dispatched"], "LiveKit accepts what it will drop"
-    starting = asyncio.create_task(rig.stack.start_part("agent"))
     try:
         await _gives_up(rig, hurried)
     finally:
-        await starting
+        await rig.stack.start_part("agent")
     await _finds_the_late_one(rig, patient)
 
 
@@ -38,7 +37,7 @@ async def _gives_up(rig: Rig, hurried: StartedSession) -> None:
 
 
 async def _finds_the_late_one(rig: Rig, patient: StartedSession) -> None:
-    live = await rig.client.until(patient.key.session_id, 30, state=SessionState.LIVE)
+    live = await rig.client.until(patient.key.session_id, 120, state=SessionState.LIVE)
     assert live.attempt > 1, "LiveKit drops the dispatch that came before the worker"
     assert live.joins == 1
     await rig.client.end(patient.key.session_id)
@@ -57,7 +56,7 @@ async def test_how_long_a_start_waits_is_the_clients_choice(rig: Rig) -> None:
     assert joined.status_code == httpx.codes.OK
     assert joined.answer["agent_joined"] is True
     assert (await rig.client.status(joined.key.session_id)).state is SessionState.LIVE
-    await rig.client.until(accepted.key.session_id, 15, state=SessionState.LIVE)
+    await rig.client.until(accepted.key.session_id, 60, state=SessionState.LIVE)
     for started in (accepted, joined):
         await rig.client.end(started.key.session_id)
         await rig.client.closed(started.key.session_id)
@@ -84,6 +83,6 @@ async def test_health_names_the_agent_worker_and_its_jobs(rig: Rig) -> None:
         jobs = [job for server in health["servers"] for job in server["jobs"]]
         return health["status"] == "ok" and len(jobs) >= 1
 
-    await eventually(one_job, 10, "the heartbeat names the job")
+    await eventually(one_job, 60, "the heartbeat names the job")
     await rig.client.end(started.key.session_id)
     await rig.client.closed(started.key.session_id)

@@ -18,7 +18,7 @@ async def test_only_genuine_and_fresh_events_reach_a_session(rig: Rig) -> None:
     assert (await hooks.send_signed(finished, genuine)).status_code == 401, "of another body"
     elsewhere = await hooks.send(hooks.event("room_finished", room="acme.elsewhere"))
     assert elsewhere.json() == {"forwarded": False}
-    await rig.client.until(session_id, 5, caller_present=True)
+    await rig.client.until(session_id, 60, caller_present=True)
     after = await rig.client.status(session_id)
     assert (before.state, after.state) == (SessionState.LIVE, SessionState.LIVE)
     assert len(after.timeline) == len(before.timeline) + 1, "one event of all these was taken"
@@ -27,14 +27,14 @@ async def test_only_genuine_and_fresh_events_reach_a_session(rig: Rig) -> None:
 
 
 async def test_repeated_and_unordered_events_tell_the_same_story(rig: Rig) -> None:
-    started = await rig.client.start(wait="joined", limits={"caller_return": 3})
+    started = await rig.client.start(wait="joined", limits={"caller_return": 15})
     rig.know(started.key)
     session_id, hooks = started.key.session_id, rig.webhooks(started.key)
     joined = hooks.event("participant_joined", sid="PA_1")
     left = hooks.event("participant_left", sid="PA_1")
     for event in (joined, joined):
         assert (await hooks.send(event)).json() == {"forwarded": True}
-    await rig.client.until(session_id, 5, caller_present=True)
+    await rig.client.until(session_id, 60, caller_present=True)
     for event in (
         *(left, joined, left),  # replayed
         hooks.event("participant_joined", sid="PA_1"),  # the same once more, under another id
@@ -42,7 +42,7 @@ async def test_repeated_and_unordered_events_tell_the_same_story(rig: Rig) -> No
         hooks.event("participant_joined", sid="PA_2"),
     ):
         assert (await hooks.send(event)).is_success
-    gone = await rig.client.until(session_id, 5, caller_present=False)
+    gone = await rig.client.until(session_id, 60, caller_present=False)
     assert gone.state is SessionState.LIVE
     texts = [entry.text for entry in gone.timeline if "visitor" in entry.text]
     assert texts == ["caller visitor is in the room", "caller visitor left the room"]

@@ -66,5 +66,5 @@ async def _stored(rig: Rig, session_id: str) -> TranscriptHeader:
         found.append(header)
         return header.recordings[0].state is RecordingState.STORED
 
-    await eventually(stored, 30, "the recording is stored")
+    await eventually(stored, 60, "the recording is stored")
     return found[-1]

@@ -6,7 +6,7 @@ from typing import Any
 from domain.session import Outcome
 from tests.harness.rig import Rig
 
-NOBODY = {"caller_wait": 3.0}
+NOBODY = {"caller_wait": 300.0}
 
 
 async def test_the_same_start_again_finds_the_same_session(rig: Rig) -> None:
@@ -23,6 +23,7 @@ async def test_the_same_start_again_finds_the_same_session(rig: Rig) -> None:
     )
     assert other.status_code == 409
     assert other.json()["code"] == "idempotency_mismatch"
+    await rig.client.end(session_id)
     closed = await rig.client.closed(session_id)
     assert closed.dispatches == 1
     late = await rig.client.try_start(
@@ -39,11 +40,12 @@ async def test_a_session_id_is_used_once(rig: Rig) -> None:
     other = await rig.client.try_start(session_id="given-id", user_identity="b", limits=NOBODY)
     assert other.status_code == 409
     assert other.json()["errors"][0]["field"] == "sessionId"
+    await rig.client.end("given-id")
     await rig.client.closed("given-id")
 
 
 async def test_a_room_name_belongs_to_one_session(rig: Rig) -> None:
-    owner = await rig.client.start(wait="joined", room_name="lobby", limits={"caller_wait": 6})
+    owner = await rig.client.start(wait="joined", room_name="lobby", limits=NOBODY)
     rig.know(owner.key)
     [before] = await rig.rooms.livekit.list_rooms([owner.room])
     intruder = await rig.client.try_start(session_id="intruder", room_name="lobby")
@@ -51,7 +53,7 @@ async def test_a_room_name_belongs_to_one_session(rig: Rig) -> None:
     assert intruder.json()["code"] == "room_name_taken"
     [after] = await rig.rooms.livekit.list_rooms([owner.room])
     assert (after.sid, after.metadata) == (before.sid, before.metadata)
-    refused = await rig.client.until("intruder", 10, outcome=Outcome.FAILED)
+    refused = await rig.client.until("intruder", 60, outcome=Outcome.FAILED)
     assert refused.end_reason == "room_name_taken"
     assert len(await rig.rooms.agents(owner.room)) == 1, "the owner's agent is still there"
     await rig.client.end(owner.key.session_id)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import httpx
+
 from domain.session import EndReason, Outcome
 from domain.summary import SummaryStatus
 from tests.harness.agent_callbacks import report
@@ -41,7 +43,7 @@ async def test_a_transcript_is_complete_once_mongodb_is_back(rig: Rig) -> None:
         await rig.client.until_turns(call.session_id, 2)
         await rig.stack.stop_part("mongodb")
         try:
-            answer = await call.type("My name is Ruth.", expect="Ruth")
+            answer = await call.type("My name is Ruth.", expect="Ruth", also="table for four")
             assert "table for four" in answer
             await rig.client.end(call.session_id)
             closed = await rig.client.closed(call.session_id, 60)
@@ -51,7 +53,10 @@ async def test_a_transcript_is_complete_once_mongodb_is_back(rig: Rig) -> None:
     assert closed.archived is False
 
     async def complete() -> bool:
-        transcript = await rig.client.transcript(call.session_id)
+        try:
+            transcript = await rig.client.transcript(call.session_id)
+        except httpx.HTTPStatusError:
+            return False  # the API has not found MongoDB again yet
         return transcript.header is not None and transcript.header.complete
 
     await eventually(complete, 60, "the transcript is complete")
@@ -63,4 +68,4 @@ async def test_a_transcript_is_complete_once_mongodb_is_back(rig: Rig) -> None:
         summary = await rig.client.http.get(f"/v1/sessions/{call.session_id}/summary")
         return summary.is_success and summary.json()["status"] == SummaryStatus.READY
 
-    await eventually(summarised, 30, "the summary follows")
+    await eventually(summarised, 60, "the summary follows")

@@ -62,7 +62,7 @@ class CallbackApi:
         """The requests of one route, in order."""
         return [request for request in self.received if request.route == route]
 
-    async def wait_for(self, condition: Callable[[], bool], within: float = 30.0) -> None:
+    async def wait_for(self, condition: Callable[[], bool], within: float = 60.0) -> None:
         """Wait until a condition about what was received holds."""
         async with asyncio.timeout(within), self._changed:
             await self._changed.wait_for(condition)

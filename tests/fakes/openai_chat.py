@@ -9,8 +9,6 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.servers import free_port
-
 
 @dataclass
 class Answer:
@@ -77,9 +75,8 @@ async def fake_chat_server() -> AsyncGenerator[FakeChatServer]:
     app.router.add_post("/v1/chat/completions", fake.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    fake.base_url = f"http://127.0.0.1:{port}/v1"
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    fake.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
     try:
         yield fake
     finally:

@@ -162,6 +162,10 @@ class FakeRooms:
         """How often an operation was called for a room."""
         return self.calls.count((operation, room))
 
+    def known(self) -> set[str]:
+        """Every room that was ever asked for; sessions that wind down ask for no new one."""
+        return {room for _, room in self.calls}
+
     # ── inside ───────────────────────────────────────────────────────────────────────────────────
 
     async def _begin(self, operation: str, room: str) -> Fault | None:

@@ -10,8 +10,6 @@ from typing import Any
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook
 
-from tests.servers import free_port
-
 
 @dataclass
 class Received:
@@ -115,9 +113,8 @@ async def webhook_receiver() -> AsyncGenerator[Receiver]:
     app.router.add_route("*", "/{path:.*}", receiver.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port, backlog=1024).start()
-    receiver.url = f"http://127.0.0.1:{port}"
+    await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
+    receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
         yield receiver
     finally:

@@ -135,7 +135,7 @@ class Rig:
             found = await self.find_job(key, attempt)
             return found is not None
 
-        await eventually(seen, 10, f"a process of attempt {attempt} of {key.session_id}")
+        await eventually(seen, 60, f"a process of attempt {attempt} of {key.session_id}")
         assert found is not None
         return found
 
@@ -155,7 +155,7 @@ class Rig:
                     await client.end(key.session_id)
         for key in self.ledger.sessions:
             client = next(one for one in self.clients if one.org == key.org)
-            await client.closed(key.session_id, 60)
+            await client.closed(key.session_id)
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from tests.workflows.calls import Studio
 
 Play = Callable[[Studio], Awaitable[None]]
-AT_ONCE = 16
+AT_ONCE = 8
 """So many at a time that the budgets of a call are not spent on waiting for the machine."""
 
 
@@ -17,7 +17,7 @@ class Scenes:
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def perform(play: Play) -> None:
-            async with gate, asyncio.timeout(60):
+            async with gate, asyncio.timeout(110):
                 await play(studio)
 
         in_order = sorted(plays, key=lambda play: play not in long_ones)

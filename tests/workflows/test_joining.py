@@ -4,9 +4,11 @@ import pytest
 
 from domain.errors import StaleAttempt
 from domain.messages import AgentReady
+from domain.rooms import room_metadata
 from domain.transcript import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.fakes.rooms import Fault
+from tests.waiting import eventually
 from tests.workflows.calls import Call, Studio
 from tests.workflows.evidence import in_order
 from tests.workflows.scenes import beside_the_others
@@ -18,9 +20,14 @@ async def _finished(call: Call) -> None:
     assert closed.ended == ("completed", "agent_ended")
 
 
+async def _room_is_there(call: Call) -> None:
+    """As after a creation whose answer was lost, so that somebody can be in it in time."""
+    await call.studio.rooms.create(call.room, room_metadata(call.key), 60, 60)
+
+
 @beside_the_others
 async def test_a_later_attempt_succeeds(studio: Studio) -> None:
-    call = await studio.call(NEVER_COMES, Plays()).live()
+    call = await studio.call(NEVER_COMES, Plays(), join_timeout=1).live()
 
     status = await call.status()
 
@@ -36,7 +43,8 @@ async def test_a_later_attempt_succeeds(studio: Studio) -> None:
 
 @beside_the_others
 async def test_an_agent_that_comes_too_late_cannot_meet_the_next_one(studio: Studio) -> None:
-    call = await studio.call(Plays(appears_with=2), Plays(appears=0.5), join_timeout=2).live()
+    call = await studio.call(Plays(appears_with=2), Plays(appears=0.5), join_timeout=5).live()
+    await eventually(lambda: bool(call.crew.refusals), what="the late one is refused")
 
     status = await call.status()
 
@@ -49,19 +57,19 @@ async def test_an_agent_that_comes_too_late_cannot_meet_the_next_one(studio: Stu
 
 @beside_the_others
 async def test_an_agent_that_is_there_and_never_ready_is_removed(studio: Studio) -> None:
-    call = await studio.call(Plays(claims=None), Plays()).live()
+    call = await studio.call(Plays(claims=None), Plays(), ready_timeout=5).live()
 
     status = await call.status()
 
     assert status.attempt == 2
-    assert any("in the room, but not ready in 1 s" in e.text for e in status.timeline)
+    assert any("in the room, but not ready in 5 s" in e.text for e in status.timeline)
     assert studio.rooms.count("remove_participant", call.room) == 1
     await _finished(call)
 
 
 @beside_the_others
 async def test_a_slow_agent_is_waited_for_within_its_budget(studio: Studio) -> None:
-    call = await studio.call(Plays(appears=0.6, claims=0.7), join_timeout=3, ready_timeout=4).live()
+    call = await studio.call(Plays(appears=0.6, claims=0.7)).live()
 
     status = await call.status()
 
@@ -102,7 +110,7 @@ async def test_an_agent_that_fails_once_is_followed_by_one_that_does_not(studio:
 
 @beside_the_others
 async def test_a_report_before_the_agent_was_ready_is_a_failed_attempt(studio: Studio) -> None:
-    call = await studio.call(Plays(claims=None), Plays(), ready_timeout=20).start()
+    call = await studio.call(Plays(claims=None), Plays()).start()
     await call.until("is not ready", lambda status: status.waiting_for == "agent_ready")
     await call.crew.report(1, ReportEnd.ERROR)
 
@@ -115,7 +123,8 @@ async def test_a_report_before_the_agent_was_ready_is_a_failed_attempt(studio: S
 
 @beside_the_others
 async def test_claims_of_another_attempt_or_job_are_refused(studio: Studio) -> None:
-    call = await studio.call(NEVER_COMES, Plays()).live()
+    call = await studio.call(NEVER_COMES, Plays(), join_timeout=1).live()
+    await eventually(lambda: bool(call.crew.answers), what="the claim is answered")
     accepted = call.crew.answers[-1]
     status = await call.status()
     job = f"AJ_{status.agent_identity}"
@@ -123,7 +132,7 @@ async def test_claims_of_another_attempt_or_job_are_refused(studio: Studio) -> N
     async def claim(attempt: int, job_id: str) -> str:
         order = AgentReady(attempt=attempt, job_id=job_id, identity="agent-x")
         with pytest.raises(StaleAttempt) as refusal:
-            await call.gateway.claim(call.key, order)
+            await call.claim(order)
         return refusal.value.message
 
     assert accepted.accepted
@@ -131,7 +140,7 @@ async def test_claims_of_another_attempt_or_job_are_refused(studio: Studio) -> N
     assert await claim(3, "AJ_early") == "attempt 3 was never dispatched"
     assert await claim(2, "AJ_other") == "attempt 2 was claimed by another job"
     again = AgentReady(attempt=2, job_id=job, identity=str(status.agent_identity))
-    assert await call.gateway.claim(call.key, again) == accepted, "the same claim, the same answer"
+    assert await call.claim(again) == accepted, "the same claim, the same answer"
     await _finished(call)
     assert await claim(2, "AJ_other") == "the session is closed"
 
@@ -139,13 +148,13 @@ async def test_claims_of_another_attempt_or_job_are_refused(studio: Studio) -> N
 @beside_the_others
 async def test_a_claim_while_the_session_ends_is_refused(studio: Studio) -> None:
     silent = Plays(report_when_told=False, report_when_removed=False)
-    call = await studio.call(silent, report_grace=60).live()
+    call = await studio.call(silent, report_grace=600).live()
     await call.end()
     await call.until("ending", lambda status: status.state == "ending")
 
     order = AgentReady(attempt=1, job_id="AJ_other", identity="agent-x")
     with pytest.raises(StaleAttempt):
-        await call.gateway.claim(call.key, order)
+        await call.claim(order)
 
     await call.crew.report(1, ReportEnd.END_REQUESTED)
     assert (await call.closed()).ended == ("completed", "end_requested")
@@ -176,7 +185,7 @@ async def test_livekit_is_away_as_the_agent_is_dispatched(studio: Studio) -> Non
 
 @beside_the_others
 async def test_livekit_is_away_while_the_agent_is_looked_for(studio: Studio) -> None:
-    call = studio.call(Plays(), join_timeout=10)
+    call = studio.call(Plays())
     studio.rooms.faults["participants", call.room] += [Fault.AWAY] * 3
     await call.live()
 
@@ -199,11 +208,11 @@ async def test_a_dispatch_that_livekit_will_never_take_is_not_repeated(studio: S
 
 @beside_the_others
 async def test_a_ghost_of_an_earlier_attempt_is_not_taken_for_the_agent(studio: Studio) -> None:
-    call = studio.call(NEVER_COMES, join_attempts=1)
-    await call.start()
-    await call.until("dispatched", lambda status: status.agent_dispatched)
+    call = studio.call(NEVER_COMES, join_timeout=1, join_attempts=1)
+    await _room_is_there(call)
     studio.rooms.join(call.room, "agent-0", "agent", {"everline.attempt": "0"})
     studio.rooms.join(call.room, "somebody", "standard", {})
+    await call.start()
 
     closed = await call.closed()
 
@@ -216,10 +225,10 @@ async def test_a_ghost_of_an_earlier_attempt_is_not_taken_for_the_agent(studio: 
 
 @beside_the_others
 async def test_a_caller_whose_webhook_was_lost_is_seen_with_the_agent(studio: Studio) -> None:
-    call = studio.call(Plays(appears=0.5), caller_wait=1)
-    await call.start()
-    await call.until("dispatched", lambda status: status.agent_dispatched)
+    call = studio.call(Plays(appears=0.5))
+    await _room_is_there(call)
     studio.rooms.join(call.room, "caller", "standard", {})
+    await call.start()
 
     status = await call.until("joined", lambda status: status.joins == 1)
 

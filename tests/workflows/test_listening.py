@@ -22,15 +22,15 @@ async def _texts(call: Call) -> list[str]:
 
 
 async def test_what_is_said_is_stored_while_the_call_goes_on(studio: Studio) -> None:
-    call = await studio.call(FOREIGN).live()
-    await eventually(lambda: call.room in studio.listener.present, 15, "somebody listens")
+    call = await studio.call(FOREIGN, report_grace=3).live()
+    await eventually(lambda: call.room in studio.listener.present, what="somebody listens")
 
     studio.listener.said[call.room].append(heard("SG_1", Role.USER, "A table for two."))
 
     async def stored() -> bool:
         return await _texts(call) == ["A table for two."]
 
-    await eventually(stored, 15, "the first turn is stored")
+    await eventually(stored, what="the first turn is stored")
     studio.listener.said[call.room].append(heard("SG_2", Role.ASSISTANT, "For which day?"))
     await call.caller_leaves()
     closed = await call.closed()
@@ -42,12 +42,12 @@ async def test_what_is_said_is_stored_while_the_call_goes_on(studio: Studio) -> 
 
 
 async def test_a_listener_that_loses_its_room_comes_back(studio: Studio) -> None:
-    call = studio.call(FOREIGN)
+    call = studio.call(FOREIGN, report_grace=3)
     studio.listener.lost[call.room] = 2
     await call.live()
     studio.listener.said[call.room].append(heard("SG_1", Role.USER, "Hello?"))
     again = studio.listener.joined[call.room]
-    await eventually(lambda: len(again) == 3, 30, "it has come back twice")
+    await eventually(lambda: len(again) == 3, what="it has come back twice")
     await call.end()
     await call.closed()
 
@@ -55,10 +55,10 @@ async def test_a_listener_that_loses_its_room_comes_back(studio: Studio) -> None
 
 
 async def test_an_outage_of_mongodb_delays_what_was_heard(studio: Studio) -> None:
-    call = await studio.call(FOREIGN, archive_wait=10).live()
+    call = await studio.call(FOREIGN, report_grace=3).live()
     studio.archive.switch.away.add(call.key)
     studio.listener.said[call.room].append(heard("SG_1", Role.USER, "Hello?"))
-    await eventually(lambda: not studio.listener.said[call.room], 15, "it was heard")
+    await eventually(lambda: not studio.listener.said[call.room], what="it was heard")
     studio.archive.switch.away.discard(call.key)
     await call.end()
     await call.closed()
@@ -75,7 +75,7 @@ async def test_nobody_listens_to_our_own_agent(studio: Studio) -> None:
 
 
 async def test_nobody_listens_where_nothing_can_be_stored(studio: Studio) -> None:
-    call = await studio.call(FOREIGN, archive=False).live()
+    call = await studio.call(FOREIGN, archive=False, report_grace=3).live()
     await call.end()
     await call.closed()
 

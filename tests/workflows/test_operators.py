@@ -56,7 +56,7 @@ async def test_search_attributes_follow_the_story(studio: Studio) -> None:
 
 @beside_the_others
 async def test_stuck_sessions_are_found_by_one_query(studio: Studio) -> None:
-    call = await studio.call(NEVER_COMES, join_timeout=30).start()
+    call = await studio.call(NEVER_COMES).start()
     query = f"SessionWaitingFor = 'agent_join' AND SessionRoom = '{call.room}'"
 
     async def found() -> bool:
@@ -69,7 +69,7 @@ async def test_stuck_sessions_are_found_by_one_query(studio: Studio) -> None:
 
 @beside_the_others
 async def test_the_page_of_a_session_tells_what_was_tried(studio: Studio) -> None:
-    call = await studio.call(NEVER_COMES, Plays(claims=None), ready_timeout=30).start()
+    call = await studio.call(NEVER_COMES, Plays(claims=None), join_timeout=1).start()
     await call.until("is not ready", lambda status: status.waiting_for == "agent_ready")
     described = await call.description()
     # The details are encrypted on the wire; the client's own metadata query decodes them.

@@ -1,5 +1,7 @@
 """LiveKit, MongoDB or the model are away: the session waits as long as it may, and says so."""
 
+import asyncio
+
 from domain.errors import InvalidInput, Unavailable
 from domain.ids import archive_workflow_id
 from domain.transcript import ReportEnd
@@ -60,7 +62,7 @@ async def test_the_end_is_requested_while_the_room_cannot_be_opened(studio: Stud
     await eventually(lambda: studio.rooms.count("list_rooms", call.room) > 0)
     await call.end()
 
-    ending = await call.until("over", lambda s: s.state in ("closing", "closed"), within=10)
+    ending = await call.until("over", lambda s: s.state in ("closing", "closed"))
     studio.rooms.away.discard(call.room)
     closed = await call.closed()
 
@@ -71,8 +73,8 @@ async def test_the_end_is_requested_while_the_room_cannot_be_opened(studio: Stud
 @beside_the_others
 async def test_livekit_is_away_as_the_room_is_deleted(studio: Studio) -> None:
     call = await studio.call(Plays(report_when_told=False), room_deletion_wait=1).live()
-    await call.crew.report(1, ReportEnd.AGENT_ENDED)
     studio.rooms.away.add(call.room)
+    await call.crew.report(1, ReportEnd.AGENT_ENDED)
 
     closed_first = await call.until("closed", lambda status: status.state == "closed")
     described = await call.description()
@@ -89,7 +91,7 @@ async def test_livekit_is_away_as_the_room_is_deleted(studio: Studio) -> None:
 
 @beside_the_others
 async def test_a_room_whose_deletion_is_refused_is_tried_again(studio: Studio) -> None:
-    call = await studio.call(room_deletion_wait=1, report_grace=0).live()
+    call = await studio.call(room_deletion_wait=1).live()
     studio.rooms.faults["delete", call.room] += [Fault.DONE_THEN_SILENT]
     await call.crew.report(1, ReportEnd.AGENT_ENDED)
 
@@ -113,7 +115,7 @@ async def test_a_room_that_is_someone_elses_by_now_is_not_deleted(studio: Studio
 
 @beside_the_others
 async def test_agents_that_cannot_be_taken_back_do_not_stop_the_story(studio: Studio) -> None:
-    call = studio.call(NEVER_COMES, Plays())
+    call = studio.call(NEVER_COMES, Plays(), join_timeout=1)
     studio.rooms.faults["dispatches", call.room] += [Fault.AWAY]
     studio.rooms.faults["delete_dispatch", call.room] += [Fault.REFUSED]
     await call.live()
@@ -126,8 +128,9 @@ async def test_agents_that_cannot_be_taken_back_do_not_stop_the_story(studio: St
 
 
 @beside_the_others
+@takes_long
 async def test_an_agent_that_cannot_be_told_is_removed(studio: Studio) -> None:
-    call = await studio.call().live()
+    call = await studio.call(report_grace=30).live()
     studio.rooms.faults["send_data", call.room] += [Fault.REFUSED]
     await call.end()
 
@@ -139,7 +142,7 @@ async def test_an_agent_that_cannot_be_told_is_removed(studio: Studio) -> None:
 
 @beside_the_others
 async def test_mongodb_is_away_during_the_whole_call(studio: Studio) -> None:
-    call = studio.call()
+    call = studio.call(archive_wait=5)
     await call.says("First", "Second")
     studio.archive.switch.away.add(call.key)
     await call.live()
@@ -172,12 +175,13 @@ async def test_mongodb_is_away_during_the_whole_call(studio: Studio) -> None:
 async def test_a_slow_summary_does_not_hold_the_room(studio: Studio) -> None:
     call = await studio.call(summary_wait=1).live()
     await call.says("slow to summarise")
-    studio.summariser.delays["slow to summarise"] = 6
+    written = studio.summariser.gates["slow to summarise"] = asyncio.Event()
     await call.crew.report(1, ReportEnd.AGENT_ENDED)
 
     closed = await call.closed()
 
     assert closed.status.summary == "pending"
+    written.set()
     assert await call.summary_closed() == "ready"
     assert [s.status for s in studio.archive.summaries.records[call.key]] == ["pending", "ready"]
 

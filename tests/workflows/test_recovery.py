@@ -5,7 +5,7 @@ from domain.transcript import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.workflows.calls import Call, Studio
 from tests.workflows.evidence import in_order
-from tests.workflows.scenes import beside_the_others
+from tests.workflows.scenes import beside_the_others, takes_long
 from workflows.session import SessionWorkflow
 
 MUTE = Plays(report_when_told=False, report_when_removed=False)
@@ -77,7 +77,7 @@ async def test_an_agent_that_leaves_without_a_report_is_replaced(studio: Studio)
 
 @beside_the_others
 async def test_an_agent_that_leaves_and_then_reports_has_finished(studio: Studio) -> None:
-    call = await studio.call(MUTE, lost_report_grace=20).live()
+    call = await studio.call(MUTE, lost_report_grace=60).live()
     await call.agent_leaves("CLIENT_INITIATED")
     await call.crew.report(1, ReportEnd.AGENT_ENDED)
 
@@ -116,7 +116,7 @@ async def test_agents_are_replaced_only_so_often(studio: Studio) -> None:
 
 @beside_the_others
 async def test_an_agent_that_cannot_be_replaced(studio: Studio) -> None:
-    call = await studio.call(MUTE, NEVER_COMES).live()
+    call = await studio.call(MUTE, NEVER_COMES, join_timeout=1).live()
     await _lose_agent(call, 1)
 
     closed = await call.closed()
@@ -127,7 +127,7 @@ async def test_an_agent_that_cannot_be_replaced(studio: Studio) -> None:
 
 @beside_the_others
 async def test_nobody_is_replaced_while_the_caller_is_away(studio: Studio) -> None:
-    call = await studio.call(MUTE, Plays(), caller_return=60).live()
+    call = await studio.call(MUTE, Plays(), caller_return=600).live()
     await call.caller_leaves()
     await _lose_agent(call, 1)
     waiting = await call.until("the caller is away", lambda s: s.waiting_for == "caller_return")
@@ -142,8 +142,9 @@ async def test_nobody_is_replaced_while_the_caller_is_away(studio: Studio) -> No
 
 
 @beside_the_others
+@takes_long
 async def test_the_caller_left_and_the_agent_is_lost(studio: Studio) -> None:
-    call = await studio.call(MUTE, caller_return=1).live()
+    call = await studio.call(MUTE, caller_return=10).live()
     await call.caller_leaves()
     await _lose_agent(call, 1)
 
@@ -167,7 +168,7 @@ async def test_an_agent_that_says_it_cannot_go_on_is_replaced(studio: Studio) ->
 
 @beside_the_others
 async def test_the_end_is_requested_while_the_agent_is_replaced(studio: Studio) -> None:
-    call = await studio.call(MUTE, NEVER_COMES, join_timeout=30).live()
+    call = await studio.call(MUTE, NEVER_COMES).live()
     await _lose_agent(call, 1)
     await call.until("recovering", lambda s: s.dispatches == 2 and s.state == "recovering")
     await call.end()
@@ -246,7 +247,7 @@ async def test_an_agent_that_has_reported_may_die(studio: Studio) -> None:
 @beside_the_others
 async def test_an_agent_that_dies_before_it_is_ready_is_not_waited_for(studio: Studio) -> None:
     never_ready = Plays(claims=None)
-    call = studio.call(never_ready, Plays(), join_timeout=30, ready_timeout=300)
+    call = studio.call(never_ready, Plays(), ready_timeout=300)
     await call.start()
     await call.until("in the room", lambda status: status.waiting_for == "agent_ready")
     await call.tell(agent_lost(1, "AJ_1", "its process ended with code -9"))
@@ -263,7 +264,7 @@ async def test_an_agent_that_dies_before_it_is_ready_is_not_waited_for(studio: S
 
 @beside_the_others
 async def test_an_agent_that_dies_before_it_is_seen_is_not_waited_for(studio: Studio) -> None:
-    call = studio.call(NEVER_COMES, Plays(), join_timeout=60)
+    call = studio.call(NEVER_COMES, Plays())
     await call.start()
     await call.until("dispatched", lambda status: status.waiting_for == "agent_join")
     await call.tell(agent_lost(1, "AJ_1", "its agent server was silent for 6 s"))

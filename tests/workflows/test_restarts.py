@@ -50,7 +50,7 @@ async def _cancelled_unseen(studio: Studio) -> Call:
 
 
 async def test_a_call_over_the_lives_of_four_workers(forgetful: Studio) -> None:
-    call = await forgetful.call(NEVER_COMES, Plays()).start()
+    call = await forgetful.call(NEVER_COMES, Plays(), join_timeout=1).start()
     async with worker(forgetful):
         await call.until("the first attempt", lambda status: status.dispatches > 0)
     async with worker(forgetful):

@@ -5,7 +5,7 @@ from domain.transcript import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.workflows.calls import Studio
 from tests.workflows.evidence import in_order
-from tests.workflows.scenes import beside_the_others
+from tests.workflows.scenes import beside_the_others, takes_long
 
 
 @beside_the_others
@@ -52,7 +52,7 @@ async def test_a_caller_who_never_comes_ends_the_call(studio: Studio) -> None:
 
 @beside_the_others
 async def test_no_agent_ever(studio: Studio) -> None:
-    call = await studio.call(NEVER_COMES).start()
+    call = await studio.call(NEVER_COMES, join_timeout=1).start()
 
     closed = await call.closed()
 
@@ -77,7 +77,7 @@ async def test_a_caller_who_leaves_for_good_ends_the_call(studio: Studio) -> Non
 
 @beside_the_others
 async def test_a_page_reload_is_not_an_end(studio: Studio) -> None:
-    call = await studio.call(caller_return=2).live()
+    call = await studio.call(caller_return=600).live()
     await call.caller_leaves("PA_caller")
     away = await call.until("waits for the caller", lambda s: s.waiting_for == "caller_return")
     await call.caller_joins("PA_after_reload")
@@ -130,8 +130,9 @@ async def test_an_end_lets_the_agent_finish_and_report(studio: Studio) -> None:
 
 
 @beside_the_others
+@takes_long
 async def test_an_agent_that_does_not_listen_is_removed_and_still_reports(studio: Studio) -> None:
-    call = await studio.call(Plays(report_when_told=False)).live()
+    call = await studio.call(Plays(report_when_told=False), report_grace=30).live()
     await call.end()
 
     closed = await call.closed()
@@ -143,7 +144,7 @@ async def test_an_agent_that_does_not_listen_is_removed_and_still_reports(studio
 @beside_the_others
 async def test_no_report_ever(studio: Studio) -> None:
     silent = Plays(report_when_told=False, report_when_removed=False)
-    call = await studio.call(silent).live()
+    call = await studio.call(silent, report_grace=3).live()
     await call.says("This was streamed")
     await call.end()
 
@@ -205,7 +206,7 @@ async def test_a_room_that_the_agent_closed_is_not_lost(studio: Studio) -> None:
 
 @beside_the_others
 async def test_the_end_is_requested_before_any_agent_is_there(studio: Studio) -> None:
-    call = await studio.call(NEVER_COMES, join_timeout=30).start()
+    call = await studio.call(NEVER_COMES).start()
     await call.until("dispatched", lambda status: status.agent_dispatched)
     await call.end()
 
@@ -231,7 +232,7 @@ async def test_without_mongodb_nothing_is_persisted(studio: Studio) -> None:
 @beside_the_others
 async def test_an_operator_finalises(studio: Studio) -> None:
     silent = Plays(report_when_told=False, report_when_removed=False)
-    call = await studio.call(silent, report_grace=60).live()
+    call = await studio.call(silent, report_grace=600).live()
     await call.update(Finalise(by="ops"))
 
     closed = await call.closed()
@@ -243,7 +244,7 @@ async def test_an_operator_finalises(studio: Studio) -> None:
 @beside_the_others
 async def test_finalising_cuts_the_wait_for_the_report_short(studio: Studio) -> None:
     silent = Plays(report_when_told=False, report_when_removed=False)
-    call = await studio.call(silent, report_grace=60).live()
+    call = await studio.call(silent, report_grace=600).live()
     await call.end()
     await call.until("waits for the report", lambda status: status.waiting_for == "report")
     await call.update(Finalise(by="ops"))
@@ -255,10 +256,13 @@ async def test_finalising_cuts_the_wait_for_the_report_short(studio: Studio) -> 
 
 @beside_the_others
 async def test_the_first_reason_to_end_is_the_reason(studio: Studio) -> None:
-    call = await studio.call().live()
+    # It reports only once everybody has asked.
+    silent = Plays(report_when_told=False, report_when_removed=False)
+    call = await studio.call(silent, report_grace=600).live()
     await call.end()
     await call.tell(EndRequest(event_id=call.event_id(), by="somebody else"))
     await call.handle.cancel()
+    await call.crew.report(1, ReportEnd.END_REQUESTED)
 
     closed = await call.closed()
 

@@ -87,7 +87,7 @@ class FakeProvider:
         """All that was to be spoken."""
         return " ".join(" ".join(self.spoken).split())
 
-    async def wait_for(self, condition: Callable[[], bool], within: float = 30.0) -> None:
+    async def wait_for(self, condition: Callable[[], bool], within: float = 60.0) -> None:
         """Wait until a condition about what was seen holds."""
         async with asyncio.timeout(within), self._changed:
             await self._changed.wait_for(condition)

@@ -92,14 +92,15 @@ class FakeProvider:
         self.script.clear()
         self.refusal = None
 
-    async def wait_for(self, condition: Callable[[], bool], within: float = 30.0) -> None:
+    async def wait_for(self, condition: Callable[[], bool], within: float = 60.0) -> None:
         """Wait until a condition about what was received holds."""
         async with asyncio.timeout(within), self._changed:
             await self._changed.wait_for(condition)
 
     async def hang_up(self) -> None:
         """Close the connections as a provider does that fails."""
-        for connection in self.connections:
+        # Not those that clients make meanwhile.
+        for connection in list(self.connections):
             await connection.socket.close(code=1011)
 
     async def __aenter__(self) -> Self:
