@@ -12,12 +12,12 @@ from tests.api.house import House
 from tests.fakes.agents import Crew, Lines, Plays
 
 QUICK = {
-    "join_timeout": 2,
-    "ready_timeout": 20,
+    "join_timeout": 60,
+    "ready_timeout": 60,
     "join_attempts": 1,
-    "report_grace": 20,
-    "caller_wait": 60,
-    "summary_wait": 20,
+    "report_grace": 60,
+    "caller_wait": 300,
+    "summary_wait": 60,
 }
 """Budgets in which nothing takes longer than it must."""
 

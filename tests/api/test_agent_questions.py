@@ -6,7 +6,7 @@ from domain.agent_config import AgentConfig
 from domain.ids import SessionKey
 from domain.masking import MASK
 from domain.ports import Principal
-from tests.api.door import Door, is_problem
+from tests.api.door import Door, at_last, is_problem
 from tests.api.test_agents import create, office
 from tests.workflows.calls import Call
 
@@ -82,7 +82,8 @@ async def test_an_agent_is_told_how_long_its_call_may_last(office: Door) -> None
     token = office.as_agent(call.key)
 
     before = (await office.http.get("/v1/agent/time-left", headers=token)).json()["remaining"]
-    await office.http.post(f"/v1/sessions/{call.key.session_id}/extend", json={"seconds": 300})
+    path, once = f"/v1/sessions/{call.key.session_id}/extend", {"Idempotency-Key": "once"}
+    await at_last(lambda: office.http.post(path, json={"seconds": 300}, headers=once))
     after = (await office.http.get("/v1/agent/time-left", headers=token)).json()["remaining"]
 
     assert 0 < before <= 600 < after <= 900

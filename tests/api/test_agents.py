@@ -14,7 +14,15 @@ from adapters.mongo.client import connect
 from domain.catalogs import BUILT_IN
 from domain.masking import MASK
 from services.agents import Agents
-from tests.api.door import KEY, OTHER_KEY, Door, is_problem, open_door, without_mongodb
+from tests.api.door import (
+    KEY,
+    OTHER_KEY,
+    Door,
+    at_last,
+    is_problem,
+    open_door,
+    without_mongodb,
+)
 from tests.servers import MongoServer
 
 OTHER = {"x-api-key": OTHER_KEY}
@@ -154,7 +162,7 @@ async def _starts_with(office: Door, agent_id: str, **expected: Any) -> None:
         "roomName": call.request.room_name,
         "agentId": agent_id,
     }
-    answer = await office.http.post("/session", json=body)
+    answer = await at_last(lambda: office.http.post("/session", json=body), late=202)
     assert answer.status_code == 200, answer.text
     assert "canary" not in answer.text
     [metadata] = office.studio.rooms.dispatched[call.room]

@@ -22,6 +22,9 @@ from tests.api.house import ROOT_KEY, House, Tenant, unique
 from tests.fakes.webhook_receiver import webhook_receiver
 from tests.waiting import eventually
 
+# Each command is a process of its own, which takes seconds to start on a busy machine.
+pytestmark = pytest.mark.timeout(400)
+
 
 @dataclass
 class Shell:
@@ -105,7 +108,7 @@ async def test_sessions_are_listed_and_steered(shell: Shell, house: House) -> No
         page = await shell.json("sessions", "list", "--state", "joining", "--json")
         return {line["session_id"] for line in page["sessions"]} >= set(names)
 
-    await eventually(listed, 20)
+    await eventually(listed, 120)
     table = await shell.run("sessions", "list", "--limit", "1")
     assert table.splitlines()[0].split()[:2] == ["session_id", "state"]
     assert table.splitlines()[-1].startswith("more: everline sessions list --cursor ")
@@ -117,7 +120,7 @@ async def test_sessions_are_listed_and_steered(shell: Shell, house: House) -> No
     async def closed() -> bool:
         return (await shell.json("sessions", "show", names[0]))["state"] == "closed"
 
-    await eventually(closed, 20)
+    await eventually(closed, 120)
 
 
 async def test_agents_are_saved_changed_and_restored(shell: Shell, tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
+import httpx
+
 from api.routes.health import agents_check
 from domain.agent_servers import AgentServer
 from tests.api.door import Door, open_door, services
+from tests.waiting import eventually
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -34,8 +37,16 @@ async def test_everything_is_there(door: Door) -> None:
         nobody = await fresh.http.get("/health/agent")
         job = {"job_id": "AJ_1", "org": "acme", "session_id": "private", "attempt": 1}
         beat = {"server_id": "s1", "agent_name": "test-agent", "max_jobs": 4, "jobs": [job]}
-        await fresh.heartbeat(beat)
-        ready = await fresh.http.get("/health/agent")
+        answers: list[httpx.Response] = []
+
+        async def is_well() -> bool:
+            # A worker that has just been started is known to Temporal with its first poll.
+            await fresh.heartbeat(beat)
+            answers.append(await fresh.http.get("/health/agent"))
+            return answers[-1].status_code == 200
+
+        await eventually(is_well, 60, "a healthy answer")
+        ready = answers[-1]
 
     assert nobody.status_code == 503
     assert nobody.json()["status"] == "degraded"
@@ -49,14 +60,15 @@ async def test_everything_is_there(door: Door) -> None:
 
 
 async def test_livekit_is_away(door: Door) -> None:
-    door.studio.rooms.away.add("everline-health-check")
+    async def temporal_alone_is_well() -> bool:
+        door.studio.rooms.away.add("everline-health-check")
+        answer = await door.http.get("/health/agent")
+        door.studio.rooms.away.discard("everline-health-check")
+        assert answer.status_code == 503
+        assert answer.json()["livekit"]["ok"] is False
+        return answer.json()["temporal"]["ok"]
 
-    answer = await door.http.get("/health/agent")
-
-    door.studio.rooms.away.discard("everline-health-check")
-    assert answer.status_code == 503
-    assert answer.json()["livekit"]["ok"] is False
-    assert answer.json()["temporal"]["ok"] is True
+    await eventually(temporal_alone_is_well, 60)
 
 
 def test_another_agent_name_is_a_mismatch() -> None:

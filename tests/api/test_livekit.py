@@ -54,7 +54,7 @@ async def test_the_room_is_finished(keyless: Door, door: Door) -> None:
 
 
 async def test_forged_altered_and_old_events_change_nothing(keyless: Door, door: Door) -> None:
-    call = await door.live(MUTE)
+    call = await door.live(MUTE, report_grace=1)
     event = _event(call, "room_finished", "e1")
 
     forged = await keyless.webhook(event, secret="another-secret-of-at-least-32-characters")
@@ -75,7 +75,7 @@ async def test_forged_altered_and_old_events_change_nothing(keyless: Door, door:
 
 
 async def test_a_room_that_names_another_org_is_not_believed(keyless: Door, door: Door) -> None:
-    call = await door.live(MUTE)
+    call = await door.live(MUTE, report_grace=1)
     event = _event(call, "room_finished", "e1")
     event["room"]["name"] = "globex.their-room"
 

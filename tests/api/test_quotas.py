@@ -41,7 +41,7 @@ class Office:
         async def closed() -> bool:
             return await self.tenant.state(session_id) == "closed"
 
-        await eventually(closed, 20, f"{session_id} closed")
+        await eventually(closed, 90, f"{session_id} closed")
 
 
 @pytest.fixture(params=["with MongoDB", "without MongoDB"])
@@ -107,7 +107,7 @@ async def test_a_place_is_free_as_soon_as_a_session_is_closed(office: Office) ->
         async def let_in(session_id: str = following) -> bool:
             return (await office.tenant.start(session_id)).status_code == 202
 
-        await eventually(let_in, 10)
+        await eventually(let_in)
     assert await office.statuses_of("f") == [429]
 
 
@@ -140,7 +140,7 @@ async def test_a_refused_start_takes_no_place(office: Office) -> None:
     async def two_more() -> bool:
         return (await office.statuses_of("c", "d")) == [202, 202]
 
-    await eventually(two_more, 10)
+    await eventually(two_more)
     assert await office.statuses_of("e") == [429]
 
 
@@ -165,7 +165,7 @@ async def test_a_slot_is_there_from_the_start_and_gone_with_the_end(slotted: Off
     async def freed() -> bool:
         return await slotted.slots() == {"b"}
 
-    await eventually(freed, 10)
+    await eventually(freed)
 
 
 async def test_the_reaper_frees_the_slots_of_what_was_terminated(slotted: Office) -> None:
@@ -188,10 +188,16 @@ async def test_the_reaper_records_what_could_not_record_itself(slotted: Office) 
         await reaper.sweep()
         return await house.archive.sessions.get(slotted.key("a")) is not None
 
-    await eventually(recorded, 20)
+    await eventually(recorded)
     assert await slotted.slots() == set()
-    [line] = (await slotted.tenant.http.get("/v1/sessions")).json()["sessions"]
-    assert (line["session_id"], line["state"], line["outcome"]) == ("a", "closed", "failed")
+
+    async def listed() -> bool:
+        # Temporal's list of the open ones is a moment behind.
+        [line] = (await slotted.tenant.http.get("/v1/sessions")).json()["sessions"]
+        told = (line["session_id"], line["state"], line["outcome"])
+        return told == ("a", "closed", "failed")
+
+    await eventually(listed)
 
 
 async def test_the_reaper_leaves_a_start_that_is_on_its_way_its_slot(slotted: Office) -> None:
@@ -286,7 +292,7 @@ async def test_a_room_that_cannot_be_deleted_holds_no_slot(slotted: Office) -> N
         async def freed() -> bool:
             return await slotted.slots() == set()
 
-        await eventually(freed, 20)
+        await eventually(freed, 90)
         assert await slotted.tenant.state("a") == "closed"
         assert room in rooms.rooms
     finally:

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -72,11 +73,20 @@ async def test_streams_end_and_requests_are_answered(
         # No worker answers for this session, so that the stream has nothing to tell but that.
         assert "still here" in await anext(lines)
         # Waits five seconds for a worker, and is in the middle of that when the signal comes.
-        in_flight = asyncio.create_task(http.get(path))
-        await asyncio.sleep(0)
-        await eventually(lambda: not in_flight.done(), 5)
+        sent = asyncio.Event()
+
+        async def trace(event: str, _: dict[str, Any]) -> None:
+            if event == "http11.send_request_body.complete":
+                sent.set()
+
+        asking = http.build_request("GET", path, extensions={"trace": trace})
+        in_flight = asyncio.create_task(http.send(asking))
+        async with asyncio.timeout(60):
+            await sent.wait()
+            # What came before it is begun when this is answered.
+            assert (await http.get("/health")).status_code == 200
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(60):
             rest = [line async for line in lines]
             answer = await in_flight
             await process.wait()

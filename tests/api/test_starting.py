@@ -206,7 +206,8 @@ async def test_a_start_that_comes_again_while_its_session_winds_down(door: Door)
 
 async def test_an_idempotency_key_names_the_session(door: Door) -> None:
     key = {"Idempotency-Key": f"order 4711 / {door.studio.call().key.session_id}"}
-    body = {"userIdentity": "caller", "limits": {"join_attempts": 1, "join_timeout": 1}}
+    # Nobody comes, and it is to be there still when the same start comes again.
+    body = {"userIdentity": "caller", "limits": {"join_attempts": 1, "join_timeout": 120}}
 
     first = await door.http.post("/session", json=body, headers=key)
     second = await door.http.post("/session", json=body, headers=key)
@@ -219,7 +220,7 @@ async def test_an_idempotency_key_names_the_session(door: Door) -> None:
 
 
 async def test_ending_keeps_the_room_until_the_report_came(door: Door) -> None:
-    call = await door.live(Plays(report_when_told=False), report_grace=30)
+    call = await door.live(Plays(report_when_told=False), report_grace=120)
 
     ended = await door.http.post("/session/end", json={"sessionId": call.key.session_id})
     await eventually(lambda: call.crew.told == ["end_requested"])
@@ -303,7 +304,7 @@ async def test_without_mongodb_sessions_work_and_the_rest_says_why_not(door: Doo
 
 
 async def test_a_start_goes_on_when_nobody_comes_in_time(door: Door) -> None:
-    call = door.studio.call(NEVER_COMES)
+    call = door.studio.call(NEVER_COMES, join_timeout=1)
 
     answer = await door.http.post("/session", json=session_body(call))
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from domain.errors import InvalidInput, Unavailable
-from domain.ids import SessionKey
+from domain.ids import SessionKey, summary_workflow_id
 from tests.api.door import is_problem
 from tests.api.house import House, Tenant, unique
 from tests.api.played_call import QUICK, agents_in, say
@@ -154,6 +154,8 @@ async def test_there_is_one_writer_and_one_event_a_revision(
         text = unique("many at once")
         path = await called(house, tenant, org, text, None)
         await until_settled(tenant, path, 1)
+        first = summary_workflow_id(SessionKey(org, path.split("/")[3]))
+        await house.temporal.get_workflow_handle(first).result()
         gate = house.summariser.gates[text] = asyncio.Event()
         answers = await asyncio.gather(*(tenant.http.post(path) for _ in range(5)))
         gate.set()

@@ -96,8 +96,10 @@ async def customer(house: House) -> AsyncGenerator[Customer]:
 # ── the events of a session ──────────────────────────────────────────────────────────────────────
 
 
-async def until_told(receiver: Receiver, path: str, count: int) -> list[Received]:
-    await eventually(lambda: len(receiver.at(path)) >= count, 60, f"{count} events at {path}")
+async def until_told(
+    receiver: Receiver, path: str, count: int, within: float = 60
+) -> list[Received]:
+    await eventually(lambda: len(receiver.at(path)) >= count, within, f"{count} events at {path}")
     return receiver.at(path)
 
 
@@ -169,6 +171,7 @@ async def test_a_session_without_an_agent_is_told_as_failed(
     )
 
 
+@pytest.mark.timeout(400)
 async def test_events_wait_for_mongodb_and_the_call_does_not(
     temporal_server: TemporalServer, receiver: Receiver
 ) -> None:
@@ -186,7 +189,7 @@ async def test_events_wait_for_mongodb_and_the_call_does_not(
             assert receiver.requests == []
             await mongo.process.start()
             # The call is still live, and what happened so far is told at once.
-            came = await until_told(receiver, "/all", 2)
+            came = await until_told(receiver, "/all", 2, within=120)
             assert {request.event_id for request in came} == {
                 event_id(key, EventType.SESSION_STARTED),
                 event_id(key, EventType.SESSION_AGENT_JOINED),

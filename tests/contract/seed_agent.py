@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from tests.api.door import at_last
 from tests.api.house import House, Tenant, unique
 from tests.waiting import eventually
 
@@ -49,7 +50,7 @@ def report(room: str, *lines: str) -> Json:
 async def live_session(tenant: Tenant, **body: Any) -> Json:
     """Start a session by the seed's route, and wait until its agent is in the room."""
     given = {"userIdentity": "ann", "sessionId": unique("call"), **body}
-    answer = await tenant.http.post("/session", json=given)
+    answer = await at_last(lambda: tenant.http.post("/session", json=given), late=202)
     assert answer.status_code == 200, answer.text
     started: Json = answer.json()
     await eventually(lambda: is_in_state(tenant.http, started["sessionId"], "live"), 60)
