@@ -175,7 +175,7 @@ async def test_a_hanging_livekit_is_unavailable_in_time_and_then_works_again() -
             await rooms.list_rooms()
         server.process.resume()
 
-        assert [room.name for room in await rooms.list_rooms()] == ["org.room"]
+        assert await names_listed(rooms) == ["org.room"]
 
 
 async def test_a_restarted_livekit_is_found_again() -> None:
@@ -186,4 +186,19 @@ async def test_a_restarted_livekit_is_found_again() -> None:
             await rooms.list_rooms()
         await server.process.start()
 
-        assert await rooms.list_rooms() == []
+        assert await names_listed(rooms) == []
+
+
+async def names_listed(rooms: LiveKitRooms) -> list[str]:
+    """The rooms that are listed first after an outage; how soon depends on the machine."""
+    listed: list[list[str]] = []
+
+    async def answered() -> bool:
+        try:
+            listed.append([room.name for room in await rooms.list_rooms()])
+        except Unavailable:
+            return False
+        return True
+
+    await eventually(answered)
+    return listed[0]

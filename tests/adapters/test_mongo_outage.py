@@ -11,8 +11,18 @@ from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
 from tests.adapters.examples import NOON, report, status, turn
 from tests.servers import free_port, start_mongo
+from tests.waiting import eventually
 
 HEARTBEAT = Heartbeat(server_id="a", agent_name="n", max_jobs=1)
+
+
+async def answers(archive: MongoArchive) -> bool:
+    """Whether MongoDB is found again; how soon depends on the machine."""
+    try:
+        await archive.ping()
+    except StorageUnavailable:
+        return False
+    return True
 
 
 async def test_killed_in_the_middle_and_restarted_it_works_again_and_nothing_is_lost(
@@ -42,6 +52,7 @@ async def test_killed_in_the_middle_and_restarted_it_works_again_and_nothing_is_
         assert all(str(failure).startswith("MongoDB did not ") for failure in failures)
 
         await server.process.start()
+        await eventually(lambda: answers(archive))
         assert await archive.transcripts.turns(key) == [turn(0), turn(1)]
         assert await archive.transcripts.add_turns(key, [turn(1), turn(2)]) == 1
         await archive.sessions.record(status(2))
@@ -64,6 +75,7 @@ async def test_hanging_it_is_unavailable_in_time_and_a_repetition_stores_once(
             await archive.transcripts.add_turns(key, [turn(0)])
         server.process.resume()
 
+        await eventually(lambda: answers(archive))
         await archive.transcripts.add_turns(key, [turn(0)])
         assert await archive.transcripts.turns(key) == [turn(0)]
         client.close()

@@ -36,7 +36,7 @@ async def server() -> AsyncGenerator[FakeChatServer]:
 
 @pytest.fixture
 async def summariser(server: FakeChatServer) -> AsyncGenerator[OpenAISummariser]:
-    chat = ChatModel(KEY, base_url=server.base_url + "/", time_limit=5)
+    chat = ChatModel(KEY, base_url=server.base_url + "/", time_limit=30)
     yield OpenAISummariser(chat)
     await chat.aclose()
 

@@ -52,7 +52,7 @@ async def test_s3_keeps_links_and_forgets(s3: S3, file: Path) -> None:
     link = await store.link("acme/s/1.ogg", 60)
     assert link is not None
     assert SECRET_KEY not in link
-    async with httpx.AsyncClient() as anybody:
+    async with httpx.AsyncClient(timeout=60) as anybody:
         assert (await anybody.get(link)).content == b"sound"
         assert (await anybody.get(link.partition("?")[0])).status_code == 403
     assert store.local_file("acme/s/1.ogg") is None

@@ -43,7 +43,9 @@ class AgentWorker:
     def log(self, event: str) -> list[dict[str, Any]]:
         """The records of one event, in order."""
         found: list[dict[str, Any]] = []
-        for line in self.process.log.read_text().splitlines():
+        text = self.process.log.read_text(errors="replace")
+        # Without a line that is being written.
+        for line in text[: text.rfind("\n") + 1].splitlines():
             if line.startswith("{"):
                 record: dict[str, Any] = json.loads(line)
                 if record["event"] == event:
@@ -90,7 +92,7 @@ async def start_agent(
                     **environment,
                 },
             ),
-            check=_registered(folder / "agent.log"),
+            check=_registered(folder / "agent.log", len(_read(folder / "agent.log"))),
             log=folder / "agent.log",
         ),
     )
@@ -111,9 +113,16 @@ def _with_environment(module: str, **environment: str) -> list[str]:
     return ["env", *settings, sys.executable, "-m", module]
 
 
-def _registered(log: Path) -> Check:
+def _read(log: Path) -> bytes:
+    return log.read_bytes() if log.exists() else b""
+
+
+def _registered(log: Path, written: int) -> Check:
     def registered() -> bool:
-        return "registered worker" in log.read_text()
+        # Not what an agent worker before this one wrote. A process waits for the first job, which
+        # otherwise waits for Python to start.
+        told = _read(log)[written:]
+        return b"registered worker" in told and b"process initialized" in told
 
     async def check(since: float) -> None:
         if not registered():
@@ -194,10 +203,14 @@ class LiveSession:
         await eventually(gone, within=30, what="the agent has left")
 
     async def remove(self, identity: str) -> None:
-        """Remove a participant, as Everline removes the ghost of a lost agent."""
-        await self.lk.room.remove_participant(
-            rooms.RoomParticipantIdentity(room=self.room, identity=identity)
-        )
+        """Remove a participant, as Everline removes the ghost of a lost agent; it may be gone."""
+        try:
+            await self.lk.room.remove_participant(
+                rooms.RoomParticipantIdentity(room=self.room, identity=identity)
+            )
+        except api.TwirpError as error:
+            if error.code != api.TwirpErrorCode.NOT_FOUND:
+                raise
 
     async def delete_room(self) -> None:
         """Delete the room; that it is gone already is fine."""
@@ -206,6 +219,16 @@ class LiveSession:
         except api.TwirpError as error:
             if error.code != api.TwirpErrorCode.NOT_FOUND:
                 raise
+
+    async def wait_until_claimed(self, claims: int = 1) -> None:
+        """Wait until the agent has the answer to so many claims: then it listens and reports."""
+        await self.callbacks.wait_for(lambda: len(self.callbacks.of("ready")) >= claims)
+
+        def claimed() -> bool:
+            logged = self.worker.log("attempt_claimed")
+            return any(record["job_id"] == self.claimed_job() for record in logged)
+
+        await eventually(claimed, within=30, what="the agent knows that its claim was accepted")
 
     def claimed_job(self) -> str:
         """The job of the latest claim."""

@@ -63,7 +63,8 @@ async def test_a_claim_is_given_up_when_its_budget_is_over(
     with pytest.raises(Unavailable, match="503"):
         await ReadyBudget(client, seconds=0.5).claim(CLAIM)
 
-    assert time.monotonic() - started < 5
+    # Without its own it would be 20 s.
+    assert time.monotonic() - started < 15
 
 
 async def test_an_api_that_does_not_listen_is_unavailable(api: CallbackApi) -> None:

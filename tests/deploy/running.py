@@ -96,7 +96,7 @@ class Containers:
 
     def _run(self, words: list[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            words, capture_output=True, text=True, cwd=self.root, timeout=60, check=False
+            words, capture_output=True, text=True, cwd=self.root, timeout=180, check=False
         )
 
     def log(self, name: str) -> str:
@@ -129,7 +129,7 @@ class Containers:
         process.send_signal(signal.SIGTERM)
         patience = seconds(self.compose.services[name].stop_grace_period or "10s")
         try:
-            return await asyncio.to_thread(process.wait, min(patience, 40))
+            return await asyncio.to_thread(process.wait, min(patience, 200))
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()

@@ -31,6 +31,7 @@ async def here(
         yield installation
 
 
+@pytest.mark.timeout(900)
 async def test_a_call_runs_through_the_services_of_the_compose_file(here: Containers) -> None:
     key = key_shown(await run_init(here))
     await asyncio.gather(prepare_temporal(here), start_livekit(here), here.start("models"))
@@ -82,6 +83,7 @@ async def place_a_call(here: Containers, key: str) -> None:
         call = Call(client, started)
         await call.join()
         try:
+            await call.until_heard()
             await call.say(BOOK)
         finally:
             await call.leave()

@@ -58,8 +58,9 @@ def _part(plan: Plan, name: str, needs: tuple[str, ...], mode: str) -> Part:
         environment=plan.environment(name),
         check=_written(plan.home.root / f"{name}.pid"),
         needs=needs,
-        grace_seconds=0.5,
-        start_seconds=20,
+        # Short for the one that has to be ended by force; the others have time for their note.
+        grace_seconds=0.5 if mode == name else 60,
+        start_seconds=60,
     )
 
 

@@ -16,6 +16,8 @@ from stack.supervision.leftovers import find_leftovers
 
 SERVERS_ALONE = ("models", "api", "worker", "agent")
 
+pytestmark = pytest.mark.timeout(600)
+
 
 async def test_open_workflows_survive_a_kill_of_the_whole_stack(tmp_path: Path) -> None:
     async with local_stack(tmp_path, without=SERVERS_ALONE) as stack:
@@ -79,7 +81,7 @@ async def connect(stack: LocalStack) -> Client:
 
 async def until_listed(client: Client, query: str) -> list[str]:
     """Return the ids that a query finds, once Temporal's index has any."""
-    for _ in range(200):
+    for _ in range(1200):
         found = [execution.id async for execution in client.list_workflows(query)]
         if found:
             return found

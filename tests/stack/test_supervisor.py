@@ -20,7 +20,9 @@ from stack.supervision.control import change_parts
 from stack.supervision.leftovers import find_leftovers, stop_leftovers
 from stack.supervision.state import read_state
 
-DEADLINE = 30
+DEADLINE = 90
+
+pytestmark = pytest.mark.timeout(600)
 
 
 class Running:

@@ -44,7 +44,9 @@ class Workshop:
 
 
 @pytest.fixture
-async def workshop() -> AsyncGenerator[Workshop]:
+async def workshop(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Workshop]:
+    # How long providers are waited for is the matter of one test alone.
+    monkeypatch.setattr("agent.engines.preflight.PROBE_SECONDS", 30.0)
     async with fake_providers() as fakes, http_context.open():
         shop = Workshop(fakes, [])
         yield shop
@@ -301,8 +303,10 @@ async def test_what_is_no_certain_refusal_is_tried_in_the_call(
 
 
 async def test_a_provider_that_does_not_answer_does_not_hold_up_the_call(
-    workshop: Workshop, fakes: Fakes
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("agent.engines.preflight.PROBE_SECONDS", 3.0)
+
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()

@@ -14,7 +14,7 @@ from tests.agent.providers.accounts import KEY, Fakes
 from tests.fakes.providers import cartesia, elevenlabs
 from tests.fakes.providers.provider import Mishap
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 CARTESIA = f"cartesia/sonic-3:{cartesia.VOICE}"
 ELEVENLABS = f"elevenlabs/eleven_turbo_v2_5:{elevenlabs.VOICE}"
@@ -29,10 +29,13 @@ async def talk(session: LiveSession, engine: Engine, **config: Any) -> dict[str,
     await session.dispatch()
     caller = await session.call()
     try:
-        await caller.wait_until_agent_spoke(0, within=30)
+        await caller.wait_until_agent_spoke(0, within=60)
+        # Who speaks before the agent knows that it has finished cuts it off.
+        await callbacks.wait_for(lambda: len(callbacks.turns) == 1)
+        await caller.wait_until_heard(30)
         asked = caller.heard.now()
         await caller.play(BOOK_A_TABLE)
-        await caller.wait_until_agent_spoke(asked, within=30)
+        await caller.wait_until_agent_spoke(asked, within=60)
         await callbacks.wait_for(lambda: len(callbacks.turns) == 3)
         await session.ask_to_finish("end_requested")
         await callbacks.wait_for(lambda: bool(callbacks.reports))

@@ -20,7 +20,7 @@ from tests.fakes.realtime.sound import tone
 from tests.fakes.scripted_chat import Call, Reply, ScriptedChat
 from tests.servers import LiveKitServer
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 JSON = dict[str, Any]
 

@@ -40,7 +40,7 @@ async def test_a_lost_connection_is_made_again_with_what_was_said(
     async with talking(config(MODELS[name]), settings(fake)) as session:
         await converse(session, FIRST_SAID)
         await fake.hang_up()
-        await fake.wait_for(lambda: len(fake.connections) == 2)
+        await fake.wait_for(lambda: len(fake.connections) >= 2)
         await fake.wait_for(lambda: has_history(name, fake))
         await converse(session, FIRST_SAID + SECOND_SAID)
 
@@ -53,7 +53,8 @@ async def test_a_lost_connection_is_made_again_with_what_was_said(
 @pytest.mark.parametrize("name", ["openai", "xai", "ultravox"])
 async def test_a_connection_is_replaced_before_its_limit(name: str, fake: FakeProvider) -> None:
     fake.script = [FIRST]
-    given = settings(fake, everline_realtime_session_seconds=1)
+    # The turn has to be over before.
+    given = settings(fake, everline_realtime_session_seconds=5)
     async with talking(config(MODELS[name]), given) as session:
         await converse(session, FIRST_SAID)
         await fake.wait_for(lambda: len(fake.connections) >= 2 and has_history(name, fake))
@@ -80,7 +81,7 @@ async def test_gemini_goes_on_after_the_end_of_a_connection(
     async with talking(config(MODELS["google"]), settings(fake)) as session:
         await converse(session, FIRST_SAID)
         await fake.go_away(5)
-        await fake.wait_for(lambda: len(fake.connections) == 2)
+        await fake.wait_for(lambda: len(fake.connections) >= 2)
         await fake.wait_for(lambda: gives_handles or has_history("google", fake))
         await converse(session, FIRST_SAID + SECOND_SAID)
 
@@ -101,7 +102,7 @@ async def test_gemini_changes_connections_between_sentences(fake: GeminiLive) ->
         # Told after it: had the connection been given up, this would not arrive.
         await fake.latest.send({"serverContent": {"outputTranscription": {"text": " Please?"}}})
         fake.may_finish.set()
-        await fake.wait_for(lambda: len(fake.connections) == 2)
+        await fake.wait_for(lambda: len(fake.connections) >= 2)
         await eventually(lambda: len(said(session)) == 2, 30)
 
         assert said(session)[1] == ("assistant", f"{FIRST.answer} Please?")

@@ -12,6 +12,12 @@ from tests.fakes.scripted_chat import Call, ScriptedChat
 from tests.fakes.web_service import WebService
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server may take its own time limit to start, however slow this machine is."""
+    monkeypatch.setattr("agent.tools.mcp_toolset.MOST_START_SECONDS", 30.0)
+
+
 def servers(shop: Shop, **fields: Any) -> dict[str, Any]:
     """A configuration with this server."""
     return {

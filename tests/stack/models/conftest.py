@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,9 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.servers import free_port
 from tests.stack.models.lines import SpokenLine, spoken_lines
 
-START_DEADLINE_SECONDS = 60.0
+START_DEADLINE_SECONDS = 110.0
 QUEUE_LIMIT = 1
 """Kept small so that a test can fill the lanes: two requests of a kind are taken, no more."""
 
@@ -43,18 +43,12 @@ def models_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelsSe
         yield ModelsServer(url, frozenset(_wait_until_healthy(url, process, log)))
     finally:
         process.terminate()
-        process.wait(timeout=15)
+        process.wait(timeout=60)
 
 
 @pytest.fixture(scope="session")
 def caller_lines() -> list[SpokenLine]:
     return spoken_lines()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def start_models(log: Path, **environment: str) -> subprocess.Popen[bytes]:

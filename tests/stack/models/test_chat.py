@@ -14,7 +14,8 @@ from tests.stack.models.test_transcription import post as transcribe
 
 
 def ask(server: ModelsServer, **body: object) -> httpx.Response:
-    return httpx.post(f"{server.openai_url}/chat/completions", json={"model": "any"} | body)
+    url = f"{server.openai_url}/chat/completions"
+    return httpx.post(url, json={"model": "any"} | body, timeout=60)
 
 
 @pytest.fixture

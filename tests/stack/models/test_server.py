@@ -6,18 +6,19 @@ from pathlib import Path
 
 import httpx
 
-from tests.stack.models.conftest import ModelsServer, free_port, start_models
+from tests.servers import free_port
+from tests.stack.models.conftest import ModelsServer, start_models
 
 LONG_TEXT = "This sentence is here to keep the voice busy for a while. " * 5
 
 
 def test_health_says_503_until_the_models_are_loaded(models_server: ModelsServer) -> None:
     assert models_server.health_before_ready == {503}
-    assert httpx.get(f"{models_server.url}/health").json()["status"] == "ok"
+    assert httpx.get(f"{models_server.url}/health", timeout=60).json()["status"] == "ok"
 
 
 def test_the_real_models_are_listed(models_server: ModelsServer) -> None:
-    models = httpx.get(f"{models_server.openai_url}/models").json()["data"]
+    models = httpx.get(f"{models_server.openai_url}/models", timeout=60).json()["data"]
     assert [model["id"] for model in models] == [
         "tiny.en",
         "en_US-joe-medium",
@@ -26,7 +27,7 @@ def test_the_real_models_are_listed(models_server: ModelsServer) -> None:
 
 
 def test_an_unknown_path_answers_in_the_same_shape(models_server: ModelsServer) -> None:
-    answer = httpx.get(f"{models_server.openai_url}/embeddings")
+    answer = httpx.get(f"{models_server.openai_url}/embeddings", timeout=60)
     assert (answer.status_code, answer.json()["error"]["message"]) == (404, "Not Found")
 
 
@@ -36,7 +37,7 @@ def _speech(text: str) -> dict[str, object]:
 
 async def test_too_many_at_once_are_told_to_come_back(models_server: ModelsServer) -> None:
     url = f"{models_server.openai_url}/audio/speech"
-    async with httpx.AsyncClient(timeout=60) as client:
+    async with httpx.AsyncClient(timeout=100) as client:
         answers = await asyncio.gather(
             *(client.post(url, json=_speech(LONG_TEXT)) for _ in range(6))
         )
@@ -53,12 +54,12 @@ async def test_too_many_at_once_are_told_to_come_back(models_server: ModelsServe
 
 async def test_a_client_that_leaves_gives_its_place_free(models_server: ModelsServer) -> None:
     url = f"{models_server.openai_url}/audio/speech"
-    async with httpx.AsyncClient(timeout=60) as client:
+    async with httpx.AsyncClient(timeout=100) as client:
         for _ in range(2):
             async with client.stream("POST", url, json=_speech(LONG_TEXT)) as answer:
                 assert answer.status_code == 200
                 await anext(answer.aiter_bytes())
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         statuses: list[int] = []
         while statuses != [200, 200] and time.monotonic() < deadline:
             # Both places have to be free: two at once are served only then.
@@ -76,7 +77,7 @@ def test_a_model_that_is_not_there_ends_the_process_with_the_reason(tmp_path: Pa
         EVERLINE_MODELS_PORT=str(free_port()),
         EVERLINE_MODELS_WHISPER_MODEL="/no/such/folder",
     )
-    assert process.wait(timeout=60) == 1
+    assert process.wait(timeout=110) == 1
     assert "EVERLINE_MODELS_WHISPER_MODEL: '/no/such/folder' cannot be loaded" in log.read_text()
 
 
@@ -85,6 +86,6 @@ def test_bad_settings_are_named(tmp_path: Path) -> None:
     process = start_models(
         log, EVERLINE_MODELS_PORT="0", EVERLINE_MODELS_VOICE="/no/such/voice.onnx"
     )
-    assert process.wait(timeout=60) == 2
+    assert process.wait(timeout=110) == 2
     assert "EVERLINE_MODELS_PORT: " in log.read_text()
     assert "EVERLINE_MODELS_VOICE: " in log.read_text()

@@ -18,7 +18,7 @@ SENTENCE = "We are open every day from noon to eleven in the evening."
 
 def say(server: ModelsServer, **body: object) -> httpx.Response:
     request = {"input": SENTENCE, "model": "tts-1", "voice": "alloy"} | body
-    return httpx.post(f"{server.openai_url}/audio/speech", json=request, timeout=30)
+    return httpx.post(f"{server.openai_url}/audio/speech", json=request, timeout=60)
 
 
 def understood(server: ModelsServer, audio: bytes) -> bool:

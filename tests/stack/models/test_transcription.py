@@ -31,7 +31,7 @@ def post(server: ModelsServer, data: bytes, **fields: str) -> httpx.Response:
         f"{server.openai_url}/audio/transcriptions",
         files={"file": ("call.wav", data, "audio/wav")},
         data={"model": "whisper-1"} | fields,
-        timeout=30,
+        timeout=60,
     )
 
 
@@ -107,7 +107,9 @@ def test_what_cannot_be_heard_is_a_400_that_names_the_field(
 
 def test_a_request_without_a_file_names_the_field(models_server: ModelsServer) -> None:
     answer = httpx.post(
-        f"{models_server.openai_url}/audio/transcriptions", data={"model": "whisper-1"}
+        f"{models_server.openai_url}/audio/transcriptions",
+        data={"model": "whisper-1"},
+        timeout=60,
     )
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "file")
 
