@@ -1,5 +1,6 @@
 """Sessions that really run: the workflow on a Temporal server, LiveKit and MongoDB in memory."""
 
+import asyncio
 import json
 import time
 import uuid
@@ -330,3 +331,4 @@ async def _at_last(ask: Callable[[], Awaitable[Answer]]) -> Answer:
         except Unavailable:
             if time.monotonic() > deadline:
                 raise
+            await asyncio.sleep(0.1)
