@@ -85,7 +85,11 @@ def variables_of(kind: type[BaseSettings]) -> set[str]:
 
 
 def test_every_variable_is_in_the_table_and_no_other() -> None:
-    ours = [kind for kind in subclasses(BaseSettings) if kind.__module__ == settings.__name__]
+    ours = [
+        kind
+        for kind in subclasses(BaseSettings)
+        if kind.__module__.startswith(f"{settings.__name__}.")
+    ]
     known = set[str]().union(*(variables_of(kind) for kind in [*ours, ModelsSettings]))
     known |= {setting.variable for setting in ports.SETTINGS}
     known |= {server.variable for server in SERVERS} | OF_THE_STACK

@@ -1,0 +1,25 @@
+"""Settings of each process, read from the environment; all faults are listed at once.
+
+Names and defaults of the seed service are kept; docs/configuration.md has the whole table.
+"""
+
+from adapters.settings.accounts import LocalKeySettings, PagosSettings
+from adapters.settings.agent import AgentSettings
+from adapters.settings.api import ApiSettings
+from adapters.settings.base import SettingsError, load
+from adapters.settings.parts import ArchiveSettings, LiveKitSettings, TemporalSettings
+from adapters.settings.worker import OpenAISettings, WorkerSettings
+
+__all__ = [
+    "AgentSettings",
+    "ApiSettings",
+    "ArchiveSettings",
+    "LiveKitSettings",
+    "LocalKeySettings",
+    "OpenAISettings",
+    "PagosSettings",
+    "SettingsError",
+    "TemporalSettings",
+    "WorkerSettings",
+    "load",
+]

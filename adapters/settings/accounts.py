@@ -1,0 +1,73 @@
+"""Who may use the API: an account service (Pagos) or keys of this installation."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
+
+from adapters.settings.base import EnvironmentSettings
+from domain.ids import ID_PATTERN
+
+_HEADER_NAME = r"^[A-Za-z0-9-]+$"
+
+
+class PagosSettings(EnvironmentSettings):
+    """The Pagos authentication API, and how it is asked; docs/auth.md has the whole table."""
+
+    pagos_api_url: str
+    pagos_admin_token: SecretStr
+    pagos_resolve_method: Literal["GET", "POST"] = "GET"
+    pagos_resolve_path: str = Field(default="/api-keys/resolve", pattern="^/")
+    pagos_key_header: str = Field(default="x-api-key", pattern=_HEADER_NAME)
+    """Header that carries the key to resolve."""
+    pagos_key_field: str | None = None
+    """Field of a JSON body that carries the key instead of the header; needs POST."""
+    pagos_token_header: str = Field(default="authorization", pattern=_HEADER_NAME)
+    """Header that carries the admin token."""
+    pagos_token_scheme: str = "Bearer"
+    """The word before the admin token; `none` for the token alone."""
+    pagos_org_field: str = "orgId"
+    """Dotted path of the org in the answer, for instance `data.orgId`; likewise the next two."""
+    pagos_user_field: str = "userId"
+    pagos_admin_field: str = "isAdmin"
+    pagos_unknown_key_statuses: Annotated[frozenset[int], NoDecode] = frozenset({401, 404})
+    """Statuses by which Pagos says that it does not know the key, comma separated."""
+    pagos_timeout_seconds: float = Field(default=3, gt=0, le=30)
+    pagos_cache_seconds: float = Field(default=30, ge=0, le=300)
+    """Life of a valid key's answer: after this long a revoked key stops working."""
+    pagos_negative_cache_seconds: float = Field(default=5, ge=0, le=60)
+    pagos_cache_size: int = Field(default=10_000, ge=1)
+    pagos_breaker_failures: int = Field(default=5, ge=1)
+    """Outages in a row after which Pagos is not asked for a while."""
+    pagos_breaker_seconds: float = Field(default=10, gt=0, le=300)
+
+    @field_validator("pagos_api_url")
+    @classmethod
+    def _http_url(cls, url: str) -> str:
+        if not url.startswith(("https://", "http://")):
+            raise ValueError("must start with https:// or http://")
+        return url.rstrip("/")
+
+    @field_validator("pagos_unknown_key_statuses", mode="before")
+    @classmethod
+    def _statuses(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        words = [word.strip() for word in value.split(",")]
+        if not all(word.isdecimal() and 400 <= int(word) < 500 for word in words):
+            raise ValueError("must be statuses from 400 to 499, comma separated")
+        return frozenset(int(word) for word in words)
+
+    @model_validator(mode="after")
+    def _body_needs_post(self) -> Self:
+        if self.pagos_key_field and self.pagos_resolve_method != "POST":
+            raise ValueError("PAGOS_KEY_FIELD needs PAGOS_RESOLVE_METHOD=POST")
+        return self
+
+
+class LocalKeySettings(EnvironmentSettings):
+    """Keys of this installation's own; the bootstrap key works without MongoDB."""
+
+    everline_bootstrap_key_hash: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    """SHA-256 of the bootstrap API key, hexadecimal."""
+    everline_bootstrap_org: str = Field(default="local", pattern=ID_PATTERN)

@@ -1,0 +1,98 @@
+"""Settings of the API process."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic_settings import NoDecode
+
+from adapters.settings.accounts import LocalKeySettings, PagosSettings
+from adapters.settings.base import EnvironmentSettings
+from adapters.settings.parts import (
+    ArchiveSettings,
+    CallbackSettings,
+    LiveKitSettings,
+    RecordingSettings,
+    TemporalSettings,
+    livekit_url_of,
+)
+from adapters.settings.webhooks import WebhookSettings
+from domain.catalogs import ExtraModel, parse_extra_models
+from domain.errors import InvalidInput
+
+_ORIGIN = r"https?://[^/\s,*]+"
+
+
+class ApiSettings(
+    LiveKitSettings,
+    TemporalSettings,
+    ArchiveSettings,
+    CallbackSettings,
+    WebhookSettings,
+    RecordingSettings,
+):
+    """The API process."""
+
+    host: str = "127.0.0.1"
+    everline_cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Web pages that may call the API from a browser, comma separated; `*` for every page."""
+    auth_provider: Literal["pagos", "local"] = "pagos"
+    everline_max_sessions_per_org: int = Field(default=0, ge=0)
+    """Open sessions that an org may have at the same time; 0 means any number."""
+    everline_org_requests_per_second: float = Field(default=0, ge=0)
+    """Requests of an org in the long run, in each API process; 0 means any number."""
+    everline_org_request_burst: int = Field(default=100, ge=1)
+    """Requests that an org may make at once after a pause."""
+    everline_accept_unsigned_reports: bool = False
+    """Whether agents that are not Everline's may hand in their report without a token."""
+    everline_codec_secret: SecretStr | None = Field(default=None, min_length=16)
+    """Secret part of the codec endpoint's path; without it there is no such endpoint."""
+    temporal_ui_url: str | None = None
+    livekit_webhook_api_key: str | None = None
+    livekit_webhook_api_secret: SecretStr | None = None
+    everline_livekit_public_url: str | None = None
+    """Where callers reach LiveKit, if that is not where this process does."""
+    everline_extra_models: Annotated[tuple[ExtraModel, ...], NoDecode] = ()
+    """Models beside the catalog's: `[kind=]provider/model`, comma separated."""
+    caller_token_seconds: int = Field(
+        default=900, ge=30, validation_alias=AliasChoices("everline_caller_token_seconds")
+    )
+
+    @field_validator("everline_cors_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        origins = tuple(word.strip() for word in value.split(","))
+        if any(one != "*" and not re.fullmatch(_ORIGIN, one) for one in origins):
+            raise ValueError("must be origins such as https://app.example.com, comma separated")
+        return origins
+
+    @field_validator("everline_livekit_public_url")
+    @classmethod
+    def _known_public_scheme(cls, url: str | None) -> str | None:
+        return None if url is None else livekit_url_of(url)
+
+    @property
+    def callers_livekit_url(self) -> str:
+        """The URL that callers are given."""
+        return self.everline_livekit_public_url or self.livekit_url
+
+    @field_validator("everline_extra_models", mode="before")
+    @classmethod
+    def _extra_models(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return parse_extra_models(value)
+        except InvalidInput as error:
+            raise ValueError(f"{error.message}; {error.cure}") from None
+
+    @classmethod
+    def also_needed(cls) -> list[type[EnvironmentSettings]]:
+        """The settings of the chosen `AUTH_PROVIDER`."""
+        return [PagosSettings if _AuthChoice().auth_provider == "pagos" else LocalKeySettings]
+
+
+class _AuthChoice(EnvironmentSettings):
+    auth_provider: str = "pagos"

@@ -1,0 +1,69 @@
+"""What all settings have in common, and how they are read."""
+
+from typing import Literal, TypeVar
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """The environment is incomplete or wrong; the message lists every fault."""
+
+
+class EnvironmentSettings(BaseSettings):
+    """What every process reads, from the environment or a `.env` file."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", populate_by_name=True, env_ignore_empty=True
+    )
+
+    node_env: Literal["development", "production"] | None = None
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @property
+    def development(self) -> bool:
+        """Readable logs and detailed errors, as with the seed's `NODE_ENV`."""
+        return self.node_env != "production"
+
+    @classmethod
+    def also_needed(cls) -> list[type["EnvironmentSettings"]]:
+        """Further settings that a choice made by this one requires."""
+        return []
+
+
+SettingsKind = TypeVar("SettingsKind", bound=EnvironmentSettings)
+
+
+def load(kind: type[SettingsKind]) -> SettingsKind:
+    """Read the settings of one process from the environment (and `.env`).
+
+    Raises:
+        SettingsError: listing every missing and every wrong variable at once.
+    """
+    settings: SettingsKind | None = None
+    faults: list[str] = []
+    try:
+        settings = kind()
+    except ValidationError as error:
+        faults += _faults(error)
+    for needed in kind.also_needed():
+        try:
+            needed()
+        except ValidationError as error:
+            faults += _faults(error)
+    if settings is None or faults:
+        # Not chained: pydantic's own message would print the values, secrets among them.
+        raise SettingsError("\n".join(["the environment is not complete:", *sorted(set(faults))]))
+    return settings
+
+
+def _faults(error: ValidationError) -> list[str]:
+    return [_fault(item["loc"], item["type"], item["msg"]) for item in error.errors()]
+
+
+def _fault(location: tuple[int | str, ...], kind: str, message: str) -> str:
+    name = str(location[0]).upper() if location else ""
+    if kind == "missing":
+        return f"  {name} is not set"
+    text = message.removeprefix("Value error, ")
+    return f"  {name}: {text}" if name else f"  {text}"

@@ -1,0 +1,140 @@
+"""What more than one process needs: LiveKit, Temporal, the archive, recordings, callbacks."""
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
+
+from adapters.prices import load_prices
+from adapters.recordings import check_recordings_url
+from adapters.settings.base import EnvironmentSettings
+from domain.errors import InvalidInput
+from domain.pricing import PriceTable
+from domain.retention import MAX_DAYS
+
+DEFAULT_AGENT_NAME = "local-test"
+
+
+def livekit_url_of(url: str) -> str:
+    """The URL of LiveKit without a slash at its end.
+
+    Raises:
+        ValueError: of another scheme.
+    """
+    if not url.startswith(("ws://", "wss://", "http://", "https://")):
+        raise ValueError("must start with wss://, ws://, https:// or http://")
+    return url.rstrip("/")
+
+
+class LiveKitSettings(EnvironmentSettings):
+    """How LiveKit is reached, and under which name agents are dispatched."""
+
+    livekit_url: str
+    livekit_api_key: str
+    livekit_api_secret: SecretStr
+    agent_name: str | None = None
+    livekit_agent_name: str | None = None
+
+    @field_validator("livekit_url")
+    @classmethod
+    def _known_scheme(cls, url: str) -> str:
+        return livekit_url_of(url)
+
+    @model_validator(mode="after")
+    def _one_agent_name(self) -> Self:
+        names = {name for name in (self.agent_name, self.livekit_agent_name) if name}
+        if len(names) > 1:
+            raise ValueError(
+                "AGENT_NAME and LIVEKIT_AGENT_NAME mean the same thing and are different:"
+                f" {self.agent_name!r} and {self.livekit_agent_name!r}; set one of them"
+            )
+        return self
+
+    @property
+    def dispatch_name(self) -> str:
+        """The agent name that is dispatched to and registered."""
+        return self.agent_name or self.livekit_agent_name or DEFAULT_AGENT_NAME
+
+
+class TemporalSettings(EnvironmentSettings):
+    """How Temporal is reached, and the keys that encrypt what it stores."""
+
+    temporal_address: str = "localhost:7233"
+    temporal_namespace: str = "default"
+    temporal_task_queue: str = "everline"
+    everline_encryption_keys: Annotated[dict[str, bytes], NoDecode] = Field(repr=False)
+    """`id:base64` pairs, comma separated, 32 bytes each; the first encrypts, all decrypt."""
+
+    @field_validator("everline_encryption_keys", mode="before")
+    @classmethod
+    def _keyring(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        keys: dict[str, bytes] = {}
+        for pair in value.split(","):
+            key_id, separator, encoded = pair.strip().partition(":")
+            try:
+                key = base64.b64decode(encoded, validate=True)
+            except binascii.Error:
+                key = b""
+            if not separator or not key_id or len(key) != 32:
+                raise ValueError("must be id:base64 pairs of 32 bytes each, comma separated")
+            keys[key_id] = key
+        return keys
+
+
+class ArchiveSettings(EnvironmentSettings):
+    """Where the archive is; without `MONGODB_URI` there is none."""
+
+    mongodb_uri: SecretStr | None = None
+    mongodb_database: str = "everline"
+    everline_transcript_retention_days: int = Field(default=0, ge=0, le=MAX_DAYS)
+    """How long transcripts are kept after the call, for orgs that have not chosen; 0: for ever."""
+    everline_prices_file: Path | None = None
+    """Prices of one's own, on top of those that are shipped."""
+
+    @field_validator("everline_prices_file")
+    @classmethod
+    def _readable_prices(cls, file: Path | None) -> Path | None:
+        try:
+            load_prices(file)
+        except InvalidInput as error:
+            raise ValueError("; ".join(filter(None, (error.message, error.cure)))) from None
+        return file
+
+    @property
+    def prices(self) -> PriceTable:
+        """What models cost in this installation."""
+        return load_prices(self.everline_prices_file)
+
+
+class RecordingSettings(EnvironmentSettings):
+    """Where recordings of calls are kept; without it there are none."""
+
+    everline_recordings_url: str | None = None
+    """`file:///directory` or `s3://bucket/prefix`; credentials come from their own variables."""
+
+    @field_validator("everline_recordings_url")
+    @classmethod
+    def _known_storage(cls, url: str | None) -> str | None:
+        try:
+            return None if url is None else check_recordings_url(url)
+        except InvalidInput as error:
+            raise ValueError(error.message) from None
+
+
+class CallbackSettings(EnvironmentSettings):
+    """How agents reach the API, and the secret that signs their callback tokens."""
+
+    everline_callback_secret: SecretStr = Field(min_length=32)
+    port: int = Field(default=4000, ge=1, le=65_535)
+    """The API's port; also where agents reach it if `EVERLINE_CALLBACK_URL` is not set."""
+    everline_callback_url: str | None = None
+
+    @property
+    def callback_url(self) -> str:
+        """Base URL of the API as agents reach it, without a trailing slash."""
+        return (self.everline_callback_url or f"http://127.0.0.1:{self.port}").rstrip("/")

@@ -1,0 +1,50 @@
+"""Settings of the Temporal worker process."""
+
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from adapters.settings.base import EnvironmentSettings
+from adapters.settings.parts import (
+    ArchiveSettings,
+    CallbackSettings,
+    LiveKitSettings,
+    RecordingSettings,
+    TemporalSettings,
+)
+from adapters.settings.webhooks import DeliverySettings
+
+
+class WorkerSettings(
+    LiveKitSettings,
+    TemporalSettings,
+    ArchiveSettings,
+    CallbackSettings,
+    DeliverySettings,
+    RecordingSettings,
+):
+    """The Temporal worker process."""
+
+    everline_agent_silence_seconds: float = Field(default=6, ge=5)
+    """How long an agent server may be silent before its calls are given to others. It is heard
+    every two seconds, and a heartbeat may be repeated once."""
+
+    summariser: Literal["extractive", "openai"] = "extractive"
+    summariser_model: str = "gpt-4.1-mini"
+    summariser_base_url: str | None = None
+
+    @classmethod
+    def also_needed(cls) -> list[type[EnvironmentSettings]]:
+        """The key of an OpenAI-compatible summariser, if that is chosen."""
+        return [OpenAISettings] if _SummariserChoice().summariser == "openai" else []
+
+
+class _SummariserChoice(EnvironmentSettings):
+    summariser: str = "extractive"
+
+
+class OpenAISettings(EnvironmentSettings):
+    """The account at an OpenAI-compatible server."""
+
+    openai_api_key: SecretStr
+    openai_base_url: str | None = None
