@@ -48,7 +48,7 @@ class Heard:
         """Keep 16-bit mono samples of `HEARD_RATE`."""
         samples = array.array("h", pcm)
         seconds = len(samples) / HEARD_RATE
-        self.frames.append(HeardFrame(self.now(), identity, _level(samples), seconds))
+        self.frames.append(HeardFrame(self.now(), identity, level(samples), seconds))
         if len(self._pcm) < 2 * HEARD_RATE * _LONGEST_SECONDS:
             self._pcm += pcm
 
@@ -93,7 +93,8 @@ class Heard:
         ]
 
 
-def _level(samples: Sequence[int]) -> float:
+def level(samples: Sequence[int]) -> float:
+    """Root mean square of 16-bit samples, 0 to 1."""
     if not samples:
         return 0.0
     return math.sqrt(sum(sample * sample for sample in samples) / len(samples)) / 32_768

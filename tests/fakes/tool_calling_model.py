@@ -1,11 +1,12 @@
 """A chat model over the wire that calls a tool, in front of the stack's real speech models."""
 
-import json
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import aiohttp
 from aiohttp import web
+
+from tests.fakes.scripted_chat import Call, stream_reply
 
 JSON = dict[str, Any]
 
@@ -45,16 +46,15 @@ class ToolCallingModel:
             await self._runner.cleanup()
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
+        number = len(self.requests)
         body: JSON = await request.json()
         self.requests.append(body)
         last = body["messages"][-1]
         offered = [tool["function"]["name"] for tool in body.get("tools", [])]
         if last["role"] == "user" and self.trigger in str(last["content"]).lower():
             assert self.tool in offered, offered
-            function = {"name": self.tool, "arguments": "{}"}
-            call = {"index": 0, "id": "call_1", "type": "function", "function": function}
-            return await _stream(request, {"tool_calls": [call]}, "tool_calls")
-        return await _stream(request, {"content": "Goodbye and thank you."}, "stop")
+            return await stream_reply(request, Call(self.tool), number)
+        return await stream_reply(request, "Goodbye and thank you.", number)
 
     async def _pass_on(self, request: web.Request) -> web.Response:
         headers = {"Content-Type": request.headers["Content-Type"]}
@@ -69,20 +69,3 @@ class ToolCallingModel:
                 status=answer.status,
                 headers={"Content-Type": answer.headers["Content-Type"]},
             )
-
-
-async def _stream(request: web.Request, delta: JSON, reason: str) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-    await response.prepare(request)
-    for part, finish in (({"role": "assistant", **delta}, None), ({}, reason)):
-        choice = {"index": 0, "delta": part, "finish_reason": finish}
-        chunk = {
-            "id": "chatcmpl-1",
-            "object": "chat.completion.chunk",
-            "created": 0,
-            "model": "fake",
-            "choices": [choice],
-        }
-        await response.write(f"data: {json.dumps(chunk)}\n\n".encode())
-    await response.write(b"data: [DONE]\n\n")
-    return response

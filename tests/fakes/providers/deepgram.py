@@ -1,16 +1,17 @@
 """Deepgram: speech in both directions over WebSockets, and whose key it is."""
 
 import json
+from array import array
 
 from aiohttp import WSMsgType, web
 
+from stack.demo.hearing import level
 from tests.fakes.providers.provider import (
     ANSWER_SECONDS,
     JSON,
     FakeProvider,
     Listener,
     bearer,
-    level,
 )
 from tests.fakes.realtime.sound import tone
 
@@ -39,7 +40,7 @@ class Deepgram(FakeProvider):
         listener = Listener(int(request.query["sample_rate"]), self.script)
         async for message in socket:
             if message.type is WSMsgType.BINARY:
-                self.loudness.append(level(message.data))
+                self.loudness.append(level(array("h", message.data)))
                 text = listener.hear(message.data)
                 if text is not None:
                     await socket.send_json(_results(text))

@@ -1,8 +1,6 @@
 """What all fake providers of a pipeline's models have in common."""
 
-import array
 import asyncio
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -159,12 +157,6 @@ class Listener:
         change = self._ear.hear(pcm)
         due = Heard.STARTED if self._script.early else Heard.STOPPED
         return self._script.heard if change is due else None
-
-
-def level(pcm: bytes) -> float:
-    """Root mean square of 16-bit samples, 0 to 1."""
-    samples = array.array("h", pcm)
-    return math.sqrt(sum(each * each for each in samples) / max(1, len(samples))) / 32_768
 
 
 def bearer(request: web.Request) -> str:

@@ -4,6 +4,8 @@ import array
 import math
 from enum import Enum
 
+from stack.demo.hearing import level
+
 _SPEECH_LEVEL = 0.01
 """Root mean square, of 1.0, above which a piece of audio counts as speech."""
 _START_SECONDS = 0.1
@@ -35,7 +37,7 @@ class Ear:
         """Take a piece of audio, in order."""
         samples = array.array("h", pcm)
         seconds = len(samples) / self._rate
-        if _level(samples) > _SPEECH_LEVEL:
+        if level(samples) > _SPEECH_LEVEL:
             self.seconds += seconds
             self._speech += seconds
             self._silence = 0.0
@@ -59,9 +61,3 @@ def tone(seconds: float, rate: int) -> bytes:
         for index in range(round(seconds * rate))
     )
     return array.array("h", samples).tobytes()
-
-
-def _level(samples: "array.array[int]") -> float:
-    if not samples:
-        return 0.0
-    return math.sqrt(sum(each * each for each in samples) / len(samples)) / 32_768
