@@ -36,11 +36,13 @@ async def test_reports_again_and_late_are_kept_and_change_no_outcome(rig: Rig) -
     spoken = turn("late", "I was in the spool.", seq=99)
     late = await agent.report(report(end_reason="silence", turns=[spoken]))
     assert late.is_success
-    assert (
-        await agent.turns(started.key.session_id, [turn("later", "Me too.", seq=100)])
-    ).is_success
+    later = turn("later", "Me too.", seq=100, agent_id="ag-bills")
+    assert (await agent.turns(started.key.session_id, [later])).is_success
     transcript = await rig.client.transcript(started.key.session_id)
-    assert [one.item_id for one in transcript.turns] == ["late", "later"]
+    assert [(one.item_id, one.agent_id) for one in transcript.turns] == [
+        ("late", None),
+        ("later", "ag-bills"),
+    ]
     assert transcript.header is not None
     assert transcript.header.turn_count == 2
     assert len(await rig.reports(started.key)) == 2

@@ -26,7 +26,9 @@ def report(attempt: int = 1, end_reason: str = "agent_ended", **fields: Any) -> 
     return {"version": 1, "attempt": attempt, "end_reason": end_reason, **fields}
 
 
-def turn(item_id: str, text: str, attempt: int = 1, seq: int = 0) -> dict[str, Any]:
+def turn(
+    item_id: str, text: str, attempt: int = 1, seq: int = 0, agent_id: str | None = None
+) -> dict[str, Any]:
     """A turn's body."""
     spoken = Turn(
         item_id=item_id,
@@ -35,6 +37,7 @@ def turn(item_id: str, text: str, attempt: int = 1, seq: int = 0) -> dict[str, A
         role=Role.USER,
         text=text,
         created_at=datetime.now(UTC),
+        agent_id=agent_id,
     )
     return spoken.model_dump(mode="json")
 
