@@ -40,8 +40,8 @@ class MongoSessions:
             "place": place_of_time(status.started_at) + status.session_id,
         }
         async with storage_errors("store a session"):
-            # Its `_id` begins with its org.
-            await replace_if_newer(self._sessions.every_org(), storable(document, what), "version")
+            mine = self._sessions.of_session(key)
+            await replace_if_newer(mine, storable(document, what), "version")
 
     async def get(self, key: SessionKey) -> SessionStatus | None:
         """The last stored status; None if there is none in this org.
@@ -50,7 +50,7 @@ class MongoSessions:
             StorageUnavailable: MongoDB does not answer.
         """
         async with storage_errors("read a session"):
-            found = await self._sessions.of(key.org).find_one({"_id": session_document_id(key)})
+            found = await self._sessions.of_session(key).find_one({"_id": session_document_id(key)})
         return None if found is None else SessionStatus.model_validate(found)
 
     async def not_closed(self, limit: int) -> list[SessionStatus]:

@@ -5,6 +5,7 @@ import json
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, dump, session_document_id, storable, to_json
 from adapters.mongo.errors import storage_errors
+from adapters.mongo.tenancy import OrgCollection
 from domain.ids import SessionKey
 from domain.summary import Summary
 
@@ -17,7 +18,7 @@ class MongoSummaries:
     """One document per session; its one writer is the session's summary workflow."""
 
     def __init__(self, database: Database) -> None:
-        self._summaries = database[COLLECTION]
+        self._summaries = OrgCollection(database[COLLECTION])
 
     async def get(self, key: SessionKey) -> Summary | None:
         """The summary record of a session; None if there is none in this org.
@@ -26,7 +27,9 @@ class MongoSummaries:
             StorageUnavailable: MongoDB does not answer.
         """
         async with storage_errors("read a summary"):
-            found = await self._summaries.find_one({"_id": session_document_id(key)})
+            found = await self._summaries.of_session(key).find_one(
+                {"_id": session_document_id(key)}
+            )
         return None if found is None else Summary.model_validate(_readable(found))
 
     async def put(self, summary: Summary) -> None:
@@ -36,14 +39,14 @@ class MongoSummaries:
             StorageUnavailable: MongoDB does not take it.
             InvalidInput: it cannot be stored at all.
         """
-        document_id = session_document_id(SessionKey(summary.org, summary.session_id))
+        key = SessionKey(summary.org, summary.session_id)
         fields = dump(summary, "the summary")
         for name in FREE_FORM:
             if fields[name] is not None:
                 fields[name] = to_json(fields[name], "the summary")
-        document = storable({"_id": document_id, **fields}, "the summary")
+        document = storable({"_id": session_document_id(key), **fields}, "the summary")
         async with storage_errors("store a summary"):
-            await self._summaries.replace_one({"_id": document_id}, document, upsert=True)
+            await self._summaries.of_session(key).put_one(document)
 
 
 def _readable(document: Document) -> Document:

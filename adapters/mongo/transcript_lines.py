@@ -61,7 +61,7 @@ class MongoTranscriptLines:
             StorageUnavailable: MongoDB does not do it; what was written is there.
         """
         async with storage_errors("read a transcript's line"):
-            known = await self._lines.of(key.org).find_one({"_id": session_document_id(key)})
+            known = await self._lines.of_session(key).find_one({"_id": session_document_id(key)})
         if known is not None:
             await self.renew(key)
 
@@ -71,7 +71,7 @@ class MongoTranscriptLines:
         Raises:
             StorageUnavailable: MongoDB does not do it; what was written is there.
         """
-        documents = self._lines.of(key.org)
+        documents = self._lines.of_session(key)
         for _ in range(_ATTEMPTS):
             async with storage_errors("read a transcript's line"):
                 known = await documents.find_one({"_id": session_document_id(key)})
@@ -103,7 +103,7 @@ class MongoTranscriptLines:
         Raises:
             StorageUnavailable: MongoDB does not do it, or not all of it; to be called again.
         """
-        documents = self._lines.of(key.org)
+        documents = self._lines.of_session(key)
         tombstone = {**_identity(key), "deleted_at": at, "deleted_by": by}
         for _ in range(_ATTEMPTS):
             async with storage_errors("delete a transcript"):
@@ -130,7 +130,7 @@ class MongoTranscriptLines:
             StorageUnavailable: MongoDB does not answer.
         """
         async with storage_errors("read a transcript's line"):
-            known = await self._lines.of(key.org).find_one({"_id": session_document_id(key)})
+            known = await self._lines.of_session(key).find_one({"_id": session_document_id(key)})
         return known is not None and bool(known.get("deleted_at"))
 
     async def ended_before(self, org: str, before: datetime, limit: int) -> list[SessionKey]:
@@ -187,7 +187,7 @@ class MongoTranscriptLines:
         counts: dict[str, int] = {}
         async with storage_errors("delete a transcript"):
             for name, collection in self._parts.items():
-                counts[name] = await collection.of(key.org).delete_many(_of(name, key))
+                counts[name] = await collection.of_session(key).delete_many(_by_index(name, key))
         return Removed(
             turns=counts[TURNS],
             reports=counts[REPORTS],
@@ -230,7 +230,7 @@ def document_of(line: TranscriptLine, turns: Sequence[Turn]) -> Document:
     }
 
 
-def _of(collection: str, key: SessionKey) -> Document:
-    """A session's documents in a collection, by an index that it has."""
+def _by_index(collection: str, key: SessionKey) -> Document:
+    """What finds a session's documents in a collection that may have no index of sessions."""
     one_per_session = collection in (SUMMARIES, TRANSCRIPTS)
-    return {"_id": session_document_id(key)} if one_per_session else of_session(key)
+    return {"_id": session_document_id(key)} if one_per_session else {}

@@ -6,19 +6,18 @@ from typing import Any
 
 import structlog
 from pydantic import ValidationError
-from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from adapters.mongo.client import Database
 from adapters.mongo.documents import (
     Document,
     dump,
-    of_session,
     session_document_id,
     storable,
     to_json,
 )
 from adapters.mongo.errors import is_duplicate, storage_errors
+from adapters.mongo.tenancy import Change, OrgCollection
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
 from domain.listening import HEARD_PREFIX
@@ -44,10 +43,10 @@ class MongoTranscripts:
     """
 
     def __init__(self, database: Database) -> None:
-        self._turns = database[TURNS]
-        self._reports = database[REPORTS]
-        self._headers = database[TRANSCRIPTS]
-        self._recordings = database[RECORDINGS]
+        self._turns = OrgCollection(database[TURNS])
+        self._reports = OrgCollection(database[REPORTS])
+        self._headers = OrgCollection(database[TRANSCRIPTS])
+        self._recordings = OrgCollection(database[RECORDINGS])
 
     async def add_turns(self, key: SessionKey, turns: Sequence[Turn]) -> int:
         """Store turns that are not stored yet, complete those that are; returns how many are new.
@@ -57,22 +56,19 @@ class MongoTranscripts:
                 is safe.
             InvalidInput: one of them cannot be stored; none is.
         """
-        writes = [write for turn in turns for write in _turn_writes(key, turn)]
-        if not writes:
+        changes = [change for turn in turns for change in _changes(key, turn)]
+        if not changes:
             return 0
         new = 0
         async with storage_errors("store turns"):
             for _ in range(_ATTEMPTS):
                 try:
-                    # motor's stub leaves the type of the parameter `let` open.
-                    result = await self._turns.bulk_write(writes, ordered=True)  # pyright: ignore[reportUnknownMemberType]
+                    return new + await self._turns.of_session(key).apply(changes)
                 except BulkWriteError as error:
                     if not is_duplicate(error):
                         raise
                     # Another delivery of the same turns was first; repeating changes nothing else.
                     new += int((error.details or {}).get("nUpserted", 0))
-                else:
-                    return new + result.upserted_count
         raise StorageUnavailable("MongoDB did not store turns: too many writers at once")
 
     async def turns(self, key: SessionKey) -> list[Turn]:
@@ -82,7 +78,7 @@ class MongoTranscripts:
             StorageUnavailable: MongoDB does not answer.
         """
         async with storage_errors("read turns"):
-            found = await self._turns.find(of_session(key)).to_list(None)
+            found = await self._turns.of_session(key).find_all()
         return ordered(_turn(document) for document in found)
 
     async def add_report(self, key: SessionKey, report: AgentReport) -> bool:
@@ -97,7 +93,6 @@ class MongoTranscripts:
         digest = report.digest()
         document: Document = {
             "_id": f"{session_document_id(key)}/{report.attempt}/{digest}",
-            **of_session(key),
             "attempt": report.attempt,
             "digest": digest,
             "end_reason": report.end_reason.value,
@@ -108,7 +103,7 @@ class MongoTranscripts:
         }
         async with storage_errors("store a report"):
             try:
-                await self._reports.insert_one(storable(document, what))
+                await self._reports.of_session(key).insert_one(storable(document, what))
             except DuplicateKeyError:
                 return False
         return True
@@ -120,7 +115,7 @@ class MongoTranscripts:
             StorageUnavailable: MongoDB does not answer.
         """
         async with storage_errors("read reports"):
-            attempts = await self._reports.distinct("attempt", of_session(key))
+            attempts = await self._reports.of_session(key).distinct("attempt")
         return {int(attempt) for attempt in attempts}
 
     async def reports(self, key: SessionKey) -> list[AgentReport]:
@@ -130,7 +125,7 @@ class MongoTranscripts:
             StorageUnavailable: MongoDB does not answer.
         """
         async with storage_errors("read reports"):
-            found = await self._reports.find(of_session(key)).to_list(None)
+            found = await self._reports.of_session(key).find_all()
         reports = [report for document in found if (report := _report(document))]
         return sorted(reports, key=lambda one: (one.attempt, str(one.ended_at or "")))
 
@@ -140,12 +135,12 @@ class MongoTranscripts:
         Raises:
             StorageUnavailable: MongoDB does not take it.
         """
-        fields = storable({**of_session(key), **recording.model_dump()}, "the recording")
+        fields = storable(recording.model_dump(), "the recording")
         one = {"_id": f"{session_document_id(key)}/{recording.path}"}
         stored = RecordingState.STORED.value
         async with storage_errors("store a recording"):
             try:
-                await self._recordings.update_one(
+                await self._recordings.of_session(key).update_one(
                     {**one, "state": {"$ne": stored}}, {"$set": fields}, upsert=True
                 )
             except DuplicateKeyError:
@@ -159,7 +154,7 @@ class MongoTranscripts:
             StorageUnavailable: MongoDB does not answer.
         """
         async with storage_errors("read recordings"):
-            found = await self._recordings.find(of_session(key)).to_list(None)
+            found = await self._recordings.of_session(key).find_all()
         return [CallRecording.model_validate(document) for document in found]
 
     async def drop_heard(self, key: SessionKey, attempt: int) -> int:
@@ -172,7 +167,7 @@ class MongoTranscripts:
         # The ids from this prefix to the next text of its length.
         those = {"_id": {"$gte": heard, "$lt": heard[:-1] + chr(ord(heard[-1]) + 1)}}
         async with storage_errors("delete turns"):
-            return (await self._turns.delete_many(those)).deleted_count
+            return await self._turns.of_session(key).delete_many(those)
 
     async def header(self, key: SessionKey) -> TranscriptHeader | None:
         """The transcript's header; None while it is not sealed.
@@ -181,7 +176,7 @@ class MongoTranscripts:
             StorageUnavailable: MongoDB does not answer.
         """
         async with storage_errors("read a transcript"):
-            found = await self._headers.find_one({"_id": session_document_id(key)})
+            found = await self._headers.of_session(key).find_one({"_id": session_document_id(key)})
         return None if found is None else TranscriptHeader.model_validate(found)
 
     async def put_header(self, header: TranscriptHeader) -> None:
@@ -191,18 +186,21 @@ class MongoTranscripts:
             StorageUnavailable: MongoDB does not take it.
         """
         key = SessionKey(header.org, header.session_id)
-        fields = storable(header.model_dump(exclude={"sealed_at"}), "the transcript's header")
+        fields = storable(
+            header.model_dump(exclude={"org", "session_id", "sealed_at"}), "the transcript's header"
+        )
         change = {"$set": fields, "$setOnInsert": {"sealed_at": header.sealed_at}}
         async with storage_errors("store a transcript"):
-            await self._headers.update_one({"_id": session_document_id(key)}, change, upsert=True)
+            await self._headers.of_session(key).update_one(
+                {"_id": session_document_id(key)}, change, upsert=True
+            )
 
 
-def _turn_writes(key: SessionKey, turn: Turn) -> list[UpdateOne]:
+def _changes(key: SessionKey, turn: Turn) -> list[Change]:
     """The upsert of a turn, and what fills in the text of one that was stored without."""
     what = f"turn {turn.attempt}/{turn.item_id!r}"
     completing = _completing_fields(turn, what)
     inserted: Document = {
-        **of_session(key),
         **turn.model_dump(include={"attempt", "item_id", "seq", "text", "created_at"}),
         "role": turn.role.value,
         "interrupted": False,
@@ -212,10 +210,10 @@ def _turn_writes(key: SessionKey, turn: Turn) -> list[UpdateOne]:
     document_id = f"{session_document_id(key)}/{turn.attempt}/{turn.item_id}"
     first = {name: value for name, value in inserted.items() if name not in completing}
     change = {"$setOnInsert": first} | ({"$set": completing} if completing else {})
-    writes = [UpdateOne({"_id": document_id}, change, upsert=True)]
+    changes = [Change({"_id": document_id}, change, upsert=True)]
     if turn.text:
-        writes.append(UpdateOne({"_id": document_id, "text": ""}, {"$set": {"text": turn.text}}))
-    return writes
+        changes.append(Change({"_id": document_id, "text": ""}, {"$set": {"text": turn.text}}))
+    return changes
 
 
 def _completing_fields(turn: Turn, what: str) -> dict[str, Any]:

@@ -21,8 +21,9 @@ from adapters.mongo.documents import Document
 from adapters.mongo.indexes import ensure_indexes
 from adapters.mongo.sessions import MongoSessions
 from adapters.mongo.slots import MongoSlots
-from adapters.mongo.tenancy import OrgCollection
+from adapters.mongo.tenancy import Change, OrgCollection
 from adapters.mongo.webhooks import MongoDeliveries, MongoEndpoints
+from domain.ids import SessionKey
 from domain.session import Outcome
 from domain.session_list import SessionFilter
 from domain.webhooks import DeliveryFilter
@@ -135,3 +136,32 @@ async def test_an_orgs_collection_cannot_be_asked_without_an_org(database: Datab
         await collection.of("globex").find_one({"org": "acme"})
     with pytest.raises(AssertionError):
         await collection.of("globex").insert_one({"_id": 3, "org": "acme"})
+
+
+async def test_a_sessions_documents_are_no_other_sessions(database: Database) -> None:
+    collection = OrgCollection(database["things"])
+    mine, others = SessionKey("acme", "one"), [SessionKey("acme", "two"), SessionKey("b", "one")]
+    await collection.of_session(mine).insert_one({"_id": 1, "kind": "a"})
+    assert (
+        await collection.of_session(mine).apply(
+            [Change({"_id": 2}, {"$set": {"kind": "a"}}, upsert=True)]
+        )
+        == 1
+    )
+
+    found = await collection.of_session(mine).find_all()
+    assert {one["_id"]: (one["org"], one["session_id"]) for one in found} == {
+        1: ("acme", "one"),
+        2: ("acme", "one"),
+    }
+    for other in others:
+        theirs = collection.of_session(other)
+        assert await theirs.find_all() == []
+        assert await theirs.distinct("kind") == []
+        assert await theirs.find_one({"_id": 1}) is None
+        assert await theirs.apply([Change({"_id": 1}, {"$set": {"kind": "b"}})]) == 0
+        assert await theirs.delete_many({}) == 0
+        with pytest.raises(AssertionError):
+            await theirs.find_one({"session_id": "three"})
+    assert await collection.of_session(mine).distinct("kind") == ["a"]
+    assert await collection.of("acme").delete_many({}) == 2
