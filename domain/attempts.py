@@ -1,7 +1,7 @@
 """One dispatch attempt of a session: from the dispatch to the agent's report."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from domain.messages import AgentReady, ReportReceived
 
@@ -50,6 +50,27 @@ class Attempt:
         An agent that has handed in its report may die, and so may one that did not get the claim.
         """
         return self.report is None and job_id in (None, self.claimed_by or job_id)
+
+    def lost_at(self, grace: float) -> datetime | None:
+        """When an agent that left the room counts as lost, unless its report comes before.
+
+        Args:
+            grace: how long its report may take, in seconds.
+        """
+        if self.left_at is None or self.report or self.lost:
+            return None
+        return self.left_at + timedelta(seconds=grace)
+
+    def loss(self, now: datetime, grace: float) -> str | None:
+        """Why this agent, once proven, will not bring the call to its end; None if it may."""
+        if self.lost or self.failed:
+            return self.lost or self.failed
+        if self.report and self.report.end_reason.abandons_the_call():
+            return f"it closed by {self.report.end_reason.value}"
+        due = self.lost_at(grace)
+        if due and now >= due:
+            return f"it left the room ({self.left_detail or 'no reason given'})"
+        return None
 
     def claim(self, claim: AgentReady) -> None:
         """Accept a claim."""

@@ -1,8 +1,9 @@
 """Who of the callers is in the room, from participant events that may come late or out of order."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from domain.messages import ParticipantChange, ParticipantChanged
+from domain.session import SessionLimits
 
 
 class Presence:
@@ -22,6 +23,19 @@ class Presence:
     def present(self) -> bool:
         """Whether a caller is in the room."""
         return bool(self._here)
+
+    def missed_at(self, joined_at: datetime | None, limits: SessionLimits) -> datetime | None:
+        """When the caller's absence ends the call; None if nobody is missed.
+
+        Args:
+            joined_at: when the agent was proven in the room; before that nobody is missed.
+            limits: how long a caller may be away.
+        """
+        if self.left_at:
+            return self.left_at + timedelta(seconds=limits.caller_return)
+        if self.ever_came or joined_at is None:
+            return None
+        return joined_at + timedelta(seconds=limits.caller_wait)
 
     def apply(self, change: ParticipantChanged, now: datetime) -> bool:
         """Take in a caller's event; True if whether somebody is present may have changed."""

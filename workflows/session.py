@@ -7,7 +7,7 @@ activities with their time limits are in `steps.py`; what operators see is in `b
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
 from temporalio import workflow
@@ -247,16 +247,8 @@ class SessionWorkflow(Inbox):
         return None
 
     def _notice_lost_agent(self) -> None:
-        """Draw the conclusion from what is known of the current attempt's agent."""
-        attempt = self._attempt
-        if attempt is None or attempt.lost:
-            return
-        if attempt.failed:
-            attempt.lost = attempt.failed
-        elif attempt.report and attempt.report.end_reason.abandons_the_call():
-            attempt.lost = f"it closed by {attempt.report.end_reason.value}"
-        elif _passed(self._agent_deadline()):
-            attempt.lost = f"it left the room ({attempt.left_detail or 'no reason given'})"
+        if self._attempt:
+            self._attempt.lost = self._attempt.loss(workflow.now(), self._limits.lost_report_grace)
 
     def _agent_must_be_replaced(self) -> bool:
         """Whether the agent is lost while there is, or may come, somebody to talk to."""
@@ -264,23 +256,11 @@ class SessionWorkflow(Inbox):
         return self._attempt is not None and self._attempt.lost is not None and not away
 
     def _caller_deadline(self) -> datetime | None:
-        """When the caller's absence ends the call."""
-        if self._presence.left_at:
-            return self._presence.left_at + timedelta(seconds=self._limits.caller_return)
-        joined_at = self._book.status.joined_at
-        if self._presence.ever_came or joined_at is None:
-            return None
-        return joined_at + timedelta(seconds=self._limits.caller_wait)
-
-    def _agent_deadline(self) -> datetime | None:
-        """When an agent that left the room without a report counts as lost."""
-        attempt = self._attempt
-        if attempt is None or attempt.left_at is None or attempt.report or attempt.lost:
-            return None
-        return attempt.left_at + timedelta(seconds=self._limits.lost_report_grace)
+        return self._presence.missed_at(self._book.status.joined_at, self._limits)
 
     def _next_check(self) -> float | None:
-        times = (self._caller_deadline(), self._agent_deadline(), self._book.status.deadline)
+        lost_at = self._attempt and self._attempt.lost_at(self._limits.lost_report_grace)
+        times = (self._caller_deadline(), lost_at, self._book.status.deadline)
         soonest = min((at for at in times if at), default=None)
         return (soonest - workflow.now()).total_seconds() if soonest else None
 

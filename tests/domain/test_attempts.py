@@ -1,13 +1,20 @@
 """One dispatch attempt: whose claim is accepted, and when its agent is proven or gone."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from domain.attempts import Attempt
-from domain.messages import AgentReady
+from domain.messages import AgentReady, ReportReceived
+from domain.transcript import ReportEnd
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def _report(end_reason: ReportEnd) -> ReportReceived:
+    return ReportReceived(
+        event_id="r1", attempt=1, digest="d", end_reason=end_reason, turn_count=2, stored=True
+    )
 
 
 def _claim(attempt: int, job: str = "AJ_1") -> AgentReady:
@@ -51,3 +58,37 @@ def test_an_agent_is_proven_by_being_seen_and_by_its_own_word() -> None:
     foreign = Attempt(1, NOON, seen=True, foreign=True)
 
     assert [seen.joined, claimed.joined, both.joined, foreign.joined] == [False, False, True, True]
+
+
+def test_an_agent_that_left_is_lost_when_its_report_is_overdue() -> None:
+    attempt = Attempt(1, NOON, seen=True, claimed_by="AJ_1")
+    late = NOON + timedelta(days=1)
+    assert attempt.lost_at(3) is None
+    assert attempt.loss(late, 3) is None, "it never left"
+
+    attempt.left_at, attempt.left_detail = NOON, "CONNECTION_TIMEOUT"
+
+    assert attempt.lost_at(3) == NOON + timedelta(seconds=3)
+    assert attempt.loss(NOON + timedelta(seconds=2), 3) is None
+    assert attempt.loss(NOON + timedelta(seconds=3), 3) == "it left the room (CONNECTION_TIMEOUT)"
+    attempt.report = _report(ReportEnd.CALLER_LEFT)
+    assert attempt.lost_at(3) is None
+    assert attempt.loss(late, 3) is None
+
+
+@pytest.mark.parametrize("reason", ReportEnd)
+def test_a_report_loses_the_agent_only_if_it_abandons_the_call(reason: ReportEnd) -> None:
+    attempt = Attempt(1, NOON, seen=True, claimed_by="AJ_1", report=_report(reason))
+
+    loss = attempt.loss(NOON, 3)
+
+    assert loss == (f"it closed by {reason.value}" if reason.abandons_the_call() else None)
+
+
+def test_the_first_reason_of_a_loss_stays() -> None:
+    silent = Attempt(1, NOON, lost="no sign of life", failed="no such model", left_at=NOON)
+    failed = Attempt(1, NOON, failed="no such model", left_at=NOON)
+
+    assert silent.loss(NOON + timedelta(days=1), 0) == "no sign of life"
+    assert silent.lost_at(0) is None
+    assert failed.loss(NOON + timedelta(days=1), 0) == "no such model"

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from domain.messages import ParticipantChange, ParticipantChanged, ParticipantKind
 from domain.presence import Presence
+from domain.session import SessionLimits
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 JOINED, LEFT = ParticipantChange.JOINED, ParticipantChange.LEFT
@@ -100,3 +101,20 @@ def test_any_order_and_repetition_of_events_gives_the_same_presence(
     assert presence.present == (not all(ended))
     assert presence.ever_came
     assert (presence.left_at is None) == presence.present
+
+
+def test_a_caller_who_never_came_is_missed_once_the_agent_is_there() -> None:
+    limits = SessionLimits(caller_wait=60, caller_return=30)
+    nobody = Presence()
+
+    assert nobody.missed_at(None, limits) is None
+    assert nobody.missed_at(NOON, limits) == NOON + timedelta(seconds=60)
+
+
+def test_a_caller_who_left_may_return_for_a_while() -> None:
+    limits = SessionLimits(caller_wait=60, caller_return=30)
+    here, gone = _after(_event(JOINED, "a")), _after(_event(JOINED, "a"), _event(LEFT, "a"))
+
+    assert here.missed_at(NOON, limits) is None
+    assert gone.left_at is not None
+    assert gone.missed_at(NOON, limits) == gone.left_at + timedelta(seconds=30)
