@@ -58,8 +58,10 @@ demo: setup ## Place a real call and show it from start to end
 down: setup ## Stop the stack
 	@$(BIN)/everline down
 
-test: servers test-tools ## Run every test (ARGS=… for pytest)
-	@$(BIN)/pytest $(ARGS)
+# Most tests wait most of the time: two processes, each with servers of its own, take half as long.
+PROCESSES ?= 2
+test: servers test-tools ## Run every test (ARGS=… for pytest, PROCESSES=… at once)
+	@$(BIN)/pytest -n $(PROCESSES) --dist loadfile $(ARGS)
 
 # A browser takes part in some tests. It is the system's own: packages of Python have none.
 test-tools:

@@ -33,8 +33,10 @@ from stack.supervision.health import Check, NotHealthyError, http_ok, mongodb_an
 
 START_SECONDS = 240.0
 """Longer than a test's own time limit, which ends what hangs: a busy machine is only slow."""
-# Below the range of outgoing connections, so that a restarted server gets its port back.
-_FIRST_PORT, _LAST_PORT = 20_000, 29_000
+# Below the range of outgoing connections, so that a restarted server gets its port back; each
+# process of a test run has a part of its own, for the same reason.
+_PORTS = 1_500
+_FIRST_PORT = 20_000 + _PORTS * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 6)
 # Given out, though perhaps nothing listens there yet.
 _given: deque[int] = deque(maxlen=1_000)
 
@@ -42,7 +44,7 @@ _given: deque[int] = deque(maxlen=1_000)
 def free_port(*, udp: bool = False) -> int:
     """A port that nothing listens on, and that nobody else was given lately."""
     while True:
-        port = random.randrange(_FIRST_PORT, _LAST_PORT)
+        port = random.randrange(_FIRST_PORT, _FIRST_PORT + _PORTS)
         if port not in _given and is_free(port, udp=udp):
             _given.append(port)
             return port

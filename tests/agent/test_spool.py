@@ -92,8 +92,9 @@ async def test_what_an_outage_outlasts_is_left_to_the_drainer(
     api.outage = None
     await Drainer(tmp_path).drain_once()
 
-    assert delivered_seqs(api) == [0]
-    assert len(api.reports) == 1
+    assert set(delivered_seqs(api)) == {0}
+    # What was on the way when the outbox closed may have come to an API that is back.
+    assert api.reports[-1] == report_record().body
     assert names(tmp_path) == []
 
 
