@@ -19,8 +19,9 @@ from livekit.agents.llm import RealtimeModel
 from livekit.agents.utils import is_given
 from livekit.agents.voice.room_io import RoomOptions, TextInputEvent, TextInputOptions
 
+from agent.answer_watch import AnswerWatch
 from agent.ending import Ending
-from agent.engines import EngineParts
+from agent.engines import EngineParts, EngineUnavailable
 from agent.prompt import NUDGE, TIME_WARNING, UNPROMPTED_GREETING, Words
 from agent.refused_requests import on_refusal
 from agent.silence import SilenceWatch
@@ -48,7 +49,7 @@ class Conversation:
         self._words = words
         self._ending = ending
         self._history: list[Turn] = []
-        self._watches: list[SilenceWatch | TimeWarning] = []
+        self._watches: list[AnswerWatch | SilenceWatch | TimeWarning] = []
         self._closing_words: str | None = None
         self._opening: asyncio.Task[None] | None = None
         self._finishing: asyncio.Task[None] | None = None
@@ -144,6 +145,9 @@ class Conversation:
         self._open = True
         self.session.input.set_audio_enabled(True)
         self._opening = asyncio.create_task(self._speak_first(caller_present), name="opening")
+        watch = AnswerWatch(self.session)
+        self._watches.append(watch)
+        watch.start()
 
     def watch_silence(self, policy: SilencePolicy, caller_here: Callable[[], bool]) -> None:
         """Follow the silence policy from now on."""
@@ -260,6 +264,8 @@ def _describe(event: CloseEvent) -> str:
     if error is None:
         return "the session was closed by an error"
     cause = getattr(error, "error", None)
+    if isinstance(cause, EngineUnavailable):
+        return f"{error.type}: {cause}"
     status = getattr(cause, "status_code", None)
     known = f" with status {status}" if isinstance(status, int) and status > 0 else ""
     return f"{error.type} of {getattr(error, 'label', 'the engine')}: {type(cause).__name__}{known}"

@@ -26,4 +26,11 @@ class Notice:
 
 
 class EngineUnavailable(Exception):
-    """A provider that cannot take a session now; another attempt may succeed."""
+    """A provider that cannot take a session now; another attempt may succeed.
+
+    Its message is without secrets and without spoken words.
+    """
+
+
+class ProviderSilent(EngineUnavailable):
+    """A provider that owes an answer in mid-call and gives no sign."""

@@ -3,6 +3,8 @@
 from typing import Any, get_args
 
 import pytest
+from anthropic.resources.messages.messages import DEPRECATED_MODELS
+from anthropic.types import ModelParam
 from livekit.agents.inference import llm, stt, tts
 from livekit.agents.inference._realtime_models import RealtimeModels as GatewayRealtimeModels
 from livekit.agents.llm._realtime.openai_types import RealtimeModels
@@ -41,9 +43,11 @@ def named(provider: str, kind: Any) -> set[str]:
 
 def test_the_language_models_are_livekits_and_the_plugins_less_the_refused() -> None:
     models = BUILT_IN.models[ModelKind.LLM]
-    assert set(models.refused) == {"openai/gpt-5-nano", "openai/gpt-5-mini"}
-    assert set(models.refused) <= literals(llm.LLMModels)
+    living = literals(ModelParam) - set(DEPRECATED_MODELS)
+    retired = {f"anthropic/{model}" for model in literals(ChatModels) - living}
+    assert set(models.refused) == {"openai/gpt-5-nano", "openai/gpt-5-mini"} | retired
     plugins = named("anthropic", ChatModels) | named("groq", groq.LLMModels)
+    assert set(models.refused) <= literals(llm.LLMModels) | plugins
     assert names(ModelKind.LLM) == (literals(llm.LLMModels) | plugins) - set(models.refused)
 
 

@@ -12,6 +12,8 @@ from agent.engines.providers.base import Probe, Provider
 
 BASE_URL = "https://api.elevenlabs.io/v1"
 DEFAULT_VOICE = "hpp4J3VqNfWAUOO0d1Us"
+_STREAMING_EARS = "scribe_v2_realtime"
+_TURN_ENDS_AFTER_SECONDS = 0.5
 
 
 class ElevenLabs(Provider):
@@ -20,10 +22,19 @@ class ElevenLabs(Provider):
     key_setting = "ELEVEN_API_KEY"
 
     def speech_to_text(self, descriptor: Descriptor, language: str | None) -> STT[Any]:
-        """Speech to text; without a language the model detects it."""
+        """Speech to text; without a language the model detects it.
+
+        A model that streams ends utterances itself: it would otherwise wait to be told, which the
+        session does neither without voice activity detection nor with another provider's fallback.
+        """
+        streams = descriptor.model == _STREAMING_EARS
         return elevenlabs.STT(
             model=descriptor.model,
-            language_code=language or NOT_GIVEN,
+            # The service knows languages without their region.
+            language_code=language.partition("-")[0] if language else NOT_GIVEN,
+            server_vad={"vad_silence_threshold_secs": _TURN_ENDS_AFTER_SECONDS}
+            if streams
+            else NOT_GIVEN,
             base_url=self._base_url,
             api_key=self._key(descriptor),
         )

@@ -47,7 +47,7 @@ def build_realtime(inputs: EngineInputs) -> EngineParts:
         )
     build = cast(ModelBuilder, getattr(import_module(provider.module), provider.builder))
     acceptance = Acceptance(descriptor)
-    choice = RealtimeChoice(descriptor, key, inputs.config, inputs.settings)
+    choice = RealtimeChoice(descriptor, key, inputs.config, inputs.settings, inputs.vad)
     return EngineParts(
         llm=build(choice, acceptance),
         turn_handling=TurnHandlingOptions(turn_detection="realtime_llm"),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from livekit.agents import APIConnectOptions
+from livekit.agents.vad import VAD
 
 from adapters.settings import AgentSettings
 from agent.engines.descriptor import Descriptor
@@ -21,6 +22,8 @@ class RealtimeChoice:
     key: str = field(repr=False)
     config: DispatchedConfig
     settings: AgentSettings
+    vad: VAD
+    """Hears whether the caller has said something that the provider owes an answer to."""
 
     @property
     def voice(self) -> str:

@@ -14,10 +14,12 @@ import structlog
 from google.genai import types
 from livekit.agents import NOT_GIVEN
 from livekit.agents.llm import RealtimeModel
+from livekit.agents.vad import VAD
 from livekit.plugins import google
 from livekit.plugins.google.realtime.realtime_api import RealtimeSession
 
 from agent.engines.realtime.acceptance import Acceptance
+from agent.engines.realtime.answering import Answering, AnsweringSession
 from agent.engines.realtime.choice import CONNECTION, RealtimeChoice
 
 log = structlog.stdlib.get_logger(__name__)
@@ -27,7 +29,7 @@ _LOOK_SECONDS = 0.1
 _SECONDS = re.compile(r"^(\d+(?:\.\d+)?)s$")
 
 
-class GeminiSession(RealtimeSession):
+class GeminiSession(AnsweringSession, RealtimeSession):
     """A session that changes connections between sentences.
 
     What it overrides and reads of the plugin's is not public; a test guards it.
@@ -63,10 +65,12 @@ class GeminiSession(RealtimeSession):
 
 class _GeminiModel(google.realtime.RealtimeModel):
     acceptance: Acceptance
+    vad: VAD
     spoken_language: str | None = None
 
     def session(self, *, turn_detection_disabled: bool = False) -> GeminiSession:
         session = GeminiSession(self)
+        session.answering = Answering(session, "google", self.vad)
         session.language = self.spoken_language
         self._sessions.add(session)
         self.acceptance.watch(session)
@@ -94,6 +98,7 @@ def gemini(choice: RealtimeChoice, acceptance: Acceptance) -> RealtimeModel:
         conn_options=CONNECTION,
     )
     model.acceptance = acceptance
+    model.vad = choice.vad
     model.spoken_language = choice.language if native_audio else None
     return model
 

@@ -8,12 +8,14 @@ from typing import Any
 import structlog
 from livekit.agents import NOT_GIVEN, APIError
 from livekit.agents.llm import RealtimeModel
+from livekit.agents.vad import VAD
 from livekit.plugins import openai, xai
 from openai.types.beta.realtime.session import TurnDetection
 from openai.types.realtime import AudioTranscription, NoiseReductionType
 from openai.types.realtime.realtime_audio_input_turn_detection import SemanticVad, ServerVad
 
 from agent.engines.realtime.acceptance import Acceptance
+from agent.engines.realtime.answering import Answering, AnsweringSession
 from agent.engines.realtime.choice import CONNECTION, RealtimeChoice
 
 log = structlog.stdlib.get_logger(__name__)
@@ -24,21 +26,23 @@ XAI_SESSION_SECONDS = 25 * 60
 """xAI's limit has been 30 minutes and more, depending on the way to it."""
 
 
-class _OpenAiSession(openai.realtime.RealtimeSession):
+class _OpenAiSession(AnsweringSession, openai.realtime.RealtimeSession):
     async def aclose(self) -> None:
         await _closed(super().aclose())
 
 
-class _XaiSession(xai.realtime.RealtimeSession):
+class _XaiSession(AnsweringSession, xai.realtime.RealtimeSession):
     async def aclose(self) -> None:
         await _closed(super().aclose())
 
 
 class _OpenAiModel(openai.realtime.RealtimeModel):
     acceptance: Acceptance
+    vad: VAD
 
     def session(self, *, turn_detection_disabled: bool = False) -> _OpenAiSession:
         session = _OpenAiSession(self, turn_detection_disabled=turn_detection_disabled)
+        session.answering = Answering(session, "openai", self.vad)
         self._sessions.add(session)
         _watch(session, self.acceptance)
         return session
@@ -46,9 +50,11 @@ class _OpenAiModel(openai.realtime.RealtimeModel):
 
 class _XaiModel(xai.realtime.RealtimeModel):
     acceptance: Acceptance
+    vad: VAD
 
     def session(self, *, turn_detection_disabled: bool = False) -> _XaiSession:
         session = _XaiSession(self)
+        session.answering = Answering(session, "xai", self.vad)
         self._sessions.add(session)
         _watch(session, self.acceptance)
         return session
@@ -96,6 +102,7 @@ def openai_realtime(choice: RealtimeChoice, acceptance: Acceptance) -> RealtimeM
         conn_options=CONNECTION,
     )
     model.acceptance = acceptance
+    model.vad = choice.vad
     return model
 
 
@@ -113,6 +120,7 @@ def xai_realtime(choice: RealtimeChoice, acceptance: Acceptance) -> RealtimeMode
         conn_options=CONNECTION,
     )
     model.acceptance = acceptance
+    model.vad = choice.vad
     return model
 
 

@@ -17,6 +17,7 @@ import structlog
 from livekit.agents import NOT_GIVEN, APIConnectionError, llm
 from livekit.agents.llm import RealtimeModel
 from livekit.agents.utils import http_context
+from livekit.agents.vad import VAD
 from livekit.plugins import ultravox
 from livekit.plugins.ultravox.realtime.events import (
     TranscriptEvent,
@@ -25,6 +26,7 @@ from livekit.plugins.ultravox.realtime.events import (
 )
 
 from agent.engines.realtime.acceptance import Acceptance
+from agent.engines.realtime.answering import Answering, AnsweringSession
 from agent.engines.realtime.choice import RealtimeChoice
 
 log = structlog.stdlib.get_logger(__name__)
@@ -40,7 +42,7 @@ _REQUEST = aiohttp.ClientTimeout(total=10)
 _ROLES: Mapping[str, str] = {"user": "MESSAGE_ROLE_USER", "assistant": "MESSAGE_ROLE_AGENT"}
 
 
-class UltravoxSession(ultravox.realtime.RealtimeSession):
+class UltravoxSession(AnsweringSession, ultravox.realtime.RealtimeSession):
     """A session that outlives its calls."""
 
     call_seconds: float
@@ -142,11 +144,13 @@ class UltravoxSession(ultravox.realtime.RealtimeSession):
 
 class _UltravoxModel(ultravox.realtime.RealtimeModel):
     acceptance: Acceptance
+    vad: VAD
     call_seconds: float
     latest: UltravoxSession | None = None
 
     def session(self, *, turn_detection_disabled: bool = False) -> UltravoxSession:
         session = UltravoxSession(self)
+        session.answering = Answering(session, "ultravox", self.vad)
         session.call_seconds = self.call_seconds
         self.latest = session
         self._sessions.add(session)
@@ -190,5 +194,6 @@ def ultravox_realtime(choice: RealtimeChoice, acceptance: Acceptance) -> Realtim
     )
     calls.model = model
     model.acceptance = acceptance
+    model.vad = choice.vad
     model.call_seconds = seconds
     return model

@@ -16,6 +16,7 @@ from tests.fakes.providers.gemini import Gemini
 from tests.fakes.providers.inference_gateway import InferenceGateway
 from tests.fakes.providers.openai_compatible import OpenAiCompatible
 from tests.fakes.providers.provider import FakeProvider, Script
+from tests.fakes.providers.xai import Xai
 
 KEY = FakeProvider.key
 
@@ -39,6 +40,7 @@ class Fakes:
     assemblyai: AssemblyAi
     anthropic: Anthropic
     gemini: Gemini
+    xai: Xai
     gateway: InferenceGateway
     anam: Anam
 
@@ -74,6 +76,8 @@ class Fakes:
             "ANTHROPIC_BASE_URL": self.anthropic.url,
             "GOOGLE_API_KEY": KEY,
             "GOOGLE_GEMINI_BASE_URL": self.gemini.url,
+            "XAI_API_KEY": KEY,
+            "XAI_BASE_URL": f"{self.xai.url}/v1",
             "LIVEKIT_INFERENCE_URL": f"{self.gateway.url}/v1",
             "LIVEKIT_INFERENCE_API_KEY": inference_gateway.API_KEY,
             "LIVEKIT_INFERENCE_API_SECRET": inference_gateway.API_SECRET,
@@ -104,6 +108,7 @@ async def fake_providers() -> AsyncGenerator[Fakes]:
             assemblyai=await stack.enter_async_context(AssemblyAi(script)),
             anthropic=await stack.enter_async_context(Anthropic(script)),
             gemini=await stack.enter_async_context(Gemini(script)),
+            xai=await stack.enter_async_context(Xai(script)),
             gateway=await stack.enter_async_context(InferenceGateway(script)),
             anam=await stack.enter_async_context(Anam(script)),
         )

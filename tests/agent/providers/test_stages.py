@@ -1,22 +1,18 @@
 """One stage at a time, over the wire: what a descriptor becomes, and what comes back."""
 
 import asyncio
-import wave
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from livekit import rtc
-from livekit.agents import inference, stt
-from livekit.agents.llm import LLM, ChatContext
+from livekit.agents import inference
 from livekit.agents.utils import http_context
 
 from agent.engines import EngineFault, EngineInputs, EngineParts, build_engine, load_engine_plugins
 from domain.agent_config import DispatchedConfig, Engine
-from tests.agent.live import BOOK_A_TABLE
 from tests.agent.providers.accounts import KEY, Fakes, fake_providers
-from tests.fakes.providers import anthropic, cartesia, elevenlabs, gemini
+from tests.agent.providers.stages import heard_by, spoken_by, thought_by
+from tests.fakes.providers import anthropic, cartesia, elevenlabs, gemini, xai
 from tests.fakes.providers.provider import ANSWER_SECONDS, FakeProvider, Mishap
 
 SAFE = Engine(
@@ -61,63 +57,6 @@ def fakes(workshop: Workshop) -> Fakes:
     return workshop.fakes
 
 
-def frames(recording: Path) -> list[rtc.AudioFrame]:
-    with wave.open(str(recording), "rb") as file:
-        rate, pcm = file.getframerate(), file.readframes(file.getnframes())
-    # Silence after it: whoever listens must notice that it is over.
-    pcm += bytes(2 * rate)
-    size = 2 * rate // 50
-    return [
-        rtc.AudioFrame(pcm[at : at + size], rate, 1, rate // 50)
-        for at in range(0, len(pcm) - size + 1, size)
-    ]
-
-
-async def heard_by(parts: EngineParts) -> str:
-    assert parts.stt is not None
-    ears = parts.stt
-    if not ears.capabilities.streaming:
-        return (await ears.recognize(frames(BOOK_A_TABLE))).alternatives[0].text
-    stream = ears.stream()
-    try:
-        for frame in frames(BOOK_A_TABLE):
-            stream.push_frame(frame)
-        async with asyncio.timeout(30):
-            async for event in stream:
-                if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
-                    return event.alternatives[0].text
-    finally:
-        await stream.aclose()
-    raise AssertionError("nothing was heard")
-
-
-async def thought_by(parts: EngineParts) -> str:
-    assert isinstance(parts.llm, LLM)
-    context = ChatContext.empty()
-    context.add_message(role="user", content="I would like to book a table.")
-    async with asyncio.timeout(30):
-        answer = await parts.llm.chat(chat_ctx=context).collect()
-    return answer.text
-
-
-async def spoken_by(parts: EngineParts, text: str) -> float:
-    """Seconds of sound."""
-    assert parts.tts is not None
-    seconds = 0.0
-    async with asyncio.timeout(30):
-        if parts.tts.capabilities.streaming:
-            async with parts.tts.stream() as stream:
-                stream.push_text(text)
-                stream.end_input()
-                async for event in stream:
-                    seconds += event.frame.duration
-        else:
-            async with parts.tts.synthesize(text) as chunks:
-                async for event in chunks:
-                    seconds += event.frame.duration
-    return seconds
-
-
 @pytest.mark.parametrize(
     ("provider", "descriptor", "language", "path", "query"),
     [
@@ -130,6 +69,17 @@ async def spoken_by(parts: EngineParts, text: str) -> float:
             "/v3/ws",
             {"language_codes": '["es"]'},
         ),
+        ("cartesia", "cartesia/ink-2", "en", "/stt/turns/websocket", {"model": "ink-2"}),
+        ("deepgram", "deepgram/flux-general", "en-GB", "/v2/listen", {"model": "flux-general-en"}),
+        ("deepgram", "deepgram/flux-general", "fr", "/v2/listen", {"model": "flux-general-multi"}),
+        (
+            "elevenlabs",
+            "elevenlabs/scribe_v2_realtime",
+            "en-GB",
+            "/speech-to-text/realtime",
+            {"language_code": "en", "model_id": "scribe_v2_realtime"},
+        ),
+        ("xai", "xai/stt-1", "pt-BR", "/v1/stt", {"language": "pt"}),
     ],
 )
 async def test_ears_that_stream(
@@ -144,11 +94,10 @@ async def test_ears_that_stream(
     engine = SAFE.model_copy(update={"stt": descriptor, "language": language})
     parts = await workshop.build(engine)
 
-    assert await heard_by(parts) == fakes.script.heard
+    assert await heard_by(parts.stt) == fakes.script.heard
     fake: FakeProvider = getattr(fakes, provider)
     [request] = fake.at(path)
     assert request.query.items() >= query.items()
-    assert KEY in request.headers.get("authorization", request.headers.get("x-api-key", ""))
 
 
 @pytest.mark.parametrize("provider", ["openai", "groq"])
@@ -160,7 +109,7 @@ async def test_ears_that_take_an_utterance_at_a_time(
     engine = SAFE.model_copy(update={"stt": f"{provider}/{model}", "language": language})
     parts = await workshop.build(engine)
 
-    assert await heard_by(parts) == fakes.script.heard
+    assert await heard_by(parts.stt) == fakes.script.heard
     fake: FakeProvider = getattr(fakes, provider)
     [request] = fake.at("/audio/transcriptions")
     assert request.body["model"] == model
@@ -175,6 +124,7 @@ async def test_ears_that_take_an_utterance_at_a_time(
         ("groq", "groq/llama-3.3-70b-versatile", "/v1/chat/completions"),
         ("anthropic", f"anthropic/{anthropic.MODEL}", "/v1/messages"),
         ("gemini", f"google/{gemini.MODEL}", ":streamGenerateContent"),
+        ("xai", f"xai/{xai.MODEL}", "/v1/responses"),
         ("gateway", "zai/glm-5.1", "/v1/chat/completions"),
     ],
 )
@@ -185,7 +135,7 @@ async def test_minds(
 ) -> None:
     parts = await workshop.build(SAFE.model_copy(update={"llm": descriptor}))
 
-    assert await thought_by(parts) == fakes.script.answer
+    assert await thought_by(parts.llm) == fakes.script.answer
     fake: FakeProvider = getattr(fakes, provider)
     [request] = fake.at(path)
     assert fakes.script.heard in str(request.body)
@@ -203,6 +153,13 @@ async def test_minds(
             "/multi-stream-input",
             elevenlabs.VOICE,
         ),
+        (
+            "elevenlabs",
+            f"elevenlabs/eleven_v3:{elevenlabs.VOICE}",
+            "/text-to-dialogue/multi-stream-input",
+            elevenlabs.VOICE,
+        ),
+        ("xai", "xai/tts-1:rex", "/v1/tts", '"rex"'),
         ("deepgram", "deepgram/aura-2:thalia", "/v1/speak", "aura-2-thalia-de"),
         ("gateway", "inworld/inworld-tts-2:Ashley", "/v1/tts", '"Ashley"'),
     ],
@@ -213,11 +170,23 @@ async def test_voices(
     engine = SAFE.model_copy(update={"tts": descriptor, "language": "de"})
     parts = await workshop.build(engine)
 
-    assert await spoken_by(parts, "For which day?") == pytest.approx(ANSWER_SECONDS, abs=0.1)  # pyright: ignore[reportUnknownMemberType]
+    assert await spoken_by(parts.tts, "For which day?") == pytest.approx(ANSWER_SECONDS, abs=0.1)  # pyright: ignore[reportUnknownMemberType]
     fake: FakeProvider = getattr(fakes, provider)
     assert fake.said() == "For which day?"
     requests = [(each.path, each.query, each.body) for each in fake.at(path)]
     assert where in str(requests).replace("'", '"')
+
+
+@pytest.mark.parametrize(
+    ("language", "spoken"), [(None, "auto"), ("en-GB", "en"), ("pt-BR", "pt-BR"), ("sv", "auto")]
+)
+async def test_xai_is_told_a_language_that_its_voices_have(
+    workshop: Workshop, fakes: Fakes, language: str | None, spoken: str
+) -> None:
+    parts = await workshop.build(SAFE.model_copy(update={"tts": "xai/tts-1", "language": language}))
+    await spoken_by(parts.tts, "For which day?")
+
+    assert fakes.xai.at("/v1/tts")[0].query["language"] == spoken
 
 
 async def test_a_bare_voice_is_that_of_the_first_choice_alone(
@@ -228,7 +197,7 @@ async def test_a_bare_voice_is_that_of_the_first_choice_alone(
     )
     fakes.openai.models = (*fakes.openai.models, "tts-1")
     parts = await workshop.build(engine)
-    await spoken_by(parts, "For which day?")
+    await spoken_by(parts.tts, "For which day?")
 
     assert fakes.openai.at("/audio/speech")[0].body["voice"] == "coral"
     assert "coral" not in str(fakes.cartesia.seen)
@@ -244,7 +213,7 @@ async def test_a_fallback_stands_in_for_a_voice_that_fails(
     parts = await workshop.build(engine)
 
     assert parts.notices == ()
-    assert await spoken_by(parts, "For which day?") > 0.5
+    assert await spoken_by(parts.tts, "For which day?") > 0.5
     assert fakes.elevenlabs.said() == "For which day?"
 
 
@@ -253,7 +222,7 @@ async def test_a_provider_without_a_key_here_is_reached_through_inference(
 ) -> None:
     engine = SAFE.model_copy(update={"tts": f"cartesia/sonic-3:{cartesia.VOICE}"})
     parts = await workshop.build(engine, cartesia_api_key=None)
-    await spoken_by(parts, "For which day?")
+    await spoken_by(parts.tts, "For which day?")
 
     assert fakes.cartesia.seen == []
     [created] = [each.body for each in fakes.gateway.at("/v1/tts") if each.body]

@@ -11,7 +11,7 @@ from tests.agent.live import (
     LiveSession,
 )
 from tests.agent.providers.accounts import KEY, Fakes
-from tests.fakes.providers import cartesia, elevenlabs
+from tests.fakes.providers import cartesia, elevenlabs, xai
 from tests.fakes.providers.provider import Mishap
 
 pytestmark = pytest.mark.timeout(300)
@@ -114,6 +114,43 @@ async def test_a_call_with_assemblyai_gemini_and_deepgram(
     assert fakes.gemini.at("gemini-2.5-flash:streamGenerateContent")
     assert fakes.deepgram.at("/v1/speak")[0].query["model"] == "aura-2-thalia-en"
     assert fakes.deepgram.said() == "Hello, this is the table service. For which day?"
+
+
+@pytest.mark.parametrize(
+    "ears",
+    ["deepgram/flux-general", "cartesia/ink-2", "elevenlabs/scribe_v2_realtime", "xai/stt-1"],
+)
+async def test_a_call_whose_turns_end_where_its_ears_say(
+    session: LiveSession, fakes: Fakes, ears: str
+) -> None:
+    engine = Engine(stt=ears, llm=f"xai/{xai.MODEL}", tts="xai/tts-1:rex", language="en-GB")
+    report = await talk(session, engine, vad_enabled=False, prompt="You book tables.")
+
+    assert texts(session) == CONVERSATION
+    assert report["configured_otherwise"] == []
+    assert fakes.xai.said() == "Hello, this is the table service. For which day?"
+    spoken = fakes.xai.at("/v1/tts")[0]
+    assert (spoken.query["voice"], spoken.query["language"]) == ("rex", "en")
+    [asked] = fakes.xai.at("/v1/responses")
+    assert asked.body["model"] == xai.MODEL
+    assert "You book tables." in str(asked.body["input"])
+
+
+async def test_a_call_with_ears_and_a_fallback_that_hear_turns_each_in_its_way(
+    session: LiveSession, fakes: Fakes
+) -> None:
+    engine = Engine(
+        stt="elevenlabs/scribe_v2_realtime",
+        stt_fallbacks=["deepgram/nova-3"],
+        llm="openai/gpt-4.1-mini",
+        tts=f"elevenlabs/eleven_v3:{elevenlabs.VOICE}",
+    )
+    await talk(session, engine)
+
+    assert texts(session) == CONVERSATION
+    assert fakes.elevenlabs.said() == "Hello, this is the table service. For which day?"
+    [heard] = fakes.elevenlabs.at("/speech-to-text/realtime")
+    assert heard.query["commit_strategy"] == "vad"
 
 
 async def test_a_call_through_livekit_inference(session: LiveSession, fakes: Fakes) -> None:

@@ -2,6 +2,7 @@
 # The SDK leaves the types of a session's user data and of run results open:
 # pyright: reportUnknownMemberType=false
 
+import wave
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from livekit.agents.utils import http_context
 from adapters.settings import AgentSettings
 from agent.engines import EngineInputs, EngineParts, build_engine
 from domain.agent_config import DispatchedConfig, Engine, EngineKind
+from tests.agent.live import BOOK_A_TABLE
 from tests.fakes.realtime import FakeProvider, GeminiLive, OpenAiRealtime, Ultravox, XaiRealtime
 from tests.fakes.realtime.sound import tone
 
@@ -108,10 +110,21 @@ async def talking(
 
 def speak(session: AgentSession[None]) -> None:
     """Let the provider hear a second of speech, and the silence that ends a turn."""
-    pcm = tone(1.0, _RATE) + bytes(2 * _RATE * 2)
+    _push(session, tone(1.0, _RATE))
+
+
+def say_words(session: AgentSession[None]) -> None:
+    """The same with a recorded sentence, which is speech to voice activity detection as well."""
+    with wave.open(str(BOOK_A_TABLE), "rb") as file:
+        assert file.getframerate() == _RATE
+        _push(session, file.readframes(file.getnframes()))
+
+
+def _push(session: AgentSession[None], sound: bytes) -> None:
+    pcm = sound + bytes(2 * _RATE * 2)
     size = 2 * _FRAME_SAMPLES
     model = cast(llm.RealtimeSession[Any], session.current_agent.realtime_llm_session)
-    for start in range(0, len(pcm), size):
+    for start in range(0, len(pcm) - size + 1, size):
         frame = rtc.AudioFrame(pcm[start : start + size], _RATE, 1, _FRAME_SAMPLES)
         model.push_audio(frame)
 

@@ -12,6 +12,7 @@ import pytest
 from domain.agent_config import AgentConfig, ConversationStart, Engine, EngineKind
 from stack.demo.caller import MICROPHONE_RATE
 from tests.agent.live import (
+    BOOK_A_TABLE,
     GREETING,
     AgentWorker,
     LiveSession,
@@ -201,6 +202,33 @@ async def test_a_provider_that_dies_in_mid_call_ends_the_agents_part(
     [report] = callbacks.reports
     assert report["end_reason"] == "error"
     assert said(report["turns"]) == [("assistant", GREETING)]
+
+
+@pytest.mark.parametrize("name", ["openai"])
+async def test_a_provider_that_falls_silent_in_mid_call_ends_the_agents_part(
+    name: str, live: FakeProvider, session: LiveSession
+) -> None:
+    callbacks = session.callbacks
+    session.config = configured(name)
+    await session.dispatch()
+    caller = await session.call()
+    try:
+        await callbacks.wait_for(lambda: len(callbacks.turns) == 1)
+        await caller.wait_until_heard(30)
+        live.refusal = Refusal.SILENCE
+        await caller.play(BOOK_A_TABLE)
+        await callbacks.wait_for(lambda: bool(callbacks.reports))
+        await session.wait_until_no_agent()
+    finally:
+        await caller.disconnect()
+
+    [report] = callbacks.reports
+    assert report["end_reason"] == "error"
+    assert report["error"] == (
+        "realtime_model_error: openai is silent: no answer within 15 s of being asked for one"
+    )
+    assert said(report["turns"]) == [("assistant", GREETING)]
+    assert len(live.connections) == 1
 
 
 async def test_a_replacement_answers_what_was_said_and_does_not_greet(

@@ -12,7 +12,7 @@ VOICE = "a0e99841-438c-4a64-b679-ae501e7d6091"
 
 
 class Cartesia(FakeProvider):
-    """The TTS and the whisper-like STT socket."""
+    """The socket of TTS and both of STT: of whisper-like models, and of those that hear turns."""
 
     def routes(self) -> list[web.RouteDef]:
         """As of the API version that the plugin names."""
@@ -21,6 +21,7 @@ class Cartesia(FakeProvider):
             web.get("/voices/{voice}", self._voice),
             web.get("/tts/websocket", self._speak),
             web.get("/stt/websocket", self._listen),
+            web.get("/stt/turns/websocket", self._listen_to_turns),
         ]
 
     def key_of(self, request: web.Request) -> str:
@@ -66,4 +67,18 @@ class Cartesia(FakeProvider):
                 await socket.send_json(
                     {"type": "transcript", "text": text, "is_final": True, "duration": 1.0}
                 )
+        return socket
+
+    async def _listen_to_turns(self, request: web.Request) -> web.WebSocketResponse:
+        socket = await self.socket(request)
+        listener = Listener(int(request.query["sample_rate"]), self.script)
+        await socket.send_json({"type": "connected", "request_id": "ca_1"})
+        async for message in socket:
+            if message.type is not WSMsgType.BINARY:
+                break
+            if text := listener.hear(message.data):
+                await socket.send_json({"type": "turn.start", "request_id": "ca_1"})
+                for kind in ("turn.update", "turn.end"):
+                    event = {"type": kind, "transcript": text, "request_id": "ca_1"}
+                    await socket.send_json(event)
         return socket

@@ -17,13 +17,14 @@ from tests.fakes.realtime.sound import tone
 
 
 class Deepgram(FakeProvider):
-    """Listening (nova) and speaking (aura)."""
+    """Listening (nova, flux) and speaking (aura)."""
 
     def routes(self) -> list[web.RouteDef]:
-        """Below `/v1`."""
+        """Below `/v1`; flux has a version of its own."""
         return [
             web.get("/v1/auth/token", self._token),
             web.get("/v1/listen", self._listen),
+            web.get("/v2/listen", self._listen_to_turns),
             web.get("/v1/speak", self._speak),
         ]
 
@@ -48,6 +49,20 @@ class Deepgram(FakeProvider):
                 break
         return socket
 
+    async def _listen_to_turns(self, request: web.Request) -> web.WebSocketResponse:
+        socket = await self.socket(request)
+        listener = Listener(int(request.query["sample_rate"]), self.script)
+        await socket.send_json({"type": "Connected", "request_id": "dg_2", "sequence_id": 0})
+        async for message in socket:
+            if message.type is WSMsgType.BINARY:
+                text = listener.hear(message.data)
+                if text is not None:
+                    await socket.send_json(_turn_info("StartOfTurn", text.partition(" ")[0]))
+                    await socket.send_json(_turn_info("EndOfTurn", text))
+            elif json.loads(message.data)["type"] == "CloseStream":
+                break
+        return socket
+
     async def _speak(self, request: web.Request) -> web.WebSocketResponse:
         socket = await self.socket(request)
         rate = int(request.query["sample_rate"])
@@ -64,6 +79,20 @@ class Deepgram(FakeProvider):
             elif packet["type"] == "Close":
                 break
         return socket
+
+
+def _turn_info(event: str, text: str) -> JSON:
+    return {
+        "type": "TurnInfo",
+        "event": event,
+        "request_id": "dg_2",
+        "turn_index": 0,
+        "audio_window_start": 0.0,
+        "audio_window_end": 2.0,
+        "transcript": text,
+        "words": [{"word": word, "confidence": 0.99} for word in text.split()],
+        "end_of_turn_confidence": 0.9,
+    }
 
 
 def _results(text: str) -> JSON:

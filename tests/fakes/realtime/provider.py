@@ -31,7 +31,7 @@ class Exchange:
 
 
 class Refusal(Enum):
-    """Why no session comes about."""
+    """Why no session comes about; one that there is goes on, except with `SILENCE`."""
 
     KEY = "the key is wrong"
     MODEL = "there is no such model"
@@ -71,6 +71,8 @@ class FakeProvider:
         self.script: list[Exchange] = []
         """Exchanges to come; when it is empty, the default one."""
         self.refusal: Refusal | None = None
+        self.tried = 0
+        """How often somebody has begun to connect."""
         self.port = 0
         self._number = 0
         self._runner: web.AppRunner | None = None
@@ -104,7 +106,7 @@ class FakeProvider:
             await connection.socket.close(code=1011)
 
     async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=16 * 1024 * 1024)
+        app = web.Application(client_max_size=16 * 1024 * 1024, middlewares=[self._count])
         app.add_routes(self.routes())
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -149,6 +151,12 @@ class FakeProvider:
             self.connections.append(connection)
             self._changed.notify_all()
         return connection
+
+    @web.middleware
+    async def _count(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        self.tried += 1
+        await self.noticed()
+        return await handler(request)
 
     async def note(self, connection: Connection, message: JSON) -> None:
         """Keep a message."""

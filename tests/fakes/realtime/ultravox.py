@@ -54,6 +54,8 @@ class Ultravox(FakeProvider):
         await connection.send({"type": "call_started", "callId": call})
         await self._state(connection, "listening")
         async for message in connection.socket:
+            if self.refusal is Refusal.SILENCE:
+                continue
             if message.type is WSMsgType.BINARY:
                 await self._hear(connection, message.data)
             elif message.type is WSMsgType.TEXT:
