@@ -4,28 +4,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf import json_format
-from livekit.protocol.egress import EgressInfo, EgressStatus
 from livekit.protocol.webhook import WebhookEvent
 from pydantic import BaseModel
 
+from adapters.livekit_egress import EgressResult, egress_result
 from adapters.livekit_kinds import disconnect_reason, participant_kind
 from adapters.livekit_signatures import CLOCK_SKEW, WEBHOOK, verify_body
 from domain.errors import InvalidInput, Unauthenticated
 
 MAX_AGE = timedelta(minutes=5)
 """Older events are refused; what they said is found by looking at the room."""
-
-
-class EgressResult(BaseModel):
-    """What became of a recording by LiveKit's egress service."""
-
-    room: str
-    """LiveKit's full name of the room."""
-    filename: str
-    complete: bool
-    error: str | None = None
-    bytes: int | None = None
-    started_at: datetime | None = None
 
 
 class LiveKitEvent(BaseModel):
@@ -112,28 +100,5 @@ def _event(event: WebhookEvent, created: datetime) -> LiveKitEvent:
         participant_kind=participant_kind(participant.kind) if participant else None,
         participant_attributes=dict(participant.attributes) if participant else {},
         disconnect_reason=disconnect_reason(participant.disconnect_reason) if participant else None,
-        egress=_egress(event.egress_info) if event.event == "egress_ended" else None,
+        egress=egress_result(event.egress_info) if event.event == "egress_ended" else None,
     )
-
-
-def _egress(info: EgressInfo) -> EgressResult | None:
-    if not info.file_results:
-        return None
-    file = info.file_results[0]
-    # A recording that reached a limit of time or size is stored as far as it went.
-    complete = info.status in (EgressStatus.EGRESS_COMPLETE, EgressStatus.EGRESS_LIMIT_REACHED)
-    return EgressResult(
-        room=info.room_name,
-        filename=file.filename,
-        complete=complete,
-        error=None if complete else (info.error or EgressStatus.Name(info.status))[:300],
-        bytes=file.size,
-        started_at=_nanoseconds(file.started_at),
-    )
-
-
-def _nanoseconds(since_1970: int) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(since_1970 / 1e9, UTC) if since_1970 > 0 else None
-    except (ValueError, OverflowError, OSError):
-        return None

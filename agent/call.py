@@ -33,7 +33,7 @@ from agent.prompt import words
 from agent.recording import CallRecorder
 from agent.report import build_report
 from agent.sound import CallSound
-from agent.spool import Outbox, Record, RecordKind, SpoolEntry, Target
+from agent.spool import Outbox, Record, RecordKind, SpoolEntry, Target, spool_id
 from agent.turns import TurnLog
 from agent.version import agent_version
 from domain.call_policy import SilencePolicy
@@ -110,7 +110,11 @@ class Call:
                 turn_log=self._turn_log,
                 started_at=self._started_at,
                 sdk=self._sdk_report(),
-                notices=[*self._notices, *(self._equipment.notices if self._equipment else ())],
+                notices=[
+                    *self._notices,
+                    *(self._sound.notices if self._sound else ()),
+                    *(self._equipment.notices if self._equipment else ()),
+                ],
                 missing_variables=self._missing_variables,
                 recording=await self._recorder.aclose() if self._recorder else None,
             )
@@ -141,8 +145,8 @@ class Call:
         # Before the session starts: the SDK cannot look for a given participant otherwise.
         await self._ctx.connect()
         parts = await building
-        self._notices = [*parts.notices, *sound.notices]
-        for notice in self._notices:
+        self._notices = list(parts.notices)
+        for notice in (*parts.notices, *sound.notices):
             log.warning("configured_otherwise", field=notice.field, reason=notice.reason)
         conversation = Conversation(parts, spoken, self._ending, sound)
         self._conversation = conversation
@@ -168,7 +172,10 @@ class Call:
         if self._ending.decided:
             await conversation.finish()
             return
-        self._notices += await sound.start(self._ctx.room, conversation.session)
+        await sound.start(self._ctx.room, conversation.session)
+        if self._ending.decided:
+            # While an avatar was waited for; whoever decided it closes the session.
+            return
         await self._start_recording(conversation)
         conversation.open(self._background(self._caller_present()))
         self._watch_clock(conversation)
@@ -178,12 +185,20 @@ class Call:
         if wanted is None or not wanted.enabled or self._entry is None:
             return
         storage = self._settings.everline_recordings_url
+        recorder = await CallRecorder.start(
+            conversation.session, self._entry, storage, self._known_spool()
+        )
+        self._recorder = recorder
         if storage and self._settings.everline_egress:
-            self._recorder = await CallRecorder.by_egress(
-                self._ctx.api, self._ctx.room.name, self._entry, storage
-            )
-        if self._recorder is None:
-            self._recorder = await CallRecorder.start(conversation.session, self._entry, storage)
+            # Beside the conversation: where no service is free, the answer takes seconds.
+            self._background(recorder.hand_over(self._ctx.api, self._ctx.room.name, storage))
+
+    def _known_spool(self) -> str | None:
+        """The spool's id, if the API that is told of the recording hears this agent server."""
+        home = self._settings.everline_callback_url
+        if home is None or home.rstrip("/") != self._required_everline().callback_url.rstrip("/"):
+            return None
+        return spool_id(Path(self._settings.everline_spool_dir))
 
     def _watch_clock(self, conversation: Conversation) -> None:
         conversation.watch_silence(self._metadata.silence or SilencePolicy(), self._caller_here)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -11,6 +12,9 @@ import structlog
 from livekit import api
 from livekit.protocol import egress
 from livekit.protocol import room as rooms
+
+from adapters.livekit_egress import EgressResult, egress_result
+from domain.recording import CallRecording, RecordingState
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -22,6 +26,8 @@ Without a free service LiveKit looks for one for about 24 s; given up, it stops 
 
 START_SECONDS = 60.0
 """How long the service may take from its word to its place in the room."""
+
+LEFT = "LiveKit's egress service left during the call"
 
 
 class EgressRefused(Exception):
@@ -66,32 +72,72 @@ async def record_room(lk: api.LiveKitAPI, room: str, storage: str, path: str) ->
     return info.egress_id
 
 
-async def recording_lost(lk: api.LiveKitAPI, room: str, egress_id: str, within: float) -> bool:
-    """Whether a service that said it records has left the room without another word.
+@dataclass(frozen=True)
+class Fate:
+    """How far a recording by the service is."""
+
+    state: RecordingState
+    result: EgressResult | None = None
+    """What LiveKit says of it, if it has ended."""
+    error: str | None = None
+    alone: bool = False
+    """Pending, and neither the service nor anybody else is in the room: it is being closed, or the
+    service was killed, which tells nobody."""
+
+    def of(self, recording: CallRecording) -> CallRecording:
+        """The recording with this fate."""
+        known = {"state": self.state, "error": self.error}
+        if self.result is not None:
+            known |= {"bytes": self.result.bytes, "started_at": self.result.started_at}
+        return recording.model_copy(update={k: v for k, v in known.items() if v is not None})
+
+
+async def fate_of(lk: api.LiveKitAPI, egress_id: str, within: float) -> Fate | None:
+    """How far a recording is by LiveKit's word, and by who is in the room.
 
     A service that is killed says nothing: LiveKit calls its recording active for ever.
 
     Args:
         lk: LiveKit's server API.
-        room: LiveKit's full name of the room, in which somebody still is.
         egress_id: what `record_room` returned.
         within: seconds that LiveKit may take to tell.
 
     Returns:
-        True if so; False as well where LiveKit does not tell.
+        None where LiveKit does not tell now.
     """
-    asked = egress.ListEgressRequest(egress_id=egress_id)
     try:
         async with asyncio.timeout(within):
-            found = (await lk.egress.list_egress(asked)).items
-            if not any(info.status == egress.EgressStatus.EGRESS_ACTIVE for info in found):
-                return False
-            present = await _present(lk, room)
+            asked = egress.ListEgressRequest(egress_id=egress_id)
+            info = (await lk.egress.list_egress(asked)).items[0]
+            return _ended(info) or await _going_on(lk, info)
     except (TimeoutError, api.TwirpError, aiohttp.ClientError) as error:
+        if isinstance(error, api.TwirpError) and error.code == api.TwirpErrorCode.NOT_FOUND:
+            # It forgets one a day after its end.
+            return Fate(RecordingState.FAILED, error="LiveKit does not know it any more")
         log.warning("egress_unknown", egress_id=egress_id, reason=type(error).__name__)
-        return False
-    # A room that is empty or gone is being closed, and its recording with it.
-    return bool(present) and egress_id not in present
+        return None
+
+
+def _ended(info: egress.EgressInfo) -> Fate | None:
+    if info.status < egress.EgressStatus.EGRESS_COMPLETE:
+        return None
+    result = egress_result(info)
+    if result is not None and result.complete:
+        return Fate(RecordingState.STORED, result)
+    why = info.error or egress.EgressStatus.Name(info.status)
+    return Fate(RecordingState.FAILED, result, f"LiveKit's egress service: {why}"[:500])
+
+
+async def _going_on(lk: api.LiveKitAPI, info: egress.EgressInfo) -> Fate:
+    pending = Fate(RecordingState.PENDING)
+    if info.status == egress.EgressStatus.EGRESS_ENDING or _is_starting(info):
+        return pending
+    present = await _present(lk, info.room_name)
+    if info.egress_id in present:
+        return pending
+    if present:
+        return Fate(RecordingState.FAILED, error=LEFT)
+    return Fate(RecordingState.PENDING, alone=True)
 
 
 async def _is_recorded(lk: api.LiveKitAPI, room: str) -> bool:

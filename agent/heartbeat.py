@@ -61,12 +61,18 @@ class Heart:
     """Reports the jobs of one agent server to the API."""
 
     def __init__(
-        self, settings: AgentSettings, callback_url: str, jobs: Jobs, draining: Callable[[], bool]
+        self,
+        settings: AgentSettings,
+        callback_url: str,
+        jobs: Jobs,
+        draining: Callable[[], bool],
+        spool: str | None = None,
     ) -> None:
         self._settings = settings
         self._jobs = jobs
         self._draining = draining
         self._server_id = new_server_id()
+        self._spool = spool
         self._hurry = asyncio.Event()
         self._reached = True
         self._http = httpx.AsyncClient(base_url=callback_url.rstrip("/"), timeout=_TIMEOUT)
@@ -115,6 +121,7 @@ class Heart:
             max_jobs=self._settings.max_jobs,
             draining=self._draining(),
             version=agent_version(),
+            spool=self._spool,
             jobs=self._jobs.look(),
             lost=self._jobs.lost,
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from livekit.api import LiveKitAPI
 
 from adapters.recordings import RecordingStore
 from adapters.settings import AgentSettings, SettingsError, load
@@ -20,7 +21,7 @@ from agent.heartbeat import Heart
 from agent.logs import configure_logging
 from agent.running_jobs import RunningJobs
 from agent.server import CountingAgentServer, build_server
-from agent.spool import Drainer, Uploads
+from agent.spool import Drainer, Uploads, spool_id
 from agent.ticks import TickSocket
 from agent.version import agent_version
 
@@ -46,14 +47,19 @@ class Signals:
 async def serve(settings: AgentSettings) -> None:
     """Run the agent server until it is told to stop or cannot go on."""
     signals = Signals()
+    secret = settings.livekit_api_secret.get_secret_value()
+    livekit = LiveKitAPI(settings.livekit_url, settings.livekit_api_key, secret, failover=False)
     with TickSocket() as ticks:
-        await _serve(settings, signals, ticks)
+        async with livekit:
+            await _serve(settings, signals, ticks, livekit)
 
 
-async def _serve(settings: AgentSettings, signals: Signals, ticks: TickSocket) -> None:
+async def _serve(
+    settings: AgentSettings, signals: Signals, ticks: TickSocket, livekit: LiveKitAPI
+) -> None:
     server = build_server(settings)
     drainer = Drainer(Path(settings.everline_spool_dir))
-    uploads = Uploads(Path(settings.everline_spool_dir), _recordings(settings))
+    uploads = Uploads(Path(settings.everline_spool_dir), _recordings(settings), livekit)
     log.info("agent_server_starting", agent_name=settings.dispatch_name, max_jobs=settings.max_jobs)
     started = asyncio.Event()
     server.once("worker_started", started.set)
@@ -96,7 +102,8 @@ async def _heartbeats(
     def draining() -> bool:
         return server.draining or signals.first.is_set()
 
-    heart = Heart(settings, settings.everline_callback_url, jobs, draining)
+    spool = spool_id(Path(settings.everline_spool_dir))
+    heart = Heart(settings, settings.everline_callback_url, jobs, draining, spool)
     jobs.on_loss(heart.hurry)
     server.on_job_launched(heart.hurry)
     try:

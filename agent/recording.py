@@ -1,4 +1,4 @@
-"""The recording of a call: by LiveKit's egress service, else by its agent.
+"""The recording of a call: by its agent, until LiveKit's egress service has taken it over.
 
 The agent uses LiveKit's own recorder, which writes an Ogg Opus file (the caller on the left
 channel, the agent on the right) beside the conversation, in a thread; here it writes into the job's
@@ -6,9 +6,7 @@ spool entry, where what it has written survives the process.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from livekit.agents import AgentSession
 from livekit.agents.voice.recorder_io import RecorderIO
 from livekit.api import LiveKitAPI
 
-from agent.egress import EgressRefused, record_room, recording_lost
+from agent.egress import EgressRefused, fate_of, record_room
 from agent.spool import SpoolEntry, Target
 from domain.recording import CallRecording, RecordingState, recording_path
 
@@ -30,44 +28,20 @@ CLOSE_SECONDS = 3.0
 class CallRecorder:
     """Records one attempt."""
 
-    def __init__(
-        self,
-        recording: CallRecording | None,
-        recorder: RecorderIO | None = None,
-        is_lost: Callable[[], Awaitable[bool]] | None = None,
-    ) -> None:
-        self.recording = recording
+    def __init__(self, entry: SpoolEntry, recording: CallRecording) -> None:
+        self.recording: CallRecording | None = recording
         """How far it is, for the report; None if there is nothing new to tell."""
-        self._recorder = recorder
-        self._is_lost = is_lost
-
-    @classmethod
-    async def by_egress(
-        cls, lk: LiveKitAPI, room: str, entry: SpoolEntry, storage: str
-    ) -> "CallRecorder | None":
-        """Have LiveKit's egress service record the room; None if it cannot.
-
-        Args:
-            lk: LiveKit's server API.
-            room: LiveKit's full name of the room.
-            entry: the attempt's spool entry.
-            storage: URL of the storage of recordings.
-        """
-        # A file of its own: a service may begin after LiveKit was given up, and the agent records.
-        recording = _pending(entry.target, "-egress")
-        try:
-            begun = await record_room(lk, room, storage, recording.path)
-        except EgressRefused as refused:
-            log.warning("no_egress", reason=str(refused))
-            return None
-        if begun is None:
-            # One that goes on since an earlier attempt is linked from there.
-            return cls(None)
-        return cls(recording, is_lost=partial(recording_lost, lk, room, begun, CLOSE_SECONDS))
+        self._entry = entry
+        self._recorder: RecorderIO | None = None
+        self._lk: LiveKitAPI | None = None
 
     @classmethod
     async def start(
-        cls, session: AgentSession[Any], entry: SpoolEntry, storage: str | None
+        cls,
+        session: AgentSession[Any],
+        entry: SpoolEntry,
+        storage: str | None,
+        spool: str | None = None,
     ) -> "CallRecorder":
         """Record a session that has been started; why that is not possible is in its recording.
 
@@ -75,34 +49,83 @@ class CallRecorder:
             session: with its input and output in the room.
             entry: the attempt's spool entry.
             storage: URL of the storage of recordings; None if none is configured.
+            spool: id of the spool, if the API hears of it by heartbeats.
         """
-        recording = _pending(entry.target)
+        recording = _pending(entry.target, spool)
+        self = cls(entry, recording)
         if storage is None:
-            return cls(_failed(recording, "EVERLINE_RECORDINGS_URL is not set on the agent worker"))
-        if session.input.audio is None or session.output.audio is None:
-            return cls(_failed(recording, "the session has no sound to record"))
+            self._fail("EVERLINE_RECORDINGS_URL is not set on the agent worker")
+        elif session.input.audio is None or session.output.audio is None:
+            self._fail("the session has no sound to record")
+        else:
+            try:
+                entry.announce_recording(recording)
+                self._recorder = await _attached(session, entry.sound)
+                log.info("recording_started", path=recording.path)
+            except Exception as error:
+                # A call without a recording is better than no call.
+                log.exception("recording_not_started")
+                self._fail(f"it could not start: {type(error).__name__}")
+        return self
+
+    async def hand_over(self, lk: LiveKitAPI, room: str, storage: str) -> None:
+        """Have LiveKit's egress service record the room from here on, if it can.
+
+        Args:
+            lk: LiveKit's server API.
+            room: LiveKit's full name of the room.
+            storage: URL of the storage of recordings.
+        """
+        spool = self.recording.spool if self.recording else None
+        # A file of its own: a service may begin after LiveKit was given up, and the agent records.
+        theirs = _pending(self._entry.target, spool, "-egress")
         try:
-            entry.announce_recording(recording)
-            recorder = await _attached(session, entry.sound)
-        except Exception as error:
-            # A call without a recording is better than no call.
-            log.exception("recording_not_started")
-            return cls(_failed(recording, f"it could not start: {type(error).__name__}"))
-        log.info("recording_started", path=recording.path)
-        return cls(recording, recorder)
+            egress_id = await record_room(lk, room, storage, theirs.path)
+        except EgressRefused as refused:
+            log.warning("no_egress", reason=str(refused))
+            return
+        own, self._recorder = self._recorder, None
+        if egress_id is None:
+            # One that goes on since an earlier attempt is linked from there.
+            self.recording = None
+            self._entry.forget_recording()
+        else:
+            self._lk = lk
+            self.recording = theirs.model_copy(update={"egress_id": egress_id})
+            # Whatever becomes of this process: `Uploads` asks LiveKit for its fate.
+            try:
+                self._entry.announce_recording(self.recording)
+            except OSError:
+                # LiveKit's webhook tells of it as well.
+                log.exception("recording_not_announced", egress_id=egress_id)
+        await _close(own)
+        self._entry.sound.unlink(missing_ok=True)
 
     async def aclose(self) -> CallRecording | None:
         """Write what is left, and close the file; what is written by then is kept in any case."""
-        if self._recorder is not None:
-            try:
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await self._recorder.aclose()
-            except TimeoutError:
-                log.error("recording_cut", seconds=CLOSE_SECONDS)
-        if self.recording is not None and self._is_lost is not None and await self._is_lost():
-            # Should it be stored all the same, LiveKit's webhook says so, and that counts more.
-            return _failed(self.recording, "LiveKit's egress service left during the call")
-        return self.recording
+        await _close(self._recorder)
+        recording = self.recording
+        if recording is not None and recording.egress_id and self._lk is not None:
+            fate = await fate_of(self._lk, recording.egress_id, CLOSE_SECONDS)
+            # Should a lost one be stored all the same, LiveKit says so, and that counts more.
+            return fate.of(recording) if fate else recording
+        return recording
+
+    def _fail(self, why: str) -> None:
+        log.error("call_not_recorded", reason=why)
+        if self.recording is not None:
+            failed = {"state": RecordingState.FAILED, "error": why}
+            self.recording = self.recording.model_copy(update=failed)
+
+
+async def _close(recorder: RecorderIO | None) -> None:
+    if recorder is None:
+        return
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await recorder.aclose()
+    except TimeoutError:
+        log.error("recording_cut", seconds=CLOSE_SECONDS)
 
 
 async def _attached(session: AgentSession[Any], file: Path) -> RecorderIO:
@@ -114,16 +137,12 @@ async def _attached(session: AgentSession[Any], file: Path) -> RecorderIO:
     return recorder
 
 
-def _pending(target: Target, suffix: str = "") -> CallRecording:
+def _pending(target: Target, spool: str | None, suffix: str = "") -> CallRecording:
     job = f"{target.job_id}{suffix}"
     return CallRecording(
         attempt=target.attempt,
         state=RecordingState.PENDING,
         path=recording_path(target.org, target.session_id, target.attempt, job),
         started_at=datetime.now(UTC),
+        spool=spool,
     )
-
-
-def _failed(recording: CallRecording, why: str) -> CallRecording:
-    log.error("call_not_recorded", reason=why)
-    return recording.model_copy(update={"state": RecordingState.FAILED, "error": why})

@@ -1,5 +1,7 @@
 """Read one session's transcript, whatever state the call is in."""
 
+from datetime import UTC, datetime
+
 from api.dependencies import Services, archive_of, records_of
 from api.routes.v1_sessions import read_status
 from api.transcript_answers import TranscriptAnswer, answer_of
@@ -7,6 +9,7 @@ from domain.errors import NotFound, Unavailable
 from domain.ids import SessionKey
 from domain.session import SessionState, SessionStatus
 from domain.transcript_list import described
+from services.recordings import header_now
 
 
 async def read_transcript(wired: Services, key: SessionKey) -> TranscriptAnswer:
@@ -20,6 +23,7 @@ async def read_transcript(wired: Services, key: SessionKey) -> TranscriptAnswer:
     if await records_of(wired).retention.is_deleted(key):
         raise no_transcript(key)
     header = await archive.transcripts.header(key)
+    header = await header_now(header, wired.agent_servers, datetime.now(UTC))
     status = await status_for(wired, key, sealed=header is not None)
     if status is None and header is None:
         raise no_transcript(key)

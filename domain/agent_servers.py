@@ -46,6 +46,8 @@ class Heartbeat(BaseModel):
     max_jobs: int = Field(ge=0)
     draining: bool = False
     version: str | None = None
+    spool: str | None = Field(default=None, max_length=64)
+    """Id of its spool's disk: whoever has recordings there can still bring them."""
     jobs: list[JobTick] = Field(default=[], max_length=2_000)
     lost: list[LostJob] = Field(default=[], max_length=2_000)
     """Jobs whose loss the API has not acknowledged yet."""
@@ -67,5 +69,6 @@ class AgentServer(BaseModel):
     max_jobs: int
     draining: bool
     version: str | None = None
+    spool: str | None = None
     jobs: list[JobTick]
     last_heartbeat: datetime

@@ -1,13 +1,21 @@
 """The recording of a call: where it is, or why there is none."""
 
 import re
-from datetime import datetime
+from collections.abc import Collection
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.config_model import ConfigModel
 from domain.ids import SessionKey
+
+GIVE_UP_AFTER = timedelta(days=7)
+"""How long after its beginning an agent server tries to store a recording, or asks for its fate."""
+LOST_AFTER = GIVE_UP_AFTER + timedelta(days=1)
+"""Then whoever could have told of it has given up, with a day for an API that was away."""
+HEARD_WITHIN = timedelta(minutes=5)
+"""How long the agent server that has a recording may be silent; heartbeats come every 2 s."""
 
 _ID = "[A-Za-z0-9_-]{1,128}"
 _PATH = re.compile(
@@ -44,6 +52,11 @@ class CallRecording(BaseModel):
     bytes: int | None = Field(default=None, ge=0)
     error: str | None = Field(default=None, max_length=500)
     """Why it is not stored, for a person."""
+    egress_id: str | None = Field(default=None, max_length=100, examples=["EG_3qhZAXpHxhTc"])
+    """LiveKit's id of it, if its egress service makes it."""
+    spool: str | None = Field(default=None, max_length=64)
+    """The disk of which the agent servers bring it, or ask LiveKit for its fate; by its heartbeats
+    it is known whether there is one."""
 
 
 def recording_path(org: str, session_id: str, attempt: int, job_id: str) -> str:
@@ -61,6 +74,31 @@ def recording_at(filename: str) -> tuple[SessionKey, CallRecording] | None:
     pending = RecordingState.PENDING
     recording = CallRecording(attempt=attempt, state=pending, path=found[0].removeprefix("/"))
     return SessionKey(found["org"], found["session"]), recording
+
+
+def as_of(recording: CallRecording, now: datetime, spools: Collection[str]) -> CallRecording:
+    """A recording as it is to be read: one that nobody brings any more has failed.
+
+    That is no last word: an agent server may start on its disk again, or LiveKit tell of it.
+
+    Args:
+        recording: as it was told last.
+        now: the time.
+        spools: the disks of which an agent server was heard within `HEARD_WITHIN`.
+    """
+    if recording.state is not RecordingState.PENDING:
+        return recording
+    if recording.started_at is not None and now - recording.started_at > LOST_AFTER:
+        why = f"nobody has told what became of it within {LOST_AFTER.days} days"
+    elif recording.spool is not None and recording.spool not in spools:
+        minutes = HEARD_WITHIN // timedelta(minutes=1)
+        why = (
+            f"no agent server with its disk has been heard of for {minutes} minutes;"
+            " one that starts on that disk again brings it"
+        )
+    else:
+        return recording
+    return recording.model_copy(update={"state": RecordingState.FAILED, "error": why})
 
 
 def belongs_to(recording: CallRecording, key: SessionKey) -> bool:

@@ -1,4 +1,6 @@
 """A video avatar that speaks for the agent."""
+# The SDK leaves the types of a room's event handlers open:
+# pyright: reportUnknownMemberType=false
 
 import asyncio
 from importlib import import_module
@@ -7,6 +9,7 @@ from typing import Any, cast
 import structlog
 from livekit import rtc
 from livekit.agents import NOT_GIVEN, AgentSession, APIError
+from livekit.agents.utils import wait_for_participant
 from livekit.agents.voice.io import AudioOutput
 
 from adapters.settings import AgentSettings
@@ -17,10 +20,10 @@ log = structlog.stdlib.get_logger(__name__)
 
 ANAM = "anam"
 _ANAM_PLUGIN = "livekit.plugins.anam"
-START_SECONDS = 10.0
-"""Time limit of the provider's answer; the caller waits for it in silence."""
+LEAVING_SECONDS = 1.0
+"""Within it the agent leaves as well, if the room is closed."""
 JOIN_SECONDS = 15.0
-"""After that the agent speaks for itself again."""
+"""For the provider's answer and the avatar's way into the room; the caller waits in silence."""
 
 
 class SpeakingAvatar:
@@ -46,16 +49,22 @@ class SpeakingAvatar:
             raise EngineFault(
                 "avatar.anam.apiKey", "there is no key of Anam's", "give one, or set ANAM_API_KEY"
             )
-        self._session: Any = None
-        self._waiting: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self.notices: list[Notice] = []
+        """Why it does not speak."""
 
-    async def start(self, room: rtc.Room, session: AgentSession[Any]) -> list[Notice]:
-        """Have the avatar join the room and speak; a notice says why it does not."""
+    async def start(self, room: rtc.Room, session: AgentSession[Any]) -> None:
+        """Have the avatar join the room and speak, else the agent itself.
+
+        The agent may not speak before: words for an avatar that is not there wait for it, and all
+        that follows waits for them, even if the agent has its own voice back by then.
+        """
         voice = _last(session.output.audio)
-        self._session = self._anam_session()
+        avatar = self._anam_session()
+        accepted = False
         try:
-            async with asyncio.timeout(START_SECONDS):
-                await self._session.start(
+            async with asyncio.timeout(JOIN_SECONDS):
+                await avatar.start(
                     session,
                     room=room,
                     livekit_url=self._settings.everline_livekit_public_url
@@ -63,28 +72,46 @@ class SpeakingAvatar:
                     livekit_api_key=self._settings.livekit_api_key,
                     livekit_api_secret=self._settings.livekit_api_secret.get_secret_value(),
                 )
-        except (APIError, TimeoutError) as error:
-            await self._session.aclose()
-            self._session = None
-            status = getattr(error, "status_code", None)
-            why = type(error).__name__ + (f" with status {status}" if status else "")
-            return [Notice("avatar", f"Anam did not start it: {why}; the agent speaks without it")]
-        log.info("avatar_started", provider=ANAM)
-        self._waiting = asyncio.create_task(self._watch(session, voice))
-        return []
+                accepted = True
+                await avatar.wait_for_join(timeout=None)
+        except (APIError, TimeoutError, RuntimeError) as error:
+            # The last is the SDK's word for a room that was left meanwhile.
+            self._speak_without(_why(error, accepted), session, voice)
+            self._watching = asyncio.create_task(_turn_away(room, avatar))
+            return
+        log.info("avatar_joined", provider=ANAM)
+        self._watching = asyncio.create_task(self._watch(room, avatar, session, voice))
 
     async def aclose(self) -> None:
-        """Stop waiting for it; it leaves with the agent."""
-        if self._waiting is not None:
-            self._waiting.cancel()
+        """Stop looking out for it; one that joined leaves with the agent."""
+        if self._watching is not None:
+            self._watching.cancel()
 
-    async def _watch(self, session: AgentSession[Any], voice: AudioOutput | None) -> None:
+    async def _watch(
+        self, room: rtc.Room, avatar: Any, session: AgentSession[Any], voice: AudioOutput | None
+    ) -> None:
+        left = asyncio.Event()
+
+        def note(participant: rtc.RemoteParticipant) -> None:
+            if participant.identity == avatar.avatar_identity:
+                left.set()
+
+        room.on("participant_disconnected", note)
         try:
-            await self._session.wait_for_join(timeout=JOIN_SECONDS)
-        except TimeoutError:
-            log.error("avatar_never_joined", provider=ANAM, seconds=JOIN_SECONDS)
-            if voice is not None:
-                session.output.replace_audio_tail(voice)
+            if avatar.avatar_identity in room.remote_participants:
+                await left.wait()
+            await asyncio.sleep(LEAVING_SECONDS)
+        finally:
+            room.off("participant_disconnected", note)
+        log.error("avatar_left", provider=ANAM)
+        self._speak_without("it left during the call", session, voice)
+
+    def _speak_without(
+        self, why: str, session: AgentSession[Any], voice: AudioOutput | None
+    ) -> None:
+        self.notices.append(Notice("avatar", f"{why}; the agent speaks without it"))
+        if voice is not None:
+            session.output.replace_audio_tail(voice)
 
     def _anam_session(self) -> Any:
         anam: Any = import_module(_ANAM_PLUGIN)
@@ -101,6 +128,24 @@ class SpeakingAvatar:
             api_url=self._settings.anam_api_url or NOT_GIVEN,
             avatar_participant_name=name or NOT_GIVEN,
         )
+
+
+async def _turn_away(room: rtc.Room, avatar: Any) -> None:
+    """Remove an avatar that comes too late: it would stand there mute, and be charged for."""
+    try:
+        await wait_for_participant(room=room, identity=avatar.avatar_identity)
+    except RuntimeError:
+        return
+    log.warning("avatar_turned_away", provider=ANAM)
+    await avatar.aclose()
+
+
+def _why(error: Exception, accepted: bool) -> str:
+    if accepted and isinstance(error, TimeoutError):
+        return f"Anam accepted it, and it did not join within {JOIN_SECONDS:g} s"
+    status = getattr(error, "status_code", None)
+    known = f" with status {status}" if status else ""
+    return f"Anam did not start it: {type(error).__name__}{known}"
 
 
 def load_avatar_plugin(config: Avatar | None) -> None:

@@ -42,8 +42,12 @@ class CallSound:
         self._avatar: SpeakingAvatar | None = None
         if config.avatar is not None and config.avatar.enabled:
             self._avatar = SpeakingAvatar(config.avatar, settings)
-        self.notices = [*notices, *self._background.notices()]
-        """What is done otherwise than configured."""
+        self._notices = [*notices, *self._background.notices()]
+
+    @property
+    def notices(self) -> list[Notice]:
+        """What is done otherwise than configured, as far as it is known."""
+        return [*self._notices, *(self._avatar.notices if self._avatar else ())]
 
     def audio_input(self) -> AudioInputOptions:
         """How the caller is heard."""
@@ -54,20 +58,19 @@ class CallSound:
         own: list[TextTransform] = [self._pronunciation] if self._pronunciation else []
         return ["filter_markdown", "filter_emoji", *own]
 
-    async def start(self, room: rtc.Room, session: AgentSession[Any]) -> list[Notice]:
+    async def start(self, room: rtc.Room, session: AgentSession[Any]) -> None:
         """Begin with what can be heard and seen beside the agent's voice; what fails is noticed."""
-        notices: list[Notice] = []
+        known = len(self.notices)
         if self._avatar is not None:
-            notices += await self._avatar.start(room, session)
+            await self._avatar.start(room, session)
         try:
             async with asyncio.timeout(_PUBLISH_SECONDS):
                 await self._background.start(room, session)
         except (PublishTrackError, TimeoutError) as error:
             why = f"the track could not be published: {type(error).__name__}"
-            notices.append(Notice("background_audio", f"{why}; the call goes on without"))
-        for notice in notices:
+            self._notices.append(Notice("background_audio", f"{why}; the call goes on without"))
+        for notice in self.notices[known:]:
             log.warning("configured_otherwise", field=notice.field, reason=notice.reason)
-        return notices
 
     async def aclose(self) -> None:
         """Stop it; the call is over."""

@@ -11,6 +11,7 @@ to a megabyte per minute; it lives until it is stored, at the longest seven days
 
 from agent.spool.drainer import Drainer
 from agent.spool.entry import Record, RecordKind, SpoolEntry, SpoolError, Target
+from agent.spool.identity import spool_id
 from agent.spool.outbox import Outbox
 from agent.spool.uploads import Uploads
 
@@ -23,4 +24,5 @@ __all__ = [
     "SpoolError",
     "Target",
     "Uploads",
+    "spool_id",
 ]

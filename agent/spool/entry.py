@@ -216,6 +216,10 @@ class SpoolEntry:
         """
         _write_private(self.path / _RECORDING, recording.model_dump_json())
 
+    def forget_recording(self) -> None:
+        """Note that nobody waits for a recording any more; its sound goes with the entry."""
+        (self.path / _RECORDING).unlink(missing_ok=True)
+
     def recording(self) -> CallRecording | None:
         """The recording that waits to be stored; None if there is none."""
         try:

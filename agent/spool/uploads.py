@@ -1,34 +1,49 @@
 """Storing recordings: what jobs have recorded goes to its storage, for as long as that takes."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
+from livekit.api import LiveKitAPI
 
 from adapters.recordings import RecordingStore
 from agent.callbacks import CallbackClient, Refused, Unavailable
+from agent.egress import LEFT, fate_of
 from agent.spool.entry import RECORDINGS, SpoolEntry
 from agent.spool.rounds import SCAN_SECONDS, Rounds
 from domain import errors
-from domain.recording import CallRecording, RecordingState
+from domain.recording import GIVE_UP_AFTER, CallRecording, RecordingState
 
 log = structlog.stdlib.get_logger(__name__)
 
 LONGEST_PAUSE = 60.0
-GIVE_UP_AFTER = timedelta(days=7)
+ASK_SECONDS = 5.0
+LEFT_SECONDS = 60.0
+"""How long a service may be gone from an empty room until LiveKit has its last word."""
 _CONCURRENT = 2
 
 
 class Uploads:
     """Looks for recordings at start and every `SCAN_SECONDS`, in the agent server's process.
 
-    Apart from the drainer: a slow storage must not delay anybody's turns.
+    Apart from the drainer: a slow storage must not delay anybody's turns. Of those that LiveKit's
+    egress service makes, LiveKit is asked: its webhook may be lost, a killed service sends none.
+
+    Args:
+        spool: of this agent server.
+        store: the storage of recordings, if one is configured.
+        lk: LiveKit's server API; needed for recordings by its egress service.
     """
 
-    def __init__(self, spool: Path, store: RecordingStore | None) -> None:
+    def __init__(
+        self, spool: Path, store: RecordingStore | None, lk: LiveKitAPI | None = None
+    ) -> None:
         self._folder = spool / RECORDINGS
         self._store = store
+        self._lk = lk
+        self._alone: dict[str, float] = {}
         self._told: set[str] = set()
         self._rounds = Rounds(
             self._entries, self._finish, at_once=_CONCURRENT, longest_pause=LONGEST_PAUSE
@@ -42,7 +57,9 @@ class Uploads:
 
     async def upload_once(self) -> None:
         """Try every recording whose pause after a failure is over."""
-        self._told &= set(await self._rounds.once())
+        there = set(await self._rounds.once())
+        self._told &= there
+        self._alone = {name: since for name, since in self._alone.items() if name in there}
 
     def _entries(self) -> list[Path]:
         if not self._folder.is_dir():
@@ -66,7 +83,7 @@ class Uploads:
             await self._tell(entry, result)
         if again:
             self._told.add(entry.path.name)
-            raise Unavailable(result.error or "the storage does not take it")
+            raise Unavailable(result.error or "LiveKit's egress service has not stored it yet")
         log.info("recording_finished", path=result.path, state=result.state.value)
 
     async def _stored(
@@ -75,6 +92,8 @@ class Uploads:
         """How far the recording is now, and whether to try again."""
         if recording.state is RecordingState.STORED:
             return recording, False
+        if recording.egress_id is not None:
+            return await self._by_egress(entry.path.name, recording, recording.egress_id)
         if not await asyncio.to_thread(_has_sound, entry.sound):
             return _failed(recording, "nothing was recorded"), False
         if self._store is None:
@@ -87,6 +106,20 @@ class Uploads:
         # So that it is not sent again if the API is away.
         await asyncio.to_thread(entry.announce_recording, stored)
         return stored, False
+
+    async def _by_egress(
+        self, name: str, recording: CallRecording, egress_id: str
+    ) -> tuple[CallRecording, bool]:
+        fate = await fate_of(self._lk, egress_id, ASK_SECONDS) if self._lk else None
+        if fate is not None and fate.state is not RecordingState.PENDING:
+            return fate.of(recording), False
+        if not self._young(recording):
+            return _failed(recording, "LiveKit has not told what became of it"), False
+        if fate is None or not fate.alone:
+            self._alone.pop(name, None)
+        elif time.monotonic() - self._alone.setdefault(name, time.monotonic()) > LEFT_SECONDS:
+            return _failed(recording, LEFT), False
+        return recording, True
 
     async def _tell(self, entry: SpoolEntry, recording: CallRecording) -> None:
         target = entry.target

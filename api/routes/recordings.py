@@ -14,6 +14,7 @@ from api.reports import AgentClaims, check_attempt
 from domain.errors import Conflict, Forbidden, NotFound, StorageUnavailable
 from domain.ids import SessionKey
 from domain.recording import CallRecording, RecordingState, belongs_to
+from services.recordings import recordings_now
 
 router = APIRouter()
 
@@ -86,15 +87,18 @@ async def _stored_recording(wired: Services, key: SessionKey, attempt: int | Non
     wanted = [one for one in found if attempt in (None, one.attempt)]
     stored = [one for one in wanted if one.state is RecordingState.STORED]
     if stored:
-        return stored[-1]
+        # Of an attempt with two, the whole one: the agent may have begun one before egress did.
+        last = [one for one in stored if one.attempt == stored[-1].attempt]
+        return max(last, key=lambda one: one.bytes or 0)
     await require_session(wired, key)
     if not wanted:
         raise NotFound("there is no recording of this call", field="sessionId")
-    on_its_way = wanted[-1].state is RecordingState.PENDING
+    [last] = await recordings_now(wanted[-1:], wired.agent_servers, datetime.now(UTC))
+    on_its_way = last.state is RecordingState.PENDING
     raise Conflict(
         "the recording is on its way to the storage"
         if on_its_way
-        else f"the recording is not stored: {wanted[-1].error}",
+        else f"the recording is not stored: {last.error}",
         field="sessionId",
         cure="ask again in a few seconds" if on_its_way else None,
     )

@@ -11,6 +11,7 @@ from api.dependencies import Access, SessionAccess, Wired, archive_of, require_s
 from api.reports import check_attempt
 from domain.json_model import JsonModel
 from domain.transcript import MAX_TURN_CHARS, Role, TranscriptHeader, Turn
+from services.recordings import header_now
 
 router = APIRouter(prefix="/v1/sessions", tags=["transcripts"])
 
@@ -117,8 +118,9 @@ async def get_turns(wired: Wired, access: Access) -> Turns:
     turns = await transcripts.turns(access.key)
     if not turns:
         await require_session(wired, access.key)
+    header = await transcripts.header(access.key)
     return Turns(
         session_id=access.key.session_id,
         turns=turns,
-        transcript=await transcripts.header(access.key),
+        transcript=await header_now(header, wired.agent_servers, datetime.now(UTC)),
     )

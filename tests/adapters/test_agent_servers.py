@@ -31,7 +31,9 @@ async def test_the_last_heartbeat_of_each_server_is_known(servers: AgentServers)
     jobs = [JobTick(job_id="AJ_1", org="acme", session_id="call-1", attempt=2, tick_age=0.5)]
     await servers.record(heartbeat("b"), NOON)
     await servers.record(heartbeat("a"), NOON)
-    await servers.record(heartbeat("b", jobs=jobs, draining=True, version="1.0"), NOON + SECOND)
+    await servers.record(
+        heartbeat("b", jobs=jobs, draining=True, version="1.0", spool="d"), NOON + SECOND
+    )
 
     known = await servers.seen_since(NOON)
 
@@ -42,6 +44,7 @@ async def test_the_last_heartbeat_of_each_server_is_known(servers: AgentServers)
         max_jobs=4,
         draining=True,
         version="1.0",
+        spool="d",
         jobs=jobs,
         last_heartbeat=NOON + SECOND,
     )

@@ -11,10 +11,11 @@ from agent import egress
 from agent.egress import EgressRefused, record_room
 from agent.recording import CallRecorder
 from agent.spool import SpoolEntry, Target
-from domain.recording import RecordingState, recording_at
+from domain.recording import CallRecording, RecordingState, recording_at
 from tests.fakes.egress import Egress
 
 ROOM, PATH = "acme.front", "acme/s-1/1-AJ.ogg"
+SOUND = b"OggS, and what was said"
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ async def test_a_call_knows_at_its_end_that_its_service_was_killed(
     service: Egress, lk: LiveKitAPI, tmp_path: Path
 ) -> None:
     service.present[ROOM] = {"agent-AJ", "caller"}
-    recorder = await _recorder(lk, tmp_path)
+    recorder = await handed_over(lk, tmp_path)
     [info] = service.infos
     assert recorder.recording is not None
     path = recorder.recording.path
@@ -130,7 +131,49 @@ async def test_a_call_knows_at_its_end_that_its_service_was_killed(
     assert await _state(recorder) is RecordingState.PENDING, "LiveKit does not tell"
 
 
-async def _recorder(lk: LiveKitAPI, spool: Path) -> CallRecorder:
+async def test_a_service_that_never_came_into_the_room_has_failed(
+    service: Egress, lk: LiveKitAPI, tmp_path: Path
+) -> None:
+    service.present[ROOM] = {"agent-AJ", "caller"}
+    recorder = await handed_over(lk, tmp_path)
+    [info] = service.infos
+    assert await _state(recorder) is RecordingState.PENDING, "it is on its way"
+
+    info.updated_at -= round((egress.START_SECONDS + 1) * 1e9)
+
+    assert await _state(recorder) is RecordingState.FAILED
+
+
+async def test_where_no_service_takes_it_the_agent_goes_on_recording(
+    service: Egress, lk: LiveKitAPI, tmp_path: Path
+) -> None:
+    service.refusal = "unavailable"
+    recorder = await handed_over(lk, tmp_path)
+
+    assert recorder.recording is not None
+    assert recorder.recording.path == "acme/s-1/1-AJ.ogg"
+    [entry] = entries(tmp_path)
+    assert (entry / "recording.ogg").read_bytes() == SOUND
+    assert PATH in (entry / "recording.json").read_text()
+
+
+async def test_the_next_agent_in_a_recorded_room_leaves_nothing_behind(
+    service: Egress, lk: LiveKitAPI, tmp_path: Path
+) -> None:
+    await record_room(lk, ROOM, "s3://bucket", PATH)
+    recorder = await handed_over(lk, tmp_path)
+
+    assert await recorder.aclose() is None
+    [entry] = entries(tmp_path)
+    assert not list(entry.glob("recording.*"))
+
+
+def entries(spool: Path) -> list[Path]:
+    return list(spool.glob("*-*"))
+
+
+async def handed_over(lk: LiveKitAPI, spool: Path) -> CallRecorder:
+    """A recorder that had begun itself, after LiveKit's answer."""
     target = Target(
         callback_url="http://127.0.0.1:9",
         callback_token="token",
@@ -140,8 +183,11 @@ async def _recorder(lk: LiveKitAPI, spool: Path) -> CallRecorder:
         job_id="AJ",
     )
     entry = SpoolEntry.create(spool, target)
-    recorder = await CallRecorder.by_egress(lk, ROOM, entry, "s3://bucket")
-    assert recorder is not None
+    own = CallRecording(attempt=1, state=RecordingState.PENDING, path=PATH)
+    entry.announce_recording(own)
+    entry.sound.write_bytes(SOUND)
+    recorder = CallRecorder(entry, own)
+    await recorder.hand_over(lk, ROOM, "s3://bucket")
     return recorder
 
 

@@ -5,18 +5,23 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from livekit.api import LiveKitAPI
+from livekit.protocol.egress import EgressInfo, EgressStatus
 
 from adapters.recordings import RecordingStore
 from agent.callbacks import CallbackClient
-from agent.spool import Drainer, Outbox, SpoolEntry, Uploads
-from agent.spool.uploads import GIVE_UP_AFTER
-from domain.recording import CallRecording, RecordingState
+from agent.egress import record_room
+from agent.spool import Drainer, Outbox, SpoolEntry, Uploads, spool_id
+from domain.recording import GIVE_UP_AFTER, CallRecording, RecordingState
 from tests.agent.samples import report_record, target, turn_record
 from tests.fakes.callback_api import CallbackApi
+from tests.fakes.egress import Egress
 from tests.fakes.s3 import S3
+from tests.waiting import eventually
 
 SOUND = b"OggS, and what was said"
 PATH = "local/s1/1-AJ_1.ogg"
+ROOM = "local.front"
 
 
 @pytest.fixture
@@ -205,3 +210,125 @@ async def test_an_unreadable_entry_is_put_on_the_shelf_and_the_next_one_stored(
     assert s3.objects[f"bucket/calls/{PATH}"] == SOUND
     assert left(tmp_path) == []
     assert (tmp_path / "rejected" / "a-broken-one" / "reason.txt").read_text()
+
+
+@pytest.fixture
+async def egress() -> AsyncGenerator[Egress]:
+    async with Egress() as service:
+        yield service
+
+
+@pytest.fixture
+async def lk(egress: Egress) -> AsyncGenerator[LiveKitAPI]:
+    secret = "a-secret-of-at-least-32-characters-"
+    async with LiveKitAPI(egress.url, "key", secret, failover=False) as lk:
+        yield lk
+
+
+async def killed_while_egress_recorded(
+    api: CallbackApi, egress: Egress, lk: LiveKitAPI, spool: Path
+) -> EgressInfo:
+    """A job that died in mid-call, and what LiveKit has of its recording."""
+    egress.present[ROOM] = {"agent-AJ_1", "caller"}
+    path = PATH.replace(".ogg", "-egress.ogg")
+    egress_id = await record_room(lk, ROOM, "s3://bucket", path)
+    entry = SpoolEntry.create(spool, target(api))
+    entry.announce_recording(
+        pending().model_copy(update={"path": path, "egress_id": egress_id, "spool": "d1"})
+    )
+    entry.release()
+    [info] = egress.infos
+    egress.joins(info)
+    await Drainer(spool).drain_once()
+    return info
+
+
+async def test_what_egress_made_of_a_killed_job_is_told_without_its_webhook(
+    api: CallbackApi, egress: Egress, lk: LiveKitAPI, tmp_path: Path
+) -> None:
+    info = await killed_while_egress_recorded(api, egress, lk, tmp_path)
+    await Uploads(tmp_path, None, lk).upload_once()
+    assert told(api) == [("pending", None)], "so the transcript knows that there is one"
+
+    info.status = EgressStatus.EGRESS_COMPLETE
+    info.file_results[0].size = 4_711
+    await Uploads(tmp_path, None, lk).upload_once()
+
+    assert told(api)[-1] == ("stored", None)
+    assert api.of("recording")[-1].body["bytes"] == 4_711
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (EgressStatus.EGRESS_FAILED, "LiveKit's egress service: no disk"),
+        (EgressStatus.EGRESS_ABORTED, "LiveKit's egress service: EGRESS_ABORTED"),
+        (EgressStatus.EGRESS_ACTIVE, "LiveKit's egress service left during the call"),
+        (None, "LiveKit does not know it any more"),
+    ],
+)
+async def test_why_egress_made_nothing_is_told_without_its_webhook(
+    api: CallbackApi,
+    egress: Egress,
+    lk: LiveKitAPI,
+    tmp_path: Path,
+    status: EgressStatus | None,
+    error: str,
+) -> None:
+    info = await killed_while_egress_recorded(api, egress, lk, tmp_path)
+    egress.dies(info)
+    if status is None:
+        egress.infos.clear()
+    else:
+        info.status = status
+        info.error = "no disk" if status is EgressStatus.EGRESS_FAILED else ""
+
+    await Uploads(tmp_path, None, lk).upload_once()
+
+    assert told(api) == [("failed", error)]
+    assert left(tmp_path) == []
+
+
+async def test_a_service_that_is_gone_from_an_empty_room_gets_time_for_its_last_word(
+    api: CallbackApi,
+    egress: Egress,
+    lk: LiveKitAPI,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await killed_while_egress_recorded(api, egress, lk, tmp_path)
+    egress.present.clear()
+    # Every look is due at once.
+    monkeypatch.setattr("agent.spool.rounds.SCAN_SECONDS", 0.0)
+    uploads = Uploads(tmp_path, None, lk)
+
+    await uploads.upload_once()
+    assert told(api) == [("pending", None)]
+    monkeypatch.setattr("agent.spool.uploads.LEFT_SECONDS", 0.0)
+
+    async def gone() -> bool:
+        await uploads.upload_once()
+        return left(tmp_path) == []
+
+    await eventually(gone, 60, "it is given up")
+    assert told(api)[-1] == ("failed", "LiveKit's egress service left during the call")
+
+
+async def test_while_livekit_does_not_tell_it_is_asked_again(
+    api: CallbackApi, egress: Egress, lk: LiveKitAPI, tmp_path: Path
+) -> None:
+    await killed_while_egress_recorded(api, egress, lk, tmp_path)
+    egress.refusal = "internal"
+
+    await Uploads(tmp_path, None, lk).upload_once()
+
+    assert told(api) == [("pending", None)]
+    assert len(left(tmp_path)) == 1
+
+
+async def test_a_disk_keeps_its_id(tmp_path: Path) -> None:
+    spool, other = tmp_path / "spool", tmp_path / "other"
+
+    assert spool_id(spool) == spool_id(spool) != spool_id(other)
+    assert [path.name for path in spool.iterdir()] == [".id"]

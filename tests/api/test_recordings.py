@@ -2,13 +2,17 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from adapters.recordings import RecordingStore
+from domain.agent_servers import Heartbeat
 from domain.ids import SessionKey
+from domain.recording import HEARD_WITHIN, LOST_AFTER
 from tests.api.door import OTHER_KEY, Door, is_problem, open_door
 from tests.fakes.s3 import S3
 from tests.workflows.calls import Call
@@ -97,6 +101,74 @@ async def test_why_there_is_none_is_told(in_directory: Door) -> None:
     assert is_problem(failed, 409, "conflict")
     assert "the bucket is full" in failed.json()["detail"]
     assert is_problem(lost, 404, "not_found")
+
+
+async def test_a_recording_that_nobody_can_bring_has_failed_until_somebody_brings_it(
+    in_directory: Door,
+) -> None:
+    door, call = in_directory, await _ended(in_directory)
+    disk = uuid4().hex
+    now = datetime.now(UTC)
+    await tell(door, call, recording(call.key, "pending", spool=disk, started_at=now.isoformat()))
+
+    assert await states(door, call) == ["failed"] * 2, "its agent server was never heard"
+    refusal = await door.http.get(address(call))
+    assert is_problem(refusal, 409, "conflict")
+    assert "no agent server with its disk" in refusal.json()["detail"]
+    # The next agent server on the same disk has another id.
+    beat = Heartbeat(server_id=f"next-{disk}", agent_name="a", max_jobs=1, spool=disk)
+    await door.wired.agent_servers.record(beat, datetime.now(UTC))
+    assert await states(door, call) == ["pending"] * 2
+    long_silent = f"silent-{disk}"
+    other = beat.model_copy(update={"server_id": long_silent, "spool": uuid4().hex})
+    await door.wired.agent_servers.record(other, now - HEARD_WITHIN - timedelta(minutes=1))
+    spooled = recording(call.key, "pending", spool=other.spool, started_at=now.isoformat())
+    await tell(door, call, spooled)
+    assert await states(door, call) == ["failed"] * 2, "it was heard too long ago"
+
+    await tell(door, call, recording(call.key, "stored"))
+    assert await states(door, call) == [
+        "stored",
+        "the recording is no longer where it was stored",
+    ]
+
+
+async def test_after_days_without_a_word_a_recording_has_failed(in_directory: Door) -> None:
+    door, call = in_directory, await _ended(in_directory)
+    begun = datetime.now(UTC) - LOST_AFTER
+    young, old = begun + timedelta(hours=1), begun - timedelta(hours=1)
+
+    await tell(door, call, recording(call.key, "pending", started_at=young.isoformat()))
+    assert await states(door, call) == ["pending"] * 2
+    await tell(door, call, recording(call.key, "pending", started_at=old.isoformat()))
+    assert await states(door, call) == ["failed"] * 2
+    assert "within 8 days" in (await door.http.get(address(call))).json()["detail"]
+
+
+async def states(door: Door, call: Call) -> list[str]:
+    """How far a call's only recording is: by its transcript's header, and by its own address."""
+    turns = await door.http.get(f"/v1/sessions/{call.key.session_id}/turns")
+    [known] = turns.json()["transcript"]["recordings"]
+    answer = await door.http.get(address(call))
+    told = answer.json()["detail"]
+    if answer.status_code == 409:
+        return [known["state"], "pending" if "on its way" in told else "failed"]
+    return [known["state"], told]
+
+
+async def test_of_an_attempt_with_two_recordings_the_whole_one_is_sent(
+    in_directory: Door, tmp_path: Path
+) -> None:
+    door, call = in_directory, await _ended(in_directory)
+    folder = tmp_path / call.key.org / call.key.session_id
+    folder.mkdir(parents=True)
+    (folder / "1-AJ.ogg").write_bytes(SOUND[:5])
+    (folder / "1-AJ-egress.ogg").write_bytes(SOUND)
+    await tell(door, call, recording(call.key, "stored", bytes=5))
+    whole = recording(call.key, "stored", bytes=len(SOUND))
+    await tell(door, call, whole | {"path": str(whole["path"]).replace(".ogg", "-egress.ogg")})
+
+    assert (await door.http.get(address(call))).content == SOUND
 
 
 async def test_nobody_reads_or_tells_another_sessions_recording(

@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from domain.agent_servers import Heartbeat
+from domain.recording import CallRecording, RecordingState
 from domain.session import EndReason, Outcome
 from domain.summary import SummaryStatus
 from domain.transcript import Role
@@ -303,6 +305,28 @@ async def test_late_material_is_found(desk: Desk) -> None:
 
     assert await desk.names(q="umbrella") == ["c"]
     assert (await desk.read(q="umbrella"))["transcripts"][0]["agentTurns"] == 1
+
+
+async def test_a_recording_of_a_disk_that_is_heard_no_more_has_failed(desk: Desk) -> None:
+    key = await desk.calls.call("c")
+    now = datetime.now(UTC)
+    told = CallRecording(
+        attempt=1,
+        state=RecordingState.PENDING,
+        path=f"{key.org}/c/1-AJ.ogg",
+        started_at=now,
+        spool=key.org,
+    )
+    await Transcripts(desk.house.archive.transcripts).record_recording(key, told, now)
+    [lost] = (await desk.read("/c"))["recordingFiles"]
+
+    beat = Heartbeat(server_id=key.org, agent_name="a", max_jobs=1, spool=key.org)
+    await desk.house.services.agent_servers.record(beat, now)
+    [awaited] = (await desk.read("/c"))["recordingFiles"]
+
+    assert (lost["state"], awaited["state"]) == ("failed", "pending")
+    assert "no agent server with its disk" in lost["error"]
+    assert awaited["error"] is None
 
 
 async def test_an_unknown_session_has_no_transcript(desk: Desk) -> None:

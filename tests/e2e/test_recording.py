@@ -23,6 +23,7 @@ async def test_the_recording_of_a_call_is_linked_and_has_both_sides(rig: Rig) ->
     header = await _stored(rig, call.session_id)
     [recording] = header.recordings
     assert (recording.attempt, recording.error) == (1, None)
+    assert recording.spool, "whose disk it waited on is known by heartbeats"
     answer = await rig.client.http.get(f"/v1/sessions/{call.session_id}/recording")
     assert answer.headers["content-type"] == "audio/ogg"
     assert len(answer.content) == recording.bytes

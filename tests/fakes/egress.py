@@ -10,11 +10,11 @@ import time
 from dataclasses import dataclass, field
 from typing import Self
 
-from aiohttp import web
+from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
 from livekit.protocol import egress, models, room
 
 _PROTOBUF = "application/protobuf"
-_STATUS = {"internal": 500, "unavailable": 503, "invalid_argument": 400}
+_STATUS = {"internal": 500, "unavailable": 503, "invalid_argument": 400, "not_found": 404}
 """HTTP's of each of Twirp's codes that LiveKit answered here."""
 
 
@@ -38,6 +38,10 @@ class Egress:
     present: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     refusal: str | None = None
     silent: bool = False
+    livekit: str = ""
+    """URL of a real LiveKit server, which gets all that is not about recordings."""
+    asked: int = 0
+    """How many orders came, answered or not."""
     _runner: web.AppRunner | None = None
     _port: int = 0
 
@@ -51,7 +55,10 @@ class Egress:
         prefix = "/twirp/livekit"
         app.router.add_post(f"{prefix}.Egress/StartRoomCompositeEgress", self._start)
         app.router.add_post(f"{prefix}.Egress/ListEgress", self._list)
-        app.router.add_post(f"{prefix}.RoomService/ListParticipants", self._participants)
+        if self.livekit:
+            app.router.add_route("*", "/{path:.*}", self._pass_on)
+        else:
+            app.router.add_post(f"{prefix}.RoomService/ListParticipants", self._participants)
         self._runner = web.AppRunner(app, handler_cancellation=True)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -72,10 +79,11 @@ class Egress:
         self.present[info.room_name].discard(info.egress_id)
 
     async def _start(self, request: web.Request) -> web.Response:
+        self.asked += 1
         if self.silent:
             await asyncio.Event().wait()
         if self.refusal:
-            return self._refused()
+            return _refused(self.refusal)
         order = egress.RoomCompositeEgressRequest.FromString(await request.read())
         self.orders.append(order)
         info = egress.EgressInfo(
@@ -90,11 +98,12 @@ class Egress:
 
     async def _list(self, request: web.Request) -> web.Response:
         if self.refusal == "internal":
-            return self._refused()
+            return _refused(self.refusal)
         wanted = egress.ListEgressRequest.FromString(await request.read())
-        found = egress.ListEgressResponse(
-            items=[info for info in self.infos if _is_wanted(info, wanted)]
-        )
+        items = [info for info in self.infos if _is_wanted(info, wanted)]
+        if wanted.egress_id and not items:
+            return _refused("not_found")
+        found = egress.ListEgressResponse(items=items)
         return web.Response(body=found.SerializeToString(), content_type=_PROTOBUF)
 
     async def _participants(self, request: web.Request) -> web.Response:
@@ -105,9 +114,53 @@ class Egress:
         )
         return web.Response(body=found.SerializeToString(), content_type=_PROTOBUF)
 
-    def _refused(self) -> web.Response:
-        code = self.refusal or ""
-        return web.json_response({"code": code, "msg": "no"}, status=_STATUS[code])
+    async def _pass_on(self, request: web.Request) -> web.StreamResponse:
+        url = f"{self.livekit}{request.raw_path}"
+        headers = {
+            name: value
+            for name, value in request.headers.items()
+            if name.lower() in ("authorization", "content-type")
+        }
+        async with ClientSession(headers=headers) as client:
+            if request.headers.get("Upgrade", "").lower() == "websocket":
+                near = web.WebSocketResponse()
+                async with client.ws_connect(url, max_msg_size=0) as far:
+                    await near.prepare(request)
+                    await _join(near, far)
+                return near
+            body = await request.read()
+            async with client.request(request.method, url, data=body) as answer:
+                kind = answer.headers.get("Content-Type", "text/plain").partition(";")[0]
+                return web.Response(
+                    status=answer.status, body=await answer.read(), content_type=kind
+                )
+
+
+Socket = web.WebSocketResponse | ClientWebSocketResponse
+
+
+async def _join(near: Socket, far: Socket) -> None:
+    """Carry messages both ways until one side closes."""
+
+    async def carry(source: Socket, target: Socket) -> None:
+        async for message in source:
+            if message.type is WSMsgType.BINARY:
+                await target.send_bytes(message.data)
+            elif message.type is WSMsgType.TEXT:
+                await target.send_str(message.data)
+        await target.close()
+
+    ways = [asyncio.create_task(carry(*pair)) for pair in ((near, far), (far, near))]
+    try:
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
+
+
+def _refused(code: str) -> web.Response:
+    return web.json_response({"code": code, "msg": "no"}, status=_STATUS[code])
 
 
 def _is_wanted(info: egress.EgressInfo, wanted: egress.ListEgressRequest) -> bool:

@@ -203,6 +203,45 @@ async def test_an_avatar_joins_and_is_given_the_agents_speech(
     assert fakes.cartesia.said() == GREETING
 
 
+async def test_when_its_avatar_leaves_the_agent_speaks_itself(
+    session: LiveSession, fakes: Fakes
+) -> None:
+    avatar = {"enabled": True, "anam": {"avatarId": "av_1"}}
+    caller = await listening(session, avatar=avatar, conversation_start=GREETS)
+    screen = rtc.Room()
+    heard = asyncio.Event()
+
+    def listen(reader: rtc.ByteStreamReader, identity: str) -> None:
+        heard.set()
+
+    screen.register_byte_stream_handler("lk.audio_stream", listen)
+    try:
+        await fakes.anam.wait_for(lambda: bool(fakes.anam.seen))
+        place = fakes.anam.seen[0].body["environment"]
+        await screen.connect(place["livekitUrl"], place["livekitToken"])
+        picture = rtc.LocalVideoTrack.create_video_track("avatar", rtc.VideoSource(64, 64))
+        await screen.local_participant.publish_track(picture)
+        async with asyncio.timeout(30):
+            await heard.wait()
+        # In mid-sentence, and without a word of how far it has spoken.
+        await screen.disconnect()
+        await session.callbacks.wait_for(lambda: len(session.callbacks.turns) == 1)
+        asked = caller.heard.now()
+        await caller.play(BOOK_A_TABLE)
+        await caller.wait_until_agent_spoke(asked, within=60)
+        handed_in = await report(session)
+    finally:
+        await screen.disconnect()
+        await caller.disconnect()
+
+    assert handed_in["turns"][-1]["role"] == "assistant"
+    [otherwise] = handed_in["configured_otherwise"]
+    assert otherwise == {
+        "field": "avatar",
+        "reason": "it left during the call; the agent speaks without it",
+    }
+
+
 async def test_without_its_avatar_the_agent_speaks_itself(
     session: LiveSession, fakes: Fakes
 ) -> None:
@@ -218,6 +257,38 @@ async def test_without_its_avatar_the_agent_speaks_itself(
     [otherwise] = handed_in["configured_otherwise"]
     assert otherwise["field"] == "avatar"
     assert "status 402" in otherwise["reason"]
+
+
+async def test_an_avatar_that_never_joins_leaves_the_agent_its_voice(
+    session: LiveSession, fakes: Fakes
+) -> None:
+    late, removed = rtc.Room(), asyncio.Event()
+
+    def disconnected(reason: rtc.DisconnectReason.ValueType) -> None:
+        assert reason == rtc.DisconnectReason.PARTICIPANT_REMOVED
+        removed.set()
+
+    late.on("disconnected", disconnected)
+    avatar = {"enabled": True, "anam": {"avatarId": "av_1"}}
+    caller = await listening(session, avatar=avatar, conversation_start=GREETS)
+    try:
+        await caller.wait_until_agent_spoke(0, within=60)
+        await session.callbacks.wait_for(lambda: len(session.callbacks.turns) == 1)
+        [asked] = fakes.anam.seen
+        place = asked.body["environment"]
+        await late.connect(place["livekitUrl"], place["livekitToken"])
+        async with asyncio.timeout(30):
+            await removed.wait()
+        handed_in = await report(session)
+    finally:
+        await late.disconnect()
+        await caller.disconnect()
+
+    assert removed.is_set()
+    assert [turn["text"] for turn in handed_in["turns"]] == [GREETING]
+    [otherwise] = handed_in["configured_otherwise"]
+    assert otherwise["field"] == "avatar"
+    assert "did not join" in otherwise["reason"]
 
 
 async def test_an_avatar_that_lacks_its_id_is_refused(session: LiveSession) -> None:

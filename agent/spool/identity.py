@@ -1,0 +1,28 @@
+"""The name of a spool's disk, by which its recordings are known to be within reach or lost."""
+
+import os
+import uuid
+from pathlib import Path
+
+_FILE = ".id"
+
+
+def spool_id(spool: Path) -> str:
+    """An id that stays with this directory, whoever works in it; made by who asks first.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
+    file = spool / _FILE
+    if not file.exists():
+        spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+        scratch = spool / f"{_FILE}-{uuid.uuid4().hex}"
+        scratch.write_text(uuid.uuid4().hex)
+        try:
+            # Complete from the first moment, and never replaced by another process's.
+            os.link(scratch, file)
+        except FileExistsError:
+            pass
+        finally:
+            scratch.unlink()
+    return file.read_text()
