@@ -92,6 +92,10 @@ class Fate:
         return recording.model_copy(update={k: v for k, v in known.items() if v is not None})
 
 
+_FORGOTTEN = Fate(RecordingState.FAILED, error="LiveKit does not know it any more")
+"""LiveKit forgets a recording a day after its end."""
+
+
 async def fate_of(lk: api.LiveKitAPI, egress_id: str, within: float) -> Fate | None:
     """How far a recording is by LiveKit's word, and by who is in the room.
 
@@ -108,12 +112,13 @@ async def fate_of(lk: api.LiveKitAPI, egress_id: str, within: float) -> Fate | N
     try:
         async with asyncio.timeout(within):
             asked = egress.ListEgressRequest(egress_id=egress_id)
-            info = (await lk.egress.list_egress(asked)).items[0]
-            return _ended(info) or await _going_on(lk, info)
+            found = (await lk.egress.list_egress(asked)).items
+            if not found:
+                return _FORGOTTEN
+            return _ended(found[0]) or await _going_on(lk, found[0])
     except (TimeoutError, api.TwirpError, aiohttp.ClientError) as error:
         if isinstance(error, api.TwirpError) and error.code == api.TwirpErrorCode.NOT_FOUND:
-            # It forgets one a day after its end.
-            return Fate(RecordingState.FAILED, error="LiveKit does not know it any more")
+            return _FORGOTTEN
         log.warning("egress_unknown", egress_id=egress_id, reason=type(error).__name__)
         return None
 
