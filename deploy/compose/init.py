@@ -41,7 +41,7 @@ DECIDED_BY_COMPOSE = frozenset({"HOST", "PORT", "EVERLINE_SPOOL_DIR"})
 """Part of the containers' arrangement: never taken from `.env`."""
 
 PASS_VARIABLE = "EVERLINE_PASS_ENV"
-"""Names of further variables for the agent worker, comma separated: keys that plugins read."""
+"""Names of further variables for the agent worker, comma separated, which no setting reads."""
 
 OWNER_VARIABLE = "EVERLINE_RUN_AS"
 
@@ -211,8 +211,19 @@ def owner_of(given: Mapping[str, str]) -> Owner:
 
 def hand_over(path: Path, text: str, owner: Owner) -> None:
     """Write a file that its owner alone can read."""
+    take(path.parent)
     write_atomically(path, text, private=True)
     own(path, owner)
+
+
+def take(folder: Path) -> None:
+    """Make a volume's folder writable for this process.
+
+    An empty volume gets the owner of the folder that an image has in its place, as soon as a
+    container with it is created; and root with no capability but CHOWN cannot write there.
+    """
+    os.chown(folder, os.geteuid(), os.getegid())
+    folder.chmod(0o755)
 
 
 def own(path: Path, owner: Owner) -> None:

@@ -29,6 +29,12 @@ def root(tmp_path: Path) -> Path:
 
 def init(root: Path, **given: str) -> subprocess.CompletedProcess[str]:
     """Run the init service with the settings of a `.env`."""
+    return run([sys.executable, str(SCRIPT)], root, given)
+
+
+def run(
+    command: list[str], root: Path, given: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
     environment = {
         "PATH": os.environ["PATH"],
         "EVERLINE_INIT_ROOT": str(root),
@@ -36,7 +42,11 @@ def init(root: Path, **given: str) -> subprocess.CompletedProcess[str]:
         **given,
     }
     return subprocess.run(
-        [sys.executable, SCRIPT], env=environment, capture_output=True, text=True, check=False
+        command,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -63,6 +73,24 @@ def test_a_key_is_printed_once_and_secrets_stay_the_same(root: Path) -> None:
     assert everything(root) == written
 
 
+def test_volumes_that_have_the_owner_of_an_images_folder_can_be_written(root: Path) -> None:
+    """Docker gives an empty volume that owner when it creates `api`: before `init` runs."""
+    folders = [root / name for name in ("api", "worker", "agent")]
+    command = [sys.executable, str(SCRIPT)]
+    if os.geteuid() == 0:
+        # Exactly what the service may do: nothing but CHOWN.
+        command = ["setpriv", "--bounding-set", "-all,+chown", "--inh-caps", "-all", *command]
+        for folder in folders:
+            os.chown(folder, 10001, 10001)
+    else:
+        for folder in folders:
+            folder.chmod(0o555)
+    for _ in range(2):
+        answer = run(command, root, {})
+        assert answer.returncode == 0, answer.stderr
+    assert all((folder / "settings.env").is_file() for folder in folders)
+
+
 def test_two_installations_share_no_secret(root: Path, tmp_path_factory: pytest.TempPathFactory):
     other = tmp_path_factory.mktemp("other")
     for name in FOLDERS:
@@ -76,13 +104,21 @@ def test_two_installations_share_no_secret(root: Path, tmp_path_factory: pytest.
 
 
 def test_each_process_gets_what_it_reads(root: Path) -> None:
-    init(root, OPENAI_API_KEY="one", DEEPGRAM_API_KEY="two", EVERLINE_PASS_ENV="DEEPGRAM_API_KEY")
+    init(
+        root,
+        OPENAI_API_KEY="one",
+        DEEPGRAM_API_KEY="two",
+        HTTPS_PROXY="http://three",
+        NO_PROXY="four",
+        EVERLINE_PASS_ENV="HTTPS_PROXY",
+    )
     api, worker, agent = (settings(root, name) for name in ("api", "worker", "agent"))
     assert agent.keys() == {
         "LIVEKIT_API_KEY",
         "LIVEKIT_API_SECRET",
         "OPENAI_API_KEY",
         "DEEPGRAM_API_KEY",
+        "HTTPS_PROXY",
     }
     assert "OPENAI_API_KEY" not in api
     assert worker["OPENAI_API_KEY"] == "one"
