@@ -86,9 +86,11 @@ def stream_events(home: Home, path: str) -> Iterator[tuple[str, Json]]:
 
 def _client(home: Home) -> httpx.Client:
     credentials = read_credentials(home)
-    url = read_state(home).urls.api
+    state = read_state(home)
+    url = state.urls.api
     if credentials is None or url is None:
-        raise StackError(f"no API runs in {home.root}; start it with `everline up`")
+        command = "everline up" if state.supervisor_pid is None else "everline start api"
+        raise StackError(f"no API runs in {home.root}; start it with `{command}`")
     headers = {"x-api-key": credentials.api_key}
     return httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=30)
 

@@ -4,7 +4,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -46,8 +46,17 @@ def main() -> None:
     try:
         app()
     except StackError as problem:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(str(problem), markup=False)
-        raise SystemExit(1) from None
+        _complain(str(problem))
+    except OSError as problem:
+        # A full disk, a folder of somebody else: the file and the system's word for it say it all.
+        if problem.filename is None:
+            raise
+        _complain(f"{problem.filename}: {problem.strerror}")
+
+
+def _complain(text: str) -> NoReturn:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+    raise SystemExit(1) from None
 
 
 @app.callback()

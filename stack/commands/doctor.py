@@ -24,6 +24,7 @@ from stack.supervision.health import NotHealthyError, fetch_agent_health
 from stack.supervision.state import StackState, read_state
 
 _BUILD_BYTES = 6 * 1024**3
+_HOME_BYTES = 1024**3
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def examine(home: Home, environ: Mapping[str, str]) -> Iterator[Finding]:
     for server in SERVERS:
         yield _server(server, environ)
     yield _interface()
+    yield _folder(home)
     state = read_state(home)
     if state.supervisor_pid is None:
         yield _ports(home, environ)
@@ -126,6 +128,17 @@ def _interface() -> Finding:
     )
 
 
+def _folder(home: Home) -> Finding:
+    """The stack's folder: everything that it keeps is there."""
+    existing = next(path for path in (home.root, *home.root.parents) if path.exists())
+    cure = "name another one: EVERLINE_HOME=/path, or --home"
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        return Finding("folder", False, f"{home.root}: {existing} cannot be written to", cure)
+    room = shutil.disk_usage(existing).free
+    detail = f"{home.root}, {room / 1024**3:.1f} GB free"
+    return Finding("folder", room >= _HOME_BYTES, detail, f"free 1 GB, or {cure}")
+
+
 def _is_routable(address: str) -> bool:
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
@@ -147,6 +160,8 @@ def _ports(home: Home, environ: Mapping[str, str]) -> Finding:
 def _processes(state: StackState) -> Iterator[Finding]:
     for process in state.processes:
         if process.state == "left_out":
+            # Somebody wanted it so; whoever looks for a fault wants to know.
+            yield Finding(process.name, True, f"left out; everline start {process.name} starts it")
             continue
         detail = f"{process.state}, pid {process.pid}, restarts {process.restarts}"
         yield Finding(

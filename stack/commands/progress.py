@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
@@ -12,6 +12,16 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 _REMIND_EVERY = 15.0
+
+
+@contextmanager
+def _as_far_as_it_can_be_shown() -> Generator[None]:
+    """Go on where a terminal is closed or a disk is full.
+
+    What is shown here tells of work that must not end with it: parts being kept alive or stopped.
+    """
+    with suppress(OSError):
+        yield
 
 
 class Step:
@@ -51,8 +61,7 @@ class Progress:
     def close(self) -> None:
         """Take away what moves."""
         self._steps.clear()
-        if self._live:
-            self._live.stop()
+        self._rest()
 
     def say(self, text: str) -> None:
         """Print a line of its own; square brackets in it are printed as they are."""
@@ -65,7 +74,8 @@ class Progress:
         if self._live is None:
             self.say(f"… {title}  {detail}".rstrip())
         elif not self._live.is_started:
-            self._live.start()
+            with _as_far_as_it_can_be_shown():
+                self._live.start()
         return step
 
     def done(self, step: Step, detail: str = "") -> None:
@@ -80,8 +90,13 @@ class Progress:
         """Forget a step that is neither done nor failed, because everything is being stopped."""
         if step in self._steps:
             self._steps.remove(step)
-        if self._live and not self._steps:
-            self._live.stop()
+        if not self._steps:
+            self._rest()
+
+    def _rest(self) -> None:
+        if self._live:
+            with _as_far_as_it_can_be_shown():
+                self._live.stop()
 
     @contextmanager
     def step(self, title: str, detail: str = "") -> Generator[Step]:
@@ -111,9 +126,10 @@ class Progress:
         )
 
     def _print(self, markup: str) -> None:
-        self._console.print(markup, highlight=False, soft_wrap=True)
+        with _as_far_as_it_can_be_shown():
+            self._console.print(markup, highlight=False, soft_wrap=True)
         if self._log is not None:
-            with self._log.open("a", encoding="utf-8") as file:
+            with _as_far_as_it_can_be_shown(), self._log.open("a", encoding="utf-8") as file:
                 file.write(Text.from_markup(markup).plain + "\n")
 
     def _picture(self) -> RenderableType:

@@ -27,7 +27,8 @@ _MACHINE = (
     "SSL_CERT_DIR",
 )
 # Settings of ours that a person sets in a shell and expects to have an effect.
-_OURS = ("AGENT_NAME", "LIVEKIT_AGENT_NAME", "LOG_LEVEL", "NODE_ENV")
+_AGENT_NAMES = frozenset({"AGENT_NAME", "LIVEKIT_AGENT_NAME"})
+_OURS = (*_AGENT_NAMES, "LOG_LEVEL", "NODE_ENV")
 _OUR_PREFIXES = ("EVERLINE_", "SUMMARISER")
 _DEFAULTS = {
     "NODE_ENV": "development",
@@ -129,14 +130,18 @@ def build_environment(
         environment |= _callers_choice(caller)
         environment |= _livekit(credentials, addresses)
         environment |= _BUILDERS[part](home, credentials, addresses)
-    return environment | wanted.settings.get(part, {})
+    given = wanted.settings.get(part, {})
+    if any(given.get(name) for name in _AGENT_NAMES):
+        # Two spellings of one setting: the one that is given replaces the other as well.
+        environment = {name: environment[name] for name in environment.keys() - _AGENT_NAMES}
+    return environment | given
 
 
 def _callers_choice(caller: Mapping[str, str]) -> dict[str, str]:
     names = [name.strip() for name in caller.get(PASS_VARIABLE, "").split(",")]
     chosen = {name: caller[name] for name in (*_OURS, *names) if caller.get(name)}
     chosen |= _with_prefix(caller, _OUR_PREFIXES)
-    if not chosen.keys() & {"AGENT_NAME", "LIVEKIT_AGENT_NAME"}:
+    if not chosen.keys() & _AGENT_NAMES:
         chosen["AGENT_NAME"] = "local-test"
     return chosen
 

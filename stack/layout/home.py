@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stack.errors import StackError
+
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -78,11 +80,21 @@ class Home:
         return self.root / "logs" / f"{name}.log"
 
     def create(self) -> None:
-        """Create the folder, closed to other users, with a marker that keeps it out of git."""
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self.root / "logs").mkdir(exist_ok=True)
-        self.spool.mkdir(exist_ok=True)
-        (self.root / ".gitignore").write_text("*\n")
+        """Create the folder, closed to other users, with a marker that keeps it out of git.
+
+        Raises:
+            StackError: It cannot be made or written to.
+        """
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self.root / "logs").mkdir(exist_ok=True)
+            self.spool.mkdir(exist_ok=True)
+            (self.root / ".gitignore").write_text("*\n")
+        except OSError as problem:
+            raise StackError(
+                f"{self.root} cannot be the stack's folder: {problem.strerror} "
+                f"({problem.filename}). Name another one: EVERLINE_HOME=/path, or --home"
+            ) from None
 
 
 def find_home(environ: Mapping[str, str] = os.environ, given: Path | None = None) -> Home:

@@ -18,12 +18,14 @@ class Wanted(BaseModel):
     Attributes:
         left_out: Names of the parts that shall not run.
         settings: Environment variables given to single parts, by the part's name.
+        revision: Counts the changes, so that who made one can see when it is taken up.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     left_out: list[str] = Field(default_factory=list[str])
     settings: dict[str, dict[str, str]] = Field(default_factory=dict[str, dict[str, str]])
+    revision: int = 0
 
     def wants(self, name: str) -> bool:
         """Tell whether a part shall run."""

@@ -22,7 +22,8 @@ def change_parts(
 ) -> None:
     """Start and stop parts of a running stack and wait until that is done.
 
-    A part that runs already and gets other settings is started again with them.
+    A part that runs already and gets other settings is started again with them; one that failed is
+    tried again.
 
     Args:
         home: The stack's home.
@@ -36,22 +37,17 @@ def change_parts(
     supervisor = find_supervisor(read_state(home))
     if supervisor is None:
         raise StackError(f"no stack runs in {home.root}; start it with `everline up`")
-    before = {name: _pid(home, name) for name in start}
     wanted = read_wanted(home)
     wanted.left_out = [name for name in (*wanted.left_out, *stop) if name not in start]
-    changed: set[str] = set()
     for part, values in (settings or {}).items():
-        had = wanted.settings.get(part, {})
-        wanted.settings[part] = {**had, **values}
-        if wanted.settings[part] != had:
-            changed.add(part)
+        wanted.settings[part] = {**wanted.settings.get(part, {}), **values}
+    wanted.revision += 1
     write_wanted(home, wanted)
     supervisor.send_signal(CHANGE_SIGNAL)
-    for name in stop:
-        await_process(home, name, lambda process: process.state in ("left_out", "stopped"))
+    # Until then, what the state says of a part is of the time before this change.
+    _await_taken_up(home, wanted.revision)
     for name in start:
-        old = before[name] if name in changed else None
-        await_running(home, name, other_than=old)
+        await_running(home, name)
 
 
 def await_running(home: Home, name: str, *, other_than: int | None = None) -> ProcessState:
@@ -109,5 +105,14 @@ def await_process(home: Home, name: str, condition: Callable[[ProcessState], boo
         time.sleep(0.05)
 
 
-def _pid(home: Home, name: str) -> int | None:
-    return read_state(home).process(name).pid
+def _await_taken_up(home: Home, revision: int) -> None:
+    deadline = time.monotonic() + _LIMIT_SECONDS
+    while (state := read_state(home)).wish < revision:
+        if state.supervisor_pid is None:
+            raise StackError(f"the stack of {home.root} ended meanwhile")
+        if time.monotonic() > deadline:
+            raise StackError(
+                f"the stack did not take up the change within {_LIMIT_SECONDS:.0f} s; "
+                f"see {home.log('supervisor')}"
+            )
+        time.sleep(0.05)

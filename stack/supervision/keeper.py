@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from stack.commands.progress import Progress
 from stack.layout.home import Home
 from stack.layout.parts import Part
 from stack.supervision.child import Child, describe_exit
 from stack.supervision.health import NotHealthyError
-from stack.supervision.logs import cap_log, tail
+from stack.supervision.logs import tail
 from stack.supervision.state import PartState, ProcessState
 
 _CHECK_WHILE_STARTING = 0.2
@@ -50,14 +50,13 @@ class Keeper:
         self._healthy_since = 0.0
         self._failures = 0
 
-    async def keep(self, needed: Sequence[asyncio.Event]) -> None:
+    async def keep(self, needs_met: Callable[[], Awaitable[None]]) -> None:
         """Start the part once its needs are healthy, and keep it alive until cancelled.
 
         Raises:
             PartFailedError: It did not become healthy at its first start.
         """
-        for event in needed:
-            await event.wait()
+        await needs_met()
         await self._start_first()
         while True:
             reason = await self._watch()
@@ -118,7 +117,6 @@ class Keeper:
 
     async def _start_and_wait(self) -> None:
         """Start the process and wait until it is healthy; a failed one is ended."""
-        cap_log(self._log)
         await self._launch()
         try:
             await self._until_healthy()

@@ -14,9 +14,13 @@ def cap_log(log: Path, limit: int = _LIMIT_BYTES) -> None:
     if not log.exists() or log.stat().st_size <= limit:
         return
     older = log.with_name(f"{log.name}.1")
-    with log.open("rb") as source, older.open("wb") as target:
-        source.seek(-limit, 2)
-        target.write(source.read())
+    try:
+        with log.open("rb") as source, older.open("wb") as target:
+            source.seek(-limit, 2)
+            target.write(source.read())
+    except OSError:
+        # The disk is full: room for what is written now is worth more than what was before.
+        older.unlink(missing_ok=True)
     with log.open("r+b") as file:
         file.truncate(0)
 

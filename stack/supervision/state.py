@@ -4,9 +4,10 @@ import os
 from typing import Literal
 
 import psutil
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from stack.errors import StackError
 from stack.layout.files import write_atomically
 from stack.layout.home import Home
 from stack.supervision.locks import is_locked
@@ -71,6 +72,8 @@ class StackState(_Camel):
         processes: Its parts in the order in which they start.
         supervisor_pid: The process that keeps it alive.
         supervisor_started: When that process was started, to tell it from a later one with its id.
+        wish: Revision of the wish (`stack.layout.wanted`) that was last taken up: what was to be
+            stopped is stopped, and what was to be started is at least under way.
     """
 
     state: StackPhase = "stopped"
@@ -78,6 +81,7 @@ class StackState(_Camel):
     processes: list[ProcessState] = Field(default_factory=list[ProcessState])
     supervisor_pid: int | None = None
     supervisor_started: float | None = None
+    wish: int = 0
 
     def process(self, name: str) -> ProcessState:
         """Return one process.
@@ -97,11 +101,20 @@ def write_state(home: Home, state: StackState) -> None:
 
 
 def read_state(home: Home) -> StackState:
-    """Return the stack's state; everything is `stopped` when no supervisor is alive."""
-    state = StackState()
-    if home.state.exists():
-        state = StackState.model_validate_json(home.state.read_text(encoding="utf-8"))
-    if not is_locked(home.lock):
+    """Return the stack's state; everything is `stopped` when no supervisor is alive.
+
+    Raises:
+        StackError: A stack runs, and the file is damaged. Without one, it does not matter.
+    """
+    state = _read_file(home)
+    if is_locked(home.lock):
+        if state is None:
+            raise StackError(
+                f"{home.state} is damaged, and a stack runs: end the process that holds "
+                f"{home.lock}, then `everline up` cleans up and starts it again"
+            )
+    else:
+        state = state or StackState()
         if state.state != "failed":
             state.state = "stopped"
         state.supervisor_pid = None
@@ -111,6 +124,16 @@ def read_state(home: Home) -> StackState:
             if process.state not in ("failed", "left_out"):
                 process.state = "stopped"
     return state
+
+
+def _read_file(home: Home) -> StackState | None:
+    """Return what was written; nothing if that is damaged."""
+    if not home.state.exists():
+        return StackState()
+    try:
+        return StackState.model_validate_json(home.state.read_text(encoding="utf-8"))
+    except ValidationError:
+        return None
 
 
 def own_start_time() -> float:

@@ -24,6 +24,7 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CHANGE_SIGNAL = signal.SIGUSR1
 """Tells the supervisor that the wish (`stack.layout.wanted`) has changed."""
 _CAP_LOGS_EVERY = 30
+_LOOK_EVERY = 0.05
 
 
 class Supervisor:
@@ -43,6 +44,9 @@ class Supervisor:
         self._changing = asyncio.Lock()
         self._phase: StackPhase = "starting"
         self._started = own_start_time()
+        self._wish = plan.wanted.revision
+        self._fault: BaseException | None = None
+        self._unwritable = ""
 
     async def run(self) -> int:
         """Run the stack until it is asked to stop.
@@ -87,13 +91,40 @@ class Supervisor:
         except PartFailedError as failure:
             self._explain(failure)
             return 1
+        if self._fault is not None:
+            raise self._fault
         return 0
 
     def _begin(self, part: Part) -> None:
         keeper = Keeper(part, self._plan.home, self._progress, self._journal)
-        needed = [self._keepers[name].ready for name in part.needs if name in self._keepers]
         self._keepers[part.name] = keeper
-        self._tasks[part.name] = asyncio.create_task(keeper.keep(needed), name=part.name)
+        task = asyncio.create_task(keeper.keep(lambda: self._needs_met(part)), name=part.name)
+        task.add_done_callback(self._on_keeper_end)
+        self._tasks[part.name] = task
+
+    async def _needs_met(self, part: Part) -> None:
+        """Wait until all that a part needs is healthy; what is left out is not waited for.
+
+        Looked up anew each time: a needed part may be stopped or replaced meanwhile.
+        """
+        while True:
+            needed = [self._keepers[name] for name in part.needs if name in self._keepers]
+            if all(keeper.ready.is_set() for keeper in needed):
+                return
+            await asyncio.sleep(_LOOK_EVERY)
+
+    def _on_keeper_end(self, task: asyncio.Task[None]) -> None:
+        """Only a failure ends a keeper; while the stack starts, `_until_ready` deals with it."""
+        failure = None if task.cancelled() else task.exception()
+        if failure is None or self._phase == "starting":
+            return
+        if isinstance(failure, PartFailedError):
+            # A part added to a running stack: the rest goes on without it.
+            self._explain(failure)
+            return
+        # Nobody would start that part again: rather no stack than one that only seems to be kept.
+        self._fault = failure
+        self._stop.set()
 
     async def _until_ready(self) -> bool:
         """Wait until every part is healthy.
@@ -104,23 +135,15 @@ class Supervisor:
         Raises:
             PartFailedError: A part did not start.
         """
-        ready = asyncio.create_task(self._all_ready())
-        stop = asyncio.create_task(self._stop.wait())
-        try:
-            await asyncio.wait(
-                {ready, stop, *self._tasks.values()}, return_when=asyncio.FIRST_COMPLETED
-            )
+        while not self._stop.is_set():
             for task in self._tasks.values():
                 if task.done():  # only a failure ends the task of a keeper
                     task.result()
-            return ready.done()
-        finally:
-            ready.cancel()
-            stop.cancel()
-
-    async def _all_ready(self) -> None:
-        for keeper in list(self._keepers.values()):
-            await keeper.ready.wait()
+            if all(keeper.ready.is_set() for keeper in self._keepers.values()):
+                return True
+            # Looked up anew each time: parts may be stopped or replaced meanwhile.
+            await asyncio.sleep(_LOOK_EVERY)
+        return False
 
     async def _fulfil_wish(self) -> None:
         """Stop the parts that are not wanted any more and start those that are again."""
@@ -129,23 +152,19 @@ class Supervisor:
             parts = self._parts(self._plan)
             for part in reversed(parts):
                 kept = self._keepers.get(part.name)
-                changed = kept is not None and kept.part.environment != part.environment
-                if kept is not None and (changed or not self._plan.wanted.wants(part.name)):
+                if kept is not None and not self._is_as_wished(kept, part):
                     await self._end(part.name)
             for part in parts:
                 if self._plan.wanted.wants(part.name) and part.name not in self._keepers:
                     self._begin(part)
-                    self._tasks[part.name].add_done_callback(self._on_late_failure)
+            self._wish = self._plan.wanted.revision
             self._journal()
 
-    def _on_late_failure(self, task: asyncio.Task[None]) -> None:
-        """A part added to a running stack failed: the rest goes on without it."""
-        failure = None if task.cancelled() else task.exception()
-        if isinstance(failure, PartFailedError):
-            self._explain(failure)
-        elif failure is not None:
-            self._stop.set()
-            raise failure
+    def _is_as_wished(self, kept: Keeper, part: Part) -> bool:
+        """Tell whether a part is wanted, as it is; one that failed has to be tried again."""
+        wanted = self._plan.wanted.wants(part.name)
+        same = kept.part.environment == part.environment
+        return wanted and same and kept.state.state != "failed"
 
     async def _end(self, name: str) -> None:
         task = self._tasks.pop(name)
@@ -185,9 +204,17 @@ class Supervisor:
             await asyncio.sleep(1)
             seconds += 1
             self._progress.remind()
+            if self._unwritable:
+                self._journal()
             if seconds % _CAP_LOGS_EVERY == 0:
-                for name in (*self._order, "supervisor"):
-                    cap_log(self._plan.home.log(name))
+                self._cap_logs()
+
+    def _cap_logs(self) -> None:
+        for name in (*self._order, "supervisor"):
+            try:
+                cap_log(self._plan.home.log(name))
+            except OSError as problem:
+                self._progress.say(f"! the log of {name} cannot be cut: {problem}")
 
     def state(self) -> StackState:
         """Return what runs right now."""
@@ -202,6 +229,7 @@ class Supervisor:
             processes=processes,
             supervisor_pid=os.getpid(),
             supervisor_started=self._started,
+            wish=self._wish,
         )
 
     def _process(self, name: str) -> ProcessState:
@@ -222,7 +250,21 @@ class Supervisor:
         )
 
     def _journal(self) -> None:
-        write_state(self._plan.home, self.state())
+        """Tell others what runs; a full disk must not end the watch over the parts."""
+        try:
+            write_state(self._plan.home, self.state())
+        except OSError as problem:
+            reason = problem.strerror or type(problem).__name__
+            if reason != self._unwritable:
+                self._unwritable = reason
+                self._progress.say(
+                    f"! {self._plan.home.state} cannot be written ({reason}): until it can, "
+                    "`everline status` shows what was before"
+                )
+            return
+        if self._unwritable:
+            self._unwritable = ""
+            self._progress.say("✓ the state can be written again")
 
     def _explain(self, failure: PartFailedError) -> None:
         self._progress.say(f"\n{failure}. The end of its log:")

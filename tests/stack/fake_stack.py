@@ -50,13 +50,14 @@ def fake_parts(plan: Plan, mode: str) -> list[Part]:
 
 def _part(plan: Plan, name: str, needs: tuple[str, ...], mode: str) -> Part:
     command = (sys.executable, "-c", PROGRAM, name, "stubborn" if mode == name else "")
-    if mode == f"broken-{name}":
+    if mode == f"broken-{name}" and not (plan.home.root / "licence").exists():
         command = (sys.executable, "-c", "print('no licence found'); raise SystemExit(3)")
+    healthy = "never" if mode == f"held-{name}" else f"{name}.pid"
     return Part(
         name=name,
         command=command,
         environment=plan.environment(name),
-        check=_written(plan.home.root / f"{name}.pid"),
+        check=_written(plan.home.root / healthy),
         needs=needs,
         # Short for the one that has to be ended by force; the others have time for their note.
         grace_seconds=0.5 if mode == name else 60,

@@ -33,6 +33,14 @@ def test_a_taken_port_is_named_with_its_cure(tmp_path: Path) -> None:
     assert finding.cure
 
 
+def test_a_folder_that_cannot_be_written_to_is_a_fault(tmp_path: Path) -> None:
+    assert look(tmp_path / "home")["folder"].ok
+    (tmp_path / "file").touch()
+    finding = look(tmp_path / "file")["folder"]
+    assert not finding.ok
+    assert "EVERLINE_HOME" in finding.cure
+
+
 def test_servers_that_are_neither_there_nor_buildable_are_a_fault(tmp_path: Path) -> None:
     finding = look(tmp_path, PATH=str(tmp_path))["LiveKit server"]
     assert not finding.ok

@@ -92,6 +92,17 @@ def test_api_worker_and_agent_agree_on_the_agents_name() -> None:
         assert "AGENT_NAME" not in named
 
 
+def test_a_name_given_to_one_part_replaces_both_spellings() -> None:
+    for given, other in (
+        ("AGENT_NAME", "LIVEKIT_AGENT_NAME"),
+        ("LIVEKIT_AGENT_NAME", "AGENT_NAME"),
+    ):
+        wanted = Wanted(settings=parse_settings([f"agent:{given}=mine"]))
+        environment = build("agent", {other: "of-the-shell"}, wanted)
+        assert environment[given] == "mine"
+        assert other not in environment
+
+
 def test_our_own_settings_of_the_caller_have_an_effect() -> None:
     environment = build("worker", {"SUMMARISER": "openai", "EVERLINE_JOIN_SECONDS": "3"})
     assert environment["SUMMARISER"] == "openai"
@@ -132,6 +143,13 @@ def test_livekit_stays_on_the_machine_and_signs_its_webhooks() -> None:
     assert config["room"] == {"auto_create": False}
     assert config["webhook"]["urls"] == ["http://127.0.0.1:4001/v1/livekit/webhook"]
     assert config["webhook"]["api_key"] in config["keys"]
+
+
+def test_a_folder_that_cannot_be_the_home_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for home in (tmp_path / "file", tmp_path / "file" / "home"):
+        with pytest.raises(StackError, match="cannot be the stack's folder"):
+            Home(home).create()
 
 
 def test_the_home_is_the_given_one_or_that_of_the_environment(tmp_path: Path) -> None:

@@ -17,6 +17,14 @@ def test_a_grown_log_is_moved_aside_and_its_process_writes_on(tmp_path: Path) ->
     assert older.endswith(b"old line\n")
 
 
+def test_a_log_is_cut_although_there_is_no_room_to_keep_what_it_held(tmp_path: Path) -> None:
+    log = tmp_path / "api.log"
+    log.write_text("old line\n" * 100)
+    (tmp_path / "api.log.1").symlink_to("/dev/full")
+    cap_log(log, limit=500)
+    assert log.read_text() == ""
+
+
 def test_a_small_log_stays_as_it_is(tmp_path: Path) -> None:
     log = tmp_path / "api.log"
     log.write_text("line\n")

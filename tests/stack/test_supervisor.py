@@ -18,6 +18,7 @@ from stack.layout.wanted import Wanted, write_wanted
 from stack.local import LocalStack
 from stack.supervision.control import change_parts
 from stack.supervision.leftovers import find_leftovers, stop_leftovers
+from stack.supervision.locks import FileLock
 from stack.supervision.state import read_state
 
 DEADLINE = 90
@@ -173,6 +174,57 @@ async def test_new_settings_start_a_part_again(tmp_path: Path) -> None:
         await stack.end()
 
 
+async def test_what_was_stopped_by_hand_is_named_with_the_way_back(tmp_path: Path) -> None:
+    async with fake_stack(tmp_path) as stack:
+        await stack.until("running")
+        await stack.stack.stop_part("api")
+        _, seen = await everline(tmp_path, "doctor")
+        code, refused = await everline(tmp_path, "keys", "list")
+        await stack.end()
+    assert "left out; everline start api starts it" in seen
+    assert (code, "start it with `everline start api`" in refused) == (1, True)
+
+
+async def test_a_failed_part_is_tried_again_when_it_is_started_again(tmp_path: Path) -> None:
+    write_wanted(Home(tmp_path), Wanted(left_out=["agent"]))
+    async with fake_stack(tmp_path, "broken-agent") as stack:
+        await stack.until("running")
+        for _ in range(2):
+            with pytest.raises(StackError, match="agent ended with code 3"):
+                await stack.stack.start_part("agent")
+        (tmp_path / "licence").touch()
+        await stack.stack.start_part("agent")
+        assert stack.events()[-1] == "start agent"
+        await stack.end()
+
+
+async def test_a_part_that_is_waited_for_can_be_stopped(tmp_path: Path) -> None:
+    async with fake_stack(tmp_path, "held-api") as stack:
+        await until(lambda: "start api" in stack.events(), "api is started")
+        assert "start agent" not in stack.events()
+        await stack.stack.stop_part("api")
+        await stack.until("running")
+        assert stack.events()[-1] == "start agent"
+        await stack.end()
+
+
+async def test_parts_are_kept_alive_while_the_state_cannot_be_written(tmp_path: Path) -> None:
+    async with fake_stack(tmp_path) as stack:
+        await stack.until("running")
+        killed = stack.pid("api")
+        # As on a full disk: replacing the file fails.
+        stack.home.state.unlink()
+        stack.home.state.mkdir()
+        os.kill(killed, signal.SIGKILL)
+        await until(lambda: stack.events().count("start api") == 2, "api is started again")
+        stack.home.state.rmdir()
+        await until(stack.home.state.exists, "the state is written again")
+        assert await stack.stack.wait_restarted("api", killed) != killed
+        code, output = await stack.end()
+    assert code == 0
+    assert output.count("state.json cannot be written") == 1
+
+
 async def test_a_second_up_finds_the_first(tmp_path: Path) -> None:
     async with fake_stack(tmp_path) as stack:
         await stack.until("running")
@@ -245,6 +297,17 @@ async def test_strangers_are_not_taken_for_leftovers(tmp_path: Path) -> None:
         assert find_leftovers(Home(tmp_path / "two")) == []
         assert os.getpid() not in [process.pid for process in find_leftovers(one.home)]
         await one.end()
+
+
+def test_a_damaged_state_of_a_stack_that_does_not_run_is_no_hindrance(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.state.write_text("{")
+    assert read_state(home).state == "stopped"
+    lock = FileLock(home.lock)
+    assert lock.acquire()
+    with pytest.raises(StackError, match="damaged"):
+        read_state(home)
+    lock.release()
 
 
 async def test_changing_a_stack_that_does_not_run_says_how_to_start_it(tmp_path: Path) -> None:
