@@ -18,19 +18,22 @@ def configure(*, development: bool, level: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: Processor = (
-        # Plain tracebacks: rich is imported when it first draws one, which the sandbox of workflows
-        # refuses, and then the workflow task that logs fails again and again.
-        structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
+    # What writes exceptions and odd values must import nothing by then: the sandbox of workflows
+    # would refuse that, and the workflow task that logs would fail again and again, unheard.
+    rendering: list[Processor] = (
+        [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
         if development
-        else structlog.processors.JSONRenderer()
+        else [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=repr),
+        ]
     )
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, renderer]
-        if not development
-        else [*shared, renderer],
+        processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
@@ -41,7 +44,7 @@ def configure(*, development: bool, level: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                renderer,
+                *rendering,
             ],
         )
     )
