@@ -162,7 +162,9 @@ def _conditions(wanted: SessionFilter) -> list[str]:
 
 
 def _time(at: datetime) -> str:
-    return f"'{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}'"
+    # Temporal refuses the first centuries, in which nothing started.
+    known = max(at.astimezone(UTC), datetime.fromtimestamp(0, UTC))
+    return f"'{known:%Y-%m-%dT%H:%M:%S.%fZ}'"
 
 
 def _line(execution: WorkflowExecution, now: datetime) -> SessionLine:

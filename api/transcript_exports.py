@@ -1,16 +1,20 @@
 """Transcripts as files: JSON, JSON Lines, WebVTT and plain text."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import zip_longest
 
 from api.transcript_answers import TranscriptAnswer, TurnAnswer
 from domain.transcript import Role
 
 LETTERS_PER_SECOND = 15
 """How fast people speak, where nobody measured when a turn ended."""
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
+"""Those that are no white space."""
 _SHORTEST = timedelta(milliseconds=500)
 _SPEAKERS = {Role.USER: "Caller", Role.ASSISTANT: "Agent"}
 
@@ -58,13 +62,22 @@ def export(transcript: TranscriptAnswer, form: ExportFormat) -> str:
 
 
 def format_accepted(accept: str) -> ExportFormat:
-    """The format that an `Accept` header asks for; JSON if it names none of ours."""
+    """The format that an `Accept` header wants most; JSON if it wants none of ours."""
+    wanted = {media_type: form for form, media_type in MEDIA_TYPES.items()}
+    wanted["*/*"] = ExportFormat.JSON
+    best, most = ExportFormat.JSON, 0.0
     for part in accept.split(","):
-        name = part.partition(";")[0].strip().lower()
-        for form, media_type in MEDIA_TYPES.items():
-            if name == media_type:
-                return form
-    return ExportFormat.JSON
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        form, weight = wanted.get(name), _weight(parameters)
+        if form and weight > most:
+            best, most = form, weight
+    return best
+
+
+def _weight(parameters: list[str]) -> float:
+    """How much a part of the header is wanted, 0 to 1; one that cannot be read is not."""
+    given = next((text[2:] for text in parameters if text.startswith("q=")), "1")
+    return float(given) if re.fullmatch(r"0(\.\d{0,3})?|1(\.0{0,3})?", given) else 0.0
 
 
 def cues(transcript: TranscriptAnswer) -> list[Cue]:
@@ -73,12 +86,13 @@ def cues(transcript: TranscriptAnswer) -> list[Cue]:
     if not spoken:
         return []
     began = min(transcript.joinedAt or transcript.startedAt, _beginning(spoken[0]))
+    # From here on lengths of time: the latest date there is has nothing behind it.
+    starts = [_beginning(turn) - began for turn in spoken]
     found: list[Cue] = []
-    for index, turn in enumerate(spoken):
-        start = _beginning(turn)
-        following = _beginning(spoken[index + 1]) if index + 1 < len(spoken) else None
-        end = max(_end(turn, start, following), start + _SHORTEST)
-        found.append(Cue(start - began, end - began, turn))
+    for turn, start, following in zip_longest(spoken, starts, starts[1:]):
+        stopped = turn.stoppedSpeakingAt
+        end = stopped - began if stopped else _guessed_end(turn, start, following)
+        found.append(Cue(start, max(end, start + _SHORTEST), turn))
     return found
 
 
@@ -86,11 +100,9 @@ def _beginning(turn: TurnAnswer) -> datetime:
     return turn.startedSpeakingAt or turn.createdAt
 
 
-def _end(turn: TurnAnswer, start: datetime, following: datetime | None) -> datetime:
-    if turn.stoppedSpeakingAt:
-        return turn.stoppedSpeakingAt
+def _guessed_end(turn: TurnAnswer, start: timedelta, following: timedelta | None) -> timedelta:
     guess = start + timedelta(seconds=len(turn.text) / LETTERS_PER_SECOND)
-    return min(guess, following) if following else guess
+    return guess if following is None else min(guess, following)
 
 
 def _json_lines(transcript: TranscriptAnswer) -> Iterator[str]:
@@ -129,7 +141,8 @@ def _vtt_text(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.replace("\0", "\ufffd").split())
+    """Without control characters: a terminal that shows the file would obey them."""
+    return " ".join(_CONTROLS.sub("\ufffd", text).split())
 
 
 def _plain_text(transcript: TranscriptAnswer) -> Iterator[str]:

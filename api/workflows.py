@@ -17,10 +17,11 @@ from temporalio.client import (
     WorkflowExecutionStatus,
     WorkflowHandle,
     WorkflowQueryFailedError,
+    WorkflowQueryRejectedError,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import QueryRejectCondition, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -47,7 +48,13 @@ from domain.messages import (
     SessionResult,
     WaitUntil,
 )
-from domain.session import SessionInput, SessionStatus, Stage
+from domain.session import (
+    SessionInput,
+    SessionState,
+    SessionStatus,
+    Stage,
+    closed_from_outside,
+)
 from workflows.book import ORG, ROOM, STATE, search_attributes
 from workflows.session import SessionWorkflow
 
@@ -204,8 +211,15 @@ class SessionWorkflows:
             NotFound: Temporal knows no such session (any more).
             Unavailable: Temporal is away, or no worker answers.
         """
+        handle = self._handle(key)
+        unclean = QueryRejectCondition.NOT_COMPLETED_CLEANLY
         async with _bounded():
-            return await _reach(self._handle(key).query(SessionWorkflow.status))
+            try:
+                return await _reach(handle.query(SessionWorkflow.status, reject_condition=unclean))
+            except WorkflowQueryRejectedError:
+                # Terminated, for instance: it says where it was, and will never get further.
+                last = await _reach(handle.query(SessionWorkflow.status))
+        return last if last.state is SessionState.CLOSED else closed_from_outside(last)
 
     async def claim(self, key: SessionKey, claim: AgentReady) -> ReadyAnswer:
         """An agent's claim of an attempt.

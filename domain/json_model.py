@@ -1,9 +1,17 @@
 """Models that come as JSON, whose values have JSON's types; and times as text."""
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any, get_args
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ValidationInfo,
+    field_validator,
+)
 
 _NUMBERS = (int, float)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -17,7 +25,14 @@ def _written_out(value: Any) -> Any:
     return value
 
 
-Time = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+def _in_utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be between the years 1 and 9999 in UTC") from None
+
+
+Time = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
 """A time with its zone, written as in RFC 3339."""
 
 
@@ -31,12 +46,31 @@ class JsonModel(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _of_its_type(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, str) and not is_unicode(value):
+            raise ValueError("must be valid Unicode")
         annotation = cls.model_fields[info.field_name or ""].annotation
         kinds = get_args(annotation) or (annotation,)
         wanted = _wanted(kinds)
         if wanted and not _fits(value, kinds):
             raise ValueError(f"must be {wanted}")
         return value
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written: JSON can also name the half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def writable(value: object) -> object:
+    """What is not a text as it is; a text with what `is_unicode` finds replaced by `?`.
+
+    For what agents send: nothing that was said may be lost because of it.
+    """
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 def _wanted(kinds: tuple[Any, ...]) -> str | None:

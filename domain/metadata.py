@@ -9,6 +9,8 @@ from domain.tool_config import ManagedAgent
 
 MAX_METADATA_BYTES = 512 * 1024
 """LiveKit refuses a dispatch with more."""
+MAX_CONFIG_BYTES = MAX_METADATA_BYTES - 16 * 1024
+"""The rest is for what each dispatch adds."""
 
 
 class EverlineMetadata(ConfigModel):

@@ -213,3 +213,21 @@ class SessionStatus(BaseModel):
     room_deleted: bool = False
     """Whether no room of this session is left: it was deleted, or never made."""
     timeline: list[TimelineEntry] = []
+
+
+def closed_from_outside(status: SessionStatus) -> SessionStatus:
+    """What a session is whose workflow was closed from outside, by what it last said of itself."""
+    ended = status.ended_at or status.joined_at or status.started_at
+    return status.model_copy(
+        update={
+            "state": SessionState.CLOSED,
+            "waiting_for": WaitingFor.NOTHING,
+            "outcome": Outcome.FAILED,
+            "end_reason": EndReason.FAILED,
+            "reason": "the session's workflow was closed from outside, for instance terminated",
+            "ended_at": ended,
+            "closed_at": status.closed_at or ended,
+            # Above every version that the workflow itself can have written before it was closed.
+            "version": status.version + 1_000,
+        }
+    )

@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from heapq import merge
-from typing import Any
+from typing import Any, cast
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 
+from domain.json_model import writable
 from domain.pricing import CostEstimate
 from domain.recording import CallRecording
 from domain.report_items import AgentError, HandOff, ToolCall
@@ -53,6 +54,15 @@ class Turn(BaseModel):
     """Latencies as the agent measured them, seconds."""
     agent_id: str | None = Field(default=None, max_length=300)
     """The saved agent that had taken over the conversation; None for the one it began with."""
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _readable(cls, metrics: Any) -> Any:
+        """Free-form, and no answer with a turn may fail because of it."""
+        if not isinstance(metrics, dict):
+            return metrics
+        pairs = cast(dict[object, object], metrics)
+        return {writable(name): writable(value) for name, value in pairs.items()}
 
     def instant(self) -> tuple[int, datetime]:
         """When it was said; attempts follow each other. A time without a zone is UTC."""
@@ -128,6 +138,11 @@ class AgentReport(BaseModel):
     agent_version: str | None = None
     foreign: bool = False
     """Handed in by an agent that is not ours."""
+
+    @field_validator("job_id", "error", "close_reason", "agent_version", mode="before")
+    @classmethod
+    def _writable(cls, value: object) -> object:
+        return writable(value)
 
     def digest(self) -> str:
         """SHA-256 of the whole report: two deliveries of one report have the same."""

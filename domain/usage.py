@@ -1,9 +1,11 @@
 """What a call used of each model, as the agents report it, and how long its answers took."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from domain.json_model import writable
 
 _COUNTERS = (
     "input_tokens",
@@ -51,6 +53,14 @@ class ModelUsage(BaseModel):
     session_duration: float = 0
     """Seconds of connection, for models that are paid by it."""
     total_requests: float = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _writable(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        pairs = cast(dict[object, object], value)
+        return {writable(name): writable(item) for name, item in pairs.items()}
 
     @field_validator(*_COUNTERS, mode="before")
     @classmethod

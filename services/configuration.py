@@ -7,6 +7,7 @@ from domain.catalogs import Catalog
 from domain.errors import InvalidInput, NotFound
 from domain.masking import with_stored_secrets
 from domain.merging import merged
+from domain.metadata import MAX_CONFIG_BYTES
 from domain.saved_agent import SavedAgent
 from services.engine_choice import checked_engine, choose_engine
 from services.sound_choice import sound_warnings
@@ -66,6 +67,7 @@ def resolve(
     config = with_knowledge(config.model_copy(update={"engine": engine}))
     config, dropped = with_known_tools(config, catalog)
     check_tools(config, catalog)
+    _check_size(config)
     return Resolved(
         config=config,
         agent_version=saved.version if saved else None,
@@ -78,6 +80,16 @@ def resolve(
             *variable_warnings(config),
         ],
     )
+
+
+def _check_size(config: AgentConfig) -> None:
+    size = len(config.model_dump_json(exclude_none=True).encode())
+    if size > MAX_CONFIG_BYTES:
+        raise InvalidInput(
+            f"the agent's configuration is {size} bytes as JSON, at most {MAX_CONFIG_BYTES} fit",
+            field="agentConfig",
+            cure="shorten the prompt, or move its contents into a knowledge base",
+        )
 
 
 def with_knowledge(config: AgentConfig) -> AgentConfig:

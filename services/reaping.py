@@ -12,7 +12,7 @@ from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
 from domain.ports import Room, Rooms, SessionDirectory, SessionRecords
 from domain.rooms import owner_of_room
-from domain.session import EndReason, Outcome, SessionState, SessionStatus, WaitingFor
+from domain.session import closed_from_outside
 from services.quotas import SlotSweep
 
 log = structlog.get_logger()
@@ -107,7 +107,7 @@ class Reaper:
         for status in await self._archive.not_closed(MOST_RECORDS):
             if await self._directory.is_open(SessionKey(status.org, status.session_id)):
                 continue
-            await self._archive.record(_terminated(status))
+            await self._archive.record(closed_from_outside(status))
             closed += 1
         return closed + await self._record_unrecorded(self._archive)
 
@@ -116,24 +116,6 @@ class Reaper:
         recorded = 0
         for status in await self._directory.closed_from_outside():
             if await archive.get(SessionKey(status.org, status.session_id)) is None:
-                await archive.record(_terminated(status))
+                await archive.record(closed_from_outside(status))
                 recorded += 1
         return recorded
-
-
-def _terminated(status: SessionStatus) -> SessionStatus:
-    """The record of a session whose workflow was closed from outside."""
-    ended = status.ended_at or status.joined_at or status.started_at
-    return status.model_copy(
-        update={
-            "state": SessionState.CLOSED,
-            "waiting_for": WaitingFor.NOTHING,
-            "outcome": Outcome.FAILED,
-            "end_reason": EndReason.FAILED,
-            "reason": "the session's workflow was closed from outside, for instance terminated",
-            "ended_at": ended,
-            "closed_at": status.closed_at or ended,
-            # Above every version that the workflow itself can have written before it was closed.
-            "version": status.version + 1_000,
-        }
-    )

@@ -120,7 +120,7 @@ def _checked(content: str, schema: dict[str, Any]) -> dict[str, Any]:
     except ValidationError as error:
         place = ".".join(map(str, error.absolute_path))[:_MAX_PLACE_CHARS] or "the whole"
         raise _DoesNotFit(f"{place} is not as {error.validator} demands") from None
-    except (ValueError, RecursionError):
+    except (ValueError, OverflowError, RecursionError):
         raise _DoesNotFit("it is not JSON") from None
     return answer
 

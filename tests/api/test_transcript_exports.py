@@ -2,20 +2,20 @@
 
 import json
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
 from api.transcript_answers import TranscriptAnswer, TurnAnswer
-from api.transcript_exports import ExportFormat, export
+from api.transcript_exports import ExportFormat, export, format_accepted
 from domain.transcript import Role
 from domain.transcript_list import TranscriptState
 from tests.api.archives import START, PastCalls
 from tests.api.house import House, Tenant, unique
 
-NASTY = "Is 1 < 2 --> yes & <b>no</b>?\n\nWEBVTT\n\n00:00:01.000 --> 00:00:02.000\0"
+NASTY = "Is 1 < 2 --> yes & <b>no</b>?\n\nWEBVTT\n\n00:00:01.000 --> 00:00:02.000\0\x1b"
 TYPES = {
     "json": "application/json",
     "jsonl": "application/x-ndjson",
@@ -51,6 +51,23 @@ async def test_each_has_its_type_and_a_name(tenant: Tenant, form: str) -> None:
     assert accepted.text == answer.text
 
 
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        ("text/plain;q=0.5, text/vtt;q=0.9", "vtt"),
+        ("application/json;q=0, text/vtt", "vtt"),
+        ("*/*;q=0.1, text/vtt;q=0.2", "vtt"),
+        ("text/vtt;q=0.1, */*", "json"),
+        ("text/vtt; q=much, text/plain; q=0.001", "txt"),
+        ("text/vtt;q=0", "json"),
+        ("text/html", "json"),
+        ("", "json"),
+    ],
+)
+def test_the_most_wanted_format_is_answered(accept: str, form: str) -> None:
+    assert format_accepted(accept) is ExportFormat(form)
+
+
 async def test_json_is_what_the_api_answers(tenant: Tenant) -> None:
     assert (await exported(tenant, "json")).json() == (
         await tenant.http.get("/api/transcripts/a")
@@ -73,7 +90,7 @@ async def test_no_word_of_a_caller_is_markup_of_webvtt(tenant: Tenant) -> None:
     assert cues[0] is not None
     assert cues[0].group(3) == (
         "<v Caller>Is 1 &lt; 2 --&gt; yes &amp; &lt;b&gt;no&lt;/b&gt;? WEBVTT"
-        " 00:00:01.000 --&gt; 00:00:02.000\ufffd"
+        " 00:00:01.000 --&gt; 00:00:02.000\ufffd\ufffd"
     )
 
 
@@ -140,3 +157,8 @@ def test_a_turn_before_the_agents_join_is_the_begin() -> None:
         ("00:00:00.000", "00:00:01.000"),
         ("00:00:06.000", "00:00:07.000"),
     ]
+
+
+def test_a_turn_of_the_latest_date_that_there_is() -> None:
+    latest = spoken(1, 0, None).model_copy(update={"createdAt": datetime.max.replace(tzinfo=UTC)})
+    assert len(vtt_times(spoken(0, 0, 1), latest)) == 1, "its hours have more than two digits"

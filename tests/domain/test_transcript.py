@@ -48,6 +48,28 @@ def test_the_order_does_not_depend_on_the_arrival(
     assert transcript_digest(shuffled) == transcript_digest(turns)
 
 
+def test_a_turn_can_be_answered_whatever_its_metrics_are() -> None:
+    odd = {"\ud800": 1, "voice": "\udfff", "nan": float("nan"), "nothing": None}
+    turn = Turn.model_validate(_turn(1, 0).model_dump() | {"metrics": odd})
+
+    assert turn.metrics.keys() == {"?", "voice", "nan", "nothing"}
+    assert '"voice":"?"' in turn.model_dump_json()
+
+
+def test_a_report_can_be_answered_whatever_its_texts_are() -> None:
+    half = "\ud800"
+    report = AgentReport.model_validate(
+        {
+            "attempt": 1,
+            **dict.fromkeys(("job_id", "error", "close_reason", "agent_version"), half),
+            "usage": [{"provider": half, "model": half, half: half}],
+        }
+    )
+
+    assert (report.error, report.usage[0].model) == ("?", "?")
+    assert half not in report.model_dump_json()
+
+
 def test_the_turns_of_a_replacement_follow_those_of_the_lost_agent() -> None:
     late, first, second = _turn(1, 9), _turn(2, 0), _turn(2, 1)
 
