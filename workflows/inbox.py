@@ -199,6 +199,12 @@ class Inbox:
         self._book.touch()
         return self._book.status.model_copy(update={"timeline": []})
 
+    @finalise.validator
+    def _validate_finalise(self, order: Finalise) -> None:
+        # The workflow goes on for a moment, until the end is recorded and the room is gone.
+        if self._book.status.state is SessionState.CLOSED:
+            raise _refusal(Conflict.code, "the session is closed")
+
     # ── query ────────────────────────────────────────────────────────────────────────────────────
 
     @workflow.query

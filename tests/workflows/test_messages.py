@@ -106,6 +106,21 @@ async def test_only_a_call_in_progress_can_be_extended(studio: Studio) -> None:
 
 
 @beside_the_others
+async def test_a_closed_session_is_not_steered(studio: Studio) -> None:
+    call = await studio.call(Plays(report_when_told=False), room_deletion_wait=1).live()
+    studio.rooms.away.add(call.room)
+    await call.crew.report(1, ReportEnd.AGENT_ENDED)
+    await call.until("closed", lambda status: status.state == "closed")
+
+    for order in (Extend(seconds=60), Redispatch(), Finalise()):
+        kind, _ = await _refusal(call, order)
+        assert kind == "conflict", "its workflow goes on until the room is gone"
+
+    studio.rooms.away.discard(call.room)
+    await call.closed()
+
+
+@beside_the_others
 async def test_waiting_for_a_stage(studio: Studio) -> None:
     call = await studio.call(NEVER_COMES, report_grace=1).start()
     digest = call.request.request_digest
@@ -205,7 +220,7 @@ async def _say(call: Call, message: Signal | AgentLost | Update) -> None:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise
     except WorkflowUpdateFailedError:
-        if isinstance(message, Finalise):
+        if isinstance(message, Finalise) and (await call.status()).state != "closed":
             raise
 
 
