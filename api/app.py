@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI
 from api import cors, openapi, problems
 from api.cors import Origins
 from api.dependencies import Services
-from api.middleware import BodyLimit, LastResort, RequestLog
+from api.middleware import BodyLimit, LastResort, RequestLog, TrailingSlash
 from api.routes import (
     agent_callbacks,
     agent_questions,
@@ -69,12 +69,14 @@ def create_app(
         license_info=LICENCE,
         servers=[{"url": "/", "description": "The API that serves this document."}],
         lifespan=lifespan,
+        redirect_slashes=False,
         generate_unique_id_function=openapi.operation_id,
     )
     app.state.services = services
     problems.install(app)
     openapi.install(app)
     # The last one is the outermost: every answer has its id, and CORS headers, also an error.
+    app.add_middleware(TrailingSlash)
     app.add_middleware(BodyLimit)
     app.add_middleware(LastResort, development=development)
     cors.install(app, origins)

@@ -18,6 +18,7 @@ from api.routes.config import ModelOptions, PipelineOptions, ToolOptions
 from api.routes.health import AgentHealth, Health
 from api.routes.keys import KeyBody, KeyCreated, Keys
 from api.routes.livekit import Received
+from api.routes.operators import ExtendBody
 from api.routes.session import (
     EndRequestBody,
     EndResponse,
@@ -32,7 +33,7 @@ from api.transcript_examples import TRANSCRIPT_EXAMPLES
 from api.webhook_examples import WEBHOOK_EXAMPLES
 from domain.agent_servers import Heartbeat, HeartbeatAnswer
 from domain.analysis import Analysis, AnalysisPlan
-from domain.messages import AgentFailed, AgentReady, Extend, ReadyAnswer, TimeLeft
+from domain.messages import AgentFailed, AgentReady, ReadyAnswer, TimeLeft
 from domain.metadata import DispatchMetadata
 from domain.session import SessionStatus
 from domain.session_list import SessionPage
@@ -202,7 +203,7 @@ EXAMPLES: dict[type[BaseModel], Json] = {
     SessionStatus: _STATUS,
     SessionPage: {"sessions": [_LINE], "next": None},
     Ended: {"session_id": "call-1", "ended": True},
-    Extend: {"seconds": 600},
+    ExtendBody: {"seconds": 600},
     SessionRequest: {"userIdentity": "ann", "roomName": "table-4", "agentConfig": _CONFIG},
     SessionResponse: {
         "userToken": "eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl",

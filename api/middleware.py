@@ -75,6 +75,22 @@ def _session(scope: Scope) -> str | None:
     return named or scope["state"].get("session")
 
 
+class TrailingSlash:
+    """Takes `/agents/` for `/agents`, as the seed service does.
+
+    The framework's redirect would name the scheme that it sees, which is http behind a proxy.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] == "http":
+            scope["path"] = scope["path"].rstrip("/") or "/"
+        await self._app(scope, receive, send)
+
+
 class LastResort:
     """Answers 500 in the shape of all problems to what nobody foresaw."""
 

@@ -64,6 +64,8 @@ CURES = {
     "json_invalid": "send valid JSON with content-type application/json",
 }
 """By pydantic's type of error; the others say themselves what they want."""
+_NO_JSON = ("missing", "model_attributes_type")
+"""Of a whole body: there is none, or, with another content type, it was not even read."""
 
 
 class Fault(BaseModel):
@@ -187,6 +189,8 @@ def _cure(item: Mapping[str, Any]) -> str | None:
         and ID_PATTERN.strip("^$") in item["ctx"]["pattern"]
     ):
         return ID_CURE
+    if tuple(item["loc"]) == ("body",) and item["type"] in _NO_JSON:
+        return CURES["json_invalid"]
     return CURES.get(item["type"])
 
 

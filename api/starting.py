@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from pydantic import BaseModel
+from starlette.datastructures import State
 
 from adapters.livekit_tokens import caller_token
 from adapters.livekit_urls import client_url
@@ -72,8 +73,9 @@ async def start_session(
     request: StartRequest,
     idempotency_key: str | None,
     stage: Stage,
+    state: State,
 ) -> StartedSession:
-    """Start a session, idempotently.
+    """Start a session, idempotently; its id is noted in the state of the HTTP request, for the log.
 
     Raises:
         EverlineError: nothing was started, or the session has ended already, with the reason.
@@ -87,6 +89,7 @@ async def start_session(
         idempotency_key=idempotency_key,
         archive=wired.archive is not None,
     )
+    state.session = resolved.session_id
     _log_configuration(resolved, configuration.warnings)
     async with _place(wired, resolved.key) as holds_slot:
         resolved.slot = holds_slot

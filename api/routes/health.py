@@ -20,6 +20,10 @@ REMEMBERED = timedelta(minutes=2)
 """Silent servers are still shown for this long, so that one sees what went away."""
 
 
+MONGODB_CURE = "check MONGODB_URI, and that MongoDB runs"
+LIVEKIT_CURE = "check LIVEKIT_URL, and that LiveKit runs"
+
+
 class Health(BaseModel):
     """The process is up."""
 
@@ -46,6 +50,8 @@ class AgentHealth(BaseModel):
     servers: list[AgentServer]
 
 
+# Uptime checks ask with HEAD, which the framework does not derive.
+@router.head("/health", include_in_schema=False)
 @router.get("/health")
 async def get_health() -> Health:
     """The process is up and answers."""
@@ -70,7 +76,9 @@ async def get_agent_health(wired: Wired, response: Response) -> AgentHealth:
         servers = await wired.agent_servers.seen_since(now - REMEMBERED)
         agents = agents_check(servers, wired.agent_name, now)
     except EverlineError as error:
-        agents = Check(ok=False, detail=f"heartbeats: {error.message}", cure=error.cure)
+        agents = Check(
+            ok=False, detail=f"heartbeats: {error.message}", cure=error.cure or MONGODB_CURE
+        )
     livekit, temporal = await _livekit(wired), await _temporal(wired)
     ok = livekit.ok and temporal.ok and agents.ok
     response.status_code = 200 if ok else 503
@@ -97,7 +105,7 @@ async def _livekit(wired: Services) -> Check:
     try:
         await wired.rooms.list_rooms(["everline-health-check"])
     except EverlineError as error:
-        return Check(ok=False, detail=error.message, cure=error.cure)
+        return Check(ok=False, detail=error.message, cure=error.cure or LIVEKIT_CURE)
     return Check(ok=True, detail=f"{wired.rooms.api_url} answers")
 
 

@@ -4,6 +4,7 @@ from typing import Annotated
 from uuid import uuid4
 
 from fastapi import APIRouter, Header, Query
+from pydantic import ConfigDict
 
 from api.dependencies import Client, Services, SessionId, Wired, require_session
 from api.problems import problems
@@ -27,6 +28,12 @@ UpdateId = Annotated[
         description="the same key does it once, however often the request is sent",
     ),
 ]
+
+
+class ExtendBody(Extend):
+    """Body of `POST /v1/sessions/{session_id}/extend`."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 @router.get("")
@@ -64,10 +71,10 @@ async def list_sessions(
 
 @router.post("/{session_id}/extend", responses=problems(409))
 async def extend_session(
-    session_id: SessionId, body: Extend, wired: Wired, client: Client, once: UpdateId = None
+    session_id: SessionId, body: ExtendBody, wired: Wired, client: Client, once: UpdateId = None
 ) -> SessionStatus:
     """Move the maximum duration of a call in progress by so many seconds."""
-    return await _operate(wired, client, session_id, body, once)
+    return await _operate(wired, client, session_id, Extend(seconds=body.seconds), once)
 
 
 @router.post("/{session_id}/redispatch", responses=problems(409))

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import uuid4
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
@@ -101,6 +101,7 @@ class ReportResponse(BaseModel):
 )
 async def create_session(
     body: SessionRequest,
+    request: Request,
     response: Response,
     wired: Wired,
     client: Client,
@@ -121,6 +122,7 @@ async def create_session(
         ),
         idempotency_key,
         wait,
+        request.state,
     )
     response.status_code = started.http_status
     return SessionResponse(
@@ -135,9 +137,12 @@ async def create_session(
 
 
 @router.post("/session/end", responses=problems(404))
-async def end_session_or_room(body: EndRequestBody, wired: Wired, client: Client) -> EndResponse:
+async def end_session_or_room(
+    body: EndRequestBody, request: Request, wired: Wired, client: Client
+) -> EndResponse:
     """End a session: the agent finishes, hands in its report, and only then is the room deleted."""
     key = await _key(wired, client, body)
+    request.state.session = key.session_id
     ended = await end_session(wired, key, f"end-{uuid4().hex}", by="POST /session/end")
     return EndResponse(sessionId=key.session_id, ended=ended)
 
@@ -151,7 +156,9 @@ async def _key(wired: Services, client: Principal, body: EndRequestBody) -> Sess
 
 
 @router.post("/session/observability", responses=problems(404, 409))
-async def report_session(report: AnyReport, wired: Wired, claims: ReporterClaims) -> ReportResponse:
+async def report_session(
+    report: AnyReport, request: Request, wired: Wired, claims: ReporterClaims
+) -> ReportResponse:
     """The agent's report at the end of its part; stored first, then the session is told.
 
     With `EVERLINE_ACCEPT_UNSIGNED_REPORTS`, agents that are not Everline's send it without a token,
@@ -160,6 +167,7 @@ async def report_session(report: AnyReport, wired: Wired, claims: ReporterClaims
     now = datetime.now(UTC)
     if claims is None:
         key, stored = await take_unsigned_report(wired, report, now)
+        request.state.org, request.state.session = key.org, key.session_id
         return ReportResponse(sessionId=key.session_id, stored=stored)
     stored = await take_signed_report(wired, claims, report, now)
     return ReportResponse(sessionId=claims.session_id, stored=stored)

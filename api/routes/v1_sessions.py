@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import uuid4
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import starting
@@ -70,6 +70,7 @@ class Ended(BaseModel):
 @router.post("/start", responses={**starting.still_starting(StartResponse), **problems(404, 409)})
 async def start_session(
     body: StartBody,
+    request: Request,
     response: Response,
     wired: Wired,
     client: Client,
@@ -80,7 +81,7 @@ async def start_session(
 ) -> StartResponse:
     """Start a session and get what a caller needs to connect."""
     identity = body.user_identity or _identity(idempotency_key, body.session_id)
-    request = StartRequest(
+    wanted = StartRequest(
         user_identity=identity,
         session_id=body.session_id,
         room_name=body.room_name,
@@ -90,7 +91,9 @@ async def start_session(
         voice=body.voice,
         limits=body.limits,
     )
-    started = await starting.start_session(wired, client, request, idempotency_key, wait)
+    started = await starting.start_session(
+        wired, client, wanted, idempotency_key, wait, request.state
+    )
     response.status_code = started.http_status
     engine = started.input.config.engine
     return StartResponse(

@@ -30,6 +30,7 @@ async def test_the_process_is_up(keyless: Door) -> None:
 
     assert answer.status_code == 200
     assert answer.json()["status"] == "ok"
+    assert (await keyless.http.head("/health")).status_code == 200
 
 
 async def test_everything_is_there(door: Door) -> None:
@@ -66,6 +67,7 @@ async def test_livekit_is_away(door: Door) -> None:
         door.studio.rooms.away.discard("everline-health-check")
         assert answer.status_code == 503
         assert answer.json()["livekit"]["ok"] is False
+        assert "LIVEKIT_URL" in answer.json()["livekit"]["cure"]
         return answer.json()["temporal"]["ok"]
 
     await eventually(temporal_alone_is_well, 60)

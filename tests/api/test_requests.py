@@ -6,6 +6,9 @@ import pytest
 
 from tests.api.door import JSON, Door, is_problem
 
+DEEP = json.loads('{"deeper":' * 100 + "1" + "}" * 100)
+LARGE = {str(number): "x" * 10_000 for number in range(60)}
+
 WRONG: list[tuple[str, JSON, str]] = [
     ("/session", {}, "userIdentity"),
     ("/session", {"userIdentity": ""}, "userIdentity"),
@@ -21,8 +24,15 @@ WRONG: list[tuple[str, JSON, str]] = [
     ),
     ("/session", {"userIdentity": "c", "limits": {"join_attempts": 0}}, "limits.join_attempts"),
     ("/session", {"userIdentity": "c", "limits": {"max_duration": 1e9}}, "limits.max_duration"),
+    ("/session", {"userIdentity": "c", "agentConfig": {"avatar": DEEP}}, "agentConfig"),
+    (
+        "/session",
+        {"userIdentity": "c", "agentConfig": {"dynamic_variables": LARGE}},
+        "agentConfig",
+    ),
     ("/session/end", {}, "body"),
     ("/v1/sessions/start", {"user_identity": 7}, "user_identity"),
+    ("/v1/sessions/any/extend", {"seconds": 60, "minutes": 1}, "minutes"),
     ("/v1/sessions/any/turns", {"turns": []}, "turns"),
     ("/v1/sessions/any/turns", {"turns": [{"role": "robot", "text": "x"}]}, "turns.0.role"),
     ("/v1/sessions/any/turns", {"turns": [{"role": "user", "text": "x" * 64_001}]}, "turns.0.text"),
@@ -68,6 +78,36 @@ async def test_a_body_that_is_no_json(door: Door) -> None:
     assert is_problem(answer, 422, "invalid_input")
 
 
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (r'{"model": "openai/\ud800"}', "model"),
+        (r'{"agent_config": {"avatar": {"look": "\ud800"}}}', "agent_config"),
+        (r'{"agent_config": {"avatar": {"\ud800": 1}}}', "agent_config"),
+        ('{"agent_config": {"avatar": {"size": NaN}}}', "agent_config"),
+        ('{"agent_config": {"avatar": {"size": 1e999}}}', "agent_config"),
+    ],
+)
+async def test_what_nobody_else_could_read_is_refused(door: Door, body: str, field: str) -> None:
+    answer = await door.http.post(
+        "/v1/sessions/start", content=body, headers={"content-type": "application/json"}
+    )
+
+    assert is_problem(answer, 422, "invalid_input")
+    assert [fault["field"] for fault in answer.json()["errors"]] == [field]
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded"])
+async def test_json_of_another_content_type(door: Door, content_type: str) -> None:
+    answer = await door.http.post(
+        "/v1/sessions/start", content=b"{}", headers={"content-type": content_type}
+    )
+
+    assert is_problem(answer, 422, "invalid_input")
+    [fault] = answer.json()["errors"]
+    assert (fault["field"], "application/json" in fault["cure"]) == ("body", True)
+
+
 async def test_a_stage_that_there_is_not(door: Door) -> None:
     answer = await door.http.post(
         "/session", params={"wait": "forever"}, json={"userIdentity": "c"}
@@ -83,6 +123,15 @@ async def test_paths_and_methods_that_there_are_not(door: Door) -> None:
 
     assert is_problem(missing, 404, "not_found")
     assert is_problem(wrong, 405, "method_not_allowed")
+
+
+async def test_a_slash_at_the_end_changes_nothing(door: Door) -> None:
+    """The seed service takes it; a redirect would name a scheme that a proxy may have changed."""
+    answers = [await door.http.get(path) for path in ("/health/", "/agents/", "/nowhere/")]
+    wrong = await door.http.post("/session/", json={})
+
+    assert [answer.status_code for answer in answers] == [200, 503, 404]
+    assert is_problem(wrong, 422, "invalid_input")
 
 
 async def test_a_large_body_is_refused_whether_it_says_so_or_not(door: Door) -> None:

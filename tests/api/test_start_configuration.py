@@ -142,6 +142,8 @@ async def test_the_log_tells_the_configuration_without_its_words(office: Door) -
     assert entry["config"]["prompt"] == "13 characters"
     assert entry["config"]["api_key"] == "set"
     assert "'fly'" in entry["warnings"][0]
+    [*_, request] = [one for one in logs if one["event"] == "request"]
+    assert request["session"] == call.key.session_id
     await finish(call)
 
 
