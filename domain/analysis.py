@@ -5,19 +5,15 @@ agent itself.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self, cast
+from typing import Annotated, Any, Self, cast
 
 from jsonschema import Draft202012Validator, SchemaError
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from domain.config_model import ConfigModel
 from domain.ids import Id
-
-if TYPE_CHECKING:
-    # At run time a circle: a session's transcript names the session, which names its plan.
-    from domain.transcript import Turn
 
 MAX_SCHEMA_CHARS = 16_384
 MAX_CRITERIA = 20
@@ -149,16 +145,3 @@ class Analysis(BaseModel):
     success: bool | None = None
     """Whether all criteria are fulfilled; None without criteria, or if one cannot be told."""
     attempts: int = 0
-
-
-class Analyst(Protocol):
-    """Finds out what a plan asks for. The transcript is untrusted input."""
-
-    async def analyse(self, turns: "Sequence[Turn]", plan: AnalysisPlan) -> Findings:
-        """What the plan asks for; the data fits its schema.
-
-        Raises:
-            Unavailable: worth a retry.
-            InvalidInput: never going to work, with the reason.
-        """
-        ...

@@ -12,6 +12,7 @@ from typing import Protocol
 from pydantic import BaseModel
 
 from domain.agent_servers import AgentServer, Heartbeat
+from domain.analysis import AnalysisPlan, Findings
 from domain.api_keys import ALL_SCOPES, ApiKeyRecord, CreatedKey, NewKeyRequest, Scope
 from domain.ids import SessionKey
 from domain.listening import Heard
@@ -208,6 +209,19 @@ class Summariser(Protocol):
 
     async def summarise(self, turns: Sequence[Turn], prompt: str | None = None) -> str:
         """A summary in a few sentences; `prompt` says what it should look at.
+
+        Raises:
+            Unavailable: worth a retry.
+            InvalidInput: never going to work, with the reason.
+        """
+        ...
+
+
+class Analyst(Protocol):
+    """Finds out what a plan asks for. The transcript is untrusted input."""
+
+    async def analyse(self, turns: Sequence[Turn], plan: AnalysisPlan) -> Findings:
+        """What the plan asks for; the data fits its schema.
 
         Raises:
             Unavailable: worth a retry.

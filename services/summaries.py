@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from domain.analysis import Analysis, AnalysisPlan, AnalysisStatus, Analyst
+from domain.analysis import Analysis, AnalysisPlan, AnalysisStatus
 from domain.errors import Conflict, EverlineError, NotFound
 from domain.ids import SessionKey
-from domain.ports import Summariser, SummaryArchive, TranscriptArchive
+from domain.ports import Analyst, Summariser, SummaryArchive, TranscriptArchive
 from domain.summary import Summary, SummaryOrder, SummaryStatus
 from domain.transcript import Turn, transcript_digest
 

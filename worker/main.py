@@ -37,9 +37,15 @@ from adapters.mongo.archive import MongoArchive
 from adapters.settings import SettingsError, WorkerSettings, load
 from adapters.temporal_listing import TemporalListing
 from adapters.temporal_sessions import TemporalSessions
-from domain.analysis import Analyst
 from domain.listening import listening_task_queue
-from domain.ports import Rooms, SessionArchive, Summariser, SummaryArchive, TranscriptArchive
+from domain.ports import (
+    Analyst,
+    Rooms,
+    SessionArchive,
+    Summariser,
+    SummaryArchive,
+    TranscriptArchive,
+)
 from services.quotas import SlotSweep
 from services.reaping import Reaper
 from services.summaries import Summaries
