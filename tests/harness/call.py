@@ -65,7 +65,16 @@ class Call:
     async def type(self, text: str, *, expect: str, also: str = "") -> str:
         """Send a text message; returns the agent's spoken answer, which has the words."""
         known = len(self.caller.subtitles.lines)
-        await self.caller.room.local_participant.send_text(text, topic=CHAT_TOPIC)
+
+        async def sent() -> bool:
+            try:
+                await self.caller.room.local_participant.send_text(text, topic=CHAT_TOPIC)
+            except rtc.StreamError:
+                # The SDK is about to make a lost connection again.
+                return False
+            return True
+
+        await eventually(sent, JOIN_SECONDS, "the text is sent")
         return await self.answer(known, expect, also)
 
     async def answer(self, known: int, *expected: str) -> str:
