@@ -67,6 +67,9 @@ async def _repeat(what: str, seconds: float, look: Callable[[], Awaitable[None]]
             if named_at is None or loop.time() - named_at >= STILL_AWAY_SECONDS:
                 log.warning("the watchdog is blind", watches=what, reason=error.message)
                 named_at = loop.time()
+        except Exception:
+            # A fault of ours in one look must not blind the watch for good.
+            log.exception("the watchdog failed", watches=what)
         else:
             if named_at is not None:
                 log.info("the watchdog sees again", watches=what)

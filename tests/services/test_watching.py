@@ -6,11 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from adapters.temporal_sessions import TemporalSessions
 from domain.agent_servers import AgentServer, JobTick
 from domain.errors import StorageUnavailable, Unavailable
 from domain.ids import SessionKey
 from domain.messages import AgentLost
+from services.reaping import Reaper
 from services.watching import Watchdog
+from tests.waiting import eventually
+from tests.workflows.calls import Studio
+from worker.watchdog import Watch
 
 SILENCE = 6.0
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -267,3 +272,23 @@ async def test_a_heartbeat_in_the_last_moment_counts(shift: Shift) -> None:
 
     assert shift.world.asked_for == ["a"] * 3
     assert shift.world.told == []
+
+
+class FaultyLease:
+    """Is held from the second time on; the first one meets a fault of ours."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def hold(self) -> bool:
+        self.asked += 1
+        if self.asked == 1:
+            raise KeyError("a fault")
+        return True
+
+
+async def test_a_fault_in_one_look_does_not_blind_the_watch(studio: Studio) -> None:
+    shift, lease = Shift(), FaultyLease()
+    reaper = Reaper(studio.rooms, TemporalSessions(studio.client), None)
+    async with Watch(lease, shift.dog, reaper).running():
+        await eventually(lambda: lease.asked > 2, 60, "it looks again")
