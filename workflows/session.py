@@ -13,7 +13,6 @@ from typing import TypeVar
 from temporalio import workflow
 from temporalio.exceptions import (
     ActivityError,
-    ApplicationError,
     ChildWorkflowError,
     FailureError,
 )
@@ -32,6 +31,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from domain.session import EndReason, Outcome, SessionInput, SessionState, WaitingFor
     from workflows.archive import start_archive, start_summary
+    from workflows.failures import code_of, is_final, reason_of
     from workflows.inbox import Inbox
     from workflows.steps import Steps
     from workflows.waiting import until
@@ -102,7 +102,7 @@ class SessionWorkflow(Inbox):
         try:
             await self._unless_ended(self._steps.open_room())
         except ActivityError as error:
-            self._owns_room = _type_of(error) != RoomNameTaken.code
+            self._owns_room = code_of(error) != RoomNameTaken.code
             raise
         self._book.note("room created")
 
@@ -150,11 +150,11 @@ class SessionWorkflow(Inbox):
         return attempt
 
     def _dispatch_failed(self, attempt: Attempt, error: ActivityError) -> None:
-        attempt.notes.append(f"dispatch failed: {_reason(error)}")
-        if _type_of(error) == NotFound.code:
+        attempt.notes.append(f"dispatch failed: {reason_of(error)}")
+        if code_of(error) == NotFound.code:
             self._end_with(endings.ROOM_LOST)
-        elif _is_final(error):
-            attempt.failed = _reason(error)
+        elif is_final(error):
+            attempt.failed = reason_of(error)
             attempt.failure_is_final = True
 
     async def _await_appearance(self, attempt: Attempt) -> None:
@@ -167,7 +167,7 @@ class SessionWorkflow(Inbox):
         try:
             self._agent_seen(attempt, await look)
         except ActivityError as error:
-            attempt.notes.append(attempt.failed or attempt.lost or _reason(error))
+            attempt.notes.append(attempt.failed or attempt.lost or reason_of(error))
 
     def _agent_seen(self, attempt: Attempt, seen: AgentSeen) -> None:
         attempt.seen = True
@@ -214,7 +214,7 @@ class SessionWorkflow(Inbox):
         try:
             removed = await self._steps.retract_attempts(attempt.number)
         except ActivityError as error:
-            self._book.note(f"attempt {attempt.number} not taken back: {_reason(error)}")
+            self._book.note(f"attempt {attempt.number} not taken back: {reason_of(error)}")
             return
         if removed:
             self._book.note(f"removed {', '.join(removed)}")
@@ -316,7 +316,7 @@ class SessionWorkflow(Inbox):
         try:
             await step(ending.reason.value)
         except ActivityError as error:
-            self._book.note(f"the agent could not be told: {_reason(error)}")
+            self._book.note(f"the agent could not be told: {reason_of(error)}")
 
     async def _stop_listening(self) -> None:
         """A foreign agent is gone: its listener writes down the last words and ends by itself."""
@@ -332,7 +332,7 @@ class SessionWorkflow(Inbox):
             heard = await listening
         except ActivityError as error:
             if not reported:
-                self._book.note(f"the listener was stopped: {_reason(error)}")
+                self._book.note(f"the listener was stopped: {reason_of(error)}")
         else:
             self._book.note(f"{heard} turns were heard in the room")
 
@@ -347,7 +347,7 @@ class SessionWorkflow(Inbox):
         try:
             complete = await self._steps.seal_transcript(order)
         except ActivityError as error:
-            self._book.archive_deferred(_reason(error))
+            self._book.archive_deferred(reason_of(error))
             await start_archive(order)
             return
         self._book.archived(complete)
@@ -396,7 +396,7 @@ class SessionWorkflow(Inbox):
             try:
                 await self._steps.delete_room(within)
             except ActivityError as error:
-                self._book.note(f"the room is not deleted yet: {_reason(error)}")
+                self._book.note(f"the room is not deleted yet: {reason_of(error)}")
                 if within is not None:
                     return
                 await asyncio.sleep(60)
@@ -448,26 +448,8 @@ def _passed(at: datetime | None) -> bool:
     return at is not None and workflow.now() >= at
 
 
-def _reason(error: ActivityError) -> str:
-    """The sentence of the innermost error, for people: a time-out says not on what."""
-    innermost: BaseException = error
-    while innermost.__cause__:
-        innermost = innermost.__cause__
-    return innermost.message if isinstance(innermost, ApplicationError) else str(innermost)
-
-
-def _type_of(error: ActivityError) -> str | None:
-    """The code of the domain error behind it."""
-    return error.cause.type if isinstance(error.cause, ApplicationError) else None
-
-
-def _is_final(error: ActivityError) -> bool:
-    """Whether trying the same again is of no use."""
-    return isinstance(error.cause, ApplicationError) and error.cause.non_retryable
-
-
 def _failure(error: ActivityError) -> Ending:
     """A step that could not be done in its time ends the session, with the reason."""
-    taken = _type_of(error) == RoomNameTaken.code
+    taken = code_of(error) == RoomNameTaken.code
     end_reason = EndReason.ROOM_NAME_TAKEN if taken else EndReason.FAILED
-    return Ending(end_reason, _reason(error), Outcome.FAILED)
+    return Ending(end_reason, reason_of(error), Outcome.FAILED)

@@ -9,6 +9,7 @@ from temporalio.exceptions import ActivityError
 with workflow.unsafe.imports_passed_through():
     from activities.summaries import GiveUpSummary, SummaryActivities
     from domain.summary import SummaryOrder, SummaryStatus
+    from workflows.failures import reason_of
 
 _STORING = timedelta(seconds=10)
 _STORE = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
@@ -16,9 +17,10 @@ _ASKING = timedelta(minutes=3)
 """One try of a model; an analysis may ask twice."""
 _ASK = RetryPolicy(
     initial_interval=timedelta(seconds=2),
-    maximum_interval=timedelta(minutes=1),
-    maximum_attempts=5,
+    maximum_interval=timedelta(minutes=5),
 )
+_MODEL_IS_AWAY = timedelta(hours=1)
+"""How long a model is asked again; what it refuses is given up at once."""
 
 
 @workflow.defn(name="summary")
@@ -42,6 +44,7 @@ class SummaryWorkflow:
                 SummaryActivities.write_summary,
                 order,
                 start_to_close_timeout=_ASKING,
+                schedule_to_close_timeout=_MODEL_IS_AWAY,
                 retry_policy=_ASK,
                 summary="summarise the transcript",
             )
@@ -71,6 +74,7 @@ class SummaryWorkflow:
                 SummaryActivities.analyse_call,
                 order,
                 start_to_close_timeout=_ASKING,
+                schedule_to_close_timeout=_MODEL_IS_AWAY,
                 retry_policy=_ASK,
                 summary="analyse the transcript",
             )
@@ -84,5 +88,4 @@ class SummaryWorkflow:
 
 
 def _failed(order: SummaryOrder, error: ActivityError) -> GiveUpSummary:
-    reason = str(error.cause) if error.cause else str(error)
-    return GiveUpSummary(**dict(order), reason=reason)
+    return GiveUpSummary(**dict(order), reason=reason_of(error))

@@ -1,0 +1,21 @@
+"""What a failed step says, for people and for decisions."""
+
+from temporalio.exceptions import ActivityError, ApplicationError
+
+
+def reason_of(error: ActivityError) -> str:
+    """The sentence of the innermost error, for people: a time-out says not on what."""
+    innermost: BaseException = error
+    while innermost.__cause__:
+        innermost = innermost.__cause__
+    return innermost.message if isinstance(innermost, ApplicationError) else str(innermost)
+
+
+def code_of(error: ActivityError) -> str | None:
+    """The code of the domain error behind it."""
+    return error.cause.type if isinstance(error.cause, ApplicationError) else None
+
+
+def is_final(error: ActivityError) -> bool:
+    """Whether trying the same again is of no use."""
+    return isinstance(error.cause, ApplicationError) and error.cause.non_retryable
