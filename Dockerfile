@@ -43,6 +43,9 @@ COPY stack stack
 RUN /opt/hatch/bin/hatchling build -t wheel -d /opt/wheel \
     && /opt/uv/bin/uv pip install --python /opt/everline/bin/python --no-deps --no-index \
         --compile-bytecode /opt/wheel/*.whl
+COPY deploy/compose/init.py deploy/compose/temporal_setup.py /opt/everline/compose/
+# The checkout's umask may have been strict, and who runs these is not who owns them.
+RUN chmod -R a+rX /opt/everline
 
 # ── runtime: no compiler, no package manager of ours, no root ─────────────────────────────────────
 FROM ${PYTHON_IMAGE} AS runtime
@@ -55,7 +58,6 @@ RUN groupadd --gid 10001 everline \
         everline \
     && install -d -o 10001 -g 10001 /run/everline /var/lib/everline/spool /var/lib/everline/recordings
 COPY --from=build /opt/everline /opt/everline
-COPY deploy/compose/init.py deploy/compose/temporal_setup.py /opt/everline/compose/
 COPY --chmod=0755 deploy/compose/entrypoint.sh /usr/local/bin/everline-entrypoint
 # Nothing is written beside /tmp, the spool and the recordings: the root file system may be read-only.
 ENV PATH=/opt/everline/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp \

@@ -39,8 +39,9 @@ class Service(BaseModel):
     env_file: list[dict[str, Any]] = []
     ports: list[str] = []
     volumes: list[str] = []
+    tmpfs: list[str] = []
     networks: list[str] = ["default"]
-    depends_on: dict[str, dict[str, str]] = {}
+    depends_on: dict[str, dict[str, Any]] = {}
     healthcheck: HealthCheck | None = None
     profiles: list[str] = []
     restart: str

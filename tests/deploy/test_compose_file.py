@@ -164,6 +164,13 @@ def test_the_start_order_goes_by_health() -> None:
     assert started_before("worker") >= {"init", "temporal-setup", "mongodb-setup", "livekit"}
 
 
+def test_who_reads_the_settings_starts_again_when_they_change() -> None:
+    databases = {"postgres"}
+    for name, service in LONG_RUNNING.items():
+        if "init" in service.depends_on and name not in databases:
+            assert service.depends_on["init"].get("restart") is True, name
+
+
 def started_before(name: str) -> set[str]:
     """All services that a service waits for, directly or not."""
     direct = set(SERVICES[name].depends_on)
@@ -179,6 +186,13 @@ def test_grace_periods_outlast_what_the_processes_do_at_their_end() -> None:
     drain = SERVICES["agent"].environment["EVERLINE_DRAIN_SECONDS"]
     assert grace("agent") >= int(drain or 0) + 60
     assert variables_used()["EVERLINE_AGENT_STOP_GRACE"] == "660s"
+
+
+def test_certificates_are_fetched_also_without_an_address_for_mail() -> None:
+    # An option without a value is an error to Caddy, an empty text is not.
+    caddyfile = (ROOT / "deploy/compose/Caddyfile").read_text()
+    assert 'email "{$EVERLINE_ACME_EMAIL}"' in caddyfile
+    assert SERVICES["caddy"].environment["EVERLINE_ACME_EMAIL"] == ""
 
 
 # ── .env.example ─────────────────────────────────────────────────────────────────────────────────

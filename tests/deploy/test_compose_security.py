@@ -47,6 +47,19 @@ def test_every_volume_that_is_mounted_is_declared_and_used() -> None:
     assert named == set(COMPOSE.volumes)
 
 
+def test_no_container_makes_a_volume_without_a_name() -> None:
+    """`docker compose down` leaves those behind, two more each time."""
+    images = {
+        "mongo": {"/data/db", "/data/configdb"},
+        "postgres": {"/var/lib/postgresql/data"},
+        "redis": {"/data"},
+    }
+    for name, service in SERVICES.items():
+        mounted = {text.split(":")[1] for text in service.volumes}
+        mounted |= {text.split(":")[0] for text in service.tmpfs}
+        assert images.get(service.image.partition(":")[0], set()) <= mounted, name
+
+
 def test_files_that_are_mounted_are_there() -> None:
     for service in SERVICES.values():
         for volume in service.volumes:

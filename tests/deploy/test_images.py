@@ -45,6 +45,13 @@ def test_packages_are_locked_and_checked_by_hash() -> None:
             assert any(word in command for word in checked), command
 
 
+def test_what_others_run_is_readable_whatever_the_umask_of_the_checkout() -> None:
+    for name in IMAGES:
+        assert "chmod -R a+rX /opt/everline" in instructions(name, "RUN")
+        for words in re.findall(r"^COPY (.+)$", final_stage(name), re.MULTILINE):
+            assert "--from=build" in words or "--chmod=" in words, words
+
+
 def test_no_image_runs_as_root() -> None:
     for name in IMAGES:
         assert "USER 10001:10001" in final_stage(name)
