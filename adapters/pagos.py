@@ -120,12 +120,14 @@ class Pagos:
             if response.status_code in self._settings.pagos_unknown_key_statuses:
                 return None
             if response.status_code == 429:
+                self._breaker.succeeded()
                 raise PagosUnavailable("Pagos is busy", retry_after=_retry_after(response))
             if response.status_code >= 500:
                 self._breaker.failed()
+                raise self._unusable(f"it answered {response.status_code}")
             if response.status_code != 200:
                 refused = response.status_code in (401, 403)
-                raise self._unusable(
+                raise self._odd(
                     f"it answered {response.status_code}",
                     cure="check PAGOS_ADMIN_TOKEN" if refused else "check PAGOS_RESOLVE_PATH",
                 )
@@ -133,7 +135,7 @@ class Pagos:
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > MOST_ANSWER_BYTES:
-                    raise self._unusable("its answer is too long")
+                    raise self._odd("its answer is too long")
         return self._principal(body)
 
     def _request(self, key: str) -> dict[str, Any]:
@@ -168,7 +170,7 @@ class Pagos:
             )
         except (ValueError, RecursionError, ValidationError):
             # Not with the answer in it: that is somebody's account.
-            raise self._unusable(
+            raise self._odd(
                 "its answer does not say whom the key speaks for",
                 cure="check PAGOS_RESOLVE_PATH, PAGOS_ORG_FIELD, PAGOS_USER_FIELD and"
                 " PAGOS_ADMIN_FIELD",
@@ -176,8 +178,13 @@ class Pagos:
         user = None if found.user is None else str(found.user)
         return Principal(org=found.org, user_id=user, is_admin=bool(found.admin))
 
+    def _odd(self, reason: str, cure: str | None = None) -> PagosUnavailable:
+        # Only an outage opens the breaker, or keeps it open: what is wrong with the answer for one
+        # key, even the one that tries after the pause, must not lock out the others.
+        self._breaker.succeeded()
+        return self._unusable(reason, cure)
+
     def _unusable(self, reason: str, cure: str | None = None) -> PagosUnavailable:
-        # Only an outage opens the breaker: what is wrong with one key must not lock out the others.
         log.warning("pagos gave no usable answer", reason=reason, cure=cure)
         return PagosUnavailable(
             "Pagos does not say whom the API key speaks for",

@@ -17,6 +17,7 @@ from adapters.livekit_rooms import LiveKitRooms
 from adapters.local_keys import LocalKeys
 from adapters.memory_agent_servers import MemoryAgentServers
 from adapters.mongo.archive import MongoArchive
+from adapters.mongo.client import MongoMisconfigured
 from adapters.pagos import Pagos
 from adapters.recordings import RecordingStore
 from adapters.settings import ApiSettings, LocalKeySettings, PagosSettings, SettingsError, load
@@ -206,6 +207,8 @@ def main() -> None:
         asyncio.run(serve(settings))
     except SettingsError as error:
         sys.exit(f"everline api: {error}")
+    except MongoMisconfigured as error:
+        sys.exit(f"everline api: {error}; {error.cure}")
 
 
 if __name__ == "__main__":

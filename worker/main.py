@@ -34,6 +34,7 @@ from adapters.heartbeat_path import ApiHeartbeatPath
 from adapters.livekit_listener import LiveKitListener
 from adapters.livekit_rooms import LiveKitRooms
 from adapters.mongo.archive import MongoArchive
+from adapters.mongo.client import MongoMisconfigured
 from adapters.settings import SettingsError, WorkerSettings, load
 from adapters.temporal_listing import TemporalListing
 from adapters.temporal_sessions import TemporalSessions
@@ -216,10 +217,11 @@ async def run(settings: WorkerSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    # First: a URI that is none is told at once, also while Temporal is away.
+    archive = MongoArchive.of(settings)
     client = await _connected(settings, stop)
     if client is None:
         return
-    archive = MongoArchive.of(settings)
     rooms = LiveKitRooms.of(settings)
     sender = sender_of(settings)
     webhooks = WebhookParts.of(settings, archive, client, sender)
@@ -287,7 +289,10 @@ def main() -> None:
     logs.configure(development=settings.development, level=settings.log_level)
     # LiveKit's SDK tells of every stream that the listeners have no use for.
     logging.getLogger("livekit").setLevel(logging.WARNING)
-    asyncio.run(run(settings))
+    try:
+        asyncio.run(run(settings))
+    except MongoMisconfigured as error:
+        sys.exit(f"everline worker: {error}; {error.cure}")
 
 
 if __name__ == "__main__":

@@ -1,35 +1,37 @@
 """Who may use the API: an account service (Pagos) or keys of this installation."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
 from adapters.settings.base import EnvironmentSettings
+from adapters.settings.values import HeaderSecret, WebUrl
 from domain.ids import ID_PATTERN
 
 _HEADER_NAME = r"^[A-Za-z0-9-]+$"
+_FIELD_PATH = r"^[^.\s]+(\.[^.\s]+)*$"
 
 
 class PagosSettings(EnvironmentSettings):
     """The Pagos authentication API, and how it is asked; docs/auth.md has the whole table."""
 
-    pagos_api_url: str
-    pagos_admin_token: SecretStr
+    pagos_api_url: WebUrl
+    pagos_admin_token: HeaderSecret
     pagos_resolve_method: Literal["GET", "POST"] = "GET"
-    pagos_resolve_path: str = Field(default="/api-keys/resolve", pattern="^/")
+    pagos_resolve_path: str = Field(default="/api-keys/resolve", pattern="^/([!-.0-~][!-~]*)?$")
     pagos_key_header: str = Field(default="x-api-key", pattern=_HEADER_NAME)
     """Header that carries the key to resolve."""
     pagos_key_field: str | None = None
     """Field of a JSON body that carries the key instead of the header; needs POST."""
     pagos_token_header: str = Field(default="authorization", pattern=_HEADER_NAME)
     """Header that carries the admin token."""
-    pagos_token_scheme: str = "Bearer"
+    pagos_token_scheme: str = Field(default="Bearer", pattern="^[!-~]+$")
     """The word before the admin token; `none` for the token alone."""
-    pagos_org_field: str = "orgId"
+    pagos_org_field: str = Field(default="orgId", pattern=_FIELD_PATH)
     """Dotted path of the org in the answer, for instance `data.orgId`; likewise the next two."""
-    pagos_user_field: str = "userId"
-    pagos_admin_field: str = "isAdmin"
+    pagos_user_field: str = Field(default="userId", pattern=_FIELD_PATH)
+    pagos_admin_field: str = Field(default="isAdmin", pattern=_FIELD_PATH)
     pagos_unknown_key_statuses: Annotated[frozenset[int], NoDecode] = frozenset({401, 404})
     """Statuses by which Pagos says that it does not know the key, comma separated."""
     pagos_timeout_seconds: float = Field(default=3, gt=0, le=30)
@@ -41,12 +43,20 @@ class PagosSettings(EnvironmentSettings):
     """Outages in a row after which Pagos is not asked for a while."""
     pagos_breaker_seconds: float = Field(default=10, gt=0, le=300)
 
-    @field_validator("pagos_api_url")
+    @field_validator("pagos_key_field")
     @classmethod
-    def _http_url(cls, url: str) -> str:
-        if not url.startswith(("https://", "http://")):
-            raise ValueError("must start with https:// or http://")
-        return url.rstrip("/")
+    def _body_needs_post(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name and info.data.get("pagos_resolve_method") != "POST":
+            raise ValueError("needs PAGOS_RESOLVE_METHOD=POST")
+        return name
+
+    @field_validator("pagos_token_header")
+    @classmethod
+    def _another_than_the_keys(cls, name: str, info: ValidationInfo) -> str:
+        key_header = str(info.data.get("pagos_key_header"))
+        if name.lower() == key_header.lower() and not info.data.get("pagos_key_field"):
+            raise ValueError("must be another one than PAGOS_KEY_HEADER")
+        return name
 
     @field_validator("pagos_unknown_key_statuses", mode="before")
     @classmethod
@@ -57,12 +67,6 @@ class PagosSettings(EnvironmentSettings):
         if not all(word.isdecimal() and 400 <= int(word) < 500 for word in words):
             raise ValueError("must be statuses from 400 to 499, comma separated")
         return frozenset(int(word) for word in words)
-
-    @model_validator(mode="after")
-    def _body_needs_post(self) -> Self:
-        if self.pagos_key_field and self.pagos_resolve_method != "POST":
-            raise ValueError("PAGOS_KEY_FIELD needs PAGOS_RESOLVE_METHOD=POST")
-        return self
 
 
 class LocalKeySettings(EnvironmentSettings):

@@ -4,6 +4,7 @@ from pydantic import AliasChoices, Field, SecretStr
 
 from adapters.settings.base import EnvironmentSettings
 from adapters.settings.parts import LiveKitSettings, RecordingSettings
+from adapters.settings.values import WebUrl
 
 
 class ModelAccounts(EnvironmentSettings):
@@ -45,7 +46,7 @@ class ModelAccounts(EnvironmentSettings):
 class AgentSettings(LiveKitSettings, ModelAccounts, RecordingSettings):
     """The agent worker process."""
 
-    everline_callback_url: str | None = None
+    everline_callback_url: WebUrl | None = None
     """Base URL of the API for heartbeats; a session's callbacks go where its metadata says."""
     everline_spool_dir: str = ".everline/spool"
     everline_egress: bool = False

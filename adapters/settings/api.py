@@ -7,7 +7,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from adapters.settings.accounts import LocalKeySettings, PagosSettings
-from adapters.settings.base import EnvironmentSettings
+from adapters.settings.base import Environment, EnvironmentSettings
 from adapters.settings.parts import (
     ArchiveSettings,
     CallbackSettings,
@@ -21,6 +21,7 @@ from domain.catalogs import ExtraModel, parse_extra_models
 from domain.errors import InvalidInput
 
 _ORIGIN = r"https?://[^/\s,*]+"
+MAX_TOKEN_SECONDS = 30 * 86_400
 
 
 class ApiSettings(
@@ -45,9 +46,10 @@ class ApiSettings(
     """Requests that an org may make at once after a pause."""
     everline_accept_unsigned_reports: bool = False
     """Whether agents that are not Everline's may hand in their report without a token."""
-    everline_codec_secret: SecretStr | None = Field(default=None, min_length=16)
+    everline_codec_secret: SecretStr | None = None
     """Secret part of the codec endpoint's path; without it there is no such endpoint."""
     temporal_ui_url: str | None = None
+    """Origin of the Temporal UI, which may call the codec endpoint."""
     livekit_webhook_api_key: str | None = None
     livekit_webhook_api_secret: SecretStr | None = None
     everline_livekit_public_url: str | None = None
@@ -55,7 +57,10 @@ class ApiSettings(
     everline_extra_models: Annotated[tuple[ExtraModel, ...], NoDecode] = ()
     """Models beside the catalog's: `[kind=]provider/model`, comma separated."""
     caller_token_seconds: int = Field(
-        default=900, ge=30, validation_alias=AliasChoices("everline_caller_token_seconds")
+        default=900,
+        ge=30,
+        le=MAX_TOKEN_SECONDS,
+        validation_alias=AliasChoices("everline_caller_token_seconds"),
     )
 
     @field_validator("everline_cors_origins", mode="before")
@@ -67,6 +72,21 @@ class ApiSettings(
         if any(one != "*" and not re.fullmatch(_ORIGIN, one) for one in origins):
             raise ValueError("must be origins such as https://app.example.com, comma separated")
         return origins
+
+    @field_validator("everline_codec_secret")
+    @classmethod
+    def _path_segment(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret and not re.fullmatch(r"[A-Za-z0-9_.~-]{16,}", secret.get_secret_value()):
+            raise ValueError("must be at least 16 of the characters A-Z a-z 0-9 _ - . ~")
+        return secret
+
+    @field_validator("temporal_ui_url")
+    @classmethod
+    def _origin(cls, url: str | None) -> str | None:
+        origin = url.rstrip("/") if url else None
+        if origin and not re.fullmatch(_ORIGIN, origin):
+            raise ValueError("must be an origin such as https://temporal.example.com")
+        return origin
 
     @field_validator("everline_livekit_public_url")
     @classmethod
@@ -94,5 +114,5 @@ class ApiSettings(
         return [PagosSettings if _AuthChoice().auth_provider == "pagos" else LocalKeySettings]
 
 
-class _AuthChoice(EnvironmentSettings):
+class _AuthChoice(Environment):
     auth_provider: str = "pagos"

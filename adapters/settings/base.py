@@ -1,8 +1,8 @@
 """What all settings have in common, and how they are read."""
 
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -10,12 +10,30 @@ class SettingsError(Exception):
     """The environment is incomplete or wrong; the message lists every fault."""
 
 
-class EnvironmentSettings(BaseSettings):
-    """What every process reads, from the environment or a `.env` file."""
+class Environment(BaseSettings):
+    """How variables are read, from the environment or a `.env` file."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", extra="ignore", populate_by_name=True, env_ignore_empty=True
+        env_file=".env",
+        extra="ignore",
+        populate_by_name=True,
+        env_ignore_empty=True,
+        allow_inf_nan=False,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_space_around(cls, values: Any) -> Any:
+        """Values without the line break that a file brings along; nothing else is not set."""
+        if not isinstance(values, dict):
+            return values
+        given = cast(dict[str, object], values)
+        plain = {k: v.strip() if isinstance(v, str) else v for k, v in given.items()}
+        return {name: value for name, value in plain.items() if value != ""}
+
+
+class EnvironmentSettings(Environment):
+    """What every process reads."""
 
     node_env: Literal["development", "production"] | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -3,14 +3,15 @@
 import base64
 import binascii
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
 from adapters.prices import load_prices
 from adapters.recordings import check_recordings_url
 from adapters.settings.base import EnvironmentSettings
+from adapters.settings.values import WebUrl, url_of
 from domain.errors import InvalidInput
 from domain.pricing import PriceTable
 from domain.retention import MAX_DAYS
@@ -22,11 +23,9 @@ def livekit_url_of(url: str) -> str:
     """The URL of LiveKit without a slash at its end.
 
     Raises:
-        ValueError: of another scheme.
+        ValueError: of another scheme, or without a host.
     """
-    if not url.startswith(("ws://", "wss://", "http://", "https://")):
-        raise ValueError("must start with wss://, ws://, https:// or http://")
-    return url.rstrip("/")
+    return url_of(url, ("wss", "ws", "https", "http"))
 
 
 class LiveKitSettings(EnvironmentSettings):
@@ -43,15 +42,16 @@ class LiveKitSettings(EnvironmentSettings):
     def _known_scheme(cls, url: str) -> str:
         return livekit_url_of(url)
 
-    @model_validator(mode="after")
-    def _one_agent_name(self) -> Self:
-        names = {name for name in (self.agent_name, self.livekit_agent_name) if name}
-        if len(names) > 1:
+    @field_validator("livekit_agent_name")
+    @classmethod
+    def _one_agent_name(cls, name: str | None, info: ValidationInfo) -> str | None:
+        other = info.data.get("agent_name")
+        if name and other and name != other:
             raise ValueError(
                 "AGENT_NAME and LIVEKIT_AGENT_NAME mean the same thing and are different:"
-                f" {self.agent_name!r} and {self.livekit_agent_name!r}; set one of them"
+                f" {other!r} and {name!r}; set one of them"
             )
-        return self
+        return name
 
     @property
     def dispatch_name(self) -> str:
@@ -62,7 +62,8 @@ class LiveKitSettings(EnvironmentSettings):
 class TemporalSettings(EnvironmentSettings):
     """How Temporal is reached, and the keys that encrypt what it stores."""
 
-    temporal_address: str = "localhost:7233"
+    temporal_address: str = Field(default="localhost:7233", pattern=r"^[^\s/]+:[0-9]+$")
+    """`host:port`."""
     temporal_namespace: str = "default"
     temporal_task_queue: str = "everline"
     everline_encryption_keys: Annotated[dict[str, bytes], NoDecode] = Field(repr=False)
@@ -82,6 +83,8 @@ class TemporalSettings(EnvironmentSettings):
                 key = b""
             if not separator or not key_id or len(key) != 32:
                 raise ValueError("must be id:base64 pairs of 32 bytes each, comma separated")
+            if key_id in keys:
+                raise ValueError(f"must not have two keys with the id {key_id!r}")
             keys[key_id] = key
         return keys
 
@@ -90,11 +93,18 @@ class ArchiveSettings(EnvironmentSettings):
     """Where the archive is; without `MONGODB_URI` there is none."""
 
     mongodb_uri: SecretStr | None = None
-    mongodb_database: str = "everline"
+    mongodb_database: str = Field(default="everline", pattern=r"^[^\s/\\.\"$*<>:|?]{1,63}$")
     everline_transcript_retention_days: int = Field(default=0, ge=0, le=MAX_DAYS)
     """How long transcripts are kept after the call, for orgs that have not chosen; 0: for ever."""
     everline_prices_file: Path | None = None
     """Prices of one's own, on top of those that are shipped."""
+
+    @field_validator("mongodb_uri")
+    @classmethod
+    def _mongodb_scheme(cls, uri: SecretStr | None) -> SecretStr | None:
+        if uri and not uri.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
+            raise ValueError("must start with mongodb:// or mongodb+srv://")
+        return uri
 
     @field_validator("everline_prices_file")
     @classmethod
@@ -132,9 +142,9 @@ class CallbackSettings(EnvironmentSettings):
     everline_callback_secret: SecretStr = Field(min_length=32)
     port: int = Field(default=4000, ge=1, le=65_535)
     """The API's port; also where agents reach it if `EVERLINE_CALLBACK_URL` is not set."""
-    everline_callback_url: str | None = None
+    everline_callback_url: WebUrl | None = None
 
     @property
     def callback_url(self) -> str:
         """Base URL of the API as agents reach it, without a trailing slash."""
-        return (self.everline_callback_url or f"http://127.0.0.1:{self.port}").rstrip("/")
+        return self.everline_callback_url or f"http://127.0.0.1:{self.port}"

@@ -22,7 +22,7 @@ class DeliverySettings(WebhookSettings):
     everline_webhooks_timeout_seconds: float = Field(default=15, gt=0, le=60)
     everline_webhooks_retry_seconds: Annotated[tuple[float, ...], NoDecode] = USUAL_SCHEDULE
     """Pauses before each further attempt, comma separated; after the last it is a dead letter."""
-    everline_webhooks_disable_after_hours: float = Field(default=120, gt=0)
+    everline_webhooks_disable_after_hours: float = Field(default=120, gt=0, le=8_760)
     """For how long an endpoint may fail without any success before it is disabled."""
 
     @field_validator("everline_webhooks_retry_seconds", mode="before")

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from adapters.settings.base import EnvironmentSettings
+from adapters.settings.base import Environment, EnvironmentSettings
 from adapters.settings.parts import (
     ArchiveSettings,
     CallbackSettings,
@@ -12,6 +12,7 @@ from adapters.settings.parts import (
     RecordingSettings,
     TemporalSettings,
 )
+from adapters.settings.values import HeaderSecret, WebUrl
 from adapters.settings.webhooks import DeliverySettings
 
 
@@ -25,13 +26,13 @@ class WorkerSettings(
 ):
     """The Temporal worker process."""
 
-    everline_agent_silence_seconds: float = Field(default=6, ge=5)
+    everline_agent_silence_seconds: float = Field(default=6, ge=5, le=3_600)
     """How long an agent server may be silent before its calls are given to others. It is heard
     every two seconds, and a heartbeat may be repeated once."""
 
     summariser: Literal["extractive", "openai"] = "extractive"
     summariser_model: str = "gpt-4.1-mini"
-    summariser_base_url: str | None = None
+    summariser_base_url: WebUrl | None = None
 
     @classmethod
     def also_needed(cls) -> list[type[EnvironmentSettings]]:
@@ -39,12 +40,12 @@ class WorkerSettings(
         return [OpenAISettings] if _SummariserChoice().summariser == "openai" else []
 
 
-class _SummariserChoice(EnvironmentSettings):
+class _SummariserChoice(Environment):
     summariser: str = "extractive"
 
 
 class OpenAISettings(EnvironmentSettings):
     """The account at an OpenAI-compatible server."""
 
-    openai_api_key: SecretStr
-    openai_base_url: str | None = None
+    openai_api_key: HeaderSecret
+    openai_base_url: WebUrl | None = None

@@ -244,6 +244,23 @@ async def test_after_the_pause_one_tries_and_its_success_lets_all_in(fake: FakeP
         assert await let_in(pagos) == PRINCIPAL
 
 
+@pytest.mark.parametrize("odd_status", [200, 302, 403, 429])
+async def test_whoever_tries_after_the_pause_locks_nobody_out_by_an_odd_answer(
+    fake: FakePagos, odd_status: int
+) -> None:
+    """Pagos answers again: that one key's account is broken is no outage."""
+    fake.outage = 500
+    now = 100.0
+    async with pagos_at(fake, lambda: now, pagos_breaker_failures=1) as pagos:
+        await refusal(pagos)
+        now += 10
+        fake.outage = None if odd_status == 200 else odd_status
+        fake.odd_answer = b"{}" if odd_status == 200 else None
+        await refusal(pagos, "odd")
+        fake.outage = fake.odd_answer = None
+        assert await pagos.resolve(KEY) == PRINCIPAL
+
+
 def test_only_one_tries_after_the_pause() -> None:
     now = 100.0
     breaker = CircuitBreaker(2, 10, lambda: now)
@@ -402,5 +419,5 @@ def test_the_environment_is_read_and_faults_are_named(
     empty_environment.setenv("PAGOS_API_URL", "https://pagos.test")
     empty_environment.delenv("PAGOS_UNKNOWN_KEY_STATUSES")
     empty_environment.setenv("PAGOS_KEY_FIELD", "key")
-    with pytest.raises(SettingsError, match="PAGOS_KEY_FIELD needs PAGOS_RESOLVE_METHOD=POST"):
+    with pytest.raises(SettingsError, match="PAGOS_KEY_FIELD: needs PAGOS_RESOLVE_METHOD=POST"):
         load(PagosSettings)

@@ -2,6 +2,9 @@
 
 import base64
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -10,12 +13,15 @@ from adapters.settings import (
     AgentSettings,
     ApiSettings,
     LiveKitSettings,
+    PagosSettings,
     SettingsError,
     TemporalSettings,
     WorkerSettings,
     load,
 )
+from adapters.settings.base import EnvironmentSettings
 
+PREFIXES = ("LIVEKIT", "EVERLINE", "TEMPORAL", "MONGODB", "PAGOS", "OPENAI", "SUMMARISER")
 GOOD = {
     "LIVEKIT_URL": "wss://livekit.test/",
     "LIVEKIT_API_KEY": "key",
@@ -33,9 +39,9 @@ def environment(
 ) -> pytest.MonkeyPatch:
     """An environment with nothing of ours in it, and no `.env` beside."""
     for name in list(os.environ):
-        if name.startswith(("LIVEKIT", "EVERLINE", "TEMPORAL", "MONGODB", "PAGOS", "OPENAI")):
+        if name.startswith(PREFIXES):
             monkeypatch.delenv(name)
-    for name in ("AUTH_PROVIDER", "AGENT_NAME", "PORT", "HOST", "NODE_ENV", "SUMMARISER"):
+    for name in ("AUTH_PROVIDER", "AGENT_NAME", "PORT", "HOST", "NODE_ENV", "LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path_factory.mktemp("empty"))
     return monkeypatch
@@ -162,6 +168,147 @@ def test_a_summariser_with_an_account_needs_its_key(environment: pytest.MonkeyPa
 
     environment.setenv("OPENAI_API_KEY", "k")
     assert load(WorkerSettings).summariser_model == "gpt-4.1-mini"
+
+
+@pytest.mark.parametrize(
+    ("kind", "choice"),
+    [(ApiSettings, {"AUTH_PROVIDER": "pagos"}), (WorkerSettings, {"SUMMARISER": "openai"})],
+)
+def test_a_wrong_value_hides_no_other_fault(
+    environment: pytest.MonkeyPatch, kind: type[EnvironmentSettings], choice: dict[str, str]
+) -> None:
+    """Neither of what every process reads, nor of what several variables have to do together."""
+    _set(
+        environment,
+        NODE_ENV="staging",
+        LOG_LEVEL="loud",
+        AGENT_NAME="one",
+        LIVEKIT_AGENT_NAME="other",
+        PAGOS_KEY_FIELD="key",
+        **choice,
+    )
+    environment.delenv("LIVEKIT_API_KEY")
+
+    with pytest.raises(SettingsError) as faults:
+        load(kind)
+
+    text = str(faults.value)
+    for told in ("NODE_ENV: ", "LOG_LEVEL: ", "LIVEKIT_API_KEY is not set", "mean the same thing"):
+        assert told in text
+    chosen = {
+        "pagos": ("PAGOS_API_URL is not set", "PAGOS_KEY_FIELD: needs PAGOS_RESOLVE_METHOD=POST"),
+        "openai": ("OPENAI_API_KEY is not set",),
+    }
+    assert all(told in text for name in choice.values() for told in chosen[name])
+
+
+PAGOS = {"AUTH_PROVIDER": "pagos", "PAGOS_API_URL": "https://p.test", "PAGOS_ADMIN_TOKEN": "t"}
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("PAGOS_API_URL", "https://"),
+        ("PAGOS_API_URL", "https://p.test:99999"),
+        ("PAGOS_API_URL", "https://p .test"),
+        ("PAGOS_API_URL", "https://p.test/keys?x=1"),
+        ("PAGOS_ADMIN_TOKEN", "canary-tökén"),
+        ("PAGOS_ADMIN_TOKEN", "canary\ntoken"),
+        ("PAGOS_ADMIN_TOKEN", " \n"),
+        ("PAGOS_TOKEN_SCHEME", "Bearer token"),
+        ("PAGOS_TOKEN_HEADER", "X-Api-Key"),
+        ("PAGOS_RESOLVE_PATH", "//elsewhere.test/keys"),
+        ("PAGOS_RESOLVE_PATH", "/keys of all"),
+        ("PAGOS_ORG_FIELD", "data..org"),
+        ("LIVEKIT_URL", "wss://"),
+        ("LIVEKIT_URL", "ws://livekit.test:port"),
+        ("TEMPORAL_ADDRESS", "temporal.test"),
+        ("TEMPORAL_ADDRESS", "http://temporal.test:7233"),
+        ("TEMPORAL_UI_URL", "temporal.test"),
+        ("EVERLINE_CODEC_SECRET", "canary-short"),
+        ("EVERLINE_CODEC_SECRET", "canary/of/several/segments"),
+        ("EVERLINE_CODEC_SECRET", "{canary-any-segment}"),
+        ("EVERLINE_CALLER_TOKEN_SECONDS", "999999999999"),
+        ("EVERLINE_ORG_REQUESTS_PER_SECOND", "inf"),
+        ("EVERLINE_CALLBACK_URL", "everline.test:4000"),
+        ("MONGODB_URI", "localhost:27017"),
+        ("MONGODB_DATABASE", "ever.line"),
+    ],
+)
+def test_a_value_that_no_request_could_use_ends_the_start(
+    environment: pytest.MonkeyPatch, name: str, wrong: str
+) -> None:
+    _set(environment, **PAGOS | {name: wrong})
+
+    with pytest.raises(SettingsError) as faults:
+        load(ApiSettings)
+
+    [_, fault] = str(faults.value).splitlines()
+    assert fault.strip().startswith(name)
+    assert "canary" not in fault
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("EVERLINE_WEBHOOKS_DISABLE_AFTER_HOURS", "1e300"),
+        ("EVERLINE_AGENT_SILENCE_SECONDS", "inf"),
+        ("SUMMARISER_BASE_URL", "models.test/v1"),
+        ("OPENAI_BASE_URL", "https://"),
+        ("OPENAI_API_KEY", "kéy"),
+    ],
+)
+def test_a_value_that_no_worker_could_use_ends_the_start(
+    environment: pytest.MonkeyPatch, name: str, wrong: str
+) -> None:
+    _set(environment, **{"SUMMARISER": "openai", "OPENAI_API_KEY": "k", name: wrong})
+
+    with pytest.raises(SettingsError, match=rf"  {name}: "):
+        load(WorkerSettings)
+
+
+@pytest.mark.parametrize("process", ["api", "worker"])
+def test_a_malformed_mongodb_uri_ends_the_start_without_its_password(
+    process: str, tmp_path: Path
+) -> None:
+    """What the driver alone can tell is told like all other faults, also while Temporal is away."""
+    uri = {"MONGODB_URI": "mongodb://user:canary@pass:word@host", "TEMPORAL_ADDRESS": "127.0.0.1:9"}
+
+    ended = subprocess.run(
+        [sys.executable, "-m", f"{process}.main"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], **GOOD, **uri},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert f"everline {process}: MONGODB_URI is not a MongoDB URI" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "canary" not in ended.stderr
+
+
+def test_space_around_a_value_does_not_count(environment: pytest.MonkeyPatch) -> None:
+    """A secret that is mounted from a file often ends with a line break."""
+    _set(environment, **PAGOS | {"PAGOS_ADMIN_TOKEN": "t\n", "LIVEKIT_API_SECRET": " s \n"})
+    environment.setenv("TEMPORAL_UI_URL", "https://temporal.test/")
+
+    settings = load(ApiSettings)
+
+    assert load(PagosSettings).pagos_admin_token.get_secret_value() == "t"
+    assert settings.livekit_api_secret.get_secret_value() == "s"
+    assert settings.temporal_ui_url == "https://temporal.test", "as browsers name an origin"
+
+
+def test_two_encryption_keys_with_one_id_are_refused(environment: pytest.MonkeyPatch) -> None:
+    """What the first has encrypted, nobody could read."""
+    new, old = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
+    _set(environment, EVERLINE_ENCRYPTION_KEYS=f"k1:{new},k1:{old}")
+
+    with pytest.raises(SettingsError, match="two keys with the id 'k1'"):
+        load(TemporalSettings)
 
 
 def test_a_variable_that_is_given_in_code_wins(environment: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,52 @@
+"""Forms of single values that settings have in common; each fault says what is wanted."""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, SecretStr
+
+WEB = ("https", "http")
+_SPACE_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f]")
+
+
+def url_of(url: str, schemes: Sequence[str] = WEB) -> str:
+    """A URL that paths can be put behind, without a slash at its end.
+
+    Raises:
+        ValueError: it is none, or has more than scheme, host, port and path.
+    """
+    if not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+        *others, last = (f"{scheme}://" for scheme in schemes)
+        raise ValueError(f"must start with {', '.join(others)} or {last}")
+    parts = urlsplit(url)
+    if _SPACE_OR_CONTROL.search(url) or not parts.hostname or not _is_port(url):
+        raise ValueError("must name a host, and a port as a number if it names one")
+    if parts.query or parts.fragment:
+        raise ValueError("must have no ? and no #: paths are put behind it")
+    return url.rstrip("/")
+
+
+def _is_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
+
+
+def _web_url(url: str) -> str:
+    return url_of(url)
+
+
+def _sendable(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]+( +[!-~]+)*", secret.get_secret_value()):
+        raise ValueError("must be printable ASCII: it is sent in a header")
+    return secret
+
+
+WebUrl = Annotated[str, AfterValidator(_web_url)]
+"""Base URL of an HTTP server, without a slash at its end."""
+
+HeaderSecret = Annotated[SecretStr, AfterValidator(_sendable)]
+"""A secret that is sent in a header."""
