@@ -5,6 +5,8 @@ beside a conversation history, in snake case or camel case. What is not understo
 """
 
 import hashlib
+import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import product
@@ -35,6 +37,8 @@ MAX_DEPTH = 150
 """Deeper than what the archive takes."""
 _MILLISECONDS = 1e11
 """Greater numbers are milliseconds: as seconds they would be in the year 5138."""
+_HUMP = re.compile(r"(?<=[a-z0-9])[A-Z]")
+_IN_MILLISECONDS = "_duration_ms"
 
 
 class ForeignReport(BaseModel):
@@ -60,7 +64,8 @@ class ForeignReport(BaseModel):
         """The same as a report of one attempt; `now` stands for times that are not told."""
         parts = list(_parts(self))
         items = _items(parts)
-        end = _end(_first(parts, "close_reason", "closeReason", "end_reason", "endReason"))
+        closed = _first(parts, "close_reason", "closeReason") or _told_by_events(parts)
+        end = _end(closed or _first(parts, "end_reason", "endReason"))
         error = _first(parts, "error")
         return AgentReport(
             attempt=attempt,
@@ -73,7 +78,7 @@ class ForeignReport(BaseModel):
             usage=_usage(_first(parts, "usage", "model_usage", "modelUsage")),
             started_at=_time(_first(parts, "started_at", "startedAt")),
             ended_at=_time(_first(parts, "ended_at", "endedAt", "timestamp")) or now,
-            close_reason=_text(_first(parts, "close_reason", "closeReason"), 100) or None,
+            close_reason=_text(closed, 100) or None,
             agent_version=_version(_first(parts, "agent_version", "sdk_version", "sdkVersion")),
             foreign=True,
         ).model_copy(update={"sdk_report": _without_instructions(self.model_extra)})
@@ -91,6 +96,29 @@ def _first(parts: list[Fields], *names: str) -> Any:
     return next(found, None)
 
 
+def _told_by_events(parts: list[Fields]) -> Any:
+    """Why the session closed, where only its last event says so: in SDKs before `close_reason`."""
+    events = _first(parts, "events")
+    closing = [
+        cast(Fields, event).get("reason")
+        for event in (cast(list[object], events) if isinstance(events, list) else [])
+        if isinstance(event, dict) and cast(Fields, event).get("type") == "close"
+    ]
+    return closing[-1] if closing else None
+
+
+def _snake(fields: Fields) -> Fields:
+    """The fields under the names of the SDK for Python; the one for Node writes camel case."""
+    named: Fields = {}
+    for name, value in fields.items():
+        plain = _HUMP.sub(lambda hump: f"_{hump[0].lower()}", name)
+        if plain == name:
+            named[name] = value
+        else:
+            named.setdefault(plain, value)
+    return named
+
+
 def _items(parts: list[Fields]) -> list[Fields]:
     """The conversation's items: the first history that has any."""
     for part in parts:
@@ -100,7 +128,7 @@ def _items(parts: list[Fields]) -> list[Fields]:
                 history = cast(Fields, history).get("items", cast(Fields, history).get("messages"))
             if isinstance(history, list):
                 listed = cast(list[object], history)[:MAX_ITEMS]
-                items = [cast(Fields, item) for item in listed if isinstance(item, dict)]
+                items = [_snake(cast(Fields, item)) for item in listed if isinstance(item, dict)]
                 if items:
                     return items
     return []
@@ -115,14 +143,14 @@ def _turns(items: list[Fields], attempt: int, now: datetime) -> Iterator[Turn]:
         if not words.strip():
             continue
         metrics = item.get("metrics")
-        measured = cast(Fields, metrics) if isinstance(metrics, dict) else {}
+        measured = _snake(cast(Fields, metrics)) if isinstance(metrics, dict) else {}
         yield Turn(
             item_id=_text(item.get("id") or item.get("item_id"), 200) or _made_up_id(number, words),
             attempt=attempt,
             seq=number,
             role=role,
             text=words[:MAX_TURN_CHARS],
-            created_at=_time(_first([item], "created_at", "createdAt", "timestamp")) or now,
+            created_at=_time(_first([item], "created_at", "timestamp")) or now,
             interrupted=item.get("interrupted") is True,
             started_speaking_at=_time(measured.get("started_speaking_at")),
             stopped_speaking_at=_time(measured.get("stopped_speaking_at")),
@@ -154,9 +182,9 @@ def _made_up_id(number: int, words: str) -> str:
 
 def _tool_calls(items: list[Fields]) -> Iterator[ToolCall]:
     results = {
-        str(item.get("call_id")): item
+        str(item["call_id"]): item
         for item in items
-        if item.get("type") == "function_call_output"
+        if item.get("type") == "function_call_output" and item.get("call_id")
     }
     for item in items:
         if item.get("type") != "function_call":
@@ -167,11 +195,17 @@ def _tool_calls(items: list[Fields]) -> Iterator[ToolCall]:
         yield ToolCall(
             call_id=_text(item.get("call_id"), 300),
             name=_text(item.get("name"), 300),
-            arguments=_text(item.get("arguments") or "{}", 64_000),
+            arguments=_arguments(_first([item], "arguments", "args")),
             started_at=began,
             seconds=max((ended - began).total_seconds(), 0) if began and ended else None,
             ok=not result.get("is_error") if result else None,
         )
+
+
+def _arguments(value: object) -> str:
+    """JSON as the model wrote it, or of what somebody has read from that."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str) if value else ""
+    return _text(text or "{}", 64_000)
 
 
 def _hand_offs(items: list[Fields]) -> Iterator[HandOff]:
@@ -188,11 +222,23 @@ def _usage(value: object) -> list[ModelUsage]:
     found: list[ModelUsage] = []
     for entry in cast(list[object], value) if isinstance(value, list) else []:
         try:
-            found.append(ModelUsage.model_validate(entry))
+            found.append(ModelUsage.model_validate(_used(entry)))
         except ValidationError:
             # Another SDK's idea of it is kept with the rest of the report.
             continue
     return found
+
+
+def _used(entry: object) -> object:
+    """One model's usage with durations in seconds; the SDK for Node has them in milliseconds."""
+    if not isinstance(entry, dict):
+        return entry
+    fields = _snake(cast(Fields, entry))
+    for name in [name for name in fields if name.endswith(_IN_MILLISECONDS)]:
+        value = fields.pop(name)
+        if isinstance(value, int | float):
+            fields.setdefault(name.removesuffix("_ms"), value / 1000)
+    return fields
 
 
 def _end(value: object) -> ReportEnd:

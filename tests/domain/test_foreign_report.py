@@ -136,6 +136,95 @@ def test_why_it_ended(word: str | None, end: ReportEnd) -> None:
     assert read({"room": "acme.front", "close_reason": word}).end_reason is end
 
 
+NODE_ITEMS = [
+    {
+        "type": "message",
+        "role": "system",
+        "content": ["secret prompt"],
+        "createdAt": 1_700_000_000_000,
+    },
+    {
+        "type": "message",
+        "role": "assistant",
+        "content": ["Hello."],
+        "createdAt": 1_700_000_000_500,
+        "metrics": {"llmNodeTtft": 0.4, "startedSpeakingAt": 1_700_000_000.75},
+    },
+    {
+        "type": "function_call",
+        "callId": "c1",
+        "name": "book",
+        "args": '{"n": 2}',
+        "createdAt": 1_700_000_001_000,
+    },
+    {"type": "function_call", "callId": "c2", "name": "pay", "args": "{}"},
+    {
+        "type": "function_call_output",
+        "callId": "c1",
+        "name": "book",
+        "output": "full",
+        "isError": True,
+        "createdAt": 1_700_000_002_500,
+    },
+    {"type": "agent_handoff", "oldAgentId": "desk", "newAgentId": "kitchen"},
+]
+
+
+def test_the_report_of_the_sdk_for_node_is_read_in_full() -> None:
+    """`sessionReportToJSON`: the report's own fields in snake case, all below in camel case."""
+    report = read(
+        {
+            "job_id": "AJ_1",
+            "room": "acme.front",
+            "events": [{"type": "close", "reason": "participant_disconnected", "error": None}],
+            "chat_history": {"items": NODE_ITEMS},
+            "timestamp": 1_700_000_009_000,
+            "usage": [
+                {"type": "llm_usage", "model": "gpt-4.1", "inputTokens": 10, "outputTokens": 5},
+                {"type": "stt_usage", "model": "nova-3", "audioDurationMs": 2_500},
+            ],
+        }
+    )
+
+    assert report.end_reason is ReportEnd.CALLER_LEFT
+    assert report.ended_at == datetime.fromtimestamp(1_700_000_009, UTC)
+    [turn] = report.turns
+    assert (turn.text, turn.metrics) == ("Hello.", {"llm_node_ttft": 0.4})
+    assert turn.started_speaking_at == datetime.fromtimestamp(1_700_000_000.75, UTC)
+    assert [(one.call_id, one.name, one.ok, one.seconds) for one in report.tool_calls] == [
+        ("c1", "book", False, 1.5),
+        ("c2", "pay", None, None),
+    ]
+    assert report.tool_calls[0].arguments == '{"n": 2}'
+    assert [(one.from_agent, one.to_agent) for one in report.hand_offs] == [("desk", "kitchen")]
+    llm_usage, stt_usage = report.usage
+    assert (llm_usage.input_tokens, llm_usage.output_tokens) == (10, 5)
+    assert (stt_usage.audio_duration, stt_usage.model_extra) == (2.5, {})
+    assert "secret prompt" not in json.dumps(report.model_dump(mode="json"))
+
+
+def test_arguments_that_were_parsed_on_the_way_stay_json() -> None:
+    call = {"type": "function_call", "call_id": "c1", "name": "book", "arguments": {"n": 2}}
+
+    [read_call] = read({"room": "acme.front", "items": [call]}).tool_calls
+
+    assert json.loads(read_call.arguments) == {"n": 2}
+
+
+def test_the_last_close_event_tells_the_end_where_no_field_does() -> None:
+    events = [
+        {"type": "close", "reason": "task_completed"},
+        {"type": "error"},
+        {"type": "close", "reason": "error"},
+    ]
+
+    report = read({"room": "acme.front", "events": events, "error": "LLM is away"})
+
+    assert (report.end_reason, report.close_reason) == (ReportEnd.ERROR, "error")
+    told = read({"room": "acme.front", "events": events, "close_reason": "CR_COMPLETED"})
+    assert told.end_reason is ReportEnd.AGENT_ENDED
+
+
 def test_what_is_not_understood_is_kept() -> None:
     report = read({"room": "acme.front", "mood": {"caller": "content"}})
 
@@ -148,11 +237,17 @@ _JSON = st.recursive(
     max_leaves=12,
 )
 _KNOWN = st.sampled_from(
-    ["chat_history", "items", "messages", "usage", "close_reason", "timestamp", "report", "error"]
+    [
+        *("chat_history", "items", "messages", "usage", "close_reason", "timestamp", "report"),
+        *("error", "events"),
+    ]
 )
 _ITEM = st.dictionaries(
     st.sampled_from(
-        ["role", "content", "text", "type", "id", "created_at", "metrics", "call_id", "is_error"]
+        [
+            *("role", "content", "text", "type", "id", "created_at", "metrics", "call_id"),
+            *("is_error", "createdAt", "callId", "args", "isError", "audioDurationMs", "reason"),
+        ]
     ),
     st.sampled_from(["user", "assistant", "function_call", "function_call_output"]) | _JSON,
 )
