@@ -10,6 +10,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -32,7 +33,7 @@ class SessionQuota:
 
     def __init__(self, limit: int, slots: Slots | None, lives: SessionLives) -> None:
         """Take the limit (1 or more) and where it is counted; `slots` is None without MongoDB."""
-        self._looks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._looks: defaultdict[str, _Looks] = defaultdict(_Looks)
         self._limit = limit
         self._slots = slots
         self._lives = lives
@@ -79,11 +80,20 @@ class SessionQuota:
         raise self._exceeded()
 
     async def _claim_ended(self, slots: Slots, key: SessionKey) -> bool:
-        """Take the place of a session that could not free it; one look at a time for an org."""
-        async with self._looks[key.org]:
+        """Take the place of a session that could not free it; one look at a time for an org.
+
+        A look asks about every slot, so all starts that wait share the first that begins after
+        they came: however many an org at its limit sends, Temporal is asked for a few.
+        """
+        looks = self._looks[key.org]
+        before = looks.begun
+        async with looks.lock:
             # What the start before found free, while this one waited for its look, is enough.
             if await slots.claim(key, self._limit):
                 return True
+            if looks.begun > before:
+                return False
+            looks.begun += 1
             await self._free_ended(slots, key.org)
             return await slots.claim(key, self._limit)
 
@@ -113,6 +123,14 @@ class SessionQuota:
             retry_after=RETRY_SECONDS,
             cure="end a session, or raise EVERLINE_MAX_SESSIONS_PER_ORG",
         )
+
+
+@dataclass
+class _Looks:
+    """The looks behind one org's slots."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    begun: int = 0
 
 
 class _OpenSessions:

@@ -5,6 +5,7 @@ checked against the schema, asked for once more if it does not fit, and never re
 """
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -114,7 +115,9 @@ def _checked(content: str, schema: dict[str, Any]) -> dict[str, Any]:
     if len(content) > MAX_ANSWER_CHARS:
         raise _DoesNotFit(f"it is longer than {MAX_ANSWER_CHARS} characters")
     try:
-        answer: Any = json.loads(unfenced(content), parse_constant=_no_number)
+        answer: Any = json.loads(unfenced(content), parse_constant=_no_number, parse_float=_number)
+        # Half of a surrogate pair, which JSON can name: nobody could be answered with it.
+        json.dumps(answer, ensure_ascii=False).encode()
         # Its stub leaves the types of further parameters open.
         Draft202012Validator(schema).validate(answer)  # pyright: ignore[reportUnknownMemberType]
     except ValidationError as error:
@@ -123,6 +126,11 @@ def _checked(content: str, schema: dict[str, Any]) -> dict[str, Any]:
     except (ValueError, OverflowError, RecursionError):
         raise _DoesNotFit("it is not JSON") from None
     return answer
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
 
 
 def _no_number(name: str) -> float:

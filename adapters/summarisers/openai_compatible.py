@@ -49,7 +49,8 @@ class OpenAISummariser(Summariser):
             ),
             Question([{"role": "system", "content": instructions + AS_TEXT}, transcript]),
         )
-        text = _text(content)
+        # Half of a surrogate pair, which JSON can name, could be neither stored nor answered.
+        text = _text(content).encode(errors="replace").decode()
         if not text:
             raise Unavailable("the summariser's answer is empty")
         return text if len(text) <= MAX_SUMMARY_CHARS else text[: MAX_SUMMARY_CHARS - 1] + "…"

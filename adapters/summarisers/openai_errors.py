@@ -7,6 +7,7 @@ key. Its error code, a short identifier, is kept.
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from math import isfinite
 from typing import Any
 
 import httpx
@@ -66,4 +67,4 @@ def _retry_after(response: httpx.Response) -> int:
         except ValueError:
             return 60
         seconds = (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return int(min(max(seconds, 1), _MAX_RETRY_AFTER))
+    return int(min(max(seconds, 1), _MAX_RETRY_AFTER)) if isfinite(seconds) else 60

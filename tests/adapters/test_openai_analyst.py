@@ -161,10 +161,13 @@ async def _instructions(analyst: OpenAIAnalyst, server: FakeChatServer) -> str:
         ),
         json.dumps(GOOD).replace('"unknown"', '"excellent"'),
         json.dumps(GOOD).replace("4", "NaN", 1),
+        json.dumps(GOOD).replace("4", "1e999", 1),
+        json.dumps(GOOD | {"data": {"guests": 4, "occasion": "half of a pair: \ud83d"}}),
+        json.dumps(GOOD | {"data": {"guests": 4, "half of a pair: \ud83d": 1}}),
         "[" * 5_000,
         json.dumps(GOOD | {"data": {"guests": 4, "occasion": "x" * MAX_ANSWER_CHARS}}),
     ],
-    ids=range(12),
+    ids=range(15),
 )
 async def test_an_answer_that_does_not_fit_is_asked_for_once_more(
     analyst: OpenAIAnalyst, server: FakeChatServer, hostile: str

@@ -121,6 +121,7 @@ async def test_a_call_without_words_costs_no_request(
         ("They agreed.", "They agreed."),
         ('"They agreed."', "They agreed."),
         ("12 people were booked: {not json}", "12 people were booked: {not json}"),
+        (r'{"summary": "They agreed \ud83d."}', "They agreed ?."),
         ("x" * 9_000, "x" * (MAX_SUMMARY_CHARS - 1) + "…"),
     ],
 )
@@ -194,6 +195,8 @@ def in_seconds(seconds: int) -> str:
         (500, "0", 1, 1),
         (529, "99999", 300, 300),
         (429, "in a while", 60, 60),
+        (429, "nan", 60, 60),
+        (429, "inf", 60, 60),
         (408, "2.5", 2, 2),
     ],
 )

@@ -235,6 +235,45 @@ async def test_many_claims_at_once_take_exactly_what_is_there(house: House) -> N
     assert sorted(slot.number for slot in taken) == list(range(15))
 
 
+class AllOpen:
+    """The port `SessionLives`: `held` are open, and the first answer waits for all who start."""
+
+    def __init__(self, held: set[str], starts: int) -> None:
+        self.asked: list[str] = []
+        self._held, self._starts = held, starts
+        self._all_came = asyncio.Event()
+
+    async def open_ids(self, org: str) -> set[str]:
+        return self._held
+
+    async def life(self, key: SessionKey) -> Life:
+        if key.session_id in self._held:
+            self.asked.append(key.session_id)
+            await self._all_came.wait()
+            return Life.OPEN
+        self._starts -= 1
+        if not self._starts:
+            self._all_came.set()
+        return Life.UNKNOWN
+
+
+async def test_refusing_many_starts_at_once_asks_temporal_for_few_sessions(house: House) -> None:
+    """An org at its limit that goes on starting must not cost everybody's Temporal its slots."""
+    org, held = unique("acme"), {f"s{number}" for number in range(LIMIT)}
+    for name in held:
+        assert await house.archive.slots.claim(SessionKey(org, name), LIMIT)
+    lives = AllOpen(held, starts=20)
+    quota = SessionQuota(LIMIT, house.archive.slots, lives)
+
+    async def start(name: str) -> None:
+        with pytest.raises(SessionQuotaExceeded):
+            async with quota.place(SessionKey(org, name)):
+                pass
+
+    await asyncio.gather(*(start(f"new{number}") for number in range(20)))
+    assert len(lives.asked) <= 2 * LIMIT
+
+
 # ── outages ──────────────────────────────────────────────────────────────────────────────────────
 
 
