@@ -24,6 +24,7 @@ from domain.errors import EverlineError, InvalidInput
 
 ENCODING = b"binary/encrypted"
 KEY_ID = "encryption-key-id"
+KEYS_VARIABLE = "EVERLINE_ENCRYPTION_KEYS"
 _NONCE_BYTES = 12
 
 
@@ -96,8 +97,9 @@ class EncryptionCodec(PayloadCodec):
         if cipher is None:
             raise CannotDecrypt(
                 f"a payload was encrypted with the key {key_id!r}, which is not in the key ring",
-                field="EVERLINE_ENCRYPTION_KEYS",
-                cure="add that key behind the current one, for as long as anything has it",
+                field=KEYS_VARIABLE,
+                cure=f"add that key to {KEYS_VARIABLE} behind the current one, for as long as"
+                " anything has it",
             )
         nonce, sealed = payload.data[:_NONCE_BYTES], payload.data[_NONCE_BYTES:]
         try:
@@ -105,7 +107,8 @@ class EncryptionCodec(PayloadCodec):
         except (InvalidTag, ValueError, DecodeError):
             raise CannotDecrypt(
                 f"a payload of the key {key_id!r} was altered, or that id now names another key",
-                field="EVERLINE_ENCRYPTION_KEYS",
+                field=KEYS_VARIABLE,
+                cure=f"look whether {KEYS_VARIABLE} has the key that this id named before",
             ) from None
 
 
@@ -133,11 +136,14 @@ async def decode_payloads(codec: PayloadCodec, body: bytes) -> bytes:
     """Answer of the codec endpoint's `/decode`: JSON of protobuf `Payloads` in and out.
 
     Raises:
-        InvalidInput: the body is not such JSON.
-        CannotDecrypt: a payload's key is not in the ring.
+        InvalidInput: the body is not such JSON, a payload's key is not in the ring, or it was
+            altered.
     """
     payloads = _payloads(body)
-    await codec.decode_wrapper(payloads)
+    try:
+        await codec.decode_wrapper(payloads)
+    except CannotDecrypt as error:
+        raise InvalidInput(error.message, field="payloads", cure=error.cure) from None
     return json_format.MessageToJson(payloads).encode()
 
 

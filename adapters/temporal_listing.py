@@ -10,11 +10,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
+import structlog
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey, TypedSearchAttributes
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
-from domain.errors import InvalidInput, Unavailable
+from adapters.temporal_errors import is_not_found, temporal_error
+from domain.errors import InvalidInput
 from domain.ids import SessionKey, check_id, key_of_workflow_id, session_workflow_id
 from domain.search_attributes import SearchAttribute
 from domain.session import EndReason, Outcome, SessionState, WaitingFor
@@ -36,6 +38,8 @@ _END_REASON = SearchAttributeKey.for_keyword(SearchAttribute.END_REASON.value)
 _WAITING_FOR = SearchAttributeKey.for_keyword(SearchAttribute.WAITING_FOR.value)
 _WAITING_SINCE = SearchAttributeKey.for_datetime(SearchAttribute.WAITING_SINCE.value)
 _ATTEMPTS = SearchAttributeKey.for_int(SearchAttribute.JOIN_ATTEMPTS.value)
+
+log = structlog.get_logger()
 
 _CHECKSUM_BYTES = 8
 _RUNNING = "ExecutionStatus = 'Running'"
@@ -104,7 +108,7 @@ class TemporalListing:
                 if key and key.org == org:
                     found.add(key.session_id)
         except (RPCError, RuntimeError) as error:
-            raise _away(error) from None
+            raise temporal_error(error) from None
         return found
 
     async def life(self, key: SessionKey) -> Life:
@@ -117,9 +121,9 @@ class TemporalListing:
         try:
             found = await handle.describe()
         except (RPCError, RuntimeError) as error:
-            if isinstance(error, RPCError) and error.status is RPCStatusCode.NOT_FOUND:
+            if is_not_found(error):
                 return Life.UNKNOWN
-            raise _away(error) from None
+            raise temporal_error(error) from None
         if found.status is not WorkflowExecutionStatus.RUNNING:
             return Life.ENDED
         # Closed, and only its room is not deleted yet.
@@ -135,11 +139,15 @@ class TemporalListing:
         try:
             await listed.fetch_next_page()
         except (RPCError, RuntimeError) as error:
-            raise _away(error) from None
+            raise temporal_error(error) from None
         now = datetime.now(UTC)
         token = listed.next_page_token
         return SessionPage(
-            sessions=[_line(execution, now) for execution in listed.current_page or ()],
+            sessions=[
+                line
+                for execution in listed.current_page or ()
+                if (line := _line_if_readable(execution, now))
+            ],
             next=_cursor(org, token) if token else None,
         )
 
@@ -167,10 +175,20 @@ def _time(at: datetime) -> str:
     return f"'{known:%Y-%m-%dT%H:%M:%S.%fZ}'"
 
 
-def _line(execution: WorkflowExecution, now: datetime) -> SessionLine:
+def _line_if_readable(execution: WorkflowExecution, now: datetime) -> SessionLine | None:
+    """None, and a log entry, for what another version or another hand has started."""
     key = key_of_workflow_id(execution.id)
-    if key is None:
-        raise AssertionError(f"{execution.id} is not the workflow of a session")
+    try:
+        if key is not None:
+            return _line(key, execution, now)
+        reason = "its id is not that of a session"
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+    log.error("a workflow cannot be listed as a session", workflow=execution.id, reason=reason)
+    return None
+
+
+def _line(key: SessionKey, execution: WorkflowExecution, now: datetime) -> SessionLine:
     shown = execution.typed_search_attributes
     is_open = execution.status is WorkflowExecutionStatus.RUNNING
     waiting_for = _read(shown, _WAITING_FOR, WaitingFor, WaitingFor.NOTHING)
@@ -232,10 +250,3 @@ def _checksum(org: str, token: bytes) -> bytes:
 
 def _no_cursor() -> InvalidInput:
     return InvalidInput("not a cursor of this list", field="cursor")
-
-
-def _away(error: RPCError | RuntimeError) -> Unavailable:
-    reason = error.status.name if isinstance(error, RPCError) else "not connected yet"
-    return Unavailable(
-        f"Temporal does not answer ({reason})", cure="check TEMPORAL_ADDRESS, and that it runs"
-    )

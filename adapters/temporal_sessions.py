@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
+import structlog
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
+from adapters.temporal_errors import is_not_found, temporal_error
 from domain.errors import Unavailable
 from domain.ids import SessionKey, key_of_workflow_id, session_workflow_id
 from domain.messages import AgentLost, Message, ParticipantChange, ParticipantChanged
@@ -26,6 +28,8 @@ _CUT_SHORT = "WorkflowType = 'session' AND ExecutionStatus IN ('Terminated', 'Ti
 LOOK_BACK = timedelta(days=1)
 MOST_LISTED = 500
 SIGNAL_TIME = timedelta(seconds=5)
+
+log = structlog.get_logger()
 
 
 class TemporalSessions:
@@ -48,7 +52,7 @@ class TemporalSessions:
                 if key and room:
                     found[key] = room
         except RPCError as error:
-            raise _away(error) from None
+            raise temporal_error(error) from None
         return found
 
     async def is_open(self, key: SessionKey) -> bool:
@@ -61,9 +65,9 @@ class TemporalSessions:
         try:
             description = await handle.describe()
         except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
+            if is_not_found(error):
                 return False
-            raise _away(error) from None
+            raise temporal_error(error) from None
         return description.status is WorkflowExecutionStatus.RUNNING
 
     async def closed_from_outside(self) -> list[SessionStatus]:
@@ -78,7 +82,7 @@ class TemporalSessions:
             executions = self._client.list_workflows(query, limit=MOST_LISTED)
             return [found async for each in executions if (found := _status(each)) is not None]
         except RPCError as error:
-            raise _away(error) from None
+            raise temporal_error(error) from None
 
     async def tell_room_is_gone(self, key: SessionKey) -> None:
         """What LiveKit's webhook `room_finished` would have said.
@@ -104,8 +108,19 @@ class TemporalSessions:
         try:
             await handle.signal(name, message, rpc_timeout=SIGNAL_TIME)
         except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise _away(error) from None
+            if is_not_found(error):
+                return
+            trouble = temporal_error(error)
+            if isinstance(trouble, Unavailable):
+                raise trouble from None
+            # One session that takes no signal any more must not hide all others from the watch.
+            log.error(
+                "a session takes no signal",
+                org=key.org,
+                session=key.session_id,
+                signal=name,
+                reason=trouble.message,
+            )
 
 
 def _status(execution: WorkflowExecution) -> SessionStatus | None:
@@ -127,7 +142,3 @@ def _status(execution: WorkflowExecution) -> SessionStatus | None:
         ended_at=execution.close_time,
         closed_at=execution.close_time,
     )
-
-
-def _away(error: RPCError) -> Unavailable:
-    return Unavailable(f"Temporal does not answer ({error.status.name})")

@@ -8,7 +8,7 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
-from domain.errors import Unavailable
+from adapters.temporal_errors import temporal_error
 from domain.ids import summary_workflow_id
 from domain.summary import SummaryOrder
 
@@ -39,9 +39,6 @@ class TemporalSummaryRuns:
             )
         except WorkflowAlreadyStartedError:
             return False
-        except RPCError as error:
-            raise Unavailable(f"Temporal does not answer ({error.status.name})") from None
-        except RuntimeError as error:
-            # The lazy client raises this until its first connection.
-            raise Unavailable(f"Temporal does not answer ({str(error)[:120]})") from None
+        except (RPCError, RuntimeError) as error:
+            raise temporal_error(error) from None
         return True

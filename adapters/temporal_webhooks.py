@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager, suppress
 from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
-from domain.errors import Unavailable
+from adapters.temporal_errors import is_not_found, temporal_error
 from domain.ids import webhook_workflow_id
 from domain.webhooks import DeliveryKey
 
@@ -47,7 +47,7 @@ class TemporalDeliveryRuns:
                 handle = self._client.get_workflow_handle(webhook_workflow_id(*key))
                 await handle.signal(DELIVER_NOW)
             except RPCError as error:
-                if error.status is not RPCStatusCode.NOT_FOUND:
+                if not is_not_found(error):
                     raise
                 # Started by somebody else in between, it is delivered just now.
                 with suppress(WorkflowAlreadyStartedError):
@@ -68,8 +68,5 @@ class TemporalDeliveryRuns:
 async def _reaching_temporal() -> AsyncGenerator[None]:
     try:
         yield
-    except RPCError as error:
-        raise Unavailable(f"Temporal does not answer ({error.status.name})") from None
-    except RuntimeError as error:
-        # The lazy client raises this until its first connection.
-        raise Unavailable(f"Temporal does not answer ({str(error)[:120]})") from None
+    except (RPCError, RuntimeError) as error:
+        raise temporal_error(error) from None

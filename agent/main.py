@@ -1,7 +1,8 @@
 """The agent worker's process: `python -m agent.main`.
 
 SIGTERM or SIGINT drains: no new jobs, the running ones may finish for `EVERLINE_DRAIN_SECONDS`,
-then they are shut down, which still hands in their reports. A second signal ends the draining.
+then they are shut down, which still hands in their reports; last, what is left is delivered, and
+recordings go to their storage. A second signal ends the draining.
 """
 # The SDK leaves the types of its server's event handlers open:
 # pyright: reportUnknownMemberType=false
@@ -28,6 +29,8 @@ from agent.version import agent_version
 log = structlog.stdlib.get_logger("agent.main")
 
 _LAST_DRAIN_SECONDS = 3.0
+_LAST_UPLOAD_SECONDS = 10.0
+"""With the jobs' own end these fit into the 30 s that are the shortest grace of this process."""
 
 
 class Signals:
@@ -76,7 +79,7 @@ async def _serve(
         if stopping.done():
             await _drain(server, settings.drain_seconds, signals)
         await server.aclose()
-        await _drain_spool(drainer)
+        await _hand_over(drainer, uploads)
         _raise_first_failure([running, *helpers])
     finally:
         ending: list[asyncio.Task[Any]] = [stopping, running, *helpers]
@@ -128,12 +131,19 @@ async def _drain(server: CountingAgentServer, seconds: int, signals: Signals) ->
     await asyncio.gather(draining, return_exceptions=True)
 
 
-async def _drain_spool(drainer: Drainer) -> None:
+async def _hand_over(drainer: Drainer, uploads: Uploads) -> None:
+    """Deliver what the last calls left: the disk may not outlive this process."""
     try:
         async with asyncio.timeout(_LAST_DRAIN_SECONDS):
-            await drainer.drain_once()
+            await drainer.drain_once(last=True)
     except TimeoutError:
         log.warning("spool_left_to_the_next_agent_server")
+    # Afterwards: what the drainer has delivered may have a recording.
+    try:
+        async with asyncio.timeout(_LAST_UPLOAD_SECONDS):
+            await uploads.upload_once(last=True)
+    except TimeoutError:
+        log.warning("recordings_left_to_the_next_agent_server")
 
 
 def _raise_first_failure(tasks: list[asyncio.Task[None]]) -> None:

@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 
 from fastapi import FastAPI
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+
+from api.problems import Fault, Problem, response_of
 
 LOCALHOST = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
 REQUEST_HEADERS = (
@@ -12,6 +16,26 @@ REQUEST_HEADERS = (
     *("idempotency-key", "if-match", "last-event-id"),
 )
 ANSWER_HEADERS = ("x-request-id", "retry-after", "etag", "location", "content-disposition")
+_REFUSED = {
+    "origin": Fault(
+        field="Origin",
+        reason="pages of this origin may not call the API",
+        cure="add it to EVERLINE_CORS_ORIGINS",
+    ),
+    "method": Fault(
+        field="Access-Control-Request-Method", reason="pages may not send requests of this method"
+    ),
+    "headers": Fault(
+        field="Access-Control-Request-Headers",
+        reason="pages may not send all of these headers",
+        cure=f"send only {', '.join(REQUEST_HEADERS)}",
+    ),
+    "private-network": Fault(
+        field="Access-Control-Request-Private-Network",
+        reason="pages of a public network may not call an API in a private one",
+    ),
+}
+"""By the framework's word for what is wrong."""
 
 
 class PagesCors(CORSMiddleware):
@@ -26,6 +50,38 @@ class PagesCors(CORSMiddleware):
             await self.app(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """As the framework's; a refusal has the shape of all problems."""
+        response = super().preflight_response(request_headers)
+        return response if response.status_code == 200 else RefusedPreflight(response)
+
+
+class RefusedPreflight(Response):
+    """403 to a page that may not call the API, or not in this way."""
+
+    def __init__(self, refusal: Response) -> None:
+        """Take the framework's refusal: what is wrong, and the headers for the browser."""
+        super().__init__(status_code=403)
+        self._refusal = refusal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; only here is the request's id known."""
+        wrong = bytes(self._refusal.body).decode().removeprefix("Disallowed CORS ").split(", ")
+        faults = [_REFUSED[each] for each in wrong]
+        problem = Problem(
+            title="Forbidden",
+            status=403,
+            code="cors_refused",
+            detail="; ".join(fault.reason for fault in faults),
+            errors=faults,
+        )
+        kept = {
+            name: value
+            for name, value in self._refusal.headers.items()
+            if name not in ("content-length", "content-type")
+        }
+        await response_of(problem, scope, kept)(scope, receive, send)
 
 
 @dataclass(frozen=True)

@@ -259,6 +259,17 @@ def _kept(part: Part | None, which: str, cure: str = "set MONGODB_URI") -> Part:
     return part
 
 
+async def require_kept(wired: Services, key: SessionKey) -> None:
+    """Raise `NotFound` if the session's transcript was deleted, and all that belongs to it."""
+    if wired.records and await wired.records.retention.is_deleted(key):
+        raise no_transcript(key)
+
+
+def no_transcript(key: SessionKey) -> NotFound:
+    """The same for a session that never was, that is another org's, and one that was deleted."""
+    return NotFound(f"there is no transcript of session {key.session_id}", field="sessionId")
+
+
 async def require_session(wired: Services, key: SessionKey) -> None:
     """Raise `NotFound` unless the session exists in this org, open, closed or archived."""
     if wired.archive and await wired.archive.sessions.get(key):

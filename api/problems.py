@@ -21,6 +21,7 @@ from domain.errors import (
     TooManyRequests,
     Unauthenticated,
     Unavailable,
+    Unreadable,
 )
 from domain.ids import ID_CURE, ID_PATTERN
 
@@ -37,6 +38,7 @@ STATUS: Sequence[tuple[type[EverlineError], int]] = (
     (PreconditionFailed, 412),
     (Conflict, 409),
     (TooManyRequests, 429),
+    (Unreadable, 500),
     (Unavailable, 503),
 )
 
@@ -50,7 +52,7 @@ STATUS_MEANING = {
     413: "The body is larger than 4 MiB.",
     422: "The request is malformed; `errors` names each field, the reason and the cure.",
     429: "Too fast, or too many open sessions; come back after `Retry-After` seconds.",
-    500: "Something unexpected happened; the log has it under the request's id.",
+    500: "Something unexpected happened, or what is stored cannot be read; the log has it.",
     503: "Something outside is away; the same request may work after `Retry-After` seconds.",
 }
 
@@ -133,6 +135,11 @@ def install(app: FastAPI) -> None:
 async def _everline_error(request: Request, error: Exception) -> Any:
     if not isinstance(error, EverlineError):
         raise error
+    return answer(request, error)
+
+
+def answer(request: Request, error: EverlineError) -> Any:
+    """The response to a domain error."""
     status = status_of(error)
     headers = _retry_after(error)
     if status == 401:
@@ -152,7 +159,7 @@ async def _everline_error(request: Request, error: Exception) -> Any:
 
 
 def _retry_after(error: EverlineError) -> dict[str, str]:
-    if not isinstance(error, Unavailable | TooManyRequests):
+    if not isinstance(error, Unavailable | TooManyRequests) or isinstance(error, Unreadable):
         return {}
     return {"Retry-After": str(error.retry_after or RETRY_AFTER_SECONDS)}
 
@@ -205,7 +212,7 @@ async def _http_error(request: Request, error: Exception) -> Any:
     if error.status_code == 400:
         # FastAPI's answer to a body that cannot even be read as text; the same fault as bad JSON.
         fault = InvalidInput("the body cannot be read", field="body", cure=CURES["json_invalid"])
-        return await _everline_error(request, fault)
+        return answer(request, fault)
     detail = str(error.detail)
     code = detail.lower().replace(" ", "_")
     problem = Problem(title=detail, status=error.status_code, code=code, detail=detail)

@@ -146,7 +146,10 @@ def _check_that_it_waits(status: SessionStatus) -> None:
 
 
 async def take_report(wired: Services, key: SessionKey, report: AgentReport, now: datetime) -> bool:
-    """Store a report and signal its session; False if there is no MongoDB to store it in.
+    """Store a report and signal its session.
+
+    Returns:
+        Whether it is kept: not without MongoDB, and not after the transcript was deleted.
 
     The signal goes although the report could not be stored, so that the session ends in time; the
     error then makes the agent keep the body in its spool.
@@ -156,11 +159,12 @@ async def take_report(wired: Services, key: SessionKey, report: AgentReport, now
         InvalidInput: too large or too deep to be stored; its turns are.
     """
     failure: EverlineError | None = None
+    stored = False
     if wired.archive:
         try:
             await wired.archive.transcripts.record_report(key, report, now)
-            if wired.records:
-                await wired.records.retention.drop_late(key, report.recording)
+            records = wired.records
+            stored = not (records and await records.retention.drop_late(key, report.recording))
         except EverlineError as error:
             failure = error
     digest = report.digest()
@@ -172,10 +176,10 @@ async def take_report(wired: Services, key: SessionKey, report: AgentReport, now
             digest=digest,
             end_reason=report.end_reason,
             turn_count=len(report.turns),
-            stored=wired.archive is not None and failure is None,
+            stored=stored,
             error=(report.error or "")[:500] or None,
         ),
     )
     if failure:
         raise failure
-    return wired.archive is not None
+    return stored

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from api.dependencies import Services, archive_of, records_of
+from api.dependencies import Services, archive_of, no_transcript, require_kept
 from api.routes.v1_sessions import read_status
 from api.transcript_answers import TranscriptAnswer, answer_of
 from domain.errors import NotFound, Unavailable
@@ -20,8 +20,7 @@ async def read_transcript(wired: Services, key: SessionKey) -> TranscriptAnswer:
         Unavailable: MongoDB does not answer, or nobody can say now whether there is such a session.
     """
     archive = archive_of(wired)
-    if await records_of(wired).retention.is_deleted(key):
-        raise no_transcript(key)
+    await require_kept(wired, key)
     header = await archive.transcripts.header(key)
     header = await header_now(header, wired.agent_servers, datetime.now(UTC))
     status = await status_for(wired, key, sealed=header is not None)
@@ -50,8 +49,3 @@ async def status_for(wired: Services, key: SessionKey, *, sealed: bool) -> Sessi
         if sealed:
             return recorded
         raise
-
-
-def no_transcript(key: SessionKey) -> NotFound:
-    """The same for a session that never was, that is another org's, and one that was deleted."""
-    return NotFound(f"there is no transcript of session {key.session_id}", field="sessionId")

@@ -23,8 +23,9 @@ from temporalio.client import (
 )
 from temporalio.common import QueryRejectCondition, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
+from adapters.temporal_errors import is_not_found, temporal_error, temporal_is_away
 from domain.errors import (
     Conflict,
     EverlineError,
@@ -66,14 +67,6 @@ Signal = EndRequest | AgentFailed | AgentLost | ReportReceived | ParticipantChan
 ANSWER_TIMEOUT = 5.0
 """Seconds that a query or an update may take; longer means that no worker is there."""
 DIGEST_MEMO = "request_digest"
-_AWAY = (
-    RPCStatusCode.UNAVAILABLE,
-    RPCStatusCode.DEADLINE_EXCEEDED,
-    RPCStatusCode.CANCELLED,
-    RPCStatusCode.RESOURCE_EXHAUSTED,
-    RPCStatusCode.ABORTED,
-    RPCStatusCode.INTERNAL,
-)
 _REFUSALS = {error.code: error for error in (StaleAttempt, Conflict, IdempotencyMismatch)}
 
 
@@ -161,13 +154,10 @@ class SessionWorkflows:
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
             # Durable only if Temporal knows it: a time-out alone says nothing.
             if not await self.exists(request.key):
-                raise _temporal_is_away("it took no start in time") from None
+                raise temporal_is_away("it took no start in time") from None
             return None
-        except RPCError as error:
-            raise _away(error) from None
-        except RuntimeError as error:
-            # The lazy client raises this until its first connection.
-            raise _temporal_is_away(str(error)) from None
+        except (RPCError, RuntimeError) as error:
+            raise _failure(error) from None
         finally:
             handle.cancel()
 
@@ -325,13 +315,8 @@ async def _reach(call: Awaitable[Result]) -> Result:
         raise _refusal(error) from None
     except (WorkflowUpdateRPCTimeoutOrCancelledError, WorkflowQueryFailedError):
         raise _no_worker() from None
-    except RPCError as error:
-        raise _away(error) from None
-    except WorkflowAlreadyStartedError:
-        raise
-    except RuntimeError as error:
-        # The lazy client raises this until its first connection.
-        raise _temporal_is_away(str(error)) from None
+    except (RPCError, RuntimeError) as error:
+        raise _failure(error) from None
 
 
 @asynccontextmanager
@@ -350,19 +335,10 @@ def _refusal(error: WorkflowUpdateFailedError) -> EverlineError:
     return Conflict("the session refused the update")
 
 
-def _away(error: RPCError) -> EverlineError:
-    if error.status is RPCStatusCode.NOT_FOUND:
+def _failure(error: RPCError | RuntimeError) -> EverlineError:
+    if is_not_found(error):
         return NotFound("there is no such session", field="sessionId")
-    if error.status in _AWAY:
-        return _temporal_is_away(error.message)
-    return Unavailable(f"Temporal refused the call ({error.status.name})", retry_after=10)
-
-
-def _temporal_is_away(detail: str) -> Unavailable:
-    return Unavailable(
-        f"Temporal does not answer ({detail[:120]})",
-        cure="check TEMPORAL_ADDRESS, and that Temporal runs",
-    )
+    return temporal_error(error)
 
 
 def _no_worker() -> Unavailable:

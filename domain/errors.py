@@ -106,6 +106,16 @@ class StorageUnavailable(Unavailable):
     code = "storage_unavailable"
 
 
+class Unreadable(StorageUnavailable):
+    """It is stored in a form that this Everline cannot read (HTTP 500).
+
+    A step of a workflow tries again, as with all that is unavailable: another version or another
+    key can read it. A client has no use for that.
+    """
+
+    code = "unreadable"
+
+
 class TooManyRequests(EverlineError):
     """The org asks for more than it may have now (HTTP 429).
 

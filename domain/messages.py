@@ -12,6 +12,9 @@ from domain.json_model import JsonModel
 from domain.session import EndReason, Outcome, Stage
 from domain.transcript import ReportEnd
 
+LONGEST_EXTENSION = 86_400
+"""Seconds."""
+
 
 class Message(JsonModel):
     """Base of all signals."""
@@ -127,7 +130,9 @@ class WaitUntil(BaseModel):
 class Extend(JsonModel):
     """Update `extend`: move the maximum duration."""
 
-    seconds: float = Field(gt=0, le=86_400)
+    seconds: float = Field(gt=0, le=LONGEST_EXTENSION)
+    idempotency_key: str | None = Field(default=None, min_length=1, max_length=255)
+    """The same key with the same seconds does it once; with others it is refused."""
 
 
 class Redispatch(BaseModel):

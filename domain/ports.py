@@ -146,8 +146,11 @@ class SessionDirectory(Protocol):
 class TranscriptArchive(Protocol):
     """Turns, reports, transcript headers; writes are acknowledged by a majority, journaled."""
 
-    async def add_turns(self, key: SessionKey, turns: Sequence[Turn]) -> int:
-        """Store new turns and complete those that are stored; returns how many are new."""
+    async def add_turns(self, key: SessionKey, turns: Sequence[Turn]) -> int | None:
+        """Store new turns and complete those that are stored; returns how many are new.
+
+        None if the transcript was deleted: what comes after that is dropped.
+        """
         ...
 
     async def turns(self, key: SessionKey) -> list[Turn]:
@@ -332,6 +335,10 @@ class SavedAgents(Protocol):
 
     async def get(self, key: AgentKey) -> SavedAgent | None:
         """The current version."""
+        ...
+
+    async def to_be_replaced(self, key: AgentKey) -> SavedAgent | None:
+        """The current version, without its configuration if that cannot be read."""
         ...
 
     async def list_agents(self, org: str, limit: int, before: str | None) -> list[SavedAgent]:

@@ -150,7 +150,7 @@ class Agents:
         Raises:
             NotFound: the org has no such agent or version.
         """
-        await self.get(org, agent_id)
+        await self._current(org, agent_id, None)
         found = await self._store.get_version(_key(org, agent_id), version)
         if found is None:
             raise NotFound(f"agent {agent_id} has no version {version}", field="version")
@@ -164,12 +164,14 @@ class Agents:
         Raises:
             NotFound: the org has no such agent.
         """
-        await self.get(org, agent_id)
+        await self._current(org, agent_id, None)
         found = await self._store.list_versions(_key(org, agent_id), limit + 1, before)
         return found[:limit], found[limit - 1].version if len(found) > limit else None
 
     async def _current(self, org: str, agent_id: str, expected: int | None) -> SavedAgent:
-        current = await self.get(org, agent_id)
+        current = await self._store.to_be_replaced(_key(org, agent_id))
+        if current is None:
+            raise no_such_agent(agent_id)
         if expected is not None and current.version != expected:
             raise PreconditionFailed(
                 f"agent {agent_id} is at version {current.version}, not {expected}",

@@ -8,7 +8,7 @@ LiveKit lost. So the reaper compares what LiveKit and the archive show with the 
 import structlog
 from pydantic import BaseModel
 
-from domain.errors import StorageUnavailable
+from domain.errors import StorageUnavailable, Unreadable
 from domain.ids import SessionKey
 from domain.ports import Room, Rooms, SessionDirectory, SessionRecords
 from domain.rooms import owner_of_room
@@ -115,7 +115,11 @@ class Reaper:
         """A session that was terminated before its agent had joined never wrote a record."""
         recorded = 0
         for status in await self._directory.closed_from_outside():
-            if await archive.get(SessionKey(status.org, status.session_id)) is None:
+            try:
+                known = await archive.get(SessionKey(status.org, status.session_id))
+            except Unreadable:  # it is there, and the log has it
+                continue
+            if known is None:
                 await archive.record(closed_from_outside(status))
                 recorded += 1
         return recorded

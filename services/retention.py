@@ -98,14 +98,16 @@ class Retention:
             raise NotFound(f"there is no transcript of session {session_id}", field="sessionId")
         return removed
 
-    async def drop_late(self, key: SessionKey, recording: CallRecording | None) -> None:
-        """Delete a recording that came after its transcript was deleted.
+    async def drop_late(self, key: SessionKey, recording: CallRecording | None) -> bool:
+        """Delete a recording that came after its transcript was deleted; whether it was.
 
         Raises:
             Unavailable: the storage did not do it; to be sent again.
         """
-        if recording and await self._transcripts.is_removed(key):
+        deleted = await self._transcripts.is_removed(key)
+        if deleted and recording:
             await self._delete_files(key, [recording])
+        return deleted
 
     async def is_deleted(self, key: SessionKey) -> bool:
         """Whether the transcript was deleted, by hand or when its time was over."""

@@ -18,6 +18,8 @@ class Recorded:
 
     stored: int
     duplicates: int
+    dropped: bool = False
+    """The transcript was deleted; what comes after that is in it no more."""
 
 
 class Transcripts:
@@ -39,6 +41,8 @@ class Transcripts:
             Unavailable: MongoDB did not take them; nothing was acknowledged.
         """
         stored = await self._archive.add_turns(key, turns)
+        if stored is None:
+            return Recorded(0, 0, dropped=True)
         if stored:
             await self._renew_header(key, now)
         return Recorded(stored, len(turns) - stored)

@@ -60,6 +60,8 @@ class Inbox:
         self._ending: Ending | None = None
         self._finalised = False
         self._seen_events: dict[str, None] = {}
+        # As many as Temporal takes updates of one workflow: 2,000.
+        self._extensions: dict[str, float] = {}
 
     # ── signals ──────────────────────────────────────────────────────────────────────────────────
 
@@ -163,13 +165,23 @@ class Inbox:
     async def extend(self, extension: Extend) -> SessionStatus:
         """Move the maximum duration."""
         status = self._book.status
-        if status.deadline:
+        key = extension.idempotency_key
+        if status.deadline and (key is None or key not in self._extensions):
             status.deadline += timedelta(seconds=extension.seconds)
+            if key is not None:
+                self._extensions[key] = extension.seconds
             self._book.note(f"extended by {extension.seconds:g} s")
         return status.model_copy(update={"timeline": []})
 
     @extend.validator
     def _validate_extend(self, extension: Extend) -> None:
+        seconds = self._extensions.get(extension.idempotency_key or "")
+        if seconds == extension.seconds:
+            return
+        if seconds is not None:
+            raise _refusal(
+                IdempotencyMismatch.code, "this key has extended the session by other seconds"
+            )
         status = self._book.status
         if status.joined_at is None or status.deadline is None or status.state in OVER:
             raise _refusal(Conflict.code, "only a call in progress can be extended")

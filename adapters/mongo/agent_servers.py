@@ -8,6 +8,7 @@ from pymongo import WriteConcern
 from adapters.mongo.client import Database
 from adapters.mongo.documents import dump, storable
 from adapters.mongo.errors import storage_errors
+from adapters.mongo.reading import read_all, read_one
 from adapters.mongo.versioned import replace_if_newer
 from domain.agent_servers import AgentServer, Heartbeat
 
@@ -56,7 +57,7 @@ class MongoAgentServers:
         """
         async with storage_errors("read heartbeats"):
             found = await self._servers.find({"last_heartbeat": {"$gte": since}}).to_list(None)
-        servers = [AgentServer.model_validate(document) for document in found]
+        servers = read_all(found, AgentServer.model_validate, "agent server")
         return sorted(servers, key=lambda server: server.server_id)
 
     async def prove_path(self, at: datetime) -> None:
@@ -86,7 +87,7 @@ class MongoAgentServers:
         """
         async with storage_errors("read heartbeats"):
             found = await self._servers.find_one({"_id": server_id})
-        return AgentServer.model_validate(found) if found else None
+        return read_one(found, AgentServer.model_validate, "agent server") if found else None
 
     async def condemn(self, server_id: str, job_ids: Sequence[str], at: datetime) -> None:
         """Have the server told to stop these jobs, if it is ever heard again.

@@ -9,20 +9,22 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
 from pymongo.errors import DuplicateKeyError
 
-from adapters.encryption import CannotDecrypt, EncryptionCodec
+from adapters.encryption import EncryptionCodec
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, storable
 from adapters.mongo.errors import storage_errors
-from adapters.mongo.tenancy import OrgCollection
+from adapters.mongo.reading import read_all, read_one
+from adapters.mongo.tenancy import OrgCollection, OrgDocuments
 from domain.agent_config import AgentConfig
-from domain.errors import StorageUnavailable
+from domain.errors import StorageUnavailable, Unreadable
 from domain.saved_agent import AgentKey, SavedAgent
 
 AGENTS = "agents"
 VERSIONS = "agent_versions"
+_WHAT = "agent"
+_CURE = "update this Everline, or save the agent again, or delete it"
 
 _NOT_DELETED = {"deleted": False}
 """In the index as well: SecantusDB takes an index only if it has every field of a filter."""
@@ -57,25 +59,39 @@ class MongoAgents:
         """The current version; None if there is none in this org.
 
         Raises:
-            StorageUnavailable: MongoDB does not answer, or has it in a form we cannot read.
+            StorageUnavailable: MongoDB does not answer.
+            Unreadable: it is stored in a form that we cannot read.
         """
-        wanted = {"_id": _agent_document_id(key), **_NOT_DELETED}
-        async with storage_errors("read an agent"):
-            found = await self._agents.of(key.org).find_one(wanted)
-        return None if found is None else self._agent(found)
+        found = await self._current(key)
+        return None if found is None else read_one(found, self._agent, _WHAT, _CURE)
+
+    async def to_be_replaced(self, key: AgentKey) -> SavedAgent | None:
+        """The current version, without its configuration if that cannot be read.
+
+        Raises:
+            StorageUnavailable: MongoDB does not answer.
+        """
+        found = await self._current(key)
+        if found is None:
+            return None
+        try:
+            return read_one(found, self._agent, _WHAT, _CURE)
+        except Unreadable:  # logged where it was raised
+            return read_one(found, _without_config, _WHAT, _CURE)
 
     async def list_agents(self, org: str, limit: int, before: str | None) -> list[SavedAgent]:
         """The org's agents, the newest first; with `before`, those older than that id.
 
+        Those that cannot be read are left out, and named in the log.
+
         Raises:
-            StorageUnavailable: MongoDB does not answer, or has one in a form we cannot read.
+            StorageUnavailable: MongoDB does not answer.
         """
         wanted: Document = dict(_NOT_DELETED)
         if before is not None:
             wanted["agent_id"] = {"$lt": before}
         async with storage_errors("list agents"):
-            found = await self._agents.of(org).find(wanted, sort=[("agent_id", -1)], limit=limit)
-        return [self._agent(document) for document in found]
+            return await self._listed(self._agents.of(org), wanted, "agent_id", limit)
 
     async def replace(self, agent: SavedAgent, expected: int) -> bool:
         """Store a version if `expected` is the current one, which is kept; False if it is not.
@@ -126,37 +142,58 @@ class MongoAgents:
         """One version, current or earlier; None if there is no such one.
 
         Raises:
-            StorageUnavailable: MongoDB does not answer, or has it in a form we cannot read.
+            StorageUnavailable: MongoDB does not answer.
+            Unreadable: it is stored in a form that we cannot read.
         """
-        current = await self.get(key)
-        if current is None or current.version == version:
-            return current
-        wanted = {"_id": _version_document_id(key, version)}
-        async with storage_errors("read an agent's version"):
-            found = await self._versions.of(key.org).find_one(wanted)
-        return None if found is None or version > current.version else self._agent(found)
+        current = await self._current(key)
+        if current is None or version > current["version"]:
+            return None
+        found = current
+        if version < current["version"]:
+            wanted = {"_id": _version_document_id(key, version)}
+            async with storage_errors("read an agent's version"):
+                found = await self._versions.of(key.org).find_one(wanted)
+        return None if found is None else read_one(found, self._agent, _WHAT, _CURE)
 
     async def list_versions(
         self, key: AgentKey, limit: int, before: int | None
     ) -> list[SavedAgent]:
         """The versions, the current one first; with `before`, those below that number.
 
+        Those that cannot be read are left out, and named in the log.
+
         Raises:
-            StorageUnavailable: MongoDB does not answer, or has one in a form we cannot read.
+            StorageUnavailable: MongoDB does not answer.
         """
-        current = await self.get(key)
+        current = await self._current(key)
         if current is None:
             return []
-        first = [current] if before is None or current.version < before else []
-        below = current.version if before is None else min(before, current.version)
+        newest: int = current["version"]
+        shown = before is None or newest < before
+        first = read_all([current], self._agent, _WHAT) if shown else []
+        below = newest if before is None else min(before, newest)
         wanted = {"agent_id": key.agent_id, "version": {"$lt": below}}
-        if len(first) == limit:
-            return first
         async with storage_errors("list an agent's versions"):
-            found = await self._versions.of(key.org).find(
-                wanted, sort=[("version", -1)], limit=limit - len(first)
-            )
-        return [*first, *(self._agent(document) for document in found)]
+            versions = self._versions.of(key.org)
+            return [*first, *await self._listed(versions, wanted, "version", limit - len(first))]
+
+    async def _current(self, key: AgentKey) -> Document | None:
+        wanted = {"_id": _agent_document_id(key), **_NOT_DELETED}
+        async with storage_errors("read an agent"):
+            return await self._agents.of(key.org).find_one(wanted)
+
+    async def _listed(
+        self, documents: OrgDocuments, wanted: Document, by: str, limit: int
+    ) -> list[SavedAgent]:
+        """As many as were asked for, so that one that cannot be read does not end the list."""
+        agents: list[SavedAgent] = []
+        while missing := limit - len(agents):
+            found = await documents.find(wanted, sort=[(by, -1)], limit=missing)
+            agents += read_all(found, self._agent, _WHAT)
+            if len(found) < missing:
+                break
+            wanted = {**wanted, by: {"$lt": found[-1][by]}}
+        return agents
 
     def _document(self, agent: SavedAgent) -> Document:
         # Only what was set: a default that is changed later reaches agents that never chose one.
@@ -172,21 +209,12 @@ class MongoAgents:
         return storable(document, "the agent")
 
     def _agent(self, document: Document) -> SavedAgent:
-        try:
-            config = AgentConfig.model_validate_json(self._codec.unseal(document["config"]))
-        except CannotDecrypt as error:
-            raise StorageUnavailable(
-                f"agent {document['agent_id']} cannot be read: {error.message}",
-                field=error.field,
-                cure=error.cure,
-            ) from None
-        except ValidationError as error:
-            fields = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors()[:5])
-            raise StorageUnavailable(
-                f"agent {document['agent_id']} was saved by another version of Everline ({fields})",
-                cure="update this Everline, or save the agent again",
-            ) from None
+        config = AgentConfig.model_validate_json(self._codec.unseal(document["config"]))
         return SavedAgent.model_validate(document | {"config": config})
+
+
+def _without_config(document: Document) -> SavedAgent:
+    return SavedAgent.model_validate(document | {"config": AgentConfig()})
 
 
 def _agent_document_id(key: AgentKey) -> str:

@@ -9,6 +9,7 @@ from adapters.local_keys import hash_of, new_key
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, storable
 from adapters.mongo.errors import storage_errors
+from adapters.mongo.reading import read_all, read_one
 from adapters.mongo.tenancy import OrgCollection
 from domain.api_keys import ApiKeyRecord, CreatedKey, NewKeyRequest
 from domain.errors import StorageUnavailable
@@ -57,7 +58,7 @@ class MongoApiKeys:
         """
         async with storage_errors("list API keys"):
             found = await self._keys.of(org).find({}, sort=[("created_at", -1)], limit=MOST_LISTED)
-        return [ApiKeyRecord.model_validate(document) for document in found]
+        return read_all(found, ApiKeyRecord.model_validate, "API key")
 
     async def revoke(self, org: str, prefix: str) -> bool:
         """End a key for good, from the next request on; False if the org has no such key.
@@ -85,7 +86,7 @@ class MongoApiKeys:
         # The look-up compares hashes, not keys; still, nothing is left to the server's timing.
         if found is None or not hmac.compare_digest(found["key_hash"], digest):
             return None
-        record = ApiKeyRecord.model_validate(found)
+        record = read_one(found, ApiKeyRecord.model_validate, "API key", "make another key")
         now = datetime.now(UTC)
         if not record.works_at(now):
             return None

@@ -8,6 +8,7 @@ from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, dump, storable
 from adapters.mongo.errors import storage_errors
 from adapters.mongo.places import place_of_time
+from adapters.mongo.reading import read_all
 from adapters.mongo.tenancy import OrgCollection
 from domain.audit import AuditAction, AuditEntry, AuditPage
 from domain.errors import InvalidInput
@@ -58,6 +59,6 @@ class MongoAudit:
         async with storage_errors("list audit entries"):
             found = await self._entries.of(org).find(wanted, sort=[("place", -1)], limit=limit + 1)
         return AuditPage(
-            entries=[AuditEntry.model_validate(document) for document in found[:limit]],
+            entries=read_all(found[:limit], AuditEntry.model_validate, "audit entry"),
             next=found[limit - 1]["place"] if len(found) > limit else None,
         )

@@ -20,6 +20,7 @@ _TOO_LARGE = frozenset({10334, 17419, 17420})
 """BSONObjectTooLarge, and its two forms for updates."""
 _NOT_ALLOWED = frozenset({13, 18, 8000})
 """Unauthorized, AuthenticationFailed, and Atlas's form of both."""
+_THERE = "check MONGODB_URI, and that MongoDB runs"
 
 
 @asynccontextmanager
@@ -39,12 +40,14 @@ async def storage_errors(operation: str) -> AsyncGenerator[None]:
             yield
     except TimeoutError:
         raise StorageUnavailable(
-            f"MongoDB did not {operation} within {OPERATION_SECONDS:g} s"
+            f"MongoDB did not {operation} within {OPERATION_SECONDS:g} s", cure=_THERE
         ) from None
     except DocumentTooLarge:
         raise _too_large(operation) from None
     except ConnectionFailure as error:
-        raise StorageUnavailable(f"MongoDB did not {operation}: {_kind(error)}") from error
+        raise StorageUnavailable(
+            f"MongoDB did not {operation}: {_kind(error)}", cure=_THERE
+        ) from error
     except RefusedOperation as error:
         codes = _codes(error)
         if codes & _TOO_LARGE:

@@ -39,18 +39,18 @@ class ListedTranscripts(MongoTranscripts):
         super().__init__(database)
         self._lines = lines
 
-    async def add_turns(self, key: SessionKey, turns: Sequence[Turn]) -> int:
-        """As `MongoTranscripts`; late turns are listed, and dropped after a deletion."""
+    async def add_turns(self, key: SessionKey, turns: Sequence[Turn]) -> int | None:
+        """As `MongoTranscripts`; late turns are listed, and dropped (None) after a deletion."""
         new = await super().add_turns(key, turns)
-        if new:
-            await self._lines.renew_if_listed(key)
+        if new and not await self._lines.renew_if_listed(key):
+            return None
         return new
 
     async def add_report(self, key: SessionKey, report: AgentReport) -> bool:
         """As `MongoTranscripts`; after a deletion it is dropped, and false."""
         new = await super().add_report(key, report)
-        await self._lines.renew_if_listed(key)
-        return new and not await self._lines.is_removed(key)
+        kept = await self._lines.renew_if_listed(key)
+        return new and kept
 
     async def put_recording(self, key: SessionKey, recording: CallRecording) -> None:
         """As `MongoTranscripts`; dropped after a deletion."""

@@ -3,6 +3,7 @@
 from adapters.mongo.client import Database
 from adapters.mongo.documents import dump
 from adapters.mongo.errors import storage_errors
+from adapters.mongo.reading import read_one
 from adapters.mongo.tenancy import OrgCollection
 from domain.retention import RetentionRule
 
@@ -23,7 +24,9 @@ class MongoRetentionRules:
         """
         async with storage_errors("read a retention rule"):
             found = await self._rules.of(org).find_one({"_id": org})
-        return RetentionRule(org=org) if found is None else RetentionRule.model_validate(found)
+        if found is None:
+            return RetentionRule(org=org)
+        return read_one(found, RetentionRule.model_validate, "the retention rule of")
 
     async def put(self, rule: RetentionRule) -> None:
         """Store the org's rule.

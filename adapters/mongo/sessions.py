@@ -6,6 +6,7 @@ from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, dump, session_document_id, storable
 from adapters.mongo.errors import storage_errors
 from adapters.mongo.places import place_of_time
+from adapters.mongo.reading import read_all, read_one
 from adapters.mongo.tenancy import OrgCollection
 from adapters.mongo.versioned import replace_if_newer
 from domain.errors import InvalidInput
@@ -14,6 +15,7 @@ from domain.session import SessionState, SessionStatus
 from domain.session_list import SessionFilter, SessionPage, line_of
 
 COLLECTION = "sessions"
+_WHAT = "the record of session"
 _PLACE = re.compile(r"[0-9]{14}\.[A-Za-z0-9_-]{1,128}")
 
 
@@ -51,7 +53,7 @@ class MongoSessions:
         """
         async with storage_errors("read a session"):
             found = await self._sessions.of_session(key).find_one({"_id": session_document_id(key)})
-        return None if found is None else SessionStatus.model_validate(found)
+        return None if found is None else read_one(found, SessionStatus.model_validate, _WHAT)
 
     async def not_closed(self, limit: int) -> list[SessionStatus]:
         """Records of all orgs that are not terminal, the oldest first; for the reaper alone.
@@ -64,7 +66,7 @@ class MongoSessions:
         async with storage_errors("look for open sessions"):
             every = self._sessions.every_org()
             found = await every.find(open_ones).sort("started_at", 1).to_list(limit)
-        return [SessionStatus.model_validate(document) for document in found]
+        return read_all(found, SessionStatus.model_validate, _WHAT)
 
     async def closed_page(
         self, org: str, wanted: SessionFilter, limit: int, after: str | None
@@ -80,7 +82,7 @@ class MongoSessions:
             found = await self._sessions.of(org).find(
                 conditions, sort=[("place", -1)], limit=limit + 1
             )
-        statuses = [SessionStatus.model_validate(document) for document in found[:limit]]
+        statuses = read_all(found[:limit], SessionStatus.model_validate, _WHAT)
         return SessionPage(
             sessions=[line_of(status) for status in statuses],
             next=found[limit - 1]["place"] if len(found) > limit else None,

@@ -8,6 +8,7 @@ from pymongo.errors import DuplicateKeyError
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document
 from adapters.mongo.errors import storage_errors
+from adapters.mongo.reading import read_all
 from adapters.mongo.tenancy import OrgCollection, OrgDocuments
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
@@ -78,7 +79,7 @@ class MongoSlots:
 
     async def _taken(self, mine: OrgDocuments) -> list[Slot]:
         found = await mine.find({}, sort=[("number", 1)], limit=_MOST_PER_ORG)
-        return [Slot.model_validate(document) for document in found]
+        return read_all(found, Slot.model_validate, "slot")
 
     async def every(self, limit: int) -> list[Slot]:
         """Taken slots of all orgs, the oldest first; for the reaper alone.
@@ -88,7 +89,7 @@ class MongoSlots:
         """
         async with storage_errors("read slots"):
             found = self._slots.every_org().find({}).sort("claimed_at", 1).limit(limit)
-            return [Slot.model_validate(document) for document in await found.to_list(limit)]
+            return read_all(await found.to_list(limit), Slot.model_validate, "slot")
 
     async def doubt(self, slot: Slot) -> None:
         """Mark a slot, unless it was claimed again since it was read.

@@ -5,6 +5,7 @@ import json
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, dump, session_document_id, storable, to_json
 from adapters.mongo.errors import storage_errors
+from adapters.mongo.reading import read_one
 from adapters.mongo.tenancy import OrgCollection
 from domain.ids import SessionKey
 from domain.summary import Summary
@@ -30,7 +31,7 @@ class MongoSummaries:
             found = await self._summaries.of_session(key).find_one(
                 {"_id": session_document_id(key)}
             )
-        return None if found is None else Summary.model_validate(_readable(found))
+        return None if found is None else read_one(found, _summary, "the summary of session")
 
     async def put(self, summary: Summary) -> None:
         """Store the summary record.
@@ -49,6 +50,7 @@ class MongoSummaries:
             await self._summaries.of_session(key).put_one(document)
 
 
-def _readable(document: Document) -> Document:
+def _summary(document: Document) -> Summary:
     texts = {name: document.get(name) for name in FREE_FORM}
-    return document | {name: json.loads(text) for name, text in texts.items() if text is not None}
+    read = {name: json.loads(text) for name, text in texts.items() if text is not None}
+    return Summary.model_validate(document | read)

@@ -54,19 +54,24 @@ class MongoTranscriptLines:
         self._summaries = MongoSummaries(database)
         self._known_orgs: set[str] = set()
 
-    async def renew_if_listed(self, key: SessionKey) -> None:
+    async def renew_if_listed(self, key: SessionKey) -> bool:
         """Renew the line of a transcript that is listed or deleted; nothing for any other.
+
+        Returns:
+            False if it was deleted, and what was written is dropped.
 
         Raises:
             StorageUnavailable: MongoDB does not do it; what was written is there.
         """
         async with storage_errors("read a transcript's line"):
             known = await self._lines.of_session(key).find_one({"_id": session_document_id(key)})
-        if known is not None:
-            await self.renew(key)
+        return known is None or await self.renew(key)
 
-    async def renew(self, key: SessionKey) -> None:
+    async def renew(self, key: SessionKey) -> bool:
         """Derive the line again from all that is kept of the session.
+
+        Returns:
+            False if the transcript was deleted, and what was written is dropped.
 
         Raises:
             StorageUnavailable: MongoDB does not do it; what was written is there.
@@ -77,7 +82,7 @@ class MongoTranscriptLines:
                 known = await documents.find_one({"_id": session_document_id(key)})
             if known is not None and known.get("deleted_at"):
                 await self._remove_parts(key)
-                return
+                return False
             turns = await self._transcripts.turns(key)
             line = line_of(
                 await self._sessions.get(key),
@@ -86,7 +91,7 @@ class MongoTranscriptLines:
                 turns,
             )
             if line is None or await self._stored(documents, known, document_of(line, turns)):
-                return
+                return True
         raise StorageUnavailable("MongoDB did not store a transcript's line: too many writers")
 
     async def remove(self, key: SessionKey, by: str, at: datetime) -> Removed:

@@ -13,6 +13,7 @@ from adapters.mongo.client import Database
 from adapters.mongo.documents import Document
 from adapters.mongo.errors import storage_errors
 from adapters.mongo.places import place_of_seconds, place_of_time
+from adapters.mongo.reading import read_all
 from adapters.mongo.tenancy import OrgCollection
 from adapters.mongo.transcript_lines import COLLECTION, EVERY
 from domain.errors import InvalidInput
@@ -65,12 +66,12 @@ class MongoTranscriptLists:
         stages += [
             {"$sort": {field: -1 if order.order is SortOrder.DESCENDING else 1}},
             {"$limit": limit + 1},
-            {"$project": {"_id": 0, "line": 1, field: 1}},
+            {"$project": {"line": 1, field: 1}},
         ]
         async with storage_errors("list transcripts"):
             found = await self._lines.of(org).aggregate(leading, stages)
         return TranscriptPage(
-            lines=[TranscriptLine.model_validate(document["line"]) for document in found[:limit]],
+            lines=read_all(found[:limit], _line, "the line of transcript"),
             next=found[limit - 1][field] if len(found) > limit else None,
         )
 
@@ -83,6 +84,10 @@ class MongoTranscriptLists:
         async with storage_errors("look for an agent's transcripts"):
             found = await self._lines.of(org).find_one({"facets": f"agent:{agent}"})
         return found is not None
+
+
+def _line(document: Document) -> TranscriptLine:
+    return TranscriptLine.model_validate(document["line"])
 
 
 def ranges_of(wanted: TranscriptFilter) -> dict[str, list[Document]]:

@@ -4,8 +4,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import structlog
-from pydantic import ValidationError
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from adapters.mongo.client import Database
@@ -17,14 +15,13 @@ from adapters.mongo.documents import (
     to_json,
 )
 from adapters.mongo.errors import is_duplicate, storage_errors
+from adapters.mongo.reading import read_all, read_one
 from adapters.mongo.tenancy import Change, OrgCollection
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
 from domain.listening import HEARD_PREFIX
 from domain.recording import CallRecording, RecordingState
 from domain.transcript import AgentReport, TranscriptHeader, Turn, ordered
-
-log = structlog.get_logger()
 
 TURNS = "turns"
 REPORTS = "reports"
@@ -48,7 +45,7 @@ class MongoTranscripts:
         self._headers = OrgCollection(database[TRANSCRIPTS])
         self._recordings = OrgCollection(database[RECORDINGS])
 
-    async def add_turns(self, key: SessionKey, turns: Sequence[Turn]) -> int:
+    async def add_turns(self, key: SessionKey, turns: Sequence[Turn]) -> int | None:
         """Store turns that are not stored yet, complete those that are; returns how many are new.
 
         Raises:
@@ -79,7 +76,7 @@ class MongoTranscripts:
         """
         async with storage_errors("read turns"):
             found = await self._turns.of_session(key).find_all()
-        return ordered(_turn(document) for document in found)
+        return ordered(read_all(found, _turn, "turn"))
 
     async def add_report(self, key: SessionKey, report: AgentReport) -> bool:
         """Keep a report as it came; False if the same one is kept already.
@@ -126,7 +123,7 @@ class MongoTranscripts:
         """
         async with storage_errors("read reports"):
             found = await self._reports.of_session(key).find_all()
-        reports = [report for document in found if (report := _report(document))]
+        reports = read_all(found, _report, "report")
         return sorted(reports, key=lambda one: (one.attempt, str(one.ended_at or "")))
 
     async def put_recording(self, key: SessionKey, recording: CallRecording) -> None:
@@ -155,7 +152,7 @@ class MongoTranscripts:
         """
         async with storage_errors("read recordings"):
             found = await self._recordings.of_session(key).find_all()
-        return [CallRecording.model_validate(document) for document in found]
+        return read_all(found, CallRecording.model_validate, "the recording")
 
     async def drop_heard(self, key: SessionKey, attempt: int) -> int:
         """Delete what a listener heard in an attempt; returns how many turns.
@@ -177,7 +174,9 @@ class MongoTranscripts:
         """
         async with storage_errors("read a transcript"):
             found = await self._headers.of_session(key).find_one({"_id": session_document_id(key)})
-        return None if found is None else TranscriptHeader.model_validate(found)
+        if found is None:
+            return None
+        return read_one(found, TranscriptHeader.model_validate, "the transcript of session")
 
     async def put_header(self, header: TranscriptHeader) -> None:
         """Store the header; `sealed_at` of an existing one stays.
@@ -227,13 +226,9 @@ def _completing_fields(turn: Turn, what: str) -> dict[str, Any]:
     return completing
 
 
-def _report(document: Document) -> AgentReport | None:
-    try:
-        # Not pydantic's own JSON: that refuses lone surrogates, which a foreign field may hold.
-        return AgentReport.model_validate(json.loads(document["body"]))
-    except ValidationError as error:
-        log.error("a stored report is not readable", id=document["_id"], faults=error.error_count())
-        return None
+def _report(document: Document) -> AgentReport:
+    # Not pydantic's own JSON: that refuses lone surrogates, which a foreign field may hold.
+    return AgentReport.model_validate(json.loads(document["body"]))
 
 
 def _turn(document: Document) -> Turn:

@@ -10,13 +10,14 @@ from typing import Any
 from pydantic import TypeAdapter
 from pymongo.errors import DuplicateKeyError
 
-from adapters.encryption import CannotDecrypt, EncryptionCodec
+from adapters.encryption import EncryptionCodec
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, dump, storable
 from adapters.mongo.errors import storage_errors
 from adapters.mongo.places import place_of_time
+from adapters.mongo.reading import read_all, read_one
 from adapters.mongo.tenancy import OrgCollection
-from domain.errors import InvalidInput, StorageUnavailable
+from domain.errors import InvalidInput, Unreadable
 from domain.webhooks import (
     MAX_ATTEMPTS_KEPT,
     MAX_ENDPOINTS,
@@ -38,6 +39,7 @@ KEPT_SECONDS = 30 * 24 * 3600
 """When MongoDB forgets a delivery: long after its last attempt."""
 
 _PLACE = re.compile(r"[0-9]{14}\.[A-Za-z0-9_-]{1,128}")
+_DELIVERY = "webhook delivery"
 _SECRETS = TypeAdapter(list[SigningSecret])
 
 
@@ -67,23 +69,27 @@ class MongoEndpoints:
         """An endpoint; None if the org has no such one.
 
         Raises:
-            StorageUnavailable: MongoDB does not answer, or its secrets cannot be decrypted.
+            StorageUnavailable: MongoDB does not answer.
+            Unreadable: for instance, its secrets cannot be decrypted.
         """
         async with storage_errors("read a webhook endpoint"):
             found = await self._endpoints.of(key.org).find_one({"_id": _endpoint_document_id(key)})
-        return None if found is None else self._endpoint(found)
+        return None if found is None else read_one(found, self._endpoint, "webhook endpoint")
 
     async def list_endpoints(self, org: str) -> list[Endpoint]:
         """The org's endpoints, the oldest first.
 
+        One whose secrets cannot be read is there without them: its events are put on their way,
+        and its deliveries wait until they can be signed.
+
         Raises:
-            StorageUnavailable: MongoDB does not answer, or secrets cannot be decrypted.
+            StorageUnavailable: MongoDB does not answer.
         """
         async with storage_errors("list webhook endpoints"):
             found = await self._endpoints.of(org).find(
                 {}, sort=[("endpoint_id", 1)], limit=2 * MAX_ENDPOINTS
             )
-        return [self._endpoint(document) for document in found]
+        return read_all(found, self._listed, "webhook endpoint")
 
     async def change(self, key: EndpointKey, fields: dict[str, Any]) -> bool:
         """Set fields of an endpoint, never its secrets; False if there is none.
@@ -128,16 +134,14 @@ class MongoEndpoints:
         return self._codec.seal(_SECRETS.dump_json(list(secrets)))
 
     def _endpoint(self, document: Document) -> Endpoint:
-        try:
-            secrets = _SECRETS.validate_json(self._codec.unseal(document["secrets"]))
-        except CannotDecrypt as error:
-            raise StorageUnavailable(
-                f"the secrets of webhook endpoint {document['endpoint_id']} cannot be read:"
-                f" {error.message}",
-                field=error.field,
-                cure=error.cure,
-            ) from None
+        secrets = _SECRETS.validate_json(self._codec.unseal(document["secrets"]))
         return Endpoint.model_validate(document | {"secrets": secrets})
+
+    def _listed(self, document: Document) -> Endpoint:
+        try:
+            return read_one(document, self._endpoint, "webhook endpoint")
+        except Unreadable:  # logged where it was raised
+            return Endpoint.model_validate(document | {"secrets": []})
 
 
 class MongoDeliveries:
@@ -175,7 +179,7 @@ class MongoDeliveries:
         wanted = {"_id": _delivery_document_id(key)}
         async with storage_errors("read a webhook delivery"):
             found = await self._deliveries.of(key.org).find_one(wanted)
-        return None if found is None else Delivery.model_validate(found)
+        return None if found is None else read_one(found, Delivery.model_validate, _DELIVERY)
 
     async def note(self, delivery: Delivery, attempt: DeliveryAttempt | None) -> None:
         """Store the delivery's status, reason and next attempt, and add an attempt to its log.
@@ -215,7 +219,7 @@ class MongoDeliveries:
                 conditions, sort=[("place", -1)], limit=limit + 1
             )
         return DeliveryPage(
-            deliveries=[Delivery.model_validate(document) for document in found[:limit]],
+            deliveries=read_all(found[:limit], Delivery.model_validate, _DELIVERY),
             next=found[limit - 1]["place"] if len(found) > limit else None,
         )
 

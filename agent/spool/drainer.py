@@ -36,9 +36,12 @@ class Drainer:
             await self.drain_once()
             await asyncio.sleep(SCAN_SECONDS)
 
-    async def drain_once(self) -> None:
-        """Deliver every entry that nobody owns and whose pause after a failure is over."""
-        await self._rounds.once()
+    async def drain_once(self, *, last: bool = False) -> None:
+        """Deliver every entry that nobody owns and whose pause after a failure is over.
+
+        The last time, before the process ends, also those whose pause is not.
+        """
+        await self._rounds.once(last=last)
         await asyncio.to_thread(self._prune)
 
     def _entries(self) -> list[Path]:

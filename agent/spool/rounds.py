@@ -40,14 +40,20 @@ class Rounds:
         self._slots = asyncio.Semaphore(at_once)
         self._longest_pause = longest_pause
         self._retries: dict[str, _Retry] = {}
+        self._going_round = asyncio.Lock()
 
-    async def once(self) -> list[str]:
-        """Try every entry whose pause is over; the names of all that were there."""
-        found = await asyncio.to_thread(self._entries)
-        names = [path.name for path in found]
-        self._retries = {name: self._retries[name] for name in names if name in self._retries}
-        await asyncio.gather(*(self._try(path) for path in found if self._is_due(path.name)))
-        return names
+    async def once(self, *, last: bool = False) -> list[str]:
+        """Try every entry whose pause is over; the names of all that were there.
+
+        One round follows the other. The last one waits for no pause, because nothing comes after.
+        """
+        async with self._going_round:
+            found = await asyncio.to_thread(self._entries)
+            names = [path.name for path in found]
+            self._retries = {name: self._retries[name] for name in names if name in self._retries}
+            due = [path for path in found if last or self._is_due(path.name)]
+            await asyncio.gather(*(self._try(path) for path in due))
+            return names
 
     def _is_due(self, name: str) -> bool:
         retry = self._retries.get(name)

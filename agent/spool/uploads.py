@@ -55,9 +55,12 @@ class Uploads:
             await self.upload_once()
             await asyncio.sleep(SCAN_SECONDS)
 
-    async def upload_once(self) -> None:
-        """Try every recording whose pause after a failure is over."""
-        there = set(await self._rounds.once())
+    async def upload_once(self, *, last: bool = False) -> None:
+        """Try every recording whose pause after a failure is over.
+
+        The last time, before the process ends, also those whose pause is not.
+        """
+        there = set(await self._rounds.once(last=last))
         self._told &= there
         self._alone = {name: since for name, since in self._alone.items() if name in there}
 

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Request, Response
 from temporalio.converter import PayloadCodec
 
 from adapters.encryption import decode_payloads, encode_payloads
-from domain.errors import NotFound
+from api.problems import answer
+from domain.errors import EverlineError, NotFound
 
 Convert = Callable[[PayloadCodec, bytes], Awaitable[bytes]]
 
@@ -26,7 +27,13 @@ def codec_router(codec: PayloadCodec, secret: str, ui_url: str | None) -> APIRou
     async def convert(given: str, request: Request, how: Convert) -> Response:
         if not hmac.compare_digest(given.encode(), secret.encode()):
             raise NotFound("Not Found")
-        body = await how(codec, await request.body())
+        try:
+            body = await how(codec, await request.body())
+        except EverlineError as error:
+            # The UI could not read the reason without these headers.
+            refusal: Response = answer(request, error)
+            refusal.headers.update(cors)
+            return refusal
         return Response(body, media_type="application/json", headers=cors)
 
     @router.post("/codec/{given}/decode")

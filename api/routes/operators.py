@@ -1,18 +1,19 @@
 """Sessions for operators: find them, and steer the ones that are open."""
 
+import hashlib
 from typing import Annotated
 from uuid import uuid4
 
 from fastapi import APIRouter, Header, Query
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from api.dependencies import Client, Services, SessionId, Wired, require_session
 from api.problems import problems
 from api.workflows import Operation
-from domain.errors import Conflict, NotFound, Unavailable
+from domain.errors import Conflict, IdempotencyMismatch, NotFound, Unavailable
 from domain.ids import Id, SessionKey
-from domain.json_model import Time
-from domain.messages import Extend, Finalise, Redispatch
+from domain.json_model import JsonModel, Time
+from domain.messages import LONGEST_EXTENSION, Extend, Finalise, Redispatch
 from domain.ports import Principal
 from domain.session import Outcome, SessionState, SessionStatus
 from domain.session_list import SessionFilter, SessionPage
@@ -25,15 +26,18 @@ UpdateId = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=255,
-        description="the same key does it once, however often the request is sent",
+        description="the same key does it once, however often the request is sent;"
+        " with another body it is 409",
     ),
 ]
 
 
-class ExtendBody(Extend):
+class ExtendBody(JsonModel):
     """Body of `POST /v1/sessions/{session_id}/extend`."""
 
     model_config = ConfigDict(extra="forbid")
+
+    seconds: float = Field(gt=0, le=LONGEST_EXTENSION)
 
 
 @router.get("")
@@ -74,7 +78,8 @@ async def extend_session(
     session_id: SessionId, body: ExtendBody, wired: Wired, client: Client, once: UpdateId = None
 ) -> SessionStatus:
     """Move the maximum duration of a call in progress by so many seconds."""
-    return await _operate(wired, client, session_id, Extend(seconds=body.seconds), once)
+    extension = Extend(seconds=body.seconds, idempotency_key=once)
+    return await _operate(wired, client, session_id, extension, once)
 
 
 @router.post("/{session_id}/redispatch", responses=problems(409))
@@ -97,12 +102,26 @@ async def _operate(
     wired: Services, client: Principal, session_id: str, operation: Operation, once: str | None
 ) -> SessionStatus:
     key = SessionKey(client.org, session_id)
-    update_id = f"{type(operation).__name__}:{once or uuid4().hex}"
     try:
-        return await wired.workflows.operate(key, operation, update_id)
+        return await wired.workflows.operate(key, operation, _update_id(operation, once))
+    except IdempotencyMismatch as error:
+        raise IdempotencyMismatch(
+            error.message,
+            field="Idempotency-Key",
+            cure="repeat the request unchanged, or use another Idempotency-Key",
+        ) from None
     except NotFound:
         await require_session(wired, key)
         raise Conflict(f"session {session_id} is closed", field="sessionId") from None
+
+
+def _update_id(operation: Operation, once: str | None) -> str:
+    """The same for the same request: Temporal answers a known id without asking the session."""
+    if once is None:
+        return f"{type(operation).__name__}:{uuid4().hex}"
+    body = operation.model_dump_json(exclude={"by", "idempotency_key"})
+    digest = hashlib.sha256(f"{once}\n{body}".encode()).hexdigest()
+    return f"{type(operation).__name__}:{digest}"
 
 
 def _who(client: Principal) -> str:

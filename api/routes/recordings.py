@@ -8,7 +8,15 @@ from fastapi.responses import FileResponse, RedirectResponse, Response
 from pydantic import BaseModel
 
 from adapters.recordings import AUDIO_TYPE, RecordingStore
-from api.dependencies import Client, Services, SessionId, Wired, archive_of, require_session
+from api.dependencies import (
+    Client,
+    Services,
+    SessionId,
+    Wired,
+    archive_of,
+    require_kept,
+    require_session,
+)
 from api.problems import problems
 from api.reports import AgentClaims, check_attempt
 from domain.errors import Conflict, Forbidden, NotFound, StorageUnavailable
@@ -36,7 +44,7 @@ class RecordingNoted(BaseModel):
     """The recording is linked from its session's transcript."""
 
     stored: bool
-    """False without MongoDB."""
+    """False without MongoDB, and after the transcript was deleted."""
 
 
 @router.post("/v1/agent/recording", tags=["agent callbacks"])
@@ -50,9 +58,9 @@ async def note_recording(
     if wired.archive is None:
         return RecordingNoted(stored=False)
     await wired.archive.transcripts.record_recording(claims.key, recording, datetime.now(UTC))
-    if wired.records:
-        await wired.records.retention.drop_late(claims.key, recording)
-    return RecordingNoted(stored=True)
+    records = wired.records
+    deleted = records and await records.retention.drop_late(claims.key, recording)
+    return RecordingNoted(stored=not deleted)
 
 
 @router.get(
@@ -83,7 +91,9 @@ async def get_recording(
 
 
 async def _stored_recording(wired: Services, key: SessionKey, attempt: int | None) -> CallRecording:
-    found = await archive_of(wired).transcripts.recordings(key)
+    archive = archive_of(wired)
+    await require_kept(wired, key)
+    found = await archive.transcripts.recordings(key)
     wanted = [one for one in found if attempt in (None, one.attempt)]
     stored = [one for one in wanted if one.state is RecordingState.STORED]
     if stored:

@@ -91,7 +91,7 @@ class ReportResponse(BaseModel):
 
     sessionId: str
     stored: bool
-    """False without MongoDB."""
+    """False without MongoDB, and after the transcript was deleted."""
 
 
 @router.post(

@@ -13,6 +13,7 @@ from api.dependencies import (
     SessionId,
     Wired,
     archive_of,
+    require_kept,
     require_session,
 )
 from api.problems import problems
@@ -66,7 +67,9 @@ async def rerun_summary(
 
 
 async def _last(wired: Services, key: SessionKey) -> Summary:
-    last = await archive_of(wired).summaries.get(key)
+    summaries = archive_of(wired).summaries
+    await require_kept(wired, key)
+    last = await summaries.get(key)
     if last is None:
         await require_session(wired, key)
         raise Conflict(

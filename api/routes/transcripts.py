@@ -5,12 +5,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 
-from api.dependencies import Client, SessionId, Wired, archive_of, records_of
+from api.dependencies import Client, SessionId, Wired, archive_of, no_transcript, records_of
 from api.problems import problems
 from api.transcript_answers import TranscriptAnswer, TranscriptDeleted, TranscriptList, head_of
 from api.transcript_exports import MEDIA_TYPES, ExportFormat, export, format_accepted
 from api.transcript_stats_answers import AgentStats, stats_of
-from api.transcripts import no_transcript, read_transcript, status_for
+from api.transcripts import read_transcript, status_for
 from domain.errors import Conflict
 from domain.ids import ID_PATTERN, Id, SessionKey
 from domain.json_model import Time

@@ -7,7 +7,15 @@ from uuid import uuid4
 from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from api.dependencies import Access, SessionAccess, Wired, archive_of, require_session
+from api.dependencies import (
+    Access,
+    SessionAccess,
+    Wired,
+    archive_of,
+    no_transcript,
+    require_kept,
+    require_session,
+)
 from api.reports import check_attempt
 from domain.json_model import JsonModel
 from domain.transcript import MAX_TURN_CHARS, Role, TranscriptHeader, Turn
@@ -75,7 +83,10 @@ class TurnsIn(BaseModel):
 
 
 class TurnsStored(BaseModel):
-    """What became of the turns; a turn that came before is a duplicate, and fine."""
+    """What became of the turns; a turn that came before is a duplicate, and fine.
+
+    Both are 0 if the transcript was deleted: what an agent hands in later is dropped.
+    """
 
     stored: int
     duplicates: int
@@ -93,13 +104,16 @@ class Turns(BaseModel):
 async def add_turns(body: TurnsIn, wired: Wired, access: Access) -> TurnsStored:
     """Store turns, each once, however often they come and however late.
 
-    A 200 is the promise that they are in the transcript.
+    A 200 is the promise that they are in the transcript, unless that was deleted: then nothing is
+    stored, and an agent is told so rather than refused, so that it does not keep them.
     """
     now = datetime.now(UTC)
     turns = [turn.turn(now) for turn in body.turns]
     transcripts = archive_of(wired).transcripts
     await _check(wired, access, turns)
     recorded = await transcripts.record_turns(access.key, turns, now)
+    if recorded.dropped and access.attempt is None:
+        raise no_transcript(access.key)
     return TurnsStored(stored=recorded.stored, duplicates=recorded.duplicates)
 
 
@@ -115,6 +129,7 @@ async def _check(wired: Wired, access: SessionAccess, turns: list[Turn]) -> None
 async def get_turns(wired: Wired, access: Access) -> Turns:
     """The turns in transcript order, also while the call is live."""
     transcripts = archive_of(wired).transcripts
+    await require_kept(wired, access.key)
     turns = await transcripts.turns(access.key)
     if not turns:
         await require_session(wired, access.key)

@@ -7,12 +7,20 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import starting
-from api.dependencies import Client, Services, SessionId, Wired, archive_of, require_session
+from api.dependencies import (
+    Client,
+    Services,
+    SessionId,
+    Wired,
+    archive_of,
+    require_kept,
+    require_session,
+)
 from api.ending import end_session as ask_to_end
 from api.masked_config import MaskedConfig
 from api.problems import problems
 from domain.agent_config import AgentConfig, ConfigWarning
-from domain.errors import NotFound, Unavailable
+from domain.errors import EverlineError, NotFound
 from domain.ids import GivenRoomName, Id, SessionKey
 from domain.json_model import JsonModel
 from domain.masking import masked
@@ -129,15 +137,13 @@ async def read_status(wired: Services, key: SessionKey) -> SessionStatus:
         NotFound: neither knows the session.
         Unavailable: it may exist, and nobody can say now.
     """
-    trouble: Unavailable | NotFound
     try:
         return await wired.workflows.status(key)
-    except (Unavailable, NotFound) as error:
-        trouble = error
-    recorded = await wired.archive.sessions.get(key) if wired.archive else None
-    if recorded is None:
-        raise trouble
-    return recorded
+    except EverlineError:
+        recorded = await wired.archive.sessions.get(key) if wired.archive else None
+        if recorded is None:
+            raise
+        return recorded
 
 
 @router.post("/{session_id}/end")
@@ -152,7 +158,9 @@ async def end_session(session_id: SessionId, wired: Wired, client: Client) -> En
 async def get_summary(session_id: SessionId, wired: Wired, client: Client) -> Summary:
     """The summary: pending, ready or failed with the reason."""
     key = SessionKey(client.org, session_id)
-    summary = await archive_of(wired).summaries.get(key)
+    summaries = archive_of(wired).summaries
+    await require_kept(wired, key)
+    summary = await summaries.get(key)
     if summary is None:
         await require_session(wired, key)
         raise NotFound(

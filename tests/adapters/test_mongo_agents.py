@@ -11,7 +11,7 @@ from adapters.mongo import MongoArchive
 from adapters.mongo.agents import MongoAgents
 from adapters.mongo.client import Database
 from domain.agent_config import AgentConfig
-from domain.errors import StorageUnavailable
+from domain.errors import StorageUnavailable, Unreadable
 from domain.saved_agent import AgentKey, SavedAgent, new_agent_id
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -68,7 +68,7 @@ async def test_the_configuration_is_encrypted_and_old_keys_still_open_it(
     assert b"canary" not in bytes(document["config"])
     assert "canary" not in str({name: document[name] for name in document if name != "config"})
     assert await agents.get(stored.key) == stored
-    with pytest.raises(StorageUnavailable, match="key ring") as refused:
+    with pytest.raises(Unreadable, match="key ring") as refused:
         await archive.saved_agents(EncryptionCodec({"x": b"x" * 32})).get(stored.key)
     assert refused.value.field == "EVERLINE_ENCRYPTION_KEYS"
 
@@ -196,7 +196,7 @@ async def test_an_agent_of_a_newer_everline_says_so(
     newer = EncryptionCodec(KEYS).seal(b'{"agent_name": "x", "telepathy": {"to": "secret"}}')
     await database["agents"].update_one({}, {"$set": {"config": newer}})
 
-    with pytest.raises(StorageUnavailable, match=r"another version of Everline \(telepathy\)"):
+    with pytest.raises(Unreadable, match=r"another version of Everline \(telepathy\)"):
         await agents.get(agent().key)
 
 

@@ -84,8 +84,11 @@ async def test_hanging_it_is_unavailable_in_time_and_a_repetition_stores_once(
 async def test_nobody_there_is_unavailable_without_naming_the_password() -> None:
     client = connect(f"mongodb://127.0.0.1:{free_port()}")
     archive = MongoArchive(client, "everline")
-    with pytest.raises(StorageUnavailable, match="did not answer: ServerSelectionTimeoutError"):
+    with pytest.raises(
+        StorageUnavailable, match="did not answer: ServerSelectionTimeoutError"
+    ) as away:
         await archive.ping()
+    assert away.value.cure == "check MONGODB_URI, and that MongoDB runs"
     client.close()
 
 

@@ -70,7 +70,7 @@ async def test_deliveries_at_the_same_time_store_each_turn_once(
 
     new = await asyncio.gather(*(archive.transcripts.add_turns(key, turns) for _ in range(6)))
 
-    assert sum(new) == 20
+    assert sum(filter(None, new)) == 20
     assert await archive.transcripts.turns(key) == turns
 
 

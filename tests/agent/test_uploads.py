@@ -1,5 +1,9 @@
 """Recordings reach their storage, whatever happens to the job, to the storage or to the API."""
 
+import asyncio
+import os
+import signal
+import sys
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -124,6 +128,81 @@ async def test_a_storage_that_refuses_is_told_once_and_tried_again(
     assert s3.objects[f"bucket/calls/{PATH}"] == SOUND
     assert [state for state, _ in told(api)] == ["failed", "stored"]
     assert left(tmp_path) == []
+
+
+async def test_the_last_round_waits_for_no_pause(
+    api: CallbackApi, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.spool.rounds.SCAN_SECONDS", 600.0)
+    s3.refusal = 403
+    await recorded(api, tmp_path)
+    uploads = Uploads(tmp_path, RecordingStore("s3://bucket/calls"))
+    await uploads.upload_once()
+    s3.refusal = None
+
+    await uploads.upload_once()
+    assert s3.objects == {}, "its pause is not over"
+    await uploads.upload_once(last=True)
+
+    assert s3.objects[f"bucket/calls/{PATH}"] == SOUND
+    assert left(tmp_path) == []
+
+
+async def test_the_last_round_waits_for_the_one_that_is_under_way(
+    api: CallbackApi, s3: S3, tmp_path: Path
+) -> None:
+    await recorded(api, tmp_path)
+    uploads = Uploads(tmp_path, RecordingStore("s3://bucket/calls"))
+    s3.open.clear()
+    under_way = asyncio.create_task(uploads.upload_once())
+    await eventually(lambda: s3.asked != [])
+
+    last = asyncio.create_task(uploads.upload_once(last=True))
+    done, _ = await asyncio.wait([last], timeout=0.2)
+    assert not done, "the process would end in the middle of the upload"
+    s3.open.set()
+    await last
+
+    assert under_way.done()
+    assert s3.asked == [f"PUT bucket/calls/{PATH}"]
+    assert left(tmp_path) == []
+
+
+async def test_an_agent_server_that_is_stopped_stores_what_it_still_has(
+    api: CallbackApi, s3: S3, tmp_path: Path
+) -> None:
+    s3.refusal = 403
+    spool, log = tmp_path / "spool", tmp_path / "agent.log"
+    await recorded(api, spool)
+    environment = {
+        "LIVEKIT_URL": "ws://127.0.0.1:1",
+        "LIVEKIT_API_KEY": "key",
+        "LIVEKIT_API_SECRET": "a-secret-for-tests-of-at-least-32-characters",
+        "EVERLINE_SPOOL_DIR": str(spool),
+        "EVERLINE_RECORDINGS_URL": "s3://bucket/calls",
+        "EVERLINE_DRAIN_SECONDS": "0",
+    }
+    with log.open("wb") as written:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "agent.main"),
+            env={**os.environ, **environment},
+            stdout=written,
+            stderr=written,
+        )
+    try:
+        # By then the next try is four seconds away, at least.
+        await eventually(lambda: log.read_bytes().count(b"spool_entry_delayed") >= 3, 120)
+        s3.refusal = None
+        process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.wait(), 120)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+    assert process.returncode == 0, log.read_text()
+    assert s3.objects[f"bucket/calls/{PATH}"] == SOUND
+    assert left(spool) == []
 
 
 async def test_an_api_that_is_away_does_not_have_it_sent_twice(

@@ -88,6 +88,29 @@ async def test_a_page_may_send_keys_and_conditions(door: Door) -> None:
     assert allowed.status_code == 200
     assert allowed.headers["access-control-allow-origin"] == PAGE
     assert "access-control-allow-origin" not in refused.headers
+    assert is_problem(refused, 403, "cors_refused")
+    assert refused.json()["errors"][0]["cure"] == "add it to EVERLINE_CORS_ORIGINS"
+
+
+async def test_a_page_is_told_all_that_it_may_not_send(door: Door) -> None:
+    preflight = {
+        "origin": PAGE,
+        "access-control-request-method": "TRACE",
+        "access-control-request-headers": "x-api-key,x-tracing",
+        "access-control-request-private-network": "true",
+    }
+    async with opened(door, origins=Origins((PAGE,))) as http:
+        refused = await http.options("/v1/sessions", headers=preflight)
+
+    assert is_problem(refused, 403, "cors_refused")
+    assert [fault["field"].rpartition("-")[2] for fault in refused.json()["errors"]] == [
+        "Method",
+        "Headers",
+        "Network",
+    ]
+    # The browser names the reason by these.
+    assert "x-api-key" in refused.headers["access-control-allow-headers"]
+    assert refused.headers["access-control-allow-origin"] == PAGE
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
 from domain.ids import SessionKey, session_workflow_id
 from domain.session import EndReason, Outcome, SessionState, SessionStatus, WaitingFor
@@ -15,6 +17,7 @@ from services.session_lists import SessionLists
 from tests.api.door import at_last, is_problem
 from tests.api.house import House, Tenant, unique
 from tests.waiting import eventually
+from workflows.book import ORG, STATE
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -241,6 +244,31 @@ async def test_without_mongodb_temporal_remembers_the_closed_ones(forgetful: Off
     itself = (await forgetful.tenant.http.get("/v1/sessions/b")).json()
     assert (itself["state"], itself["end_reason"]) == ("closed", "failed"), "as in the list"
     assert (ended["state"], ended["end_reason"]) == ("closed", "end_requested")
+
+
+async def test_what_is_no_session_of_ours_hides_no_other(office: Office) -> None:
+    # By hand, and by an Everline that knows a state which this one does not.
+    for workflow_id, state in (("by-hand", "live"), (f"session/{office.org}/new", "dreaming")):
+        await office.house.temporal.start_workflow(
+            "session",
+            id=unique(workflow_id),
+            task_queue=office.house.settings.temporal_task_queue,
+            search_attributes=TypedSearchAttributes(
+                [SearchAttributePair(ORG, office.org), SearchAttributePair(STATE, state)]
+            ),
+            start_delay=timedelta(hours=1),
+        )
+    assert (await office.tenant.start("ours")).status_code == 202
+
+    with capture_logs() as logs:
+
+        async def both_are_named() -> bool:
+            assert await office.names() in (["ours"], []), "Temporal's list is a moment behind"
+            named = {line["workflow"] for line in logs if "cannot be listed" in line["event"]}
+            return len(named) == 2
+
+        await eventually(both_are_named)
+    await office.until_listed(["ours"])
 
 
 @pytest.mark.parametrize("cursor", ["x", "o!", "oAAAA", "rnonsense", "r99999999999999999.x", "t%"])

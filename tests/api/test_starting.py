@@ -2,12 +2,14 @@
 
 import asyncio
 
+import httpx
 import jwt
 
 from domain.transcript import ReportEnd
 from tests.api.door import (
     LIVEKIT_SECRET,
     Door,
+    at_last,
     is_problem,
     open_door,
     session_body,
@@ -217,6 +219,34 @@ async def test_an_idempotency_key_names_the_session(door: Door) -> None:
     assert first.json()["sessionId"] == second.json()["sessionId"]
     assert is_problem(other, 409, "idempotency_mismatch")
     await door.http.post("/session/end", json={"sessionId": first.json()["sessionId"]})
+
+
+async def test_an_idempotency_key_extends_once_and_by_nothing_else(door: Door) -> None:
+    call = await door.live(max_duration=600)
+    path, once = f"/v1/sessions/{call.key.session_id}/extend", {"Idempotency-Key": "order-1"}
+    before = (await call.status()).deadline
+
+    async def extend(seconds: float, headers: dict[str, str] = once) -> httpx.Response:
+        return await at_last(
+            lambda: door.http.post(path, json={"seconds": seconds}, headers=headers)
+        )
+
+    answers = [await extend(300), await extend(300.0)]
+    other = await extend(301)
+    further = await extend(301, {"Idempotency-Key": "order-2"})
+
+    assert [answer.status_code for answer in (*answers, further)] == [200, 200, 200]
+    assert answers[0].json()["deadline"] == answers[1].json()["deadline"]
+    assert is_problem(other, 409, "idempotency_mismatch")
+    [fault] = other.json()["errors"]
+    assert (fault["field"], "another" in fault["cure"]) == ("Idempotency-Key", True)
+    after = (await call.status()).deadline
+    assert before
+    assert after
+    assert (after - before).total_seconds() == 601
+    await call.end()
+    await call.closed()
+    assert is_problem(await extend(301), 409, "conflict"), "a closed session has no time left"
 
 
 async def test_ending_keeps_the_room_until_the_report_came(door: Door) -> None:

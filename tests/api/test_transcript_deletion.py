@@ -1,5 +1,6 @@
 """Deleted is deleted: all parts of it, for good, with an audit entry that holds no text."""
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import pytest
 
 from adapters.recordings import RecordingStore
+from domain import callback_token
+from domain.callback_token import CallbackClaims
 from domain.ports import Principal
 from domain.recording import CallRecording, RecordingState
 from domain.retention import Removed
@@ -18,6 +21,7 @@ from tests.adapters.examples import turn
 from tests.api.archives import START, PastCalls
 from tests.api.door import is_problem
 from tests.api.house import House, Tenant, unique
+from tests.workflows.studio import CALLBACK_SECRET
 
 LINES = ("caller: A table for four", "agent: At seven?")
 
@@ -100,6 +104,53 @@ async def test_what_comes_late_does_not_bring_it_back(
     assert await leftovers(house, calls, "a") == []
     assert (await tenant.http.get("/api/transcripts")).json()["transcripts"] == []
     assert is_problem(await tenant.http.get("/api/transcripts/a"), 404, "not_found")
+
+
+async def test_all_routes_tell_clients_that_it_is_gone(calls: PastCalls, tenant: Tenant) -> None:
+    await calls.call("a", *LINES)
+    session = "/v1/sessions/a"
+    for path in (f"{session}/turns", f"{session}/summary"):
+        assert (await tenant.http.get(path)).status_code == 200
+    assert (await tenant.http.delete("/api/transcripts/a")).status_code == 200
+
+    answers = [
+        await tenant.http.get(f"{session}/turns"),
+        await tenant.http.post(
+            f"{session}/turns", json={"turns": [{"role": "user", "text": "late"}]}
+        ),
+        await tenant.http.get(f"{session}/summary"),
+        await tenant.http.post(f"{session}/summary"),
+        await tenant.http.get(f"{session}/recording"),
+        await tenant.http.get("/api/transcripts/a"),
+    ]
+
+    for answer in answers:
+        assert is_problem(answer, 404, "not_found")
+        assert answer.json()["detail"] == "there is no transcript of session a"
+    assert (await tenant.http.get(session)).json()["state"] == "closed", "its record stays"
+
+
+async def test_an_agents_spool_gets_rid_of_what_nobody_keeps_any_more(
+    house: House, calls: PastCalls, tenant: Tenant
+) -> None:
+    key = await calls.call("a", *LINES, reported=False)
+    assert (await tenant.http.delete("/api/transcripts/a")).status_code == 200
+    claims = CallbackClaims(org=key.org, session_id="a", attempt=1, expires=int(time.time() + 600))
+    token = {"Authorization": f"Bearer {callback_token.mint(CALLBACK_SECRET, claims)}"}
+    late = [turn(number).model_dump(mode="json") for number in range(2)]
+    report = AgentReport(attempt=1, turns=[turn(2)]).model_dump(mode="json")
+    recording = {"attempt": 1, "state": "pending", "path": f"{calls.org}/a/1-AJ.ogg"}
+
+    async with house.open() as app:
+        agent = Tenant(app, None).http
+        turns = await agent.post("/v1/sessions/a/turns", json={"turns": late}, headers=token)
+        told = await agent.post("/session/observability", json=report, headers=token)
+        linked = await agent.post("/v1/agent/recording", json=recording, headers=token)
+
+    assert (turns.status_code, turns.json()) == (200, {"stored": 0, "duplicates": 0})
+    assert (told.status_code, told.json()["stored"]) == (200, False)
+    assert (linked.status_code, linked.json()) == (200, {"stored": False})
+    assert await leftovers(house, calls, "a") == []
 
 
 async def test_recordings_go_with_it_also_those_that_come_late(

@@ -1,5 +1,6 @@
 """S3 over the wire, as far as recordings need it: objects are put, got and deleted, signed."""
 
+import asyncio
 import re
 from dataclasses import dataclass, field
 from typing import Self
@@ -18,12 +19,14 @@ class S3:
         types: content types by the same.
         refusal: status of every answer while it is set.
         asked: methods with paths, in order, also of requests that were refused.
+        open: every answer waits for this.
     """
 
     objects: dict[str, bytes] = field(default_factory=dict[str, bytes])
     types: dict[str, str] = field(default_factory=dict[str, str])
     refusal: int | None = None
     asked: list[str] = field(default_factory=list[str])
+    open: asyncio.Event = field(default_factory=asyncio.Event)
     _runner: web.AppRunner | None = None
     _port: int = 0
 
@@ -38,6 +41,7 @@ class S3:
         }
 
     async def __aenter__(self) -> Self:
+        self.open.set()
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(app)
@@ -53,6 +57,7 @@ class S3:
     async def _answer(self, request: web.Request) -> web.Response:
         path = request.match_info["path"]
         self.asked.append(f"{request.method} {path}")
+        await self.open.wait()
         if self.refusal is not None:
             return web.Response(status=self.refusal, text="<Error><Code>Refused</Code></Error>")
         if not _is_signed(request):

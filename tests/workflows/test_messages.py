@@ -94,6 +94,23 @@ async def test_an_extension_moves_the_end_of_the_call(studio: Studio) -> None:
 
 
 @beside_the_others
+async def test_a_key_extends_by_the_same_seconds_alone(studio: Studio) -> None:
+    call = await studio.call(max_duration=600).live()
+    once = Extend(seconds=60, idempotency_key="order-1")
+
+    first, again = await call.update(once), await call.update(once)
+    refusal = await _refusal(call, Extend(seconds=61, idempotency_key="order-1"))
+    other = await call.update(Extend(seconds=60, idempotency_key="order-2"))
+
+    assert first.deadline == again.deadline
+    assert refusal[0] == "idempotency_mismatch"
+    assert first.deadline
+    assert other.deadline == first.deadline + timedelta(seconds=60)
+    await call.end()
+    await call.closed()
+
+
+@beside_the_others
 async def test_only_a_call_in_progress_can_be_extended(studio: Studio) -> None:
     call = await studio.call(NEVER_COMES).start()
     await call.until("joining", lambda status: status.agent_dispatched)

@@ -1,0 +1,68 @@
+"""Reading what is stored: what one Everline cannot read must not hide all the rest.
+
+It was stored by another version, by another key ring, or changed by hand. The log has its id and
+the fields that are wrong, never their values.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import structlog
+from pydantic import ValidationError
+
+from adapters.encryption import CannotDecrypt
+from adapters.mongo.documents import Document
+from domain.errors import Unreadable
+
+log = structlog.get_logger()
+
+Model = TypeVar("Model")
+_FIELDS_NAMED = 5
+_CURE = "update this Everline to the version that stored it, or store it again"
+
+
+def read_one(
+    document: Document, read: Callable[[Document], Model], what: str, cure: str = _CURE
+) -> Model:
+    """What a document holds.
+
+    Args:
+        document: as it is stored.
+        read: makes the model of it.
+        what: what it is, as it reads before an id.
+        cure: what helps if another version stored it.
+
+    Raises:
+        Unreadable: naming its id, the reason and the cure.
+    """
+    name = f"{what} {document['_id']}"
+    try:
+        return read(document)
+    except CannotDecrypt as error:
+        unreadable = Unreadable(
+            f"{name} cannot be read: {error.message}", field=error.field, cure=error.cure
+        )
+    except ValidationError as error:
+        faults = error.errors(include_input=False, include_url=False)[:_FIELDS_NAMED]
+        fields = ", ".join(".".join(map(str, fault["loc"])) or fault["type"] for fault in faults)
+        unreadable = Unreadable(
+            f"{name} was stored by another version of Everline ({fields})", cure=cure
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        kind = type(error).__name__
+        unreadable = Unreadable(f"{name} has not the form of what Everline stores ({kind})")
+    log.error("something stored cannot be read", id=document["_id"], reason=unreadable.message)
+    raise unreadable
+
+
+def read_all(
+    documents: Iterable[Document], read: Callable[[Document], Model], what: str
+) -> list[Model]:
+    """What the documents hold, without those that cannot be read; the log names them."""
+    found: list[Model] = []
+    for document in documents:
+        try:
+            found.append(read_one(document, read, what))
+        except Unreadable:  # logged where it was raised
+            continue
+    return found
