@@ -3,23 +3,26 @@
 # pyright: reportUnknownMemberType=false
 
 import asyncio
+import time
 
 import structlog
-from livekit.agents import AgentSession
+from livekit.agents import AgentSession, AgentStateChangedEvent
+from livekit.agents.voice.events import ToolCallEnded, ToolCallStarted, ToolExecutionUpdatedEvent
 
 from agent.engines.realtime.answering import Answering, answering_of
 
 log = structlog.stdlib.get_logger(__name__)
 
 ANSWER_SECONDS = 10.0
-"""How long the caller's last word may be without an answer; then the answer is asked for. A sound
-that only we took for speech does no more than that."""
+"""How long the caller's last word may be without an answer while the agent listens; then the
+answer is asked for. A sound that only we took for speech does no more than that, and twice as late
+each time until the provider has answered of itself."""
 REPLY_SECONDS = 15.0
 """How long a reply that was asked for may take to begin; the plugins give theirs up after 5 or
 10 s, and then it is asked for again."""
 STALLED_SECONDS = 30.0
-"""How long nothing may come from a provider that the caller has interrupted in mid-answer. Longer,
-because there may be a tool at work, or speech to be played that came all at once."""
+"""How long nothing may come from a provider that the caller has interrupted in mid-answer, while
+no tool works and none of its sound is left to be played."""
 _LOOK_SECONDS = 0.5
 
 
@@ -29,15 +32,34 @@ class AnswerWatch:
     def __init__(self, session: AgentSession[None]) -> None:
         self._session = session
         self._task: asyncio.Task[None] | None = None
+        self._listening_since = time.monotonic()
+        self._tools: set[str] = set()
+        self._worked_until = 0.0
 
     def start(self) -> None:
         """Begin to watch."""
+        self._session.on("agent_state_changed", self._changed)
+        self._session.on("tool_execution_updated", self._tool)
         self._task = asyncio.create_task(self._watch(), name="answer_watch")
 
     def stop(self) -> None:
         """Watch no more."""
+        self._session.off("agent_state_changed", self._changed)
+        self._session.off("tool_execution_updated", self._tool)
         if self._task is not None:
             self._task.cancel()
+
+    def _changed(self, event: AgentStateChangedEvent) -> None:
+        if event.new_state == "listening":
+            self._listening_since = time.monotonic()
+
+    def _tool(self, event: ToolExecutionUpdatedEvent) -> None:
+        update = event.update
+        if isinstance(update, ToolCallStarted):
+            self._tools.add(update.function_call.call_id)
+        elif isinstance(update, ToolCallEnded):
+            self._tools.discard(update.call_id)
+            self._worked_until = time.monotonic()
 
     async def _watch(self) -> None:
         while True:
@@ -51,12 +73,22 @@ class AnswerWatch:
         if answering.asked_for() > REPLY_SECONDS:
             answering.give_up(f"no answer within {REPLY_SECONDS:g} s of being asked for one")
         elif self._session.agent_state == "listening":
-            if answering.dropped or (
-                answering.unanswered_for() > ANSWER_SECONDS and not answering.asked_for()
-            ):
+            if answering.dropped or (self._too_long(answering) and not answering.asked_for()):
                 self._ask(answering)
-        elif min(answering.unanswered_for(), answering.silent_for()) > STALLED_SECONDS:
+        elif self._stalled_for(answering) > STALLED_SECONDS:
             answering.give_up(f"no sign for {STALLED_SECONDS:g} s in the middle of an answer")
+
+    def _too_long(self, answering: Answering) -> bool:
+        # What was said into the agent's own words need not be meant for it.
+        listened = time.monotonic() - self._listening_since
+        patience = ANSWER_SECONDS * 2**answering.times_asked
+        return min(answering.unanswered_for(), listened) > patience
+
+    def _stalled_for(self, answering: Answering) -> float:
+        if self._tools:
+            return 0.0
+        idle = time.monotonic() - self._worked_until
+        return min(answering.unanswered_for(), answering.silent_for(), idle)
 
     def _ask(self, answering: Answering) -> None:
         log.warning("realtime_answer_asked_for")
@@ -72,6 +104,7 @@ class AnswerWatch:
             if speech.exception() is None:
                 answering.forgive(speech)
 
+        answering.times_asked += 1
         # From now on: a provider that left the caller's turn open holds the speech back for ever.
         answering.owe(speech)
         speech.add_done_callback(over)

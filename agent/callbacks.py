@@ -13,6 +13,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from domain.config_model import FROM_ANOTHER_VERSION
 from domain.messages import AgentFailed, AgentReady, ReadyAnswer, TimeLeft
 from domain.metadata import DispatchMetadata
 from domain.recording import CallRecording
@@ -143,7 +144,7 @@ _Answer = TypeVar("_Answer", bound=BaseModel)
 
 def _parse(model: type[_Answer], response: httpx.Response) -> _Answer:
     try:
-        return model.model_validate_json(response.content)
+        return model.model_validate_json(response.content, context=FROM_ANOTHER_VERSION)
     except ValidationError as error:
         raise Unavailable(
             f"{response.request.url.path}: the answer is not a {model.__name__}"

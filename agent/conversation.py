@@ -243,7 +243,8 @@ class Conversation:
         return own if is_given(own) else getattr(self.session, part)
 
     async def _typed(self, session: AgentSession[None], event: TextInputEvent) -> None:
-        if self._open:
+        # Without words nobody has said anything, and nobody is interrupted.
+        if self._open and event.text.strip():
             await session.interrupt()
             session.generate_reply(user_input=event.text)
 

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from domain.config_model import FROM_ANOTHER_VERSION
 from domain.metadata import DispatchMetadata, EverlineMetadata
 
 
@@ -29,7 +30,7 @@ def read_metadata(text: str, room_name: str) -> DispatchMetadata:
     if not text.strip():
         return DispatchMetadata(session_id=room_name)
     try:
-        return DispatchMetadata.model_validate_json(text)
+        return DispatchMetadata.model_validate_json(text, context=FROM_ANOTHER_VERSION)
     except ValidationError as error:
         raise MetadataFault(
             f"the dispatch metadata is not valid: {_faults(error)}", _everline_part(text)
@@ -46,7 +47,7 @@ def _everline_part(text: str) -> EverlineMetadata | None:
     try:
         raw: Any = json.loads(text)
         part = cast(dict[str, Any], raw)["everline"]
-        return EverlineMetadata.model_validate(part)
+        return EverlineMetadata.model_validate(part, context=FROM_ANOTHER_VERSION)
     except (ValueError, LookupError, TypeError):
         return None
 

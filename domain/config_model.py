@@ -3,7 +3,7 @@
 import math
 from typing import Any, cast
 
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, ValidationInfo, model_validator
 
 from domain.json_model import JsonModel, is_unicode
 
@@ -11,6 +11,10 @@ SECRET: dict[str, Any] = {"secret": True}
 """Marks a field whose value is masked in every response and left out of every log."""
 MAX_DEPTH = 96
 """How deep a configuration may be nested: MongoDB stops at 100, readers of JSON soon after."""
+
+FROM_ANOTHER_VERSION: dict[str, Any] = {"from_another_version": True}
+"""Context of a validation: what another Everline has sent may have fields that this one does not
+know, at any depth; they are ignored."""
 
 
 class ConfigModel(JsonModel):
@@ -20,13 +24,22 @@ class ConfigModel(JsonModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _can_be_passed_on(cls, value: Any) -> Any:
+    def _can_be_passed_on(cls, value: Any, info: ValidationInfo) -> Any:
         """Free-form parts hold what Python's reader of JSON takes, which is more than others do.
 
         What the API accepted and the worker cannot read would be a session that never ends.
         """
         _check_json(value)
+        if info.context is FROM_ANOTHER_VERSION and cls.model_config.get("extra") == "forbid":
+            return cls._without_unknown(value)
         return value
+
+    @classmethod
+    def _without_unknown(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        fields = cast(dict[str, Any], value)
+        return {name: item for name, item in fields.items() if name in cls.model_fields}
 
 
 def _check_json(whole: Any) -> None:

@@ -78,8 +78,8 @@ def _references(node: Any) -> Iterator[str]:
 class HttpTool(ConfigModel):
     """A function that the agent can call over HTTP.
 
-    `{{name}}` in `url` (behind the host), `query` and `body` is an argument of the call, or else a
-    dynamic variable; in `headers` it is a dynamic variable.
+    `{{name}}` in `url` (behind the host), `query` and `body` is an argument of the call, if
+    `parameters` has it, or else a dynamic variable; in `headers` it is a dynamic variable.
     """
 
     name: str = Field(pattern=TOOL_NAME)

@@ -4,6 +4,9 @@ import re
 from collections.abc import Mapping
 
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z0-9_.-]+)\s*\}\}")
+_ANYTHING = re.compile(r"\{\{\s*([^\s{}](?:[^{}\n]{0,98}[^\s{}])?)\s*\}\}")
+"""What is a variable if there is a value of that name, such as "first name" or "Größe"; without one
+it may be anything, an example in a prompt for instance."""
 
 
 def fill(text: str, values: Mapping[str, str]) -> tuple[str, set[str]]:
@@ -15,11 +18,14 @@ def fill(text: str, values: Mapping[str, str]) -> tuple[str, set[str]]:
 
     def value(match: re.Match[str]) -> str:
         name = match.group(1)
-        if name not in values:
-            missing.add(name)
-        return values.get(name, "")
+        if name in values:
+            return values[name]
+        if not _VARIABLE.fullmatch(match.group()):
+            return match.group()
+        missing.add(name)
+        return ""
 
-    return _VARIABLE.sub(value, text), missing
+    return _ANYTHING.sub(value, text), missing
 
 
 def variables_in(text: str) -> set[str]:

@@ -21,6 +21,9 @@ from domain.agent_config import DispatchedConfig
 log = structlog.stdlib.get_logger(__name__)
 
 _PUBLISH_SECONDS = 10.0
+_CLOSE_SECONDS = 1.0
+"""For each kind of sound: where the room is gone, LiveKit never answers that a track is gone too,
+and the report waits behind this."""
 
 
 class CallSound:
@@ -73,7 +76,12 @@ class CallSound:
             log.warning("configured_otherwise", field=notice.field, reason=notice.reason)
 
     async def aclose(self) -> None:
-        """Stop it; the call is over."""
-        if self._avatar is not None:
-            await self._avatar.aclose()
-        await self._background.aclose()
+        """Stop it; the call is over. What cannot be stopped ends with the process."""
+        for part in (self._avatar, self._background):
+            if part is None:
+                continue
+            try:
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await part.aclose()
+            except Exception as error:  # noqa: BLE001  # of any library; the report matters more
+                log.info("sound_not_closed", part=type(part).__name__, error=type(error).__name__)

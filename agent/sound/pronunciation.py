@@ -24,10 +24,10 @@ class _Replacement:
     """
 
     def __init__(self, rules: Mapping[str, str]) -> None:
-        self._spoken = {word.lower(): spoken for word, spoken in rules.items()}
+        self._spoken = {_folded(word): spoken for word, spoken in rules.items()}
         longest_first = sorted(self._spoken, key=len, reverse=True)
         words = "|".join(re.escape(word) for word in longest_first)
-        self._pattern = re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE)
+        self._pattern = re.compile(rf"(?<!\w)(?:{words})(?!\w)")
         self._longest = max(map(len, self._spoken))
 
     async def apply(self, text: AsyncIterable[str]) -> AsyncIterator[str]:
@@ -43,11 +43,11 @@ class _Replacement:
 
     def _settled(self, text: str) -> int:
         """Where the end begins that may still become a word, or is one whose end is unknown."""
-        lowered = text.lower()
+        folded = _folded(text)
         for start in range(max(0, len(text) - self._longest), len(text)):
             if start > 0 and _is_word(text[start - 1]) and _is_word(text[start]):
                 continue
-            if any(word.startswith(lowered[start:]) for word in self._spoken):
+            if any(word.startswith(folded[start:]) for word in self._spoken):
                 return start
         return len(text)
 
@@ -56,13 +56,23 @@ class _Replacement:
         whole = before + text + after[:1]
         parts: list[str] = []
         position, end = len(before), len(before) + len(text)
-        for match in self._pattern.finditer(whole):
+        for match in self._pattern.finditer(_folded(whole)):
             if match.start() < position or match.end() > end:
                 continue
-            parts += [whole[position : match.start()], self._spoken[match.group().lower()]]
+            parts += [whole[position : match.start()], self._spoken[match.group()]]
             position = match.end()
         return "".join([*parts, whole[position:end]])
 
 
 def _is_word(character: str) -> bool:
     return character.isalnum() or character == "_"
+
+
+def _folded(text: str) -> str:
+    """The text whatever its case, letter for letter: `lower` makes two letters of a Turkish `İ`."""
+    return "".join(map(_folded_letter, text))
+
+
+def _folded_letter(letter: str) -> str:
+    folded = letter.casefold()
+    return folded if len(folded) == 1 else letter.lower()[0]

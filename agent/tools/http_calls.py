@@ -62,7 +62,11 @@ def build_request(
     Raises:
         livekit.agents.llm.ToolError: an argument would lead out of the tool's path.
     """
-    values: dict[str, Any] = {**variables, **arguments}
+    declared = tool.parameters.get("properties", {})
+    # A variable is the configuration's: no argument of the model's own making takes its place.
+    own = {name for name in variables if name not in declared}
+    given = {name: value for name, value in arguments.items() if name not in own}
+    values: dict[str, Any] = {**variables, **given}
     url = _filled_url(tool.url, values)
     query = {name: fill(text, _texts(values))[0] for name, text in tool.query.items()}
     body: Any = None
@@ -75,7 +79,9 @@ def build_request(
             query |= _texts(rest)
         else:
             body = rest
-    headers = {name: fill(text, variables)[0] for name, text in tool.headers.items()}
+    filled = {name: fill(text, variables)[0] for name, text in tool.headers.items()}
+    # Names of people are no ASCII.
+    headers = httpx.Headers(filled, encoding="utf-8")
     merged = httpx.URL(url).copy_merge_params(query) if query else httpx.URL(url)
     return httpx.Request(tool.method, merged, headers=headers, json=body)
 

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from agent.metadata import MetadataFault, attempt_of, read_metadata
-from domain.agent_config import AgentConfig
+from domain.agent_config import AgentConfig, Engine
 from domain.ids import SessionKey
 from domain.metadata import EverlineMetadata, dispatch_metadata
+from domain.sound_config import BackgroundAudio, Sound
 
 EVERLINE = EverlineMetadata(
     org="local", attempt=3, callback_url="http://127.0.0.1:1", callback_token="evcb_secret"
@@ -25,9 +26,33 @@ def test_what_everline_sends_is_read_back() -> None:
 
 
 def test_fields_of_a_newer_everline_are_ignored() -> None:
-    newer = json.loads(TEXT) | {"new_field": 1}
+    newer = json.loads(TEXT) | {
+        "new_field": 1,
+        "engine": {"llm": "openai/gpt-4.1-mini", "speed": 2},
+        "background_audio": {"ambient": {"clip": "office", "fade": 1}},
+        "http_tools": [{"name": "a", "description": "b", "url": "http://x/y", "retries": 2}],
+        "agentic_rag": [{"rag_id": "r1"}],
+    }
+    newer["everline"]["region"] = "eu"
+    text = json.dumps(newer)
+    metadata = read_metadata(text, "room")
 
-    assert read_metadata(json.dumps(newer), "room").session_id == "s1"
+    assert metadata.engine == Engine(llm="openai/gpt-4.1-mini")
+    assert metadata.background_audio == BackgroundAudio(ambient=Sound(clip="office"))
+    assert [tool.name for tool in metadata.http_tools] == ["a"]
+    # What may have any field keeps all of them.
+    assert metadata.agentic_rag[0].model_extra == {"rag_id": "r1"}
+    assert metadata.everline == EVERLINE
+    assert attempt_of(text) == 3
+
+
+def test_everline_can_be_told_of_a_fault_in_what_a_newer_one_sends() -> None:
+    broken = json.loads(TEXT) | {"prompt": 7}
+    broken["everline"]["region"] = "eu"
+    with pytest.raises(MetadataFault) as fault:
+        read_metadata(json.dumps(broken), "room")
+
+    assert fault.value.everline == EVERLINE
 
 
 @pytest.mark.parametrize("text", ["", "  \n"])

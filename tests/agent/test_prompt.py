@@ -50,6 +50,13 @@ def test_other_braces_stay() -> None:
     assert fill("{a} {{ }} {{a b}} {{{a}}}", {"a": "x"}) == ("{a} {{ }} {{a b}} {x}", set())
 
 
+def test_names_are_what_there_are_values_for() -> None:
+    values = {"first name": "Anna", "Größe": "M", "a:b/c": "x"}
+
+    assert fill("{{first name}}, {{ Größe }}, {{a:b/c}}", values) == ("Anna, M, x", set())
+    assert fill("{{first  name}} {{#if x}}", values) == ("{{first  name}} {{#if x}}", set())
+
+
 def test_without_a_start_the_caller_speaks_first() -> None:
     spoken = words(DispatchedConfig())
 

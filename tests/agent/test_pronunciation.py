@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from agent.sound.pronunciation import pronunciation
 from domain.agent_config import DispatchedConfig
 
+DOTLESS = "\N{LATIN SMALL LETTER DOTLESS I}"
 RULES = {"SQL": "sequel", "New York": "noo york", "C++": "see plus plus", "table": "tayble"}
 
 
@@ -54,6 +55,25 @@ async def test_it_does_not_matter_how_the_text_is_cut(data: st.DataObject) -> No
     pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
 
     assert await spoken(pieces) == await spoken([text])
+
+
+@pytest.mark.parametrize(
+    ("rules", "written", "heard"),
+    [
+        ({"iban": "eye ban"}, "İban, IBAN", "eye ban, eye ban"),
+        ({"İstanbul": "is tan bul"}, "İSTANBUL'da istanbul", "is tan bul'da is tan bul"),
+        ({"ilik": "x"}, f"{DOTLESS}l{DOTLESS}k", f"{DOTLESS}l{DOTLESS}k"),
+        ({"\N{MICRO SIGN}g": "microgram"}, "5 \N{GREEK SMALL LETTER MU}g", "5 microgram"),
+        ({"ΟΔΟΣ": "odos"}, "Οδός οδος ΟΔΟΣ", "Οδός odos odos"),
+        ({"Straße": "shtrah seh"}, "STRAẞE", "shtrah seh"),
+        ({"SQL": "sequel"}, "İİİİ SQL", "İİİİ sequel"),
+    ],
+)
+async def test_the_case_of_every_language_is_one(
+    rules: dict[str, str], written: str, heard: str
+) -> None:
+    assert await spoken([written], pronunciation_rules=rules) == heard
+    assert await spoken(list(written), pronunciation_rules=rules) == heard
 
 
 async def test_text_that_cannot_become_a_word_is_not_held_back() -> None:

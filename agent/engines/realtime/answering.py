@@ -10,7 +10,8 @@ provider does not say that it hears them, and the replies that it was asked for.
 
 import asyncio
 import time
-from typing import Any, cast
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from typing import Any, TypeVar, cast
 
 import structlog
 from livekit import rtc
@@ -22,8 +23,12 @@ from agent.engines.faults import ProviderSilent
 
 log = structlog.stdlib.get_logger(__name__)
 
+_T = TypeVar("_T")
+
 MEANT_SECONDS = 0.5
 """Speech that a provider has to answer; a cough is shorter."""
+APART_SECONDS = 5.0
+"""Sounds that are further apart than this are several coughs, and no sentence."""
 _SIGNS = (
     "openai_server_event_received",
     "ultravox_server_event_received",
@@ -48,10 +53,13 @@ class Answering:
         self._spoken_seconds = 0.0
         self._spoken_until: float | None = None
         self._sign_at = time.monotonic()
+        self._sounds_until = 0.0
         self._asked: dict[object, float] = {}
         self._closed = False
         self.dropped = False
         """Whether a reply that was asked for will not come, and nobody has asked again."""
+        self.times_asked = 0
+        """How often an answer had to be asked for since the provider began one by itself."""
         session.on("generation_created", self._answers)
         for sign in _SIGNS:
             session.on(sign, self._signs)
@@ -67,8 +75,8 @@ class Answering:
         return time.monotonic() - self._spoken_until
 
     def silent_for(self) -> float:
-        """Seconds without any sign of the provider."""
-        return time.monotonic() - self._sign_at
+        """Seconds without any sign of the provider, and without sound of it left to be played."""
+        return max(time.monotonic() - max(self._sign_at, self._sounds_until), 0.0)
 
     def owe(self, reply: object) -> None:
         """Note that this reply is asked for now."""
@@ -136,13 +144,34 @@ class Answering:
             # The provider was quicker to hear that it was over.
             self._answered_already = False
             return
+        now = time.monotonic()
+        apart = self._spoken_until is not None and now - self._spoken_until > APART_SECONDS
+        if apart and self._spoken_seconds < MEANT_SECONDS:
+            self._spoken_seconds = 0.0
         self._spoken_seconds += seconds
-        self._spoken_until = time.monotonic()
+        self._spoken_until = now
 
-    def _answers(self, _: object) -> None:
-        self._signs(_)
+    def _answers(self, event: llm.GenerationCreatedEvent) -> None:
+        self._signs(event)
+        if not self._asked:
+            self.times_asked = 0
         self._forget()
         self._answered_already = self._speaking
+        # What was left of the answer before this one is not played any more.
+        self._sounds_until = self._sign_at
+        self._heed(event)
+
+    def _heed(self, event: llm.GenerationCreatedEvent) -> None:
+        """Note the sound of an answer: plugins tell nothing of it, and it may come all at once."""
+        if not isinstance(event.message_stream, _Heeded):
+            event.message_stream = _Heeded(event.message_stream, self._message)
+
+    def _message(self, message: llm.MessageGeneration) -> None:
+        message.audio_stream = _Heeded(message.audio_stream, self._sound)
+
+    def _sound(self, frame: rtc.AudioFrame) -> None:
+        self._signs(frame)
+        self._sounds_until = max(self._sign_at, self._sounds_until) + frame.duration
 
     def _signs(self, _: object) -> None:
         self._sign_at = time.monotonic()
@@ -152,14 +181,33 @@ class Answering:
         if isinstance(error, llm.RealtimeError) and error.code is None:
             # Timed out, or lost with its connection: nobody will answer it, so it stays owed.
             self.dropped = self.dropped or reply in self._asked
-        else:
-            self.forgive(reply)
+            return
+        self.forgive(reply)
+        if error is None and not reply.cancelled():
+            # Some plugins give another event here than the one that they emit.
+            self._heed(reply.result())
 
     def _forget(self) -> None:
         self._asked.clear()
         self.dropped = False
         self._spoken_seconds = 0.0
         self._spoken_until = None
+
+
+class _Heeded(AsyncIterator[_T]):
+    """A stream each of whose items is noted as it passes.
+
+    Not a generator: several tasks read it in turn, and one of them may be cancelled.
+    """
+
+    def __init__(self, stream: AsyncIterable[_T], note: Callable[[_T], None]) -> None:
+        self._stream = stream.__aiter__()
+        self._note = note
+
+    async def __anext__(self) -> _T:
+        item = await self._stream.__anext__()
+        self._note(item)
+        return item
 
 
 class AnsweringSession(llm.RealtimeSession[Any]):

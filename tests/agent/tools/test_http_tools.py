@@ -78,6 +78,28 @@ async def test_url_query_headers_and_body_are_filled_from_arguments_and_variable
     assert json.loads(asked.text) == {"order": {"list": [1, 2], "note": "no. A/7"}}
 
 
+async def test_a_variable_is_not_replaced_by_an_argument_that_the_tool_does_not_declare() -> None:
+    async with WebService() as service:
+        config = tool(
+            service, url=f"{service.url}/of/{{{{token}}}}/in/{{{{id}}}}", query={"of": "{{lang}}"}
+        )
+        config["dynamic_variables"]["id"] = "B8"
+        await ask(config, {"id": "A7", "token": "t-2", "lang": "de"})
+
+    [asked] = service.asked
+    assert (asked.path, asked.query) == ("/of/t-1/in/A7", {"of": "en"})
+
+
+async def test_a_header_may_hold_any_letters() -> None:
+    async with WebService() as service:
+        config = tool(service, headers={"X-Caller": "{{name}}"})
+        config["dynamic_variables"]["name"] = "Jörg Müller"
+        await ask(config, {"id": "A7"})
+
+    [asked] = service.asked
+    assert asked.headers["x-caller"] == "Jörg Müller"
+
+
 async def test_without_a_body_a_get_sends_the_other_arguments_in_its_query() -> None:
     async with WebService() as service:
         url = f"{service.url}/orders/{{{{id}}}}"

@@ -134,6 +134,7 @@ async def test_another_agent_takes_over_with_all_that_was_said(
         await type_words(caller, "Good morning.")
         await callbacks.wait_for(lambda: len(callbacks.turns) == 3)
         # One that cannot be loaded leaves the present agent talking.
+        await type_words(caller, " \n")
         await type_words(caller, "I want the gone one.")
         await callbacks.wait_for(lambda: len(callbacks.turns) == 5)
         await type_words(caller, "It is about money.")
@@ -295,3 +296,21 @@ async def test_nothing_that_a_tool_or_a_secret_says_is_in_the_log(worker: AgentW
 
     for secret in ("Are you there", "about money", "You know bills", "evcb_", "canary"):
         assert secret not in log
+
+
+async def test_the_report_does_not_wait_for_sound_that_a_room_which_is_gone_cannot_stop(
+    session: LiveSession,
+) -> None:
+    config = {
+        "conversation_start": {"who": "ai", "greeting": "Welcome."},
+        "background_audio": {"ambient": "office"},
+    }
+    callbacks = session.callbacks
+    async with calling(session, config):
+        await callbacks.wait_for(lambda: len(callbacks.turns) == 1)
+        await session.delete_room()
+        await callbacks.wait_for(lambda: bool(callbacks.reports))
+
+    [report] = callbacks.reports
+    assert report["end_reason"] == "room_deleted"
+    assert texts(report["turns"]) == [("assistant", "Welcome.")]

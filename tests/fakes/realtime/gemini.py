@@ -11,7 +11,6 @@ from aiohttp import WSMsgType, web
 
 from tests.fakes.realtime.certificate import own_certificate
 from tests.fakes.realtime.provider import (
-    ANSWER_SECONDS,
     JSON,
     OUTPUT_RATE,
     Connection,
@@ -118,7 +117,7 @@ class GeminiLive(FakeProvider):
         await connection.send({"toolCall": {"functionCalls": [call]}})
 
     async def _say(self, connection: Connection, text: str) -> None:
-        data = base64.b64encode(tone(ANSWER_SECONDS, OUTPUT_RATE)).decode()
+        data = base64.b64encode(tone(self.answer_seconds, OUTPUT_RATE)).decode()
         part = {"inlineData": {"mimeType": f"audio/pcm;rate={OUTPUT_RATE}", "data": data}}
         await self._content(connection, modelTurn={"role": "model", "parts": [part]})
         await self._content(connection, outputTranscription={"text": text})

@@ -8,7 +8,6 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from tests.fakes.realtime.provider import (
-    ANSWER_SECONDS,
     JSON,
     OUTPUT_RATE,
     Connection,
@@ -71,7 +70,7 @@ class OpenAiRealtime(FakeProvider):
             await self.event(
                 connection, "response.output_audio_transcript.delta", **place, delta=text
             )
-            audio = base64.b64encode(tone(ANSWER_SECONDS, OUTPUT_RATE)).decode()
+            audio = base64.b64encode(tone(self.answer_seconds, OUTPUT_RATE)).decode()
             await self.event(connection, "response.output_audio.delta", **place, delta=audio)
             await self.event(connection, "response.output_audio.done", **place)
             content = [{"type": "output_audio", "transcript": text}]

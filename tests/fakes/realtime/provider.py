@@ -71,6 +71,8 @@ class FakeProvider:
         self.script: list[Exchange] = []
         """Exchanges to come; when it is empty, the default one."""
         self.refusal: Refusal | None = None
+        self.answer_seconds = ANSWER_SECONDS
+        """How long each answer is; all of its sound is sent at once."""
         self.tried = 0
         """How often somebody has begun to connect."""
         self.port = 0

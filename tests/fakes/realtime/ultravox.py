@@ -5,7 +5,6 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from tests.fakes.realtime.provider import (
-    ANSWER_SECONDS,
     JSON,
     OUTPUT_RATE,
     Connection,
@@ -110,7 +109,7 @@ class Ultravox(FakeProvider):
     async def _say(self, connection: Connection, text: str) -> None:
         await self._state(connection, "speaking")
         if not connection.socket.closed:
-            await connection.socket.send_bytes(tone(ANSWER_SECONDS, OUTPUT_RATE))
+            await connection.socket.send_bytes(tone(self.answer_seconds, OUTPUT_RATE))
         ordinal = self._next_ordinal(connection)
         words: list[JSON] = [{"delta": text, "final": False}, {"text": text, "final": True}]
         for each in words:
