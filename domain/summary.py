@@ -27,6 +27,8 @@ class SummaryOrder(BaseModel):
     """Counts the summaries of the session; above 1 it was asked for again."""
     plan: AnalysisPlan | None = None
     """What else to find out; None for nothing."""
+    patience: float = 3600.0
+    """For how many seconds a model that is away is asked again; what it refuses fails at once."""
 
     @property
     def key(self) -> SessionKey:

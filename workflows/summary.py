@@ -19,8 +19,6 @@ _ASK = RetryPolicy(
     initial_interval=timedelta(seconds=2),
     maximum_interval=timedelta(minutes=5),
 )
-_MODEL_IS_AWAY = timedelta(hours=1)
-"""How long a model is asked again; what it refuses is given up at once."""
 
 
 @workflow.defn(name="summary")
@@ -44,7 +42,7 @@ class SummaryWorkflow:
                 SummaryActivities.write_summary,
                 order,
                 start_to_close_timeout=_ASKING,
-                schedule_to_close_timeout=_MODEL_IS_AWAY,
+                schedule_to_close_timeout=timedelta(seconds=order.patience),
                 retry_policy=_ASK,
                 summary="summarise the transcript",
             )
@@ -74,7 +72,7 @@ class SummaryWorkflow:
                 SummaryActivities.analyse_call,
                 order,
                 start_to_close_timeout=_ASKING,
-                schedule_to_close_timeout=_MODEL_IS_AWAY,
+                schedule_to_close_timeout=timedelta(seconds=order.patience),
                 retry_policy=_ASK,
                 summary="analyse the transcript",
             )

@@ -11,7 +11,7 @@ AT_ONCE = 8
 
 
 class Scenes:
-    """All plays of a test run, begun together and each awaited by its own test."""
+    """All plays of a file, begun together and each awaited by its own test."""
 
     def __init__(self, studio: Studio, plays: list[Play]) -> None:
         gate = asyncio.Semaphore(AT_ONCE)
@@ -35,7 +35,7 @@ class Scenes:
 
 
 def beside_the_others(play: Play) -> Callable[[Scenes], Awaitable[None]]:
-    """Turn a play into a test that runs at the same time as all others of its kind."""
+    """Turn a play into a test that runs at the same time as the others of its file."""
 
     async def test(scenes: Scenes) -> None:
         await scenes.outcome_of(play)

@@ -3,7 +3,8 @@
 import asyncio
 
 from domain.errors import InvalidInput, Unavailable
-from domain.ids import archive_workflow_id
+from domain.ids import archive_workflow_id, summary_workflow_id
+from domain.summary import SummaryOrder
 from domain.transcript import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.fakes.rooms import Fault
@@ -11,6 +12,7 @@ from tests.waiting import eventually
 from tests.workflows.calls import Studio
 from tests.workflows.evidence import in_order
 from tests.workflows.scenes import beside_the_others, takes_long
+from workflows.summary import SummaryWorkflow
 
 
 @beside_the_others
@@ -221,15 +223,24 @@ async def test_a_summary_that_cannot_be_made_has_failed_with_its_reason(studio: 
 
 @beside_the_others
 @takes_long
-async def test_a_summary_that_always_fails_gives_up(studio: Studio) -> None:
-    call = await studio.call(summary_wait=1).live()
-    await call.says("always fails")
-    studio.summariser.faults["always fails"] = [Unavailable("the model is away")] * 9
+async def test_a_summary_whose_model_stays_away_gives_up(studio: Studio) -> None:
+    call = await studio.call().live()
+    await call.says("never answered")
     await call.crew.report(1, ReportEnd.AGENT_ENDED)
-
     await call.closed()
+    assert await call.summary_closed() == "ready"
+    studio.summariser.faults["never answered"] = [Unavailable("the model is away")] * 99
 
-    assert await call.summary_closed() == "failed"
+    order = SummaryOrder(**call.key._asdict(), revision=2, patience=8)
+    ended = await studio.client.execute_workflow(
+        SummaryWorkflow.run,
+        order,
+        id=summary_workflow_id(call.key),
+        task_queue=studio.settings.temporal_task_queue,
+    )
+
+    assert ended == "failed"
     last = studio.archive.summaries.records[call.key][-1]
-    assert (last.status, last.attempts, last.error) == ("failed", 5, "the model is away")
-    assert studio.summariser.calls.count("always fails") == 5
+    assert (last.revision, last.status, last.error) == (2, "failed", "the model is away")
+    assert last.attempts > 1
+    assert studio.summariser.calls.count("never answered") == 1 + last.attempts
