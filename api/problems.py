@@ -1,5 +1,6 @@
 """Problem responses: one shape (RFC 9457) that names the field, the reason and the cure."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -66,6 +67,13 @@ CURES = {
     "json_invalid": "send valid JSON with content-type application/json",
 }
 """By pydantic's type of error; the others say themselves what they want."""
+_V1_NAMES = {
+    "sessionId": "session_id",
+    "roomName": "room_name",
+    "agentId": "agent_id",
+    "agentConfig": "agent_config",
+}
+"""What services call by the seed service's names; routes under `/v1` take no other than theirs."""
 _NO_JSON = ("missing", "model_attributes_type")
 """Of a whole body: there is none, or, with another content type, it was not even read."""
 
@@ -144,7 +152,11 @@ def answer(request: Request, error: EverlineError) -> Any:
     headers = _retry_after(error)
     if status == 401:
         headers["WWW-Authenticate"] = "ApiKey"
-    fault = Fault(field=error.field, reason=error.message, cure=error.cure)
+    fault = Fault(
+        field=_in_words_of(request, error.field),
+        reason=error.message,
+        cure=_in_words_of(request, error.cure),
+    )
     return respond(
         request,
         Problem(
@@ -156,6 +168,12 @@ def answer(request: Request, error: EverlineError) -> Any:
         ),
         headers,
     )
+
+
+def _in_words_of(request: Request, text: str | None) -> str | None:
+    if text is None or not request.url.path.startswith("/v1/"):
+        return text
+    return re.sub(rf"\b({'|'.join(_V1_NAMES)})\b", lambda name: _V1_NAMES[name[0]], text)
 
 
 def _retry_after(error: EverlineError) -> dict[str, str]:
@@ -170,8 +188,8 @@ async def _validation_error(request: Request, error: Exception) -> Any:
     # The input itself is left out: it may be a secret or somebody's words.
     faults = [
         Fault(
-            field=_field(item["loc"]),
-            reason=str(item["msg"]).removeprefix("Value error, "),
+            field=_field(item),
+            reason=_reason(item),
             cure=_cure(item),
         )
         for item in error.errors()
@@ -201,8 +219,16 @@ def _cure(item: Mapping[str, Any]) -> str | None:
     return CURES.get(item["type"])
 
 
-def _field(location: Sequence[Any]) -> str:
-    parts = [str(part) for part in location if part not in _NO_FIELDS]
+def _reason(item: Mapping[str, Any]) -> str:
+    if item["type"] == "json_invalid":
+        return f"no valid JSON, at character {item['loc'][-1]}: {item['ctx']['error']}"
+    return str(item["msg"]).removeprefix("Value error, ")
+
+
+def _field(item: Mapping[str, Any]) -> str:
+    if item["type"] == "json_invalid":
+        return "body"  # its location is a position in the text
+    parts = [str(part) for part in item["loc"] if part not in _NO_FIELDS]
     return ".".join(parts) or "body"
 
 

@@ -137,7 +137,12 @@ def _ended(status: SessionStatus) -> EverlineError:
     reason = status.reason or "the session has ended"
     if status.end_reason is EndReason.ROOM_NAME_TAKEN:
         return RoomNameTaken(reason, field="roomName", cure="choose another roomName")
-    return SessionEnded(f"the session ended at once: {reason}", retry_after=5)
+    return SessionEnded(
+        f"the session ended at once: {reason}",
+        cure="start another one, with another sessionId or Idempotency-Key;"
+        " GET /health/agent tells what an agent lacks",
+        retry_after=5,
+    )
 
 
 def _answer(

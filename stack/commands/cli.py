@@ -84,7 +84,7 @@ def up(
     free_ports: Annotated[
         bool, typer.Option("--free-ports", help="Pick free ports for a new stack.")
     ] = False,
-    api_port: Annotated[int | None, typer.Option(help="API and console (4000).")] = None,
+    api_port: Annotated[int | None, typer.Option(help="API (4000).")] = None,
     temporal_port: Annotated[int | None, typer.Option(help="Temporal (7233).")] = None,
     temporal_ui_port: Annotated[int | None, typer.Option(help="Temporal UI (8233).")] = None,
     livekit_port: Annotated[int | None, typer.Option(help="LiveKit (7880).")] = None,
@@ -254,6 +254,8 @@ def logs(
     if name != "supervisor":
         parse_names([name])
     log = _home(context).log(name)
+    if not log.exists() and not follow:
+        raise StackError(f"there is no {log}: {name} has not run in this stack; `everline up` does")
     for line in tail(log, lines):
         typer.echo(line)
     position = log.stat().st_size if log.exists() else 0

@@ -99,7 +99,7 @@ class PortSetting:
 
 
 SETTINGS = (
-    PortSetting("api", "api", "API and console"),
+    PortSetting("api", "api", "API"),
     PortSetting("temporal", "temporal", "Temporal"),
     PortSetting("temporal_ui", "temporal", "Temporal UI"),
     PortSetting("livekit", "livekit", "LiveKit"),

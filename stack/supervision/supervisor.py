@@ -242,7 +242,6 @@ class Supervisor:
         api = f"http://localhost:{addresses.ports.api}" if wants("api") else None
         return Urls(
             api=api,
-            console=api,
             livekit=addresses.livekit if wants("livekit") else None,
             temporal=addresses.temporal if wants("temporal") else None,
             temporal_ui=addresses.temporal_ui if wants("temporal") else None,
@@ -275,8 +274,8 @@ class Supervisor:
 def banner(state: StackState, api_key: str) -> str:
     """Return what a person needs to know once the stack runs."""
     rows = {
-        "console": state.urls.console,
         "API": state.urls.api,
+        "API docs": f"{state.urls.api}/docs" if state.urls.api else None,
         "API key": api_key,
         "Temporal UI": state.urls.temporal_ui,
         "Temporal": state.urls.temporal,

@@ -76,6 +76,19 @@ async def test_a_body_that_is_no_json(door: Door) -> None:
     )
 
     assert is_problem(answer, 422, "invalid_input")
+    [fault] = answer.json()["errors"]
+    assert fault["field"] == "body"
+    assert "at character 1" in fault["reason"]
+
+
+async def test_a_fault_has_the_names_of_the_routes_own_fields(door: Door) -> None:
+    started = await door.http.post("/v1/sessions/start", json={"agent_id": "nobody"})
+    assert [fault["field"] for fault in started.json()["errors"]] == ["agent_id"]
+
+    unknown = await door.http.get("/v1/sessions/nobody")
+    assert [fault["field"] for fault in unknown.json()["errors"]] == ["session_id"]
+    ended = await door.http.post("/session/end", json={"sessionId": "nobody"})
+    assert [fault["field"] for fault in ended.json()["errors"]] == ["sessionId"]
 
 
 @pytest.mark.parametrize(

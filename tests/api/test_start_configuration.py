@@ -112,7 +112,7 @@ async def test_the_voice_decides_the_path(office: Door, voice: str, engine: JSON
         ({"agent_config": {"engine": {"llm": "acme/wise"}}}, "engine.llm"),
         ({"voice": "nobody"}, "voice"),
         ({"agent_config": {"api_key": MASK}}, "api_key"),
-        ({"agent_id": "never-there"}, "agentId"),
+        ({"agent_id": "never-there"}, "agent_id"),
     ],
 )
 async def test_a_refused_start_names_the_field_and_starts_nothing(
@@ -121,7 +121,7 @@ async def test_a_refused_start_names_the_field_and_starts_nothing(
     known = office.studio.rooms.known()
     answer = await office.http.post("/v1/sessions/start", json=body)
 
-    status, code = (404, "not_found") if field == "agentId" else (422, "invalid_input")
+    status, code = (404, "not_found") if field == "agent_id" else (422, "invalid_input")
     assert is_problem(answer, status, code)
     [fault] = answer.json()["errors"]
     assert fault["field"] == field

@@ -138,6 +138,8 @@ async def test_a_session_that_ends_while_a_start_waits_for_it(door: Door) -> Non
 
     assert is_problem(answer, 503, "session_ended")
     assert "no such voice" in answer.json()["detail"]
+    [fault] = answer.json()["errors"]
+    assert "another sessionId or Idempotency-Key" in fault["cure"]
     await call.closed()
 
 

@@ -34,9 +34,18 @@ async def environment(house: House) -> AsyncGenerator[dict[str, str]]:
     await house.quiet()
 
 
+BASH = ("bash", "-euo", "pipefail", "-c")
+
+# The reader's shell: what the first block does not export reaches no program of theirs.
+SETTING_OUT = f"export -n API KEY; {blocks('bash').partition('curl')[0]}"
+
+
 @pytest.mark.parametrize(
     ("command", "language"),
-    [((sys.executable, "-c"), "python"), (("bash", "-euo", "pipefail", "-c"), "bash")],
+    [
+        ((*BASH, f'{SETTING_OUT}\nexec "$@"', "bash", sys.executable, "-c"), "python"),
+        (BASH, "bash"),
+    ],
 )
 async def test_its_blocks_work(
     environment: dict[str, str], command: tuple[str, ...], language: str

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncGenerator, Callable
@@ -101,7 +102,14 @@ async def test_parts_start_in_order_and_stop_in_the_reverse_order(tmp_path: Path
         *("stop agent", "stop api", "stop temporal"),
     ]
     assert "Everline is running." in output
+    assert re.search(r"API docs +http://localhost:\d+/docs\n", output)
     assert read_state(stack.home).state == "stopped"
+
+
+async def test_a_part_that_never_ran_has_no_log_and_that_is_said(tmp_path: Path) -> None:
+    code, output = await everline(tmp_path, "logs", "api")
+    assert code == 1
+    assert "api has not run in this stack" in " ".join(output.split())
 
 
 async def test_ctrl_c_ends_the_stack_cleanly(tmp_path: Path) -> None:
