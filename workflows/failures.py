@@ -1,6 +1,6 @@
 """What a failed step says, for people and for decisions."""
 
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
 
 
 def reason_of(error: ActivityError) -> str:
@@ -8,6 +8,8 @@ def reason_of(error: ActivityError) -> str:
     innermost: BaseException = error
     while innermost.__cause__:
         innermost = innermost.__cause__
+    if isinstance(innermost, CancelledError):
+        return "called off"
     return innermost.message if isinstance(innermost, ApplicationError) else str(innermost)
 
 
