@@ -8,6 +8,7 @@ recordings go to their storage. A second signal ends the draining.
 # pyright: reportUnknownMemberType=false
 
 import asyncio
+import errno
 import signal
 import sys
 from pathlib import Path
@@ -28,6 +29,7 @@ from agent.version import agent_version
 
 log = structlog.stdlib.get_logger("agent.main")
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _LAST_DRAIN_SECONDS = 3.0
 _LAST_UPLOAD_SECONDS = 10.0
 """With the jobs' own end these fit into the 30 s that are the shortest grace of this process."""
@@ -136,14 +138,14 @@ async def _hand_over(drainer: Drainer, uploads: Uploads) -> None:
     try:
         async with asyncio.timeout(_LAST_DRAIN_SECONDS):
             await drainer.drain_once(last=True)
-    except TimeoutError:
-        log.warning("spool_left_to_the_next_agent_server")
+    except (TimeoutError, OSError) as error:
+        log.warning("spool_left_to_the_next_agent_server", error=type(error).__name__)
     # Afterwards: what the drainer has delivered may have a recording.
     try:
         async with asyncio.timeout(_LAST_UPLOAD_SECONDS):
             await uploads.upload_once(last=True)
-    except TimeoutError:
-        log.warning("recordings_left_to_the_next_agent_server")
+    except (TimeoutError, OSError) as error:
+        log.warning("recordings_left_to_the_next_agent_server", error=type(error).__name__)
 
 
 def _raise_first_failure(tasks: list[asyncio.Task[None]]) -> None:
@@ -178,6 +180,9 @@ def _check_spool(spool: Path) -> None:
         probe.touch()
         probe.unlink(missing_ok=True)
     except OSError as error:
+        if error.errno in _FULL:
+            # It may have room again; until then calls do without it.
+            return
         raise SettingsError(
             f"EVERLINE_SPOOL_DIR: {spool} cannot be written ({error.strerror});"
             " name a directory that this process may write"

@@ -124,8 +124,8 @@ async def _close(recorder: RecorderIO | None) -> None:
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
             await recorder.aclose()
-    except TimeoutError:
-        log.error("recording_cut", seconds=CLOSE_SECONDS)
+    except Exception as error:  # noqa: BLE001  # a full disk, for one; the report matters more
+        log.error("recording_cut", seconds=CLOSE_SECONDS, error=type(error).__name__)
 
 
 async def _attached(session: AgentSession[Any], file: Path) -> RecorderIO:

@@ -1,13 +1,17 @@
 """The parts of a configuration that give an agent something to do beside talking."""
 
 import json
+import re
 from collections.abc import Iterator
+from ipaddress import IPv6Address
 from typing import Annotated, Any, Literal, cast
+from urllib.parse import urlsplit
 
 from jsonschema import Draft202012Validator, SchemaError
 from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
 from domain.config_model import SECRET, ConfigModel
+from domain.schema_references import check_references
 from domain.variables import variables_in
 
 TOOL_NAME = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
@@ -24,7 +28,13 @@ Headers = Annotated[
 """HTTP headers; their values are secrets. They may hold dynamic variables."""
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NOT_IN_A_HOST = re.compile(r"[\s\"%<>\\^`|]")
+
+
 def _http_url(url: str) -> str:
+    if _CONTROL.search(url):
+        raise ValueError("must not hold control characters, such as a line break; remove them")
     scheme, separator, rest = url.partition("://")
     host = rest.partition("/")[0].partition("?")[0].partition("#")[0]
     if not separator or scheme.lower() not in ("https", "http") or not host:
@@ -34,7 +44,25 @@ def _http_url(url: str) -> str:
         raise ValueError("may have variables in its path and query only, not in its host")
     if "@" in host:
         raise ValueError("must not hold a user name or password; send them in headers")
+    _check_host(host)
     return url
+
+
+def _check_host(host: str) -> None:
+    if _NOT_IN_A_HOST.search(host):
+        raise ValueError("has a character in its host that no host has; write it like example.com")
+    try:
+        # Asking for the port checks it.
+        name, port = urlsplit(f"//{host}").hostname, urlsplit(f"//{host}").port
+        if host.startswith("["):
+            IPv6Address(name or "")
+    except ValueError:
+        raise ValueError(
+            "has a host or port that cannot be read; write it like example.com, 192.0.2.1:8443"
+            " or [2001:db8::1]:8443"
+        ) from None
+    if port == 0 or not name:
+        raise ValueError("must name a host, and a port from 1 to 65535 if any")
 
 
 HttpUrl = Annotated[str, Field(max_length=4096), AfterValidator(_http_url)]
@@ -57,6 +85,7 @@ def parameter_schema(schema: dict[str, Any]) -> dict[str, Any]:
     except SchemaError as error:
         place = "/".join(map(str, error.absolute_path)) or "the whole"
         raise ValueError(f"is not a JSON Schema, at {place}: {error.message[:200]}") from None
+    check_references(schema)
     return schema
 
 

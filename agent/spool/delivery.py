@@ -68,7 +68,7 @@ class Delivery:
                 return
             log.error("spool_record_refused", entry=self._entry.path.name, reason=str(refused))
             await asyncio.to_thread(self._entry.set_aside, group[0].record, str(refused))
-        await asyncio.to_thread(self._entry.advance, group[-1].end)
+        await asyncio.to_thread(self._entry.advance, group)
 
     async def _send(self, group: list[Pending]) -> None:
         bodies = [pending.record.body for pending in group]

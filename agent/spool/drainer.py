@@ -3,13 +3,14 @@
 import asyncio
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
 from agent.callbacks import CallbackClient
 from agent.spool.delivery import Delivery, EntryRefused
-from agent.spool.entry import RECORDINGS, REJECTED, UNBORN_PREFIX, SpoolEntry
+from agent.spool.entry import RECORDINGS, REJECTED, UNBORN_PREFIX, SpoolEntry, is_entry
 from agent.spool.rounds import SCAN_SECONDS, Rounds
 
 log = structlog.stdlib.get_logger(__name__)
@@ -19,6 +20,7 @@ REJECTED_DAYS = 7
 REJECTED_BYTES = 256 * 1024 * 1024
 _UNBORN_SECONDS = 3600.0
 _CONCURRENT = 4
+_SHELVES = {REJECTED, RECORDINGS}
 
 
 class Drainer:
@@ -26,6 +28,7 @@ class Drainer:
 
     def __init__(self, spool: Path) -> None:
         self._spool = spool
+        self._foreign: set[str] = set()
         self._rounds = Rounds(
             self._entries, self._deliver, at_once=_CONCURRENT, longest_pause=LONGEST_PAUSE
         )
@@ -33,7 +36,12 @@ class Drainer:
     async def run(self) -> None:
         """Drain until cancelled."""
         while True:
-            await self.drain_once()
+            try:
+                await self.drain_once()
+            except OSError as error:
+                # Calls go on without it, and it may be mended meanwhile.
+                log.error("spool_not_readable", error=str(error))
+                await asyncio.sleep(LONGEST_PAUSE)
             await asyncio.sleep(SCAN_SECONDS)
 
     async def drain_once(self, *, last: bool = False) -> None:
@@ -47,11 +55,14 @@ class Drainer:
     def _entries(self) -> list[Path]:
         if not self._spool.is_dir():
             return []
-        found = [path for path in self._spool.iterdir() if path.is_dir()]
-        others = (REJECTED, RECORDINGS)
-        return sorted(
-            path for path in found if path.name not in others and not path.name.startswith(".")
-        )
+        found = [path for path in self._spool.iterdir() if not path.name.startswith(".")]
+        entries = [path for path in found if is_entry(path)]
+        foreign = {path.name for path in found} - {path.name for path in entries} - _SHELVES
+        for name in sorted(foreign - self._foreign):
+            # A volume's `lost+found`, for instance; said once.
+            log.warning("spool_holds_what_is_not_ours", name=name)
+        self._foreign = foreign
+        return sorted(entries)
 
     async def _deliver(self, entry: SpoolEntry) -> None:
         name = entry.path.name
@@ -61,7 +72,7 @@ class Drainer:
                 await Delivery(entry, client).deliver_pending()
         except EntryRefused:
             return
-        if cut := entry.cut_tail():
+        if cut := await asyncio.to_thread(entry.keep_unreadable):
             log.warning("spool_tail_cut", entry=name, bytes=cut)
         await asyncio.to_thread(entry.leave)
         log.info(
@@ -76,8 +87,9 @@ class Drainer:
             return
         now = time.time()
         for unborn in self._spool.glob(f"{UNBORN_PREFIX}*"):
-            if now - unborn.stat().st_mtime > _UNBORN_SECONDS:
-                shutil.rmtree(unborn, ignore_errors=True)
+            with suppress(FileNotFoundError):
+                if now - unborn.stat().st_mtime > _UNBORN_SECONDS:
+                    shutil.rmtree(unborn, ignore_errors=True)
         prune_rejected(self._spool / REJECTED, now)
 
 

@@ -10,14 +10,20 @@
 
 A process that dies releases its lock, whatever killed it; the entry then belongs to whoever takes
 the lock next. Records are delivered at least once: the receiver knows them by their keys.
+
+A disk that takes nothing (full, read-only, gone) ends no call: its records are held in memory, go
+to the API from there, and to the disk once it takes them again.
 """
 
 import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import threading
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -34,6 +40,8 @@ REJECTED, RECORDINGS = "rejected", "recordings"
 UNBORN_PREFIX = ".new-"
 _RECORDING, _SOUND = "recording.json", "recording.ogg"
 _TARGET, _RECORDS, _CURSOR, _LOCK = "target.json", "records.jsonl", "cursor", "lock"
+_UNREADABLE = "unreadable.jsonl"
+_ENTRY_NAME = re.compile(r"[0-9a-f]{16}-[0-9]+-[0-9a-f]{16}")
 
 
 class SpoolError(Exception):
@@ -76,41 +84,34 @@ class Pending:
     """A record that is not delivered yet."""
 
     record: Record
-    end: int
-    """Offset in the records file behind it, bytes."""
+    end: int | None
+    """Offset in the records file behind it, bytes; None if memory alone holds it."""
 
 
 class SpoolEntry:
     """An entry whose lock this process holds."""
 
-    def __init__(self, path: Path, target: Target, lock: int) -> None:
+    def __init__(self, path: Path, target: Target, lock: int | None) -> None:
         self.path = path
         self.target = target
-        self._lock: int | None = lock
+        self._lock = lock
         self._records = path / _RECORDS
-        # Records are written and rejected in different threads.
-        self._writing = threading.Lock()
+        # Records are written, delivered and rejected in different threads.
+        self._writing = threading.RLock()
         self._rejection: str | None = None
+        self._held: deque[Record] = deque()
+        self._delivered: int | None = None
+        """What the cursor would say if the disk had taken it."""
 
     @classmethod
     def create(cls, spool: Path, target: Target) -> Self:
-        """A new entry, owned by this process.
-
-        Raises:
-            OSError: the disk does not take it.
-        """
-        spool.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = spool / target.entry_name()
-        unborn = spool / f"{UNBORN_PREFIX}{os.getpid()}-{path.name}"
-        unborn.mkdir(mode=0o700)
-        # Locked before it has its name: a drainer never sees an entry that nobody seems to own.
-        lock = _take_lock(unborn)
-        if lock is None:
-            raise SpoolError(f"{unborn} is owned by another process")
-        _write_private(unborn / _TARGET, target.model_dump_json())
-        unborn.rename(path)
-        _sync_directory(spool)
-        return cls(path, target, lock)
+        """A new entry, owned by this process; where the disk takes none, it lives in memory."""
+        self = cls(spool / target.entry_name(), target, None)
+        try:
+            self._lock = _born(self.path, target)
+        except OSError as error:
+            log.error("spool_not_writable", entry=self.path.name, error=str(error))
+        return self
 
     @classmethod
     def adopt(cls, path: Path) -> Self | None:
@@ -118,6 +119,7 @@ class SpoolEntry:
 
         Raises:
             SpoolError: nobody owns it, and its target cannot be read.
+            OSError: it cannot be opened, or not now.
         """
         try:
             lock = _take_lock(path)
@@ -136,21 +138,41 @@ class SpoolEntry:
             os.close(lock)
             faults = error.error_count()
             raise SpoolError(f"{path / _TARGET} is not readable: {faults} faults") from None
+        except OSError:
+            os.close(lock)
+            raise
         return cls(path, target, lock)
 
     def append(self, record: Record) -> None:
         """Write a record behind the others and wait until it is on the disk.
 
-        One that comes while the entry is rejected is set aside as the others are.
-
-        Raises:
-            OSError: the disk does not take it.
+        What the disk does not take is held in memory. A record that comes while the entry is
+        rejected is set aside as the others are.
         """
         with self._writing:
-            if self._rejection is None:
-                self._write(record)
-            else:
+            if self._rejection is not None:
                 self.set_aside(record, self._rejection)
+                return
+            self._held.append(record)
+            self.save()
+
+    def save(self) -> int:
+        """Write what memory alone holds; returns how many records the disk does not take."""
+        with self._writing:
+            try:
+                if self._held and self._lock is None:
+                    self._lock = _born(self.path, self.target)
+                while self._held:
+                    self._write(self._held[0])
+                    self._held.popleft()
+            except OSError as error:
+                log.error(
+                    "spool_write_failed",
+                    entry=self.path.name,
+                    error=str(error),
+                    held_in_memory=len(self._held),
+                )
+            return len(self._held)
 
     def _write(self, record: Record) -> None:
         line = record.model_dump_json().encode("utf-8", "backslashreplace") + b"\n"
@@ -170,6 +192,24 @@ class SpoolEntry:
 
     def pending(self, limit: int = 50) -> list[Pending]:
         """The next records to deliver, in order. A last line that a kill cut short is left out."""
+        with self._writing:
+            found = self._on_disk(limit)
+            held = list(self._held)[: limit - len(found)]
+            return [*found, *(Pending(record, None) for record in held)]
+
+    def _on_disk(self, limit: int) -> list[Pending]:
+        if self._lock is None:
+            return []
+        try:
+            return self._read(limit)
+        except OSError as error:
+            if not self._held:
+                raise
+            # What memory holds goes its way meanwhile.
+            log.error("spool_not_readable", entry=self.path.name, error=str(error))
+            return []
+
+    def _read(self, limit: int) -> list[Pending]:
         start = self._cursor()
         found: list[Pending] = []
         try:
@@ -190,18 +230,49 @@ class SpoolEntry:
                     break
         return found
 
-    def cut_tail(self) -> int:
-        """Bytes of a last line that was cut short, for an entry whose records are all delivered."""
+    def keep_unreadable(self) -> int:
+        """Set aside the lines that no delivery has understood, as those of a newer version.
+
+        Returns:
+            Bytes of a last line that was cut short, which is not kept.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
         try:
-            return self._records.stat().st_size - self._cursor()
+            lines = self._records.read_bytes().splitlines(keepends=True)
         except FileNotFoundError:
             return 0
+        cut = 0 if not lines or lines[-1].endswith(b"\n") else len(lines.pop())
+        if unread := [line for line in lines if not _is_record(line)]:
+            log.error("spool_records_set_aside", entry=self.path.name, records=len(unread))
+            shelf = _shelf(self.path)
+            shelf.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _append_private(shelf / _UNREADABLE, b"".join(unread))
+        return cut
 
-    def advance(self, end: int) -> None:
-        """Remember that everything before the offset `end` is delivered."""
+    def advance(self, delivered: Sequence[Pending]) -> None:
+        """Remember that these records and all before them are delivered."""
+        with self._writing:
+            for pending in delivered:
+                # One that the disk has taken since is sent again from there: the receiver knows it.
+                if pending.end is None and self._held and self._held[0] is pending.record:
+                    self._held.popleft()
+            ends = [pending.end for pending in delivered if pending.end is not None]
+            if ends:
+                self._note_delivered(ends[-1])
+
+    def _note_delivered(self, end: int) -> None:
         scratch = self.path / f"{_CURSOR}.new"
-        scratch.write_text(str(end))
-        scratch.replace(self.path / _CURSOR)
+        try:
+            scratch.write_text(str(end))
+            scratch.replace(self.path / _CURSOR)
+        except OSError as error:
+            # Known to this process; the next one delivers it twice, which is harmless.
+            log.warning("spool_cursor_not_written", entry=self.path.name, error=str(error))
+            self._delivered = end
+        else:
+            self._delivered = None
 
     @property
     def sound(self) -> Path:
@@ -235,9 +306,18 @@ class SpoolEntry:
     def set_aside(self, record: Record, reason: str) -> None:
         """Keep a single refused record with its reason, without its token, in `rejected/`."""
         shelf = _shelf(self.path)
-        shelf.mkdir(parents=True, exist_ok=True, mode=0o700)
         line = json.dumps({"reason": reason, **record.model_dump(mode="json")}) + "\n"
-        _append_private(shelf / _RECORDS, line)
+        try:
+            shelf.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _append_private(shelf / _RECORDS, line.encode())
+        except OSError as error:
+            # Refused for good: there is nobody else to give it to.
+            log.error(
+                "spool_refused_record_lost",
+                entry=self.path.name,
+                record=record.kind.value,
+                error=str(error),
+            )
 
     def reject(self, reason: str) -> None:
         """Move everything that is not delivered to `rejected/`, and give the entry up."""
@@ -246,20 +326,29 @@ class SpoolEntry:
             while batch := self.pending():
                 for pending in batch:
                     self.set_aside(pending.record, reason)
-                self.advance(batch[-1].end)
+                self.advance(batch)
             self.leave()
 
     def leave(self) -> None:
         """Delete the entry, except for a recording, which is left to `Uploads`."""
-        if self.recording() is None:
-            self.remove()
+        if self._lock is None:
             return
+        try:
+            if self.recording() is None:
+                self.remove()
+            else:
+                self._leave_recording()
+        except OSError as error:
+            # The drainer comes past again.
+            log.error("spool_entry_not_left", entry=self.path.name, error=str(error))
+        self.release()
+
+    def _leave_recording(self) -> None:
         for name in (_RECORDS, _CURSOR):
             (self.path / name).unlink(missing_ok=True)
         folder = self.path.parent / RECORDINGS
         folder.mkdir(exist_ok=True, mode=0o700)
         self.path = self.path.rename(folder / self.path.name)
-        self.release()
 
     def remove(self) -> None:
         """Delete the entry: everything is delivered or set aside."""
@@ -273,14 +362,20 @@ class SpoolEntry:
             self._lock = None
 
     def _cursor(self) -> int:
+        if self._delivered is not None:
+            return self._delivered
         try:
-            return int((self.path / _CURSOR).read_text())
+            cursor = int((self.path / _CURSOR).read_text())
+            size = self._records.stat().st_size
         except FileNotFoundError:
             return 0
         except ValueError:
+            cursor, size = -1, 0
+        if not 0 <= cursor <= size:
             # Delivering twice is harmless, skipping is not.
             log.warning("spool_cursor_unreadable", entry=self.path.name)
             return 0
+        return cursor
 
     def _parse(self, line: bytes, end: int) -> Record | None:
         try:
@@ -290,6 +385,42 @@ class SpoolEntry:
             return None
 
 
+def is_entry(path: Path) -> bool:
+    """Whether a folder has an entry's name; what else lies in a spool is not ours to touch."""
+    return _ENTRY_NAME.fullmatch(path.name) is not None and path.is_dir()
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        Record.model_validate_json(line)
+    except ValidationError:
+        return False
+    return True
+
+
+def _born(path: Path, target: Target) -> int:
+    """Make an entry's folder; returns its lock."""
+    spool = path.parent
+    spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+    unborn = spool / f"{UNBORN_PREFIX}{os.getpid()}-{path.name}"
+    unborn.mkdir(mode=0o700)
+    lock: int | None = None
+    try:
+        # Locked before it has its name: a drainer never sees an entry that nobody seems to own.
+        lock = _take_lock(unborn)
+        if lock is None:
+            raise BlockingIOError(f"{unborn} is owned by another process")
+        _write_private(unborn / _TARGET, target.model_dump_json())
+        unborn.rename(path)
+        _sync_directory(spool)
+    except OSError:
+        if lock is not None:
+            os.close(lock)
+        shutil.rmtree(unborn, ignore_errors=True)
+        raise
+    return lock
+
+
 def discard_unreadable(path: Path, reason: str) -> None:
     """Move an entry without a readable target to `rejected/`, with the reason beside it."""
     shelf = _shelf(path)
@@ -297,7 +428,7 @@ def discard_unreadable(path: Path, reason: str) -> None:
     shutil.rmtree(shelf, ignore_errors=True)
     path.rename(shelf)
     (shelf / _TARGET).unlink(missing_ok=True)
-    _append_private(shelf / "reason.txt", reason + "\n")
+    _append_private(shelf / "reason.txt", f"{reason}\n".encode())
 
 
 def _shelf(path: Path) -> Path:
@@ -324,10 +455,10 @@ def _write_private(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
-def _append_private(path: Path, text: str) -> None:
+def _append_private(path: Path, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "a") as file:
-        file.write(text)
+    with os.fdopen(descriptor, "ab") as file:
+        file.write(data)
 
 
 def _sync_directory(path: Path) -> None:

@@ -4,15 +4,26 @@ import os
 import uuid
 from pathlib import Path
 
+import structlog
+
+log = structlog.stdlib.get_logger(__name__)
+
 _FILE = ".id"
 
 
-def spool_id(spool: Path) -> str:
+def spool_id(spool: Path) -> str | None:
     """An id that stays with this directory, whoever works in it; made by who asks first.
 
-    Raises:
-        OSError: the disk does not take it.
+    None if the disk does not take it: calls go on without, and so do heartbeats.
     """
+    try:
+        return _known_id(spool)
+    except OSError as error:
+        log.error("spool_without_id", error=str(error))
+        return None
+
+
+def _known_id(spool: Path) -> str:
     file = spool / _FILE
     if not file.exists():
         spool.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -48,14 +48,15 @@ class Outbox:
             Whether nothing is left to deliver. If not, the entry stays on the disk for the agent
             server's drainer.
         """
-        await asyncio.gather(*self._unwritten, return_exceptions=True)
+        if self._unwritten:
+            # A disk that hangs must not hold up the end of the job.
+            await asyncio.wait(self._unwritten, timeout=grace)
         self._hurry.set()
         try:
             async with asyncio.timeout(grace):
                 await self._idle.wait()
         except TimeoutError:
-            log.warning("spool_left_to_the_drainer", entry=self._entry.path.name)
-            self._entry.release()
+            await self._leave_behind()
             return False
         finally:
             self._sender.cancel()
@@ -63,6 +64,15 @@ class Outbox:
         if self._refusal is None:
             self._entry.leave()
         return True
+
+    async def _leave_behind(self) -> None:
+        name = self._entry.path.name
+        lost = await asyncio.to_thread(self._entry.save)
+        if lost:
+            log.error("spool_records_lost", entry=name, records=lost)
+        else:
+            log.warning("spool_left_to_the_drainer", entry=name)
+        self._entry.release()
 
     def _note_written(self, future: asyncio.Future[None]) -> None:
         self._unwritten.discard(future)
@@ -84,7 +94,8 @@ class Outbox:
                 backoff.succeeded()
                 if not self._unwritten and not self._written.is_set():
                     self._idle.set()
-            except Unavailable as error:
+            except (Unavailable, OSError) as error:
+                # The second is a disk that cannot be read now.
                 log.warning("spool_delivery_delayed", entry=self._entry.path.name, why=str(error))
                 await self._pause(backoff.next_pause())
                 self._written.set()

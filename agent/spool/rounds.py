@@ -19,6 +19,8 @@ SCAN_SECONDS = 2.0
 class Rounds:
     """Adopts entries and works at them; what cannot be done now has a growing pause of its own.
 
+    Whatever is wrong with one entry, and with the disk, ends neither the round nor the process.
+
     Args:
         entries: lists the entries' folders; runs in a thread.
         work: does all that an entry is for, and puts the entry away. If it raises `Unavailable`,
@@ -62,19 +64,31 @@ class Rounds:
     async def _try(self, path: Path) -> None:
         async with self._slots:
             try:
-                entry = await asyncio.to_thread(SpoolEntry.adopt, path)
-            except SpoolError as error:
-                log.error("spool_entry_unreadable", entry=path.name, error=str(error))
-                await asyncio.to_thread(discard_unreadable, path, str(error))
-                return
-            if entry is None:
-                return
-            try:
-                await self._work(entry)
-            except Unavailable as error:
-                log.warning("spool_entry_delayed", entry=path.name, why=str(error))
-                self._retries.setdefault(path.name, _Retry(self._longest_pause)).postpone()
-                entry.release()
+                await self._adopt_and_work(path)
+            except OSError as error:
+                log.error("spool_entry_unusable", entry=path.name, error=str(error))
+                self._postpone(path)
+
+    async def _adopt_and_work(self, path: Path) -> None:
+        try:
+            entry = await asyncio.to_thread(SpoolEntry.adopt, path)
+        except SpoolError as error:
+            log.error("spool_entry_unreadable", entry=path.name, error=str(error))
+            await asyncio.to_thread(discard_unreadable, path, str(error))
+            return
+        if entry is None:
+            return
+        try:
+            await self._work(entry)
+        except Unavailable as error:
+            log.warning("spool_entry_delayed", entry=path.name, why=str(error))
+            self._postpone(path)
+        finally:
+            # Of one that is done, the lock is gone already.
+            entry.release()
+
+    def _postpone(self, path: Path) -> None:
+        self._retries.setdefault(path.name, _Retry(self._longest_pause)).postpone()
 
 
 class _Retry:

@@ -52,7 +52,11 @@ class Uploads:
     async def run(self) -> None:
         """Store recordings until cancelled."""
         while True:
-            await self.upload_once()
+            try:
+                await self.upload_once()
+            except OSError as error:
+                log.error("recordings_not_readable", error=str(error))
+                await asyncio.sleep(LONGEST_PAUSE)
             await asyncio.sleep(SCAN_SECONDS)
 
     async def upload_once(self, *, last: bool = False) -> None:

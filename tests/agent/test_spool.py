@@ -12,10 +12,11 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from agent.backoff import Backoff
 from agent.callbacks import CallbackClient
-from agent.spool import Drainer, Outbox, SpoolEntry, Target
+from agent.spool import Drainer, Outbox, SpoolEntry, Target, spool_id
 from agent.spool.drainer import REJECTED_DAYS, prune_rejected
 from tests.agent.samples import report_record, target, turn_record
 from tests.fakes.callback_api import CallbackApi
@@ -165,11 +166,146 @@ async def test_a_line_that_is_not_readable_does_not_stop_the_others(
     assert delivered_seqs(api) == [0, 1]
 
 
+async def test_records_of_a_newer_version_are_set_aside_as_they_are(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    entry = abandoned(tmp_path, target(api), range(1))
+    newer = b'{"kind":"mood","body":{"text":"glad"},"from":"later"}\n'
+    with (entry.path / "records.jsonl").open("ab") as records:
+        records.write(newer)
+    await Drainer(tmp_path).drain_once()
+
+    assert delivered_seqs(api) == [0]
+    kept = tmp_path / "rejected" / entry.path.name / "unreadable.jsonl"
+    assert kept.read_bytes() == newer
+    assert not entry.path.exists()
+
+
+@pytest.mark.parametrize("cursor", ["", "-3", "nonsense", "999999"])
+async def test_a_cursor_that_cannot_be_right_skips_nothing(
+    api: CallbackApi, tmp_path: Path, cursor: str
+) -> None:
+    entry = abandoned(tmp_path, target(api), range(2))
+    (entry.path / "cursor").write_text(cursor)
+    await Drainer(tmp_path).drain_once()
+
+    assert delivered_seqs(api) == [0, 1]
+
+
+def take_no_more(entry: SpoolEntry) -> None:
+    """Let every write of the entry's records fail, as on a full disk."""
+    (entry.path / "records.jsonl").symlink_to(entry.path / "no" / "such" / "folder")
+
+
+async def test_what_a_full_disk_does_not_take_is_delivered_in_order_all_the_same(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    entry = SpoolEntry.create(tmp_path, target(api))
+    take_no_more(entry)
+    async with CallbackClient(api.url, api.token) as client:
+        outbox = Outbox(entry, client)
+        for seq in range(3):
+            outbox.put(turn_record(seq))
+        outbox.put(report_record(end_reason="agent_ended"))
+        assert await outbox.close(grace=30)
+
+    assert delivered_seqs(api) == [0, 1, 2]
+    assert [request.route for request in api.received][-1] == "report"
+    assert names(tmp_path) == []
+
+
+async def test_what_a_full_disk_did_not_take_goes_there_as_soon_as_it_does(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    api.outage = 503
+    entry = SpoolEntry.create(tmp_path, target(api))
+    take_no_more(entry)
+    async with CallbackClient(api.url, api.token) as client:
+        outbox = Outbox(entry, client)
+        outbox.put(turn_record(0))
+        await api.wait_for(lambda: bool(api.of("turns")))
+        (entry.path / "records.jsonl").unlink()
+        outbox.put(turn_record(1))
+        assert not await outbox.close(grace=0.1)
+    api.outage = None
+    await Drainer(tmp_path).drain_once()
+
+    assert delivered_seqs(api) == [0, 1]
+
+
+async def test_what_neither_disk_nor_api_takes_is_counted_in_the_log(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    api.outage = 503
+    entry = SpoolEntry.create(tmp_path, target(api))
+    take_no_more(entry)
+    with structlog.testing.capture_logs() as logged:
+        async with CallbackClient(api.url, api.token) as client:
+            outbox = Outbox(entry, client)
+            outbox.put(turn_record(0))
+            outbox.put(report_record())
+            assert not await outbox.close(grace=0.1)
+
+    assert [line["records"] for line in logged if line["event"] == "spool_records_lost"] == [2]
+
+
+async def test_a_call_goes_on_where_there_is_no_spool_at_all(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    in_the_way = tmp_path / "spool"
+    in_the_way.write_text("a file")
+    async with CallbackClient(api.url, api.token) as client:
+        outbox = Outbox(SpoolEntry.create(in_the_way, target(api)), client)
+        outbox.put(turn_record(0))
+        outbox.put(report_record())
+        assert await outbox.close(grace=30)
+
+    assert delivered_seqs(api) == [0]
+    assert len(api.reports) == 1
+    assert spool_id(in_the_way) is None
+
+
+async def test_an_entry_is_born_when_the_disk_takes_it_again(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    in_the_way = tmp_path / "spool"
+    in_the_way.write_text("a file")
+    entry = SpoolEntry.create(in_the_way, target(api))
+    entry.append(turn_record(0))
+    in_the_way.unlink()
+    entry.append(turn_record(1))
+    entry.release()
+    await Drainer(in_the_way).drain_once()
+
+    assert delivered_seqs(api) == [0, 1]
+
+
+async def test_the_drainer_goes_round_what_it_cannot_use_and_leaves_alone_what_is_not_its_own(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    """A volume has a `lost+found` that only root may enter; a disk has bad sectors."""
+    unusable = abandoned(tmp_path, target(api, job_id="AJ_bad"), range(1))
+    (unusable.path / "lock").unlink()
+    (unusable.path / "lock").mkdir()
+    (tmp_path / "lost+found").mkdir()
+    abandoned(tmp_path, target(api, job_id="AJ_good"), range(5, 6))
+    drainer = Drainer(tmp_path)
+    await drainer.drain_once()
+
+    assert delivered_seqs(api) == [5]
+    assert names(tmp_path) == sorted([unusable.path.name, "lost+found"])
+    assert names(tmp_path / "lost+found") == []
+
+    (unusable.path / "lock").rmdir()
+    await drainer.drain_once(last=True)
+    assert delivered_seqs(api) == [5, 0]
+
+
 async def test_what_was_delivered_is_not_sent_again(api: CallbackApi, tmp_path: Path) -> None:
     entry = SpoolEntry.create(tmp_path, target(api))
     for seq in range(3):
         entry.append(turn_record(seq))
-    entry.advance(entry.pending()[1].end)
+    entry.advance(entry.pending()[:2])
     entry.release()
     await Drainer(tmp_path).drain_once()
 

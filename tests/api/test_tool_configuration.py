@@ -35,7 +35,14 @@ def http_tool(**fields: Any) -> JSON:
             http_tool(parameters={"type": "object", "$ref": "https://evil.test/schema"}),
             "http_tools.1.parameters",
         ),
+        (http_tool(parameters={"type": "object", "$ref": "#"}), "http_tools.1.parameters"),
+        (
+            http_tool(parameters={"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}}),
+            "http_tools.1.parameters",
+        ),
         (http_tool(url="ftp://shop.test"), "http_tools.1.url"),
+        (http_tool(url="http://[::1/x"), "http_tools.1.url"),
+        (http_tool(url="https://shop.test/a\x00b"), "http_tools.1.url"),
         (http_tool(url="https://{{host}}/x"), "http_tools.1.url"),
         (http_tool(url="https://user:pass@shop.test"), "http_tools.1.url"),
         (http_tool(name="order status"), "http_tools.1.name"),
@@ -44,6 +51,7 @@ def http_tool(**fields: Any) -> JSON:
         (http_tool(timeout=600), "http_tools.1.timeout"),
         (http_tool(max_response_bytes=0), "http_tools.1.max_response_bytes"),
         ({"mcp_servers": [{"url": "shop"}]}, "mcp_servers.0.url"),
+        ({"mcp_servers": [{"url": "https://shop.test:99999"}]}, "mcp_servers.0.url"),
         ({"transfer": {"destinations": []}}, "transfer.destinations"),
         ({"transfer": {"destinations": [DESK, DESK]}}, "transfer.destinations"),
         (

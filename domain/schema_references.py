@@ -1,0 +1,111 @@
+"""References within a JSON Schema: each has to lead to a schema, and none round in a circle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+from jsonschema import Draft202012Validator, SchemaError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
+
+if TYPE_CHECKING:
+    # What `Registry.resolver` returns; the library gives it no other name.
+    from referencing._core import Resolver
+
+_REFERENCES = ("$ref", "$dynamicRef")
+_ALTERNATIVES = ("allOf", "anyOf", "oneOf")
+_CONDITIONS = ("not", "if", "then", "else")
+MAX_DEPTH = 50
+"""Schemas that may have to be looked into for one and the same value."""
+
+_Schema = dict[str, Any]
+
+
+def check_references(schema: _Schema) -> None:
+    """Check the references of a schema that refers to its own parts only.
+
+    A schema may hold itself (a tree of comments whose answers are such trees), but what one value
+    has to fulfil must come to an end: a validator would go round for ever.
+
+    Raises:
+        ValueError: saying which reference is at fault, and what helps.
+    """
+    _Check(schema).run()
+
+
+class _Check:
+    def __init__(self, schema: _Schema) -> None:
+        self._root = DRAFT202012.create_resource(schema)
+        base = self._root.id() or ""
+        registry: Registry[Any] = Registry()
+        self._resolver = registry.with_resource(base, self._root).resolver(base)
+        self._depths: dict[int, int] = {}
+        self._on_the_way: set[int] = set()
+
+    def run(self) -> None:
+        todo: list[tuple[Any, Resolver[Any]]] = [(self._root.contents, self._resolver)]
+        while todo:
+            contents, resolver = todo.pop()
+            # Else it is a boolean, which refers to nothing.
+            if not isinstance(contents, dict):
+                continue
+            schema = cast(_Schema, contents)
+            self._follow(schema, resolver, "#")
+            parts = DRAFT202012.create_resource(schema).subresources()
+            todo.extend((part.contents, resolver.in_subresource(part)) for part in parts)
+
+    def _follow(self, schema: _Schema, resolver: Resolver[Any], reference: str) -> int:
+        """How many schemas deep a value has to be looked at for this one."""
+        me = id(schema)
+        if me in self._depths:
+            return self._depths[me]
+        if me in self._on_the_way:
+            raise ValueError(
+                f"goes round in a circle at $ref {reference[:100]!r}; refer to it from the"
+                " properties or items of a schema only"
+            )
+        self._on_the_way.add(me)
+        deepest = 0
+        for part, its_resolver, by in self._same_value(schema, resolver):
+            if len(self._on_the_way) <= MAX_DEPTH:
+                deepest = max(deepest, self._follow(part, its_resolver, by or reference))
+            if max(deepest + 1, len(self._on_the_way)) > MAX_DEPTH:
+                raise ValueError(f"leads from schema to schema more than {MAX_DEPTH} times")
+        self._on_the_way.discard(me)
+        self._depths[me] = deepest + 1
+        return deepest + 1
+
+    def _same_value(
+        self, schema: _Schema, resolver: Resolver[Any]
+    ) -> Iterator[tuple[_Schema, Resolver[Any], str | None]]:
+        for name in _REFERENCES:
+            if name in schema:
+                yield from self._target(schema[name], resolver)
+        nested: list[Any] = [schema[name] for name in _CONDITIONS if name in schema]
+        for name in _ALTERNATIVES:
+            nested.extend(schema.get(name, []))
+        nested.extend(schema.get("dependentSchemas", {}).values())
+        for part in nested:
+            if isinstance(part, dict):
+                inner = cast(_Schema, part)
+                inside = resolver.in_subresource(DRAFT202012.create_resource(inner))
+                yield inner, inside, None
+
+    def _target(
+        self, reference: str, resolver: Resolver[Any]
+    ) -> Iterator[tuple[_Schema, Resolver[Any], str]]:
+        try:
+            found = resolver.lookup(reference)
+        except (Unresolvable, ValueError):
+            raise ValueError(
+                f"has a $ref {reference[:100]!r} that points nowhere; define it under $defs"
+            ) from None
+        target: Any = found.contents
+        try:
+            Draft202012Validator.check_schema(target)
+        except SchemaError:
+            raise ValueError(f"has a $ref {reference[:100]!r} to what is no schema") from None
+        if isinstance(target, dict):
+            yield cast(_Schema, target), found.resolver, reference
