@@ -17,6 +17,7 @@ from livekit.agents import (
 )
 from livekit.agents.llm import RealtimeModel
 from livekit.agents.utils import is_given
+from livekit.agents.voice import SpeechHandle
 from livekit.agents.voice.room_io import RoomOptions, TextInputEvent, TextInputOptions
 
 from agent.answer_watch import AnswerWatch
@@ -195,21 +196,23 @@ class Conversation:
         """
         for watch in self._watches:
             watch.stop()
-        speech = self.session.current_speech
-        if self._closing_words:
-            await self.session.interrupt(force=True)
-            if self._speaks_verbatim():
-                speech = self.session.say(self._closing_words, allow_interruptions=False)
-            else:
-                told = verbatim(self._closing_words)
-                speech = self.session.generate_reply(instructions=told)
-        if speech is not None:
-            try:
-                async with asyncio.timeout(within):
+        try:
+            async with asyncio.timeout(within):
+                speech = await self._last_speech()
+                if speech is not None:
                     await speech.wait_for_playout()
-            except TimeoutError:
-                log.info("speech_cut_at_finish")
-        self.session.shutdown(drain=False)
+        except TimeoutError:
+            log.info("speech_cut_at_finish")
+        finally:
+            self.session.shutdown(drain=False)
+
+    async def _last_speech(self) -> SpeechHandle | None:
+        if not self._closing_words:
+            return self.session.current_speech
+        await self.session.interrupt(force=True)
+        if self._speaks_verbatim():
+            return self.session.say(self._closing_words, allow_interruptions=False)
+        return self.session.generate_reply(instructions=verbatim(self._closing_words))
 
     async def _speak_first(self, caller_present: asyncio.Task[rtc.RemoteParticipant]) -> None:
         await caller_present
