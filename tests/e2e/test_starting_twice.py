@@ -39,7 +39,7 @@ async def test_a_session_id_is_used_once(rig: Rig) -> None:
     assert first.room == same.room == "local.given-id"
     other = await rig.client.try_start(session_id="given-id", user_identity="b", limits=NOBODY)
     assert other.status_code == 409
-    assert other.json()["errors"][0]["field"] == "sessionId"
+    assert other.json()["errors"][0]["field"] == "session_id"
     await rig.client.end("given-id")
     await rig.client.closed("given-id")
 
