@@ -16,6 +16,7 @@ import httpx
 import structlog
 from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, StrictStr, ValidationError
 
+from adapters.answers import AnswerTooLong, body_of
 from adapters.circuit import CircuitBreaker
 from adapters.key_cache import KeyCache
 from adapters.settings import PagosSettings
@@ -131,11 +132,10 @@ class Pagos:
                     f"it answered {response.status_code}",
                     cure="check PAGOS_ADMIN_TOKEN" if refused else "check PAGOS_RESOLVE_PATH",
                 )
-            body = b""
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > MOST_ANSWER_BYTES:
-                    raise self._odd("its answer is too long")
+            try:
+                body = await body_of(response, MOST_ANSWER_BYTES)
+            except AnswerTooLong:
+                raise self._odd("its answer is too long") from None
         return self._principal(body)
 
     def _request(self, key: str) -> dict[str, Any]:

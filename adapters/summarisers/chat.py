@@ -7,12 +7,17 @@ from typing import Any
 import httpx
 from pydantic import BaseModel, Field, ValidationError
 
+from adapters.answers import AnswerTooLong, body_of
 from adapters.summarisers.openai_errors import meaning_of, refuses_format
 from domain.errors import InvalidInput, Unavailable
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 DEFAULT_MODEL = "gpt-4.1-mini"
 TIME_LIMIT_SECONDS = 60.0
+MOST_ANSWER_BYTES = 4 * 1024 * 1024
+"""Far above any model's longest answer, far below what would hurt the process that reads it."""
+_READ = ("content-type", "retry-after")
+"""The headers of an answer that mean something here."""
 
 Message = dict[str, str]
 """`role` and `content`."""
@@ -66,7 +71,7 @@ class ChatModel:
         """The model's answer; `plainer` is asked if the server does not know the first's format.
 
         Raises:
-            Unavailable: the server is away, too slow, overloaded, or answers with nothing.
+            Unavailable: the server is away, slow or overloaded, or its answer is empty or endless.
             InvalidInput: key, model or URL are wrong, or the model refuses.
         """
         try:
@@ -78,6 +83,8 @@ class ChatModel:
             raise Unavailable(
                 f"the summariser at {self._url} did not answer within {self._time_limit:g} s"
             ) from None
+        except AnswerTooLong:
+            raise Unavailable(f"the answer of the summariser at {self._url} is too long") from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise InvalidInput(
                 "the summariser's URL is not one", field="SUMMARISER_BASE_URL"
@@ -94,7 +101,10 @@ class ChatModel:
         request: dict[str, Any] = {"model": self.model, "messages": question.messages}
         if question.response_format:
             request["response_format"] = question.response_format
-        return await self._http.post(self._url, json=request)
+        async with self._http.stream("POST", self._url, json=request) as response:
+            body = await body_of(response, MOST_ANSWER_BYTES)
+        kept = {name: response.headers[name] for name in _READ if name in response.headers}
+        return httpx.Response(response.status_code, headers=kept, content=body)
 
 
 class _Message(BaseModel):

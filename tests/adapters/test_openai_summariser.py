@@ -7,7 +7,7 @@ from email.utils import format_datetime
 import pytest
 
 from adapters.summarisers import OpenAISummariser
-from adapters.summarisers.chat import DEFAULT_MODEL, ChatModel
+from adapters.summarisers.chat import DEFAULT_MODEL, MOST_ANSWER_BYTES, ChatModel
 from adapters.summarisers.openai_compatible import MAX_SUMMARY_CHARS
 from adapters.summarisers.prompt import MAX_TRANSCRIPT_CHARS
 from domain.errors import InvalidInput, Unavailable
@@ -164,6 +164,15 @@ async def test_an_answer_without_a_summary_is_worth_another_attempt(
 ) -> None:
     server.reply = lambda request: answer
     with pytest.raises(Unavailable):
+        await summariser.summarise(CALL)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+async def test_an_answer_without_end_is_not_read_to_its_end(
+    summariser: OpenAISummariser, server: FakeChatServer, status: int
+) -> None:
+    server.reply = lambda request: Answer(status, "x" * (MOST_ANSWER_BYTES + 1))
+    with pytest.raises(Unavailable, match="too long"):
         await summariser.summarise(CALL)
 
 
