@@ -53,7 +53,11 @@ async def test_no_agent_is_replaced_because_others_are_away(rig: Rig) -> None:
 @pytest.mark.chaos
 @pytest.mark.timeout(900)
 async def test_no_agent_is_replaced_whatever_is_away(rig: Rig) -> None:
-    async with rig.call(limits={"max_duration": 900, "caller_return": 60}) as call:
+    # The caller is silent for longer than the agent would let pass.
+    patient = {"silence": {"enabled": False}}
+    async with rig.call(
+        agent_config=patient, limits={"max_duration": 900, "caller_return": 60}
+    ) as call:
         await call.type("A table for two, please.", expect="table for two")
         for part in ("api", "mongodb", "worker", "temporal"):
             for outage in (frozen, gone):
