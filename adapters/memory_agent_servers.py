@@ -12,22 +12,23 @@ class MemoryAgentServers:
 
     def __init__(self) -> None:
         self._servers: dict[str, AgentServer] = {}
+        self._numbers: dict[str, int] = {}
 
     async def record(self, heartbeat: Heartbeat, at: datetime) -> list[str]:
         """Keep the last heartbeat of a server; one that was overtaken changes nothing.
 
         There is no watchdog that would condemn jobs.
         """
-        known = self._servers.pop(heartbeat.server_id, None)
-        if known is not None and known.last_heartbeat >= at:
-            self._servers[heartbeat.server_id] = known
+        name = heartbeat.server_id
+        if heartbeat.number < self._numbers.get(name, 0):
             return []
-        self._servers[heartbeat.server_id] = AgentServer(
-            **heartbeat.model_dump(), last_heartbeat=at
-        )
+        self._servers.pop(name, None)
+        self._servers[name] = AgentServer(**heartbeat.model_dump(), last_heartbeat=at)
+        self._numbers[name] = heartbeat.number
         while len(self._servers) > _MOST_SERVERS:
             # The one that was silent for longest stands first.
-            del self._servers[next(iter(self._servers))]
+            forgotten = next(iter(self._servers))
+            del self._servers[forgotten], self._numbers[forgotten]
         return []
 
     async def seen_since(self, since: datetime) -> list[AgentServer]:

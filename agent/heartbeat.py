@@ -72,6 +72,7 @@ class Heart:
         self._jobs = jobs
         self._draining = draining
         self._server_id = new_server_id()
+        self._beats = 0
         self._spool = spool
         self._hurry = asyncio.Event()
         self._reached = True
@@ -95,7 +96,7 @@ class Heart:
 
     async def beat(self) -> bool:
         """Report once; returns whether the API took it."""
-        beat = self.heartbeat()
+        beat = self._next()
         body = beat.model_dump_json()
         headers = {"Authorization": self._sign(body), "Content-Type": "application/json"}
         try:
@@ -113,10 +114,15 @@ class Heart:
         self._jobs.stop(answer.stop)
         return True
 
-    def heartbeat(self) -> Heartbeat:
-        """What there is to report now."""
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    def _next(self) -> Heartbeat:
+        self._beats += 1
         return Heartbeat(
             server_id=self._server_id,
+            number=self._beats,
             agent_name=self._settings.dispatch_name,
             max_jobs=self._settings.max_jobs,
             draining=self._draining(),
@@ -125,10 +131,6 @@ class Heart:
             jobs=self._jobs.look(),
             lost=self._jobs.lost,
         )
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
 
     def _note_failure(self, why: str) -> bool:
         if self._reached:

@@ -1,7 +1,7 @@
 """The sign of life of agent servers: which exist, under which name, how full, and what they lost.
 
-An agent server tells times as durations only (ages, by its own clock); when a heartbeat arrived is
-the API's word. So the clocks of different machines are never compared.
+An agent server tells times as durations only (ages, by its own clock), and numbers its heartbeats;
+when one arrived is the API's word. So the clocks of different machines are never compared.
 """
 
 from datetime import datetime
@@ -42,6 +42,8 @@ class Heartbeat(BaseModel):
     """What an agent server reports every two seconds, and at once when it has lost a job."""
 
     server_id: str = Field(min_length=1, max_length=200)
+    number: int = Field(default=0, ge=0)
+    """Rises with each heartbeat of a server; the highest is the last. 0 from servers without."""
     agent_name: str = Field(max_length=200)
     max_jobs: int = Field(ge=0)
     draining: bool = False

@@ -252,8 +252,8 @@ class AgentServers(Protocol):
 class SignsOfLife(Protocol):
     """The heartbeats as the watchdog looks at them."""
 
-    async def last_heartbeats(self, since: datetime) -> dict[str, datetime]:
-        """When the servers heard of since then were last heard, by their ids."""
+    async def last_heartbeats(self) -> dict[str, datetime]:
+        """When each server that is remembered was last heard, by their ids."""
         ...
 
     async def server(self, server_id: str) -> AgentServer | None:

@@ -9,7 +9,7 @@ by the watchdog's own clock, whatever the clocks of API and agent servers say.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import structlog
 
@@ -21,8 +21,6 @@ log = structlog.get_logger()
 
 LONGEST_GAP = 3.0
 """Seconds between two proofs of the path; what is longer was an outage, or nobody watched."""
-FORGOTTEN_AFTER = timedelta(minutes=10)
-"""Servers that were silent for longer were dealt with long ago."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Watchdog:
         """
         await self._path.prove()
         proven_at = self._clock()
-        stamps = await self._signs.last_heartbeats(datetime.now(UTC) - FORGOTTEN_AFTER)
+        stamps = await self._signs.last_heartbeats()
         if proven_at - self._open_at > LONGEST_GAP:
             self._open_since = proven_at
         self._open_at = proven_at

@@ -1,20 +1,22 @@
 """Heartbeats of agent servers, behind the ports `AgentServers` and `SignsOfLife`."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from pymongo import WriteConcern
+from pymongo.errors import DuplicateKeyError
 
 from adapters.mongo.client import Database
 from adapters.mongo.documents import dump, storable
 from adapters.mongo.errors import storage_errors
 from adapters.mongo.reading import read_all, read_one
-from adapters.mongo.versioned import replace_if_newer
 from domain.agent_servers import AgentServer, Heartbeat
 
 COLLECTION = "agent_servers"
 CONDEMNED = "condemned_jobs"
 PATH = "heartbeat_path"
+NUMBER = "number"
 FORGET_AFTER_SECONDS = 24 * 3600
 """When MongoDB deletes a server that is not heard of any more."""
 
@@ -42,9 +44,13 @@ class MongoAgentServers:
         """
         what = "the heartbeat"
         server = AgentServer(**heartbeat.model_dump(), last_heartbeat=at)
-        document = {"_id": heartbeat.server_id, **dump(server, what)}
+        document = {"_id": server.server_id, NUMBER: heartbeat.number, **dump(server, what)}
+        # By its number: several APIs take heartbeats, each with a clock of its own.
+        last = {"_id": server.server_id, NUMBER: {"$not": {"$gt": heartbeat.number}}}
         async with storage_errors("store a heartbeat"):
-            await replace_if_newer(self._servers, storable(document, what), "last_heartbeat")
+            # A later one has the id already, and stays.
+            with suppress(DuplicateKeyError):
+                await self._servers.replace_one(last, storable(document, what), upsert=True)
             condemned = await self._condemned.find_one({"_id": heartbeat.server_id})
         stop = set(condemned["jobs"]) if condemned else set[str]()
         return [job.job_id for job in heartbeat.jobs if job.job_id in stop]
@@ -69,14 +75,14 @@ class MongoAgentServers:
         async with storage_errors("store a heartbeat"):
             await self._path.replace_one({"_id": PATH}, {"at": at}, upsert=True)
 
-    async def last_heartbeats(self, since: datetime) -> dict[str, datetime]:
-        """When the servers heard of since then were last heard, by their ids.
+    async def last_heartbeats(self) -> dict[str, datetime]:
+        """When each server that is remembered was last heard, by their ids.
 
         Raises:
             StorageUnavailable: MongoDB does not answer.
         """
         async with storage_errors("read heartbeats"):
-            found = self._servers.find({"last_heartbeat": {"$gte": since}}, {"last_heartbeat": 1})
+            found = self._servers.find({}, {"last_heartbeat": 1})
             return {each["_id"]: each["last_heartbeat"] for each in await found.to_list(None)}
 
     async def server(self, server_id: str) -> AgentServer | None:

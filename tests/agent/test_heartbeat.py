@@ -199,6 +199,8 @@ async def test_a_loss_is_repeated_until_the_api_has_taken_it() -> None:
 
     told = [len(beat.body["lost"]) for beat in callbacks.of("heartbeat") if beat.status == 200]
     assert told[:2] == [1, 0]
+    numbers = [beat.body["number"] for beat in callbacks.of("heartbeat")]
+    assert numbers == list(range(1, len(numbers) + 1)), "the last one can be told from the others"
 
 
 async def test_a_hurried_heartbeat_does_not_wait_for_the_next() -> None:

@@ -56,7 +56,7 @@ class World:
         if not self.path_is_open:
             raise Unavailable("the API does not answer")
 
-    async def last_heartbeats(self, since: datetime) -> dict[str, datetime]:
+    async def last_heartbeats(self) -> dict[str, datetime]:
         if not self.storage_answers:
             raise StorageUnavailable("MongoDB does not answer")
         if self.late_answer is not None:
@@ -265,7 +265,7 @@ async def test_a_heartbeat_in_the_last_moment_counts(shift: Shift) -> None:
     await shift.passes(4)
     del shift.alive["a"]
     await shift.passes(5)
-    shift.world.late_answer = await shift.world.last_heartbeats(NOON)
+    shift.world.late_answer = await shift.world.last_heartbeats()
     shift.world.hear("a", job(1))
 
     await shift.passes(3)
