@@ -23,11 +23,16 @@ POLL_SHARE = 0.15
 """Of the time already waited: what a look may add to it."""
 
 
-class AwaitAgent(BaseModel):
-    """The agent to look for, and for how many seconds."""
+class LookForAgent(BaseModel):
+    """The agent to look for."""
 
     livekit_room: str
     attempt: int
+
+
+class AwaitAgent(LookForAgent):
+    """The agent to look for, and for how many seconds."""
+
     timeout: float
 
 
@@ -91,8 +96,20 @@ class JoinActivities:
             category=ApplicationErrorCategory.BENIGN,
         )
 
+    @activity.defn
+    async def look_for_agent(self, order: LookForAgent) -> AgentSeen | None:
+        """Look once whether this attempt's agent is ACTIVE in the room.
+
+        Raises:
+            Unavailable: LiveKit does not answer.
+        """
+        seen = await self._rooms.participants(order.livekit_room)
+        agent = _agent_of(seen, order.attempt)
+        self._log("agent check", order, seen, agent)
+        return _seen(agent, seen) if agent else None
+
     def _log(
-        self, event: str, order: AwaitAgent, seen: list[Participant], agent: Participant | None
+        self, event: str, order: LookForAgent, seen: list[Participant], agent: Participant | None
     ) -> None:
         log.info(
             event,

@@ -337,6 +337,7 @@ async def report_failure(
     failure = AgentFailed(
         event_id=f"failed:{everline.attempt}:{job_id}",
         attempt=everline.attempt,
+        job_id=job_id,
         reason=reason[:500],
         retryable=retryable,
     )

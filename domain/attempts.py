@@ -11,7 +11,6 @@ class Attempt:
     """What is known of one attempt. Attempts are numbered from 1; only the last one is current."""
 
     number: int
-    dispatched_at: datetime
     agent_identity: str | None = None
     """Identity of the agent participant, once it was seen ACTIVE or has claimed the attempt."""
     foreign: bool = False
@@ -24,6 +23,8 @@ class Attempt:
     failure_is_final: bool = False
     lost: str | None = None
     """Why the agent counts as lost."""
+    replaced_by_order: bool = False
+    """Somebody wants another agent: nothing is wrong with this one."""
     left_at: datetime | None = None
     """When its participant left the room."""
     left_detail: str | None = None
@@ -49,7 +50,11 @@ class Attempt:
 
         An agent that has handed in its report may die, and so may one that did not get the claim.
         """
-        return self.report is None and job_id in (None, self.claimed_by or job_id)
+        return self.report is None and self.belongs_to(job_id)
+
+    def belongs_to(self, job_id: str | None) -> bool:
+        """Whether a job (None: whichever it is) is the one of the claim, or may still become it."""
+        return job_id in (None, self.claimed_by or job_id)
 
     def lost_at(self, grace: float) -> datetime | None:
         """When an agent that left the room counts as lost, unless its report comes before.
@@ -71,6 +76,10 @@ class Attempt:
         if due and now >= due:
             return f"it left the room ({self.left_detail or 'no reason given'})"
         return None
+
+    def came_back(self) -> None:
+        """Its participant left by a connection that it has made again."""
+        self.left_at = self.left_detail = None
 
     def claim(self, claim: AgentReady) -> None:
         """Accept a claim."""

@@ -34,6 +34,8 @@ class AgentFailed(Message):
     """Signal `agent_failed`: the agent of this attempt cannot start."""
 
     attempt: int
+    job_id: str | None = None
+    """The job that cannot start; the failure of one without the claim is none of the attempt."""
     reason: str = Field(max_length=500)
     retryable: bool = False
     """Whether another attempt could succeed without anybody changing anything."""

@@ -84,6 +84,12 @@ class WaitingFor(StrEnum):
     NOTHING = "nothing"
 
 
+LONGEST_CALL = 86_400.0
+"""Seconds that a call may last, however often it is extended."""
+LONGEST_JOIN_PAUSE = 60.0
+"""Seconds between two attempts, however many came before."""
+
+
 class SessionLimits(JsonModel):
     """Budgets of a session, all in seconds unless said otherwise. Every wait has one."""
 
@@ -94,14 +100,14 @@ class SessionLimits(JsonModel):
     join_attempts: int = Field(default=3, ge=1, le=10)
     """Dispatch attempts to get an agent in, at the start and at each replacement."""
     join_backoff: float = Field(default=1, ge=0, le=60)
-    """Pause before the second attempt; doubled before each further one."""
+    """Pause before the second attempt; doubled before each further one, up to a minute."""
     max_replacements: int = Field(default=3, ge=0, le=20)
     """How often a lost agent is replaced before the session ends as `agent_lost`."""
     caller_wait: float = Field(default=60, gt=0, le=3600)
     """How long the agent waits for a caller who has never come."""
     caller_return: float = Field(default=30, ge=0, le=600)
     """How long a caller may be away (page reload, bad network) before the call is over."""
-    max_duration: float = Field(default=3600, gt=0, le=86_400)
+    max_duration: float = Field(default=3600, gt=0, le=LONGEST_CALL)
     """From the moment the agent is proven in the room."""
     report_grace: float = Field(default=30, ge=0, le=600)
     """How long an ended call waits for the agent's report."""
@@ -116,8 +122,12 @@ class SessionLimits(JsonModel):
 
     def join_budget(self) -> float:
         """Longest time that all attempts together may take, with their pauses."""
-        pauses = sum(self.join_backoff * 2**i for i in range(self.join_attempts - 1))
+        pauses = sum(self.join_pause(tries) for tries in range(1, self.join_attempts))
         return self.join_attempts * (self.join_timeout + self.ready_timeout) + pauses
+
+    def join_pause(self, tries: int) -> float:
+        """Pause before the next attempt, after so many."""
+        return min(self.join_backoff * 2 ** (tries - 1), LONGEST_JOIN_PAUSE)
 
     def empty_timeout(self) -> int:
         """LiveKit's `empty_timeout`: longer than all that may pass before a first caller."""

@@ -132,6 +132,7 @@ def activities_of(
         dispatch.dispatch_agent,
         dispatch.retract_attempts,
         join.await_agent,
+        join.look_for_agent,
         finish.ask_agents_to_finish,
         finish.remove_agents,
         store.record_session,

@@ -30,14 +30,19 @@ with workflow.unsafe.imports_passed_through():
         WaitUntil,
     )
     from domain.presence import Presence
-    from domain.session import EndReason, SessionInput, SessionState, SessionStatus, Stage
+    from domain.session import (
+        LONGEST_CALL,
+        EndReason,
+        SessionInput,
+        SessionState,
+        SessionStatus,
+        Stage,
+    )
     from workflows.book import Book
     from workflows.waiting import until
 
 REMEMBERED_EVENTS = 2_000
 """Event ids kept to recognise a message that arrives twice."""
-LONGEST_CALL = timedelta(hours=24)
-"""How far a call can be extended in all."""
 OVER = (
     SessionState.ENDING,
     SessionState.PERSISTING,
@@ -55,7 +60,8 @@ class Inbox:
         self._request = request
         self._limits = request.limits
         self._book = Book(request, workflow.now())
-        self._presence = Presence()
+        self._anybody = Presence()
+        self._people = {request.caller_identity: Presence()}
         self._attempt: Attempt | None = None
         self._ending: Ending | None = None
         self._finalised = False
@@ -77,6 +83,9 @@ class Inbox:
         """The agent of an attempt cannot start, or cannot go on."""
         attempt = self._attempt
         if not self._is_new(failure) or attempt is None or failure.attempt != attempt.number:
+            return
+        if not attempt.belongs_to(failure.job_id):
+            self._book.note(f"attempt {attempt.number}: job {failure.job_id} is not needed")
             return
         attempt.failed = attempt.failed or failure.reason
         attempt.failure_is_final = not failure.retryable
@@ -185,7 +194,7 @@ class Inbox:
         status = self._book.status
         if status.joined_at is None or status.deadline is None or status.state in OVER:
             raise _refusal(Conflict.code, "only a call in progress can be extended")
-        longest = status.joined_at + LONGEST_CALL
+        longest = status.joined_at + timedelta(seconds=LONGEST_CALL)
         if status.deadline + timedelta(seconds=extension.seconds) > longest:
             raise _refusal(Conflict.code, "a call lasts 24 hours at the most")
 
@@ -195,6 +204,7 @@ class Inbox:
         attempt = self._attempt
         if attempt:
             attempt.lost = f"replaced by {order.by or 'an operator'}"
+            attempt.replaced_by_order = True
         self._book.touch()
         return self._book.status.model_copy(update={"timeline": []})
 
@@ -240,11 +250,21 @@ class Inbox:
             self._ending = ending
             self._book.touch()
 
+    @property
+    def _presence(self) -> Presence:
+        """Of whoever the agent talks to: ours hears the session's caller alone."""
+        foreign = self._attempt is not None and self._attempt.foreign
+        return self._anybody if foreign else self._people[self._request.caller_identity]
+
     def _take_in_caller(self, change: ParticipantChanged) -> None:
-        if self._presence.apply(change, workflow.now()):
-            self._book.status.caller_present = self._presence.present
-            what = "is in the room" if self._presence.present else "left the room"
-            self._book.note(f"caller {change.identity} {what}")
+        self._anybody.apply(change, workflow.now())
+        person = self._people.setdefault(change.identity or "", Presence())
+        news = person.apply(change, workflow.now())
+        self._book.status.caller_present = self._presence.present
+        if news:
+            who = "caller" if self._presence in (person, self._anybody) else "somebody else:"
+            what = "is in the room" if person.present else "left the room"
+            self._book.note(f"{who} {change.identity} {what}")
 
     def _take_in_lost_agent(self, change: ParticipantChanged) -> None:
         attempt = self._attempt

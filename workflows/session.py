@@ -109,18 +109,27 @@ class SessionWorkflow(Inbox):
     # ── dispatch and join ────────────────────────────────────────────────────────────────────────
 
     async def _get_agent_in(self, when_none: Ending) -> Ending | None:
-        """Up to N attempts until an agent is proven in the room; None once one is."""
+        """An agent, proven in the room; else why there is none."""
+        clock = asyncio.create_task(self._end_in_time())
+        joined = await self._try_attempts(when_none)
+        clock.cancel()
+        if isinstance(joined, Ending):
+            return joined
+        await self._agent_joined(joined)
+        return None
+
+    async def _try_attempts(self, when_none: Ending) -> Attempt | Ending:
+        """Up to N attempts until an agent is proven in the room; else why there is none."""
         for tries in range(self._limits.join_attempts):
             if tries:
                 self._book.wait_for(WaitingFor.RETRY)
-                pause = self._limits.join_backoff * 2 ** (tries - 1)
+                pause = self._limits.join_pause(tries)
                 await until(lambda: self._ending is not None, pause, "before the next attempt")
             if self._ending:
                 return self._ending
             attempt = await self._try_attempt()
             if attempt.joined and not attempt.gone:
-                await self._agent_joined(attempt)
-                return None
+                return attempt
             if self._ending:
                 return self._ending
             if attempt.failed:
@@ -136,7 +145,7 @@ class SessionWorkflow(Inbox):
     async def _try_attempt(self) -> Attempt:
         """Dispatch one agent and wait until it is proven, has failed, or its time is over."""
         number = self._attempt.number + 1 if self._attempt else 1
-        attempt = self._attempt = Attempt(number, workflow.now())
+        attempt = self._attempt = Attempt(number)
         self._book.begin_attempt(number)
         try:
             await self._unless_ended(self._steps.dispatch_agent(number))
@@ -224,7 +233,7 @@ class SessionWorkflow(Inbox):
     async def _live(self) -> Ending | None:
         """Until there is a reason to end; None if the agent is lost and has to be replaced."""
         while True:
-            self._notice_lost_agent()
+            await self._notice_lost_agent()
             ending = self._reason_to_end()
             if ending or self._agent_must_be_replaced():
                 return ending
@@ -246,23 +255,54 @@ class SessionWorkflow(Inbox):
             return endings.MAX_DURATION
         return None
 
-    def _notice_lost_agent(self) -> None:
-        if self._attempt:
-            self._attempt.lost = self._attempt.loss(workflow.now(), self._limits.lost_report_grace)
+    async def _notice_lost_agent(self) -> None:
+        attempt = self._attempt
+        if attempt is None:
+            return
+        grace = self._limits.lost_report_grace
+        if _passed(attempt.lost_at(grace)) and await self._is_in_the_room(attempt):
+            attempt.came_back()
+            self._book.note(f"agent {attempt.agent_identity} is in the room again")
+        attempt.lost = attempt.loss(workflow.now(), grace)
+
+    async def _is_in_the_room(self, attempt: Attempt) -> bool:
+        """A lost connection that is made again is told as a leave, too: the room knows better."""
+        try:
+            seen = await self._unless_ended(self._steps.look_for_agent(attempt.number))
+        except ActivityError:
+            return False
+        return seen is not None and seen.identity == attempt.agent_identity
 
     def _agent_must_be_replaced(self) -> bool:
         """Whether the agent is lost while there is, or may come, somebody to talk to."""
+        attempt = self._attempt
+        if attempt is None or attempt.lost is None:
+            return False
         away = self._presence.ever_came and not self._presence.present
-        return self._attempt is not None and self._attempt.lost is not None and not away
+        return attempt.replaced_by_order or not away
+
+    async def _end_in_time(self) -> None:
+        """The time of a call runs, and its caller may go, while it has no agent, too."""
+        while not (ending := self._reason_to_end()):
+            ends_at = self._ends_at()
+            await until(
+                lambda known=ends_at: self._ending is not None or self._ends_at() != known,
+                _seconds_to(ends_at),
+                "the call's time, while it has no agent",
+            )
+        self._end_with(ending)
+
+    def _ends_at(self) -> datetime | None:
+        """When time alone ends the call; None while it does not run."""
+        times = (self._caller_deadline(), self._book.status.deadline)
+        return min((at for at in times if at), default=None)
 
     def _caller_deadline(self) -> datetime | None:
         return self._presence.missed_at(self._book.status.joined_at, self._limits)
 
     def _next_check(self) -> float | None:
         lost_at = self._attempt and self._attempt.lost_at(self._limits.lost_report_grace)
-        times = (self._caller_deadline(), lost_at, self._book.status.deadline)
-        soonest = min((at for at in times if at), default=None)
-        return (soonest - workflow.now()).total_seconds() if soonest else None
+        return _seconds_to(self._ends_at(), lost_at)
 
     def _live_waits_for(self) -> WaitingFor:
         if self._presence.present:
@@ -276,9 +316,10 @@ class SessionWorkflow(Inbox):
             raise AssertionError("an agent is replaced only after it was in the room")
         ending = endings.agent_lost(f"the agent of attempt {lost.number} is lost: {lost.lost}")
         self._book.agent_lost(ending.text)
-        if self._replacements >= self._limits.max_replacements:
-            return ending
-        self._replacements += 1
+        if not lost.replaced_by_order:
+            if self._replacements >= self._limits.max_replacements:
+                return ending
+            self._replacements += 1
         await self._give_up(lost)
         await self._stop_listening()
         return await self._get_agent_in(ending)
@@ -446,6 +487,12 @@ class SessionWorkflow(Inbox):
 
 def _passed(at: datetime | None) -> bool:
     return at is not None and workflow.now() >= at
+
+
+def _seconds_to(*times: datetime | None) -> float | None:
+    """How long it is until the first of these; None if there is none."""
+    soonest = min((at for at in times if at), default=None)
+    return (soonest - workflow.now()).total_seconds() if soonest else None
 
 
 def _failure(error: ActivityError) -> Ending:

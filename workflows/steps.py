@@ -14,16 +14,16 @@ with workflow.unsafe.imports_passed_through():
     from activities.archive import ArchiveActivities, SealTranscript
     from activities.dispatch import DispatchActivities, DispatchAgent, RetractAttempts
     from activities.finishing import FinishActivities, FinishAgents
-    from activities.joining import AgentSeen, AwaitAgent, JoinActivities
+    from activities.joining import AgentSeen, AwaitAgent, JoinActivities, LookForAgent
     from activities.listening import ListenActivities, ListenToAgent
     from activities.rooms import DeleteRoom, OpenRoom, RoomActivities
     from activities.slots import FreeSlot, SlotActivities
     from activities.webhooks import WebhookActivities
     from domain.listening import listening_task_queue
-    from domain.session import SessionInput, SessionStatus
+    from domain.session import LONGEST_CALL, SessionInput, SessionStatus
 
-LONGEST_CALL = timedelta(hours=25)
-"""A call lasts 24 hours at the most, with its end."""
+LISTENING_LIMIT = timedelta(seconds=LONGEST_CALL, hours=1)
+"""The longest call with its end."""
 SPOOL_LIFE = timedelta(days=7)
 """How long after the longest possible call an agent's spool may still deliver."""
 
@@ -105,6 +105,17 @@ class Steps:
             summary=f"attempt {attempt}: is the agent in the room?",
         )
 
+    def look_for_agent(self, attempt: int) -> workflow.ActivityHandle[AgentSeen | None]:
+        """Look once whether this attempt's agent is in the room."""
+        return workflow.start_activity_method(
+            JoinActivities.look_for_agent,
+            LookForAgent(livekit_room=self._request.livekit_room, attempt=attempt),
+            start_to_close_timeout=timedelta(seconds=3),
+            schedule_to_close_timeout=timedelta(seconds=5),
+            retry_policy=_QUICK_RETRY,
+            summary=f"attempt {attempt}: is the agent in the room again?",
+        )
+
     def listen_to_agent(self, attempt: int, identity: str) -> workflow.ActivityHandle[int]:
         """Write down what a foreign agent and its caller say, for as long as the agent is there."""
         request = self._request
@@ -118,7 +129,7 @@ class Steps:
                 agent_identity=identity,
             ),
             task_queue=listening_task_queue(workflow.info().task_queue),
-            start_to_close_timeout=LONGEST_CALL,
+            start_to_close_timeout=LISTENING_LIMIT,
             heartbeat_timeout=timedelta(seconds=10),
             retry_policy=_QUICK_RETRY,
             summary=f"attempt {attempt}: hear {identity}, which sends no turns",

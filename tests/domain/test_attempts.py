@@ -22,7 +22,7 @@ def _claim(attempt: int, job: str = "AJ_1") -> AgentReady:
 
 
 def test_the_first_claim_of_the_attempt_is_accepted_and_stays() -> None:
-    attempt = Attempt(2, NOON)
+    attempt = Attempt(2)
     assert attempt.refusal(_claim(2)) is None
 
     attempt.claim(_claim(2))
@@ -33,7 +33,7 @@ def test_the_first_claim_of_the_attempt_is_accepted_and_stays() -> None:
 
 
 def test_other_attempts_are_refused_with_the_reason() -> None:
-    attempt = Attempt(2, NOON)
+    attempt = Attempt(2)
 
     assert attempt.refusal(_claim(1)) == "attempt 1 was replaced by attempt 2"
     assert attempt.refusal(_claim(3)) == "attempt 3 was never dispatched"
@@ -45,23 +45,23 @@ def test_other_attempts_are_refused_with_the_reason() -> None:
     ids=["abandoned", "lost", "failed"],
 )
 def test_an_attempt_that_was_given_up_takes_no_claim(given_up: dict[str, object]) -> None:
-    attempt = Attempt(2, NOON, claimed_by="AJ_1", **given_up)  # pyright: ignore[reportArgumentType] - its own fields
+    attempt = Attempt(2, claimed_by="AJ_1", **given_up)  # pyright: ignore[reportArgumentType] - its own fields
 
     assert attempt.gone
     assert attempt.refusal(_claim(2)) == "attempt 2 was given up"
 
 
 def test_an_agent_is_proven_by_being_seen_and_by_its_own_word() -> None:
-    seen = Attempt(1, NOON, seen=True)
-    claimed = Attempt(1, NOON, claimed_by="AJ_1")
-    both = Attempt(1, NOON, seen=True, claimed_by="AJ_1")
-    foreign = Attempt(1, NOON, seen=True, foreign=True)
+    seen = Attempt(1, seen=True)
+    claimed = Attempt(1, claimed_by="AJ_1")
+    both = Attempt(1, seen=True, claimed_by="AJ_1")
+    foreign = Attempt(1, seen=True, foreign=True)
 
     assert [seen.joined, claimed.joined, both.joined, foreign.joined] == [False, False, True, True]
 
 
 def test_an_agent_that_left_is_lost_when_its_report_is_overdue() -> None:
-    attempt = Attempt(1, NOON, seen=True, claimed_by="AJ_1")
+    attempt = Attempt(1, seen=True, claimed_by="AJ_1")
     late = NOON + timedelta(days=1)
     assert attempt.lost_at(3) is None
     assert attempt.loss(late, 3) is None, "it never left"
@@ -78,7 +78,7 @@ def test_an_agent_that_left_is_lost_when_its_report_is_overdue() -> None:
 
 @pytest.mark.parametrize("reason", ReportEnd)
 def test_a_report_loses_the_agent_only_if_it_abandons_the_call(reason: ReportEnd) -> None:
-    attempt = Attempt(1, NOON, seen=True, claimed_by="AJ_1", report=_report(reason))
+    attempt = Attempt(1, seen=True, claimed_by="AJ_1", report=_report(reason))
 
     loss = attempt.loss(NOON, 3)
 
@@ -86,8 +86,8 @@ def test_a_report_loses_the_agent_only_if_it_abandons_the_call(reason: ReportEnd
 
 
 def test_the_first_reason_of_a_loss_stays() -> None:
-    silent = Attempt(1, NOON, lost="no sign of life", failed="no such model", left_at=NOON)
-    failed = Attempt(1, NOON, failed="no such model", left_at=NOON)
+    silent = Attempt(1, lost="no sign of life", failed="no such model", left_at=NOON)
+    failed = Attempt(1, failed="no such model", left_at=NOON)
 
     assert silent.loss(NOON + timedelta(days=1), 0) == "no sign of life"
     assert silent.lost_at(0) is None

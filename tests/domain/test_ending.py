@@ -16,7 +16,7 @@ REQUESTED = Ending(EndReason.END_REQUESTED, "the end was requested")
 
 
 def _attempt(said: ReportEnd | None) -> Attempt:
-    attempt = Attempt(1, NOON, seen=True, claimed_by="AJ_1")
+    attempt = Attempt(1, seen=True, claimed_by="AJ_1")
     if said:
         attempt.report = ReportReceived(
             event_id="r", attempt=1, digest="d", end_reason=said, turn_count=0, stored=True

@@ -215,6 +215,14 @@ class Call:
             self.participant(ParticipantChange.LEFT, ParticipantKind.CALLER, "caller", sid)
         )
 
+    async def stranger_joins(self, identity: str = "bob") -> None:
+        """LiveKit's webhook: somebody came whom the start did not name."""
+        await self.tell(
+            self.participant(
+                ParticipantChange.JOINED, ParticipantKind.CALLER, identity, f"PA_{identity}"
+            )
+        )
+
     async def agent_leaves(self, reason: str = "CONNECTION_TIMEOUT") -> None:
         """LiveKit's webhook: the agent's participant is gone."""
         identity = (await self.status()).agent_identity
@@ -222,6 +230,13 @@ class Call:
         self.studio.rooms.leave(self.room, identity)
         change = self.participant(ParticipantChange.LEFT, ParticipantKind.AGENT, identity, "PA_a")
         await self.tell(change.model_copy(update={"detail": reason}))
+
+    async def agent_reconnects(self) -> None:
+        """LiveKit's webhook for a connection of the agent's that was replaced by its next one."""
+        identity = (await self.status()).agent_identity
+        assert identity
+        change = self.participant(ParticipantChange.LEFT, ParticipantKind.AGENT, identity, "PA_a")
+        await self.tell(change.model_copy(update={"detail": "CLIENT_INITIATED"}))
 
     async def livekit_closes_the_room(self) -> None:
         """LiveKit's webhook: the room is finished."""

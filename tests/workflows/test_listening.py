@@ -41,6 +41,14 @@ async def test_what_is_said_is_stored_while_the_call_goes_on(studio: Studio) -> 
     assert call.room not in studio.listener.present
 
 
+async def test_whoever_comes_is_the_caller_of_a_foreign_agent(studio: Studio) -> None:
+    call = await studio.call(FOREIGN, report_grace=3).live(with_caller=False)
+    await call.stranger_joins()
+    await call.until("the caller is there", lambda s: s.waiting_for == "call_end")
+    await call.end()
+    await call.closed()
+
+
 async def test_a_listener_that_loses_its_room_comes_back(studio: Studio) -> None:
     call = studio.call(FOREIGN, report_grace=3)
     studio.listener.lost[call.room] = 2

@@ -59,6 +59,20 @@ async def test_a_redispatch_replaces_the_agent(studio: Studio) -> None:
 
 
 @beside_the_others
+async def test_a_redispatch_waits_for_no_caller_and_is_no_loss(studio: Studio) -> None:
+    call = await studio.call(Plays(), max_replacements=0, caller_return=600).live()
+    await call.caller_leaves()
+    await call.until("the caller is away", lambda s: s.waiting_for == "caller_return")
+    await call.update(Redispatch(by="ops"))
+
+    status = await call.until("replaced", lambda status: status.joins == 2)
+
+    assert not status.caller_present
+    await call.end()
+    assert (await call.closed()).ended == ("completed", "end_requested")
+
+
+@beside_the_others
 async def test_a_redispatch_needs_a_live_call(studio: Studio) -> None:
     call = await studio.call(NEVER_COMES).start()
     await call.until("joining", lambda status: status.agent_dispatched)

@@ -76,6 +76,22 @@ async def test_an_agent_that_leaves_without_a_report_is_replaced(studio: Studio)
 
 
 @beside_the_others
+async def test_an_agent_that_makes_its_connection_again_is_not_lost(studio: Studio) -> None:
+    call = await studio.call(MUTE).live()
+    await call.agent_reconnects()
+
+    status = await call.until(
+        "looked for", lambda s: any("is in the room again" in e.text for e in s.timeline)
+    )
+
+    assert (status.state, status.joins, status.agent_joined) == ("live", 1, True)
+    await call.agent_leaves()
+    await call.until("replaced", lambda status: status.joins == 2)
+    await call.end()
+    assert (await call.closed()).status.dispatches == 2
+
+
+@beside_the_others
 async def test_an_agent_that_leaves_and_then_reports_has_finished(studio: Studio) -> None:
     call = await studio.call(MUTE, lost_report_grace=60).live()
     await call.agent_leaves("CLIENT_INITIATED")
@@ -164,6 +180,45 @@ async def test_an_agent_that_says_it_cannot_go_on_is_replaced(studio: Studio) ->
     assert in_order([e.text for e in status.timeline], "attempt 1 is lost: the model is gone")
     await call.end()
     assert (await call.closed()).ended == ("completed", "end_requested")
+
+
+@beside_the_others
+async def test_a_job_without_the_claim_may_fail(studio: Studio) -> None:
+    call = await studio.call().live()
+    failure = call.failure(1, "no such model", retryable=False)
+    await call.tell(failure.model_copy(update={"job_id": "AJ_of_a_second_dispatch"}))
+    noted = await call.until(
+        "noted", lambda s: any("AJ_of_a_second_dispatch is not" in e.text for e in s.timeline)
+    )
+
+    assert (noted.state, noted.joins) == ("live", 1)
+    await call.end()
+    assert (await call.closed()).ended == ("completed", "end_requested")
+
+
+@beside_the_others
+@takes_long
+async def test_the_time_of_a_call_runs_while_its_agent_is_replaced(studio: Studio) -> None:
+    call = await studio.call(MUTE, NEVER_COMES, max_duration=10).live()
+    await _lose_agent(call, 1)
+
+    closed = await call.closed()
+
+    assert closed.ended == ("report_missing", "max_duration")
+    assert call.dispatched_attempts() == [1, 2]
+
+
+@beside_the_others
+async def test_the_caller_leaves_while_the_agent_is_replaced(studio: Studio) -> None:
+    call = await studio.call(MUTE, NEVER_COMES).live()
+    await _lose_agent(call, 1)
+    await call.until("recovering", lambda s: s.dispatches == 2 and s.state == "recovering")
+    await call.caller_leaves()
+
+    closed = await call.closed()
+
+    assert closed.ended == ("report_missing", "caller_left")
+    assert call.dispatched_attempts() == [1, 2]
 
 
 @beside_the_others

@@ -40,6 +40,28 @@ async def test_a_call_that_the_agent_ends_is_completed(studio: Studio) -> None:
 
 
 @beside_the_others
+async def test_whom_the_agent_does_not_hear_is_no_caller(studio: Studio) -> None:
+    call = await studio.call(caller_wait=1).live(with_caller=False)
+    await call.stranger_joins()
+
+    closed = await call.closed()
+
+    assert closed.ended == ("caller_never_joined", "caller_never_joined")
+
+
+@beside_the_others
+async def test_a_call_ends_with_its_caller_whoever_else_stays(studio: Studio) -> None:
+    call = await studio.call().live()
+    await call.stranger_joins()
+    await call.until("noted", lambda s: any("else: bob is in" in e.text for e in s.timeline))
+    await call.caller_leaves()
+
+    closed = await call.closed()
+
+    assert closed.ended == ("completed", "caller_left")
+
+
+@beside_the_others
 async def test_a_caller_who_never_comes_ends_the_call(studio: Studio) -> None:
     call = await studio.call(caller_wait=1).live(with_caller=False)
 
