@@ -21,7 +21,7 @@ from domain.recording import CallRecording
 from domain.saved_agent import AgentKey, SavedAgent
 from domain.session import SessionStatus
 from domain.summary import Summary
-from domain.transcript import AgentReport, TranscriptHeader, Turn
+from domain.transcript import AgentReport, KeptReports, TranscriptHeader, Turn
 
 
 class Participant(BaseModel):
@@ -161,12 +161,16 @@ class TranscriptArchive(Protocol):
         """Keep a report as it came; False if the same one is kept already."""
         ...
 
-    async def report_attempts(self, key: SessionKey) -> set[int]:
-        """The attempts of which a report is kept."""
+    async def report_ids(self, key: SessionKey) -> frozenset[str]:
+        """What tells the kept reports apart, also those that cannot be read."""
+        ...
+
+    async def kept_reports(self, key: SessionKey) -> KeptReports:
+        """All reports of a session, also those that cannot be read."""
         ...
 
     async def reports(self, key: SessionKey) -> list[AgentReport]:
-        """All reports of a session as they came, by attempt and then in the order of arrival."""
+        """The reports that can be read, as they came, by attempt and then by their end."""
         ...
 
     async def put_recording(self, key: SessionKey, recording: CallRecording) -> None:

@@ -6,6 +6,7 @@ The stored turns *are* the transcript; its header says whether it is complete an
 import hashlib
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from heapq import merge
@@ -152,6 +153,26 @@ class AgentReport(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class KeptReports:
+    """A session's reports as one look found them.
+
+    Attributes:
+        readable: what they say, by attempt and then by their end.
+        attempts: the attempts of all, also of those that this Everline cannot read.
+        ids: what tells all of them apart.
+    """
+
+    readable: list[AgentReport]
+    attempts: frozenset[int]
+    ids: frozenset[str]
+
+    @property
+    def unreadable(self) -> int:
+        """How many another version stored, or another hand changed."""
+        return len(self.ids) - len(self.readable)
+
+
 class TranscriptHeader(BaseModel):
     """What a transcript's record says beside its turns."""
 
@@ -174,6 +195,9 @@ class TranscriptHeader(BaseModel):
     """What the usage costs by the price table; None without usage."""
     latency: CallLatency | None = None
     recordings: list[CallRecording] = []
+    unreadable_reports: int = 0
+    """Reports that are kept and that this Everline could not read: their turns are in the
+    transcript, but the figures are without them."""
     sealed_at: datetime
     updated_at: datetime
 

@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
 from domain.ports import TranscriptArchive
 from domain.pricing import PriceTable, built_in_prices, estimate
 from domain.recording import CallRecording, belongs_to, latest
 from domain.transcript import AgentReport, Role, TranscriptHeader, Turn, transcript_digest
 from domain.usage import call_latency, total_usage
+
+_ROUNDS = 20
+"""Times that a header is written because something came in meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,12 @@ class Transcripts:
 
     async def recordings(self, key: SessionKey) -> list[CallRecording]:
         """The session's recordings, in the order of attempts."""
-        reported = [report.recording for report in await self._archive.reports(key)]
+        return await self._recordings(key, await self._archive.reports(key))
+
+    async def _recordings(
+        self, key: SessionKey, reports: Sequence[AgentReport]
+    ) -> list[CallRecording]:
+        reported = [report.recording for report in reports]
         known = await self._archive.recordings(key)
         told = [*(one for one in reported if one), *known]
         return latest([one for one in told if belongs_to(one, key)])
@@ -94,21 +103,28 @@ class Transcripts:
     async def seal(
         self, key: SessionKey, agent_id: str | None, last_attempt: int, now: datetime
     ) -> TranscriptHeader:
-        """Write the transcript's header; complete only if the last attempt's report is in."""
-        while True:
-            reports = await self._archive.reports(key)
+        """Write the transcript's header; complete only if the last attempt's report is in.
+
+        A report that cannot be read is in: its turns came before it. The header counts it.
+
+        Raises:
+            Unavailable: MongoDB did not take it, or turns and reports come faster than it can be
+                written; the same call again goes on.
+        """
+        for _ in range(_ROUNDS):
+            kept = await self._archive.kept_reports(key)
+            reports = kept.readable
             for report in filter(_replaces_what_was_heard, reports):
                 # Its listener may have written a last word after the report had come.
                 await self._archive.drop_heard(key, report.attempt)
             turns = await self._archive.turns(key)
-            reported = {report.attempt for report in reports}
             usage = total_usage(one for last in _last_of_jobs(reports) for one in last.usage)
             calls = [call for last in _last_of_jobs(reports) for call in last.tool_calls]
             header = TranscriptHeader(
                 org=key.org,
                 session_id=key.session_id,
                 agent_id=agent_id,
-                complete=last_attempt in reported,
+                complete=last_attempt in kept.attempts,
                 turn_count=len(turns),
                 attempts=last_attempt,
                 digest=transcript_digest(turns),
@@ -118,14 +134,16 @@ class Transcripts:
                 usage=usage,
                 cost=estimate(usage, self._prices),
                 latency=call_latency([turn.metrics for turn in turns]),
-                recordings=await self.recordings(key),
+                recordings=await self._recordings(key, reports),
+                unreadable_reports=kept.unreadable,
                 sealed_at=now,
                 updated_at=now,
             )
             await self._archive.put_header(header)
             same_turns = transcript_digest(await self._archive.turns(key)) == header.digest
-            if same_turns and await self._archive.report_attempts(key) == reported:
+            if same_turns and await self._archive.report_ids(key) == kept.ids:
                 return header
+        raise StorageUnavailable("the transcript was not sealed: too much came in at the same time")
 
     async def _renew_header(self, key: SessionKey, now: datetime) -> None:
         header = await self._archive.header(key)

@@ -21,7 +21,7 @@ from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
 from domain.listening import HEARD_PREFIX
 from domain.recording import CallRecording, RecordingState
-from domain.transcript import AgentReport, TranscriptHeader, Turn, ordered
+from domain.transcript import AgentReport, KeptReports, TranscriptHeader, Turn, ordered
 
 TURNS = "turns"
 REPORTS = "reports"
@@ -105,18 +105,17 @@ class MongoTranscripts:
                 return False
         return True
 
-    async def report_attempts(self, key: SessionKey) -> set[int]:
-        """The attempts of which a report is kept.
+    async def report_ids(self, key: SessionKey) -> frozenset[str]:
+        """What tells the kept reports apart, also those that cannot be read.
 
         Raises:
             StorageUnavailable: MongoDB does not answer.
         """
         async with storage_errors("read reports"):
-            attempts = await self._reports.of_session(key).distinct("attempt")
-        return {int(attempt) for attempt in attempts}
+            return frozenset(await self._reports.of_session(key).distinct("_id"))
 
-    async def reports(self, key: SessionKey) -> list[AgentReport]:
-        """All reports of a session as they came, by attempt and then by their end.
+    async def kept_reports(self, key: SessionKey) -> KeptReports:
+        """All reports of a session; the log names those that cannot be read.
 
         Raises:
             StorageUnavailable: MongoDB does not answer.
@@ -124,7 +123,21 @@ class MongoTranscripts:
         async with storage_errors("read reports"):
             found = await self._reports.of_session(key).find_all()
         reports = read_all(found, _report, "report")
-        return sorted(reports, key=lambda one: (one.attempt, str(one.ended_at or "")))
+        return KeptReports(
+            readable=sorted(reports, key=lambda one: (one.attempt, str(one.ended_at or ""))),
+            attempts=frozenset(
+                attempt for each in found if isinstance(attempt := each.get("attempt"), int)
+            ),
+            ids=frozenset(document["_id"] for document in found),
+        )
+
+    async def reports(self, key: SessionKey) -> list[AgentReport]:
+        """The reports that can be read, as they came, by attempt and then by their end.
+
+        Raises:
+            StorageUnavailable: MongoDB does not answer.
+        """
+        return (await self.kept_reports(key)).readable
 
     async def put_recording(self, key: SessionKey, recording: CallRecording) -> None:
         """Store how far a recording is; one that is stored stays so.

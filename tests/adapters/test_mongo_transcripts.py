@@ -40,7 +40,7 @@ async def test_turns_are_stored_once_however_often_they_come(
 async def test_nothing_is_nothing(archive: MongoArchive, key: SessionKey) -> None:
     assert await archive.transcripts.add_turns(key, []) == 0
     assert await archive.transcripts.turns(key) == []
-    assert await archive.transcripts.report_attempts(key) == set()
+    assert await archive.transcripts.report_ids(key) == set()
     assert await archive.transcripts.header(key) is None
 
 
@@ -133,7 +133,7 @@ async def test_what_cannot_be_stored_is_refused_by_name_and_nothing_of_it_is(
         await archive.transcripts.add_report(key, report(deep=nested(2_000)))
 
     assert await archive.transcripts.turns(key) == []
-    assert await archive.transcripts.report_attempts(key) == set()
+    assert await archive.transcripts.report_ids(key) == set()
 
 
 async def test_more_than_16_mb_is_refused_with_its_size(
@@ -154,7 +154,9 @@ async def test_a_report_is_kept_as_it_came_once_per_content(
     assert await archive.transcripts.add_report(key, first) is True
     assert await archive.transcripts.add_report(key, first.model_copy()) is False
     assert await archive.transcripts.add_report(key, report(attempt=3)) is True
-    assert await archive.transcripts.report_attempts(key) == {1, 3}
+    kept = await archive.transcripts.kept_reports(key)
+    assert (kept.attempts, kept.unreadable) == ({1, 3}, 0)
+    assert await archive.transcripts.report_ids(key) == kept.ids
     [stored] = await database["reports"].find({"attempt": 1}).to_list(None)
     assert type(first).model_validate_json(stored["body"]) == first
 
@@ -198,7 +200,8 @@ async def test_orgs_and_sessions_never_meet(archive: MongoArchive) -> None:
 
     for number, key in enumerate(keys):
         assert [found.text for found in await archive.transcripts.turns(key)] == [f"of {number}"]
-        assert await archive.transcripts.report_attempts(key) == {number + 1}
+        [mine] = await archive.transcripts.reports(key)
+        assert mine.attempt == number + 1
 
 
 async def test_reading_turns_uses_the_index(

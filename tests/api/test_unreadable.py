@@ -1,5 +1,6 @@
 """One thing that cannot be read hides nothing else, and says itself what is wrong with it."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Any
@@ -10,8 +11,9 @@ from structlog.testing import capture_logs
 from adapters.encryption import EncryptionCodec
 from domain.api_keys import Scope
 from domain.masking import MASK
+from services.transcripts import Transcripts
 from services.webhook_delivery import Announcer
-from tests.api.archives import PastCalls
+from tests.api.archives import START, PastCalls
 from tests.api.door import is_problem
 from tests.api.house import House, Tenant, unique
 
@@ -132,6 +134,29 @@ async def test_lists_of_calls_go_on_without_what_cannot_be_read(
     assert is_problem(summary, 500, "unreadable")
     assert told(logs, f"{org}/a")
     assert "A table" not in str(logs)
+
+
+async def test_a_report_that_cannot_be_read_holds_up_no_transcript(
+    house: House, org: str, tenant: Tenant
+) -> None:
+    calls = PastCalls(house.archive, org)
+    key = await calls.call("a", "caller: A table for four", "agent: At seven?")
+    body = '{"attempt": 1, "end_reason": "teleported"}'
+    await spoil(house, "reports", {"org": org, "session_id": "a"}, body=body)
+    late = {"turns": [{"role": "user", "text": "And a high chair"}]}
+
+    with capture_logs() as logs:
+        async with asyncio.timeout(30):
+            answer = await tenant.http.post("/v1/sessions/a/turns", json=late)
+            header = await Transcripts(house.archive.transcripts).seal(key, "ag-1", 1, START)
+
+    assert answer.status_code == 200, answer.text
+    assert (header.turn_count, header.complete) == (3, True), "the report's turns came before it"
+    assert header.unreadable_reports == 1
+    shown = (await tenant.http.get("/v1/sessions/a/turns")).json()["transcript"]
+    assert (shown["turn_count"], shown["unreadable_reports"]) == (3, 1)
+    assert told(logs, f"{org}/a/1/")
+    assert "teleported" not in str(logs)
 
 
 async def test_the_reaper_sees_the_others(house: House, org: str) -> None:

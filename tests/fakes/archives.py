@@ -12,7 +12,7 @@ from domain.listening import HEARD_PREFIX
 from domain.recording import CallRecording, RecordingState
 from domain.session import SessionStatus
 from domain.summary import Summary
-from domain.transcript import AgentReport, TranscriptHeader, Turn, ordered
+from domain.transcript import AgentReport, KeptReports, TranscriptHeader, Turn, ordered
 
 
 @dataclass
@@ -77,13 +77,21 @@ class MemoryTranscripts:
         self._reports[key].setdefault(report.digest(), report)
         return new
 
-    async def report_attempts(self, key: SessionKey) -> set[int]:
+    async def report_ids(self, key: SessionKey) -> frozenset[str]:
         self._switch.check(key)
-        return {report.attempt for report in self._reports[key].values()}
+        return frozenset(self._reports[key])
+
+    async def kept_reports(self, key: SessionKey) -> KeptReports:
+        self._switch.check(key)
+        reports = self._reports[key]
+        return KeptReports(
+            readable=sorted(reports.values(), key=lambda report: report.attempt),
+            attempts=frozenset(report.attempt for report in reports.values()),
+            ids=frozenset(reports),
+        )
 
     async def reports(self, key: SessionKey) -> list[AgentReport]:
-        self._switch.check(key)
-        return sorted(self._reports[key].values(), key=lambda report: report.attempt)
+        return (await self.kept_reports(key)).readable
 
     async def put_recording(self, key: SessionKey, recording: CallRecording) -> None:
         self._switch.check(key)

@@ -142,6 +142,28 @@ async def test_an_undisturbed_seal_is_written_once() -> None:
     assert archive.stored == 1
 
 
+class Crowded(MemoryTranscripts):
+    """An archive to which a turn comes whenever a header is stored."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stored = 0
+
+    async def put_header(self, header: TranscriptHeader) -> None:
+        await super().put_header(header)
+        self.stored += 1
+        await self.add_turns(KEY, [turn(self.stored)])
+
+
+async def test_a_seal_that_is_always_too_late_is_given_up() -> None:
+    archive = Crowded()
+
+    with pytest.raises(StorageUnavailable, match="too much came in"):
+        await Transcripts(archive).seal(KEY, None, 1, NOON)
+
+    assert archive.stored < 100
+
+
 async def test_an_outage_is_told_and_nothing_is_acknowledged() -> None:
     switch = Switch({KEY})
     transcripts = Transcripts(MemoryTranscripts(switch))
