@@ -20,11 +20,12 @@ class NextOrgs(BaseModel):
 
 
 class ExpireBatch(BaseModel):
-    """Up to `limit` transcripts of an org to delete."""
+    """Up to `limit` transcripts of an org to delete, those that stand behind `after`."""
 
     due: DueOrg
     limit: int
     run_id: str
+    after: str | None = None
 
 
 class RecordExpired(BaseModel):
@@ -60,11 +61,12 @@ class RetentionActivities:
 
     @activity.defn
     async def expire_batch(self, order: ExpireBatch) -> Expired:
-        """Delete a batch; a retry goes on, and counts what the try before it had done."""
+        """Delete a batch; a retry goes on behind the try before it, and counts what that did."""
         before = _done_before()
         done = await self._retention.expire(
             order.due,
             order.limit,
+            before.after or order.after,
             f"retention {order.run_id}",
             datetime.now(UTC),
             lambda so_far: activity.heartbeat(before.plus(so_far).model_dump()),

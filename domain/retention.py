@@ -1,9 +1,10 @@
 """How long transcripts are kept, and what a deletion took away."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from domain.ids import SessionKey
 from domain.recording import CallRecording
@@ -33,10 +34,23 @@ class RetentionRule(BaseModel):
     """How long an org's transcripts are kept after the end of their call."""
 
     org: str
-    days: int | None = None
+    days: int | None = Field(default=None, ge=0, le=MAX_DAYS)
     """0 keeps them for ever; None is the installation's default."""
     updated_at: datetime | None = None
     updated_by: str | None = None
+
+
+@dataclass(frozen=True)
+class OldTranscript:
+    """A transcript whose time is over.
+
+    Attributes:
+        key: its session.
+        place: where it stands in its org's list, the oldest first.
+    """
+
+    key: SessionKey
+    place: str
 
 
 class RecordingFiles(Protocol):
@@ -62,8 +76,13 @@ class TranscriptRemoval(Protocol):
         """Whether the transcript was deleted."""
         ...
 
-    async def ended_before(self, org: str, before: datetime, limit: int) -> list[SessionKey]:
-        """The org's transcripts of calls that ended before then, the oldest first."""
+    async def ended_before(
+        self, org: str, before: datetime, limit: int, after: str | None
+    ) -> list[OldTranscript]:
+        """The org's transcripts of calls that ended before then, the oldest first.
+
+        With `after`, those that stand behind that place.
+        """
         ...
 
     async def orgs(self, after: str | None, limit: int) -> list[str]:

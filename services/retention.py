@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
+import structlog
 from pydantic import BaseModel
 
 from domain.audit import AuditAction, AuditEntry, AuditLog
-from domain.errors import NotFound, StorageUnavailable
+from domain.errors import NotFound, StorageUnavailable, Unavailable, Unreadable
 from domain.ids import SessionKey
 from domain.ports import Principal
 from domain.recording import CallRecording, RecordingState, belongs_to
@@ -17,6 +18,8 @@ from domain.retention import (
     RetentionRules,
     TranscriptRemoval,
 )
+
+log = structlog.get_logger()
 
 
 class DueOrg(BaseModel):
@@ -38,15 +41,21 @@ class Expired(BaseModel):
 
     transcripts: int = 0
     removed: Removed = Removed()
+    not_deleted: int = 0
+    """Transcripts that are kept although their time is over: a recording could not be deleted."""
     more: bool = False
     """Whether there may be more to delete."""
+    after: str | None = None
+    """Place of the last transcript that was looked at."""
 
     def plus(self, other: "Expired") -> "Expired":
-        """Both together; `more` is the other's."""
+        """Both together; `more` is the other's, and so is the place if it has one."""
         return Expired(
             transcripts=self.transcripts + other.transcripts,
             removed=self.removed.plus(other.removed),
+            not_deleted=self.not_deleted + other.not_deleted,
             more=other.more,
+            after=other.after or self.after,
         )
 
 
@@ -123,7 +132,7 @@ class Retention:
         Raises:
             Unavailable: it was not stored.
         """
-        before = await self._rules.get(who.org)
+        before = await self._days_before(who.org)
         rule = RetentionRule(org=who.org, days=days, updated_at=now, updated_by=actor(who))
         await self._rules.put(rule)
         # Its id is the time: a change to the same value is a deed as well.
@@ -133,19 +142,33 @@ class Retention:
             at=now,
             action=AuditAction.RETENTION_CHANGED,
             actor=actor(who),
-            details={"days": days, "days_before": before.days},
+            details={"days": days, "days_before": before},
         )
         await self._audit.add(entry)
         return await self._rules.get(who.org)
 
+    async def _days_before(self, org: str) -> int | str | None:
+        try:
+            return (await self._rules.get(org)).days
+        except Unreadable:
+            # A new choice is the cure.
+            return "unreadable"
+
     # ── by time ──────────────────────────────────────────────────────────────────────────────────
 
     async def due(self, after: str | None, limit: int, now: datetime) -> Due:
-        """Of the next `limit` orgs, those whose transcripts are not kept for ever."""
+        """Of the next `limit` orgs, those whose transcripts are not kept for ever.
+
+        An org whose choice cannot be read keeps its transcripts until it can.
+        """
         orgs = await self._transcripts.orgs(after, limit)
         due: list[DueOrg] = []
         for org in orgs:
-            chosen = (await self._rules.get(org)).days
+            try:
+                chosen = (await self._rules.get(org)).days
+            except Unreadable as error:
+                log.error("an org's transcripts are kept", org=org, reason=error.message)
+                continue
             days = self.default_days if chosen is None else chosen
             if days:
                 due.append(DueOrg(org=org, before=now - timedelta(days=days)))
@@ -155,29 +178,48 @@ class Retention:
         self,
         due: DueOrg,
         limit: int,
+        after: str | None,
         by: str,
         now: datetime,
         progress: Callable[[Expired], None],
     ) -> Expired:
-        """Delete up to `limit` of the org's transcripts whose time is over, the oldest first.
+        """Delete the next `limit` of the org's transcripts whose time is over, the oldest first.
+
+        One whose recording cannot be deleted now is kept, and keeps no other: the next day's run
+        comes to it again.
 
         Args:
             due: the org, and which are to go.
-            limit: how many.
+            limit: how many are looked at.
+            after: the place behind which to begin, of an earlier batch; None at the oldest.
             by: what the tombstones name.
             now: the time.
-            progress: told after each transcript what is done so far.
+            progress: told after each transcript what is done, and how far.
 
         Raises:
             Unavailable: MongoDB does not do it; the same call again goes on.
         """
-        keys = await self._transcripts.ended_before(due.org, due.before, limit)
-        done = Expired()
-        for key in keys:
-            removed = await self._remove(key, by, now)
-            done = done.plus(Expired(transcripts=1, removed=removed))
+        old = await self._transcripts.ended_before(due.org, due.before, limit, after)
+        done = Expired(after=after)
+        for each in old:
+            one = await self._expire_one(each.key, by, now)
+            done = done.plus(one.model_copy(update={"after": each.place}))
             progress(done)
-        return done.model_copy(update={"more": len(keys) == limit})
+        return done.model_copy(update={"more": len(old) == limit})
+
+    async def _expire_one(self, key: SessionKey, by: str, now: datetime) -> Expired:
+        recordings = await self._transcripts.recordings(key)
+        try:
+            await self._delete_files(key, recordings)
+        except Unavailable as error:
+            log.error(
+                "a transcript is kept although its time is over",
+                org=key.org,
+                session=key.session_id,
+                reason=error.message,
+            )
+            return Expired(not_deleted=1)
+        return Expired(transcripts=1, removed=await self._transcripts.remove(key, by, now))
 
     async def record_expired(
         self, due: DueOrg, expired: Expired, run_id: str, now: datetime
@@ -192,6 +234,7 @@ class Retention:
             details={
                 "transcripts": expired.transcripts,
                 **_counts(expired.removed),
+                "not_deleted": expired.not_deleted,
                 "ended_before": due.before.isoformat(),
             },
         )

@@ -1,7 +1,8 @@
 """The retention: once a day, delete the transcripts whose time is over.
 
 It walks over all orgs in parts, each a run of its own that continues as the next, so that its
-history stays short. What a day's run does is bounded; the rest waits for the next day's.
+history stays short. What a day's run does is bounded; the rest waits for the next day's. An org
+that something is wrong with keeps no other from being cleared.
 """
 
 from datetime import timedelta
@@ -9,6 +10,7 @@ from datetime import timedelta
 from pydantic import BaseModel
 from temporalio import workflow
 from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.retention import (
@@ -20,12 +22,13 @@ with workflow.unsafe.imports_passed_through():
         RecordExpired,
         RetentionActivities,
     )
+    from workflows.failures import reason_of
 
 RETENTION_ID = "retention"
 INTERVAL = timedelta(days=1)
 _STORE = RetryPolicy(initial_interval=timedelta(seconds=2), maximum_interval=timedelta(minutes=5))
 _PATIENCE = timedelta(hours=6)
-"""How long MongoDB may be away; the next day's run goes on."""
+"""How long MongoDB may be away before the walk; the next day's begins anew."""
 
 
 class RetentionOrder(BaseModel):
@@ -41,6 +44,8 @@ class RetentionOrder(BaseModel):
     """Transcripts that one activity deletes: some seconds of work."""
     batches_per_org: int = 50
     """So that one org's backlog does not keep the others' from being worked off."""
+    patience: timedelta = timedelta(hours=1)
+    """How long one step of one org may be tried; then the walk goes on without it."""
 
 
 @workflow.defn(name="retention")
@@ -72,27 +77,47 @@ class RetentionWorkflow:
 
     async def _expire(self, order: RetentionOrder, due: DueOrg, run_id: str) -> int:
         expired = Expired(more=True)
-        for _ in range(order.batches_per_org):
-            batch = await workflow.execute_activity_method(
-                RetentionActivities.expire_batch,
-                ExpireBatch(due=due, limit=order.batch, run_id=run_id),
-                start_to_close_timeout=timedelta(minutes=30),
-                schedule_to_close_timeout=_PATIENCE,
-                # One transcript is six short operations, each of which may take its whole time.
-                heartbeat_timeout=timedelta(minutes=2),
-                retry_policy=_STORE,
-                summary=f"delete old transcripts of {due.org}",
-            )
-            expired = expired.plus(batch)
-            if not batch.more:
-                break
-        if expired.transcripts:
-            await workflow.execute_activity_method(
-                RetentionActivities.record_expired,
-                RecordExpired(due=due, expired=expired, run_id=run_id),
-                start_to_close_timeout=timedelta(seconds=20),
-                schedule_to_close_timeout=_PATIENCE,
-                retry_policy=_STORE,
-                summary=f"write down what was deleted of {due.org}",
-            )
+        try:
+            for _ in range(order.batches_per_org):
+                batch = ExpireBatch(due=due, limit=order.batch, run_id=run_id, after=expired.after)
+                expired = expired.plus(await self._expire_batch(order, batch))
+                if not expired.more:
+                    break
+        except ActivityError as error:
+            _go_on_without(due, error)
+        try:
+            if expired.transcripts or expired.not_deleted:
+                await self._record(order, RecordExpired(due=due, expired=expired, run_id=run_id))
+        except ActivityError as error:
+            _go_on_without(due, error)
         return expired.transcripts
+
+    async def _expire_batch(self, order: RetentionOrder, batch: ExpireBatch) -> Expired:
+        return await workflow.execute_activity_method(
+            RetentionActivities.expire_batch,
+            batch,
+            start_to_close_timeout=timedelta(minutes=30),
+            schedule_to_close_timeout=order.patience,
+            # One transcript is six short operations, each of which may take its whole time.
+            heartbeat_timeout=timedelta(minutes=2),
+            retry_policy=_STORE,
+            summary=f"delete old transcripts of {batch.due.org}",
+        )
+
+    async def _record(self, order: RetentionOrder, entry: RecordExpired) -> None:
+        await workflow.execute_activity_method(
+            RetentionActivities.record_expired,
+            entry,
+            start_to_close_timeout=timedelta(seconds=20),
+            schedule_to_close_timeout=order.patience,
+            retry_policy=_STORE,
+            summary=f"write down what was deleted of {entry.due.org}",
+        )
+
+
+def _go_on_without(due: DueOrg, error: ActivityError) -> None:
+    """The next day's run comes to this org again; a run that was called off goes on with none."""
+    if is_cancelled_exception(error):
+        raise error
+    reason = reason_of(error)
+    workflow.logger.error("the retention goes on without an org: %s: %s", due.org, reason)

@@ -26,7 +26,7 @@ from adapters.mongo.transcripts import RECORDINGS, REPORTS, TRANSCRIPTS, TURNS, 
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
 from domain.recording import CallRecording, latest
-from domain.retention import Removed
+from domain.retention import OldTranscript, Removed
 from domain.search_terms import terms_of
 from domain.summary import SummaryStatus
 from domain.transcript import Turn
@@ -138,19 +138,28 @@ class MongoTranscriptLines:
             known = await self._lines.of_session(key).find_one({"_id": session_document_id(key)})
         return known is not None and bool(known.get("deleted_at"))
 
-    async def ended_before(self, org: str, before: datetime, limit: int) -> list[SessionKey]:
+    async def ended_before(
+        self, org: str, before: datetime, limit: int, after: str | None
+    ) -> list[OldTranscript]:
         """The org's transcripts of calls that ended before then, the oldest first.
+
+        With `after`, those that stand behind that place.
 
         Raises:
             StorageUnavailable: MongoDB does not answer.
         """
-        wanted: Document = {"facets": EVERY, "ended": {"$lt": place_of_time(before)}}
+        ended = {"$gt": after or "", "$lt": place_of_time(before)}
+        wanted: Document = {"facets": EVERY, "ended": ended}
         async with storage_errors("look for old transcripts"):
             found = await self._lines.of(org).aggregate(
                 wanted,
-                [{"$sort": {"ended": 1}}, {"$limit": limit}, {"$project": {"session_id": 1}}],
+                [
+                    {"$sort": {"ended": 1}},
+                    {"$limit": limit},
+                    {"$project": {"session_id": 1, "ended": 1}},
+                ],
             )
-        return [SessionKey(org, document["session_id"]) for document in found]
+        return [OldTranscript(SessionKey(org, each["session_id"]), each["ended"]) for each in found]
 
     async def orgs(self, after: str | None, limit: int) -> list[str]:
         """The orgs that have, or had, transcripts, by name.

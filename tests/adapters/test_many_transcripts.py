@@ -126,7 +126,7 @@ class Shelf:
         await MongoTranscriptLists(self.database).has_agent(OURS, "ag-1")
         await self._note(plans, "an agent's first")
         lines = MongoTranscriptLines(self.database)
-        assert await lines.ended_before(OURS, NOON + timedelta(hours=1), 10)
+        assert await lines.ended_before(OURS, NOON + timedelta(hours=1), 10, None)
         await self._note(plans, "old ones")
         for action in (None, AuditAction.TRANSCRIPT_DELETED):
             await MongoAudit(self.database).page(OURS, action, 10, None)
