@@ -1,5 +1,6 @@
 """How many sessions an org has at the same time: each takes a slot, and frees it when it ends."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Protocol
@@ -66,11 +67,24 @@ class Slots(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class SomeSlots:
+    """Some of the taken slots of all orgs.
+
+    Attributes:
+        slots: those that can be read.
+        next: what the following ones stand behind; None after the last.
+    """
+
+    slots: list[Slot]
+    next: str | None
+
+
 class AllSlots(Slots, Protocol):
     """The slots of all orgs, for the reaper alone."""
 
-    async def every(self, limit: int) -> list[Slot]:
-        """Taken slots, the oldest first."""
+    async def every(self, limit: int, after: str | None = None) -> SomeSlots:
+        """Taken slots, in an order that stays; with `after`, those behind it."""
         ...
 
     async def doubt(self, slot: Slot) -> None:

@@ -25,7 +25,7 @@ RETRY_SECONDS = 5
 LOOKS_AT_ONCE = 20
 """Questions to Temporal at the same time while an org at its limit has its slots looked behind."""
 MOST_SLOTS = 5_000
-"""Slots looked at in one sweep; the rest waits for the next."""
+"""Slots looked at in one sweep; the next one goes on behind them."""
 
 
 class SessionQuota:
@@ -182,12 +182,17 @@ class _OpenSessions:
 class SlotSweep:
     """The reaper's look at slots that their sessions could not free."""
 
-    def __init__(self, slots: AllSlots, lives: SessionLives) -> None:
+    def __init__(self, slots: AllSlots, lives: SessionLives, at_once: int = MOST_SLOTS) -> None:
+        """Take the slots, whom to ask about them, and how many to look at in one sweep."""
         self._slots = slots
         self._lives = lives
+        self._at_once = at_once
+        self._after: str | None = None
 
     async def sweep(self, known_open: set[SessionKey]) -> int:
-        """Free the slots without an open workflow; returns how many.
+        """Free those of the next slots that have no open workflow; returns how many.
+
+        One sweep goes on where the one before stopped, and after the last slot begins anew.
 
         Args:
             known_open: sessions that need not be asked about.
@@ -196,7 +201,10 @@ class SlotSweep:
             Unavailable: Temporal or MongoDB does not answer; the next sweep goes on.
         """
         freed = 0
-        for slot in await self._slots.every(MOST_SLOTS):
+        page = await self._slots.every(self._at_once, self._after)
+        # At once: a slot that a sweep fails at must not be in the way of all others.
+        self._after = page.next
+        for slot in page.slots:
             if slot.key in known_open:
                 continue
             life = await self._lives.life(slot.key)

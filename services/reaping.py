@@ -12,13 +12,13 @@ from domain.errors import StorageUnavailable, Unreadable
 from domain.ids import SessionKey
 from domain.ports import Room, Rooms, SessionDirectory, SessionRecords
 from domain.rooms import owner_of_room
-from domain.session import closed_from_outside
+from domain.session import SessionState, SessionStatus, closed_from_outside
 from services.quotas import SlotSweep
 
 log = structlog.get_logger()
 
 MOST_RECORDS = 500
-"""Records looked at in one sweep; the rest waits for the next."""
+"""Records looked at in one sweep; the next one goes on behind them."""
 
 
 class Swept(BaseModel):
@@ -43,11 +43,23 @@ class Reaper:
         directory: SessionDirectory,
         archive: SessionRecords | None,
         slots: SlotSweep | None = None,
+        records_at_once: int = MOST_RECORDS,
     ) -> None:
+        """Take what is compared.
+
+        Args:
+            rooms: LiveKit's rooms.
+            directory: Temporal's sessions.
+            archive: their records; None without MongoDB.
+            slots: the sweep of their slots; likewise.
+            records_at_once: how many records one sweep looks at.
+        """
         self._rooms = rooms
         self._directory = directory
         self._archive = archive
         self._slots = slots
+        self._records_at_once = records_at_once
+        self._after: str | None = None
 
     async def sweep(self) -> Swept:
         """Look once.
@@ -59,7 +71,9 @@ class Reaper:
         slots_freed = await self._free_slots(set(live))
         swept = await self._compare_rooms(live)
         swept.slots_freed = slots_freed
-        swept.records_closed = await self._close_records()
+        if self._archive:
+            swept.records_closed = await self._record_cut_short(self._archive)
+            swept.records_closed += await self._close_records(self._archive, live)
         return swept
 
     async def compare_rooms(self) -> Swept:
@@ -100,26 +114,34 @@ class Reaper:
             return False
         return await self._rooms.delete(room.name)
 
-    async def _close_records(self) -> int:
-        if self._archive is None:
-            return 0
-        closed = 0
-        for status in await self._archive.not_closed(MOST_RECORDS):
-            if await self._directory.is_open(SessionKey(status.org, status.session_id)):
-                continue
-            await self._archive.record(closed_from_outside(status))
-            closed += 1
-        return closed + await self._record_unrecorded(self._archive)
+    async def _record_cut_short(self, archive: SessionRecords) -> int:
+        """Close the records of what was terminated of late, however many others are open.
 
-    async def _record_unrecorded(self, archive: SessionRecords) -> int:
-        """A session that was terminated before its agent had joined never wrote a record."""
-        recorded = 0
+        A session that was terminated before its agent had joined never wrote one.
+        """
+        closed = 0
         for status in await self._directory.closed_from_outside():
             try:
                 known = await archive.get(SessionKey(status.org, status.session_id))
             except Unreadable:  # it is there, and the log has it
                 continue
-            if known is None:
-                await archive.record(closed_from_outside(status))
-                recorded += 1
-        return recorded
+            if known is None or known.state is not SessionState.CLOSED:
+                closed += await self._close_record(archive, known or status)
+        return closed
+
+    async def _close_records(self, archive: SessionRecords, live: dict[SessionKey, str]) -> int:
+        """Walk on over the open records, for workflows that Temporal tells nothing of any more."""
+        page = await archive.not_closed(self._records_at_once, self._after)
+        # At once: a record that a sweep fails at must not be in the way of all others.
+        self._after = page.next
+        closed = 0
+        for status in page.statuses:
+            if SessionKey(status.org, status.session_id) not in live:
+                closed += await self._close_record(archive, status)
+        return closed
+
+    async def _close_record(self, archive: SessionRecords, status: SessionStatus) -> bool:
+        if await self._directory.is_open(SessionKey(status.org, status.session_id)):
+            return False
+        await archive.record(closed_from_outside(status))
+        return True

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from domain.ids import SessionKey
-from domain.ports import SessionArchive, SessionRecords
+from domain.ports import OpenRecords, SessionArchive, SessionRecords
 from domain.session import SessionStatus
 from domain.webhook_events import events_of_session
 from domain.webhook_signatures import signed_headers
@@ -116,9 +116,9 @@ class AnnouncedRecords(AnnouncedSessions):
         super().__init__(records, announcer)
         self._records = records
 
-    async def not_closed(self, limit: int) -> list[SessionStatus]:
-        """Records that are not terminal, the oldest first."""
-        return await self._records.not_closed(limit)
+    async def not_closed(self, limit: int, after: str | None = None) -> OpenRecords:
+        """Records that are not terminal, in an order that stays; with `after`, those behind it."""
+        return await self._records.not_closed(limit, after)
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,8 @@ INDEXES: dict[str, list[IndexModel]] = {
         _list_of_sessions("outcome"),
         _list_of_sessions("agent"),
         _list_of_sessions("outcome", "agent"),
-        # The reaper looks at the few open ones of all orgs.
-        IndexModel([("state", ASCENDING), ("started_at", ASCENDING)]),
+        # The reaper walks over the few open ones of all orgs.
+        IndexModel([("state", ASCENDING), ("_id", ASCENDING)]),
     ],
     transcripts.TURNS: [IndexModel([*_SESSION, ("seq", ASCENDING)])],
     transcripts.REPORTS: [IndexModel(_SESSION)],
@@ -80,10 +80,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         ),
         IndexModel([("occurred_at", ASCENDING)], expireAfterSeconds=webhooks.KEPT_SECONDS),
     ],
-    slots.COLLECTION: [
-        IndexModel([("org", ASCENDING), ("session_id", ASCENDING)], unique=True),
-        IndexModel([("claimed_at", ASCENDING)]),
-    ],
+    slots.COLLECTION: [IndexModel([("org", ASCENDING), ("session_id", ASCENDING)], unique=True)],
 }
 """By collection. What belongs to an org is led by it."""
 

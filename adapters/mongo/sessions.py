@@ -11,6 +11,7 @@ from adapters.mongo.tenancy import OrgCollection
 from adapters.mongo.versioned import replace_if_newer
 from domain.errors import InvalidInput
 from domain.ids import SessionKey
+from domain.ports import OpenRecords
 from domain.session import SessionState, SessionStatus
 from domain.session_list import SessionFilter, SessionPage, line_of
 
@@ -55,18 +56,23 @@ class MongoSessions:
             found = await self._sessions.of_session(key).find_one({"_id": session_document_id(key)})
         return None if found is None else read_one(found, SessionStatus.model_validate, _WHAT)
 
-    async def not_closed(self, limit: int) -> list[SessionStatus]:
-        """Records of all orgs that are not terminal, the oldest first; for the reaper alone.
+    async def not_closed(self, limit: int, after: str | None = None) -> OpenRecords:
+        """Records of all orgs that are not terminal, by their ids; for the reaper alone.
+
+        With `after`, those behind that one.
 
         Raises:
             StorageUnavailable: MongoDB does not answer.
         """
         states = [state.value for state in SessionState if state is not SessionState.CLOSED]
-        open_ones = {"state": {"$in": states}}
+        open_ones = {"state": {"$in": states}, "_id": {"$gt": after or ""}}
         async with storage_errors("look for open sessions"):
             every = self._sessions.every_org()
-            found = await every.find(open_ones).sort("started_at", 1).to_list(limit)
-        return read_all(found, SessionStatus.model_validate, _WHAT)
+            found = await every.find(open_ones).sort("_id", 1).limit(limit).to_list(limit)
+        return OpenRecords(
+            statuses=read_all(found, SessionStatus.model_validate, _WHAT),
+            next=found[-1]["_id"] if len(found) == limit else None,
+        )
 
     async def closed_page(
         self, org: str, wanted: SessionFilter, limit: int, after: str | None

@@ -12,7 +12,7 @@ from adapters.mongo.reading import read_all
 from adapters.mongo.tenancy import OrgCollection, OrgDocuments
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
-from domain.slots import Slot
+from domain.slots import Slot, SomeSlots
 
 COLLECTION = "slots"
 
@@ -81,15 +81,21 @@ class MongoSlots:
         found = await mine.find({}, sort=[("number", 1)], limit=_MOST_PER_ORG)
         return read_all(found, Slot.model_validate, "slot")
 
-    async def every(self, limit: int) -> list[Slot]:
-        """Taken slots of all orgs, the oldest first; for the reaper alone.
+    async def every(self, limit: int, after: str | None = None) -> SomeSlots:
+        """Taken slots of all orgs, by their ids; for the reaper alone.
+
+        With `after`, those behind that one.
 
         Raises:
             StorageUnavailable: MongoDB does not answer.
         """
         async with storage_errors("read slots"):
-            found = self._slots.every_org().find({}).sort("claimed_at", 1).limit(limit)
-            return read_all(await found.to_list(limit), Slot.model_validate, "slot")
+            every = self._slots.every_org().find({"_id": {"$gt": after or ""}})
+            found = await every.sort("_id", 1).limit(limit).to_list(limit)
+        return SomeSlots(
+            slots=read_all(found, Slot.model_validate, "slot"),
+            next=found[-1]["_id"] if len(found) == limit else None,
+        )
 
     async def doubt(self, slot: Slot) -> None:
         """Mark a slot, unless it was claimed again since it was read.

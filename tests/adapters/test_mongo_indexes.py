@@ -20,7 +20,7 @@ async def test_an_orgs_data_is_found_by_its_org_first(database: Database) -> Non
 
     for collection in ("sessions", "turns", "reports"):
         found = await database[collection].index_information()
-        of_the_reaper = {"_id_", "state_1_started_at_1"}
+        of_the_reaper = {"_id_", "state_1__id_1"}
         leading = {index["key"][0][0] for name, index in found.items() if name not in of_the_reaper}
         assert leading == {"org"}
 
