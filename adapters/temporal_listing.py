@@ -15,9 +15,20 @@ from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey, TypedSearchAttributes
 from temporalio.service import RPCError
 
-from adapters.temporal_errors import is_not_found, temporal_error
+from adapters.temporal_errors import temporal_error
+from adapters.temporal_search import (
+    AGENT,
+    ATTEMPTS,
+    END_REASON,
+    OUTCOME,
+    ROOM,
+    STATE,
+    WAITING_FOR,
+    WAITING_SINCE,
+)
+from adapters.temporal_sessions import describe
 from domain.errors import InvalidInput
-from domain.ids import SessionKey, check_id, key_of_workflow_id, session_workflow_id
+from domain.ids import SessionKey, check_id, key_of_workflow_id
 from domain.search_attributes import SearchAttribute
 from domain.session import EndReason, Outcome, SessionState, WaitingFor
 from domain.session_list import (
@@ -29,15 +40,6 @@ from domain.session_list import (
     is_stuck,
 )
 from domain.slots import Life
-
-_STATE = SearchAttributeKey.for_keyword(SearchAttribute.STATE.value)
-_AGENT = SearchAttributeKey.for_keyword(SearchAttribute.AGENT.value)
-_ROOM = SearchAttributeKey.for_keyword(SearchAttribute.ROOM.value)
-_OUTCOME = SearchAttributeKey.for_keyword(SearchAttribute.OUTCOME.value)
-_END_REASON = SearchAttributeKey.for_keyword(SearchAttribute.END_REASON.value)
-_WAITING_FOR = SearchAttributeKey.for_keyword(SearchAttribute.WAITING_FOR.value)
-_WAITING_SINCE = SearchAttributeKey.for_datetime(SearchAttribute.WAITING_SINCE.value)
-_ATTEMPTS = SearchAttributeKey.for_int(SearchAttribute.JOIN_ATTEMPTS.value)
 
 log = structlog.get_logger()
 
@@ -117,17 +119,13 @@ class TemporalListing:
         Raises:
             Unavailable: Temporal does not answer.
         """
-        handle = self._client.get_workflow_handle(session_workflow_id(key))
-        try:
-            found = await handle.describe()
-        except (RPCError, RuntimeError) as error:
-            if is_not_found(error):
-                return Life.UNKNOWN
-            raise temporal_error(error) from None
+        found = await describe(self._client, key)
+        if found is None:
+            return Life.UNKNOWN
         if found.status is not WorkflowExecutionStatus.RUNNING:
             return Life.ENDED
         # Closed, and only its room is not deleted yet.
-        closed = found.typed_search_attributes.get(_STATE) == SessionState.CLOSED.value
+        closed = found.typed_search_attributes.get(STATE) == SessionState.CLOSED.value
         return Life.ENDED if closed else Life.OPEN
 
     async def _page(
@@ -191,23 +189,23 @@ def _line_if_readable(execution: WorkflowExecution, now: datetime) -> SessionLin
 def _line(key: SessionKey, execution: WorkflowExecution, now: datetime) -> SessionLine:
     shown = execution.typed_search_attributes
     is_open = execution.status is WorkflowExecutionStatus.RUNNING
-    waiting_for = _read(shown, _WAITING_FOR, WaitingFor, WaitingFor.NOTHING)
-    since = shown.get(_WAITING_SINCE) if is_open else None
+    waiting_for = _read(shown, WAITING_FOR, WaitingFor, WaitingFor.NOTHING)
+    since = shown.get(WAITING_SINCE) if is_open else None
     terminated = Outcome.FAILED, EndReason.FAILED
     outcome, end_reason = (None, None) if is_open else terminated
     return SessionLine(
         session_id=key.session_id,
-        room_name=shown.get(_ROOM) or "",
-        agent=shown.get(_AGENT) or "",
-        state=_read(shown, _STATE, SessionState, SessionState.STARTING)
+        room_name=shown.get(ROOM) or "",
+        agent=shown.get(AGENT) or "",
+        state=_read(shown, STATE, SessionState, SessionState.STARTING)
         if is_open
         else SessionState.CLOSED,
         waiting_for=waiting_for if is_open else WaitingFor.NOTHING,
         waiting_since=since,
         stuck=is_open and is_stuck(waiting_for, since, now),
-        outcome=_read(shown, _OUTCOME, Outcome, outcome),
-        end_reason=_read(shown, _END_REASON, EndReason, end_reason),
-        attempt=shown.get(_ATTEMPTS) or 0,
+        outcome=_read(shown, OUTCOME, Outcome, outcome),
+        end_reason=_read(shown, END_REASON, EndReason, end_reason),
+        attempt=shown.get(ATTEMPTS) or 0,
         started_at=execution.start_time,
         closed_at=execution.close_time,
     )

@@ -3,20 +3,22 @@
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
-from temporalio.common import SearchAttributeKey
+from temporalio.client import (
+    Client,
+    WorkflowExecution,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+)
 from temporalio.service import RPCError
 
 from adapters.temporal_errors import is_not_found, temporal_error
+from adapters.temporal_search import AGENT, ATTEMPTS, ROOM
 from domain.errors import Unavailable
 from domain.ids import SessionKey, key_of_workflow_id, session_workflow_id
 from domain.messages import AgentLost, Message, ParticipantChange, ParticipantChanged
 from domain.search_attributes import SearchAttribute
 from domain.session import SessionState, SessionStatus, WaitingFor
 
-_AGENT = SearchAttributeKey.for_keyword(SearchAttribute.AGENT.value)
-_ATTEMPTS = SearchAttributeKey.for_int(SearchAttribute.JOIN_ATTEMPTS.value)
-_ROOM = SearchAttributeKey.for_keyword(SearchAttribute.ROOM.value)
 # Not those that are starting: their room may not be there yet. Visibility may be seconds behind.
 _LIVE = (
     "WorkflowType = 'session' AND ExecutionStatus = 'Running'"
@@ -48,7 +50,7 @@ class TemporalSessions:
         try:
             async for execution in self._client.list_workflows(_LIVE):
                 key = key_of_workflow_id(execution.id)
-                room = execution.typed_search_attributes.get(_ROOM)
+                room = execution.typed_search_attributes.get(ROOM)
                 if key and room:
                     found[key] = room
         except RPCError as error:
@@ -58,17 +60,14 @@ class TemporalSessions:
     async def is_open(self, key: SessionKey) -> bool:
         """Whether the session's workflow is running; not from visibility, so it is exact.
 
+        Also while only its room's deletion is left, unlike `TemporalListing.life`: what it still
+        does itself is not the reaper's business.
+
         Raises:
             Unavailable: Temporal does not answer.
         """
-        handle = self._client.get_workflow_handle(session_workflow_id(key))
-        try:
-            description = await handle.describe()
-        except RPCError as error:
-            if is_not_found(error):
-                return False
-            raise temporal_error(error) from None
-        return description.status is WorkflowExecutionStatus.RUNNING
+        found = await describe(self._client, key)
+        return found is not None and found.status is WorkflowExecutionStatus.RUNNING
 
     async def closed_from_outside(self) -> list[SessionStatus]:
         """What is known of the sessions that were terminated, or failed, during the last day.
@@ -123,6 +122,20 @@ class TemporalSessions:
             )
 
 
+async def describe(client: Client, key: SessionKey) -> WorkflowExecutionDescription | None:
+    """What Temporal knows of a session's workflow; None if it knows none.
+
+    Raises:
+        Unavailable: Temporal does not answer.
+    """
+    try:
+        return await client.get_workflow_handle(session_workflow_id(key)).describe()
+    except (RPCError, RuntimeError) as error:
+        if is_not_found(error):
+            return None
+        raise temporal_error(error) from None
+
+
 def _status(execution: WorkflowExecution) -> SessionStatus | None:
     """What the search attributes tell of a session that can tell nothing itself."""
     key = key_of_workflow_id(execution.id)
@@ -132,12 +145,12 @@ def _status(execution: WorkflowExecution) -> SessionStatus | None:
     return SessionStatus(
         org=key.org,
         session_id=key.session_id,
-        room_name=shown.get(_ROOM) or "",
+        room_name=shown.get(ROOM) or "",
         state=SessionState.STARTING,
         waiting_for=WaitingFor.NOTHING,
         version=0,
-        agent_name=shown.get(_AGENT) or "",
-        attempt=shown.get(_ATTEMPTS) or 0,
+        agent_name=shown.get(AGENT) or "",
+        attempt=shown.get(ATTEMPTS) or 0,
         started_at=execution.start_time,
         ended_at=execution.close_time,
         closed_at=execution.close_time,
