@@ -8,6 +8,8 @@ A deleted transcript leaves a tombstone in the place of its line: what comes too
 its own write, and takes that back.
 """
 
+import asyncio
+import random
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -36,7 +38,9 @@ COLLECTION = "transcript_lines"
 ORGS = "transcript_orgs"
 EVERY = "*"
 """The facet that every line has: a list without a condition is read through the same indexes."""
-_ATTEMPTS = 10
+_ATTEMPTS = 12
+_LONGEST_PAUSE = 0.5
+"""Seconds at most before the next attempt of a writer that was overtaken."""
 
 
 class MongoTranscriptLines:
@@ -77,7 +81,7 @@ class MongoTranscriptLines:
             StorageUnavailable: MongoDB does not do it; what was written is there.
         """
         documents = self._lines.of_session(key)
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             async with storage_errors("read a transcript's line"):
                 known = await documents.find_one({"_id": session_document_id(key)})
             if known is not None and known.get("deleted_at"):
@@ -92,6 +96,7 @@ class MongoTranscriptLines:
             )
             if line is None or await self._stored(documents, known, document_of(line, turns)):
                 return True
+            await _give_way(attempt)
         raise StorageUnavailable("MongoDB did not store a transcript's line: too many writers")
 
     async def remove(self, key: SessionKey, by: str, at: datetime) -> Removed:
@@ -110,12 +115,13 @@ class MongoTranscriptLines:
         """
         documents = self._lines.of_session(key)
         tombstone = {**_identity(key), "deleted_at": at, "deleted_by": by}
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             async with storage_errors("delete a transcript"):
                 known = await documents.find_one({"_id": session_document_id(key)})
             gone = known is not None and bool(known.get("deleted_at"))
             if gone or await self._stored(documents, known, dict(tombstone)):
                 return await self._remove_parts(key)
+            await _give_way(attempt)
         raise StorageUnavailable("MongoDB did not delete a transcript: too many writers")
 
     async def recordings(self, key: SessionKey) -> list[CallRecording]:
@@ -208,6 +214,11 @@ class MongoTranscriptLines:
             recordings=counts[RECORDINGS],
             summaries=counts[SUMMARIES],
         )
+
+
+async def _give_way(attempt: int) -> None:
+    """Let the others go first: writers that all try again at once overtake each other for long."""
+    await asyncio.sleep(random.uniform(0, min(0.005 * 2**attempt, _LONGEST_PAUSE)))
 
 
 def facets_of(line: TranscriptLine) -> list[str]:
