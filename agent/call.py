@@ -39,6 +39,7 @@ from agent.version import agent_version
 from domain.call_policy import SilencePolicy
 from domain.messages import AgentFailed, AgentReady
 from domain.metadata import DispatchMetadata, EverlineMetadata
+from domain.recording import CallRecording
 from domain.transcript import ReportEnd, Turn, ordered
 
 log = structlog.stdlib.get_logger(__name__)
@@ -116,7 +117,7 @@ class Call:
                     *(self._equipment.notices if self._equipment else ()),
                 ],
                 missing_variables=self._missing_variables,
-                recording=await self._recorder.aclose() if self._recorder else None,
+                recording=await self._recorded(),
             )
             self._outbox.put(Record(kind=RecordKind.REPORT, body=report.model_dump(mode="json")))
             delivered = await self._outbox.close(HAND_IN_SECONDS)
@@ -126,6 +127,9 @@ class Call:
                 turns=len(report.turns),
                 delivered=delivered,
             )
+
+    async def aclose(self) -> None:
+        """Close the connections; the report is handed in."""
         if self._equipment is not None:
             await self._equipment.aclose()
         if self._client is not None:
@@ -305,6 +309,16 @@ class Call:
             # The report of this call matters more than the SDK's part of it.
             log.exception("sdk_report_failed")
             return None
+
+    async def _recorded(self) -> CallRecording | None:
+        if self._recorder is None:
+            return None
+        try:
+            return await self._recorder.aclose()
+        except Exception:
+            # Its end can be told later; without the report the call would be given to another.
+            log.exception("recording_not_closed")
+            return self._recorder.recording
 
     async def _cannot_start(self, reason: str, *, retryable: bool) -> None:
         log.error("agent_failed", reason=reason, retryable=retryable)

@@ -62,9 +62,15 @@ async def entrypoint(ctx: JobContext) -> None:
 async def session_end(ctx: JobContext) -> None:
     """Hand in the report of the call, if there was one."""
     call = ctx.proc.userdata.get(_CALL)
-    if isinstance(call, Call):
+    if not isinstance(call, Call):
+        say_done(ctx.job.id)
+        return
+    try:
         await call.hand_in()
-    say_done(ctx.job.id)
+        # Before the connections are closed: what happens in that is no loss of the call.
+        say_done(ctx.job.id)
+    finally:
+        await call.aclose()
 
 
 def _name_in_logs(ctx: JobContext, metadata: DispatchMetadata) -> None:

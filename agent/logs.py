@@ -49,7 +49,7 @@ class ForeignRecords(logging.Filter):
         record.msg = _without_quotes(record)
         record.args = None
         if record.exc_info:
-            record.exc_text = _frames(record.exc_info[1])
+            record.exc_text = frames(record.exc_info[1])
             record.exc_info = None
         return True
 
@@ -125,7 +125,7 @@ def _kind(error: BaseException) -> str:
     return f"{type(error).__name__} {status}" if status else type(error).__name__
 
 
-def _frames(error: BaseException | None) -> str:
+def frames(error: BaseException | None) -> str:
     """Where an exception happened and of which type it is, without its message."""
     if error is None:
         return ""

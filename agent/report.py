@@ -6,15 +6,19 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, cast
 
+import structlog
 from livekit.agents.voice.report import SessionReport
 
 from agent.ending import Ending
 from agent.engines import Notice
+from agent.logs import frames
 from agent.report_items import hand_offs, provider_errors, tool_calls
 from agent.turns import TurnLog
 from agent.version import agent_version
 from domain.recording import CallRecording
 from domain.transcript import REPORT_VERSION, AgentReport, ordered
+
+log = structlog.stdlib.get_logger(__name__)
 
 _INSTRUCTION_ROLES = ("system", "developer")
 
@@ -33,33 +37,45 @@ def build_report(
 ) -> AgentReport:
     """The report of one attempt; `sdk` is the SDK's own, None if the session never started.
 
-    Turns that were streamed have the same numbers here; the others get the next ones.
+    Turns that were streamed have the same numbers here; the others get the next ones. If what the
+    SDK tells cannot be put into a report, that is logged, and the report goes without it: it ends
+    the session, and its turns were streamed.
     """
+    known: dict[str, Any] = {
+        "report_version": REPORT_VERSION,
+        "attempt": attempt,
+        "job_id": job_id,
+        "end_reason": ending.reason,
+        "error": ending.error,
+        "missing_variables": list(missing_variables),
+        "configured_otherwise": [asdict(notice) for notice in notices],
+        "recording": recording,
+        "started_at": started_at,
+        "ended_at": datetime.now(UTC),
+        "agent_version": agent_version(),
+    }
+    try:
+        return AgentReport.model_validate({**known, **_told_by(sdk, turn_log)})
+    except Exception as error:  # noqa: BLE001  # of any plugin's making
+        # Without the error's message: that quotes what was said.
+        log.error("report_incomplete", error=frames(error))
+        fault = {"at": datetime.now(UTC), "stage": "report_error", "kind": type(error).__name__}
+        return AgentReport.model_validate({**known, "errors": [fault]})
+
+
+def _told_by(sdk: SessionReport | None, turn_log: TurnLog) -> dict[str, Any]:
     items = sdk.chat_history.items if sdk else []
     turns = [turn for item in items if (turn := turn_log.turn(item)) is not None]
     sdk_report = _sdk_report(sdk)
-    return AgentReport.model_validate(
-        {
-            "report_version": REPORT_VERSION,
-            "attempt": attempt,
-            "job_id": job_id,
-            "end_reason": ending.reason,
-            "error": ending.error,
-            "turns": ordered(turns),
-            "tool_calls": tool_calls(items),
-            "hand_offs": hand_offs(items),
-            "usage": _usage(sdk),
-            "errors": provider_errors(sdk.events if sdk else []),
-            "missing_variables": list(missing_variables),
-            "configured_otherwise": [asdict(notice) for notice in notices],
-            "recording": recording,
-            "started_at": started_at,
-            "ended_at": datetime.now(UTC),
-            "close_reason": sdk_report and sdk_report.get("close_reason"),
-            "agent_version": agent_version(),
-            "sdk_report": sdk_report,
-        }
-    )
+    return {
+        "turns": ordered(turns),
+        "tool_calls": tool_calls(items),
+        "hand_offs": hand_offs(items),
+        "usage": _usage(sdk),
+        "errors": provider_errors(sdk.events if sdk else []),
+        "close_reason": sdk_report and sdk_report.get("close_reason"),
+        "sdk_report": sdk_report,
+    }
 
 
 def _usage(sdk: SessionReport | None) -> list[dict[str, Any]]:

@@ -6,10 +6,12 @@ from typing import Any
 
 from livekit.agents import llm
 
+from domain.json_model import writable_text
 from domain.report_items import AgentError, HandOff, ToolCall
 
 MAX_ERRORS = 200
 """Kept of one attempt, the first ones; a provider that is away fails again and again."""
+_MAX_NAME = 300
 _MAX_ARGUMENTS = 64_000
 
 
@@ -26,9 +28,9 @@ def tool_calls(items: Iterable[object]) -> list[ToolCall]:
 
 def _tool_call(call: llm.FunctionCall, result: llm.FunctionCallOutput | None) -> ToolCall:
     return ToolCall(
-        call_id=call.call_id[:300],
-        name=call.name[:300],
-        arguments=call.arguments[:_MAX_ARGUMENTS],
+        call_id=_text(call.call_id, _MAX_NAME),
+        name=_text(call.name, _MAX_NAME),
+        arguments=_text(call.arguments, _MAX_ARGUMENTS),
         started_at=_time(call.created_at),
         # The wall clock may have been set back meanwhile.
         seconds=max(round(result.created_at - call.created_at, 4), 0.0) if result else None,
@@ -41,8 +43,8 @@ def hand_offs(items: Iterable[object]) -> list[HandOff]:
     return [
         HandOff(
             at=_time(item.created_at),
-            from_agent=item.old_agent_id[:300],
-            to_agent=item.new_agent_id[:300],
+            from_agent=_text(item.old_agent_id, _MAX_NAME),
+            to_agent=_text(item.new_agent_id, _MAX_NAME),
         )
         for item in items
         if isinstance(item, llm.AgentHandoff) and item.old_agent_id
@@ -62,11 +64,15 @@ def _error(event: Any) -> AgentError:
     recoverable = getattr(error, "recoverable", None)
     return AgentError(
         at=_time(event.created_at),
-        stage=str(getattr(error, "type", None) or "error")[:100],
+        stage=_text(str(getattr(error, "type", None) or "error"), 100),
         kind=type(cause).__name__[:200],
-        source=None if label is None else str(label)[:300],
+        source=None if label is None else _text(str(label), _MAX_NAME),
         recoverable=recoverable if isinstance(recoverable, bool) else None,
     )
+
+
+def _text(text: str, longest: int) -> str:
+    return writable_text(text)[:longest]
 
 
 def _time(seconds: float) -> datetime:

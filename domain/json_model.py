@@ -70,7 +70,12 @@ def writable(value: object) -> object:
 
     For what agents send: nothing that was said may be lost because of it.
     """
-    return value.encode(errors="replace").decode() if isinstance(value, str) else value
+    return writable_text(value) if isinstance(value, str) else value
+
+
+def writable_text(text: str) -> str:
+    """A text with what `is_unicode` finds replaced by `?`."""
+    return text.encode(errors="replace").decode()
 
 
 def _wanted(kinds: tuple[Any, ...]) -> str | None:

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import structlog
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from domain.recording import CallRecording
 
@@ -77,6 +77,13 @@ class Record(BaseModel):
 
     kind: RecordKind
     body: dict[str, Any]
+
+    @field_validator("body", mode="before")
+    @classmethod
+    def _writable(cls, body: Any) -> Any:
+        """As JSON can hold it: one half of a character, or no number, would block all behind it."""
+        written = json.dumps(body, ensure_ascii=False).encode(errors="replace")
+        return json.loads(written, parse_constant=lambda _: None)
 
 
 @dataclass(frozen=True)
@@ -175,7 +182,7 @@ class SpoolEntry:
             return len(self._held)
 
     def _write(self, record: Record) -> None:
-        line = record.model_dump_json().encode("utf-8", "backslashreplace") + b"\n"
+        line = record.model_dump_json().encode() + b"\n"
         descriptor = os.open(self._records, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         before = os.fstat(descriptor).st_size
         try:

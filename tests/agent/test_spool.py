@@ -181,6 +181,19 @@ async def test_records_of_a_newer_version_are_set_aside_as_they_are(
     assert not entry.path.exists()
 
 
+async def test_what_json_cannot_hold_blocks_no_record_behind_it(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    async with CallbackClient(api.url, api.token) as client:
+        outbox = Outbox(SpoolEntry.create(tmp_path, target(api)), client)
+        outbox.put(turn_record(0))
+        outbox.put(report_record(sdk_report={"half \ud83d": ["\ud800", float("nan")]}))
+        assert await outbox.close(grace=30)
+
+    assert delivered_seqs(api) == [0]
+    assert [report["sdk_report"] for report in api.reports] == [{"half ?": ["?", None]}]
+
+
 @pytest.mark.parametrize("cursor", ["", "-3", "nonsense", "999999"])
 async def test_a_cursor_that_cannot_be_right_skips_nothing(
     api: CallbackApi, tmp_path: Path, cursor: str

@@ -1,9 +1,11 @@
 """Conversation items as turns, and the report over them."""
 
 import json
+import math
 from datetime import UTC, datetime
 from typing import Any, cast
 
+import structlog
 from livekit.agents import AgentEvent, AgentSession, APITimeoutError, CloseEvent, CloseReason, llm
 from livekit.agents.metrics import LLMModelUsage
 from livekit.agents.voice.events import ErrorEvent
@@ -11,9 +13,10 @@ from livekit.agents.voice.report import SessionReport
 
 from agent.ending import Ending
 from agent.report import build_report
+from agent.spool import Record, RecordKind
 from agent.turns import TurnLog, restored
 from domain.recording import CallRecording, RecordingState
-from domain.transcript import MAX_TURN_CHARS, REPORT_VERSION, AgentReport, ReportEnd, Role
+from domain.transcript import MAX_TURN_CHARS, REPORT_VERSION, AgentReport, ReportEnd, Role, Turn
 from tests.agent.samples import turn
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -236,3 +239,61 @@ def test_reports_of_older_and_newer_agents_are_kept_with_all_they_hold() -> None
     assert kept["mood"] == "content"
     assert (kept["usage"][0]["new_tokens"], kept["usage"][0]["input_tokens"]) == (3, 0)
     assert kept["tool_calls"][0]["reason"] == "new"
+
+
+def test_whatever_a_model_or_a_plugin_makes_of_an_item_it_is_a_turn_that_can_be_stored() -> None:
+    log = TurnLog(attempt=1)
+    long = "x" * 250
+    spoken = log.turn(llm.ChatMessage(id=f"{long}a\ud800", role="user", content=["half \ud83d"]))
+    other = log.turn(llm.ChatMessage(id=f"{long}b", role="user", content=["whole"]))
+    measured = log.turn(message("assistant", "hi", llm_node_ttft=math.nan, e2e_latency=0.5))
+
+    assert spoken is not None
+    assert other is not None
+    assert measured is not None
+    assert spoken.text == "half ?"
+    assert len({spoken.item_id, other.item_id}) == 2
+    assert measured.metrics == {"e2e_latency": 0.5}
+    Turn.model_validate_json(spoken.model_dump_json())
+
+
+def test_an_item_that_makes_no_turn_is_logged_without_its_words_and_skipped() -> None:
+    log = TurnLog(attempt=1)
+    broken = message("user", "my secret")
+    broken.created_at = 1e300
+    with structlog.testing.capture_logs() as logged:
+        assert log.turn(broken) is None
+    after = log.turn(message("user", "hi"))
+
+    assert [line["event"] for line in logged] == ["item_is_no_turn"]
+    assert "secret" not in str(logged)
+    assert after is not None
+
+
+async def test_half_a_character_costs_no_report() -> None:
+    half = "\ud83d"
+    items: list[llm.ChatItem] = [
+        message("user", half),
+        llm.FunctionCall(call_id=f"1{half}", name="search", arguments=f'{{"q": "{half}"}}'),
+        llm.FunctionCallOutput(call_id=f"1{half}", output=half, is_error=False),
+        llm.AgentHandoff(old_agent_id="desk", new_agent_id=f"kitchen{half}"),
+    ]
+    report = report_of(items, TurnLog(attempt=2), Ending())
+
+    assert [one.text for one in report.turns] == ["?"]
+    assert [(one.call_id, one.arguments) for one in report.tool_calls] == [("1?", '{"q": "?"}')]
+    assert [one.to_agent for one in report.hand_offs] == ["kitchen?"]
+    Record(kind=RecordKind.REPORT, body=report.model_dump(mode="json")).model_dump_json()
+
+
+async def test_a_report_that_cannot_be_built_is_handed_in_with_what_ends_the_call() -> None:
+    ending = Ending()
+    ending.note(ReportEnd.CALLER_LEFT)
+    broken = llm.FunctionCall(call_id="1", name="t", arguments="my secret", created_at=1e300)
+    with structlog.testing.capture_logs() as logged:
+        report = report_of([broken], TurnLog(attempt=2), ending)
+
+    assert (report.attempt, report.job_id, report.end_reason) == (2, "AJ_1", ReportEnd.CALLER_LEFT)
+    assert [(one.stage, one.kind) for one in report.errors] == [("report_error", "OverflowError")]
+    assert [line["event"] for line in logged] == ["report_incomplete"]
+    assert "secret" not in str(logged)
