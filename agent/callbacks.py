@@ -129,7 +129,7 @@ class CallbackClient:
     async def _send(self, method: str, path: str, body: Any = None) -> httpx.Response:
         try:
             response = await self._http.request(method, path, json=body)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise Unavailable(f"{method} {path}: {type(error).__name__}") from error
         status = response.status_code
         if response.is_success:

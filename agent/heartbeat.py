@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from adapters.livekit_signatures import HEARTBEAT, sign_body
 from adapters.settings import AgentSettings
+from agent.repeating import repeat
 from agent.version import agent_version
 from domain.agent_servers import Heartbeat, HeartbeatAnswer, JobTick, LostJob
 from domain.control import HEARTBEAT_PATH
@@ -76,6 +77,8 @@ class Heart:
         self._spool = spool
         self._hurry = asyncio.Event()
         self._reached = True
+        self._due = 0.0
+        """When the next heartbeat is, on the event loop's clock."""
         self._http = httpx.AsyncClient(base_url=callback_url.rstrip("/"), timeout=_TIMEOUT)
 
     def hurry(self) -> None:
@@ -84,15 +87,17 @@ class Heart:
 
     async def beat_forever(self) -> None:
         """Report until cancelled; an API that is away is logged once, and once when it is back."""
+        await repeat("heartbeat", self._look, pause=0.0, pause_after_failure=RETRY_SECONDS)
+
+    async def _look(self) -> None:
+        """Look at the jobs, and report them if that is due; then wait for the next look."""
         loop = asyncio.get_running_loop()
-        due = loop.time()
-        while True:
-            self._jobs.look()
-            if self._hurry.is_set() or loop.time() >= due:
-                self._hurry.clear()
-                due = loop.time() + (HEARTBEAT_SECONDS if await self.beat() else RETRY_SECONDS)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), LOOK_SECONDS)
+        self._jobs.look()
+        if self._hurry.is_set() or loop.time() >= self._due:
+            self._hurry.clear()
+            self._due = loop.time() + (HEARTBEAT_SECONDS if await self.beat() else RETRY_SECONDS)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), LOOK_SECONDS)
 
     async def beat(self) -> bool:
         """Report once; returns whether the API took it."""
@@ -105,7 +110,7 @@ class Heart:
             answer = HeartbeatAnswer.model_validate_json(response.content)
         except httpx.HTTPStatusError as error:
             return self._note_failure(f"the API answered {error.response.status_code}")
-        except (httpx.TransportError, ValidationError) as error:
+        except (httpx.RequestError, ValidationError) as error:
             return self._note_failure(type(error).__name__)
         if not self._reached:
             log.info("heartbeat_delivered_again")

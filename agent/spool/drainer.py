@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from agent.callbacks import CallbackClient
+from agent.repeating import repeat
 from agent.spool.delivery import Delivery, EntryRefused
 from agent.spool.entry import RECORDINGS, REJECTED, UNBORN_PREFIX, SpoolEntry, is_entry
 from agent.spool.rounds import SCAN_SECONDS, Rounds
@@ -35,14 +36,13 @@ class Drainer:
 
     async def run(self) -> None:
         """Drain until cancelled."""
-        while True:
-            try:
-                await self.drain_once()
-            except OSError as error:
-                # Calls go on without it, and it may be mended meanwhile.
-                log.error("spool_not_readable", error=str(error))
-                await asyncio.sleep(LONGEST_PAUSE)
-            await asyncio.sleep(SCAN_SECONDS)
+        # Calls go on without a spool that cannot be read, and it may be mended meanwhile.
+        await repeat(
+            "drain_spool",
+            self.drain_once,
+            pause=SCAN_SECONDS,
+            pause_after_failure=LONGEST_PAUSE,
+        )
 
     async def drain_once(self, *, last: bool = False) -> None:
         """Deliver every entry that nobody owns and whose pause after a failure is over.

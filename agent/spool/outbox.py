@@ -103,6 +103,11 @@ class Outbox:
                 self._refusal = str(refused)
                 self._idle.set()
                 return
+            except Exception:
+                # Nobody foresaw it; what is to be delivered is still there.
+                log.exception("spool_delivery_failed", entry=self._entry.path.name)
+                await self._pause(backoff.next_pause())
+                self._written.set()
 
     async def _pause(self, seconds: float) -> None:
         """Wait before the next try; the close, with its short grace, cuts it short once."""

@@ -68,6 +68,9 @@ class Rounds:
             except OSError as error:
                 log.error("spool_entry_unusable", entry=path.name, error=str(error))
                 self._postpone(path)
+            except Exception:
+                log.exception("spool_entry_failed", entry=path.name)
+                self._postpone(path)
 
     async def _adopt_and_work(self, path: Path) -> None:
         try:

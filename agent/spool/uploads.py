@@ -11,6 +11,7 @@ from livekit.api import LiveKitAPI
 from adapters.recordings import RecordingStore
 from agent.callbacks import CallbackClient, Refused, Unavailable
 from agent.egress import LEFT, fate_of
+from agent.repeating import repeat
 from agent.spool.entry import RECORDINGS, SpoolEntry
 from agent.spool.rounds import SCAN_SECONDS, Rounds
 from domain import errors
@@ -51,13 +52,12 @@ class Uploads:
 
     async def run(self) -> None:
         """Store recordings until cancelled."""
-        while True:
-            try:
-                await self.upload_once()
-            except OSError as error:
-                log.error("recordings_not_readable", error=str(error))
-                await asyncio.sleep(LONGEST_PAUSE)
-            await asyncio.sleep(SCAN_SECONDS)
+        await repeat(
+            "upload_recordings",
+            self.upload_once,
+            pause=SCAN_SECONDS,
+            pause_after_failure=LONGEST_PAUSE,
+        )
 
     async def upload_once(self, *, last: bool = False) -> None:
         """Try every recording whose pause after a failure is over.

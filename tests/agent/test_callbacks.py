@@ -97,3 +97,11 @@ async def test_the_token_is_in_no_error_message(api: CallbackApi) -> None:
 
     assert "evcb_secret" not in str(refused.value)
     assert refused.value.concerns_all
+
+
+async def test_an_answer_that_cannot_be_unpacked_is_asked_for_again(
+    api: CallbackApi, client: CallbackClient
+) -> None:
+    api.garbled = True
+    with pytest.raises(Unavailable, match="DecodingError"):
+        await client.ready(CLAIM)

@@ -203,6 +203,37 @@ async def test_a_loss_is_repeated_until_the_api_has_taken_it() -> None:
     assert numbers == list(range(1, len(numbers) + 1)), "the last one can be told from the others"
 
 
+async def test_an_answer_that_cannot_be_unpacked_ends_no_heartbeats() -> None:
+    jobs = Jobs(lost_job(1))
+    async with CallbackApi(garbled=True) as callbacks:
+        heart = Heart(SETTINGS, callbacks.url, jobs, lambda: False)
+        beating = asyncio.create_task(heart.beat_forever())
+        await callbacks.wait_for(lambda: len(callbacks.of("heartbeat")) >= 2)
+        assert jobs.lost == [lost_job(1)]
+        callbacks.garbled = False
+        await eventually(lambda: jobs.lost == [], 30)
+        beating.cancel()
+        await heart.aclose()
+
+
+async def test_a_fault_in_one_look_ends_no_heartbeats() -> None:
+    class Faulty(Jobs):
+        looks = 0
+
+        def look(self) -> list[JobTick]:
+            self.looks += 1
+            if self.looks <= 2:
+                raise KeyError("a fault of ours")
+            return super().look()
+
+    async with CallbackApi() as callbacks:
+        heart = Heart(SETTINGS, callbacks.url, Faulty(), lambda: False)
+        beating = asyncio.create_task(heart.beat_forever())
+        await callbacks.wait_for(lambda: bool(callbacks.of("heartbeat")))
+        beating.cancel()
+        await heart.aclose()
+
+
 async def test_a_hurried_heartbeat_does_not_wait_for_the_next() -> None:
     jobs = Jobs()
     async with CallbackApi() as callbacks:

@@ -314,6 +314,40 @@ async def test_the_drainer_goes_round_what_it_cannot_use_and_leaves_alone_what_i
     assert delivered_seqs(api) == [5, 0]
 
 
+async def test_one_entry_that_nobody_foresaw_keeps_no_other_from_its_delivery(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    bad = target(api, job_id="AJ_bad").model_copy(update={"callback_url": "http://nowhere:port"})
+    abandoned(tmp_path, bad, range(1))
+    abandoned(tmp_path, target(api, job_id="AJ_good"), range(5, 6))
+    with structlog.testing.capture_logs() as logged:
+        await Drainer(tmp_path).drain_once()
+
+    assert delivered_seqs(api) == [5]
+    assert names(tmp_path) == [bad.entry_name()]
+    assert [line["event"] for line in logged if "exc_info" in line] == ["spool_entry_failed"]
+
+
+async def test_an_answer_that_cannot_be_unpacked_delays_job_and_drainer_alike(
+    api: CallbackApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.spool.rounds.SCAN_SECONDS", 0.1)
+    monkeypatch.setattr("agent.spool.drainer.SCAN_SECONDS", 0.1)
+    api.garbled = True
+    abandoned(tmp_path, target(api, job_id="AJ_gone"), range(5, 6))
+    draining = asyncio.create_task(Drainer(tmp_path).run())
+    async with CallbackClient(api.url, api.token) as client:
+        outbox = Outbox(SpoolEntry.create(tmp_path, target(api)), client)
+        outbox.put(turn_record(0))
+        await api.wait_for(lambda: len(api.of("turns")) >= 6)
+        api.garbled = False
+        assert await outbox.close(grace=30)
+    await eventually(lambda: names(tmp_path) == [], 30)
+    draining.cancel()
+
+    assert set(delivered_seqs(api)) == {0, 5}
+
+
 async def test_what_was_delivered_is_not_sent_again(api: CallbackApi, tmp_path: Path) -> None:
     entry = SpoolEntry.create(tmp_path, target(api))
     for seq in range(3):

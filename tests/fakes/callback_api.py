@@ -48,6 +48,8 @@ class CallbackApi:
     """Status of every answer while it is set."""
     restored_after: int | None = None
     """Requests after which an outage ends by itself."""
+    garbled: bool = False
+    """Whether answers are announced as compressed and are not, as behind a broken proxy."""
     refuse_turn: Callable[[JSON], bool] = lambda turn: False
     """Batches with such a turn are answered 422."""
     _runner: web.AppRunner | None = None
@@ -158,4 +160,7 @@ class CallbackApi:
             if self.outage is not None and len(self.received) == self.restored_after:
                 self.outage = None
             self._changed.notify_all()
+        if self.garbled:
+            encoded = {"Content-Encoding": "gzip"}
+            return web.Response(body=b"not compressed", status=status, headers=encoded)
         return web.json_response(answer, status=status)
