@@ -32,6 +32,7 @@ from agent.equipment import Equipment
 from agent.prompt import words
 from agent.recording import CallRecorder
 from agent.report import build_report
+from agent.report_size import report_records
 from agent.sound import CallSound
 from agent.spool import Outbox, Record, RecordKind, SpoolEntry, Target, spool_id
 from agent.turns import TurnLog
@@ -65,6 +66,7 @@ class Call:
         self._attempt = metadata.everline.attempt if metadata.everline else 1
         self._ending = Ending()
         self._turn_log = TurnLog(self._attempt)
+        self._streamed: dict[str, Turn] = {}
         self._started_at = datetime.now(UTC)
         self._conversation: Conversation | None = None
         self._sound: CallSound | None = None
@@ -119,7 +121,8 @@ class Call:
                 missing_variables=self._missing_variables,
                 recording=await self._recorded(),
             )
-            self._outbox.put(Record(kind=RecordKind.REPORT, body=report.model_dump(mode="json")))
+            for record in report_records(report, self._streamed):
+                self._outbox.put(record)
             delivered = await self._outbox.close(HAND_IN_SECONDS)
             log.info(
                 "report_handed_in",
@@ -269,6 +272,7 @@ class Call:
     def _commit(self, item: object) -> None:
         turn = self._turn_log.turn(item)
         if turn is not None and self._outbox is not None:
+            self._streamed[turn.item_id] = turn
             self._outbox.put(Record(kind=RecordKind.TURN, body=turn.model_dump(mode="json")))
 
     def _watch_room(self) -> None:

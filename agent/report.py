@@ -20,6 +20,9 @@ from domain.transcript import REPORT_VERSION, AgentReport, ordered
 
 log = structlog.stdlib.get_logger(__name__)
 
+MAX_OUTPUT_CHARS = 2_000
+"""Kept of what a tool answered: a page of text that was fetched is of use to the model alone."""
+_MAX_ERROR_CHARS = 2_000
 _INSTRUCTION_ROLES = ("system", "developer")
 
 
@@ -46,7 +49,7 @@ def build_report(
         "attempt": attempt,
         "job_id": job_id,
         "end_reason": ending.reason,
-        "error": ending.error,
+        "error": ending.error and ending.error[:_MAX_ERROR_CHARS],
         "missing_variables": list(missing_variables),
         "configured_otherwise": [asdict(notice) for notice in notices],
         "recording": recording,
@@ -86,7 +89,8 @@ def _usage(sdk: SessionReport | None) -> list[dict[str, Any]]:
 def _sdk_report(sdk: SessionReport | None) -> dict[str, Any] | None:
     """The SDK's report as plain JSON, without the instructions: they may hold the customer's data.
 
-    Without its events, too: they repeat the history at forty times its size.
+    Without its events, too: they repeat the history at forty times its size; and with no more than
+    `MAX_OUTPUT_CHARS` of what each tool answered.
     """
     if sdk is None:
         return None
@@ -95,8 +99,18 @@ def _sdk_report(sdk: SessionReport | None) -> dict[str, Any] | None:
     report: dict[str, Any] = json.loads(json.dumps(to_dict(include_events=False), default=str))
     history = cast(dict[str, Any], report.get("chat_history") or {})
     items = cast(list[dict[str, Any]], history.get("items") or [])
-    report["chat_history"] = {"items": [item for item in items if not _is_instruction(item)]}
+    report["chat_history"] = {
+        "items": [_shortened(item) for item in items if not _is_instruction(item)]
+    }
     return report
+
+
+def _shortened(item: dict[str, Any]) -> dict[str, Any]:
+    output = item.get("output")
+    if not isinstance(output, str) or len(output) <= MAX_OUTPUT_CHARS:
+        return item
+    cut = len(output) - MAX_OUTPUT_CHARS
+    return {**item, "output": f"{output[:MAX_OUTPUT_CHARS]} … [{cut} more characters were cut]"}
 
 
 def _is_instruction(item: dict[str, Any]) -> bool:

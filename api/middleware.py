@@ -17,7 +17,7 @@ REQUEST_ID = "x-request-id"
 QUIET_ROUTES = ("/health", "/health/agent", HEARTBEAT_PATH)
 """Asked every few seconds by machines: of interest only when debugging."""
 MAX_BODY_BYTES = 4 * 1024 * 1024
-"""A report of a day-long call is below 2 MiB."""
+"""Twice what an agent worker lets a report become (`MAX_REPORT_BYTES` in `agent.report_size`)."""
 
 
 class RequestLog:
