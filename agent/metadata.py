@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from domain.agent_servers import JobRef
 from domain.config_model import FROM_ANOTHER_VERSION
 from domain.metadata import DispatchMetadata, EverlineMetadata
 
@@ -43,13 +44,35 @@ def attempt_of(text: str) -> int | None:
     return everline.attempt if everline else None
 
 
+def job_ref(job_id: str, text: str) -> JobRef:
+    """Which session and attempt a job's metadata names, if it is Everline's.
+
+    Whatever else of it can be read: a dead agent is reported also when a newer Everline, or a job
+    that could not use its metadata, has put it there.
+    """
+    everline, session_id = _everline_part(text), _fields(text).get("session_id")
+    return JobRef(
+        job_id=job_id,
+        org=everline.org if everline else None,
+        session_id=session_id if isinstance(session_id, str) else None,
+        attempt=everline.attempt if everline else None,
+    )
+
+
 def _everline_part(text: str) -> EverlineMetadata | None:
     try:
-        raw: Any = json.loads(text)
-        part = cast(dict[str, Any], raw)["everline"]
+        part = _fields(text)["everline"]
         return EverlineMetadata.model_validate(part, context=FROM_ANOTHER_VERSION)
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError):
         return None
+
+
+def _fields(text: str) -> dict[str, Any]:
+    try:
+        raw: Any = json.loads(text)
+    except ValueError:
+        return {}
+    return cast(dict[str, Any], raw) if isinstance(raw, dict) else {}
 
 
 def _faults(error: ValidationError) -> str:

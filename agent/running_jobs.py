@@ -8,11 +8,10 @@ from typing import Protocol
 
 import structlog
 from livekit.agents.job import RunningJobInfo
-from pydantic import ValidationError
 
+from agent.metadata import job_ref
 from agent.server import CountingAgentServer
 from domain.agent_servers import JobRef, JobTick, LostJob
-from domain.metadata import DispatchMetadata
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -127,14 +126,4 @@ def _rounded(age: float | None) -> float | None:
 
 
 def _ref(info: RunningJobInfo) -> JobRef:
-    try:
-        metadata = DispatchMetadata.model_validate_json(info.job.metadata)
-    except ValidationError:
-        return JobRef(job_id=info.job.id)
-    everline = metadata.everline
-    return JobRef(
-        job_id=info.job.id,
-        org=everline.org if everline else None,
-        session_id=metadata.session_id,
-        attempt=everline.attempt if everline else None,
-    )
+    return job_ref(info.job.id, info.job.metadata)

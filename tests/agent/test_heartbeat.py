@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Sequence
@@ -108,6 +109,23 @@ async def test_a_look_names_the_session_and_the_tick_of_each_job(
     ]
     pool.jobs = pool.jobs[1:]
     assert [tick.job_id for tick in jobs.look()] == ["AJ_2"]
+
+
+async def test_a_job_of_a_newer_version_is_named_as_well(pool: Pool, jobs: RunningJobs) -> None:
+    newer = json.loads(TEXT) | {"mood": "glad"}
+    newer["everline"] |= {"region": "north"}
+    unreadable = newer | {"prompt": 7}
+    first, second = running(job(1, json.dumps(newer)), job(2, json.dumps(unreadable)))
+    pool.jobs = [first, second]
+    jobs.look()
+    pool.closed(first, -9)
+    pool.closed(second, -9)
+
+    assert [(one.job_id, one.org, one.session_id, one.attempt) for one in jobs.look()] == [
+        ("AJ_1", "local", "s1", 3),
+        ("AJ_2", "local", "s1", 3),
+    ]
+    assert [(one.org, one.session_id, one.attempt) for one in jobs.lost] == [("local", "s1", 3)] * 2
 
 
 async def test_a_job_that_hangs_is_killed_and_its_loss_names_the_cause(
