@@ -5,6 +5,7 @@
 import asyncio
 from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +35,16 @@ from agent.recording import CallRecorder
 from agent.report import build_report
 from agent.report_size import report_records
 from agent.sound import CallSound
-from agent.spool import Outbox, Record, RecordKind, SpoolEntry, Target, spool_id
+from agent.spool import (
+    Disk,
+    DiskHangs,
+    Outbox,
+    Record,
+    RecordKind,
+    SpoolEntry,
+    Target,
+    spool_id,
+)
 from agent.turns import TurnLog
 from agent.version import agent_version
 from domain.call_policy import SilencePolicy
@@ -193,19 +203,23 @@ class Call:
             return
         storage = self._settings.everline_recordings_url
         recorder = await CallRecorder.start(
-            conversation.session, self._entry, storage, self._known_spool()
+            conversation.session, self._entry, storage, await self._known_spool()
         )
         self._recorder = recorder
         if storage and self._settings.everline_egress:
             # Beside the conversation: where no service is free, the answer takes seconds.
             self._background(recorder.hand_over(self._ctx.api, self._ctx.room.name, storage))
 
-    def _known_spool(self) -> str | None:
+    async def _known_spool(self) -> str | None:
         """The spool's id, if the API that is told of the recording hears this agent server."""
         home = self._settings.everline_callback_url
         if home is None or home.rstrip("/") != self._required_everline().callback_url.rstrip("/"):
             return None
-        return spool_id(Path(self._settings.everline_spool_dir))
+        try:
+            return await Disk().ask(partial(spool_id, Path(self._settings.everline_spool_dir)))
+        except DiskHangs as error:
+            log.error("spool_without_id", error=str(error))
+            return None
 
     def _watch_clock(self, conversation: Conversation) -> None:
         conversation.watch_silence(self._metadata.silence or SilencePolicy(), self._caller_here)
@@ -249,10 +263,9 @@ class Call:
         if not answer.accepted:
             self._leave(f"the claim was refused: {answer.reason}")
             return False
-        self._entry = await asyncio.to_thread(
-            SpoolEntry.create, Path(self._settings.everline_spool_dir), self._target()
-        )
+        self._entry = SpoolEntry.in_memory(Path(self._settings.everline_spool_dir), self._target())
         self._outbox = Outbox(self._entry, self._open_client())
+        await self._outbox.open()
         self._claimed = True
         self._remaining = answer.remaining
         log.info("attempt_claimed", remaining=answer.remaining)

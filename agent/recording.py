@@ -6,7 +6,9 @@ spool entry, where what it has written survives the process.
 """
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from livekit.agents.voice.recorder_io import RecorderIO
 from livekit.api import LiveKitAPI
 
 from agent.egress import EgressRefused, fate_of, record_room
-from agent.spool import SpoolEntry, Target
+from agent.spool import Disk, DiskHangs, SpoolEntry, Target
 from domain.recording import CallRecording, RecordingState, recording_path
 
 log = structlog.stdlib.get_logger(__name__)
@@ -32,6 +34,8 @@ class CallRecorder:
         self.recording: CallRecording | None = recording
         """How far it is, for the report; None if there is nothing new to tell."""
         self._entry = entry
+        # Not the outbox's, whose records must not wait for a recording.
+        self._disk = Disk()
         self._recorder: RecorderIO | None = None
         self._lk: LiveKitAPI | None = None
 
@@ -59,7 +63,7 @@ class CallRecorder:
             self._fail("the session has no sound to record")
         else:
             try:
-                entry.announce_recording(recording)
+                await self._disk.ask(partial(entry.announce_recording, recording))
                 self._recorder = await _attached(session, entry.sound)
                 log.info("recording_started", path=recording.path)
             except Exception as error:
@@ -88,18 +92,14 @@ class CallRecorder:
         if egress_id is None:
             # One that goes on since an earlier attempt is linked from there.
             self.recording = None
-            self._entry.forget_recording()
+            await self._note(self._entry.forget_recording)
         else:
             self._lk = lk
             self.recording = theirs.model_copy(update={"egress_id": egress_id})
             # Whatever becomes of this process: `Uploads` asks LiveKit for its fate.
-            try:
-                self._entry.announce_recording(self.recording)
-            except OSError:
-                # LiveKit's webhook tells of it as well.
-                log.exception("recording_not_announced", egress_id=egress_id)
+            await self._note(partial(self._entry.announce_recording, self.recording))
         await _close(own)
-        self._entry.sound.unlink(missing_ok=True)
+        await self._note(partial(self._entry.sound.unlink, missing_ok=True))
 
     async def aclose(self) -> CallRecording | None:
         """Write what is left, and close the file; what is written by then is kept in any case."""
@@ -110,6 +110,13 @@ class CallRecorder:
             # Should a lost one be stored all the same, LiveKit says so, and that counts more.
             return fate.of(recording) if fate else recording
         return recording
+
+    async def _note(self, write: Callable[[], None]) -> None:
+        try:
+            await self._disk.ask(write)
+        except (OSError, DiskHangs):
+            # LiveKit's webhook tells of the recording as well.
+            log.exception("recording_not_noted", entry=self._entry.path.name)
 
     def _fail(self, why: str) -> None:
         log.error("call_not_recorded", reason=why)

@@ -9,6 +9,7 @@ in `rejected/` for `REJECTED_DAYS` and up to `REJECTED_BYTES`, oldest out first.
 to a megabyte per minute; it lives until it is stored, at the longest seven days.
 """
 
+from agent.spool.disk import Disk, DiskHangs
 from agent.spool.drainer import Drainer
 from agent.spool.entry import Record, RecordKind, SpoolEntry, SpoolError, Target
 from agent.spool.identity import spool_id
@@ -16,6 +17,8 @@ from agent.spool.outbox import Outbox
 from agent.spool.uploads import Uploads
 
 __all__ = [
+    "Disk",
+    "DiskHangs",
     "Drainer",
     "Outbox",
     "Record",

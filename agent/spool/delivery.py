@@ -1,14 +1,16 @@
 """Delivering an entry's records to the API, in order, and setting aside what it refuses."""
 
-import asyncio
+from functools import partial
 
 import structlog
 
 from agent.callbacks import CallbackClient, CallbackError, Refused, Unavailable
+from agent.spool.disk import Disk, DiskHangs
 from agent.spool.entry import Pending, RecordKind, SpoolEntry
 
 log = structlog.stdlib.get_logger(__name__)
 
+_BATCH = 50
 _WHOLE_ENTRY = 100_000
 """More records than a day of talk has."""
 
@@ -20,18 +22,19 @@ class EntryRefused(Exception):
 class Delivery:
     """Sends what an entry holds; the caller decides when to try again."""
 
-    def __init__(self, entry: SpoolEntry, client: CallbackClient) -> None:
+    def __init__(self, entry: SpoolEntry, client: CallbackClient, disk: Disk | None = None) -> None:
         self._entry = entry
         self._client = client
+        self._disk = disk or Disk()
 
     async def deliver_pending(self) -> None:
-        """Deliver all records that are on the disk now.
+        """Deliver all records that are on the disk now, or while it hangs those in memory.
 
         Raises:
-            Unavailable: the API takes nothing now; what is left stays in the entry.
+            Unavailable: the API or the disk takes nothing now; what is left stays in the entry.
             EntryRefused: the rest was moved to `rejected/`, the entry is gone.
         """
-        while batch := await asyncio.to_thread(self._entry.pending):
+        while batch := await self._pending(_BATCH):
             for group in _groups(batch):
                 try:
                     await self._deliver(group)
@@ -40,13 +43,23 @@ class Delivery:
                         await self._announce_report()
                     raise
 
+    async def _pending(self, limit: int) -> list[Pending]:
+        try:
+            return await self._disk.ask(partial(self._entry.pending, limit))
+        except DiskHangs as error:
+            held = self._entry.held()[:limit]
+            if not held:
+                raise
+            log.error("spool_hangs", entry=self._entry.path.name, error=str(error))
+            return [Pending(record, None) for record in held]
+
     async def _announce_report(self) -> None:
         """Hand in the report although turns before it are not taken yet.
 
         While MongoDB is away the API tells the session of a report that it cannot store, so the
         call ends in time; the entry keeps everything, and all of it is sent again in order.
         """
-        for pending in await asyncio.to_thread(self._entry.pending, _WHOLE_ENTRY):
+        for pending in await self._pending(_WHOLE_ENTRY):
             if pending.record.kind is RecordKind.REPORT:
                 try:
                     await self._client.report(pending.record.body)
@@ -59,7 +72,7 @@ class Delivery:
         except Refused as refused:
             if refused.concerns_all:
                 log.error("spool_entry_refused", entry=self._entry.path.name, reason=str(refused))
-                await asyncio.to_thread(self._entry.reject, str(refused))
+                await self._disk.ask(partial(self._entry.reject, str(refused)))
                 raise EntryRefused(str(refused)) from refused
             if len(group) > 1:
                 # One bad turn must not take its neighbours along.
@@ -67,8 +80,11 @@ class Delivery:
                     await self._deliver([pending])
                 return
             log.error("spool_record_refused", entry=self._entry.path.name, reason=str(refused))
-            await asyncio.to_thread(self._entry.set_aside, group[0].record, str(refused))
-        await asyncio.to_thread(self._entry.advance, group)
+            record = group[0].record
+            await self._disk.ask(partial(self._entry.set_aside, record, str(refused)))
+        self._entry.let_go(group)
+        if any(pending.end is not None for pending in group):
+            await self._disk.ask(partial(self._entry.advance, group))
 
     async def _send(self, group: list[Pending]) -> None:
         bodies = [pending.record.body for pending in group]

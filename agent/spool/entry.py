@@ -11,8 +11,8 @@
 A process that dies releases its lock, whatever killed it; the entry then belongs to whoever takes
 the lock next. Records are delivered at least once: the receiver knows them by their keys.
 
-A disk that takes nothing (full, read-only, gone) ends no call: its records are held in memory, go
-to the API from there, and to the disk once it takes them again.
+A disk that takes nothing (full, read-only, gone, hanging) ends no call: its records are held in
+memory, go to the API from there, and to the disk once it takes them again.
 """
 
 import fcntl
@@ -106,19 +106,35 @@ class SpoolEntry:
         # Records are written, delivered and rejected in different threads.
         self._writing = threading.RLock()
         self._rejection: str | None = None
+        # What memory alone holds has a lock of its own: nobody waits for the disk under it.
+        self._holding = threading.Lock()
         self._held: deque[Record] = deque()
+        self._not_taken = 0
+        """How many of the held ones, from the first on, the disk has not taken when asked."""
         self._delivered: int | None = None
         """What the cursor would say if the disk had taken it."""
 
     @classmethod
     def create(cls, spool: Path, target: Target) -> Self:
         """A new entry, owned by this process; where the disk takes none, it lives in memory."""
-        self = cls(spool / target.entry_name(), target, None)
-        try:
-            self._lock = _born(self.path, target)
-        except OSError as error:
-            log.error("spool_not_writable", entry=self.path.name, error=str(error))
+        self = cls.in_memory(spool, target)
+        self.open()
         return self
+
+    @classmethod
+    def in_memory(cls, spool: Path, target: Target) -> Self:
+        """A new entry that the disk does not know yet: `open` or the first record puts it there."""
+        return cls(spool / target.entry_name(), target, None)
+
+    def open(self) -> None:
+        """Put a new entry onto the disk, if that takes it."""
+        with self._writing:
+            if self._lock is not None:
+                return
+            try:
+                self._lock = _born(self.path, self.target)
+            except OSError as error:
+                log.error("spool_not_writable", entry=self.path.name, error=str(error))
 
     @classmethod
     def adopt(cls, path: Path) -> Self | None:
@@ -153,33 +169,65 @@ class SpoolEntry:
     def append(self, record: Record) -> None:
         """Write a record behind the others and wait until it is on the disk.
 
-        What the disk does not take is held in memory. A record that comes while the entry is
-        rejected is set aside as the others are.
+        What the disk does not take is held in memory.
         """
-        with self._writing:
-            if self._rejection is not None:
-                self.set_aside(record, self._rejection)
-                return
+        self.hold(record)
+        self.save()
+
+    def hold(self, record: Record) -> None:
+        """Keep a record in memory until `save` has written it; waits for nothing."""
+        with self._holding:
             self._held.append(record)
-            self.save()
+
+    def held(self) -> list[Record]:
+        """What memory alone holds, in order; waits for nothing."""
+        with self._holding:
+            return list(self._held)
+
+    def let_go(self, delivered: Sequence[Pending]) -> None:
+        """Hold those no longer that were delivered from memory; waits for nothing."""
+        for pending in delivered:
+            # One that the disk has taken since is sent again from there: the receiver knows it.
+            if pending.end is None:
+                self._drop(pending.record)
+
+    def _drop(self, record: Record) -> None:
+        with self._holding:
+            # It may be gone by the other way, to the disk or to the API.
+            if self._held and self._held[0] is record:
+                self._held.popleft()
+                self._not_taken = max(0, self._not_taken - 1)
 
     def save(self) -> int:
-        """Write what memory alone holds; returns how many records the disk does not take."""
+        """Write what memory alone holds; returns how many records the disk does not take.
+
+        Records that come while the entry is rejected are set aside as the others are.
+        """
         with self._writing:
-            try:
-                if self._held and self._lock is None:
-                    self._lock = _born(self.path, self.target)
-                while self._held:
-                    self._write(self._held[0])
-                    self._held.popleft()
-            except OSError as error:
-                log.error(
-                    "spool_write_failed",
-                    entry=self.path.name,
-                    error=str(error),
-                    held_in_memory=len(self._held),
-                )
-            return len(self._held)
+            while held := self.held():
+                if self._rejection is not None:
+                    self.set_aside(held[0], self._rejection)
+                elif not self._saved(held[0]):
+                    break
+                self._drop(held[0])
+            return len(held)
+
+    def _saved(self, record: Record) -> bool:
+        try:
+            if self._lock is None:
+                self._lock = _born(self.path, self.target)
+            self._write(record)
+        except OSError as error:
+            with self._holding:
+                count = self._not_taken = len(self._held)
+            log.error(
+                "spool_write_failed",
+                entry=self.path.name,
+                error=str(error),
+                held_in_memory=count,
+            )
+            return False
+        return True
 
     def _write(self, record: Record) -> None:
         line = record.model_dump_json().encode() + b"\n"
@@ -198,10 +246,14 @@ class SpoolEntry:
             os.close(descriptor)
 
     def pending(self, limit: int = 50) -> list[Pending]:
-        """The next records to deliver, in order. A last line that a kill cut short is left out."""
+        """The next records to deliver, in order. A last line that a kill cut short is left out.
+
+        Of what memory holds, those that the disk has not taken; the others are on their way there.
+        """
         with self._writing:
             found = self._on_disk(limit)
-            held = list(self._held)[: limit - len(found)]
+            with self._holding:
+                held = list(self._held)[: min(self._not_taken, limit - len(found))]
             return [*found, *(Pending(record, None) for record in held)]
 
     def _on_disk(self, limit: int) -> list[Pending]:
@@ -210,7 +262,7 @@ class SpoolEntry:
         try:
             return self._read(limit)
         except OSError as error:
-            if not self._held:
+            if not self.held():
                 raise
             # What memory holds goes its way meanwhile.
             log.error("spool_not_readable", entry=self.path.name, error=str(error))
@@ -260,13 +312,10 @@ class SpoolEntry:
 
     def advance(self, delivered: Sequence[Pending]) -> None:
         """Remember that these records and all before them are delivered."""
-        with self._writing:
-            for pending in delivered:
-                # One that the disk has taken since is sent again from there: the receiver knows it.
-                if pending.end is None and self._held and self._held[0] is pending.record:
-                    self._held.popleft()
-            ends = [pending.end for pending in delivered if pending.end is not None]
-            if ends:
+        self.let_go(delivered)
+        ends = [pending.end for pending in delivered if pending.end is not None]
+        if ends:
+            with self._writing:
                 self._note_delivered(ends[-1])
 
     def _note_delivered(self, end: int) -> None:

@@ -3,13 +3,13 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 
 import structlog
 
 from agent.backoff import Backoff
 from agent.callbacks import CallbackClient, Unavailable
 from agent.spool.delivery import Delivery, EntryRefused
+from agent.spool.disk import DISK_SECONDS, Disk, DiskHangs
 from agent.spool.entry import Record, SpoolEntry
 
 log = structlog.stdlib.get_logger(__name__)
@@ -20,10 +20,11 @@ class Outbox:
 
     def __init__(self, entry: SpoolEntry, client: CallbackClient) -> None:
         self._entry = entry
-        self._delivery = Delivery(entry, client)
+        self._disk = Disk()
+        self._delivery = Delivery(entry, client, self._disk)
         # One thread: the order of the records is the order of the calls.
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
-        self._unwritten: set[asyncio.Future[None]] = set()
+        self._unwritten: set[asyncio.Future[int]] = set()
         self._written = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -31,15 +32,22 @@ class Outbox:
         self._refusal: str | None = None
         self._sender = asyncio.create_task(self._send_forever(), name="spool_sender")
 
+    async def open(self) -> None:
+        """Put the entry onto the disk; one that hangs gets it when it takes it."""
+        try:
+            await self._disk.ask(self._entry.open)
+        except DiskHangs as error:
+            log.error("spool_hangs", entry=self._entry.path.name, error=str(error))
+
     def put(self, record: Record) -> None:
         """Append a record; returns at once, so it may be called from the audio path."""
-        write = partial(self._entry.append, record)
-        if self._refusal is not None:
-            write = partial(self._entry.set_aside, record, self._refusal)
         self._idle.clear()
-        future = asyncio.get_running_loop().run_in_executor(self._writer, write)
+        self._entry.hold(record)
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._writer, self._entry.save)
         self._unwritten.add(future)
         future.add_done_callback(self._note_written)
+        loop.call_later(DISK_SECONDS, self._deliver_unwritten, future)
 
     async def close(self, grace: float) -> bool:
         """Write everything, try to deliver it within `grace` seconds, and let go of the entry.
@@ -62,19 +70,34 @@ class Outbox:
             self._sender.cancel()
             self._writer.shutdown(wait=False)
         if self._refusal is None:
-            self._entry.leave()
+            await self._leave()
         return True
+
+    async def _leave(self) -> None:
+        try:
+            await self._disk.ask(self._entry.leave)
+        except DiskHangs:
+            log.warning("spool_left_to_the_drainer", entry=self._entry.path.name)
 
     async def _leave_behind(self) -> None:
         name = self._entry.path.name
-        lost = await asyncio.to_thread(self._entry.save)
+        try:
+            lost = await self._disk.ask(self._entry.save)
+            self._entry.release()
+        except DiskHangs:
+            # It stays ours until this process ends: its writer may be at work yet.
+            lost = len(self._entry.held())
         if lost:
             log.error("spool_records_lost", entry=name, records=lost)
         else:
             log.warning("spool_left_to_the_drainer", entry=name)
-        self._entry.release()
 
-    def _note_written(self, future: asyncio.Future[None]) -> None:
+    def _deliver_unwritten(self, future: asyncio.Future[int]) -> None:
+        """Have a record delivered from memory that the disk has neither taken nor refused."""
+        if not future.done():
+            self._written.set()
+
+    def _note_written(self, future: asyncio.Future[int]) -> None:
         self._unwritten.discard(future)
         error = None if future.cancelled() else future.exception()
         if error is not None:

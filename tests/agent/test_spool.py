@@ -8,7 +8,8 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ import structlog
 from agent.backoff import Backoff
 from agent.callbacks import CallbackClient
 from agent.spool import Drainer, Outbox, SpoolEntry, Target, spool_id
+from agent.spool.disk import Disk, DiskHangs
 from agent.spool.drainer import REJECTED_DAYS, prune_rejected
 from tests.agent.samples import report_record, target, turn_record
 from tests.fakes.callback_api import CallbackApi
@@ -486,3 +488,71 @@ def test_refused_entries_are_kept_for_days_and_not_forever(tmp_path: Path) -> No
     prune_rejected(tmp_path, time.time())
 
     assert names(tmp_path) == ["new"]
+
+
+@contextmanager
+def hanging(file: Path) -> Generator[None]:
+    """Let whoever opens this file to write wait, in the kernel, until the block is over."""
+    os.mkfifo(file)
+    try:
+        yield
+    finally:
+        reader = os.open(file, os.O_RDWR | os.O_NONBLOCK)
+        file.unlink()
+        os.close(reader)
+
+
+async def test_a_disk_that_hangs_holds_up_neither_the_delivery_nor_the_end(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    entry = SpoolEntry.create(tmp_path, target(api))
+    with hanging(entry.path / "records.jsonl"):
+        async with CallbackClient(api.url, api.token) as client:
+            outbox = Outbox(entry, client)
+            outbox.put(turn_record(0))
+            outbox.put(report_record(end_reason="agent_ended"))
+            closing = asyncio.create_task(outbox.close(grace=10))
+            await api.wait_for(lambda: bool(api.reports))
+            # The disk is asked no more than the few times that the end needs.
+            assert not await asyncio.wait_for(closing, 60)
+
+    assert delivered_seqs(api) == [0]
+    assert api.reports == [report_record(end_reason="agent_ended").body]
+
+
+async def test_records_of_a_disk_that_hung_for_a_while_are_delivered_from_it_afterwards(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    entry = SpoolEntry.create(tmp_path, target(api))
+    async with CallbackClient(api.url, api.token) as client:
+        outbox = Outbox(entry, client)
+        with hanging(entry.path / "records.jsonl"):
+            outbox.put(turn_record(0))
+            await api.wait_for(lambda: bool(api.of("turns")))
+        outbox.put(turn_record(1))
+        outbox.put(report_record())
+        assert await outbox.close(grace=60)
+
+    assert sorted(set(delivered_seqs(api))) == [0, 1]
+    assert names(tmp_path) == []
+
+
+async def test_nobody_waits_longer_for_a_disk_that_hangs_and_one_thread_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.spool.disk.DISK_SECONDS", 0.1)
+    disk, file = Disk(), tmp_path / "file"
+    asked: list[int] = []
+
+    def write() -> int:
+        asked.append(1)
+        os.close(os.open(file, os.O_WRONLY))
+        return len(asked)
+
+    with hanging(file):
+        for _ in range(3):
+            with pytest.raises(DiskHangs):
+                await disk.ask(write)
+    assert len(asked) == 1
+    monkeypatch.setattr("agent.spool.disk.DISK_SECONDS", 60.0)
+    assert await disk.ask(lambda: "back") == "back"
