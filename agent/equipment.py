@@ -1,28 +1,18 @@
 """What an agent brings to a call beside its engine: tools, and agents that it can hand over to."""
-# The SDK leaves the types of models and of a session's user data open:
+# The SDK leaves the types of a session's user data open:
 # pyright: reportUnknownMemberType=false
-
-import asyncio
-from typing import Any
 
 import httpx
 import structlog
-from livekit.agents import NOT_GIVEN, Agent, AgentSession, JobContext, llm
+from livekit.agents import Agent, AgentSession, JobContext
 from livekit.agents.vad import VAD
 
 from adapters.outbound import outbound_client
 from adapters.settings import AgentSettings
-from agent.callbacks import CallbackClient, CallbackError, tls_context
+from agent.callbacks import CallbackClient, tls_context
 from agent.ending import Ending
-from agent.engines import (
-    EngineFault,
-    EngineInputs,
-    EngineParts,
-    Notice,
-    build_engine,
-    load_engine_plugins,
-)
-from agent.prompt import words
+from agent.engines import EngineParts, Notice
+from agent.succession import Succession
 from agent.tools import AnyTool, ToolInputs, agent_tools
 from agent.tools.hand_off import CannotHandOff
 from agent.turns import restored
@@ -30,52 +20,6 @@ from domain.metadata import DispatchMetadata
 from domain.transcript import Turn, in_charge
 
 log = structlog.stdlib.get_logger(__name__)
-
-LOAD_SECONDS = 8.0
-"""How long the caller waits for the agent that takes over; then the present one goes on."""
-
-
-class SucceedingAgent(Agent):
-    """A saved agent that the conversation was handed to.
-
-    Args:
-        config: its configuration, with its id.
-        instructions: its prompt, filled in.
-        chat_ctx: what was said so far.
-        tools: its tools.
-        parts: its engine; None for the one that the session has.
-        answers: whether it answers at once when it takes over.
-    """
-
-    def __init__(
-        self,
-        config: DispatchMetadata,
-        instructions: str,
-        chat_ctx: llm.ChatContext,
-        tools: list[AnyTool],
-        parts: EngineParts | None,
-        *,
-        answers: bool,
-    ) -> None:
-        # An engine without its own ears or voice must not take those of the session.
-        super().__init__(
-            id=config.agentId,
-            instructions=instructions,
-            chat_ctx=chat_ctx,
-            tools=tools,
-            stt=parts.stt if parts else NOT_GIVEN,
-            llm=parts.llm if parts else NOT_GIVEN,
-            tts=parts.tts if parts else NOT_GIVEN,
-            vad=parts.vad if parts else NOT_GIVEN,
-            turn_handling=parts.turn_handling if parts else NOT_GIVEN,
-        )
-        self.engine = parts
-        self._answers = answers
-
-    async def on_enter(self) -> None:
-        """Go on with the conversation, without another greeting."""
-        if self._answers:
-            self.session.generate_reply()
 
 
 class Equipment:
@@ -104,17 +48,20 @@ class Equipment:
         self._ctx = ctx
         self._metadata = metadata
         self._settings = settings
-        self._vad = vad
         self._ending = ending
-        self._client = client
+        self._hands_off = client is not None
         self._session = session
-        self.notices: list[Notice] = []
-        """What the agents that took over could not do as configured."""
+        self._succession = Succession(metadata, settings, vad, client, self._tools)
         self._web = outbound_client(
             allow_private=settings.everline_allow_private_tool_urls,
             timeout=httpx.Timeout(10.0),
             tls=tls_context(),
         )
+
+    @property
+    def notices(self) -> list[Notice]:
+        """What the agents that took over could not do as configured."""
+        return self._succession.notices
 
     async def opening(
         self, prompt: str, parts: EngineParts, history: list[Turn]
@@ -129,7 +76,7 @@ class Equipment:
         """
         if agent_id := in_charge(history):
             try:
-                agent = await self._take_over(agent_id, restored(history), answers=False)
+                agent = await self._succession.take_over(agent_id, restored(history), answers=False)
             except CannotHandOff as error:
                 log.warning("hand_off_not_resumed", agent_id=agent_id, why=str(error))
             else:
@@ -150,7 +97,7 @@ class Equipment:
                 room=self._ctx.room,
                 livekit=lambda: self._ctx.api,
                 web=self._web,
-                hand_off=self._successor if self._client else None,
+                hand_off=self._successor if self._hands_off else None,
             )
         )
 
@@ -159,45 +106,4 @@ class Equipment:
         history = self._session.current_agent.chat_ctx.copy(
             exclude_instructions=True, exclude_function_call=True, exclude_config_update=True
         )
-        return await self._take_over(agent_id, history, answers=True)
-
-    async def _take_over(
-        self, agent_id: str, history: llm.ChatContext, *, answers: bool
-    ) -> SucceedingAgent:
-        try:
-            async with asyncio.timeout(LOAD_SECONDS):
-                config = await self._load(agent_id)
-                parts = await self._engine(config)
-        except (CallbackError, EngineFault, TimeoutError) as error:
-            raise CannotHandOff(str(error) or type(error).__name__) from error
-        for notice in parts.notices if parts else ():
-            log.warning("configured_otherwise", field=notice.field, reason=notice.reason)
-            self.notices.append(notice)
-        spoken = words(config)
-        if spoken.missing:
-            log.warning("dynamic_variables_missing", variables=list(spoken.missing))
-        return SucceedingAgent(
-            config, spoken.prompt, history, self._tools(config), parts, answers=answers
-        )
-
-    async def _load(self, agent_id: str) -> DispatchMetadata:
-        if self._client is None:
-            raise CannotHandOff("a plain agent has no callbacks")
-        loaded = await self._client.managed_agent(agent_id)
-        call: dict[str, Any] = {
-            "agentId": agent_id,
-            "session_id": self._metadata.session_id,
-            "user_id": self._metadata.user_id,
-            "everline": self._metadata.everline,
-            # What this call knows of its caller holds for every agent of it.
-            "dynamic_variables": {**loaded.dynamic_variables, **self._metadata.dynamic_variables},
-        }
-        return loaded.model_copy(update=call)
-
-    async def _engine(self, config: DispatchMetadata) -> EngineParts | None:
-        """The engine of an agent that has another one than the call began with."""
-        if config.engine == self._metadata.engine:
-            return None
-        inputs = EngineInputs(config=config, settings=self._settings, vad=self._vad)
-        load_engine_plugins(inputs)
-        return await asyncio.to_thread(build_engine, inputs)
+        return await self._succession.take_over(agent_id, history, answers=True)
