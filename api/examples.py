@@ -164,7 +164,7 @@ _SERVER: Json = {
 _FAULT: Json = {
     "field": "roomName",
     "reason": "room acme.table-4 belongs to another session",
-    "cure": "choose another roomName",
+    "cure": "choose another roomName, or leave it out to get a new one",
 }
 _PROBLEM: Json = {
     "type": "about:blank",

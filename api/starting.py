@@ -1,5 +1,6 @@
 """Start a session and say how far it got; both start routes answer from here."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from domain.config_summary import config_summary
 from domain.errors import Conflict, EverlineError, RoomNameTaken, Unavailable
 from domain.ids import SessionKey
 from domain.ports import Principal
+from domain.rooms import owner_of_room
 from domain.session import EndReason, SessionInput, SessionStatus, Stage
 from services.start import StartRequest, resolved_configuration, session_input
 
@@ -25,6 +27,8 @@ log = structlog.get_logger()
 
 WAIT_SECONDS = {Stage.ACCEPTED: 0.0, Stage.DISPATCHED: 10.0, Stage.JOINED: 30.0}
 """How long a start waits for its stage; then it answers 202 and the session goes on."""
+ROOM_LOOK_SECONDS = 1.0
+"""How long a start may take to see whose room it names; the session's workflow looks as well."""
 
 
 def still_starting(answer: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
@@ -91,6 +95,8 @@ async def start_session(
     )
     state.session = resolved.session_id
     _log_configuration(resolved, configuration.warnings)
+    if request.room_name is not None:
+        await _refuse_room_of_another(wired, resolved)
     async with _place(wired, resolved.key) as holds_slot:
         resolved.slot = holds_slot
         started = await wired.workflows.start(resolved, stage, WAIT_SECONDS[stage])
@@ -102,6 +108,35 @@ async def start_session(
             raise _over(resolved.session_id, f"has ended: {status.reason}")
         raise _ended(status)
     return _answer(wired, resolved, status, configuration.warnings)
+
+
+async def _refuse_room_of_another(wired: Services, resolved: SessionInput) -> None:
+    """Refuse a start in another session's room before its workflow, which would use up its id.
+
+    What cannot be seen from here is left to the workflow, which looks again: LiveKit that is away
+    keeps nobody from starting, and two starts can come at the same moment.
+
+    Raises:
+        RoomNameTaken: the room exists and is another session's; nothing was started.
+        Unavailable: it is another's, and Temporal is away.
+    """
+    room = resolved.livekit_room
+    try:
+        async with asyncio.timeout(ROOM_LOOK_SECONDS):
+            found = await wired.rooms.list_rooms([room])
+    except (EverlineError, TimeoutError) as error:
+        reason = str(error) or "LiveKit does not answer in time"
+        log.warning("whose room it is was not seen", room=room, reason=reason)
+        return
+    if all(owner_of_room(other.metadata) == resolved.key for other in found):
+        return
+    # A session that was started before is what the answer is about, not the room's next owner.
+    if not await wired.workflows.exists(resolved.key):
+        raise RoomNameTaken(
+            f"room {room} belongs to another session",
+            field="roomName",
+            cure="choose another roomName, or leave it out to get a new one",
+        )
 
 
 @asynccontextmanager
@@ -136,7 +171,12 @@ def _over(session_id: str, what: str) -> Conflict:
 def _ended(status: SessionStatus) -> EverlineError:
     reason = status.reason or "the session has ended"
     if status.end_reason is EndReason.ROOM_NAME_TAKEN:
-        return RoomNameTaken(reason, field="roomName", cure="choose another roomName")
+        return RoomNameTaken(
+            reason,
+            field="roomName",
+            cure="choose another roomName, and another sessionId or Idempotency-Key:"
+            " this one is used up",
+        )
     return SessionEnded(
         f"the session ended at once: {reason}",
         cure="start another one, with another sessionId or Idempotency-Key;"

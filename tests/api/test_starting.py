@@ -16,6 +16,7 @@ from tests.api.door import (
     without_mongodb,
 )
 from tests.fakes.agents import NEVER_COMES, Plays
+from tests.fakes.rooms import Fault
 from tests.waiting import eventually
 
 
@@ -143,18 +144,54 @@ async def test_a_session_that_ends_while_a_start_waits_for_it(door: Door) -> Non
     await call.closed()
 
 
-async def test_a_room_name_that_belongs_to_another_session(door: Door) -> None:
-    first = await door.start()
-    second = door.studio.call()
-    body = session_body(second) | {"roomName": first.request.room_name}
+async def test_a_room_name_that_belongs_to_another_session_uses_nothing_up(door: Door) -> None:
+    first, second = await door.start(), door.studio.call()
+    body = session_body(second)
 
-    answer = await door.http.post("/session", json=body)
+    answer = await door.http.post("/session", json=body | {"roomName": first.request.room_name})
 
     assert is_problem(answer, 409, "room_name_taken")
     assert answer.json()["errors"][0]["field"] == "roomName"
     assert (await first.status()).state in ("joining", "live")
+    missing = await door.http.get(f"/v1/sessions/{second.key.session_id}")
+    assert is_problem(missing, 404, "not_found"), "nothing was started"
+    told = await at_last(lambda: door.http.post("/session", json=body), late=202)
+    assert told.status_code == 200, "the cure: the same id, and another room"
+    for call in (first, second):
+        await call.end()
+        await call.closed()
+
+
+async def test_a_room_that_is_seen_to_be_anothers_too_late(door: Door) -> None:
+    first, second = await door.start(), door.studio.call()
+    body = session_body(second) | {"roomName": first.request.room_name}
+    door.studio.rooms.faults["list_rooms", first.room].append(Fault.AWAY)
+
+    answer = await at_last(lambda: door.http.post("/session", json=body), late=202)
+
+    assert is_problem(answer, 409, "room_name_taken")
+    assert "another sessionId or Idempotency-Key" in answer.json()["errors"][0]["cure"]
+    assert (await second.closed()).ended == ("failed", "room_name_taken")
     await first.end()
     await first.closed()
+
+
+async def test_an_old_start_hears_of_its_own_session_not_of_the_rooms_next_owner(
+    door: Door,
+) -> None:
+    old = await door.start()
+    await old.end()
+    await old.closed()
+    owner = door.studio.call()
+    body = session_body(owner) | {"roomName": old.request.room_name}
+    assert (await at_last(lambda: door.http.post("/session", json=body), late=202)).is_success
+
+    answer = await door.http.post("/session", json=session_body(old))
+
+    assert is_problem(answer, 409, "conflict")
+    assert "was started before" in answer.json()["detail"]
+    await owner.end()
+    await owner.closed()
 
 
 async def test_livekits_name_of_a_room_means_the_same_room(door: Door) -> None:
