@@ -14,14 +14,15 @@ from starlette.datastructures import State
 from adapters.livekit_tokens import caller_token
 from adapters.livekit_urls import client_url
 from api.dependencies import Services
+from api.workflows import Started
 from domain.agent_config import ConfigWarning
 from domain.config_summary import config_summary
-from domain.errors import Conflict, EverlineError, RoomNameTaken, Unavailable
+from domain.errors import Conflict, EverlineError, NotFound, RoomNameTaken, Unavailable
 from domain.ids import SessionKey
 from domain.ports import Principal
 from domain.rooms import owner_of_room
 from domain.session import EndReason, SessionInput, SessionStatus, Stage
-from services.start import StartRequest, resolved_configuration, session_input
+from services.start import StartRequest, given_key, resolved_configuration, session_input
 
 log = structlog.get_logger()
 
@@ -48,10 +49,11 @@ class StartedSession:
     """What a start tells its client.
 
     Attributes:
-        input: the resolved session.
+        input: what the session runs.
         dispatched: LiveKit accepted the dispatch of an agent.
         joined: the agent is proven to be in the room.
-        warnings: what in the configuration has another effect than it seems to have.
+        warnings: what in the configuration has another effect than it seems to have; none where
+            a repeated start finds another version of its agent than the session runs.
         token: the caller's token.
         livekit_url: where the caller connects.
         http_status: 200 if the stage was reached, 202 if the session goes on without it.
@@ -84,7 +86,17 @@ async def start_session(
     Raises:
         EverlineError: nothing was started, or the session has ended already, with the reason.
     """
-    configuration = await resolved_configuration(request, principal, wired.agents, wired.catalog)
+    try:
+        configuration = await resolved_configuration(
+            request, principal, wired.agents, wired.catalog
+        )
+    except EverlineError:
+        # Its agent may be changed, deleted or out of reach since then; the session is not.
+        started = await _started_before(wired, principal, request, idempotency_key, stage)
+        if started is None:
+            raise
+        state.session = started.input.session_id
+        return _answer(wired, started, [])
     resolved = session_input(
         request,
         configuration,
@@ -101,13 +113,30 @@ async def start_session(
         resolved.slot = holds_slot
         started = await wired.workflows.start(resolved, stage, WAIT_SECONDS[stage])
         if started.closed:
-            raise _over(resolved.session_id, "is closed")
-    status = started.status
-    if status and status.ended_at:
-        if started.again and status.end_reason is not EndReason.ROOM_NAME_TAKEN:
-            raise _over(resolved.session_id, f"has ended: {status.reason}")
-        raise _ended(status)
-    return _answer(wired, resolved, status, configuration.warnings)
+            raise _over(started, "is closed")
+    as_resolved = started.input.agent_version == resolved.agent_version
+    return _answer(wired, started, configuration.warnings if as_resolved else [])
+
+
+async def _started_before(
+    wired: Services,
+    principal: Principal,
+    request: StartRequest,
+    idempotency_key: str | None,
+    stage: Stage,
+) -> Started | None:
+    """The session that the same request started before, with a saved agent; None if there is none.
+
+    Asked only where the agent cannot be had: other starts find it when they meet its workflow,
+    and a first start is not to pay for a look.
+    """
+    key = given_key(request, principal.org, idempotency_key)
+    if key is None or request.agent_id is None:
+        return None
+    try:
+        return await wired.workflows.find(key, request.digest(), stage, WAIT_SECONDS[stage])
+    except NotFound:
+        return None
 
 
 async def _refuse_room_of_another(wired: Services, resolved: SessionInput) -> None:
@@ -160,9 +189,9 @@ def _log_configuration(resolved: SessionInput, warnings: list[ConfigWarning]) ->
     )
 
 
-def _over(session_id: str, what: str) -> Conflict:
+def _over(started: Started, what: str) -> Conflict:
     return Conflict(
-        f"session {session_id} was started before and {what}",
+        f"session {started.input.session_id} was started before and {what}",
         field="sessionId",
         cure="use another sessionId or Idempotency-Key for a new session",
     )
@@ -185,22 +214,29 @@ def _ended(status: SessionStatus) -> EverlineError:
     )
 
 
-def _answer(
-    wired: Services,
-    resolved: SessionInput,
-    status: SessionStatus | None,
-    warnings: list[ConfigWarning],
-) -> StartedSession:
+def _answer(wired: Services, started: Started, warnings: list[ConfigWarning]) -> StartedSession:
+    """What a start answers, of the session as it runs.
+
+    Raises:
+        EverlineError: it has ended.
+    """
+    status, running = started.status, started.input
+    if started.closed:
+        raise _over(started, "is closed")
+    if status and status.ended_at:
+        if started.again and status.end_reason is not EndReason.ROOM_NAME_TAKEN:
+            raise _over(started, f"has ended: {status.reason}")
+        raise _ended(status)
     callers = wired.callers
     token = caller_token(
         callers.api_key,
         callers.api_secret,
-        room=resolved.livekit_room,
-        identity=resolved.caller_identity,
+        room=running.livekit_room,
+        identity=running.caller_identity,
         ttl_seconds=callers.seconds,
     )
     return StartedSession(
-        input=resolved,
+        input=running,
         dispatched=status.agent_dispatched if status else False,
         joined=status.agent_joined if status else False,
         token=token,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -75,11 +75,13 @@ class Started:
     """A session that has its workflow.
 
     Attributes:
+        input: what its workflow runs.
         status: what the session said; None if it had not reached the stage in time.
         closed: the session was started before and is over.
         again: the session was started before, by the same request.
     """
 
+    input: SessionInput
     status: SessionStatus | None
     closed: bool = False
     again: bool = False
@@ -107,10 +109,10 @@ class SessionWorkflows:
         try:
             if stage is Stage.ACCEPTED:
                 await _reach(self._start(request))
-                return Started(None)
-            return Started(await self._start_and_wait(request, stage, seconds))
+                return Started(request, None)
+            return Started(request, await self._start_and_wait(request, stage, seconds))
         except WorkflowAlreadyStartedError:
-            return await self._find(request, stage, seconds)
+            return await self.find(request.key, request.request_digest, stage, seconds)
 
     async def _start(self, request: SessionInput) -> Handle:
         return await self._client.start_workflow(
@@ -161,35 +163,58 @@ class SessionWorkflows:
         finally:
             handle.cancel()
 
-    async def _find(self, request: SessionInput, stage: Stage, seconds: float) -> Started:
-        """The session that exists under this id, if it was started by the same request."""
-        description = await self._describe(request.key)
+    async def find(self, key: SessionKey, digest: str, stage: Stage, seconds: float) -> Started:
+        """The session that the same request started before.
+
+        Args:
+            key: the session.
+            digest: the request's.
+            stage: how far to wait; `accepted` returns at once.
+            seconds: how long to wait for the stage.
+
+        Raises:
+            NotFound: Temporal knows no session under this id.
+            IdempotencyMismatch: another request started it.
+            Unavailable: Temporal is away.
+        """
+        description = await self._describe(key)
         memo = await description.memo()
-        if memo.get(DIGEST_MEMO) != request.request_digest:
+        if memo.get(DIGEST_MEMO) != digest:
             raise IdempotencyMismatch(
-                f"session {request.session_id} was started by another request",
+                f"session {key.session_id} was started by another request",
                 field="sessionId",
                 cure="repeat the request unchanged, or use another sessionId or Idempotency-Key",
             )
+        # What the same request would resolve to now can be something else: agents are edited.
+        running = Started(await self._input(key), None, again=True)
         # A closed session's workflow stays open until its room is gone.
         state = description.typed_search_attributes.get(STATE)
         if description.status is not WorkflowExecutionStatus.RUNNING or state == "closed":
-            return Started(None, closed=True)
+            return replace(running, closed=True)
         if stage is Stage.ACCEPTED:
-            return Started(None)
-        handle = self._handle(request.key)
+            return running
+        handle = self._handle(key)
         try:
             async with asyncio.timeout(seconds):
                 update = handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
-                    SessionWorkflow.wait_until,
-                    WaitUntil(stage=stage, request_digest=request.request_digest),
+                    SessionWorkflow.wait_until, WaitUntil(stage=stage, request_digest=digest)
                 )
-                return Started(await _reach(update), again=True)
+                return replace(running, status=await _reach(update))
         except (TimeoutError, Unavailable):
-            return Started(None)
+            return running
         except NotFound:
             # It closed after it was described.
-            return Started(None, closed=True)
+            return replace(running, closed=True)
+
+    async def _input(self, key: SessionKey) -> SessionInput:
+        """What a session was started with: the first event of its history has it."""
+        events = self._handle(key).fetch_history_events(
+            page_size=1, rpc_timeout=timedelta(seconds=ANSWER_TIMEOUT)
+        )
+        first = await _reach(anext(events))
+        given = first.workflow_execution_started_event_attributes.input.payloads
+        [request] = await self._client.data_converter.decode(given, [SessionInput])
+        return request
 
     async def _describe(self, key: SessionKey) -> WorkflowExecutionDescription:
         return await _reach(self._handle(key).describe())

@@ -9,7 +9,13 @@ from pydantic import BaseModel
 from domain.agent_config import AgentConfig
 from domain.catalogs import Catalog
 from domain.errors import StorageUnavailable
-from domain.ids import check_id, livekit_room_name, local_room_name, session_id_of_idempotency_key
+from domain.ids import (
+    SessionKey,
+    check_id,
+    livekit_room_name,
+    local_room_name,
+    session_id_of_idempotency_key,
+)
 from domain.ports import Principal
 from domain.session import SessionInput, SessionLimits
 from services.agents import Agents
@@ -92,6 +98,17 @@ def session_input(
         request_digest=request.digest(),
         archive=archive,
     )
+
+
+def given_key(request: StartRequest, org: str, idempotency_key: str | None) -> SessionKey | None:
+    """The session that a repeat of the request is about; None if each one starts a new session.
+
+    Raises:
+        InvalidInput: the id is malformed.
+    """
+    if request.session_id is None and idempotency_key is None:
+        return None
+    return SessionKey(org, _session_id(request, org, idempotency_key))
 
 
 def _session_id(request: StartRequest, org: str, idempotency_key: str | None) -> str:

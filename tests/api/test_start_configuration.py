@@ -1,14 +1,23 @@
 """What a start's configuration becomes: in the answer, in the dispatch, in the session's record."""
 
 import json
+from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from adapters.encryption import EncryptionCodec
+from adapters.mongo import MongoArchive
+from adapters.mongo.client import connect
+from domain.catalogs import BUILT_IN
 from domain.masking import MASK
-from tests.api.door import Door, at_last, is_problem
+from services.agents import Agents
+from tests.api.door import Door, at_last, is_problem, open_door
 from tests.api.test_agents import create, office, put
+from tests.servers import free_port
 from tests.workflows.calls import Call
 
 __all__ = ["office"]
@@ -145,6 +154,59 @@ async def test_the_log_tells_the_configuration_without_its_words(office: Door) -
     [*_, request] = [one for one in logs if one["event"] == "request"]
     assert request["session"] == call.key.session_id
     await finish(call)
+
+
+@pytest.fixture
+async def agents_out_of_reach(office: Door) -> AsyncGenerator[Door]:
+    """The same API while nothing answers where MongoDB was."""
+    client = connect(f"mongodb://127.0.0.1:{free_port()}")
+    archive = MongoArchive(client, "gone")
+    agents = Agents(archive.saved_agents(EncryptionCodec({"k": b"k" * 32})), BUILT_IN)
+    async with open_door(office.studio, replace(office.wired, agents=agents)) as cut_off:
+        yield cut_off
+    client.close()
+
+
+@pytest.mark.parametrize("wait", ["accepted", "dispatched"])
+async def test_a_repeated_start_tells_what_runs_whatever_became_of_the_agent(
+    office: Door, agents_out_of_reach: Door, wait: str
+) -> None:
+    made = await create(office, prompt="one", engine={"llm": "openai/gpt-4.1"})
+    inline = {"agent_description": "inline"}
+    call, first, _ = await started(office, agent_id=made["agentId"], agent_config=inline)
+    again: JSON = {
+        "session_id": call.key.session_id,
+        "room_name": call.request.room_name,
+        "agent_id": made["agentId"],
+        "agent_config": inline,
+    }
+
+    async def repeat(door: Door, **changed: Any) -> httpx.Response:
+        path = f"/v1/sessions/start?wait={wait}"
+        late = None if wait == "accepted" else 202
+        return await at_last(lambda: door.http.post(path, json=again | changed), late)
+
+    answers = [await repeat(agents_out_of_reach)]
+    await put(
+        office,
+        made,
+        {"agent_name": "Ada", "prompt": "two", "engine": {"llm": "xai/grok-4.3"}, "tools": ["fly"]},
+    )
+    answers.append(await repeat(office))
+    await office.http.delete(f"/agents/{made['agentId']}")
+    answers.append(await repeat(office))
+
+    for answer in answers:
+        assert answer.is_success, answer.text
+        for told in ("session_id", "room_name", "model", "voice", "agent_config", "warnings"):
+            assert answer.json()[told] == first[told], told
+    assert len(office.studio.rooms.dispatched[call.room]) == 1
+    other = await repeat(office, agent_config={"agent_description": "other"})
+    assert is_problem(other, 409, "idempotency_mismatch")
+    new = await repeat(office, session_id=f"{call.key.session_id}-new", room_name=None)
+    assert is_problem(new, 404, "not_found"), "a new session cannot run a deleted agent"
+    await finish(call)
+    assert is_problem(await repeat(office), 409, "conflict")
 
 
 async def test_a_retry_finds_its_session_though_the_agent_was_edited(office: Door) -> None:
