@@ -154,7 +154,8 @@ def _statuses(path: str, operation: Json) -> Iterator[int]:
     schemes = {name for one in operation.get("security", ()) for name in one}
     if schemes:
         yield 401
-        # It cannot be told whose key it is, or what the route stands on is away.
+        # What the route stands on, or whose key it is, cannot be read as it is stored, or is away.
+        yield 500
         yield 503
     if schemes & {"ApiKey", "CallbackToken"}:
         yield 403

@@ -92,7 +92,7 @@ def test_its_errors_are_problems(name: str) -> None:
         [(media_type, content)] = response["content"].items()
         assert media_type == PROBLEM
         assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
-    needed = {"401", "503"} if "security" in OPERATIONS[name] else set[str]()
+    needed = {"401", "500", "503"} if "security" in OPERATIONS[name] else set[str]()
     needed |= {"413", "422"} if "requestBody" in OPERATIONS[name] else set()
     needed |= {"404"} if "{" in name else set()
     assert needed <= responses.keys()
