@@ -133,8 +133,9 @@ async def _started_before(
     key = given_key(request, principal.org, idempotency_key)
     if key is None or request.agent_id is None:
         return None
+    digest = request.digest(principal.org)
     try:
-        return await wired.workflows.find(key, request.digest(), stage, WAIT_SECONDS[stage])
+        return await wired.workflows.find(key, digest, stage, WAIT_SECONDS[stage])
     except NotFound:
         return None
 

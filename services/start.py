@@ -34,9 +34,12 @@ class StartRequest(BaseModel):
     voice: str | None = None
     limits: SessionLimits = SessionLimits()
 
-    def digest(self) -> str:
+    def digest(self, org: str) -> str:
         """The same for a retry, another one for another request."""
         fields = self.model_dump(mode="json", exclude={"agent_config"})
+        if self.room_name is not None:
+            # Both of its names are sent: its own, and LiveKit's as the first answer told it.
+            fields["room_name"] = local_room_name(org, self.room_name)
         # Only what was sent: an explicit default wins over a saved value, an absent one does not.
         inline = self.agent_config
         fields["agent_config"] = inline and inline.model_dump(mode="json", exclude_unset=True)
@@ -95,7 +98,7 @@ def session_input(
         config=resolved.config,
         agent_version=resolved.agent_version,
         limits=request.limits,
-        request_digest=request.digest(),
+        request_digest=request.digest(principal.org),
         archive=archive,
     )
 

@@ -222,6 +222,18 @@ async def test_the_same_start_again_is_the_same_session(door: Door) -> None:
     assert is_problem(again, 409, "conflict"), "a closed session never runs again"
 
 
+async def test_a_start_may_come_again_with_livekits_name_of_its_room(door: Door) -> None:
+    call = await door.start()
+
+    again = session_body(call) | {"roomName": call.room}
+    answer = await at_last(lambda: door.http.post("/session", json=again), late=202)
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["roomName"] == call.room
+    await call.end()
+    await call.closed()
+
+
 async def test_another_request_under_the_same_id_is_refused(door: Door) -> None:
     call = await door.start()
 

@@ -17,7 +17,9 @@ def test_the_same_request_has_the_same_digest() -> None:
     config = {"tools": ["end_call"], "dynamic_variables": {"b": "2", "a": "1"}}
     turned = {"dynamic_variables": {"a": "1", "b": "2"}, "tools": ["end_call"]}
 
-    assert request(config, agent_id="a").digest() == request(turned, agent_id="a").digest()
+    assert request(config, agent_id="a").digest("acme") == request(turned, agent_id="a").digest(
+        "acme"
+    )
 
 
 @pytest.mark.parametrize(
@@ -31,4 +33,10 @@ def test_the_same_request_has_the_same_digest() -> None:
     ],
 )
 def test_another_one_has_another(other: StartRequest) -> None:
-    assert request({"prompt": "p"}).digest() != other.digest()
+    assert request({"prompt": "p"}).digest("acme") != other.digest("acme")
+
+
+def test_both_names_of_a_room_are_the_same_request() -> None:
+    short, long = (StartRequest(user_identity="a", room_name=name) for name in ("r", "acme.r"))
+    assert short.digest("acme") == long.digest("acme")
+    assert short.digest("globex") != long.digest("globex"), "another org's room is another room"
