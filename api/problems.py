@@ -1,7 +1,7 @@
 """Problem responses: one shape (RFC 9457) that names the field, the reason and the cure."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import structlog
@@ -57,9 +57,8 @@ STATUS_MEANING = {
     503: "Something outside is away; the same request may work after `Retry-After` seconds.",
 }
 
-REPORT_SHAPES = ("everline-report", "foreign-report")
-"""Tell the two shapes of a report's body apart; no part of a field's name."""
-_NO_FIELDS = ("body", "query", "path", "header", *REPORT_SHAPES)
+_OF_A_NAME = "[key]"
+"""Pydantic's end of the location of a name that is not as names have to be."""
 
 CURES = {
     "missing": "add the field",
@@ -188,7 +187,7 @@ async def _validation_error(request: Request, error: Exception) -> Any:
     # The input itself is left out: it may be a secret or somebody's words.
     faults = [
         Fault(
-            field=_field(item),
+            field=_field(item, error.body),
             reason=_reason(item),
             cure=_cure(item),
         )
@@ -225,11 +224,34 @@ def _reason(item: Mapping[str, Any]) -> str:
     return str(item["msg"]).removeprefix("Value error, ")
 
 
-def _field(item: Mapping[str, Any]) -> str:
+def _field(item: Mapping[str, Any], body: Any) -> str:
     if item["type"] == "json_invalid":
         return "body"  # its location is a position in the text
-    parts = [str(part) for part in item["loc"] if part not in _NO_FIELDS]
-    return ".".join(parts) or "body"
+    part_of_request, *inside = item["loc"]
+    if part_of_request == "body":
+        inside = list(_places(inside, body, missing=item["type"] == "missing"))
+    return ".".join(map(str, inside)) or "body"
+
+
+def _places(location: Sequence[str | int], body: Any, *, missing: bool) -> Iterator[str | int]:
+    """The parts of a location that are in the body, or `missing` there.
+
+    Pydantic puts the names of a union's alternatives between them, which nobody has sent.
+    """
+    here = body
+    for number, part in enumerate(location, start=1):
+        is_last = number == len(location)
+        if _is_in(part, here):
+            here = here[part]
+            yield part
+        elif part == _OF_A_NAME or (missing and is_last):
+            yield part
+
+
+def _is_in(part: str | int, here: Any) -> bool:
+    if isinstance(here, list):
+        return isinstance(part, int) and part < len(cast(list[Any], here))
+    return isinstance(here, Mapping) and part in here
 
 
 async def _http_error(request: Request, error: Exception) -> Any:

@@ -10,7 +10,6 @@ from fastapi import Depends, Request
 from pydantic import Discriminator, Tag
 
 from api.dependencies import CallbackToken, Services, Wired, bearer_claims
-from api.problems import REPORT_SHAPES
 from domain.callback_token import CallbackClaims
 from domain.errors import Conflict, EverlineError, Forbidden, InvalidInput, NotFound
 from domain.foreign_report import ForeignReport
@@ -22,7 +21,7 @@ from domain.transcript import AgentReport
 
 log = structlog.get_logger()
 
-OUR_REPORT, FOREIGN_REPORT = REPORT_SHAPES
+OUR_REPORT, FOREIGN_REPORT = "everline-report", "foreign-report"
 
 
 def agent_claims(request: Request, wired: Wired, _: CallbackToken) -> CallbackClaims:

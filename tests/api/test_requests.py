@@ -38,6 +38,33 @@ WRONG: list[tuple[str, JSON, str]] = [
     ("/v1/sessions/any/turns", {"turns": [{"role": "user", "text": "x" * 64_001}]}, "turns.0.text"),
 ]
 
+NESTED: list[tuple[str, JSON, set[str]]] = [
+    (
+        "/v1/sessions/start",
+        {"agent_config": {"background_audio": {"ambient": {"source": "office"}}}},
+        {
+            "agent_config.background_audio.ambient",
+            "agent_config.background_audio.ambient.source",
+        },
+    ),
+    (
+        "/v1/sessions/start",
+        {"agent_config": {"background_audio": {"ambient": {"clip": "office", "volume": 2}}}},
+        {
+            "agent_config.background_audio.ambient",
+            "agent_config.background_audio.ambient.volume",
+        },
+    ),
+    (
+        "/v1/sessions/any/turns",
+        {"turns": [{"role": "user", "text": "x", "metrics": {"body": []}}]},
+        {"turns.0.metrics.body"},
+    ),
+    ("/v1/sessions/any/turns", {"turns": [{"role": "user"}]}, {"turns.0.text"}),
+    ("/v1/sessions/any/turns", {"turns": {"text": "x"}}, {"turns"}),
+]
+"""Each with all the fields that are named."""
+
 
 @pytest.mark.parametrize(("path", "body", "field"), WRONG, ids=[f"{w[0]} {w[2]}" for w in WRONG])
 async def test_a_wrong_field_is_named(door: Door, path: str, body: JSON, field: str) -> None:
@@ -45,6 +72,16 @@ async def test_a_wrong_field_is_named(door: Door, path: str, body: JSON, field: 
 
     assert is_problem(answer, 422, "invalid_input")
     assert field in [fault["field"] for fault in answer.json()["errors"]]
+
+
+@pytest.mark.parametrize(("path", "body", "fields"), NESTED)
+async def test_only_what_is_in_the_body_or_missing_there_is_named(
+    door: Door, path: str, body: JSON, fields: set[str]
+) -> None:
+    answer = await door.http.post(path, json=body)
+
+    assert is_problem(answer, 422, "invalid_input")
+    assert {fault["field"] for fault in answer.json()["errors"]} == fields
 
 
 async def test_all_faults_are_told_at_once(door: Door) -> None:
