@@ -224,12 +224,12 @@ def archive_of(wired: Services) -> Archive:
 
 
 def records_of(wired: Services) -> Records:
-    """The lists of transcripts, their retention and the audit log.
+    """What is kept of calls that are over: lists of transcripts, retention, the audit log.
 
     Raises:
         StorageUnavailable: MongoDB is not configured.
     """
-    return _kept(wired.records, "lists of transcripts are")
+    return _kept(wired.records, "transcripts, their retention and the audit log are")
 
 
 def agents_of(wired: Services) -> Agents:

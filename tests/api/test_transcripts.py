@@ -406,5 +406,12 @@ async def test_without_mongodb_there_are_no_transcripts(house: House) -> None:
     org = unique("acme")
     async with house.open(archive=None, records=None) as app:
         tenant = Tenant(app, await house.key(org))
-        for path in ("/api/transcripts", "/api/transcripts/a", "/v1/retention", "/v1/audit"):
-            assert is_problem(await tenant.http.get(path), 503, "storage_unavailable")
+        for path, kept in (
+            ("/api/transcripts", "transcripts"),
+            ("/api/transcripts/a", "transcripts"),
+            ("/v1/retention", "retention"),
+            ("/v1/audit", "audit log"),
+        ):
+            answer = await tenant.http.get(path)
+            assert is_problem(answer, 503, "storage_unavailable")
+            assert kept in answer.json()["detail"]
