@@ -10,7 +10,7 @@ from domain.ids import check_id
 from domain.masking import with_stored_secrets
 from domain.ports import Principal, SavedAgents
 from domain.saved_agent import AgentKey, SavedAgent, check_cursor, new_agent_id
-from services.configuration import no_such_agent, resolve
+from services.configuration import named_in, no_such_agent, resolve
 
 MOST_TRIES = 5
 """How often a save that names no version is repeated when somebody else was faster."""
@@ -48,7 +48,8 @@ class Agents:
         """
         at = _to_the_millisecond(now)
         agent_id = new_agent_id(at)
-        complete, warnings = self._checked(with_stored_secrets(config, None), agent_id)
+        with named_in("config"):
+            complete, warnings = self._checked(with_stored_secrets(config, None), agent_id)
         agent = SavedAgent(
             org=who.org,
             agent_id=agent_id,
@@ -107,8 +108,9 @@ class Agents:
         """
         for _ in range(MOST_TRIES):
             current = await self._current(who.org, agent_id, expected)
-            given = with_stored_secrets(config, current.config)
-            complete, warnings = self._checked(given, agent_id)
+            with named_in("config"):
+                given = with_stored_secrets(config, current.config)
+                complete, warnings = self._checked(given, agent_id)
             following = _next(current, complete, who, now)
             if await self._store.replace(following, current.version):
                 return Saved(following, warnings)

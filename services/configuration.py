@@ -1,5 +1,7 @@
 """From what was saved and what was sent to the configuration that a session runs with."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from domain.agent_config import AgentConfig, ConfigWarning, KnowledgeBase, LyzrRag
@@ -31,6 +33,22 @@ class Resolved:
     warnings: list[ConfigWarning]
 
 
+@contextmanager
+def named_in(body_field: str, *beside: str) -> Generator[None]:
+    """Name the fields of a configuration as they stand in a body: `config.engine.llm`.
+
+    Args:
+        body_field: the field of the body that has the configuration.
+        beside: fields of the body itself that mean a part of the configuration.
+    """
+    try:
+        yield
+    except InvalidInput as error:
+        if error.field not in beside:
+            error.field = f"{body_field}.{error.field}" if error.field else body_field
+        raise
+
+
 def combine(saved: SavedAgent | None, inline: AgentConfig | None) -> AgentConfig:
     """The saved configuration with the inline one on top; `domain.merging` has the rules.
 
@@ -55,7 +73,8 @@ def resolve(
     """Merge, choose the engine, check it, drop unknown tools, and derive what is not said.
 
     Raises:
-        InvalidInput: naming the field, and what may stand there.
+        InvalidInput: naming the field in the configuration, if one is wrong, and what may stand
+            there; see `named_in`.
     """
     config = choose_engine(combine(saved, inline), model, voice, catalog)
     engine, warnings = checked_engine(
@@ -87,7 +106,6 @@ def _check_size(config: AgentConfig) -> None:
     if size > MAX_CONFIG_BYTES:
         raise InvalidInput(
             f"the agent's configuration is {size} bytes as JSON, at most {MAX_CONFIG_BYTES} fit",
-            field="agentConfig",
             cure="shorten the prompt, or move its contents into a knowledge base",
         )
 

@@ -19,7 +19,7 @@ from domain.ids import (
 from domain.ports import Principal
 from domain.session import SessionInput, SessionLimits
 from services.agents import Agents
-from services.configuration import Resolved, resolve
+from services.configuration import Resolved, named_in, resolve
 
 
 class StartRequest(BaseModel):
@@ -66,7 +66,9 @@ async def resolved_configuration(
                 retry_after=60,
             )
         saved = await agents.get(principal.org, request.agent_id)
-    return resolve(saved, request.agent_config, catalog, model=request.model, voice=request.voice)
+    model, voice = request.model, request.voice
+    with named_in("agentConfig", "model", "voice"):
+        return resolve(saved, request.agent_config, catalog, model=model, voice=voice)
 
 
 def session_input(

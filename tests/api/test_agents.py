@@ -150,7 +150,7 @@ async def test_secrets_are_masked_and_a_mask_that_comes_back_keeps_them(office: 
         "/agents", json={"config": {"agent_name": "x", "api_key": MASK}}
     )
     assert is_problem(refused, 422, "invalid_input")
-    assert refused.json()["errors"][0]["field"] == "api_key"
+    assert refused.json()["errors"][0]["field"] == "config.api_key"
 
 
 async def _starts_with(office: Door, agent_id: str, **expected: Any) -> None:
@@ -237,8 +237,8 @@ async def test_versions_are_kept_and_can_be_restored(office: Door) -> None:
         ({}, "config.agent_name"),
         ({"agent_name": ""}, "config.agent_name"),
         ({"agent_name": "x", "promt": "typo"}, "config.promt"),
-        ({"agent_name": "x", "engine": {"llm": "openai/gpt-5-nano"}}, "engine.llm"),
-        ({"agent_name": "x", "engine": {"stt": "nosuch/model"}}, "engine.stt"),
+        ({"agent_name": "x", "engine": {"llm": "openai/gpt-5-nano"}}, "config.engine.llm"),
+        ({"agent_name": "x", "engine": {"stt": "nosuch/model"}}, "config.engine.stt"),
     ],
 )
 async def test_what_could_not_start_a_session_is_not_saved(

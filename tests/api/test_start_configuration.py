@@ -118,9 +118,10 @@ async def test_the_voice_decides_the_path(office: Door, voice: str, engine: JSON
     [
         ({"model": "openai/gpt-5-nano"}, "model"),
         ({"model": "openai/gpt-5-mini", "voice": "cartesia/sonic-3:x"}, "model"),
-        ({"agent_config": {"engine": {"llm": "acme/wise"}}}, "engine.llm"),
+        ({"agent_config": {"engine": {"llm": "acme/wise"}}}, "agent_config.engine.llm"),
         ({"voice": "nobody"}, "voice"),
-        ({"agent_config": {"api_key": MASK}}, "api_key"),
+        ({"agent_config": {"api_key": MASK}}, "agent_config.api_key"),
+        ({"agent_config": {"time_zone": "Mars/Crater"}}, "agent_config.time_zone"),
         ({"agent_id": "never-there"}, "agent_id"),
     ],
 )
@@ -134,7 +135,7 @@ async def test_a_refused_start_names_the_field_and_starts_nothing(
     assert is_problem(answer, status, code)
     [fault] = answer.json()["errors"]
     assert fault["field"] == field
-    if field in ("model", "engine.llm"):
+    if field in ("model", "agent_config.engine.llm"):
         assert "openai/gpt-4.1-mini" in fault["cure"]
     assert office.studio.rooms.known() == known
 

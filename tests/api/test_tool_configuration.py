@@ -89,7 +89,7 @@ async def test_what_no_field_alone_can_tell_is_refused_too(
 
     assert is_problem(answer, 422, "invalid_input")
     [fault] = answer.json()["errors"]
-    assert fault["field"] == field
+    assert fault["field"] == f"config.{field}"
     assert fault["cure"]
 
 
