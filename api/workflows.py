@@ -1,15 +1,13 @@
 """The API's hold on the workflows of sessions: every call is bounded and says what is wrong."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
@@ -25,6 +23,7 @@ from temporalio.common import QueryRejectCondition, WorkflowIDConflictPolicy, Wo
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
+from adapters.task_queue import polling_workers
 from adapters.temporal_errors import is_not_found, temporal_error, temporal_is_away
 from domain.errors import (
     Conflict,
@@ -311,22 +310,15 @@ class SessionWorkflows:
         return next(found, None)
 
     async def pollers(self) -> int:
-        """How many workers poll for workflow tasks.
+        """How many workers poll for workflow tasks; those that are gone do not count.
 
         Raises:
             Unavailable: Temporal is away.
         """
-        request = DescribeTaskQueueRequest(
-            namespace=self._client.namespace,
-            task_queue=TaskQueue(name=self._task_queue),
-            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        patience = timedelta(seconds=ANSWER_TIMEOUT)
+        return len(
+            await _reach(polling_workers(self._client, self._task_queue, time.time(), patience))
         )
-        answer = await _reach(
-            self._client.workflow_service.describe_task_queue(
-                request, timeout=timedelta(seconds=ANSWER_TIMEOUT)
-            )
-        )
-        return len(answer.pollers)
 
     def _handle(self, key: SessionKey) -> Handle:
         return self._client.get_workflow_handle_for(SessionWorkflow.run, session_workflow_id(key))

@@ -8,19 +8,14 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterable
 from datetime import timedelta
 
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import PollerInfo, TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.service import RPCError
 
 from adapters import temporal_client
 from adapters.settings import SettingsError, TemporalSettings, load
+from adapters.task_queue import polling_workers
 
-POLL_SECONDS = 75.0
-"""A poll is noted when it begins and waits for up to 60 s, so an older one is of a dead worker."""
 ANSWER_TIME = timedelta(seconds=4)
 
 
@@ -38,31 +33,19 @@ async def check(settings: TemporalSettings, hostname: str) -> None:
     Raises:
         NotPollingError: Temporal does not answer, or no such worker has asked it lately.
     """
-    request = DescribeTaskQueueRequest(
-        namespace=settings.temporal_namespace,
-        task_queue=TaskQueue(name=settings.temporal_task_queue),
-        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-    )
     try:
         client = await temporal_client.connect(settings)
-        queue = await client.workflow_service.describe_task_queue(request, timeout=ANSWER_TIME)
+        workers = await polling_workers(
+            client, settings.temporal_task_queue, time.time(), ANSWER_TIME
+        )
     except (RPCError, RuntimeError) as problem:
         raise NotPollingError(
             f"Temporal does not answer at {settings.temporal_address} ({type(problem).__name__})"
         ) from None
-    if not polled_lately(queue.pollers, hostname, time.time()):
+    if not any(worker.identity.endswith(f"@{hostname}") for worker in workers):
         raise NotPollingError(
             f"no worker of {hostname} polls the task queue {settings.temporal_task_queue!r}"
         )
-
-
-def polled_lately(pollers: Iterable[PollerInfo], hostname: str, now: float) -> bool:
-    """Tell whether one of a host's pollers asked within the last `POLL_SECONDS` (Unix time)."""
-    return any(
-        poller.identity.endswith(f"@{hostname}")
-        and now - poller.last_access_time.ToNanoseconds() / 1e9 <= POLL_SECONDS
-        for poller in pollers
-    )
 
 
 def main() -> int:

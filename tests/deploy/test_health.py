@@ -8,29 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from google.protobuf.timestamp_pb2 import Timestamp
-from temporalio.api.taskqueue.v1 import PollerInfo
 
 from agent.health import heard_lately
 from domain.agent_servers import AgentServer
-from worker.health import POLL_SECONDS, polled_lately
-
-NOW = 1_800_000_000.0
-
-
-def poller(identity: str, seconds_ago: float) -> PollerInfo:
-    """A poller as Temporal lists it."""
-    seen = Timestamp()
-    seen.FromNanoseconds(int((NOW - seconds_ago) * 1e9))
-    return PollerInfo(identity=identity, last_access_time=seen)
-
-
-def test_a_worker_is_well_while_its_own_host_polls() -> None:
-    assert polled_lately([poller("7@here", 60)], "here", NOW)
-    assert not polled_lately([poller("7@there", 0)], "here", NOW)
-    assert not polled_lately([poller("7@nowhere", 0)], "here", NOW)
-    assert not polled_lately([poller("7@here", POLL_SECONDS + 1)], "here", NOW)
-    assert not polled_lately([], "here", NOW)
 
 
 def server(server_id: str, seconds_ago: float) -> AgentServer:
