@@ -15,7 +15,7 @@ from domain import callback_token
 from domain.audit import AuditLog
 from domain.callback_token import CallbackClaims
 from domain.catalogs import BUILT_IN, Catalog
-from domain.errors import Forbidden, NotFound, StorageUnavailable, Unauthenticated
+from domain.errors import Forbidden, NotFound, StorageUnavailable, Unauthenticated, Unavailable
 from domain.ids import ID_PATTERN, SessionKey
 from domain.ports import (
     AgentServers,
@@ -271,8 +271,23 @@ def no_transcript(key: SessionKey) -> NotFound:
 
 
 async def require_session(wired: Services, key: SessionKey) -> None:
-    """Raise `NotFound` unless the session exists in this org, open, closed or archived."""
-    if wired.archive and await wired.archive.sessions.get(key):
+    """Return if the session exists in this org, open, closed or archived.
+
+    Temporal is asked first, so that a session which it knows does not need MongoDB.
+
+    Raises:
+        NotFound: neither knows it.
+        Unavailable: one that may know it cannot say now.
+    """
+    try:
+        known = await wired.workflows.exists(key)
+    except Unavailable:
+        if not await _is_archived(wired, key):
+            raise
         return
-    if not await wired.workflows.exists(key):
+    if not known and not await _is_archived(wired, key):
         raise NotFound(f"there is no session {key.session_id}", field="sessionId")
+
+
+async def _is_archived(wired: Services, key: SessionKey) -> bool:
+    return bool(wired.archive and await wired.archive.sessions.get(key))

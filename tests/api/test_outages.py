@@ -1,4 +1,4 @@
-"""Temporal is away: 503 within bounded time, and nothing is lost or started in silence."""
+"""Temporal or MongoDB is away: 503 in bounded time, and nothing is lost or started in silence."""
 
 import asyncio
 import uuid
@@ -18,6 +18,7 @@ from tests.api.door import (
     open_door,
     services,
 )
+from tests.fakes.agents import Plays
 from tests.servers import free_port, start_temporal
 from tests.waiting import eventually
 from tests.workflows.studio import worker_settings
@@ -130,3 +131,39 @@ async def test_no_worker_answers(door: Door) -> None:
     assert is_problem(claimed, 503, "unavailable"), "the agent has to ask again"
     assert ended.json()["ended"] is True, "an end works while no worker runs"
     assert health.json()["temporal"]["detail"] == "no worker polls the task queue"
+
+
+async def test_mongodb_is_away_and_temporal_knows_the_session(door: Door) -> None:
+    call = await door.live(Plays(report_when_removed=False))
+    ended = f"/v1/sessions/{call.key.session_id}/end"
+    unknown = SessionKey("acme", uuid.uuid4().hex)
+    await door.http.post(ended)
+    await call.closed()
+
+    away = door.studio.archive.switch.away
+    away |= {call.key, unknown}
+    async with open_door(door.studio, door.wired, patient=False) as door_without:
+        again = await door_without.http.post(ended)
+        events = await door_without.http.get(f"/v1/sessions/{call.key.session_id}/events")
+        neither = await door_without.http.post(f"/v1/sessions/{unknown.session_id}/end")
+    away -= {call.key, unknown}
+
+    assert again.status_code == 200, again.text
+    assert again.json()["ended"] is False
+    assert events.status_code == 200
+    assert "event: end" in events.text
+    assert is_problem(neither, 503, "storage_unavailable"), "it may be an old one"
+
+
+async def test_temporal_is_away_and_mongodb_knows_the_session(door: Door) -> None:
+    call = await door.live(Plays())
+    await door.http.post(f"/v1/sessions/{call.key.session_id}/end")
+    await call.closed()
+    settings = worker_settings(f"127.0.0.1:{free_port()}", "any")
+    away = SessionWorkflows(await temporal_client.connect_lazily(settings), "any")
+
+    async with open_door(door.studio, services(door.studio, away), patient=False) as shut:
+        events = await shut.http.get(f"/v1/sessions/{call.key.session_id}/events")
+
+    assert events.status_code == 200
+    assert "event: end" in events.text
