@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from domain.agent_config import AgentConfig
 from domain.ids import Id, SessionKey
@@ -139,6 +139,15 @@ class SessionLimits(JsonModel):
         LiveKit closes a room at that time although the agent is still in it.
         """
         return int(self.caller_return + self.report_grace) + 60
+
+
+class GivenLimits(SessionLimits):
+    """Limits as a client names them: an unknown one is refused, so that a typo is not silent.
+
+    A workflow takes them as they are: it may have been started by a newer Everline.
+    """
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class SessionInput(BaseModel):

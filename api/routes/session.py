@@ -20,7 +20,7 @@ from domain.ids import GivenRoomName, Id, SessionKey
 from domain.json_model import JsonModel
 from domain.masking import masked
 from domain.ports import Principal
-from domain.session import SessionLimits, Stage
+from domain.session import GivenLimits, Stage
 from services.start import StartRequest
 
 router = APIRouter(tags=["session"])
@@ -39,7 +39,7 @@ class SessionRequest(JsonModel):
     sessionId: Id | None = None
     agentId: Id | None = None
     agentConfig: AgentConfig | None = None
-    limits: SessionLimits = SessionLimits()
+    limits: GivenLimits = GivenLimits()
 
 
 class SessionResponse(BaseModel):

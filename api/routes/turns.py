@@ -16,7 +16,9 @@ from api.dependencies import (
     require_kept,
     require_session,
 )
+from api.problems import CURES
 from api.reports import check_attempt
+from domain.errors import InvalidInput
 from domain.json_model import JsonModel
 from domain.transcript import MAX_TURN_CHARS, Role, TranscriptHeader, Turn
 from services.recordings import header_now
@@ -76,8 +78,10 @@ class TurnIn(JsonModel):
         )
 
 
-class TurnsIn(BaseModel):
-    """Body of `POST /v1/sessions/{session_id}/turns`."""
+class TurnsIn(JsonModel):
+    """Body of `POST /v1/sessions/{session_id}/turns`; only an agent's may have further fields."""
+
+    model_config = ConfigDict(extra="allow")
 
     turns: list[TurnIn] = Field(min_length=1, max_length=500)
 
@@ -110,15 +114,19 @@ async def add_turns(body: TurnsIn, wired: Wired, access: Access) -> TurnsStored:
     now = datetime.now(UTC)
     turns = [turn.turn(now) for turn in body.turns]
     transcripts = archive_of(wired).transcripts
-    await _check(wired, access, turns)
+    await _check(wired, access, body, turns)
     recorded = await transcripts.record_turns(access.key, turns, now)
     if recorded.dropped and access.attempt is None:
         raise no_transcript(access.key)
     return TurnsStored(stored=recorded.stored, duplicates=recorded.duplicates)
 
 
-async def _check(wired: Wired, access: SessionAccess, turns: list[Turn]) -> None:
+async def _check(wired: Wired, access: SessionAccess, body: TurnsIn, turns: list[Turn]) -> None:
     if access.attempt is None:
+        for unknown in body.model_extra or {}:
+            raise InvalidInput(
+                "there is no such field", field=unknown, cure=CURES["extra_forbidden"]
+            )
         await require_session(wired, access.key)
         return
     for turn in turns:

@@ -24,7 +24,7 @@ from domain.errors import EverlineError, NotFound
 from domain.ids import GivenRoomName, Id, SessionKey
 from domain.json_model import JsonModel
 from domain.masking import masked
-from domain.session import SessionLimits, SessionStatus, Stage
+from domain.session import GivenLimits, SessionStatus, Stage
 from domain.summary import Summary
 from services.engine_choice import resolved_voice
 from services.start import StartRequest
@@ -47,7 +47,7 @@ class StartBody(JsonModel):
         default=None,
         description="a bare voice (alloy) means a realtime model, provider/model:voice a pipeline",
     )
-    limits: SessionLimits = SessionLimits()
+    limits: GivenLimits = GivenLimits()
 
 
 class StartResponse(BaseModel):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from domain.ids import SessionKey
 from tests.api.door import JSON, Door, is_problem
 
 DEEP = json.loads('{"deeper":' * 100 + "1" + "}" * 100)
@@ -24,6 +25,8 @@ WRONG: list[tuple[str, JSON, str]] = [
     ),
     ("/session", {"userIdentity": "c", "limits": {"join_attempts": 0}}, "limits.join_attempts"),
     ("/session", {"userIdentity": "c", "limits": {"max_duration": 1e9}}, "limits.max_duration"),
+    ("/session", {"userIdentity": "c", "limits": {"max_durations": 60}}, "limits.max_durations"),
+    ("/v1/sessions/start", {"limits": {"max_durations": 60}}, "limits.max_durations"),
     ("/session", {"userIdentity": "c", "agentConfig": {"avatar": DEEP}}, "agentConfig"),
     (
         "/session",
@@ -36,6 +39,7 @@ WRONG: list[tuple[str, JSON, str]] = [
     ("/v1/sessions/any/turns", {"turns": []}, "turns"),
     ("/v1/sessions/any/turns", {"turns": [{"role": "robot", "text": "x"}]}, "turns.0.role"),
     ("/v1/sessions/any/turns", {"turns": [{"role": "user", "text": "x" * 64_001}]}, "turns.0.text"),
+    ("/v1/sessions/any/turns", {"turns": [{"role": "user", "text": "x"}], "turnz": 1}, "turnz"),
 ]
 
 NESTED: list[tuple[str, JSON, set[str]]] = [
@@ -82,6 +86,19 @@ async def test_only_what_is_in_the_body_or_missing_there_is_named(
 
     assert is_problem(answer, 422, "invalid_input")
     assert {fault["field"] for fault in answer.json()["errors"]} == fields
+
+
+async def test_an_agent_of_a_newer_everline_may_send_further_fields(keyless: Door) -> None:
+    turn = {"role": "user", "text": "Hello", "item_id": "i", "mood": "well"}
+
+    answer = await keyless.http.post(
+        "/v1/sessions/newer/turns",
+        json={"turns": [turn], "of": "1.2"},
+        headers=keyless.as_agent(SessionKey("acme", "newer")),
+    )
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["stored"] == 1
 
 
 async def test_all_faults_are_told_at_once(door: Door) -> None:

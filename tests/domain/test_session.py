@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from domain.session import SessionLimits
+from domain.session import GivenLimits, SessionLimits
 
 limits = st.builds(
     SessionLimits,
@@ -52,3 +52,14 @@ def test_livekit_closes_no_room_that_a_session_still_needs(given: SessionLimits)
 def test_a_budget_that_makes_no_sense_is_refused(field: str, value: float) -> None:
     with pytest.raises(ValidationError):
         SessionLimits.model_validate({field: value})
+
+
+def test_a_typo_of_a_client_is_refused_and_a_newer_everlines_limit_is_left_out() -> None:
+    newer = {"max_duration": 60, "max_patience": 60}
+
+    with pytest.raises(ValidationError, match="max_patience"):
+        GivenLimits.model_validate(newer)
+    assert SessionLimits.model_validate(newer) == SessionLimits(max_duration=60)
+    assert (
+        SessionLimits.model_validate(GivenLimits(max_duration=60).model_dump()).max_duration == 60
+    )
