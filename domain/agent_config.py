@@ -78,6 +78,16 @@ class Avatar(ConfigModel):
     anam: dict[str, Any] | None = Field(default=None, json_schema_extra=SECRET)
     avatar_participant_name: str | None = None
 
+    @property
+    def anam_avatar_id(self) -> str | None:
+        """Which of Anam's avatars it is."""
+        return self.anam_setting("avatarId", "avatar_id")
+
+    def anam_setting(self, *names: str) -> str | None:
+        """The first of these fields of `anam` that is set: they are spelled in both ways."""
+        given = self.anam or {}
+        return next((str(given[name]) for name in names if given.get(name)), None)
+
 
 class DispatchedConfig(ConfigModel):
     """The allowlist: exactly the configuration fields that reach the agent worker."""

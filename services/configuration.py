@@ -12,7 +12,7 @@ from domain.merging import merged
 from domain.metadata import MAX_CONFIG_BYTES
 from domain.saved_agent import SavedAgent
 from services.engine_choice import checked_engine, choose_engine
-from services.sound_choice import sound_warnings
+from services.sound_choice import check_avatar, sound_warnings
 from services.tool_checks import check_tools, tool_warnings, variable_warnings
 
 SEARCH_TOOL = "search_knowledge_base"
@@ -86,6 +86,7 @@ def resolve(
     config = with_knowledge(config.model_copy(update={"engine": engine}))
     config, dropped = with_known_tools(config, catalog)
     check_tools(config, catalog)
+    check_avatar(config)
     _check_size(config)
     return Resolved(
         config=config,

@@ -1,15 +1,40 @@
-"""Whether the sounds and filters that a configuration names exist."""
+"""Whether the sounds, filters and avatars that a configuration names exist."""
 
 from collections.abc import Iterator
 
 from domain.agent_config import AgentConfig, ConfigWarning
+from domain.errors import InvalidInput
 from domain.sound_config import (
+    AVATAR_PROVIDERS,
     CLIPS,
     LOCAL_NOISE_CANCELLATION,
     NOISE_CANCELLATION,
     clip_name,
     noise_cancellation_type,
 )
+
+
+def check_avatar(config: AgentConfig) -> None:
+    """Check that an avatar which is switched on can be asked for; its key is the agent worker's.
+
+    Raises:
+        InvalidInput: there is no such provider, or it is not said which avatar.
+    """
+    avatar = config.avatar
+    if avatar is None or not avatar.enabled:
+        return
+    if avatar.provider is not None and avatar.provider not in AVATAR_PROVIDERS:
+        raise InvalidInput(
+            f"there is no provider of avatars {avatar.provider!r:.100}",
+            field="avatar.provider",
+            cure=f"use one of: {', '.join(AVATAR_PROVIDERS)}",
+        )
+    if avatar.anam_avatar_id is None:
+        raise InvalidInput(
+            "it is not said which avatar",
+            field="avatar.anam.avatarId",
+            cure="name an avatar of Anam's, or set avatar.enabled to false",
+        )
 
 
 def sound_warnings(config: AgentConfig) -> Iterator[ConfigWarning]:

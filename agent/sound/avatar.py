@@ -4,7 +4,7 @@
 
 import asyncio
 from importlib import import_module
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from livekit import rtc
@@ -30,21 +30,13 @@ class SpeakingAvatar:
     """The configured avatar; the agent goes on without a picture if it cannot be had.
 
     Raises:
-        EngineFault: by the constructor, of what is missing in the configuration.
+        EngineFault: by the constructor, if there is no key; the API has checked the rest.
     """
 
     def __init__(self, config: Avatar, settings: AgentSettings) -> None:
         self._config = config
         self._settings = settings
-        if config.provider not in (None, ANAM):
-            raise EngineFault(
-                "avatar.provider", f"there is no provider {config.provider!r:.100}", f"use {ANAM!r}"
-            )
-        given = config.anam or {}
-        self._avatar_id = _one_of(given, "avatarId", "avatar_id")
-        if self._avatar_id is None:
-            raise EngineFault("avatar.anam.avatarId", "is missing", "name an avatar of Anam's")
-        self._key = _one_of(given, "apiKey", "api_key") or _secret(settings)
+        self._key = config.anam_setting("apiKey", "api_key") or _secret(settings)
         if self._key is None:
             raise EngineFault(
                 "avatar.anam.apiKey", "there is no key of Anam's", "give one, or set ANAM_API_KEY"
@@ -115,12 +107,12 @@ class SpeakingAvatar:
 
     def _anam_session(self) -> Any:
         anam: Any = import_module(_ANAM_PLUGIN)
-        given = self._config.anam or {}
+        given = self._config.anam_setting
         name = self._config.avatar_participant_name
         persona = anam.PersonaConfig(
-            name=_one_of(given, "name", "personaName", "persona_name") or name or "avatar",
-            avatarId=self._avatar_id,
-            avatarModel=_one_of(given, "avatarModel", "avatar_model"),
+            name=given("name", "personaName", "persona_name") or name or "avatar",
+            avatarId=self._config.anam_avatar_id,
+            avatarModel=given("avatarModel", "avatar_model"),
         )
         return anam.AvatarSession(
             persona_config=persona,
@@ -152,12 +144,6 @@ def load_avatar_plugin(config: Avatar | None) -> None:
     """Import the plugin if the configuration wants an avatar; on the main thread."""
     if config is not None and config.enabled:
         import_module(_ANAM_PLUGIN)
-
-
-def _one_of(given: dict[str, Any], *names: str) -> str | None:
-    """The first of these fields that is set: configurations spell them in both ways."""
-    values = (given.get(name) for name in names)
-    return cast(str | None, next((value for value in values if value), None))
 
 
 def _secret(settings: AgentSettings) -> str | None:

@@ -239,6 +239,11 @@ async def test_versions_are_kept_and_can_be_restored(office: Door) -> None:
         ({"agent_name": "x", "promt": "typo"}, "config.promt"),
         ({"agent_name": "x", "engine": {"llm": "openai/gpt-5-nano"}}, "config.engine.llm"),
         ({"agent_name": "x", "engine": {"stt": "nosuch/model"}}, "config.engine.stt"),
+        (
+            {"agent_name": "x", "avatar": {"enabled": True, "provider": "nope"}},
+            "config.avatar.provider",
+        ),
+        ({"agent_name": "x", "avatar": {"enabled": True}}, "config.avatar.anam.avatarId"),
     ],
 )
 async def test_what_could_not_start_a_session_is_not_saved(

@@ -235,3 +235,17 @@ def test_sounds_and_filters_that_do_not_exist_are_warned_of() -> None:
 @pytest.mark.parametrize("text", ["office", "OFFICE_AMBIENCE", "office-ambience.ogg"])
 def test_clips_are_known_by_all_their_names(text: str) -> None:
     assert resolved({"background_audio": {"ambient": text}}).warnings == []
+
+
+def test_an_avatar_that_cannot_start_is_refused_unless_it_is_switched_off() -> None:
+    nope = {"provider": "nope", "anam": {"avatarId": "av_1"}}
+    refused = refusal(inline={"avatar": nope | {"enabled": True}})
+    assert (refused.field, refused.cure) == ("avatar.provider", "use one of: anam")
+    unnamed = {"provider": "anam", "anam": {"apiKey": "k"}}
+    assert refusal(inline={"avatar": unnamed | {"enabled": True}}).field == "avatar.anam.avatarId"
+
+    assert resolved({"avatar": nope}).config.avatar
+    for spelling in ("avatarId", "avatar_id"):
+        found = resolved({"avatar": {"enabled": True, "anam": {spelling: "av_1"}}})
+        assert found.config.avatar
+        assert found.config.avatar.anam_avatar_id == "av_1"

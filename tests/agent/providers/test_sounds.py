@@ -17,8 +17,11 @@ from livekit.agents import Agent, AgentSession, RunResult, function_tool
 from livekit.agents.utils import http_context
 from livekit.plugins import openai
 
+from adapters.settings import AgentSettings
+from agent.engines.faults import EngineFault
+from agent.sound.avatar import SpeakingAvatar
 from agent.sound.background import BackgroundSounds
-from domain.agent_config import AgentConfig, ConversationStart, Engine
+from domain.agent_config import AgentConfig, Avatar, ConversationStart, Engine
 from domain.sound_config import BackgroundAudio
 from stack.demo.caller import Caller
 from tests.agent.live import (
@@ -291,14 +294,15 @@ async def test_an_avatar_that_never_joins_leaves_the_agent_its_voice(
     assert "did not join" in otherwise["reason"]
 
 
-async def test_an_avatar_that_lacks_its_id_is_refused(session: LiveSession) -> None:
-    session.config = AgentConfig.model_validate({"engine": ENGINE, "avatar": {"enabled": True}})
-    await session.dispatch()
-    await session.callbacks.wait_for(lambda: bool(session.callbacks.of("failed")))
+def test_an_avatar_without_a_key_is_refused() -> None:
+    nowhere = "ws://127.0.0.1:9"
+    given = {"livekit_url": nowhere, "livekit_api_key": "k", "livekit_api_secret": "s"}
+    settings = AgentSettings.model_validate(given)
+    config = Avatar.model_validate({"enabled": True, "anam": {"avatarId": "av_1"}})
 
-    [failed] = session.callbacks.of("failed")
-    assert failed.body["reason"].startswith("avatar.anam.avatarId: is missing")
-    assert failed.body["retryable"] is False
+    with pytest.raises(EngineFault) as refused:
+        SpeakingAvatar(config, settings)
+    assert refused.value.field == "avatar.anam.apiKey"
 
 
 @pytest.mark.parametrize("place", ["tool_call", "turn_taking"])
