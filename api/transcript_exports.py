@@ -9,6 +9,7 @@ from enum import StrEnum
 from itertools import zip_longest
 
 from api.transcript_answers import TranscriptAnswer, TurnAnswer
+from domain.json_lines import on_one_line
 from domain.transcript import Role
 
 LETTERS_PER_SECOND = 15
@@ -113,7 +114,7 @@ def _json_lines(transcript: TranscriptAnswer) -> Iterator[str]:
     if summary:
         lines.append(("summary", summary))
     for kind, fields in lines:
-        yield json.dumps({"type": kind, **fields}, ensure_ascii=False) + "\n"
+        yield on_one_line(json.dumps({"type": kind, **fields}, ensure_ascii=False)) + "\n"
 
 
 def _web_vtt(transcript: TranscriptAnswer) -> Iterator[str]:

@@ -11,6 +11,7 @@ from api.dependencies import Client, Services, SessionId, Wired, require_session
 from api.routes.v1_sessions import read_status
 from domain.errors import Unavailable
 from domain.ids import SessionKey
+from domain.json_lines import on_one_line
 from domain.session import SessionState
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
@@ -72,12 +73,20 @@ async def _look(
         state_id = f"state:{status.version}"
         if state_id not in seen:
             seen.add(state_id)
-            fresh.append(ServerSentEvent(event="state", id=state_id, data=status.model_dump_json()))
+            fresh.append(
+                ServerSentEvent(
+                    event="state", id=state_id, data=on_one_line(status.model_dump_json())
+                )
+            )
         for turn in await wired.archive.transcripts.turns(key) if wired.archive else []:
             turn_id = f"turn:{turn.attempt}/{turn.item_id}"
             if turn_id not in seen:
                 seen.add(turn_id)
-                fresh.append(ServerSentEvent(event="turn", id=turn_id, data=turn.model_dump_json()))
+                fresh.append(
+                    ServerSentEvent(
+                        event="turn", id=turn_id, data=on_one_line(turn.model_dump_json())
+                    )
+                )
     except Unavailable:
         fresh.append(ServerSentEvent(comment="a part of Everline is away, still here"))
     return fresh, closed

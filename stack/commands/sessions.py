@@ -7,6 +7,7 @@ from urllib.parse import quote
 import typer
 from rich.console import Console
 
+from domain.json_lines import on_one_line
 from stack.commands.api_client import call_api, stream_events
 from stack.layout.home import Home
 
@@ -123,7 +124,7 @@ def watch(context: typer.Context, session_id: SessionId) -> None:
     """Show state changes and turns as they happen, one JSON object a line, until the end."""
     path = f"/v1/sessions/{quote(session_id, safe='')}/events"
     for name, data in stream_events(_home(context), path):
-        typer.echo(json.dumps({"event": name, **data}, ensure_ascii=False))
+        typer.echo(on_one_line(json.dumps({"event": name, **data}, ensure_ascii=False)))
 
 
 def _home(context: typer.Context) -> Home:

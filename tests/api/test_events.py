@@ -6,6 +6,8 @@ from domain.transcript import ReportEnd
 from tests.api.door import JSON, Door
 from tests.fakes.agents import Plays
 
+GOODBYE = "Good\u2028bye,\u2029and\x85thanks"
+
 
 async def _events(door: Door, session_id: str) -> list[tuple[str, str, JSON]]:
     """All events of a stream: name, id and data."""
@@ -13,7 +15,8 @@ async def _events(door: Door, session_id: str) -> list[tuple[str, str, JSON]]:
     assert answer.headers["content-type"].startswith("text/event-stream")
     found: list[tuple[str, str, JSON]] = []
     for block in answer.text.replace("\r\n", "\n").split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.split("\n") if ": " in line)
+        # As httpx's `iter_lines` does, which ends a line at more than a line feed.
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
         if "event" in fields:
             found.append((fields["event"], fields["id"], json.loads(fields["data"])))
     return found
@@ -21,7 +24,7 @@ async def _events(door: Door, session_id: str) -> list[tuple[str, str, JSON]]:
 
 async def test_a_stream_tells_everything_and_ends_with_the_session(door: Door) -> None:
     call = await door.live(Plays(report_when_removed=False))
-    await call.says("Hello", "Goodbye")
+    await call.says("Hello", GOODBYE)
     await call.crew.report(1, ReportEnd.AGENT_ENDED)
     await call.closed()
 
@@ -32,7 +35,7 @@ async def test_a_stream_tells_everything_and_ends_with_the_session(door: Door) -
     assert names.count("turn") == 2
     states = [data for name, _, data in events if name == "state"]
     assert states[-1]["outcome"] == "completed"
-    assert [data["text"] for name, _, data in events if name == "turn"] == ["Hello", "Goodbye"]
+    assert [data["text"] for name, _, data in events if name == "turn"] == ["Hello", GOODBYE]
     ids = [event_id for _, event_id, _ in events]
     assert len(ids) == len(set(ids)), "an id tells repetitions after a reconnect"
     assert ids == [event_id for _, event_id, _ in await _events(door, call.key.session_id)]

@@ -15,7 +15,9 @@ from domain.transcript_list import TranscriptState
 from tests.api.archives import START, PastCalls
 from tests.api.house import House, Tenant, unique
 
-NASTY = "Is 1 < 2 --> yes & <b>no</b>?\n\nWEBVTT\n\n00:00:01.000 --> 00:00:02.000\0\x1b"
+NASTY = (
+    "Is\x851 <\u20282\u2029--> yes & <b>no</b>?\n\nWEBVTT\n\n00:00:01.000 --> 00:00:02.000\0\x1b"
+)
 TYPES = {
     "json": "application/json",
     "jsonl": "application/x-ndjson",
