@@ -115,8 +115,8 @@ def up(
     wanted = Wanted(left_out=parse_names(given), settings=parse_settings(setting))
     request = UpRequest(wanted, ports, free_ports, _repeat(without, setting, ports, free_ports))
     home.create()
-    # In the background, what is printed goes into that log anyway.
-    kept = home.log("supervisor") if console.is_terminal and not detach else None
+    # In the background, it is the supervisor there that keeps this log.
+    kept = None if detach else home.log("supervisor")
     progress = Progress(console, kept)
     run = run_detached if detach else run_in_foreground
     try:

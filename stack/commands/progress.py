@@ -63,9 +63,15 @@ class Progress:
         self._steps.clear()
         self._rest()
 
-    def say(self, text: str) -> None:
-        """Print a line of its own; square brackets in it are printed as they are."""
-        self._print(escape(text))
+    def say(self, text: str, kept: str | None = None) -> None:
+        """Print a line of its own; square brackets in it are printed as they are.
+
+        Args:
+            text: The line.
+            kept: What the log gets in its place, if the line holds a secret.
+        """
+        self._show(escape(text))
+        self._keep(text if kept is None else kept)
 
     def begin(self, title: str, detail: str = "") -> Step:
         """Show that something began."""
@@ -121,16 +127,18 @@ class Progress:
 
     def _finish(self, step: Step, mark: str, detail: str) -> None:
         self.drop(step)
-        self._print(
-            f"{mark} {escape(step.title):<12} [dim]{step.seconds:5.1f} s[/dim]  {escape(detail)}"
-        )
+        line = f"{mark} {escape(step.title):<12} [dim]{step.seconds:5.1f} s[/dim]  {escape(detail)}"
+        self._show(line)
+        self._keep(Text.from_markup(line).plain)
 
-    def _print(self, markup: str) -> None:
+    def _show(self, markup: str) -> None:
         with _as_far_as_it_can_be_shown():
             self._console.print(markup, highlight=False, soft_wrap=True)
+
+    def _keep(self, text: str) -> None:
         if self._log is not None:
             with _as_far_as_it_can_be_shown(), self._log.open("a", encoding="utf-8") as file:
-                file.write(Text.from_markup(markup).plain + "\n")
+                file.write(f"{text}\n")
 
     def _picture(self) -> RenderableType:
         return Group(

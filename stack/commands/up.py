@@ -148,8 +148,9 @@ def run_detached(
             [sys.executable, "-m", "stack", "--home", str(home.root), "up", *request.arguments],
             env=dict(caller),
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            # It keeps the log itself, without the key that it shows; what is wrong goes there too.
+            stdout=subprocess.DEVNULL,
+            stderr=output,
             start_new_session=True,
         )
     try:
@@ -169,12 +170,20 @@ def _follow(
         mine = state.supervisor_pid == process.pid
         position = _show_new_lines(log, position, progress)
         if ended is not None:
-            # Successful and gone means that it found another one running.
-            return ended or int(not is_running(home))
+            if ended == 0 and is_running(home):
+                progress.say(f"the stack of {home.root} was started by somebody else")
+                return 0
+            return ended or 1
         if mine and state.state in ("running", "degraded"):
             _show_new_lines(log, position, progress)
+            _show_key(home, progress)
             return 0
         time.sleep(0.1)
+
+
+def _show_key(home: Home, progress: Progress) -> None:
+    """Say what is in no log."""
+    progress.say(f"  {'API key':<12} {load_credentials(home).api_key}\n")
 
 
 def _show_new_lines(log: Path, position: int, progress: Progress) -> int:

@@ -85,8 +85,12 @@ class Supervisor:
         try:
             if await self._until_ready():
                 self._phase = "running"
+                state = self.state()
+                self._progress.say(
+                    banner(state, self._plan.credentials.api_key), kept=banner(state, None)
+                )
+                # Afterwards: who started it in the background shows its log until it says so.
                 self._journal()
-                self._progress.say(banner(self.state(), self._plan.credentials.api_key))
             await self._stop.wait()
         except PartFailedError as failure:
             self._explain(failure)
@@ -271,8 +275,8 @@ class Supervisor:
             self._progress.say(f"    {line}")
 
 
-def banner(state: StackState, api_key: str) -> str:
-    """Return what a person needs to know once the stack runs."""
+def banner(state: StackState, api_key: str | None) -> str:
+    """Return what a person needs to know once the stack runs; without the key, for a log."""
     rows = {
         "API": state.urls.api,
         "API docs": f"{state.urls.api}/docs" if state.urls.api else None,

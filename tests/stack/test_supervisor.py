@@ -14,8 +14,9 @@ import psutil
 import pytest
 
 from stack.errors import StackError
+from stack.layout.credentials import read_credentials
 from stack.layout.home import Home, find_home
-from stack.layout.wanted import Wanted, write_wanted
+from stack.layout.wanted import PART_NAMES, Wanted, write_wanted
 from stack.local import LocalStack
 from stack.supervision.control import change_parts
 from stack.supervision.leftovers import find_leftovers, stop_leftovers
@@ -243,6 +244,23 @@ async def test_a_second_up_finds_the_first(tmp_path: Path) -> None:
             assert "API key" in output
         assert len(stack.events()) == 3
         await stack.end()
+
+
+async def test_the_key_is_shown_and_in_no_log(tmp_path: Path) -> None:
+    nothing = [word for name in PART_NAMES for word in ("--without", name)]
+    code, output = await everline(tmp_path, "up", "--detach", "--free-ports", *nothing)
+    try:
+        key = read_credentials(find_home(given=tmp_path))
+        logs = {log.name: log.read_text() for log in (tmp_path / "logs").iterdir()}
+    finally:
+        await everline(tmp_path, "down")
+
+    assert code == 0, output
+    assert key is not None
+    assert output.count("Everline is running.") == 1
+    assert output.count(f"API key      {key.api_key}\n") == 1
+    assert "Everline is running." in logs["supervisor.log"]
+    assert [name for name, text in logs.items() if key.api_key in text] == []
 
 
 async def test_status_tells_programs_what_runs(tmp_path: Path) -> None:
