@@ -5,10 +5,11 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from domain.config_model import ConfigModel
 from domain.ids import SessionKey
+from domain.json_model import JsonModel
 
 GIVE_UP_AFTER = timedelta(days=7)
 """How long after its beginning an agent server tries to store a recording, or asks for its fate."""
@@ -38,7 +39,7 @@ class RecordingState(StrEnum):
     FAILED = "failed"
 
 
-class CallRecording(BaseModel):
+class CallRecording(JsonModel):
     """One attempt's recording. The caller is on the left channel, the agent on the right."""
 
     model_config = ConfigDict(extra="ignore")

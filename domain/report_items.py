@@ -2,10 +2,12 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from domain.json_model import JsonModel
 
 
-class ToolCall(BaseModel):
+class ToolCall(JsonModel):
     """One call of a tool by the agent. Its arguments may hold the caller's data: never logged."""
 
     model_config = ConfigDict(extra="allow")
@@ -21,7 +23,7 @@ class ToolCall(BaseModel):
     """Whether it succeeded; None without a result."""
 
 
-class HandOff(BaseModel):
+class HandOff(JsonModel):
     """The conversation went from one agent of the configuration to another."""
 
     model_config = ConfigDict(extra="allow")
@@ -31,7 +33,7 @@ class HandOff(BaseModel):
     to_agent: str = Field(max_length=300)
 
 
-class AgentError(BaseModel):
+class AgentError(JsonModel):
     """An error of a provider. Without its message, which may quote the conversation."""
 
     model_config = ConfigDict(extra="allow")

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 
-from domain.json_model import writable
+from domain.json_model import JsonModel, writable
 from domain.pricing import CostEstimate
 from domain.recording import CallRecording
 from domain.report_items import AgentError, HandOff, ToolCall
@@ -34,7 +34,7 @@ class Role(StrEnum):
     ASSISTANT = "assistant"
 
 
-class Turn(BaseModel):
+class Turn(JsonModel):
     """One committed utterance, keyed by (session, attempt, item_id); `seq` only orders.
 
     Turns that a client adds have no `seq`: their time puts them between those that have one.
@@ -105,7 +105,7 @@ class ConfiguredOtherwise(BaseModel):
     """What was wrong, and what was done instead."""
 
 
-class AgentReport(BaseModel):
+class AgentReport(JsonModel):
     """What an agent hands in at the end of its part: the observability signal.
 
     Unknown fields of older or newer agents are kept.
