@@ -9,12 +9,13 @@ from typing import Any, cast
 
 import pytest
 from fastapi import FastAPI
-from pydantic import AliasChoices
+from pydantic import AliasChoices, ValidationError
 from pydantic_settings import BaseSettings
 
 from adapters import settings
 from api.app import create_app
 from api.dependencies import Services
+from domain.agent_config import AgentConfig
 from domain.session import EndReason, Outcome, SessionLimits, SessionState, WaitingFor
 from stack.binaries.catalog import SERVERS
 from stack.layout import environment, ports
@@ -189,6 +190,20 @@ def broken_links(document: Path) -> Iterator[str]:
         linked = (document.parent / path).resolve() if path else document
         if not linked.exists() or (anchor and anchor not in anchors(linked.read_text("utf-8"))):
             yield target
+
+
+def test_fields_of_a_configuration_that_take_no_null_are_in_the_table() -> None:
+    def takes_null(name: str) -> bool:
+        try:
+            AgentConfig.model_validate({name: None})
+        except ValidationError:
+            return False
+        return True
+
+    table = section(read("docs/agents.md"), "### What takes no null").partition("\n\nSo are")[0]
+    named = set(re.findall(r"`(\w+)`", " ".join(row.split(" | ")[0] for row in table.splitlines())))
+    refusing = {name for name in AgentConfig.model_fields if not takes_null(name)}
+    assert named & AgentConfig.model_fields.keys() == refusing
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -41,12 +41,13 @@ SAVED: dict[str, Any] = {
         ),
         ({"conversation_start": None}, "conversation_start", None),
         ({"vad_enabled": False}, "vad_enabled", False),
+        ({"avatar": {"anam": None}}, "avatar", {"enabled": True, "anam": None}),
     ],
 )
 def test_inline_wins_field_by_field(inline: dict[str, Any], field: str, expected: Any) -> None:
     result = merged(AgentConfig.model_validate(SAVED), AgentConfig.model_validate(inline))
 
-    assert result.model_dump()[field] == expected
+    assert result.model_dump(exclude_unset=True)[field] == expected
     untouched = {name: value for name, value in SAVED.items() if name not in inline}
     assert result.model_dump(exclude_unset=True, include=set(untouched)) == untouched
 
