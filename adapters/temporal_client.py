@@ -5,6 +5,7 @@ needs a connection to begin with.
 """
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 from temporalio.client import (
@@ -25,10 +26,10 @@ from temporalio.client import (
     WorkflowHandle,
 )
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
-from temporalio.service import RetryConfig
+from temporalio.service import RetryConfig, TLSConfig
 
 from adapters.encryption import data_converter
-from adapters.settings import TemporalSettings
+from adapters.settings import TemporalConnection, TemporalSettings
 
 RPC_TIMEOUT = timedelta(seconds=5)
 """Time limit of a call that does not wait for a workflow; updates have their callers' limits."""
@@ -54,7 +55,7 @@ async def connect(settings: TemporalSettings, runtime: Runtime | None = None) ->
     """A connected client, for workers.
 
     Raises:
-        RuntimeError: Temporal does not answer.
+        RuntimeError: Temporal does not answer, or the two do not trust each other.
     """
     return await _connect(settings, runtime, lazy=False)
 
@@ -67,6 +68,21 @@ async def connect_lazily(settings: TemporalSettings, runtime: Runtime | None = N
     return await _connect(settings, runtime, lazy=True)
 
 
+async def connect_for_setup(settings: TemporalConnection) -> Client:
+    """A connected client without our encryption keys, for those who read and start no session.
+
+    Raises:
+        RuntimeError: Temporal does not answer, or the two do not trust each other.
+    """
+    return await Client.connect(
+        settings.temporal_address,
+        namespace=settings.temporal_namespace,
+        tls=_tls(settings),
+        api_key=_api_key(settings),
+        connect_timeout=CONNECT_TIMEOUT,
+    )
+
+
 def runtime_with_metrics(address: str) -> Runtime:
     """A runtime that serves the SDK's metrics for Prometheus at `host:port`, path `/metrics`."""
     metrics = PrometheusConfig(bind_address=address, durations_as_seconds=True)
@@ -77,6 +93,8 @@ async def _connect(settings: TemporalSettings, runtime: Runtime | None, *, lazy:
     return await Client.connect(
         settings.temporal_address,
         namespace=settings.temporal_namespace,
+        tls=_tls(settings),
+        api_key=_api_key(settings),
         data_converter=data_converter(settings.everline_encryption_keys),
         interceptors=[_Bounded()],
         retry_config=_RETRIES,
@@ -84,6 +102,25 @@ async def _connect(settings: TemporalSettings, runtime: Runtime | None, *, lazy:
         lazy=lazy,
         runtime=runtime,
     )
+
+
+def _tls(settings: TemporalConnection) -> TLSConfig | bool:
+    if not settings.temporal_tls:
+        return False
+    return TLSConfig(
+        server_root_ca_cert=_content(settings.temporal_tls_ca),
+        client_cert=_content(settings.temporal_tls_cert),
+        client_private_key=_content(settings.temporal_tls_key),
+    )
+
+
+def _content(file: str | None) -> bytes | None:
+    return None if file is None else Path(file).read_bytes()
+
+
+def _api_key(settings: TemporalConnection) -> str | None:
+    key = settings.temporal_api_key
+    return None if key is None else key.get_secret_value()
 
 
 class _Bounded(Interceptor):

@@ -23,6 +23,32 @@ _NOT_YET = {
 }
 """Failed preconditions that pass, or that an operator mends: the request itself is right."""
 
+_UNCONNECTED = {
+    "UnknownIssuer": (
+        "its certificate is signed by nobody who is trusted here",
+        "check TEMPORAL_TLS_CA: the file of the authority that signed it",
+    ),
+    "NotValidForName": (
+        "its certificate is for another name",
+        "give TEMPORAL_ADDRESS a name for which the certificate is",
+    ),
+    "Expired": ("its certificate has expired", "renew Temporal's certificate"),
+    "InvalidContentType": (
+        "there is no TLS at this address",
+        "check TEMPORAL_ADDRESS, or unset TEMPORAL_TLS",
+    ),
+    "Unauthenticated": (
+        "it does not know who asks",
+        "check TEMPORAL_API_KEY and TEMPORAL_NAMESPACE",
+    ),
+    "hyper::Error": (
+        "it ends the connection",
+        "check TEMPORAL_ADDRESS, TEMPORAL_TLS if it wants TLS, and TEMPORAL_TLS_CERT and"
+        " TEMPORAL_TLS_KEY if it wants to know its clients",
+    ),
+}
+"""What stands in the SDK's account of a connection that failed: what it means, and its cure."""
+
 
 def is_not_found(error: BaseException) -> bool:
     """Whether Temporal does not know the workflow; a namespace that it lacks is another matter."""
@@ -40,7 +66,7 @@ def temporal_error(error: RPCError | RuntimeError) -> EverlineError:
         error: the SDK's; the lazy client raises `RuntimeError` until its first connection.
     """
     if not isinstance(error, RPCError):
-        return temporal_is_away(str(error))
+        return not_connected(error)
     detail = error.message[:_DETAIL_CHARS]
     if error.status in _AWAY:
         return temporal_is_away(error.message)
@@ -62,6 +88,15 @@ def temporal_error(error: RPCError | RuntimeError) -> EverlineError:
         cure="check TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, and what Everline may do there",
         retry_after=10,
     )
+
+
+def not_connected(error: RuntimeError) -> Unavailable:
+    """Why there is no first connection: an outage, or the two do not trust each other."""
+    text = str(error)
+    for sign, (meaning, cure) in _UNCONNECTED.items():
+        if sign in text:
+            return Unavailable(f"Temporal cannot be connected to: {meaning}", cure=cure)
+    return temporal_is_away(text)
 
 
 def temporal_is_away(detail: str) -> Unavailable:

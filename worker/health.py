@@ -15,6 +15,7 @@ from temporalio.service import RPCError
 from adapters import temporal_client
 from adapters.settings import SettingsError, TemporalSettings, load
 from adapters.task_queue import polling_workers
+from adapters.temporal_errors import temporal_error
 
 ANSWER_TIME = timedelta(seconds=4)
 
@@ -39,8 +40,9 @@ async def check(settings: TemporalSettings, hostname: str) -> None:
             client, settings.temporal_task_queue, time.time(), ANSWER_TIME
         )
     except (RPCError, RuntimeError) as problem:
+        told = temporal_error(problem)
         raise NotPollingError(
-            f"Temporal does not answer at {settings.temporal_address} ({type(problem).__name__})"
+            f"{told.message} at {settings.temporal_address}; {told.cure}"
         ) from None
     if not any(worker.identity.endswith(f"@{hostname}") for worker in workers):
         raise NotPollingError(

@@ -36,6 +36,7 @@ from adapters.livekit_rooms import LiveKitRooms
 from adapters.mongo.archive import MongoArchive
 from adapters.mongo.client import MongoMisconfigured
 from adapters.settings import SettingsError, WorkerSettings, load
+from adapters.temporal_errors import not_connected
 from adapters.temporal_listing import TemporalListing
 from adapters.temporal_sessions import TemporalSessions
 from domain.listening import listening_task_queue
@@ -263,8 +264,12 @@ async def _connected(settings: WorkerSettings, stop: asyncio.Event) -> Client | 
         try:
             return await temporal_client.connect(settings)
         except RuntimeError as error:
+            problem = not_connected(error)
             log.warning(
-                "temporal is away", address=settings.temporal_address, reason=str(error)[:200]
+                "temporal is away",
+                address=settings.temporal_address,
+                reason=problem.message,
+                cure=problem.cure,
             )
             await asyncio.sleep(RETRY_SECONDS)
     return None

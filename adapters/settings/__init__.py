@@ -7,7 +7,8 @@ from adapters.settings.accounts import LocalKeySettings, PagosSettings
 from adapters.settings.agent import AgentSettings
 from adapters.settings.api import ApiSettings
 from adapters.settings.base import SettingsError, load
-from adapters.settings.parts import ArchiveSettings, LiveKitSettings, TemporalSettings
+from adapters.settings.parts import ArchiveSettings, LiveKitSettings
+from adapters.settings.temporal import TemporalConnection, TemporalSettings
 from adapters.settings.worker import OpenAISettings, WorkerSettings
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "OpenAISettings",
     "PagosSettings",
     "SettingsError",
+    "TemporalConnection",
     "TemporalSettings",
     "WorkerSettings",
     "load",

@@ -13,9 +13,9 @@ from adapters.settings.parts import (
     CallbackSettings,
     LiveKitSettings,
     RecordingSettings,
-    TemporalSettings,
     livekit_url_of,
 )
+from adapters.settings.temporal import TemporalSettings
 from adapters.settings.webhooks import WebhookSettings
 from domain.catalogs import ExtraModel, parse_extra_models
 from domain.errors import InvalidInput

@@ -1,12 +1,8 @@
-"""What more than one process needs: LiveKit, Temporal, the archive, recordings, callbacks."""
+"""What more than one process needs: LiveKit, the archive, recordings, callbacks."""
 
-import base64
-import binascii
 from pathlib import Path
-from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import NoDecode
 
 from adapters.prices import load_prices
 from adapters.recordings import check_recordings_url
@@ -57,36 +53,6 @@ class LiveKitSettings(EnvironmentSettings):
     def dispatch_name(self) -> str:
         """The agent name that is dispatched to and registered."""
         return self.agent_name or self.livekit_agent_name or DEFAULT_AGENT_NAME
-
-
-class TemporalSettings(EnvironmentSettings):
-    """How Temporal is reached, and the keys that encrypt what it stores."""
-
-    temporal_address: str = Field(default="localhost:7233", pattern=r"^[^\s/]+:[0-9]+$")
-    """`host:port`."""
-    temporal_namespace: str = "default"
-    temporal_task_queue: str = "everline"
-    everline_encryption_keys: Annotated[dict[str, bytes], NoDecode] = Field(repr=False)
-    """`id:base64` pairs, comma separated, 32 bytes each; the first encrypts, all decrypt."""
-
-    @field_validator("everline_encryption_keys", mode="before")
-    @classmethod
-    def _keyring(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        keys: dict[str, bytes] = {}
-        for pair in value.split(","):
-            key_id, separator, encoded = pair.strip().partition(":")
-            try:
-                key = base64.b64decode(encoded, validate=True)
-            except binascii.Error:
-                key = b""
-            if not separator or not key_id or len(key) != 32:
-                raise ValueError("must be id:base64 pairs of 32 bytes each, comma separated")
-            if key_id in keys:
-                raise ValueError(f"must not have two keys with the id {key_id!r}")
-            keys[key_id] = key
-        return keys
 
 
 class ArchiveSettings(EnvironmentSettings):

@@ -10,8 +10,8 @@ from adapters.settings.parts import (
     CallbackSettings,
     LiveKitSettings,
     RecordingSettings,
-    TemporalSettings,
 )
+from adapters.settings.temporal import TemporalSettings
 from adapters.settings.values import HeaderSecret, WebUrl
 from adapters.settings.webhooks import DeliverySettings
 

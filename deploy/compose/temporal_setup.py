@@ -14,7 +14,10 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, Register
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from stack.layout.temporal_setup import RETENTION, prepare_temporal
+from adapters import temporal_client
+from adapters.settings import SettingsError, TemporalConnection, load
+from adapters.temporal_errors import temporal_error
+from stack.layout.temporal_setup import RETENTION, prepare_namespace
 from stack.supervision.health import NotHealthyError
 
 # A new namespace is known to all parts of the server after up to 10 s.
@@ -22,8 +25,8 @@ LIMIT_SECONDS = 120.0
 PAUSE_SECONDS = 1.0
 
 
-async def set_up(address: str, namespace: str) -> None:
-    """Prepare a namespace, waiting for a server that has just started.
+async def set_up(settings: TemporalConnection) -> None:
+    """Prepare the namespace, waiting for a server that has just started.
 
     Raises:
         NotHealthyError: it did not work within `LIMIT_SECONDS`; the message says why.
@@ -31,35 +34,34 @@ async def set_up(address: str, namespace: str) -> None:
     deadline = time.monotonic() + LIMIT_SECONDS
     while True:
         try:
-            await create_namespace(address, namespace)
-            return await prepare_temporal(address, namespace)
-        except NotHealthyError:
+            client = await temporal_client.connect_for_setup(settings)
+            await create_namespace(client)
+            return await prepare_namespace(client)
+        except (RPCError, RuntimeError) as problem:
             if time.monotonic() > deadline:
-                raise
+                told = temporal_error(problem)
+                raise NotHealthyError("; ".join(filter(None, (told.message, told.cure)))) from None
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def create_namespace(address: str, namespace: str) -> None:
-    """Create the namespace unless it exists.
+async def create_namespace(client: Client) -> None:
+    """Create the client's namespace unless it exists.
 
     Raises:
-        NotHealthyError: Temporal does not do it (yet).
+        RPCError: Temporal does not do it (yet).
     """
+    if await exists(client, client.namespace):
+        return
     retention = Duration()
     retention.FromTimedelta(RETENTION)
+    request = RegisterNamespaceRequest(
+        namespace=client.namespace, workflow_execution_retention_period=retention
+    )
     try:
-        client = await Client.connect(address)
-        if not await exists(client, namespace):
-            await client.workflow_service.register_namespace(
-                RegisterNamespaceRequest(
-                    namespace=namespace, workflow_execution_retention_period=retention
-                )
-            )
+        await client.workflow_service.register_namespace(request)
     except RPCError as problem:
         if problem.status is not RPCStatusCode.ALREADY_EXISTS:
-            raise NotHealthyError(f"no namespace {namespace!r} yet: {problem}") from None
-    except RuntimeError as problem:
-        raise NotHealthyError(f"Temporal does not answer at {address}: {problem}") from None
+            raise
 
 
 async def exists(client: Client, namespace: str) -> bool:
@@ -77,14 +79,16 @@ async def exists(client: Client, namespace: str) -> bool:
 
 def main() -> int:
     """Set up what the environment names; returns the exit code."""
-    address = os.environ.get("TEMPORAL_ADDRESS") or "localhost:7233"
-    namespace = os.environ.get("TEMPORAL_NAMESPACE") or "default"
     try:
-        asyncio.run(set_up(address, namespace))
-    except NotHealthyError as problem:
+        settings = load(TemporalConnection)
+        asyncio.run(set_up(settings))
+    except (SettingsError, NotHealthyError) as problem:
         sys.stderr.write(f"everline temporal-setup: {problem}\n")
         return 1
-    sys.stdout.write(f"Temporal at {address} is ready: namespace {namespace}\n")
+    sys.stdout.write(
+        f"Temporal at {settings.temporal_address} is ready:"
+        f" namespace {settings.temporal_namespace}\n"
+    )
     return 0
 
 

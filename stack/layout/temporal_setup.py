@@ -25,22 +25,29 @@ SEARCH_ATTRIBUTES = {one.value: one.kind for one in SearchAttribute}
 """Types by names, as Temporal's own tools spell them."""
 
 
-async def prepare_temporal(address: str, namespace: str = NAMESPACE) -> None:
+async def prepare_temporal(address: str) -> None:
     """Register the search attributes that are missing and set the namespace's retention.
 
     Args:
-        address: `host:port` of Temporal's front-end.
-        namespace: An existing namespace.
+        address: `host:port` of the front-end of this stack's own Temporal.
 
     Raises:
         NotHealthyError: Temporal does not take it yet.
     """
     try:
-        client = await Client.connect(address, namespace=namespace)
-        await _register_search_attributes(client)
-        await _keep_histories(client)
+        await prepare_namespace(await Client.connect(address, namespace=NAMESPACE))
     except (RPCError, RuntimeError) as problem:
         raise NotHealthyError(f"Temporal is not prepared yet: {problem}") from None
+
+
+async def prepare_namespace(client: Client) -> None:
+    """Register what is missing in the namespace of a client, and set how long histories are kept.
+
+    Raises:
+        RPCError: Temporal does not take it (yet).
+    """
+    await _register_search_attributes(client)
+    await _keep_histories(client)
 
 
 async def _register_search_attributes(client: Client) -> None:

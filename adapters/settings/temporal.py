@@ -1,0 +1,100 @@
+"""How Temporal is reached, and the keys that encrypt what it stores."""
+
+import base64
+import binascii
+import ssl
+from typing import Annotated
+
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_settings import NoDecode
+
+from adapters.settings.base import EnvironmentSettings
+from adapters.settings.values import HeaderSecret
+
+
+class TemporalConnection(EnvironmentSettings):
+    """Where Temporal is, and how the way there is secured."""
+
+    temporal_address: str = Field(default="localhost:7233", pattern=r"^[^\s/]+:[0-9]+$")
+    """`host:port`."""
+    temporal_namespace: str = "default"
+    temporal_tls: bool = False
+    temporal_tls_ca: str | None = None
+    """File (PEM) of the authority that signed Temporal's certificate; None: a public one."""
+    temporal_tls_cert: str | None = None
+    """File (PEM) of our own certificate, where Temporal wants one (mutual TLS)."""
+    temporal_tls_key: str | None = Field(default=None, validate_default=True)
+    """File (PEM) of that certificate's private key, without a password."""
+    temporal_api_key: HeaderSecret | None = None
+    """Temporal Cloud's API key."""
+
+    @field_validator("temporal_tls_ca", "temporal_tls_cert", "temporal_tls_key", "temporal_api_key")
+    @classmethod
+    def _only_with_tls(cls, value: object, info: ValidationInfo) -> object:
+        if value and info.data.get("temporal_tls") is False:
+            raise ValueError("needs TEMPORAL_TLS=true: nothing is encrypted on the way without it")
+        return value
+
+    @field_validator("temporal_tls_ca")
+    @classmethod
+    def _readable_authority(cls, file: str | None) -> str | None:
+        if file is not None:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
+            except OSError as error:
+                raise ValueError(f"{file} is no readable certificate ({_short(error)})") from None
+        return file
+
+    @field_validator("temporal_tls_key")
+    @classmethod
+    def _readable_pair(cls, key: str | None, info: ValidationInfo) -> str | None:
+        if "temporal_tls_cert" not in info.data:
+            return key  # what is wrong with the certificate is told already
+        certificate: str | None = info.data["temporal_tls_cert"]
+        if (key is None) != (certificate is None):
+            raise ValueError("belongs together with TEMPORAL_TLS_CERT; set both of them or neither")
+        if key is not None and certificate is not None:
+            _check_pair(certificate, key)
+        return key
+
+
+def _check_pair(certificate: str, key: str) -> None:
+    try:
+        # An empty password: OpenSSL would ask for one at the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
+    except OSError as error:
+        raise ValueError(
+            f"{key} and TEMPORAL_TLS_CERT, {certificate}, are no readable pair of a private key"
+            f" without a password and its certificate ({_short(error)})"
+        ) from None
+
+
+def _short(error: OSError) -> str:
+    return getattr(error, "reason", None) or error.strerror or type(error).__name__
+
+
+class TemporalSettings(TemporalConnection):
+    """What a process needs that starts or runs sessions."""
+
+    temporal_task_queue: str = "everline"
+    everline_encryption_keys: Annotated[dict[str, bytes], NoDecode] = Field(repr=False)
+    """`id:base64` pairs, comma separated, 32 bytes each; the first encrypts, all decrypt."""
+
+    @field_validator("everline_encryption_keys", mode="before")
+    @classmethod
+    def _keyring(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        keys: dict[str, bytes] = {}
+        for pair in value.split(","):
+            key_id, separator, encoded = pair.strip().partition(":")
+            try:
+                key = base64.b64decode(encoded, validate=True)
+            except binascii.Error:
+                key = b""
+            if not separator or not key_id or len(key) != 32:
+                raise ValueError("must be id:base64 pairs of 32 bytes each, comma separated")
+            if key_id in keys:
+                raise ValueError(f"must not have two keys with the id {key_id!r}")
+            keys[key_id] = key
+        return keys
