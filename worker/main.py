@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import Any, Protocol
 
 import structlog
@@ -56,6 +55,7 @@ from services.watching import Watchdog
 from services.webhook_delivery import AnnouncedRecords, AnnouncedSessions
 from worker.retention import retention_activities
 from worker.schedule import ensure_reaper, ensure_retention
+from worker.shutdown import GRACEFUL_SHUTDOWN, serving
 from worker.summariser import analyst_of, summariser_of
 from worker.watchdog import Watch
 from worker.webhooks import NO_WEBHOOKS, WebhookParts, delivery_worker, sender_of
@@ -76,8 +76,6 @@ WORKFLOWS = [
     ReaperWorkflow,
     RetentionWorkflow,
 ]
-GRACEFUL_SHUTDOWN = timedelta(seconds=20)
-"""Running activities get this long; cut ones are retried by another worker."""
 RETRY_SECONDS = 2.0
 MAX_LISTENERS = 200
 """Calls of foreign agents that one worker process hears at the same time."""
@@ -245,7 +243,7 @@ async def run(settings: WorkerSettings) -> None:
     listeners = listening_worker(client, settings, listener_of(settings, archive))
     watch = watching(settings, client, archive, reaper)
     deliveries = delivery_worker(client, settings, webhooks)
-    async with rooms, sender, worker, listeners, deliveries, watch:
+    async with rooms, sender, serving(worker, listeners, deliveries), watch:
         preparations = asyncio.gather(
             _ensure_schedules(client, settings.temporal_task_queue),
             *([archive.prepare()] if archive else []),

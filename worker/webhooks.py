@@ -15,6 +15,7 @@ from adapters.temporal_webhooks import TemporalDeliveryRuns
 from adapters.webhook_sender import HttpWebhookSender
 from domain.webhooks import webhook_task_queue
 from services.webhook_delivery import Announcer, Deliverer
+from worker.shutdown import GRACEFUL_SHUTDOWN
 
 MAX_ATTEMPTS_AT_ONCE = 100
 """Attempts of one worker process that wait for their receivers at the same time."""
@@ -77,6 +78,6 @@ def delivery_worker(client: Client, settings: WorkerSettings, webhooks: WebhookP
         activities=[webhooks.activities.attempt_delivery],
         interceptors=[TranslateErrors()],
         # What is cut short is sent once more, with the same id.
-        graceful_shutdown_timeout=timedelta(seconds=settings.everline_webhooks_timeout_seconds),
+        graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
         max_concurrent_activities=MAX_ATTEMPTS_AT_ONCE,
     )
