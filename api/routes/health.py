@@ -1,15 +1,17 @@
 """Whether the API works, and whether an agent could be talked to now."""
 
+import asyncio
 import time
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Literal, TypeVar
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from api.dependencies import Services, Wired
 from domain.agent_servers import AgentServer
-from domain.errors import EverlineError
+from domain.errors import EverlineError, Unavailable
 
 router = APIRouter(tags=["health"])
 
@@ -18,10 +20,15 @@ SILENT_AFTER = timedelta(seconds=10)
 """Heartbeats come every two seconds; a server that was silent for longer is not counted."""
 REMEMBERED = timedelta(minutes=2)
 """Silent servers are still shown for this long, so that one sees what went away."""
-
+CHECK_SECONDS = 2.0
+"""Less than the health checks of containers and of the stack wait for the whole answer (3 s): one
+server that hangs must not hide what the others say."""
 
 MONGODB_CURE = "check MONGODB_URI, and that MongoDB runs"
 LIVEKIT_CURE = "check LIVEKIT_URL, and that LiveKit runs"
+TEMPORAL_CURE = "check TEMPORAL_ADDRESS, and that Temporal runs"
+
+Answer = TypeVar("Answer")
 
 
 class Health(BaseModel):
@@ -71,15 +78,9 @@ async def get_health() -> Health:
 async def get_agent_health(wired: Wired, response: Response) -> AgentHealth:
     """Whether LiveKit, the workers and agent servers of the right name are there; 503 if not."""
     now = datetime.now(UTC)
-    servers: list[AgentServer] = []
-    try:
-        servers = await wired.agent_servers.seen_since(now - REMEMBERED)
-        agents = agents_check(servers, wired.agent_name, now)
-    except EverlineError as error:
-        agents = Check(
-            ok=False, detail=f"heartbeats: {error.message}", cure=error.cure or MONGODB_CURE
-        )
-    livekit, temporal = await _livekit(wired), await _temporal(wired)
+    (servers, agents), livekit, temporal = await asyncio.gather(
+        _agents(wired, now), _livekit(wired), _temporal(wired)
+    )
     ok = livekit.ok and temporal.ok and agents.ok
     response.status_code = 200 if ok else 503
     # Which calls run where is the tenants' business; this route needs no key.
@@ -101,9 +102,18 @@ def _without_ids(server: AgentServer):
     ]
 
 
+async def _agents(wired: Services, now: datetime) -> tuple[list[AgentServer], Check]:
+    try:
+        servers = await _in_time("MongoDB", wired.agent_servers.seen_since(now - REMEMBERED))
+    except EverlineError as error:
+        detail = f"heartbeats: {error.message}"
+        return [], Check(ok=False, detail=detail, cure=error.cure or MONGODB_CURE)
+    return servers, agents_check(servers, wired.agent_name, now)
+
+
 async def _livekit(wired: Services) -> Check:
     try:
-        await wired.rooms.list_rooms(["everline-health-check"])
+        await _in_time("LiveKit", wired.rooms.list_rooms(["everline-health-check"]))
     except EverlineError as error:
         return Check(ok=False, detail=error.message, cure=error.cure or LIVEKIT_CURE)
     return Check(ok=True, detail=f"{wired.rooms.api_url} answers")
@@ -111,14 +121,22 @@ async def _livekit(wired: Services) -> Check:
 
 async def _temporal(wired: Services) -> Check:
     try:
-        pollers = await wired.workflows.pollers()
+        pollers = await _in_time("Temporal", wired.workflows.pollers())
     except EverlineError as error:
-        return Check(ok=False, detail=error.message, cure=error.cure)
+        return Check(ok=False, detail=error.message, cure=error.cure or TEMPORAL_CURE)
     if not pollers:
         return Check(
             ok=False, detail="no worker polls the task queue", cure="start an Everline worker"
         )
     return Check(ok=True, detail=f"{pollers} pollers on the task queue")
+
+
+async def _in_time(server: str, question: Awaitable[Answer]) -> Answer:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            return await question
+    except TimeoutError:
+        raise Unavailable(f"{server} does not answer within {CHECK_SECONDS:g} s") from None
 
 
 def agents_check(servers: list[AgentServer], agent_name: str, now: datetime) -> Check:

@@ -1,10 +1,19 @@
 """`/health` and `/health/agent`: what is missing between a start and an agent in the room."""
 
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
+from pydantic import SecretStr
 
+from adapters.livekit_rooms import LiveKitRooms
+from adapters.mongo import MongoArchive
+from adapters.temporal_client import connect_lazily
 from api.routes.health import agents_check
+from api.workflows import SessionWorkflows
 from domain.agent_servers import AgentServer
 from tests.api.door import Door, open_door, services
 from tests.waiting import eventually
@@ -71,6 +80,73 @@ async def test_livekit_is_away(door: Door) -> None:
         return answer.json()["temporal"]["ok"]
 
     await eventually(temporal_alone_is_well, 60)
+
+
+@dataclass
+class Silent:
+    """Servers that take connections and never say a word.
+
+    Attributes:
+        asked: who has a connection.
+        together: who had one at the same time as others, the most there were.
+    """
+
+    asked: set[str] = field(default_factory=set[str])
+    together: set[str] = field(default_factory=set[str])
+
+    @asynccontextmanager
+    async def server(self, name: str) -> AsyncGenerator[int]:
+        """The port of one of them."""
+
+        async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.asked.add(name)
+            self.together = max(self.together, set(self.asked), key=len)
+            try:
+                while await reader.read(1_024):
+                    pass
+            finally:
+                self.asked.discard(name)
+                writer.close()
+
+        async with await asyncio.start_server(listen, "127.0.0.1", 0) as server:
+            yield server.sockets[0].getsockname()[1]
+
+
+async def test_servers_that_hang_are_asked_at_once_and_each_is_named(door: Door) -> None:
+    silent = Silent()
+    async with (
+        silent.server("livekit") as livekit,
+        silent.server("temporal") as temporal,
+        silent.server("mongodb") as mongodb,
+    ):
+        settings = door.studio.settings.model_copy(
+            update={
+                "livekit_url": f"ws://127.0.0.1:{livekit}",
+                "livekit_api_secret": SecretStr("s" * 40),
+                "temporal_address": f"127.0.0.1:{temporal}",
+                "mongodb_uri": SecretStr(f"mongodb://127.0.0.1:{mongodb}"),
+            }
+        )
+        archive = MongoArchive.of(settings)
+        assert archive is not None
+        async with LiveKitRooms.of(settings) as rooms:
+            wired = replace(
+                door.wired,
+                rooms=rooms,
+                workflows=SessionWorkflows(await connect_lazily(settings), "any"),
+                agent_servers=archive.agent_servers,
+            )
+            async with open_door(door.studio, wired, key=None, patient=False) as poor:
+                answer = await poor.http.get("/health/agent")
+        archive.close()
+
+    assert answer.status_code == 503
+    assert silent.together == {"livekit", "temporal", "mongodb"}
+    told = answer.json()
+    assert told["livekit"]["detail"] == "LiveKit does not answer within 2 s"
+    assert told["agents"]["detail"] == "heartbeats: MongoDB does not answer within 2 s"
+    assert "Temporal does not answer" in told["temporal"]["detail"]
+    assert all(told[part]["cure"] for part in ("livekit", "temporal", "agents"))
 
 
 def test_another_agent_name_is_a_mismatch() -> None:
