@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from domain.agent_config import AgentConfig
 from domain.catalogs import Catalog
-from domain.errors import StorageUnavailable
+from domain.errors import InvalidInput, StorageUnavailable
 from domain.ids import (
     SessionKey,
     check_id,
@@ -83,7 +83,7 @@ def session_input(
     """The complete input of a session, from a start request and what it resolves to.
 
     Raises:
-        InvalidInput: an id or a name is malformed.
+        InvalidInput: an id or a name is malformed, or both an id and a key are given.
     """
     session_id = _session_id(request, principal.org, idempotency_key)
     room_name = check_id(
@@ -118,6 +118,13 @@ def given_key(request: StartRequest, org: str, idempotency_key: str | None) -> S
 
 def _session_id(request: StartRequest, org: str, idempotency_key: str | None) -> str:
     if request.session_id:
+        if idempotency_key:
+            # Either could come again with another one beside it, and that would be two sessions.
+            raise InvalidInput(
+                "a start is repeated under its sessionId or under its Idempotency-Key, not both",
+                field="Idempotency-Key",
+                cure="send one of them: a sessionId already starts one session, however often sent",
+            )
         return check_id(request.session_id, "sessionId")
     if idempotency_key:
         return session_id_of_idempotency_key(org, idempotency_key)

@@ -4,6 +4,7 @@ import asyncio
 
 import httpx
 import jwt
+import pytest
 
 from domain.transcript import ReportEnd
 from tests.api.door import (
@@ -270,6 +271,26 @@ async def test_an_idempotency_key_names_the_session(door: Door) -> None:
     assert first.json()["sessionId"] == second.json()["sessionId"]
     assert is_problem(other, 409, "idempotency_mismatch")
     await door.http.post("/session/end", json={"sessionId": first.json()["sessionId"]})
+
+
+@pytest.mark.parametrize(
+    ("path", "given"), [("/session", "sessionId"), ("/v1/sessions/start", "session_id")]
+)
+async def test_a_key_beside_a_session_id_is_refused_not_ignored(
+    door: Door, path: str, given: str
+) -> None:
+    """Else the same key with two ids would be two sessions."""
+    call = door.studio.call()
+    body = {"userIdentity": "caller"} if path == "/session" else {}
+    answer = await door.http.post(
+        path, json=body | {given: call.key.session_id}, headers={"Idempotency-Key": "order-4711"}
+    )
+
+    assert is_problem(answer, 422, "invalid_input")
+    [fault] = answer.json()["errors"]
+    assert fault["field"] == "Idempotency-Key"
+    assert "send one of them" in fault["cure"]
+    assert (await door.http.get(f"/v1/sessions/{call.key.session_id}")).status_code == 404
 
 
 async def test_an_idempotency_key_extends_once_and_by_nothing_else(door: Door) -> None:
