@@ -10,6 +10,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 
 from adapters.recordings import RecordingStore
 from api.auth import authenticate
+from api.session_watches import SessionWatches
 from api.workflows import SessionWorkflows
 from domain import callback_token
 from domain.audit import AuditLog
@@ -102,6 +103,7 @@ class Services:
     unsigned_reports: bool = False
     """Whether reports without a callback token are taken, from agents that are not ours."""
     rates: RequestRates = field(default_factory=lambda: RequestRates(0, 1, time.monotonic))
+    watches: SessionWatches = field(default_factory=lambda: SessionWatches(0))
 
 
 def services(request: Request) -> Services:

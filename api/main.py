@@ -29,6 +29,7 @@ from api.app import create_app
 from api.cors import Origins
 from api.dependencies import Archive, CallerTokens, Records, Services
 from api.routes.codec import codec_router
+from api.session_watches import SessionWatches
 from api.workflows import SessionWorkflows
 from domain.catalogs import BUILT_IN, Catalog, extended
 from domain.ports import ApiKeys
@@ -94,6 +95,7 @@ async def serve(settings: ApiSettings) -> None:
             settings.everline_org_request_burst,
             time.monotonic,
         ),
+        watches=SessionWatches(settings.everline_event_streams_per_org),
     )
 
     @asynccontextmanager

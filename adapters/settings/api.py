@@ -44,6 +44,8 @@ class ApiSettings(
     """Requests of an org in the long run, in each API process; 0 means any number."""
     everline_org_request_burst: int = Field(default=100, ge=1)
     """Requests that an org may make at once after a pause."""
+    everline_event_streams_per_org: int = Field(default=200, ge=0)
+    """Event streams that an org may have open in each API process; 0 means any number."""
     everline_accept_unsigned_reports: bool = False
     """Whether agents that are not Everline's may hand in their report without a token."""
     everline_codec_secret: SecretStr | None = None

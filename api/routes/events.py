@@ -1,14 +1,14 @@
 """A session's events as they happen: state changes and turns, as server-sent events."""
 
-import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 
 import anyio
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.dependencies import Client, Services, SessionId, Wired, require_session
 from api.routes.v1_sessions import read_status
+from api.session_watches import Look
 from domain.errors import Unavailable
 from domain.ids import SessionKey
 from domain.json_lines import on_one_line
@@ -16,16 +16,32 @@ from domain.session import SessionState
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
-POLL_SECONDS = 0.5
-LINGER_POLLS = 6
-"""Polls after the close, so that turns that were on their way are seen as well."""
+LINGER_LOOKS = 6
+"""Looks after the close, so that turns that were on their way are seen as well."""
 STOP_SECONDS = 8.0
 """How long a stream may take to end when the process is told to stop: longer than one look."""
 
 
-@router.get("/{session_id}/events", response_class=EventSourceResponse)
+async def stream_place(wired: Wired, client: Client) -> AsyncGenerator[None]:
+    """One of the org's places for streams, until the answer has ended, however it ends.
+
+    Raises:
+        TooManyRequests: all of them are taken.
+    """
+    with wired.watches.place(client.org):
+        yield
+
+
+@router.get(
+    "/{session_id}/events",
+    response_class=EventSourceResponse,
+    dependencies=[Depends(stream_place)],
+)
 async def stream_events(
-    session_id: SessionId, request: Request, wired: Wired, client: Client
+    session_id: SessionId,
+    request: Request,
+    wired: Wired,
+    client: Client,
 ) -> EventSourceResponse:
     """Stream `state`, `turn` and finally `end`; after a reconnect everything is sent again.
 
@@ -47,46 +63,50 @@ async def _events(
     wired: Services, key: SessionKey, request: Request, stopping: anyio.Event
 ) -> AsyncGenerator[ServerSentEvent]:
     seen: set[str] = set()
-    polls_left = LINGER_POLLS
-    while polls_left and not await request.is_disconnected():
-        fresh, closed = await _look(wired, key, seen)
-        for event in fresh:
-            yield event
-        if closed:
-            polls_left -= 1
-        if stopping.is_set():
-            # Without `end`: the session goes on, and the client asks again, somewhere else.
-            return
-        await asyncio.sleep(POLL_SECONDS)
+    told: Look | None = None
+    looks_left = LINGER_LOOKS
+    with wired.watches.watch(key, lambda: _look(wired, key)) as looks:
+        async for look in looks:
+            if await request.is_disconnected():
+                return
+            if look is not told:
+                told = look
+                for event in _fresh(look, seen):
+                    yield event
+            if look.status is None or look.turns is None:
+                yield ServerSentEvent(comment="a part of Everline is away, still here")
+            if look.status and look.status.state is SessionState.CLOSED:
+                looks_left -= 1
+            if stopping.is_set():
+                # Without `end`: the session goes on, and the client asks again, somewhere else.
+                return
+            if not looks_left:
+                break
     yield ServerSentEvent(event="end", id="end", data="{}")
 
 
-async def _look(
-    wired: Services, key: SessionKey, seen: set[str]
-) -> tuple[list[ServerSentEvent], bool]:
-    """What is new, and whether the session is closed; an outage only delays."""
-    fresh: list[ServerSentEvent] = []
-    closed = False
+async def _look(wired: Services, key: SessionKey) -> Look:
+    """What is there now; an outage only delays."""
+    status = turns = None
     try:
         status = await read_status(wired, key)
-        closed = status.state is SessionState.CLOSED
-        state_id = f"state:{status.version}"
+        turns = await wired.archive.transcripts.turns(key) if wired.archive else []
+    except Unavailable:
+        return Look(status, turns)
+    return Look(status, turns)
+
+
+def _fresh(look: Look, seen: set[str]) -> Generator[ServerSentEvent]:
+    """What has not been sent yet."""
+    if look.status is not None:
+        state_id = f"state:{look.status.version}"
         if state_id not in seen:
             seen.add(state_id)
-            fresh.append(
-                ServerSentEvent(
-                    event="state", id=state_id, data=on_one_line(status.model_dump_json())
-                )
-            )
-        for turn in await wired.archive.transcripts.turns(key) if wired.archive else []:
-            turn_id = f"turn:{turn.attempt}/{turn.item_id}"
-            if turn_id not in seen:
-                seen.add(turn_id)
-                fresh.append(
-                    ServerSentEvent(
-                        event="turn", id=turn_id, data=on_one_line(turn.model_dump_json())
-                    )
-                )
-    except Unavailable:
-        fresh.append(ServerSentEvent(comment="a part of Everline is away, still here"))
-    return fresh, closed
+            data = on_one_line(look.status.model_dump_json())
+            yield ServerSentEvent(event="state", id=state_id, data=data)
+    for turn in look.turns or []:
+        turn_id = f"turn:{turn.attempt}/{turn.item_id}"
+        if turn_id not in seen:
+            seen.add(turn_id)
+            data = on_one_line(turn.model_dump_json())
+            yield ServerSentEvent(event="turn", id=turn_id, data=data)
