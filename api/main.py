@@ -4,7 +4,8 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 import structlog
 import uvicorn
@@ -47,13 +48,35 @@ log = structlog.get_logger()
 GRACEFUL_SHUTDOWN_SECONDS = 15
 
 
-async def serve(settings: ApiSettings) -> None:
-    """Wire the adapters and serve until SIGINT or SIGTERM."""
+@dataclass(frozen=True)
+class Wiring:
+    """The services, and what of the adapters below them is opened and closed with the process."""
+
+    settings: ApiSettings
+    services: Services
+    rooms: LiveKitRooms
+    archive: MongoArchive | None
+    pagos: Pagos | None
+
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncGenerator[None]:
+        """Everything is open for the block, and closed after it whatever happened there."""
+        async with AsyncExitStack() as stack:
+            if self.archive:
+                stack.callback(self.archive.close)
+                stack.callback(asyncio.create_task(self.archive.prepare()).cancel)
+            if self.pagos:
+                stack.push_async_callback(self.pagos.aclose)
+            await stack.enter_async_context(self.rooms)
+            log.info("api started", port=self.settings.port, livekit=self.rooms.api_url)
+            yield
+
+
+async def wire(settings: ApiSettings) -> Wiring:
+    """Put the adapters behind the ports."""
     archive = MongoArchive.of(settings)
     rooms = LiveKitRooms.of(settings)
     client = await temporal_client.connect_lazily(settings)
-    secret = settings.livekit_api_secret.get_secret_value()
-    webhook_secret = settings.livekit_webhook_api_secret
     catalog = extended(BUILT_IN, settings.everline_extra_models)
     pagos = Pagos(load(PagosSettings)) if settings.auth_provider == "pagos" else None
     keys: ApiKeys = pagos or _local_keys(archive)
@@ -65,19 +88,10 @@ async def serve(settings: ApiSettings) -> None:
         keys=keys,
         agent_servers=archive.agent_servers if archive else MemoryAgentServers(),
         archive=_archive(settings, archive),
-        callers=CallerTokens(
-            settings.callers_livekit_url,
-            settings.livekit_api_key,
-            secret,
-            settings.caller_token_seconds,
-        ),
+        callers=_callers(settings),
         agent_name=settings.dispatch_name,
-        livekit_keys={settings.livekit_api_key: secret},
-        webhook_keys={
-            settings.livekit_webhook_api_key or settings.livekit_api_key: (
-                webhook_secret.get_secret_value() if webhook_secret else secret
-            )
-        },
+        livekit_keys={settings.livekit_api_key: settings.livekit_api_secret.get_secret_value()},
+        webhook_keys=_webhook_keys(settings),
         callback_secret=settings.everline_callback_secret.get_secret_value(),
         agents=_agents(settings, archive, catalog),
         catalog=catalog,
@@ -97,30 +111,22 @@ async def serve(settings: ApiSettings) -> None:
         ),
         watches=SessionWatches(settings.everline_event_streams_per_org),
     )
+    return Wiring(settings, services, rooms, archive, pagos)
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        indexes = asyncio.create_task(archive.prepare()) if archive else None
-        async with rooms:
-            log.info("api started", port=settings.port, livekit=rooms.api_url)
-            yield
-        if pagos:
-            await pagos.aclose()
-        if indexes:
-            indexes.cancel()
-        if archive:
-            archive.close()
 
+async def serve(settings: ApiSettings) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    wiring = await wire(settings)
+    development = settings.node_env == "development"
+    app = create_app(
+        wiring.services,
+        wiring.lifespan,
+        _codec(settings),
+        origins=Origins(settings.everline_cors_origins, localhost=development),
+        development=development,
+    )
     config = uvicorn.Config(
-        create_app(
-            services,
-            lifespan,
-            _codec(settings),
-            origins=Origins(
-                settings.everline_cors_origins, localhost=settings.node_env == "development"
-            ),
-            development=settings.node_env == "development",
-        ),
+        app,
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -128,6 +134,22 @@ async def serve(settings: ApiSettings) -> None:
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
     )
     await uvicorn.Server(config).serve()
+
+
+def _callers(settings: ApiSettings) -> CallerTokens:
+    return CallerTokens(
+        settings.callers_livekit_url,
+        settings.livekit_api_key,
+        settings.livekit_api_secret.get_secret_value(),
+        settings.caller_token_seconds,
+    )
+
+
+def _webhook_keys(settings: ApiSettings) -> dict[str, str]:
+    """LiveKit's own key, unless its webhooks are signed with another one."""
+    name = settings.livekit_webhook_api_key or settings.livekit_api_key
+    secret = settings.livekit_webhook_api_secret or settings.livekit_api_secret
+    return {name: secret.get_secret_value()}
 
 
 def _quota(

@@ -1,9 +1,6 @@
 """`/health` and `/health/agent`: what is missing between a start and an agent in the room."""
 
-import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -16,6 +13,7 @@ from api.routes.health import agents_check
 from api.workflows import SessionWorkflows
 from domain.agent_servers import AgentServer
 from tests.api.door import Door, open_door, services
+from tests.fakes.silent import Silent
 from tests.waiting import eventually
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -80,36 +78,6 @@ async def test_livekit_is_away(door: Door) -> None:
         return answer.json()["temporal"]["ok"]
 
     await eventually(temporal_alone_is_well, 60)
-
-
-@dataclass
-class Silent:
-    """Servers that take connections and never say a word.
-
-    Attributes:
-        asked: who has a connection.
-        together: who had one at the same time as others, the most there were.
-    """
-
-    asked: set[str] = field(default_factory=set[str])
-    together: set[str] = field(default_factory=set[str])
-
-    @asynccontextmanager
-    async def server(self, name: str) -> AsyncGenerator[int]:
-        """The port of one of them."""
-
-        async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self.asked.add(name)
-            self.together = max(self.together, set(self.asked), key=len)
-            try:
-                while await reader.read(1_024):
-                    pass
-            finally:
-                self.asked.discard(name)
-                writer.close()
-
-        async with await asyncio.start_server(listen, "127.0.0.1", 0) as server:
-            yield server.sockets[0].getsockname()[1]
 
 
 async def test_servers_that_hang_are_asked_at_once_and_each_is_named(door: Door) -> None:

@@ -50,6 +50,12 @@ class FakePagos:
         """Base URL."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def open_connections(self) -> int:
+        """How many clients are connected."""
+        server = self._runner and self._runner.server
+        return len(server.connections) if server else 0
+
     def settings(self, **further: Any) -> PagosSettings:
         """Settings that lead here."""
         given = {"pagos_api_url": self.url, "pagos_admin_token": ADMIN_TOKEN} | further
