@@ -10,12 +10,12 @@ from fastapi import Depends, Request
 from pydantic import Discriminator, Tag
 
 from api.dependencies import CallbackToken, Services, Wired, bearer_claims
+from api.rooms import session_in_room
 from domain.callback_token import CallbackClaims
 from domain.errors import Conflict, EverlineError, Forbidden, InvalidInput, NotFound
 from domain.foreign_report import ForeignReport
-from domain.ids import SessionKey, org_of_room
+from domain.ids import SessionKey
 from domain.messages import ReportReceived
-from domain.rooms import owner_of_room
 from domain.session import SessionState, SessionStatus
 from domain.transcript import AgentReport
 
@@ -111,7 +111,9 @@ async def take_unsigned_report(
             field="room",
             cure="send LiveKit's name of the room as `room`",
         )
-    key = await _session_in_room(wired, room)
+    key = await session_in_room(wired, room)
+    if key is None:
+        raise NotFound("there is no session in this room", field="room")
     status = await wired.workflows.status(key)
     _check_that_it_waits(status)
     return key, await take_report(wired, key, foreign.report(status.attempt, now), now)
@@ -120,18 +122,6 @@ async def take_unsigned_report(
 def _as_foreign(report: AgentReport) -> ForeignReport:
     """A report in our own shape, from an agent that has no token: it is trusted no further."""
     return ForeignReport.model_validate(report.model_dump())
-
-
-async def _session_in_room(wired: Services, room: str) -> SessionKey:
-    org = org_of_room(room)
-    for found in await wired.rooms.list_rooms([room]) if org else []:
-        owner = owner_of_room(found.metadata)
-        if owner and owner.org == org:
-            return owner
-    key = await wired.workflows.find_by_room(org, room) if org else None
-    if key is None:
-        raise NotFound("there is no session in this room", field="room")
-    return key
 
 
 def _check_that_it_waits(status: SessionStatus) -> None:

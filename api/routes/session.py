@@ -10,10 +10,11 @@ from pydantic.config import JsonDict
 
 from api import starting
 from api.dependencies import Client, Services, Wired
-from api.ending import end_session, session_of_room
+from api.ending import end_session
 from api.masked_config import MaskedConfig
 from api.problems import problems
 from api.reports import AnyReport, ReporterClaims, take_signed_report, take_unsigned_report
+from api.rooms import session_of_room
 from domain.agent_config import AgentConfig, ConfigWarning
 from domain.errors import InvalidInput
 from domain.ids import GivenRoomName, Id, SessionKey
