@@ -25,7 +25,6 @@ from temporalio.client import (
     WorkflowExecutionDescription,
     WorkflowHandle,
 )
-from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.service import RetryConfig, TLSConfig
 
 from adapters.encryption import data_converter
@@ -51,21 +50,21 @@ _BoundedInput = TypeVar(
 )
 
 
-async def connect(settings: TemporalSettings, runtime: Runtime | None = None) -> Client:
+async def connect(settings: TemporalSettings) -> Client:
     """A connected client, for workers.
 
     Raises:
         RuntimeError: Temporal does not answer, or the two do not trust each other.
     """
-    return await _connect(settings, runtime, lazy=False)
+    return await _connect(settings, lazy=False)
 
 
-async def connect_lazily(settings: TemporalSettings, runtime: Runtime | None = None) -> Client:
+async def connect_lazily(settings: TemporalSettings) -> Client:
     """A client that connects at its first call, and tries again at each one until it succeeds.
 
     Its calls raise `RuntimeError` until the first connection, and `RPCError` after it.
     """
-    return await _connect(settings, runtime, lazy=True)
+    return await _connect(settings, lazy=True)
 
 
 async def connect_for_setup(settings: TemporalConnection) -> Client:
@@ -83,13 +82,7 @@ async def connect_for_setup(settings: TemporalConnection) -> Client:
     )
 
 
-def runtime_with_metrics(address: str) -> Runtime:
-    """A runtime that serves the SDK's metrics for Prometheus at `host:port`, path `/metrics`."""
-    metrics = PrometheusConfig(bind_address=address, durations_as_seconds=True)
-    return Runtime(telemetry=TelemetryConfig(metrics=metrics))
-
-
-async def _connect(settings: TemporalSettings, runtime: Runtime | None, *, lazy: bool) -> Client:
+async def _connect(settings: TemporalSettings, *, lazy: bool) -> Client:
     return await Client.connect(
         settings.temporal_address,
         namespace=settings.temporal_namespace,
@@ -100,7 +93,6 @@ async def _connect(settings: TemporalSettings, runtime: Runtime | None, *, lazy:
         retry_config=_RETRIES,
         connect_timeout=CONNECT_TIMEOUT,
         lazy=lazy,
-        runtime=runtime,
     )
 
 

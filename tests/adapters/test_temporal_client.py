@@ -3,13 +3,12 @@
 import base64
 from datetime import timedelta
 
-import httpx
 import pytest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.settings import TemporalSettings
-from adapters.temporal_client import connect, connect_lazily, runtime_with_metrics
+from adapters.temporal_client import connect, connect_lazily
 from tests.adapters.secret_workflow import SecretRequest, SecretWorkflow
 from tests.servers import TemporalServer, free_port, start_temporal
 from tests.waiting import eventually
@@ -89,13 +88,3 @@ async def test_a_hanging_temporal_is_given_up_in_time() -> None:
             )
         server.process.resume()
         await eventually(lambda: is_known(client, "before"))
-
-
-async def test_the_sdks_metrics_can_be_scraped(temporal_server: TemporalServer) -> None:
-    port = free_port()
-    runtime = runtime_with_metrics(f"127.0.0.1:{port}")
-    client = await connect(settings(temporal_server.address), runtime)
-    await client.count_workflows()
-    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
-        metrics = await http.get(f"http://127.0.0.1:{port}/metrics")
-    assert "temporal_request" in metrics.text
