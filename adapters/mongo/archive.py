@@ -13,7 +13,6 @@ from adapters.mongo.agents import MongoAgents
 from adapters.mongo.api_keys import MongoApiKeys
 from adapters.mongo.audit import MongoAudit
 from adapters.mongo.client import Client, connect
-from adapters.mongo.errors import storage_errors
 from adapters.mongo.indexes import ensure_indexes
 from adapters.mongo.leases import MongoLease
 from adapters.mongo.listed import ListedSessions, ListedSummaries, ListedTranscripts
@@ -108,15 +107,6 @@ class MongoArchive:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 return
-
-    async def ping(self) -> None:
-        """Return if MongoDB answers.
-
-        Raises:
-            StorageUnavailable: it does not.
-        """
-        async with storage_errors("answer"):
-            await self._database.command("ping")
 
     def close(self) -> None:
         """Close the connections."""

@@ -13,13 +13,14 @@ from tests.adapters.examples import NOON, report, status, turn
 from tests.servers import free_port, start_mongo
 from tests.waiting import eventually
 
+ANYBODY = SessionKey("acme", "anybody")
 HEARTBEAT = Heartbeat(server_id="a", agent_name="n", max_jobs=1)
 
 
 async def answers(archive: MongoArchive) -> bool:
     """Whether MongoDB is found again; how soon depends on the machine."""
     try:
-        await archive.ping()
+        await archive.sessions.get(ANYBODY)
     except StorageUnavailable:
         return False
     return True
@@ -45,7 +46,7 @@ async def test_killed_in_the_middle_and_restarted_it_works_again_and_nothing_is_
             archive.agent_servers.record(HEARTBEAT, NOON),
             archive.api_keys.resolve("evk_abc_0123456789abcdef"),
             archive.ensure_indexes(),
-            archive.ping(),
+            archive.sessions.get(key),
             return_exceptions=True,
         )
         assert [type(failure) for failure in failures] == [StorageUnavailable] * 9
@@ -68,7 +69,7 @@ async def test_hanging_it_is_unavailable_in_time_and_a_repetition_stores_once(
     async with start_mongo() as server:
         client = connect(server.uri)
         archive = MongoArchive(client, "everline")
-        await archive.ping()
+        await archive.sessions.get(ANYBODY)
 
         server.process.pause()
         with pytest.raises(StorageUnavailable):
@@ -84,10 +85,8 @@ async def test_hanging_it_is_unavailable_in_time_and_a_repetition_stores_once(
 async def test_nobody_there_is_unavailable_without_naming_the_password() -> None:
     client = connect(f"mongodb://127.0.0.1:{free_port()}")
     archive = MongoArchive(client, "everline")
-    with pytest.raises(
-        StorageUnavailable, match="did not answer: ServerSelectionTimeoutError"
-    ) as away:
-        await archive.ping()
+    with pytest.raises(StorageUnavailable, match="ServerSelectionTimeoutError") as away:
+        await archive.sessions.get(ANYBODY)
     assert away.value.cure == "check MONGODB_URI, and that MongoDB runs"
     client.close()
 
