@@ -14,34 +14,48 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 @dataclass
 class Shop:
-    """What the server saw."""
+    """The server, and what it saw."""
 
     url: str
     authorizations: set[str] = field(default_factory=set[str])
     """Of all requests."""
     orders: list[str] = field(default_factory=list[str])
     """The arguments of the calls, in order."""
+    _server: uvicorn.Server | None = None
+    _running: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen where `url` says; the server knows nothing of sessions before."""
+        app = _remembering(_tools(self).streamable_http_app(), self)
+        self._server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=1)
+        )
+        listener = socket.create_server(("127.0.0.1", int(self.url.split(":")[2].split("/")[0])))
+        self._running = asyncio.create_task(self._server.serve(sockets=[listener]))
+
+    async def stop(self) -> None:
+        """Listen no more; calls that are not answered after a second are cut."""
+        server, running = self._server, self._running
+        if server is not None and running is not None:
+            server.should_exit = True
+            await running
+        self._server = self._running = None
 
 
 @asynccontextmanager
 async def mcp_shop() -> AsyncGenerator[Shop]:
     """The server, listening for the block on a loopback port of its own."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    shop = Shop(url=f"http://127.0.0.1:{listener.getsockname()[1]}/mcp")
-    app = _remembering(_server(shop).streamable_http_app(), shop)
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=1)
-    )
-    running = asyncio.create_task(server.serve(sockets=[listener]))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    shop = Shop(url=f"http://127.0.0.1:{port}/mcp")
+    await shop.start()
     try:
         yield shop
     finally:
-        server.should_exit = True
-        await running
-        listener.close()
+        await shop.stop()
 
 
-def _server(shop: Shop) -> MCPServer:
+def _tools(shop: Shop) -> MCPServer:
     server = MCPServer("shop")
 
     @server.tool(name="order.status", description="Status of an order.")

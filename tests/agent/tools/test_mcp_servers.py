@@ -8,14 +8,15 @@ from structlog.testing import capture_logs
 
 from tests.agent.tools.talk import settings, talking
 from tests.fakes.mcp_shop import Shop, mcp_shop
-from tests.fakes.scripted_chat import Call, ScriptedChat
+from tests.fakes.scripted_chat import Call, Reply, ScriptedChat
 from tests.fakes.web_service import WebService
+from tests.waiting import eventually
 
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server may take its own time limit to start, however slow this machine is."""
-    monkeypatch.setattr("agent.tools.mcp_toolset.MOST_START_SECONDS", 30.0)
+    monkeypatch.setattr("agent.tools.mcp_connection.MOST_START_SECONDS", 30.0)
 
 
 def servers(shop: Shop, **fields: Any) -> dict[str, Any]:
@@ -32,6 +33,13 @@ def servers(shop: Shop, **fields: Any) -> dict[str, Any]:
             }
         ],
     }
+
+
+def orders_of(*numbers: str) -> list[Reply]:
+    """A script of a model that asks for one order each time that it is spoken to."""
+    return [
+        reply for number in numbers for reply in (Call("order_status", {"number": number}), "Fine.")
+    ]
 
 
 async def test_its_tools_are_offered_called_and_answered_with_the_headers() -> None:
@@ -88,7 +96,65 @@ async def test_a_call_that_takes_too_long_ends_at_the_servers_time_limit() -> No
             await talk.say("Where is my order?")
         assert talk.said()[-1] == "Fine."
 
-    assert len(chat.answers_of_tools()) == 1
+    assert chat.answers_of_tools() == ["order_status did not answer within 3 seconds"]
+
+
+async def test_a_server_that_was_restarted_is_connected_to_again() -> None:
+    orders = orders_of("A7", "B8")
+    async with (
+        mcp_shop() as shop,
+        ScriptedChat(orders) as chat,
+        talking(chat, servers(shop)) as talk,
+    ):
+        await talk.say("Where is my order?")
+        await shop.stop()
+        await shop.start()
+        with capture_logs() as logs:
+            await talk.say("And the other one?")
+
+    assert chat.answers_of_tools() == ["Order A7 is on its way.", "Order B8 is on its way."]
+    assert shop.orders == ["A7", "B8"]
+    [line] = [log for log in logs if log["event"] == "tool_request"]
+    assert (line["server"], line["tool"], line["outcome"]) == ("shop", "order_status", "answered")
+
+
+async def test_a_server_that_is_away_for_a_while_is_said_to_be_and_asked_again() -> None:
+    orders = orders_of("A7", "B8", "C9")
+    async with (
+        mcp_shop() as shop,
+        ScriptedChat(orders) as chat,
+        talking(chat, servers(shop)) as talk,
+    ):
+        await shop.stop()
+        with capture_logs() as logs:
+            await talk.say("Where is my order?")
+            await talk.say("And the other one?")
+        await shop.start()
+        await talk.say("And the last one?")
+
+    away = "shop could not be reached"
+    assert chat.answers_of_tools() == [away, away, "Order C9 is on its way."]
+    lines = [log for log in logs if log["event"] == "tool_request"]
+    assert [line["outcome"] for line in lines] == ["unreachable", "unreachable"]
+
+
+async def test_a_call_in_which_its_server_died_is_not_made_again() -> None:
+    orders = orders_of("slow", "B8")
+    async with (
+        mcp_shop() as shop,
+        ScriptedChat(orders) as chat,
+        talking(chat, servers(shop)) as talk,
+    ):
+        asking = asyncio.create_task(talk.say("Where is my order?"))
+        await eventually(lambda: shop.orders == ["slow"])
+        await shop.stop()
+        await asking
+        await shop.start()
+        await talk.say("And the other one?")
+
+    away = "shop could not be reached"
+    assert chat.answers_of_tools() == [away, "Order B8 is on its way."]
+    assert shop.orders == ["slow", "B8"]
 
 
 @pytest.mark.parametrize("silent", [True, False], ids=["silent", "away"])
