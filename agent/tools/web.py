@@ -52,6 +52,14 @@ async def _text(response: httpx.Response, max_bytes: int) -> str:
     async for chunk in response.aiter_bytes():
         received += chunk
         if len(received) > max_bytes:
-            cut = bytes(received[:max_bytes]).decode(response.encoding or "utf-8", "replace")
+            cut = _decoded(received[:max_bytes], response.encoding)
             return f"{cut} … [cut after {max_bytes} bytes]"
-    return received.decode(response.encoding or "utf-8", "replace")
+    return _decoded(received, response.encoding)
+
+
+def _decoded(received: bytearray, charset: str | None) -> str:
+    try:
+        return received.decode(charset or "utf-8", "replace")
+    except (LookupError, UnicodeError):
+        # Python also knows codecs that are none of text (base64, rot13), and strict ones (idna).
+        return received.decode("utf-8", "replace")

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 from aiohttp import web
 
@@ -65,5 +65,7 @@ class WebService:
         )
         if self.silent:
             await self._closing.wait()
-        text: Any = self.answers_by_path.get(request.path, self.answer)
-        return web.Response(text=text, status=self.status, headers=self.headers)
+        text = self.answers_by_path.get(request.path, self.answer)
+        # Its bytes are UTF-8, whatever its headers say.
+        headers = {"Content-Type": "text/plain; charset=utf-8", **self.headers}
+        return web.Response(body=text.encode(), status=self.status, headers=headers)

@@ -169,6 +169,15 @@ async def test_a_long_answer_is_cut() -> None:
     assert chat.answers_of_tools() == ["x" * 100 + " … [cut after 100 bytes]"]
 
 
+@pytest.mark.parametrize("charset", ["rot13", "base64", "idna", "undefined", "no-such-thing"])
+async def test_an_answer_in_an_encoding_that_is_none_of_text_is_read_as_utf_8(charset: str) -> None:
+    headers = {"Content-Type": f"text/plain; charset={charset}"}
+    async with WebService(answer="Größe 42", headers=headers) as service:
+        chat = await ask(tool(service), {"id": "A7"})
+
+    assert chat.answers_of_tools() == ["Größe 42"]
+
+
 async def test_private_addresses_are_refused_unless_the_agent_worker_allows_them() -> None:
     async with WebService() as service:
         config = tool(service, url=f"https://127.0.0.1:{service.port}/orders")
