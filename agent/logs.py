@@ -26,7 +26,17 @@ _HARMLESS = frozenset(
     {"job_id", "session_id", "org", "attempt", "room", "room_id", "agent_name", "dispatch_id"}
     | {"pid", "id", "worker_id", "url", "region", "protocol", "version", "packages", "plugin"}
     | {"elapsed_time", "timeout", "delay", "duration", "load", "threshold", "retry_count"}
-    | {"max_retry", "attempts", "reason", "type", "status", "status_code", "recoverable"}
+    | {
+        "max_retry",
+        "max_retries",
+        "attempts",
+        "retry",
+        "reason",
+        "type",
+        "status",
+        "status_code",
+        "recoverable",
+    }
     | {"model", "provider", "label", "memory_usage_mb", "memory_limit_mb"}
 )
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -42,6 +52,10 @@ class ForeignRecords(logging.Filter):
         vars(record).pop("message", None)
         if record.name.startswith(OURS):
             return True
+        if "session_id" not in vars(record) and "attempt" in vars(record):
+            # The SDK counts its retries by it, before the session's fields are added: those that
+            # are there already are not overwritten.
+            vars(record)["retry"] = vars(record).pop("attempt")
         for name in set(vars(record)) - _STANDARD - _HARMLESS:
             value = vars(record).pop(name)
             if isinstance(value, BaseException):

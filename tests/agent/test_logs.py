@@ -64,6 +64,19 @@ def test_an_exception_in_a_field_is_named_by_its_kind(
     assert vars(record)["error"] == "ConnectionError"
 
 
+def test_the_attempt_of_a_record_is_the_sessions_and_the_sdks_is_a_retry() -> None:
+    record = logging.makeLogRecord({"name": "livekit.agents", "msg": "failed", "attempt": 2})
+    ForeignRecords().filter(record)
+    # As the SDK does in the job's process, behind our filter, and never over what is there.
+    for name, value in {"session_id": "s1", "attempt": 1}.items():
+        vars(record).setdefault(name, value)
+    # Once more in the process that writes it.
+    ForeignRecords().filter(record)
+
+    fields = vars(record)
+    assert (fields["session_id"], fields["attempt"], fields["retry"]) == ("s1", 1, 2)
+
+
 def test_our_own_records_are_left_as_they_are(caplog: pytest.LogCaptureFixture) -> None:
     record = logging.makeLogRecord({"name": "agent.call", "msg": "x", "variables": ["a"]})
     ForeignRecords().filter(record)
