@@ -23,6 +23,7 @@ from livekit.agents.voice.room_io import RoomOptions, TextInputEvent, TextInputO
 from agent.answer_watch import AnswerWatch
 from agent.ending import Ending
 from agent.engines import EngineParts, EngineUnavailable
+from agent.failed_stages import FailedStages
 from agent.prompt import NUDGE, TIME_WARNING, UNPROMPTED_GREETING, Words
 from agent.refused_requests import on_refusal
 from agent.silence import SilenceWatch
@@ -66,6 +67,7 @@ class Conversation:
             session_close_transcript_timeout=LAST_WORDS_SECONDS,
         )
         on_refusal(self.session, self._give_up)
+        self._failed_stages = FailedStages(self.session, self._give_up)
 
     async def start(
         self,
@@ -112,7 +114,7 @@ class Conversation:
         self._started = True
 
     def _give_up(self, reason: str) -> None:
-        log.error("provider_refuses", reason=reason)
+        log.error("provider_given_up", reason=reason)
         self._ending.note(ReportEnd.ERROR, reason)
         if self._started:
             self.session.shutdown(drain=False)

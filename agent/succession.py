@@ -16,6 +16,7 @@ from agent.engines import (
     EngineFault,
     EngineInputs,
     EngineParts,
+    EngineUnavailable,
     Notice,
     build_engine,
     load_engine_plugins,
@@ -118,7 +119,7 @@ class Succession:
             async with asyncio.timeout(LOAD_SECONDS):
                 config = await self._load(agent_id)
                 parts = await self._engine(config)
-        except (CallbackError, EngineFault, TimeoutError) as error:
+        except (CallbackError, EngineFault, EngineUnavailable, TimeoutError) as error:
             raise CannotHandOff(str(error) or type(error).__name__) from error
         for notice in parts.notices if parts else ():
             log.warning("configured_otherwise", field=notice.field, reason=notice.reason)

@@ -6,7 +6,7 @@ from livekit.agents import llm, stt, tts
 from livekit.agents.vad import VAD
 
 from agent.engines.parts import EngineInputs, EngineParts
-from agent.engines.preflight import refused
+from agent.engines.preflight import findings
 from agent.engines.providers import load_plugins
 from agent.engines.stage import Stage
 from agent.engines.turn_taking import hearing, turn_handling, turn_notices
@@ -32,13 +32,14 @@ def build_pipeline(inputs: EngineInputs) -> EngineParts:
 
     Raises:
         EngineFault: a stage has no model that can start.
+        EngineUnavailable: none of a stage's models can be reached now.
     """
     stages = ears, mind, voice = (_ears(inputs), _mind(inputs), _voice(inputs))
     for stage in stages:
         stage.models()
-    faults = refused(probe for stage in stages for probe in stage.probes())
+    found = findings(probe for stage in stages for probe in stage.probes())
     for stage in stages:
-        stage.drop(faults)
+        stage.drop(found)
     config = inputs.config
     return EngineParts(
         stt=hearing(_first_of_stt(ears.models(), inputs.vad), inputs.vad, config),

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from adapters.settings import AgentSettings
 from agent.engines.descriptor import Descriptor, parse_descriptor
-from agent.engines.faults import EngineFault, Notice
+from agent.engines.faults import EngineFault, EngineUnavailable, Notice
 from agent.engines.providers import Probe, Provider, provider_of
 
 Model = TypeVar("Model")
@@ -44,6 +44,7 @@ class Stage(Generic[Model]):
         settings: AgentSettings,
     ) -> None:
         self._faults: list[EngineFault] = []
+        self._away: list[EngineUnavailable] = []
         self._choices: list[Choice[Model]] = []
         fields = [f"engine.{name}"]
         fields += [f"engine.{name}_fallbacks[{index}]" for index in range(len(fallbacks))]
@@ -61,24 +62,34 @@ class Stage(Generic[Model]):
         """How to find out which of the models will be refused."""
         return [choice.probe for choice in self._choices if choice.probe is not None]
 
-    def drop(self, faults: Mapping[str, EngineFault]) -> None:
-        """Leave out the models that are refused; `faults` by the field of their descriptor."""
-        self._faults += [
-            faults[choice.descriptor.field]
-            for choice in self._choices
-            if choice.descriptor.field in faults
-        ]
-        self._choices = [one for one in self._choices if one.descriptor.field not in faults]
+    def drop(self, found: Mapping[str, EngineFault | EngineUnavailable]) -> None:
+        """Leave out the models that are refused; `found` by the field of their descriptor.
+
+        One that cannot be reached now is kept: it may be back in the call.
+        """
+        left: list[Choice[Model]] = []
+        for choice in self._choices:
+            finding = found.get(choice.descriptor.field)
+            if isinstance(finding, EngineFault):
+                self._faults.append(finding)
+            else:
+                left.append(choice)
+            if isinstance(finding, EngineUnavailable):
+                self._away.append(finding)
+        self._choices = left
 
     def models(self) -> list[Model]:
         """The models that are left, at least one.
 
         Raises:
             EngineFault: none is; of the first choice, or else of the first that failed.
+            EngineUnavailable: none of them can be reached now; of the first.
         """
         if not self._choices:
             # The shortest field is the stage's own: `engine.stt`, not one of its fallbacks.
             raise min(self._faults, key=lambda fault: len(fault.field))
+        if len(self._away) == len(self._choices):
+            raise self._away[0]
         return [choice.model for choice in self._choices]
 
     def notices(self) -> list[Notice]:

@@ -1,6 +1,9 @@
 """Engines by configuration, and the sentence that says why one cannot start."""
 
 import asyncio
+import threading
+from collections.abc import Generator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -13,20 +16,29 @@ from agent.engines import EngineFault, EngineInputs, EngineParts, build_engine, 
 from agent.engines.descriptor import Descriptor, parse_descriptor
 from domain.agent_config import DispatchedConfig, Engine
 
-# Nobody listens there: what a provider says is another test's matter.
-SETTINGS = AgentSettings.model_validate(
-    {
-        "livekit_url": "ws://127.0.0.1:1",
-        "livekit_api_key": "key",
-        "livekit_api_secret": "secret",
-        "openai_api_key": "sk-test",
-        "openai_base_url": "http://127.0.0.1:9/v1",
-    }
-)
+SETTINGS = {
+    "livekit_url": "ws://127.0.0.1:1",
+    "livekit_api_key": "key",
+    "livekit_api_secret": "secret",
+    "openai_api_key": "sk-test",
+}
 
 
-def build(engine: Engine, settings: AgentSettings = SETTINGS, **config: Any) -> EngineParts:
+@pytest.fixture(autouse=True, scope="module")
+def somebody() -> Generator[None]:
+    """Who answers that he does not understand: what a provider says is another test's matter."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        SETTINGS["openai_base_url"] = f"http://127.0.0.1:{server.server_port}/v1"
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        yield
+        server.shutdown()
+        serving.join()
+
+
+def build(engine: Engine, **config: Any) -> EngineParts:
     dispatched = DispatchedConfig.model_validate({"engine": engine, **config})
+    settings = AgentSettings.model_validate(SETTINGS)
     inputs = EngineInputs(config=dispatched, settings=settings, vad=inference.VAD())
     load_engine_plugins(inputs)
     return build_engine(inputs)

@@ -8,7 +8,14 @@ import pytest
 from livekit.agents import inference
 from livekit.agents.utils import http_context
 
-from agent.engines import EngineFault, EngineInputs, EngineParts, build_engine, load_engine_plugins
+from agent.engines import (
+    EngineFault,
+    EngineInputs,
+    EngineParts,
+    EngineUnavailable,
+    build_engine,
+    load_engine_plugins,
+)
 from domain.agent_config import DispatchedConfig, Engine
 from tests.agent.providers.accounts import KEY, Fakes, fake_providers
 from tests.agent.providers.stages import heard_by, spoken_by, thought_by
@@ -269,6 +276,25 @@ async def test_what_is_no_certain_refusal_is_tried_in_the_call(
     fakes.openai.mishap = mishap
 
     assert (await workshop.build(SAFE)).notices == (), why
+
+
+async def test_a_stage_that_cannot_be_reached_is_not_started_with(
+    workshop: Workshop, fakes: Fakes
+) -> None:
+    away = {"groq_base_url": "http://127.0.0.1:1"}
+    groq = "groq/llama-3.3-70b-versatile"
+    with pytest.raises(EngineUnavailable, match=r"^engine\.llm: 'groq' cannot be reached$"):
+        await workshop.build(SAFE.model_copy(update={"llm": groq}), **away)
+
+    # It may be back in the call, in which the other one stands in for it.
+    engine = SAFE.model_copy(update={"llm": groq, "llm_fallbacks": [SAFE.llm]})
+    assert (await workshop.build(engine, **away)).notices == ()
+
+    # The other one is refused, so there is none left.
+    wrong = "sk-wrong-and-of-at-least-thirty-two-characters"
+    refused = {"llm": groq, "llm_fallbacks": [f"anthropic/{anthropic.MODEL}"]}
+    with pytest.raises(EngineUnavailable, match=r"^engine\.llm: 'groq' cannot be reached$"):
+        await workshop.build(SAFE.model_copy(update=refused), anthropic_api_key=wrong, **away)
 
 
 async def test_a_provider_that_does_not_answer_does_not_hold_up_the_call(

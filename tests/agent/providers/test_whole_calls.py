@@ -13,6 +13,7 @@ from tests.agent.live import (
 from tests.agent.providers.accounts import KEY, Fakes
 from tests.fakes.providers import cartesia, elevenlabs, xai
 from tests.fakes.providers.provider import Mishap
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -227,6 +228,59 @@ async def test_an_engine_that_is_refused_says_so_before_it_is_heard(
     assert failed.body["reason"].startswith(reason)
     assert failed.body["retryable"] is False
     assert KEY not in failed.raw
+
+
+@pytest.mark.parametrize(
+    ("provider", "path", "reason"),
+    [
+        ("cartesia", "/tts/websocket", "tts: livekit.plugins.cartesia.tts.TTS cannot"),
+        ("openai", "/chat", "llm: livekit.plugins.openai.llm.LLM cannot serve now (status 503)"),
+    ],
+)
+async def test_the_first_answer_that_cannot_be_had_ends_the_call_with_its_reason(
+    session: LiveSession, fakes: Fakes, provider: str, path: str, reason: str
+) -> None:
+    getattr(fakes, provider).mishap = Mishap(503, only=path)
+    # The caller says nothing: there is no other turn after the greeting.
+    start = ConversationStart(who="ai", greeting=GREETING if provider == "cartesia" else None)
+    session.config = AgentConfig(
+        engine=Engine(stt="deepgram/nova-3", tts=CARTESIA), conversation_start=start
+    )
+    await session.dispatch()
+    caller = await session.call()
+    try:
+        await session.callbacks.wait_for(lambda: bool(session.callbacks.reports))
+    finally:
+        await caller.disconnect()
+
+    [report] = session.callbacks.reports
+    assert report["end_reason"] == "error"
+    assert report["error"].startswith(reason)
+    assert report["turns"] == []
+
+
+async def test_an_answer_that_is_had_at_the_second_try_ends_nothing(
+    session: LiveSession, fakes: Fakes
+) -> None:
+    fakes.openai.mishap = Mishap(503, only="/chat")
+    session.config = AgentConfig(
+        engine=Engine(stt="deepgram/nova-3", tts=CARTESIA),
+        conversation_start=ConversationStart(who="ai"),
+    )
+    await session.dispatch()
+    caller = await session.call()
+    try:
+        await eventually(lambda: bool(fakes.openai.at("/chat")))
+        fakes.openai.mishap = None
+        await caller.wait_until_agent_spoke(0, within=60)
+        await session.callbacks.wait_for(lambda: len(session.callbacks.turns) == 1)
+        await session.ask_to_finish("end_requested")
+        await session.callbacks.wait_for(lambda: bool(session.callbacks.reports))
+    finally:
+        await caller.disconnect()
+
+    [report] = session.callbacks.reports
+    assert (report["end_reason"], report["error"]) == ("end_requested", None)
 
 
 async def test_a_refusal_in_the_call_ends_it_with_its_reason(
