@@ -6,11 +6,12 @@ spool entry, where what it has written survives the process.
 """
 
 import asyncio
+import io
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from livekit.agents import AgentSession
@@ -125,6 +126,37 @@ class CallRecorder:
             self.recording = self.recording.model_copy(update=failed)
 
 
+class _SoundFile(io.FileIO):
+    """The recorder's file, which keeps nothing back; it looks at a path's `parent` alone."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        super().__init__(path, "w")
+        self.parent = path.parent
+
+
+class _Recorder(RecorderIO):
+    """LiveKit's recorder, whose file holds each second of the sound as soon as it is encoded.
+
+    To a path FFmpeg writes 256 KiB at a time, which is half a minute; to a file of Python's it
+    writes page by page.
+    """
+
+    async def start(self, *, output_path: str | Path) -> None:
+        """Record into this file.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._file = _SoundFile(Path(output_path))
+        await super().start(output_path=output_path)
+
+    def _encode_thread(self) -> None:
+        with self._file:
+            self._output_path = cast(Path, self._file)
+            super()._encode_thread()
+
+
 async def _close(recorder: RecorderIO | None) -> None:
     if recorder is None:
         return
@@ -136,7 +168,7 @@ async def _close(recorder: RecorderIO | None) -> None:
 
 
 async def _attached(session: AgentSession[Any], file: Path) -> RecorderIO:
-    recorder = RecorderIO(agent_session=session)
+    recorder = _Recorder(agent_session=session)
     if session.input.audio is not None and session.output.audio is not None:
         session.input.audio = recorder.record_input(session.input.audio)
         session.output.audio = recorder.record_output(session.output.audio)

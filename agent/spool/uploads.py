@@ -24,6 +24,9 @@ ASK_SECONDS = 5.0
 LEFT_SECONDS = 60.0
 """How long a service may be gone from an empty room until LiveKit has its last word."""
 _CONCURRENT = 2
+_NOTHING = "nothing was recorded"
+# A recorder that is closed writes at least the silence until then.
+_LOST = "its agent was lost before any of it was written"
 
 
 class Uploads:
@@ -101,8 +104,9 @@ class Uploads:
             return recording, False
         if recording.egress_id is not None:
             return await self._by_egress(entry.path.name, recording, recording.egress_id)
-        if not await asyncio.to_thread(_has_sound, entry.sound):
-            return _failed(recording, "nothing was recorded"), False
+        size = await asyncio.to_thread(_size, entry.sound)
+        if not size:
+            return _failed(recording, _NOTHING if size is None else _LOST), False
         if self._store is None:
             return _failed(recording, "EVERLINE_RECORDINGS_URL is not set"), self._young(recording)
         try:
@@ -146,5 +150,5 @@ def _failed(recording: CallRecording, why: str) -> CallRecording:
     return recording.model_copy(update={"state": RecordingState.FAILED, "error": why[:500]})
 
 
-def _has_sound(file: Path) -> bool:
-    return file.is_file() and file.stat().st_size > 0
+def _size(file: Path) -> int | None:
+    return file.stat().st_size if file.is_file() else None

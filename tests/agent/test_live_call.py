@@ -11,6 +11,7 @@ import pytest
 
 from domain.agent_config import AgentConfig, Engine, EngineKind
 from domain.control import ATTEMPT_ATTRIBUTE
+from domain.recording import Recording
 from stack.demo.caller import Caller
 from stack.supervision.health import http_ok
 from tests.agent.live import (
@@ -27,6 +28,7 @@ from tests.agent.live import (
 from tests.agent.samples import turn
 from tests.fakes.callback_api import CallbackApi
 from tests.fakes.tool_calling_model import ToolCallingModel
+from tests.harness.sound import channels, speech
 from tests.servers import LiveKitServer, ServerProcess, free_port
 from tests.waiting import eventually
 
@@ -64,7 +66,10 @@ async def worker(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncGenerator[AgentWorker]:
     folder = tmp_path_factory.mktemp("agent")
-    async with start_agent(livekit_server, models_url, home.url, folder, "tester") as agent:
+    environment = {"EVERLINE_RECORDINGS_URL": (folder / "kept").as_uri()}
+    async with start_agent(
+        livekit_server, models_url, home.url, folder, "tester", environment
+    ) as agent:
         yield agent
 
 
@@ -202,6 +207,28 @@ async def test_turns_of_a_killed_job_arrive_and_its_replacement_goes_on(
         (2, "assistant"),
     ]
     assert "table for four" in answered["text"]
+
+
+async def test_the_recording_of_a_killed_job_has_what_was_said(session: LiveSession) -> None:
+    callbacks, spool = session.callbacks, session.worker.spool
+    session.config = session.config.model_copy(update={"recording": Recording(enabled=True)})
+    await session.dispatch()
+    caller = await session.call()
+    try:
+        await greeted(session, caller)
+        [file] = spool.glob("*/recording.ogg")
+        before = file.stat().st_size
+        await eventually(lambda: file.stat().st_size > before, what="more was written")
+        assert file.stat().st_size < 200_000, "not a quarter of a megabyte at a time"
+        session.worker.job_process(session.claimed_job()).send_signal(signal.SIGKILL)
+        await callbacks.wait_for(lambda: bool(callbacks.of("recording")))
+    finally:
+        await caller.disconnect()
+
+    [told] = callbacks.of("recording")
+    assert (told.body["state"], told.body["error"]) == ("stored", None)
+    _, agent = channels((spool.parent / "kept" / told.body["path"]).read_bytes())
+    assert speech(agent), "the greeting is in it"
 
 
 async def test_a_deleted_room_is_the_reason_of_its_report(session: LiveSession) -> None:

@@ -239,15 +239,21 @@ async def test_what_a_killed_job_had_recorded_is_stored(
     assert left(tmp_path) == []
 
 
-@pytest.mark.parametrize("sound", [None, b""])
+@pytest.mark.parametrize(
+    ("sound", "why"),
+    [
+        (None, "nothing was recorded"),
+        (b"", "its agent was lost before any of it was written"),
+    ],
+)
 async def test_a_recording_without_sound_has_failed(
-    api: CallbackApi, tmp_path: Path, sound: bytes | None
+    api: CallbackApi, tmp_path: Path, sound: bytes | None, why: str
 ) -> None:
     await recorded(api, tmp_path / "spool", sound)
 
     await Uploads(tmp_path / "spool", RecordingStore((tmp_path / "k").as_uri())).upload_once()
 
-    assert told(api) == [("failed", "nothing was recorded")]
+    assert told(api) == [("failed", why)]
     assert left(tmp_path / "spool") == []
 
 
