@@ -6,6 +6,8 @@ import uuid
 from typing import Any
 
 import structlog
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import Problem, response_of, unexpected
@@ -16,6 +18,8 @@ log = structlog.get_logger()
 REQUEST_ID = "x-request-id"
 QUIET_ROUTES = ("/health", "/health/agent", HEARTBEAT_PATH)
 """Asked every few seconds by machines: of interest only when debugging."""
+CLIENT_GONE = 499
+"""As other servers call a request whose client hung up before its body was there."""
 MAX_BODY_BYTES = 4 * 1024 * 1024
 """Twice what an agent worker lets a report become (`MAX_REPORT_BYTES` in `agent.report_size`)."""
 
@@ -112,6 +116,10 @@ class LastResort:
 
         try:
             await self._app(scope, receive, watched)
+        except ClientDisconnect:
+            # Nobody is there to be answered; the status is for the log.
+            scope["state"]["outcome"] = "client_gone"
+            await Response(status_code=CLIENT_GONE)(scope, receive, send)
         except Exception as error:  # whatever it is, it is logged and answered
             problem = unexpected(scope, error, development=self._development)
             if answered:

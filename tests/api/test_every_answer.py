@@ -1,16 +1,18 @@
 """What every answer has, whatever went wrong: an id, one shape, CORS headers, one log event."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from api.app import create_app
 from api.cors import Origins
+from domain.control import HEARTBEAT_PATH
 from tests.api.door import KEY, Door, is_problem
 
 PAGE = "https://app.acme.test"
@@ -26,8 +28,22 @@ def broken_routes() -> APIRouter:
     return router
 
 
+def hangs_up(app: ASGIApp) -> ASGIApp:
+    """The app as it meets a client that is gone before its body was there."""
+
+    async def gone() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def met(scope: Scope, _: Receive, send: Send) -> None:
+        await app(scope, gone, send)
+
+    return met
+
+
 @asynccontextmanager
-async def opened(door: Door, **how: Any) -> AsyncGenerator[httpx.AsyncClient]:
+async def opened(
+    door: Door, around: Callable[[ASGIApp], ASGIApp] = lambda app: app, **how: Any
+) -> AsyncGenerator[httpx.AsyncClient]:
     """The API with a broken route, as `how` says."""
 
     @asynccontextmanager
@@ -35,7 +51,7 @@ async def opened(door: Door, **how: Any) -> AsyncGenerator[httpx.AsyncClient]:
         yield
 
     app = create_app(door.wired, lifespan, [broken_routes()], **how)
-    transport = httpx.ASGITransport(app)
+    transport = httpx.ASGITransport(around(app))
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as http:
         yield http
 
@@ -52,6 +68,16 @@ async def test_what_nobody_foresaw_is_a_problem_that_says_nothing(door: Door) ->
     assert events["unexpected error"]["request_id"] == "mine"
     assert isinstance(events["unexpected error"]["exc_info"], RuntimeError)
     assert (events["request"]["status"], events["request"]["outcome"]) == (500, "internal_error")
+
+
+async def test_a_client_that_hung_up_is_no_fault_of_ours(door: Door) -> None:
+    async with opened(door, around=hangs_up) as http:
+        with capture_logs() as logs:
+            await http.post(HEARTBEAT_PATH, content="{}")
+
+    [request] = [entry for entry in logs if entry["event"] == "request"]
+    assert (request["status"], request["outcome"]) == (499, "client_gone")
+    assert all(entry["event"] != "unexpected error" for entry in logs)
 
 
 async def test_in_development_it_says_what_it_was(door: Door) -> None:
