@@ -8,9 +8,17 @@ from pydantic import BaseModel, Field
 from domain.analysis import Analysis
 from domain.pricing import CostEstimate
 from domain.recording import CallRecording
+from domain.report_items import AgentError, HandOff, ToolCall
 from domain.session import EndReason, Outcome
 from domain.summary import Summary, SummaryStatus
-from domain.transcript import AgentReport, ReportEnd, Role, TranscriptHeader, Turn
+from domain.transcript import (
+    AgentReport,
+    ConfiguredOtherwise,
+    ReportEnd,
+    Role,
+    TranscriptHeader,
+    Turn,
+)
 from domain.transcript_list import TranscriptLine, TranscriptState
 from domain.usage import CallLatency, ModelUsage
 
@@ -83,6 +91,13 @@ class ReportAnswer(BaseModel):
     startedAt: datetime | None
     endedAt: datetime | None
     turnCount: int
+    errors: list[AgentError] = Field(description="of providers, also those that the call survived")
+    missingVariables: list[str] = Field(description="dynamic variables that nobody gave")
+    configuredOtherwise: list[ConfiguredOtherwise] = Field(
+        description="what was done otherwise than configured, for instance by a fallback"
+    )
+    toolCalls: list[ToolCall]
+    handOffs: list[HandOff]
 
 
 class SummaryAnswer(BaseModel):
@@ -215,6 +230,11 @@ def _report(report: AgentReport) -> ReportAnswer:
         startedAt=report.started_at,
         endedAt=report.ended_at,
         turnCount=len(report.turns),
+        errors=report.errors,
+        missingVariables=report.missing_variables,
+        configuredOtherwise=report.configured_otherwise,
+        toolCalls=report.tool_calls,
+        handOffs=report.hand_offs,
     )
 
 

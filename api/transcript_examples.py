@@ -66,6 +66,30 @@ _REPORT: Json = {
     "startedAt": _START,
     "endedAt": _END,
     "turnCount": 12,
+    "errors": [
+        {
+            "at": _START,
+            "stage": "tts_error",
+            "kind": "APITimeoutError",
+            "source": "livekit.plugins.cartesia.tts.TTS",
+            "recoverable": True,
+        }
+    ],
+    "missingVariables": ["first_name"],
+    "configuredOtherwise": [
+        {"field": "engine.tts", "reason": "cartesia/sonic-3 cannot be reached; the fallback speaks"}
+    ],
+    "toolCalls": [
+        {
+            "call_id": "call_1",
+            "name": "end_call",
+            "arguments": "{}",
+            "started_at": _END,
+            "seconds": 0.2,
+            "ok": True,
+        }
+    ],
+    "handOffs": [],
 }
 _SUMMARY: Json = {
     "status": "ready",

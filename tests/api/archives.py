@@ -6,6 +6,7 @@ from typing import Any
 
 from adapters.mongo import MongoArchive
 from domain.ids import SessionKey
+from domain.report_items import AgentError
 from domain.session import EndReason, Outcome, SessionState, SessionStatus, WaitingFor
 from domain.summary import Summary, SummaryStatus
 from domain.transcript import AgentReport
@@ -46,7 +47,8 @@ class PastCalls:
         ]
         await transcripts.record_turns(key, turns, began)
         if reported:
-            report = AgentReport(attempt=1, job_id="AJ_1", turns=turns)
+            lost = AgentError(stage="tts_error", kind="APITimeoutError", recoverable=True)
+            report = AgentReport(attempt=1, job_id="AJ_1", turns=turns, errors=[lost])
             await transcripts.record_report(key, report, began)
         await transcripts.seal(key, agent, 1, began + timedelta(minutes=minutes))
         if summary:

@@ -263,6 +263,9 @@ async def test_one_transcript_with_all_its_parts(full: Desk) -> None:
     }
     [report] = found["reports"]
     assert (report["attempt"], report["jobId"], report["turnCount"]) == (1, "AJ_1", 2)
+    assert [error["kind"] for error in report["errors"]] == ["APITimeoutError"]
+    for field in ("toolCalls", "handOffs", "missingVariables", "configuredOtherwise"):
+        assert report[field] == []
     assert (found["state"], found["complete"], found["outcome"]) == ("complete", True, "completed")
     assert (found["summary"]["status"], found["summary"]["text"]) == ("ready", "a table")
     assert found["summary"]["current"] is False, "it names no digest"
