@@ -55,7 +55,8 @@ def settled(ending: Ending, attempt: Attempt | None, *, ever_joined: bool) -> En
     """The ending with its outcome, now that it is known whether the report came.
 
     An end before any agent was there is `cancelled`. A room that the agent closed after it had
-    finished was not lost: its report says what happened.
+    finished was not lost: its report says what happened. An agent that reported a fault had left
+    its caller alone, also where the caller hung up before another one came.
     """
     report = attempt.report if attempt else None
     if report and ending.outcome is Outcome.ROOM_LOST:
@@ -65,5 +66,6 @@ def settled(ending: Ending, attempt: Attempt | None, *, ever_joined: bool) -> En
     if ending.outcome:
         return ending
     if report:
-        return replace(ending, outcome=Outcome.COMPLETED)
+        failed = report.end_reason is ReportEnd.ERROR
+        return replace(ending, outcome=Outcome.AGENT_LOST if failed else Outcome.COMPLETED)
     return replace(ending, outcome=Outcome.REPORT_MISSING if ever_joined else Outcome.CANCELLED)

@@ -30,6 +30,12 @@ def test_with_a_report_a_call_is_completed() -> None:
     assert (settled.outcome, settled.reason) == (Outcome.COMPLETED, EndReason.END_REQUESTED)
 
 
+def test_an_agent_that_failed_completed_nothing() -> None:
+    settled = endings.settled(endings.CALLER_LEFT, _attempt(ReportEnd.ERROR), ever_joined=True)
+
+    assert (settled.outcome, settled.reason) == (Outcome.AGENT_LOST, EndReason.CALLER_LEFT)
+
+
 def test_without_a_report_it_says_so() -> None:
     settled = endings.settled(REQUESTED, _attempt(None), ever_joined=True)
 
