@@ -50,5 +50,5 @@ class ApiHeartbeatPath:
             answer.raise_for_status()
         except httpx.HTTPStatusError as error:
             raise Unavailable(f"the API answered {error.response.status_code}") from None
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise Unavailable(f"the API does not answer ({type(error).__name__})") from None
