@@ -2,10 +2,11 @@
 
 from domain.session import EndReason, Outcome, SessionState
 from tests.harness.rig import Rig
+from tests.harness.webhooks import VISITOR
 
 
 async def test_only_genuine_and_fresh_events_reach_a_session(rig: Rig) -> None:
-    started = await rig.client.start(wait="joined")
+    started = await rig.client.start(wait="joined", user_identity=VISITOR)
     rig.know(started.key)
     session_id, hooks = started.key.session_id, rig.webhooks(started.key)
     before = await rig.client.status(session_id)
@@ -27,7 +28,9 @@ async def test_only_genuine_and_fresh_events_reach_a_session(rig: Rig) -> None:
 
 
 async def test_repeated_and_unordered_events_tell_the_same_story(rig: Rig) -> None:
-    started = await rig.client.start(wait="joined", limits={"caller_return": 15})
+    started = await rig.client.start(
+        wait="joined", user_identity=VISITOR, limits={"caller_return": 15}
+    )
     rig.know(started.key)
     session_id, hooks = started.key.session_id, rig.webhooks(started.key)
     joined = hooks.event("participant_joined", sid="PA_1")

@@ -11,6 +11,9 @@ from adapters.livekit_signatures import WEBHOOK, sign_body
 from domain.ids import SessionKey
 from domain.rooms import room_metadata
 
+VISITOR = "visitor"
+"""Who comes and leaves in these events."""
+
 
 class Webhooks:
     """Sends events about one session's room."""
@@ -31,7 +34,7 @@ class Webhooks:
             "room": {"name": room, "sid": "RM_test", "metadata": room_metadata(self._key)},
         }
         if sid:
-            event["participant"] = {"sid": sid, "identity": "visitor", "kind": "STANDARD"}
+            event["participant"] = {"sid": sid, "identity": VISITOR, "kind": "STANDARD"}
         return json.dumps(event | fields).encode()
 
     async def send(self, body: bytes, secret: str | None = None) -> httpx.Response:
