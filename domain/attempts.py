@@ -57,7 +57,7 @@ class Attempt:
         return job_id in (None, self.claimed_by or job_id)
 
     def lost_at(self, grace: float) -> datetime | None:
-        """When an agent that left the room counts as lost, unless its report comes before.
+        """When to look whether an agent that left is lost, unless its report comes before.
 
         Args:
             grace: how long its report may take, in seconds.
@@ -66,15 +66,12 @@ class Attempt:
             return None
         return self.left_at + timedelta(seconds=grace)
 
-    def loss(self, now: datetime, grace: float) -> str | None:
+    def loss(self) -> str | None:
         """Why this agent, once proven, will not bring the call to its end; None if it may."""
         if self.lost or self.failed:
             return self.lost or self.failed
         if self.report and self.report.end_reason.abandons_the_call():
             return f"it closed by {self.report.end_reason.value}"
-        due = self.lost_at(grace)
-        if due and now >= due:
-            return f"it left the room ({self.left_detail or 'no reason given'})"
         return None
 
     def came_back(self) -> None:

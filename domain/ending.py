@@ -55,8 +55,8 @@ def settled(ending: Ending, attempt: Attempt | None, *, ever_joined: bool) -> En
     """The ending with its outcome, now that it is known whether the report came.
 
     An end before any agent was there is `cancelled`. A room that the agent closed after it had
-    finished was not lost: its report says what happened. An agent that reported a fault had left
-    its caller alone, also where the caller hung up before another one came.
+    finished was not lost: its report says what happened. A call whose agent reported a fault, or
+    that ended while its agent was replaced, was left alone by its agent.
     """
     report = attempt.report if attempt else None
     if report and ending.outcome is Outcome.ROOM_LOST:
@@ -68,4 +68,7 @@ def settled(ending: Ending, attempt: Attempt | None, *, ever_joined: bool) -> En
     if report:
         failed = report.end_reason is ReportEnd.ERROR
         return replace(ending, outcome=Outcome.AGENT_LOST if failed else Outcome.COMPLETED)
-    return replace(ending, outcome=Outcome.REPORT_MISSING if ever_joined else Outcome.CANCELLED)
+    if not ever_joined:
+        return replace(ending, outcome=Outcome.CANCELLED)
+    replacing = attempt is not None and not attempt.joined
+    return replace(ending, outcome=Outcome.AGENT_LOST if replacing else Outcome.REPORT_MISSING)

@@ -144,8 +144,10 @@ class SessionWorkflow(Inbox):
 
     async def _try_attempt(self) -> Attempt:
         """Dispatch one agent and wait until it is proven, has failed, or its time is over."""
-        number = self._attempt.number + 1 if self._attempt else 1
-        attempt = self._attempt = Attempt(number)
+        last = self._attempt
+        number = last.number + 1 if last else 1
+        # Until it is seen, the next agent is taken for one of the same kind.
+        attempt = self._attempt = Attempt(number, foreign=last is not None and last.foreign)
         self._book.begin_attempt(number)
         try:
             await self._unless_ended(self._steps.dispatch_agent(number))
@@ -259,19 +261,23 @@ class SessionWorkflow(Inbox):
         attempt = self._attempt
         if attempt is None:
             return
-        grace = self._limits.lost_report_grace
-        if _passed(attempt.lost_at(grace)) and await self._is_in_the_room(attempt):
-            attempt.came_back()
-            self._book.note(f"agent {attempt.agent_identity} is in the room again")
-        attempt.lost = attempt.loss(workflow.now(), grace)
+        if _passed(attempt.lost_at(self._limits.lost_report_grace)):
+            await self._make_sure_that_it_left(attempt)
+        attempt.lost = attempt.loss()
 
-    async def _is_in_the_room(self, attempt: Attempt) -> bool:
+    async def _make_sure_that_it_left(self, attempt: Attempt) -> None:
         """A lost connection that is made again is told as a leave, too: the room knows better."""
+        left = attempt.left_detail or "no reason given"
+        # What it does during the look is not forgotten: a new leave is looked at by itself.
+        attempt.came_back()
         try:
             seen = await self._unless_ended(self._steps.look_for_agent(attempt.number))
         except ActivityError:
-            return False
-        return seen is not None and seen.identity == attempt.agent_identity
+            seen = None
+        if seen is not None and seen.identity == attempt.agent_identity:
+            self._book.note(f"agent {attempt.agent_identity} is in the room again")
+        elif self._ending is None:
+            attempt.lost = attempt.lost or f"it left the room ({left})"
 
     def _agent_must_be_replaced(self) -> bool:
         """Whether the agent is lost while there is, or may come, somebody to talk to."""

@@ -111,7 +111,7 @@ class Steps:
             JoinActivities.look_for_agent,
             LookForAgent(livekit_room=self._request.livekit_room, attempt=attempt),
             start_to_close_timeout=timedelta(seconds=3),
-            schedule_to_close_timeout=timedelta(seconds=5),
+            schedule_to_close_timeout=timedelta(seconds=15),
             retry_policy=_QUICK_RETRY,
             summary=f"attempt {attempt}: is the agent in the room again?",
         )

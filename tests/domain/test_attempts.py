@@ -60,27 +60,26 @@ def test_an_agent_is_proven_by_being_seen_and_by_its_own_word() -> None:
     assert [seen.joined, claimed.joined, both.joined, foreign.joined] == [False, False, True, True]
 
 
-def test_an_agent_that_left_is_lost_when_its_report_is_overdue() -> None:
+def test_an_agent_that_left_is_looked_for_when_its_report_is_overdue() -> None:
     attempt = Attempt(1, seen=True, claimed_by="AJ_1")
-    late = NOON + timedelta(days=1)
-    assert attempt.lost_at(3) is None
-    assert attempt.loss(late, 3) is None, "it never left"
+    assert attempt.lost_at(3) is None, "it never left"
 
     attempt.left_at, attempt.left_detail = NOON, "CONNECTION_TIMEOUT"
 
     assert attempt.lost_at(3) == NOON + timedelta(seconds=3)
-    assert attempt.loss(NOON + timedelta(seconds=2), 3) is None
-    assert attempt.loss(NOON + timedelta(seconds=3), 3) == "it left the room (CONNECTION_TIMEOUT)"
+    assert attempt.loss() is None, "a leave alone proves nothing"
+    attempt.came_back()
+    assert attempt.lost_at(3) is None
+    attempt.left_at = NOON
     attempt.report = _report(ReportEnd.CALLER_LEFT)
     assert attempt.lost_at(3) is None
-    assert attempt.loss(late, 3) is None
 
 
 @pytest.mark.parametrize("reason", ReportEnd)
 def test_a_report_loses_the_agent_only_if_it_abandons_the_call(reason: ReportEnd) -> None:
     attempt = Attempt(1, seen=True, claimed_by="AJ_1", report=_report(reason))
 
-    loss = attempt.loss(NOON, 3)
+    loss = attempt.loss()
 
     assert loss == (f"it closed by {reason.value}" if reason.abandons_the_call() else None)
 
@@ -89,6 +88,6 @@ def test_the_first_reason_of_a_loss_stays() -> None:
     silent = Attempt(1, lost="no sign of life", failed="no such model", left_at=NOON)
     failed = Attempt(1, failed="no such model", left_at=NOON)
 
-    assert silent.loss(NOON + timedelta(days=1), 0) == "no sign of life"
+    assert silent.loss() == "no sign of life"
     assert silent.lost_at(0) is None
-    assert failed.loss(NOON + timedelta(days=1), 0) == "no such model"
+    assert failed.loss() == "no such model"

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from domain.listening import Heard
+from domain.session import SessionStatus
 from domain.transcript import Role
 from tests.fakes.agents import Plays
 from tests.waiting import eventually
@@ -47,6 +48,24 @@ async def test_whoever_comes_is_the_caller_of_a_foreign_agent(studio: Studio) ->
     await call.until("the caller is there", lambda s: s.waiting_for == "call_end")
     await call.end()
     await call.closed()
+
+
+async def test_a_foreign_agent_is_replaced_for_whoever_is_there(studio: Studio) -> None:
+    call = await studio.call(FOREIGN, report_grace=3, caller_wait=10).live(with_caller=False)
+    await call.stranger_joins()
+    begun = await call.until("the caller is there", lambda s: s.waiting_for == "call_end")
+    await call.until("longer than a caller is waited for", lambda _: _age(begun) > 10)
+    await call.agent_leaves()
+
+    await call.until("replaced", lambda status: status.joins == 2)
+
+    await call.end()
+    await call.closed()
+
+
+def _age(status: SessionStatus) -> float:
+    assert status.joined_at
+    return (datetime.now(UTC) - status.joined_at).total_seconds()
 
 
 async def test_a_listener_that_loses_its_room_comes_back(studio: Studio) -> None:

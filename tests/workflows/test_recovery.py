@@ -199,12 +199,12 @@ async def test_a_job_without_the_claim_may_fail(studio: Studio) -> None:
 @beside_the_others
 @takes_long
 async def test_the_time_of_a_call_runs_while_its_agent_is_replaced(studio: Studio) -> None:
-    call = await studio.call(MUTE, NEVER_COMES, max_duration=10).live()
+    call = await studio.call(MUTE, NEVER_COMES, max_duration=30).live()
     await _lose_agent(call, 1)
 
     closed = await call.closed()
 
-    assert closed.ended == ("report_missing", "max_duration")
+    assert closed.ended == ("agent_lost", "max_duration")
     assert call.dispatched_attempts() == [1, 2]
 
 
@@ -217,7 +217,7 @@ async def test_the_caller_leaves_while_the_agent_is_replaced(studio: Studio) -> 
 
     closed = await call.closed()
 
-    assert closed.ended == ("report_missing", "caller_left")
+    assert closed.ended == ("agent_lost", "caller_left")
     assert call.dispatched_attempts() == [1, 2]
 
 
@@ -230,7 +230,7 @@ async def test_the_end_is_requested_while_the_agent_is_replaced(studio: Studio) 
 
     closed = await call.closed()
 
-    assert closed.ended == ("report_missing", "end_requested")
+    assert closed.ended == ("agent_lost", "end_requested")
     assert closed.status.joins == 1
 
 

@@ -41,7 +41,7 @@ async def test_a_call_that_the_agent_ends_is_completed(studio: Studio) -> None:
 
 @beside_the_others
 async def test_whom_the_agent_does_not_hear_is_no_caller(studio: Studio) -> None:
-    call = await studio.call(caller_wait=1).live(with_caller=False)
+    call = await studio.call(caller_wait=10).live(with_caller=False)
     await call.stranger_joins()
 
     closed = await call.closed()
