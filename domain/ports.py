@@ -271,11 +271,15 @@ class SignsOfLife(Protocol):
     """The heartbeats as the watchdog looks at them."""
 
     async def last_heartbeats(self) -> dict[str, datetime]:
-        """When each server that is remembered was last heard, by their ids."""
+        """When each server was last heard that is not dealt with, by their ids."""
         ...
 
     async def server(self, server_id: str) -> AgentServer | None:
         """One server as it was last heard."""
+        ...
+
+    async def dealt_with(self, server_id: str, last_heartbeat: datetime) -> None:
+        """Leave the server out until it is heard again; nothing if it was heard meanwhile."""
         ...
 
     async def condemn(self, server_id: str, job_ids: Sequence[str], at: datetime) -> None:

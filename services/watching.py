@@ -46,7 +46,6 @@ class Watchdog:
         self._longest_silence = longest_silence
         self._clock = clock
         self._heard: dict[str, _Heard] = {}
-        self._dealt_with: dict[str, datetime] = {}
         self._open_since = self._open_at = -LONGEST_GAP
 
     async def look(self) -> list[str]:
@@ -79,11 +78,9 @@ class Watchdog:
         }
 
     def _is_dead(self, server_id: str) -> bool:
-        heard = self._heard[server_id]
-        if self._dealt_with.get(server_id) == heard.stamp:
-            return False
+        heard_at = self._heard[server_id].at
         # To the last proof, not to now: what has passed since may be an outage that begins.
-        return self._open_at - max(heard.at, self._open_since) >= self._longest_silence
+        return self._open_at - max(heard_at, self._open_since) >= self._longest_silence
 
     async def _give_up(self, server_id: str) -> None:
         heard = self._heard[server_id]
@@ -92,9 +89,9 @@ class Watchdog:
             return
         if server.jobs:
             await self._replace_agents(server)
-        self._dealt_with = {
-            known: stamp for known, stamp in self._dealt_with.items() if known in self._heard
-        } | {server_id: heard.stamp}
+        await self._signs.dealt_with(server_id, heard.stamp)
+        # Nobody looks at it again before it is heard again, in whichever worker.
+        del self._heard[server_id]
 
     async def _replace_agents(self, server: AgentServer) -> None:
         log.warning("agent server is silent", server=server.server_id, jobs=len(server.jobs))

@@ -17,6 +17,8 @@ COLLECTION = "agent_servers"
 CONDEMNED = "condemned_jobs"
 PATH = "heartbeat_path"
 NUMBER = "number"
+DEALT_WITH = "dealt_with"
+"""Gone with the next heartbeat, which takes the whole document's place."""
 FORGET_AFTER_SECONDS = 24 * 3600
 """When MongoDB deletes a server that is not heard of any more."""
 
@@ -76,13 +78,13 @@ class MongoAgentServers:
             await self._path.replace_one({"_id": PATH}, {"at": at}, upsert=True)
 
     async def last_heartbeats(self) -> dict[str, datetime]:
-        """When each server that is remembered was last heard, by their ids.
+        """When each server was last heard that is not dealt with, by their ids.
 
         Raises:
             StorageUnavailable: MongoDB does not answer.
         """
         async with storage_errors("read heartbeats"):
-            found = self._servers.find({}, {"last_heartbeat": 1})
+            found = self._servers.find({DEALT_WITH: {"$exists": False}}, {"last_heartbeat": 1})
             return {each["_id"]: each["last_heartbeat"] for each in await found.to_list(None)}
 
     async def server(self, server_id: str) -> AgentServer | None:
@@ -94,6 +96,16 @@ class MongoAgentServers:
         async with storage_errors("read heartbeats"):
             found = await self._servers.find_one({"_id": server_id})
         return read_one(found, AgentServer.model_validate, "agent server") if found else None
+
+    async def dealt_with(self, server_id: str, last_heartbeat: datetime) -> None:
+        """Leave the server out until it is heard again; nothing if it was heard meanwhile.
+
+        Raises:
+            StorageUnavailable: MongoDB does not take it.
+        """
+        silent = {"_id": server_id, "last_heartbeat": last_heartbeat}
+        async with storage_errors("put a silent agent server aside"):
+            await self._servers.update_one(silent, {"$set": {DEALT_WITH: True}})
 
     async def condemn(self, server_id: str, job_ids: Sequence[str], at: datetime) -> None:
         """Have the server told to stop these jobs, if it is ever heard again.

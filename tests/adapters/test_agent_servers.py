@@ -116,10 +116,16 @@ async def test_the_watchdog_sees_when_each_server_was_last_heard(archive: MongoA
     await signs.record(heartbeat("b"), NOON + SECOND)
 
     assert await signs.last_heartbeats() == {"a": NOON, "b": NOON + SECOND}
+    await signs.dealt_with("a", NOON - SECOND)
+    assert "a" in await signs.last_heartbeats(), "it was heard meanwhile"
+    await signs.dealt_with("a", NOON)
+    assert await signs.last_heartbeats() == {"b": NOON + SECOND}
     known = await signs.server("a")
     assert known is not None
     assert [job.job_id for job in known.jobs] == ["AJ_1"]
     assert await signs.server("nobody") is None
+    await signs.record(heartbeat("a"), NOON + 2 * SECOND)
+    assert (await signs.last_heartbeats())["a"] == NOON + 2 * SECOND
 
 
 async def test_a_server_that_comes_back_is_told_which_jobs_to_stop(archive: MongoArchive) -> None:

@@ -38,6 +38,8 @@ class World:
     told: list[tuple[SessionKey, AgentLost]] = field(
         default_factory=list[tuple[SessionKey, AgentLost]]
     )
+    aside: dict[str, datetime] = field(default_factory=dict[str, datetime])
+    """Servers that were dealt with, by their last heartbeats."""
     asked_for: list[str] = field(default_factory=list[str])
 
     def hear(self, server_id: str, *jobs: JobTick) -> None:
@@ -61,7 +63,14 @@ class World:
             raise StorageUnavailable("MongoDB does not answer")
         if self.late_answer is not None:
             return self.late_answer
-        return {name: server.last_heartbeat for name, server in self.servers.items()}
+        return {
+            name: server.last_heartbeat
+            for name, server in self.servers.items()
+            if self.aside.get(name) != server.last_heartbeat
+        }
+
+    async def dealt_with(self, server_id: str, last_heartbeat: datetime) -> None:
+        self.aside[server_id] = last_heartbeat
 
     async def server(self, server_id: str) -> AgentServer | None:
         self.asked_for.append(server_id)
@@ -142,6 +151,19 @@ async def test_only_dead_servers_are_asked_for_once_each(shift: Shift) -> None:
     await shift.passes(60)
 
     assert shift.world.asked_for == ["b"]
+    assert len(shift.world.told) == 1
+
+
+async def test_what_was_dealt_with_is_left_alone_by_the_next_watchdog(shift: Shift) -> None:
+    shift.starts("a", job(1))
+    await shift.passes(4)
+    del shift.alive["a"]
+    assert await shift.passes(9) == ["a"]
+    shift.dog = Watchdog(
+        shift.world, shift.world, shift.world, SILENCE, clock=lambda: shift.world.now
+    )
+
+    assert await shift.passes(20) == []
     assert len(shift.world.told) == 1
 
 
