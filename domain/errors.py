@@ -24,6 +24,10 @@ class EverlineError(Exception):
         self.field = field
         self.cure = cure
 
+    def in_full(self) -> str:
+        """Message and cure, for where there is one line for both."""
+        return "; ".join(filter(None, (self.message, self.cure)))
+
 
 class InvalidInput(EverlineError):
     """The request is malformed; nothing was changed (HTTP 422)."""

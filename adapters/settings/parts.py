@@ -78,7 +78,7 @@ class ArchiveSettings(EnvironmentSettings):
         try:
             load_prices(file)
         except InvalidInput as error:
-            raise ValueError("; ".join(filter(None, (error.message, error.cure)))) from None
+            raise ValueError(error.in_full()) from None
         return file
 
     @property

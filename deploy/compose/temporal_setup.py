@@ -39,8 +39,7 @@ async def set_up(settings: TemporalConnection) -> None:
             return await prepare_namespace(client)
         except (RPCError, RuntimeError) as problem:
             if time.monotonic() > deadline:
-                told = temporal_error(problem)
-                raise NotHealthyError("; ".join(filter(None, (told.message, told.cure)))) from None
+                raise NotHealthyError(temporal_error(problem).in_full()) from None
         await asyncio.sleep(PAUSE_SECONDS)
 
 
