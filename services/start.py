@@ -85,7 +85,7 @@ def session_input(
     Raises:
         InvalidInput: an id or a name is malformed, or both an id and a key are given.
     """
-    session_id = _session_id(request, principal.org, idempotency_key)
+    session_id = _given_id(request, principal.org, idempotency_key) or secrets.token_hex(16)
     room_name = check_id(
         local_room_name(principal.org, request.room_name or session_id), "roomName"
     )
@@ -111,12 +111,11 @@ def given_key(request: StartRequest, org: str, idempotency_key: str | None) -> S
     Raises:
         InvalidInput: the id is malformed.
     """
-    if request.session_id is None and idempotency_key is None:
-        return None
-    return SessionKey(org, _session_id(request, org, idempotency_key))
+    given = _given_id(request, org, idempotency_key)
+    return SessionKey(org, given) if given else None
 
 
-def _session_id(request: StartRequest, org: str, idempotency_key: str | None) -> str:
+def _given_id(request: StartRequest, org: str, idempotency_key: str | None) -> str | None:
     if request.session_id:
         if idempotency_key:
             # Either could come again with another one beside it, and that would be two sessions.
@@ -128,4 +127,4 @@ def _session_id(request: StartRequest, org: str, idempotency_key: str | None) ->
         return check_id(request.session_id, "sessionId")
     if idempotency_key:
         return session_id_of_idempotency_key(org, idempotency_key)
-    return secrets.token_hex(16)
+    return None
