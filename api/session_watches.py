@@ -1,6 +1,7 @@
 """Sessions that somebody watches: each is looked at once for all its watchers in this process."""
 
 import asyncio
+import contextvars
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -96,7 +97,10 @@ class _Watched:
         self._take_look = take_look
         self._latest: Look | None = None
         self._next = _unanswered()
-        self._looking = asyncio.create_task(self._look_again_and_again())
+        # It outlives the request that begins it, so nothing of that one may be in its logs.
+        self._looking = asyncio.create_task(
+            self._look_again_and_again(), context=contextvars.Context()
+        )
         self._looking.add_done_callback(self._pass_on_failure)
 
     def stop(self) -> None:
@@ -124,6 +128,8 @@ class _Watched:
         if error:
             self.failed = True
             self._next.set_exception(error)
+            # Read here: the last watcher may have gone meanwhile.
+            self._next.exception()
 
 
 def _unanswered() -> asyncio.Future[Look]:

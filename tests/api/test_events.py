@@ -82,8 +82,8 @@ async def test_a_session_is_looked_at_once_for_all_who_watch_it(door: Door) -> N
     assert all(stream == streams[0] for stream in streams)
     assert [name for name, _, _ in streams[0]].count("turn") == 2
     assert streams[0][-1][0] == "end"
-    # Each alone would take as many looks as one; a busy machine may let some come late.
-    assert LINGER_LOOKS <= counted.reads <= 3 * LINGER_LOOKS
+    # Each alone would take as many looks as one; on a busy machine some come late.
+    assert LINGER_LOOKS <= counted.reads < len(streams) * LINGER_LOOKS
 
 
 async def test_an_org_has_so_many_streams_and_its_places_come_back(door: Door) -> None:

@@ -243,7 +243,7 @@ async def test_a_fault_in_one_org_holds_up_no_other(cellar: Cellar) -> None:
 
     async with session_worker(cellar.client, settings, steps):
         faulty = dataclasses.replace(cellar, task_queue=queue)
-        handle = await faulty.start(batch=1, patience=timedelta(seconds=3))
+        handle = await faulty.start(batch=1, patience=timedelta(seconds=10))
         assert await asyncio.wait_for(handle.result(), 60) == 4
 
     assert await cellar.left("acme") == ["old-1", "old-2"]
