@@ -20,12 +20,19 @@ class EntryRefused(Exception):
 
 
 class Delivery:
-    """Sends what an entry holds; the caller decides when to try again."""
+    """Sends what an entry holds; the caller decides when to try again.
+
+    Args:
+        entry: which this process owns.
+        client: of the API that the entry is for.
+        disk: of a call, which no disk may hold up. Without one the disk is waited for: an entry
+            must not be let go of while a thread works on it.
+    """
 
     def __init__(self, entry: SpoolEntry, client: CallbackClient, disk: Disk | None = None) -> None:
         self._entry = entry
         self._client = client
-        self._disk = disk or Disk()
+        self._disk = disk or Disk(None)
 
     async def deliver_pending(self) -> None:
         """Deliver all records that are on the disk now, or while it hangs those in memory.

@@ -17,9 +17,14 @@ class DiskHangs(Unavailable):
 
 
 class Disk:
-    """Works in threads, one piece after the other: a disk that hangs does not collect threads."""
+    """Works in threads, one piece after the other: a disk that hangs does not collect threads.
 
-    def __init__(self) -> None:
+    Args:
+        seconds: how long a piece of work is waited for; None for as long as it takes.
+    """
+
+    def __init__(self, seconds: float | None = DISK_SECONDS) -> None:
+        self._seconds = seconds
         self._turn = asyncio.Lock()
         self._going_on: asyncio.Task[Any] | None = None
 
@@ -27,18 +32,18 @@ class Disk:
         """The answer of some work on the disk.
 
         Raises:
-            DiskHangs: it did not come within `DISK_SECONDS`, or that of earlier work did not.
+            DiskHangs: it did not come in time, or that of earlier work did not.
             OSError: what the work raises.
         """
         try:
-            async with asyncio.timeout(DISK_SECONDS), self._turn:
+            async with asyncio.timeout(self._seconds), self._turn:
                 await self._end_of_earlier()
                 task = self._going_on = asyncio.create_task(asyncio.to_thread(work))
                 await asyncio.wait({task})
                 self._going_on = None
                 return task.result()
         except TimeoutError:
-            raise DiskHangs(f"the spool's disk has not answered for {DISK_SECONDS:g} s") from None
+            raise DiskHangs(f"the spool's disk has not answered for {self._seconds:g} s") from None
 
     async def _end_of_earlier(self) -> None:
         if self._going_on is None:

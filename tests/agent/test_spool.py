@@ -18,7 +18,7 @@ import structlog
 from agent.backoff import Backoff
 from agent.callbacks import CallbackClient
 from agent.spool import Drainer, Outbox, SpoolEntry, Target, spool_id
-from agent.spool.disk import Disk, DiskHangs
+from agent.spool.disk import DISK_SECONDS, Disk, DiskHangs
 from agent.spool.drainer import REJECTED_DAYS, prune_rejected
 from tests.agent.samples import report_record, target, turn_record
 from tests.fakes.callback_api import CallbackApi
@@ -537,11 +537,27 @@ async def test_records_of_a_disk_that_hung_for_a_while_are_delivered_from_it_aft
     assert names(tmp_path) == []
 
 
-async def test_nobody_waits_longer_for_a_disk_that_hangs_and_one_thread_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_drainer_keeps_what_it_works_on_for_as_long_as_the_disk_hangs(
+    api: CallbackApi, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("agent.spool.disk.DISK_SECONDS", 0.1)
-    disk, file = Disk(), tmp_path / "file"
+    """Whoever took it over meanwhile would work on it beside a thread of this one."""
+    entry = abandoned(tmp_path, target(api), range(1))
+    with hanging(entry.path / "cursor.new"):
+        draining = asyncio.create_task(Drainer(tmp_path).drain_once())
+        await api.wait_for(lambda: bool(api.of("turns")))
+        done, _ = await asyncio.wait({draining}, timeout=1.5 * DISK_SECONDS)
+        assert not done
+        assert SpoolEntry.adopt(entry.path) is None
+    await asyncio.wait_for(draining, 60)
+
+    assert delivered_seqs(api) == [0]
+    assert names(tmp_path) == []
+
+
+async def test_nobody_waits_longer_for_a_disk_that_hangs_and_one_thread_does(
+    tmp_path: Path,
+) -> None:
+    disk, file = Disk(0.1), tmp_path / "file"
     asked: list[int] = []
 
     def write() -> int:
@@ -554,5 +570,11 @@ async def test_nobody_waits_longer_for_a_disk_that_hangs_and_one_thread_does(
             with pytest.raises(DiskHangs):
                 await disk.ask(write)
     assert len(asked) == 1
-    monkeypatch.setattr("agent.spool.disk.DISK_SECONDS", 60.0)
-    assert await disk.ask(lambda: "back") == "back"
+
+    async def back() -> bool:
+        try:
+            return await disk.ask(lambda: True)
+        except DiskHangs:
+            return False
+
+    await eventually(back, 60)
