@@ -311,8 +311,7 @@ class SpoolEntry:
         return cut
 
     def advance(self, delivered: Sequence[Pending]) -> None:
-        """Remember that these records and all before them are delivered."""
-        self.let_go(delivered)
+        """Remember on the disk that these records and all before them are delivered."""
         ends = [pending.end for pending in delivered if pending.end is not None]
         if ends:
             with self._writing:
@@ -382,6 +381,7 @@ class SpoolEntry:
             while batch := self.pending():
                 for pending in batch:
                     self.set_aside(pending.record, reason)
+                self.let_go(batch)
                 self.advance(batch)
             self.leave()
 
