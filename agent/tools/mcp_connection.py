@@ -147,9 +147,15 @@ class McpConnection(MCPServer):
             raise _told(error) from error
 
     async def _connect_again(self, lost: int) -> None:
-        """Replace the connection of this number, unless another call has done so."""
+        """Replace the connection of this number, unless another call has done so or tried to.
+
+        Raises:
+            _Unreachable: the server does not take a new one.
+        """
         async with self._connecting:
             if lost != self._times_connected:
+                if not self.initialized:
+                    raise _Unreachable
                 return
             self._times_connected += 1
             try:

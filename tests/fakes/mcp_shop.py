@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import uvicorn
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
@@ -21,6 +22,9 @@ class Shop:
     """Of all requests."""
     orders: list[str] = field(default_factory=list[str])
     """The arguments of the calls, in order."""
+    forgets: asyncio.Barrier | None = None
+    """As many calls as this has parties come before all are told that the server knows nothing of
+    their session; a new one it refuses."""
     _server: uvicorn.Server | None = None
     _running: asyncio.Task[None] | None = None
 
@@ -85,6 +89,12 @@ def _remembering(app: ASGIApp, shop: Shop) -> ASGIApp:
         if scope["type"] == "http":
             headers = {name.decode(): value.decode() for name, value in scope["headers"]}
             shop.authorizations.add(headers.get("authorization", ""))
+            if shop.forgets is not None and scope["method"] == "POST":
+                known = "mcp-session-id" in headers
+                if known:
+                    await shop.forgets.wait()
+                await Response(status_code=404 if known else 503)(scope, receive, send)
+                return
         await app(scope, receive, send)
 
     return remember

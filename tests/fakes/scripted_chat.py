@@ -23,7 +23,8 @@ class Call:
     arguments: JSON = field(default_factory=dict[str, Any])
 
 
-Reply = str | Call
+Reply = str | Call | tuple[Call, ...]
+"""Words, or calls of tools, several at the same time."""
 
 
 @dataclass
@@ -100,14 +101,25 @@ def tone(seconds: float) -> bytes:
     return array("h", wave).tobytes()
 
 
+def _calls(calls: tuple[Call, ...], number: int) -> list[JSON]:
+    return [
+        {
+            "index": index,
+            "id": f"call_{number}_{index}",
+            "type": "function",
+            "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+        }
+        for index, call in enumerate(calls)
+    ]
+
+
 async def stream_reply(request: web.Request, reply: Reply, number: int) -> web.StreamResponse:
     """Answer a request for a completion, as a stream of events."""
-    delta: JSON = {"content": reply}
-    if isinstance(reply, Call):
-        function = {"name": reply.name, "arguments": json.dumps(reply.arguments)}
-        call = {"index": 0, "id": f"call_{number}", "type": "function", "function": function}
-        delta = {"tool_calls": [call]}
-    reason = "tool_calls" if isinstance(reply, Call) else "stop"
+    calls = (reply,) if isinstance(reply, Call) else reply
+    delta: JSON = {"content": calls}
+    reason = "stop"
+    if not isinstance(calls, str):
+        delta, reason = {"tool_calls": _calls(calls, number)}, "tool_calls"
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
     for part, finish in (({"role": "assistant", **delta}, None), ({}, reason)):

@@ -138,6 +138,23 @@ async def test_a_server_that_is_away_for_a_while_is_said_to_be_and_asked_again()
     assert [line["outcome"] for line in lines] == ["unreachable", "unreachable"]
 
 
+async def test_each_of_two_calls_at_once_is_told_that_the_server_is_away() -> None:
+    both = (Call("order_status", {"number": "A7"}), Call("current_time"))
+    async with (
+        mcp_shop() as shop,
+        ScriptedChat([both]) as chat,
+        talking(chat, servers(shop)) as talk,
+    ):
+        shop.forgets = asyncio.Barrier(len(both))
+        with capture_logs() as logs:
+            await talk.say("Where is my order, and how late is it?")
+
+    assert chat.answers_of_tools() == ["shop could not be reached"] * 2
+    lines = [log for log in logs if log["event"] == "tool_request"]
+    assert [line["outcome"] for line in lines] == ["unreachable"] * 2
+    assert [log["event"] for log in logs].count("mcp_server_away") == 1
+
+
 async def test_a_call_in_which_its_server_died_is_not_made_again() -> None:
     orders = orders_of("slow", "B8")
     async with (
