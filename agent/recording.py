@@ -65,7 +65,7 @@ class CallRecorder:
         else:
             try:
                 await self._disk.ask(partial(entry.announce_recording, recording))
-                self._recorder = await _attached(session, entry.sound)
+                self._recorder = await _attached(session, entry.sound, self._disk)
                 log.info("recording_started", path=recording.path)
             except Exception as error:
                 # A call without a recording is better than no call.
@@ -134,6 +134,10 @@ class _SoundFile(io.FileIO):
         super().__init__(path, "w")
         self.parent = path.parent
 
+    def __del__(self) -> None:
+        # Of one that a hanging disk opened after its recorder had gone, nobody else knows.
+        self.close()
+
 
 class _Recorder(RecorderIO):
     """LiveKit's recorder, whose file holds each second of the sound as soon as it is encoded.
@@ -142,18 +146,12 @@ class _Recorder(RecorderIO):
     writes page by page.
     """
 
-    async def start(self, *, output_path: str | Path) -> None:
-        """Record into this file.
-
-        Raises:
-            OSError: it cannot be written.
-        """
-        self._file = _SoundFile(Path(output_path))
-        await super().start(output_path=output_path)
+    file: _SoundFile
+    """What it records into, from its start on."""
 
     def _encode_thread(self) -> None:
-        with self._file:
-            self._output_path = cast(Path, self._file)
+        with self.file:
+            self._output_path = cast(Path, self.file)
             super()._encode_thread()
 
 
@@ -167,8 +165,15 @@ async def _close(recorder: RecorderIO | None) -> None:
         log.error("recording_cut", seconds=CLOSE_SECONDS, error=type(error).__name__)
 
 
-async def _attached(session: AgentSession[Any], file: Path) -> RecorderIO:
+async def _attached(session: AgentSession[Any], file: Path, disk: Disk) -> RecorderIO:
+    """Record the session's sound.
+
+    Raises:
+        DiskHangs: the file could not be opened in time.
+        OSError: it cannot be written.
+    """
     recorder = _Recorder(agent_session=session)
+    recorder.file = await disk.ask(partial(_SoundFile, file))
     if session.input.audio is not None and session.output.audio is not None:
         session.input.audio = recorder.record_input(session.input.audio)
         session.output.audio = recorder.record_output(session.output.audio)

@@ -8,8 +8,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from agent.spool.disk import DISK_SECONDS, Disk, DiskHangs
 from agent.spool.drainer import REJECTED_DAYS, prune_rejected
 from tests.agent.samples import report_record, target, turn_record
 from tests.fakes.callback_api import CallbackApi
+from tests.fakes.hanging_disk import hanging
 from tests.waiting import eventually
 
 
@@ -488,18 +488,6 @@ def test_refused_entries_are_kept_for_days_and_not_forever(tmp_path: Path) -> No
     prune_rejected(tmp_path, time.time())
 
     assert names(tmp_path) == ["new"]
-
-
-@contextmanager
-def hanging(file: Path) -> Generator[None]:
-    """Let whoever opens this file to write wait, in the kernel, until the block is over."""
-    os.mkfifo(file)
-    try:
-        yield
-    finally:
-        reader = os.open(file, os.O_RDWR | os.O_NONBLOCK)
-        file.unlink()
-        os.close(reader)
 
 
 async def test_a_disk_that_hangs_holds_up_neither_the_delivery_nor_the_end(
