@@ -24,7 +24,8 @@ LOCAL_NOISE_CANCELLATION = "local"
 NOISE_CANCELLATION = (LOCAL_NOISE_CANCELLATION, "nc", "bvc", "bvc_telephony", "krisp")
 """Known types; all but the local one need LiveKit Cloud's plugin in the agent worker."""
 
-AVATAR_PROVIDERS = ("anam",)
+ANAM = "anam"
+AVATAR_PROVIDERS = (ANAM,)
 """Who has avatars that can speak for an agent."""
 
 Volume = Annotated[float, Field(ge=0, le=1)]

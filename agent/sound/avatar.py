@@ -15,10 +15,10 @@ from livekit.agents.voice.io import AudioOutput
 from adapters.settings import AgentSettings
 from agent.engines.faults import EngineFault, Notice
 from domain.agent_config import Avatar
+from domain.sound_config import ANAM
 
 log = structlog.stdlib.get_logger(__name__)
 
-ANAM = "anam"
 _ANAM_PLUGIN = "livekit.plugins.anam"
 LEAVING_SECONDS = 1.0
 """Within it the agent leaves as well, if the room is closed."""
