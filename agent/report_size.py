@@ -13,7 +13,6 @@ log = structlog.stdlib.get_logger(__name__)
 
 MAX_REPORT_BYTES = 2 * 1024 * 1024
 """Half of what the API takes: a larger report would be refused for good, and the call lost."""
-LEFT_OUT = "left_out"
 _DISPENSABLE = (
     "sdk_report",
     "turns",
@@ -49,7 +48,7 @@ def report_records(report: AgentReport, streamed: Mapping[str, Turn]) -> list[Re
     rest = [turn for turn in turns if streamed.get(turn.item_id) != turn]
     return [
         *(Record(kind=RecordKind.TURN, body=turn.model_dump(mode="json")) for turn in rest),
-        Record(kind=RecordKind.REPORT, body={**body, LEFT_OUT: left_out}),
+        Record(kind=RecordKind.REPORT, body={**body, "left_out": left_out}),
     ]
 
 

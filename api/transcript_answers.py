@@ -98,6 +98,9 @@ class ReportAnswer(BaseModel):
     )
     toolCalls: list[ToolCall]
     handOffs: list[HandOff]
+    leftOut: list[str] = Field(
+        description="the report's own fields that it came without because it was too large"
+    )
 
 
 class SummaryAnswer(BaseModel):
@@ -235,6 +238,7 @@ def _report(report: AgentReport) -> ReportAnswer:
         configuredOtherwise=report.configured_otherwise,
         toolCalls=report.tool_calls,
         handOffs=report.hand_offs,
+        leftOut=report.left_out,
     )
 
 

@@ -90,6 +90,7 @@ _REPORT: Json = {
         }
     ],
     "handOffs": [],
+    "leftOut": [],
 }
 _SUMMARY: Json = {
     "status": "ready",

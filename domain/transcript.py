@@ -139,6 +139,8 @@ class AgentReport(JsonModel):
     agent_version: str | None = None
     foreign: bool = False
     """Handed in by an agent that is not ours."""
+    left_out: list[str] = []
+    """Fields that it is without because it would be too large; that they are empty says nothing."""
 
     @field_validator("job_id", "error", "close_reason", "agent_version", mode="before")
     @classmethod

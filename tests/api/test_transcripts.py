@@ -11,7 +11,7 @@ from domain.agent_servers import Heartbeat
 from domain.recording import CallRecording, RecordingState
 from domain.session import EndReason, Outcome
 from domain.summary import SummaryStatus
-from domain.transcript import Role
+from domain.transcript import AgentReport, Role
 from services.transcripts import Transcripts
 from tests.adapters.examples import turn
 from tests.api.archives import START, PastCalls
@@ -264,11 +264,21 @@ async def test_one_transcript_with_all_its_parts(full: Desk) -> None:
     [report] = found["reports"]
     assert (report["attempt"], report["jobId"], report["turnCount"]) == (1, "AJ_1", 2)
     assert [error["kind"] for error in report["errors"]] == ["APITimeoutError"]
-    for field in ("toolCalls", "handOffs", "missingVariables", "configuredOtherwise"):
+    for field in ("toolCalls", "handOffs", "missingVariables", "configuredOtherwise", "leftOut"):
         assert report[field] == []
     assert (found["state"], found["complete"], found["outcome"]) == ("complete", True, "completed")
     assert (found["summary"]["status"], found["summary"]["text"]) == ("ready", "a table")
     assert found["summary"]["current"] is False, "it names no digest"
+
+
+async def test_a_report_that_was_too_large_says_what_it_came_without(desk: Desk) -> None:
+    key = await desk.calls.call("big", "caller: Hello", reported=False)
+    report = AgentReport.model_validate({"attempt": 1, "left_out": ["sdk_report", "turns"]})
+    await Transcripts(desk.house.archive.transcripts).record_report(key, report, START)
+
+    [answered] = (await desk.read("/big"))["reports"]
+
+    assert (answered["turnCount"], answered["leftOut"]) == (0, ["sdk_report", "turns"])
 
 
 async def test_a_live_call_shows_what_was_said_so_far(desk: Desk) -> None:
