@@ -115,13 +115,6 @@ class SpoolEntry:
         """What the cursor would say if the disk had taken it."""
 
     @classmethod
-    def create(cls, spool: Path, target: Target) -> Self:
-        """A new entry, owned by this process; where the disk takes none, it lives in memory."""
-        self = cls.in_memory(spool, target)
-        self.open()
-        return self
-
-    @classmethod
     def in_memory(cls, spool: Path, target: Target) -> Self:
         """A new entry that the disk does not know yet: `open` or the first record puts it there."""
         return cls(spool / target.entry_name(), target, None)
@@ -165,14 +158,6 @@ class SpoolEntry:
             os.close(lock)
             raise
         return cls(path, target, lock)
-
-    def append(self, record: Record) -> None:
-        """Write a record behind the others and wait until it is on the disk.
-
-        What the disk does not take is held in memory.
-        """
-        self.hold(record)
-        self.save()
 
     def hold(self, record: Record) -> None:
         """Keep a record in memory until `save` has written it; waits for nothing."""

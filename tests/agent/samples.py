@@ -1,9 +1,10 @@
 """Sample turns and spool targets."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from agent.spool import Record, RecordKind, Target
+from agent.spool import Record, RecordKind, SpoolEntry, Target
 from domain.transcript import Role, Turn
 from tests.fakes.callback_api import CallbackApi
 
@@ -27,6 +28,19 @@ def turn_record(seq: int, text: str | None = None) -> Record:
     return Record(kind=RecordKind.TURN, body=turn(seq, text=text).model_dump(mode="json"))
 
 
+def new_entry(spool: Path, target: Target) -> SpoolEntry:
+    """An entry that this process owns, on the disk if that takes it."""
+    entry = SpoolEntry.in_memory(spool, target)
+    entry.open()
+    return entry
+
+
+def append(entry: SpoolEntry, record: Record) -> None:
+    """Write a record behind the others; what the disk does not take is held in memory."""
+    entry.hold(record)
+    entry.save()
+
+
 def report_record(**fields: Any) -> Record:
     """A report as the job spools it."""
     return Record(kind=RecordKind.REPORT, body={"attempt": 1, "turns": [], **fields})
@@ -41,4 +55,16 @@ def target(api: CallbackApi, *, job_id: str = "AJ_1", token: str | None = None) 
         session_id="s1",
         attempt=1,
         job_id=job_id,
+    )
+
+
+def target_of_nobody() -> Target:
+    """Of an entry that nothing is delivered from."""
+    return Target(
+        callback_url="http://127.0.0.1:9",
+        callback_token="token",
+        org="acme",
+        session_id="s-1",
+        attempt=1,
+        job_id="AJ",
     )

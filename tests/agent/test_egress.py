@@ -10,8 +10,8 @@ from livekit.protocol.egress import AudioMixing, EgressStatus, EncodedFileType
 from agent import egress
 from agent.egress import EgressRefused, record_room
 from agent.recording import CallRecorder
-from agent.spool import SpoolEntry, Target
 from domain.recording import CallRecording, RecordingState, recording_at
+from tests.agent.samples import new_entry, target_of_nobody
 from tests.fakes.egress import Egress
 
 ROOM, PATH = "acme.front", "acme/s-1/1-AJ.ogg"
@@ -174,15 +174,7 @@ def entries(spool: Path) -> list[Path]:
 
 async def handed_over(lk: LiveKitAPI, spool: Path) -> CallRecorder:
     """A recorder that had begun itself, after LiveKit's answer."""
-    target = Target(
-        callback_url="http://127.0.0.1:9",
-        callback_token="token",
-        org="acme",
-        session_id="s-1",
-        attempt=1,
-        job_id="AJ",
-    )
-    entry = SpoolEntry.create(spool, target)
+    entry = new_entry(spool, target_of_nobody())
     own = CallRecording(attempt=1, state=RecordingState.PENDING, path=PATH)
     entry.announce_recording(own)
     entry.sound.write_bytes(SOUND)

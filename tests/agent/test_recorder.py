@@ -7,8 +7,8 @@ from livekit.agents import AgentSession
 from livekit.agents.voice.io import AudioInput, AudioOutput, AudioOutputCapabilities
 
 from agent.recording import CallRecorder
-from agent.spool import SpoolEntry, Target
 from domain.recording import RecordingState
+from tests.agent.samples import new_entry, target_of_nobody
 from tests.fakes.hanging_disk import hanging
 
 
@@ -31,15 +31,7 @@ class Speaker(AudioOutput):
 async def test_a_disk_that_hangs_as_the_sound_is_to_be_written_stops_no_call(
     tmp_path: Path,
 ) -> None:
-    target = Target(
-        callback_url="http://127.0.0.1:9",
-        callback_token="token",
-        org="acme",
-        session_id="s-1",
-        attempt=1,
-        job_id="AJ",
-    )
-    entry = SpoolEntry.create(tmp_path, target)
+    entry = new_entry(tmp_path, target_of_nobody())
     session: AgentSession[None] = AgentSession()
     session.input.audio, session.output.audio = AudioInput(label="test"), Speaker()
     with hanging(entry.sound):

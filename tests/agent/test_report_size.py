@@ -10,12 +10,12 @@ from agent.callbacks import CallbackClient
 from agent.ending import Ending
 from agent.report import MAX_OUTPUT_CHARS
 from agent.report_size import MAX_REPORT_BYTES, report_records
-from agent.spool import Outbox, Record, RecordKind, SpoolEntry
+from agent.spool import Outbox, Record, RecordKind
 from agent.turns import TurnLog
 from api.middleware import MAX_BODY_BYTES
 from domain.transcript import AgentReport, Turn
 from domain.usage import ModelUsage
-from tests.agent.samples import target, turn
+from tests.agent.samples import new_entry, target, turn
 from tests.agent.test_turns_and_report import report_of
 from tests.fakes.callback_api import CallbackApi
 
@@ -26,7 +26,7 @@ LARGEST_ANSWER = 262_144
 async def handed_in(records: list[Record], folder: Path) -> CallbackApi:
     """An API after it was given these records, as an agent gives them."""
     async with CallbackApi() as api, CallbackClient(api.url, api.token) as client:
-        outbox = Outbox(SpoolEntry.create(folder, target(api)), client)
+        outbox = Outbox(new_entry(folder, target(api)), client)
         for record in records:
             outbox.put(record)
         assert await outbox.close(grace=60)

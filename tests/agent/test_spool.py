@@ -19,7 +19,7 @@ from agent.callbacks import CallbackClient
 from agent.spool import Drainer, Outbox, SpoolEntry, Target, spool_id
 from agent.spool.disk import DISK_SECONDS, Disk, DiskHangs
 from agent.spool.drainer import REJECTED_DAYS, prune_rejected
-from tests.agent.samples import report_record, target, turn_record
+from tests.agent.samples import append, new_entry, report_record, target, turn_record
 from tests.fakes.callback_api import CallbackApi
 from tests.fakes.hanging_disk import hanging
 from tests.waiting import eventually
@@ -44,9 +44,9 @@ def names(folder: Path) -> list[str]:
 
 def abandoned(spool: Path, whom: Target, seqs: range) -> SpoolEntry:
     """An entry with turns whose job is gone."""
-    entry = SpoolEntry.create(spool, whom)
+    entry = new_entry(spool, whom)
     for seq in seqs:
-        entry.append(turn_record(seq))
+        append(entry, turn_record(seq))
     entry.release()
     return entry
 
@@ -55,7 +55,7 @@ async def test_turns_and_report_arrive_in_order_and_leave_nothing_behind(
     api: CallbackApi, tmp_path: Path
 ) -> None:
     async with CallbackClient(api.url, api.token) as client:
-        outbox = Outbox(SpoolEntry.create(tmp_path, target(api)), client)
+        outbox = Outbox(new_entry(tmp_path, target(api)), client)
         for seq in range(5):
             outbox.put(turn_record(seq))
         outbox.put(report_record(end_reason="agent_ended"))
@@ -72,7 +72,7 @@ async def test_an_outage_delays_the_turns_and_keeps_their_order(
 ) -> None:
     api.outage = 503
     async with CallbackClient(api.url, api.token) as client:
-        outbox = Outbox(SpoolEntry.create(tmp_path, target(api)), client)
+        outbox = Outbox(new_entry(tmp_path, target(api)), client)
         for seq in range(4):
             outbox.put(turn_record(seq))
         await api.wait_for(lambda: len(api.of("turns")) >= 2)
@@ -88,7 +88,7 @@ async def test_what_an_outage_outlasts_is_left_to_the_drainer(
 ) -> None:
     api.outage = 503
     async with CallbackClient(api.url, api.token) as client:
-        outbox = Outbox(SpoolEntry.create(tmp_path, target(api)), client)
+        outbox = Outbox(new_entry(tmp_path, target(api)), client)
         outbox.put(turn_record(0))
         outbox.put(report_record())
         assert not await outbox.close(grace=0.3)
@@ -114,7 +114,7 @@ async def test_a_report_is_announced_although_the_turns_before_it_are_not_taken(
     monkeypatch.setattr(Backoff, "next_pause", pause)
     api.outage = 503
     async with CallbackClient(api.url, api.token) as client:
-        outbox = Outbox(SpoolEntry.create(tmp_path, target(api)), client)
+        outbox = Outbox(new_entry(tmp_path, target(api)), client)
         outbox.put(turn_record(0))
         await api.wait_for(lambda: bool(api.of("turns")))
         outbox.put(report_record(end_reason="end_requested"))
@@ -134,7 +134,7 @@ async def test_records_are_on_the_disk_before_they_are_sent(
     api: CallbackApi, tmp_path: Path
 ) -> None:
     api.outage = 503
-    entry = SpoolEntry.create(tmp_path, target(api))
+    entry = new_entry(tmp_path, target(api))
     async with CallbackClient(api.url, api.token) as client:
         outbox = Outbox(entry, client)
         outbox.put(turn_record(0))
@@ -161,7 +161,7 @@ async def test_a_line_that_is_not_readable_does_not_stop_the_others(
         records.write(b"\x00\x00\x00\n")
     again = SpoolEntry.adopt(entry.path)
     assert again is not None
-    again.append(turn_record(1))
+    append(again, turn_record(1))
     again.release()
     await Drainer(tmp_path).drain_once()
 
@@ -187,7 +187,7 @@ async def test_what_json_cannot_hold_blocks_no_record_behind_it(
     api: CallbackApi, tmp_path: Path
 ) -> None:
     async with CallbackClient(api.url, api.token) as client:
-        outbox = Outbox(SpoolEntry.create(tmp_path, target(api)), client)
+        outbox = Outbox(new_entry(tmp_path, target(api)), client)
         outbox.put(turn_record(0))
         outbox.put(report_record(sdk_report={"half \ud83d": ["\ud800", float("nan")]}))
         assert await outbox.close(grace=30)
@@ -215,7 +215,7 @@ def take_no_more(entry: SpoolEntry) -> None:
 async def test_what_a_full_disk_does_not_take_is_delivered_in_order_all_the_same(
     api: CallbackApi, tmp_path: Path
 ) -> None:
-    entry = SpoolEntry.create(tmp_path, target(api))
+    entry = new_entry(tmp_path, target(api))
     take_no_more(entry)
     async with CallbackClient(api.url, api.token) as client:
         outbox = Outbox(entry, client)
@@ -233,7 +233,7 @@ async def test_what_a_full_disk_did_not_take_goes_there_as_soon_as_it_does(
     api: CallbackApi, tmp_path: Path
 ) -> None:
     api.outage = 503
-    entry = SpoolEntry.create(tmp_path, target(api))
+    entry = new_entry(tmp_path, target(api))
     take_no_more(entry)
     async with CallbackClient(api.url, api.token) as client:
         outbox = Outbox(entry, client)
@@ -252,7 +252,7 @@ async def test_what_neither_disk_nor_api_takes_is_counted_in_the_log(
     api: CallbackApi, tmp_path: Path
 ) -> None:
     api.outage = 503
-    entry = SpoolEntry.create(tmp_path, target(api))
+    entry = new_entry(tmp_path, target(api))
     take_no_more(entry)
     with structlog.testing.capture_logs() as logged:
         async with CallbackClient(api.url, api.token) as client:
@@ -270,7 +270,7 @@ async def test_a_call_goes_on_where_there_is_no_spool_at_all(
     in_the_way = tmp_path / "spool"
     in_the_way.write_text("a file")
     async with CallbackClient(api.url, api.token) as client:
-        outbox = Outbox(SpoolEntry.create(in_the_way, target(api)), client)
+        outbox = Outbox(new_entry(in_the_way, target(api)), client)
         outbox.put(turn_record(0))
         outbox.put(report_record())
         assert await outbox.close(grace=30)
@@ -285,10 +285,10 @@ async def test_an_entry_is_born_when_the_disk_takes_it_again(
 ) -> None:
     in_the_way = tmp_path / "spool"
     in_the_way.write_text("a file")
-    entry = SpoolEntry.create(in_the_way, target(api))
-    entry.append(turn_record(0))
+    entry = new_entry(in_the_way, target(api))
+    append(entry, turn_record(0))
     in_the_way.unlink()
-    entry.append(turn_record(1))
+    append(entry, turn_record(1))
     entry.release()
     await Drainer(in_the_way).drain_once()
 
@@ -339,7 +339,7 @@ async def test_an_answer_that_cannot_be_unpacked_delays_job_and_drainer_alike(
     abandoned(tmp_path, target(api, job_id="AJ_gone"), range(5, 6))
     draining = asyncio.create_task(Drainer(tmp_path).run())
     async with CallbackClient(api.url, api.token) as client:
-        outbox = Outbox(SpoolEntry.create(tmp_path, target(api)), client)
+        outbox = Outbox(new_entry(tmp_path, target(api)), client)
         outbox.put(turn_record(0))
         await api.wait_for(lambda: len(api.of("turns")) >= 6)
         api.garbled = False
@@ -351,9 +351,9 @@ async def test_an_answer_that_cannot_be_unpacked_delays_job_and_drainer_alike(
 
 
 async def test_what_was_delivered_is_not_sent_again(api: CallbackApi, tmp_path: Path) -> None:
-    entry = SpoolEntry.create(tmp_path, target(api))
+    entry = new_entry(tmp_path, target(api))
     for seq in range(3):
-        entry.append(turn_record(seq))
+        append(entry, turn_record(seq))
     entry.advance(entry.pending()[:2])
     entry.release()
     await Drainer(tmp_path).drain_once()
@@ -367,10 +367,10 @@ async def test_an_entry_of_a_living_process_is_left_alone_until_it_dies(
     owner = """
 import sys, time
 from pathlib import Path
-from agent.spool import SpoolEntry, Target
-from tests.agent.samples import turn_record
-entry = SpoolEntry.create(Path(sys.argv[1]), Target.model_validate_json(sys.argv[2]))
-entry.append(turn_record(0))
+from agent.spool import Target
+from tests.agent.samples import append, new_entry, turn_record
+entry = new_entry(Path(sys.argv[1]), Target.model_validate_json(sys.argv[2]))
+append(entry, turn_record(0))
 print("ready", flush=True)
 time.sleep(600)
 """
@@ -428,7 +428,7 @@ async def test_a_refused_token_sets_the_whole_entry_aside_without_the_token(
 ) -> None:
     whom = target(api, token="evcb_of_another_session")
     async with CallbackClient(whom.callback_url, whom.callback_token) as client:
-        outbox = Outbox(SpoolEntry.create(tmp_path, whom), client)
+        outbox = Outbox(new_entry(tmp_path, whom), client)
         outbox.put(turn_record(0))
         await api.wait_for(lambda: bool(api.of("turns")))
         await eventually(lambda: (tmp_path / "rejected").exists(), 30)
@@ -493,7 +493,7 @@ def test_refused_entries_are_kept_for_days_and_not_forever(tmp_path: Path) -> No
 async def test_a_disk_that_hangs_holds_up_neither_the_delivery_nor_the_end(
     api: CallbackApi, tmp_path: Path
 ) -> None:
-    entry = SpoolEntry.create(tmp_path, target(api))
+    entry = new_entry(tmp_path, target(api))
     with hanging(entry.path / "records.jsonl"):
         async with CallbackClient(api.url, api.token) as client:
             outbox = Outbox(entry, client)
@@ -511,7 +511,7 @@ async def test_a_disk_that_hangs_holds_up_neither_the_delivery_nor_the_end(
 async def test_records_of_a_disk_that_hung_for_a_while_are_delivered_from_it_afterwards(
     api: CallbackApi, tmp_path: Path
 ) -> None:
-    entry = SpoolEntry.create(tmp_path, target(api))
+    entry = new_entry(tmp_path, target(api))
     async with CallbackClient(api.url, api.token) as client:
         outbox = Outbox(entry, client)
         with hanging(entry.path / "records.jsonl"):

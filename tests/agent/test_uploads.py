@@ -15,9 +15,9 @@ from livekit.protocol.egress import EgressInfo, EgressStatus
 from adapters.recordings import RecordingStore
 from agent.callbacks import CallbackClient
 from agent.egress import record_room
-from agent.spool import Drainer, Outbox, SpoolEntry, Uploads, spool_id
+from agent.spool import Drainer, Outbox, Uploads, spool_id
 from domain.recording import GIVE_UP_AFTER, CallRecording, RecordingState
-from tests.agent.samples import report_record, target, turn_record
+from tests.agent.samples import append, new_entry, report_record, target, turn_record
 from tests.fakes.callback_api import CallbackApi
 from tests.fakes.egress import Egress
 from tests.fakes.s3 import S3
@@ -55,7 +55,7 @@ async def recorded(
     api: CallbackApi, spool: Path, sound: bytes | None = SOUND, begun: datetime | None = None
 ) -> None:
     """A job that has recorded its call and handed in its report."""
-    entry = SpoolEntry.create(spool, target(api))
+    entry = new_entry(spool, target(api))
     entry.announce_recording(pending(begun))
     if sound is not None:
         entry.sound.write_bytes(sound)
@@ -224,10 +224,10 @@ async def test_an_api_that_is_away_does_not_have_it_sent_twice(
 async def test_what_a_killed_job_had_recorded_is_stored(
     api: CallbackApi, s3: S3, tmp_path: Path
 ) -> None:
-    entry = SpoolEntry.create(tmp_path, target(api))
+    entry = new_entry(tmp_path, target(api))
     entry.announce_recording(pending())
     entry.sound.write_bytes(SOUND)
-    entry.append(turn_record(0))
+    append(entry, turn_record(0))
     entry.release()  # as its death does
 
     await Drainer(tmp_path).drain_once()
@@ -317,7 +317,7 @@ async def killed_while_egress_recorded(
     egress.present[ROOM] = {"agent-AJ_1", "caller"}
     path = PATH.replace(".ogg", "-egress.ogg")
     egress_id = await record_room(lk, ROOM, "s3://bucket", path)
-    entry = SpoolEntry.create(spool, target(api))
+    entry = new_entry(spool, target(api))
     entry.announce_recording(
         pending().model_copy(update={"path": path, "egress_id": egress_id, "spool": "d1"})
     )
