@@ -113,6 +113,7 @@ async def start_session(
         resolved.slot = holds_slot
         started = await wired.workflows.start(resolved, stage, WAIT_SECONDS[stage])
         if started.closed:
+            # Within the place, which is given back: this start began no session.
             raise _over(started, "is closed")
     as_resolved = started.input.agent_version == resolved.agent_version
     return _answer(wired, started, configuration.warnings if as_resolved else [])

@@ -1,6 +1,7 @@
 """A session's events as they happen: state changes and turns, as server-sent events."""
 
 from collections.abc import AsyncGenerator, Generator
+from contextlib import suppress
 
 import anyio
 from fastapi import APIRouter, Depends, Request
@@ -88,11 +89,9 @@ async def _events(
 async def _look(wired: Services, key: SessionKey) -> Look:
     """What is there now; an outage only delays."""
     status = turns = None
-    try:
+    with suppress(Unavailable):
         status = await read_status(wired, key)
         turns = await wired.archive.transcripts.turns(key) if wired.archive else []
-    except Unavailable:
-        return Look(status, turns)
     return Look(status, turns)
 
 
