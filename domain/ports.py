@@ -6,7 +6,6 @@ time limit of their own and never retry in silence (retrying is the workflow's b
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -23,6 +22,7 @@ from domain.saved_agent import AgentKey, SavedAgent
 from domain.session import SessionStatus
 from domain.summary import Summary
 from domain.transcript import AgentReport, KeptReports, TranscriptHeader, Turn
+from domain.walking import Part
 
 
 class Participant(BaseModel):
@@ -116,23 +116,10 @@ class SessionArchive(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class OpenRecords:
-    """Some of the records that are not terminal.
-
-    Attributes:
-        statuses: those that can be read.
-        next: what the following ones stand behind; None after the last.
-    """
-
-    statuses: list[SessionStatus]
-    next: str | None
-
-
 class SessionRecords(SessionArchive, Protocol):
     """The records of all orgs' sessions, for the reaper alone."""
 
-    async def not_closed(self, limit: int, after: str | None = None) -> OpenRecords:
+    async def not_closed(self, limit: int, after: str | None = None) -> Part[SessionStatus]:
         """Records that are not terminal, in an order that stays; with `after`, those behind it."""
         ...
 

@@ -1,6 +1,5 @@
 """How many sessions an org has at the same time: each takes a slot, and frees it when it ends."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Protocol
@@ -8,6 +7,7 @@ from typing import Protocol
 from pydantic import BaseModel
 
 from domain.ids import SessionKey
+from domain.walking import Part
 
 
 class Life(Enum):
@@ -67,23 +67,10 @@ class Slots(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class SomeSlots:
-    """Some of the taken slots of all orgs.
-
-    Attributes:
-        slots: those that can be read.
-        next: what the following ones stand behind; None after the last.
-    """
-
-    slots: list[Slot]
-    next: str | None
-
-
 class AllSlots(Slots, Protocol):
     """The slots of all orgs, for the reaper alone."""
 
-    async def every(self, limit: int, after: str | None = None) -> SomeSlots:
+    async def every(self, limit: int, after: str | None = None) -> Part[Slot]:
         """Taken slots, in an order that stays; with `after`, those behind it."""
         ...
 

@@ -204,7 +204,7 @@ class SlotSweep:
         page = await self._slots.every(self._at_once, self._after)
         # At once: a slot that a sweep fails at must not be in the way of all others.
         self._after = page.next
-        for slot in page.slots:
+        for slot in page.items:
             if slot.key in known_open:
                 continue
             life = await self._lives.life(slot.key)

@@ -135,7 +135,7 @@ class Reaper:
         # At once: a record that a sweep fails at must not be in the way of all others.
         self._after = page.next
         closed = 0
-        for status in page.statuses:
+        for status in page.items:
             if SessionKey(status.org, status.session_id) not in live:
                 closed += await self._close_record(archive, status)
         return closed

@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 import structlog
 
 from domain.ids import SessionKey
-from domain.ports import OpenRecords, SessionArchive, SessionRecords
+from domain.ports import SessionArchive, SessionRecords
 from domain.session import SessionStatus
+from domain.walking import Part
 from domain.webhook_events import events_of_session
 from domain.webhook_signatures import signed_headers
 from domain.webhooks import (
@@ -116,7 +117,7 @@ class AnnouncedRecords(AnnouncedSessions):
         super().__init__(records, announcer)
         self._records = records
 
-    async def not_closed(self, limit: int, after: str | None = None) -> OpenRecords:
+    async def not_closed(self, limit: int, after: str | None = None) -> Part[SessionStatus]:
         """Records that are not terminal, in an order that stays; with `after`, those behind it."""
         return await self._records.not_closed(limit, after)
 

@@ -4,7 +4,7 @@ It was stored by another version, by another key ring, or changed by hand. The l
 the fields that are wrong, never their values.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import structlog
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from adapters.encryption import CannotDecrypt
 from adapters.mongo.documents import Document
 from domain.errors import Unreadable
+from domain.walking import Part
 
 log = structlog.get_logger()
 
@@ -66,3 +67,11 @@ def read_all(
         except Unreadable:  # logged where it was raised
             continue
     return found
+
+
+def part_of(
+    documents: Sequence[Document], limit: int, read: Callable[[Document], Model], what: str
+) -> Part[Model]:
+    """What a look for up to `limit` documents, by their ids, found of a longer walk."""
+    more = len(documents) == limit
+    return Part(read_all(documents, read, what), next=documents[-1]["_id"] if more else None)

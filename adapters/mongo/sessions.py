@@ -6,14 +6,14 @@ from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, dump, session_document_id, storable
 from adapters.mongo.errors import storage_errors
 from adapters.mongo.places import place_of_time
-from adapters.mongo.reading import read_all, read_one
+from adapters.mongo.reading import part_of, read_all, read_one
 from adapters.mongo.tenancy import OrgCollection
 from adapters.mongo.versioned import replace_if_newer
 from domain.errors import InvalidInput
 from domain.ids import SessionKey
-from domain.ports import OpenRecords
 from domain.session import SessionState, SessionStatus
 from domain.session_list import SessionFilter, SessionPage, line_of
+from domain.walking import Part
 
 COLLECTION = "sessions"
 _WHAT = "the record of session"
@@ -56,7 +56,7 @@ class MongoSessions:
             found = await self._sessions.of_session(key).find_one({"_id": session_document_id(key)})
         return None if found is None else read_one(found, SessionStatus.model_validate, _WHAT)
 
-    async def not_closed(self, limit: int, after: str | None = None) -> OpenRecords:
+    async def not_closed(self, limit: int, after: str | None = None) -> Part[SessionStatus]:
         """Records of all orgs that are not terminal, by their ids; for the reaper alone.
 
         With `after`, those behind that one.
@@ -65,14 +65,9 @@ class MongoSessions:
             StorageUnavailable: MongoDB does not answer.
         """
         states = [state.value for state in SessionState if state is not SessionState.CLOSED]
-        open_ones = {"state": {"$in": states}, "_id": {"$gt": after or ""}}
         async with storage_errors("look for open sessions"):
-            every = self._sessions.every_org()
-            found = await every.find(open_ones).sort("_id", 1).limit(limit).to_list(limit)
-        return OpenRecords(
-            statuses=read_all(found, SessionStatus.model_validate, _WHAT),
-            next=found[-1]["_id"] if len(found) == limit else None,
-        )
+            found = await self._sessions.every_org_behind(after, limit, {"state": {"$in": states}})
+        return part_of(found, limit, SessionStatus.model_validate, _WHAT)
 
     async def closed_page(
         self, org: str, wanted: SessionFilter, limit: int, after: str | None

@@ -8,11 +8,12 @@ from pymongo.errors import DuplicateKeyError
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document
 from adapters.mongo.errors import storage_errors
-from adapters.mongo.reading import read_all
+from adapters.mongo.reading import part_of, read_all
 from adapters.mongo.tenancy import OrgCollection, OrgDocuments
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
-from domain.slots import Slot, SomeSlots
+from domain.slots import Slot
+from domain.walking import Part
 
 COLLECTION = "slots"
 
@@ -81,7 +82,7 @@ class MongoSlots:
         found = await mine.find({}, sort=[("number", 1)], limit=_MOST_PER_ORG)
         return read_all(found, Slot.model_validate, "slot")
 
-    async def every(self, limit: int, after: str | None = None) -> SomeSlots:
+    async def every(self, limit: int, after: str | None = None) -> Part[Slot]:
         """Taken slots of all orgs, by their ids; for the reaper alone.
 
         With `after`, those behind that one.
@@ -90,12 +91,8 @@ class MongoSlots:
             StorageUnavailable: MongoDB does not answer.
         """
         async with storage_errors("read slots"):
-            every = self._slots.every_org().find({"_id": {"$gt": after or ""}})
-            found = await every.sort("_id", 1).limit(limit).to_list(limit)
-        return SomeSlots(
-            slots=read_all(found, Slot.model_validate, "slot"),
-            next=found[-1]["_id"] if len(found) == limit else None,
-        )
+            found = await self._slots.every_org_behind(after, limit)
+        return part_of(found, limit, Slot.model_validate, "slot")
 
     async def doubt(self, slot: Slot) -> None:
         """Mark a slot, unless it was claimed again since it was read.

@@ -36,6 +36,16 @@ class OrgCollection:
         """The documents of all orgs; never for an answer to a tenant."""
         return self._collection
 
+    async def every_org_behind(
+        self, after: str | None, limit: int, wanted: Document | None = None
+    ) -> list[Document]:
+        """The next documents of all orgs that fit, by their ids; never for an answer to a tenant.
+
+        With `after`, those behind that id.
+        """
+        behind = {**(wanted or {}), "_id": {"$gt": after or ""}}
+        return await self._collection.find(behind).sort("_id", 1).limit(limit).to_list(limit)
+
 
 @dataclass(frozen=True)
 class Change:

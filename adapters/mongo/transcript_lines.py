@@ -174,8 +174,7 @@ class MongoTranscriptLines:
             StorageUnavailable: MongoDB does not answer.
         """
         async with storage_errors("list orgs"):
-            every = self._orgs.every_org().find({"_id": {"$gt": after or ""}})
-            found = await every.sort("_id", 1).limit(limit).to_list(limit)
+            found = await self._orgs.every_org_behind(after, limit)
         return [document["_id"] for document in found]
 
     async def _stored(

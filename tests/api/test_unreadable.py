@@ -167,7 +167,7 @@ async def test_the_reaper_sees_the_others(house: House, org: str) -> None:
     await spoil(house, "sessions", {"org": org, "session_id": "spoilt"}, room_name=7)
 
     with capture_logs() as logs:
-        found = (await house.archive.sessions.not_closed(500)).statuses
+        found = (await house.archive.sessions.not_closed(500)).items
 
     assert [status.session_id for status in found if status.org == org] == ["open"]
     assert told(logs, f"{org}/spoilt")

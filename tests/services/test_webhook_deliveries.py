@@ -377,7 +377,7 @@ async def test_the_record_of_a_session_is_not_written_without_its_webhooks(offic
         "session.failed",
         "session.started",
     ]
-    assert (await office.records.not_closed(10)).statuses == []
+    assert (await office.records.not_closed(10)).items == []
 
 
 async def _events(office: Office) -> list[str]:
