@@ -46,6 +46,18 @@ async def talk(session: LiveSession, engine: Engine, **config: Any) -> dict[str,
     return report
 
 
+async def report_of_a_call(session: LiveSession) -> dict[str, Any]:
+    """Of one whose caller says nothing until the agent has reported."""
+    await session.dispatch()
+    caller = await session.call()
+    try:
+        await session.callbacks.wait_for(lambda: bool(session.callbacks.reports))
+    finally:
+        await caller.disconnect()
+    [report] = session.callbacks.reports
+    return report
+
+
 def texts(session: LiveSession) -> list[tuple[str, str]]:
     return [(turn["role"], turn["text"]) for turn in session.callbacks.turns.values()]
 
@@ -246,14 +258,8 @@ async def test_the_first_answer_that_cannot_be_had_ends_the_call_with_its_reason
     session.config = AgentConfig(
         engine=Engine(stt="deepgram/nova-3", tts=CARTESIA), conversation_start=start
     )
-    await session.dispatch()
-    caller = await session.call()
-    try:
-        await session.callbacks.wait_for(lambda: bool(session.callbacks.reports))
-    finally:
-        await caller.disconnect()
+    report = await report_of_a_call(session)
 
-    [report] = session.callbacks.reports
     assert report["end_reason"] == "error"
     assert report["error"].startswith(reason)
     assert report["turns"] == []
@@ -291,14 +297,8 @@ async def test_a_refusal_in_the_call_ends_it_with_its_reason(
         engine=Engine(stt="deepgram/nova-3", tts=CARTESIA),
         conversation_start=ConversationStart(who="ai"),
     )
-    await session.dispatch()
-    caller = await session.call()
-    try:
-        await session.callbacks.wait_for(lambda: bool(session.callbacks.reports))
-    finally:
-        await caller.disconnect()
+    report = await report_of_a_call(session)
 
-    [report] = session.callbacks.reports
     assert report["end_reason"] == "error"
     assert "refuses the key (status 401)" in report["error"]
     assert len(fakes.openai.at("/chat")) == 1
