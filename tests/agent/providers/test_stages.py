@@ -177,6 +177,7 @@ async def test_voices(
     engine = SAFE.model_copy(update={"tts": descriptor, "language": "de"})
     parts = await workshop.build(engine)
 
+    # pytest leaves the type of what `approx` compares open.
     assert await spoken_by(parts.tts, "For which day?") == pytest.approx(ANSWER_SECONDS, abs=0.1)  # pyright: ignore[reportUnknownMemberType]
     fake: FakeProvider = getattr(fakes, provider)
     assert fake.said() == "For which day?"
