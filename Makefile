@@ -1,5 +1,5 @@
-# Everline on one machine. Only Python 3.11+, git and make are needed; everything else is fetched,
-# pinned and checked by hash, into .venv and into the user's cache folder.
+# Everline on one machine. Only Python 3.11, 3.12 or 3.13, git and make are needed; everything else is
+# fetched, pinned and checked by hash, into .venv and into the user's cache folder.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -13,9 +13,13 @@ BIN := .venv/bin
 READY := .venv/.ready
 PINS := requirements/base.txt requirements/dev.txt requirements/stack.txt
 
-# The first that runs and is new enough; set PYTHON to choose another.
+# The versions of `requires-python` in pyproject.toml.
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+# The first that runs and is supported; set PYTHON to choose another.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
-	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
+	"$$p" -c '$(SUPPORTED)' 2>/dev/null && { echo "$$p"; break; }; done)
+REQUIRE_PYTHON = [ -n "$(PYTHON)" ] && $(PYTHON) -c '$(SUPPORTED)' || { \
+	echo "Everline needs Python 3.11, 3.12 or 3.13: install one, or name it: make setup PYTHON=/path/to/python3"; exit 1; }
 
 # uv: only the interpreter that is there, and copies where the cache is on another disk.
 export UV_PYTHON_DOWNLOADS := never
@@ -31,16 +35,16 @@ help: ## Show what can be made
 setup: $(READY) ## Install everything into .venv (instant when nothing changed)
 
 $(READY): $(PINS) pyproject.toml | $(UV)
-	@[ -n "$(PYTHON)" ] || { echo "Everline needs Python 3.11 or newer: install it, or name it: make setup PYTHON=/path/to/python3"; exit 1; }
+	@$(REQUIRE_PYTHON)
 	@echo "setting up .venv with $$($(PYTHON) --version) and the pinned packages"
-	@[ -x $(BIN)/python ] || $(UV) venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv
+	@$(BIN)/python -c '$(SUPPORTED)' 2>/dev/null || $(UV) venv --quiet --clear --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv
 	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes $(PINS)
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
 # Where there is no uv, pip of a virtual environment of its own fetches the pinned one.
 $(CACHE)/tools/%/bin/uv:
-	@[ -n "$(PYTHON)" ] || { echo "Everline needs Python 3.11 or newer: install it, or name it: make setup PYTHON=/path/to/python3"; exit 1; }
+	@$(REQUIRE_PYTHON)
 	@echo "fetching uv $(UV_VERSION)"
 	@rm -rf "$(CACHE)/tools/$*" && mkdir -p "$(CACHE)/tools"
 	@$(PYTHON) -m venv "$(CACHE)/tools/$*" || { echo "The venv module is missing; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
@@ -101,8 +105,9 @@ record-histories: servers ## Record the workflow histories that tests/replay rep
 	@$(BIN)/python -m tests.replay.record
 
 # `make lock` keeps what is pinned; `make lock UPGRADE=--upgrade` moves to the newest.
+# `fewest`: one version of each package for every Python, so that what was tested on one runs on all.
 COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
-	--custom-compile-command "make lock" $(UPGRADE)
+	--fork-strategy fewest --custom-compile-command "make lock" $(UPGRADE)
 lock: | $(UV) ## Pin every dependency with its hashes
 	@$(COMPILE) pyproject.toml -o requirements/base.txt
 	@$(COMPILE) --group dev -c requirements/base.txt -o requirements/dev.txt

@@ -12,7 +12,12 @@ settings.register_profile(
 )
 settings.load_profile("everline")
 
-pytest_plugins = ["tests.servers", "tests.workflows.studio", "tests.harness.plugin"]
+pytest_plugins = [
+    "tests.servers",
+    "tests.workflows.studio",
+    "tests.harness.plugin",
+    "tests.stack.interpreters",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

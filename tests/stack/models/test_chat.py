@@ -8,8 +8,8 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
-from tests.stack.models.conftest import ModelsServer
 from tests.stack.models.lines import SpokenLine
+from tests.stack.models.serving import ModelsServer
 from tests.stack.models.test_transcription import post as transcribe
 
 

@@ -12,8 +12,8 @@ from livekit.agents import llm
 from livekit.plugins import openai
 from openai import AsyncOpenAI
 
-from tests.stack.models.conftest import ModelsServer
 from tests.stack.models.lines import SpokenLine, words_of
+from tests.stack.models.serving import ModelsServer
 
 
 def frame_of(wav: bytes) -> rtc.AudioFrame:

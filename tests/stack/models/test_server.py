@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from tests.servers import free_port
-from tests.stack.models.conftest import ModelsServer, start_models
+from tests.stack.models.serving import ModelsServer, start_models
 
 LONG_TEXT = "This sentence is here to keep the voice busy for a while. " * 5
 

@@ -9,8 +9,8 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.stack.models.conftest import ModelsServer
 from tests.stack.models.lines import words_of
+from tests.stack.models.serving import ModelsServer
 from tests.stack.models.test_transcription import post as transcribe
 
 SENTENCE = "We are open every day from noon to eleven in the evening."

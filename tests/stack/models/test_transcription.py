@@ -10,8 +10,8 @@ import openai
 import pytest
 
 from stack.models.sound import encode
-from tests.stack.models.conftest import ModelsServer
 from tests.stack.models.lines import SpokenLine, words_of
+from tests.stack.models.serving import ModelsServer
 
 RATE = 16_000
 
@@ -112,6 +112,17 @@ def test_a_request_without_a_file_names_the_field(models_server: ModelsServer) -
         timeout=60,
     )
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "file")
+
+
+def test_tags_that_are_no_utf_8_do_not_matter(
+    models_server: ModelsServer, caller_lines: list[SpokenLine]
+) -> None:
+    name = b"INFOINAM" + (8).to_bytes(4, "little") + b"Caf\xe9 one"
+    tags = b"LIST" + len(name).to_bytes(4, "little") + name
+    wav = caller_lines[0].wav
+    tagged = b"RIFF" + (len(wav) - 8 + len(tags)).to_bytes(4, "little") + wav[8:36]
+    answer = post(models_server, tagged + tags + wav[36:])
+    assert words_of(answer.json()["text"]) == words_of(caller_lines[0].says)
 
 
 def test_a_regional_language_is_the_language(
