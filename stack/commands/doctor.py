@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 import psutil
 import typer
@@ -15,16 +16,26 @@ from rich.console import Console
 from stack.binaries import SERVERS, Server
 from stack.binaries.locate import find_built, find_on_path
 from stack.binaries.toolchain import find_uv
+from stack.commands.speech_check import (
+    SpeechFault,
+    are_models_installed,
+    try_models,
+    try_models_alone,
+)
 from stack.errors import StackError
+from stack.layout.environment import Addresses
 from stack.layout.home import Home, find_cache
 from stack.layout.port_check import require_free_ports
-from stack.layout.ports import choose_ports, read_ports
-from stack.layout.wanted import PART_NAMES
+from stack.layout.ports import Ports, choose_ports, read_ports
+from stack.layout.wanted import PART_NAMES, read_wanted
 from stack.supervision.health import NotHealthyError, fetch_agent_health
 from stack.supervision.state import StackState, read_state
 
 _BUILD_BYTES = 6 * 1024**3
 _HOME_BYTES = 1024**3
+# `requires-python` in pyproject.toml.
+OLDEST_PYTHON = (3, 11)
+NEWEST_PYTHON = (3, 13)
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ def doctor(context: typer.Context) -> None:
     assert isinstance(home, Home)
     console = Console(soft_wrap=True)
     healthy = True
-    for finding in examine(home, os.environ):
+    for finding in chain(examine(home, os.environ), examine_speech(home, os.environ)):
         mark = "[green]✓[/green]" if finding.ok else "[red]✗[/red]"
         console.print(f"{mark} {finding.title:<20}", end="", highlight=False)
         console.print(finding.detail, markup=False, highlight=False)
@@ -77,13 +88,38 @@ def examine(home: Home, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield from _sessions_need(state.urls.api)
 
 
+def examine_speech(home: Home, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Let the local models hear and speak a sentence: those that run, or some started for it."""
+    title = "speech models"
+    state, wanted = read_state(home), read_wanted(home)
+    running = state.supervisor_pid is not None
+    if running and not any(p.name == "models" and p.state == "running" for p in state.processes):
+        return  # what they are doing is a finding of `examine`
+    if not running and not wanted.wants("models"):
+        yield Finding(title, True, "left out")
+        return
+    if not running and not are_models_installed():
+        yield Finding(title, False, "not installed", "run `make setup`")
+        return
+    try:
+        if running:
+            detail = asyncio.run(try_models(Addresses(read_ports(home) or Ports()).models))
+        else:
+            detail = asyncio.run(try_models_alone(home, wanted, environ))
+    except SpeechFault as fault:
+        cure = "see `everline logs models`" if running else "run `make setup` again"
+        yield Finding(title, False, str(fault), f"{cure}, and check the EVERLINE_MODELS_… settings")
+        return
+    yield Finding(title, True, detail)
+
+
 def _python() -> Finding:
     version = ".".join(str(part) for part in sys.version_info[:3])
     return Finding(
         "Python",
-        sys.version_info >= (3, 11),
+        OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON,
         f"{version} ({sys.executable})",
-        "install Python 3.11 or newer and run `make setup` again",
+        "install Python 3.11, 3.12 or 3.13 and run `make setup` again",
     )
 
 
