@@ -37,7 +37,7 @@ class AwaitAgent(LookForAgent):
 
 
 class Caller(BaseModel):
-    """A caller who was in the room when the agent was seen."""
+    """A caller who was seen in the room."""
 
     identity: str
     sid: str
@@ -121,6 +121,15 @@ class JoinActivities:
         )
 
 
+def callers_among(participants: list[Participant]) -> list[Caller]:
+    """The callers of those in a room."""
+    return [
+        Caller(identity=p.identity, sid=p.sid)
+        for p in participants
+        if p.active and p.kind in ("standard", "sip")
+    ]
+
+
 def _agent_of(participants: list[Participant], attempt: int) -> Participant | None:
     """Our agent of this attempt, else a foreign one; the ghost of an older attempt is neither.
 
@@ -135,9 +144,5 @@ def _agent_of(participants: list[Participant], attempt: int) -> Participant | No
 
 
 def _seen(agent: Participant, participants: list[Participant]) -> AgentSeen:
-    callers = [
-        Caller(identity=p.identity, sid=p.sid)
-        for p in participants
-        if p.active and p.kind in ("standard", "sip")
-    ]
+    callers = callers_among(participants)
     return AgentSeen(identity=agent.identity, foreign=attempt_of(agent) is None, callers=callers)

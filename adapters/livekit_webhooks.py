@@ -60,7 +60,9 @@ def receive_webhook(
     event = _parse(body)
     created = _time_of(event)
     if now - created > MAX_AGE:
-        raise Unauthenticated("the event is too old", field="createdAt")
+        raise Unauthenticated(
+            "the event is too old", field="createdAt", cure="check the clocks of both machines"
+        )
     if created - now > CLOCK_SKEW:
         raise Unauthenticated(
             "the event is from the future", field="createdAt", cure="check LiveKit's clock"

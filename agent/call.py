@@ -109,6 +109,17 @@ class Call:
             reason = f"the agent could not start: {type(error).__name__}"
             await self._cannot_start(reason, retryable=True)
 
+    def caller_connection(self) -> str | None:
+        """LiveKit's sid of the caller's connection, `""` while the caller is not in the room.
+
+        None while the agent is not connected itself, and so does not know.
+        """
+        room, caller = self._ctx.room, self._caller_identity()
+        if caller is None or room.connection_state != rtc.ConnectionState.CONN_CONNECTED:
+            return None
+        participant = room.remote_participants.get(caller)
+        return participant.sid if participant else ""
+
     async def hand_in(self) -> None:
         """The job's end hook: spool the report, and wait shortly for the API to take it."""
         for task in self._tasks:

@@ -42,8 +42,14 @@ async def request(job: JobRequest) -> None:
 
 async def entrypoint(ctx: JobContext) -> None:
     """Take part in a call."""
+
+    def caller() -> str | None:
+        call = ctx.proc.userdata.get(_CALL)
+        return call.caller_connection() if isinstance(call, Call) else None
+
     # Kept, because asyncio holds its tasks weakly; it ends with the process's event loop.
-    ctx.proc.userdata[_TICKS] = asyncio.create_task(tick_forever(ctx.job.id), name="ticks")
+    ticks = asyncio.create_task(tick_forever(ctx.job.id, caller), name="ticks")
+    ctx.proc.userdata[_TICKS] = ticks
     try:
         metadata = read_metadata(ctx.job.metadata, ctx.job.room.name)
     except MetadataFault as fault:

@@ -26,6 +26,10 @@ class Ticks(Protocol):
         """Seconds since the last tick of those of these jobs that ever ticked and are not done."""
         ...
 
+    def caller(self, job_id: str) -> str | None:
+        """The caller's connection as the job sees it; see `JobTick.caller`."""
+        ...
+
     def is_done(self, job_id: str) -> bool:
         """Whether a job has said that its report is handed in, or in the spool."""
         ...
@@ -65,7 +69,11 @@ class RunningJobs:
             if age > self._longest_silence and job_id not in self._hung:
                 self._kill_hung(job_id, age)
         return [
-            JobTick(**ref.model_dump(), tick_age=_rounded(ages.get(job_id)))
+            JobTick(
+                **ref.model_dump(),
+                tick_age=_rounded(ages.get(job_id)),
+                caller=self._ticks.caller(job_id),
+            )
             for job_id, ref in refs.items()
         ]
 

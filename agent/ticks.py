@@ -2,8 +2,8 @@
 
 The SDK has no public channel from a job's process to its server, so the server opens one: a Unix
 datagram socket to which all its jobs send ticks, twice a second, and one last word when they have
-handed in their report. Nothing is written to a disk, which may stall, and no clocks are compared:
-the server notes when a tick came.
+handed in their report. A tick also says whether the job sees its caller in the room. Nothing is
+written to a disk, which may stall, and no clocks are compared: the server notes when a tick came.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ ADDRESS_VARIABLE = "EVERLINE_TICKS"
 """How job processes, which inherit the environment, learn where the socket of their server is."""
 _LONGEST_NAP = 4 * TICK_SECONDS
 """If the server itself slept for longer, its jobs may have ticked all the time."""
-_TICK, _DONE = "tick ", "done "
+_TICK, _DONE, _CALLER = "tick ", "done ", " caller "
 _LONGEST_WORD = 250
 
 
@@ -32,6 +32,7 @@ class TickSocket:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._last: dict[str, float] = {}
+        self._callers: dict[str, str | None] = {}
         self._done: set[str] = set()
         self._looked_at = clock()
         # Not in the spool: a socket's path may have 100 characters at most.
@@ -62,8 +63,13 @@ class TickSocket:
         self._looked_at = now
         self._receive(now)
         self._last = {job: at for job, at in self._last.items() if job in jobs}
+        self._callers = {job: sid for job, sid in self._callers.items() if job in jobs}
         self._done.intersection_update(jobs)
         return {job: now - at for job, at in self._last.items() if job not in self._done}
+
+    def caller(self, job_id: str) -> str | None:
+        """The caller's connection as the job's last tick named it; see `JobTick.caller`."""
+        return self._callers.get(job_id)
 
     def is_done(self, job_id: str) -> bool:
         """Whether a job has said that its report is handed in, or in the spool."""
@@ -77,15 +83,27 @@ class TickSocket:
             except BlockingIOError:
                 return
             if word.startswith(_TICK):
-                self._last[word.removeprefix(_TICK)] = now
+                job_id, says, caller = word.removeprefix(_TICK).partition(_CALLER)
+                self._last[job_id] = now
+                self._callers[job_id] = caller if says else None
             elif word.startswith(_DONE):
                 self._done.add(word.removeprefix(_DONE))
 
 
-async def tick_forever(job_id: str) -> None:
-    """Send a job's ticks from its event loop until cancelled."""
+def _nobody_knows() -> str | None:
+    return None
+
+
+async def tick_forever(job_id: str, caller: Callable[[], str | None] = _nobody_knows) -> None:
+    """Send a job's ticks from its event loop until cancelled.
+
+    Args:
+        job_id: the job.
+        caller: gives the caller's connection as in `JobTick.caller`.
+    """
     while True:
-        _send(_TICK + job_id)
+        sid = caller()
+        _send(_TICK + job_id + ("" if sid is None else _CALLER + sid))
         await asyncio.sleep(TICK_SECONDS)
 
 

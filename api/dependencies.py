@@ -29,6 +29,7 @@ from domain.ports import (
 )
 from domain.summary import SummaryRuns
 from services.agents import Agents
+from services.livekit_webhooks import LiveKitWebhooks
 from services.quotas import SessionQuota
 from services.rate_limits import RequestRates
 from services.retention import Retention
@@ -100,6 +101,7 @@ class Services:
     """None for any number of sessions."""
     recordings: RecordingStore | None = None
     """None where no storage of recordings is configured."""
+    livekit_webhooks: LiveKitWebhooks = field(default_factory=LiveKitWebhooks)
     unsigned_reports: bool = False
     """Whether reports without a callback token are taken, from agents that are not ours."""
     rates: RequestRates = field(default_factory=lambda: RequestRates(0, 1, time.monotonic))

@@ -35,6 +35,7 @@ from api.workflows import SessionWorkflows
 from domain.catalogs import BUILT_IN, Catalog, extended
 from domain.ports import ApiKeys
 from services.agents import Agents
+from services.livekit_webhooks import LiveKitWebhooks
 from services.quotas import SessionQuota
 from services.rate_limits import RequestRates
 from services.retention import Retention
@@ -87,6 +88,7 @@ async def wire(settings: ApiSettings) -> Wiring:
         rooms=rooms,
         keys=keys,
         agent_servers=archive.agent_servers if archive else MemoryAgentServers(),
+        livekit_webhooks=LiveKitWebhooks(archive.livekit_webhooks if archive else None),
         archive=_archive(settings, archive),
         callers=_callers(settings),
         agent_name=settings.dispatch_name,

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -115,6 +116,8 @@ async def start_session(
         if started.closed:
             # Within the place, which is given back: this start began no session.
             raise _over(started, "is closed")
+    if started.status and started.status.agent_joined and not started.again:
+        wired.livekit_webhooks.expected(datetime.now(UTC))
     as_resolved = started.input.agent_version == resolved.agent_version
     return _answer(wired, started, configuration.warnings if as_resolved else [])
 

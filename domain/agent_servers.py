@@ -30,6 +30,9 @@ class JobTick(JobRef):
 
     tick_age: float | None = Field(default=None, ge=0)
     """Seconds since the job's event loop last answered; None before its first answer."""
+    caller: str | None = Field(default=None, max_length=100)
+    """LiveKit's sid of the caller's connection as the agent sees it, `""` while the caller is not
+    in the room; None while the agent is not connected, and from older agent workers."""
 
 
 class LostJob(JobRef):

@@ -81,6 +81,8 @@ class ParticipantChange(StrEnum):
 
     JOINED = "joined"
     LEFT = "left"
+    NOT_SEEN = "not_seen"
+    """A check of the room did not find this connection. Unlike `left`, it may be found again."""
     ROOM_FINISHED = "room_finished"
 
 

@@ -274,6 +274,14 @@ class SignsOfLife(Protocol):
         ...
 
 
+class CallerSigns(Protocol):
+    """What agents say of their callers, in the heartbeats of their servers."""
+
+    async def caller_seen(self, key: SessionKey) -> str | None:
+        """The caller's connection as in `JobTick.caller`; None if no living agent server says."""
+        ...
+
+
 class HeartbeatPath(Protocol):
     """The way that heartbeats take: agents' address of the API, the API, MongoDB."""
 

@@ -24,6 +24,11 @@ class Presence:
         """Whether a caller is in the room."""
         return bool(self._here)
 
+    @property
+    def here(self) -> dict[str, str]:
+        """The connections in the room, with their identities."""
+        return dict(self._here)
+
     def missed_at(self, joined_at: datetime | None, limits: SessionLimits) -> datetime | None:
         """When the caller's absence ends the call; None if nobody is missed.
 
@@ -47,8 +52,19 @@ class Presence:
             self.left_at = None
         elif change.change is ParticipantChange.LEFT:
             self._gone.add(sid)
-            self._here.pop(sid, None)
-            self.ever_came = True
-            if not self._here and (self.left_at is None or before[0]):
-                self.left_at = now
+            self._leave(sid, now, was_present=before[0])
+        elif change.change is ParticipantChange.NOT_SEEN and sid in self._here:
+            self._leave(sid, now, was_present=before[0])
         return before != (self.present, self.ever_came)
+
+    def heard(self, now: datetime) -> None:
+        """The caller has spoken, so was in the room until now, whoever did not see it."""
+        self.ever_came = True
+        if not self._here:
+            self.left_at = now
+
+    def _leave(self, sid: str, now: datetime, *, was_present: bool) -> None:
+        self._here.pop(sid, None)
+        self.ever_came = True
+        if not self._here and (self.left_at is None or was_present):
+            self.left_at = now

@@ -86,6 +86,8 @@ class WaitingFor(StrEnum):
 
 LONGEST_CALL = 86_400.0
 """Seconds that a call may last, however often it is extended."""
+QUICKEST_CALLER_CHECK, SLOWEST_CALLER_CHECK = 5.0, 30.0
+"""Bounds of `SessionLimits.caller_check_interval`, in seconds."""
 LONGEST_JOIN_PAUSE = 60.0
 """Seconds between two attempts, however many came before."""
 
@@ -119,6 +121,13 @@ class SessionLimits(JsonModel):
     """How long the close waits for the summary, which goes on without it."""
     room_deletion_wait: float = Field(default=60, gt=0, le=600)
     """How long the close waits for the room's deletion, which goes on without it."""
+
+    def caller_check_interval(self) -> float:
+        """Seconds between two checks of the room while the caller is believed to be in it.
+
+        Short enough that `departure_timeout` never closes a room before its caller is missed.
+        """
+        return min(max(self.caller_return, QUICKEST_CALLER_CHECK), SLOWEST_CALLER_CHECK)
 
     def join_budget(self) -> float:
         """Longest time that all attempts together may take, with their pauses."""

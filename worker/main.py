@@ -19,6 +19,7 @@ from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.archive import ArchiveActivities
+from activities.callers import CallerActivities
 from activities.dispatch import DispatchActivities
 from activities.errors import TranslateErrors
 from activities.finishing import FinishActivities
@@ -41,6 +42,7 @@ from adapters.temporal_sessions import TemporalSessions
 from domain.listening import listening_task_queue
 from domain.ports import (
     Analyst,
+    CallerSigns,
     Rooms,
     SessionArchive,
     Summariser,
@@ -99,6 +101,11 @@ class Archive(Protocol):
         """The summaries."""
         ...
 
+    @property
+    def agent_servers(self) -> CallerSigns:
+        """What agents say of their callers."""
+        ...
+
 
 def activities_of(
     settings: WorkerSettings,
@@ -118,6 +125,11 @@ def activities_of(
         rooms, settings.callback_url, settings.everline_callback_secret.get_secret_value()
     )
     join = JoinActivities(rooms)
+    callers = CallerActivities(
+        rooms,
+        archive.agent_servers if archive else None,
+        archive.transcripts if archive else None,
+    )
     finish = FinishActivities(rooms)
     store = ArchiveActivities(
         AnnouncedSessions(archive.sessions, webhooks.announcer) if archive else None,
@@ -132,6 +144,7 @@ def activities_of(
         dispatch.retract_attempts,
         join.await_agent,
         join.look_for_agent,
+        callers.look_for_callers,
         finish.ask_agents_to_finish,
         finish.remove_agents,
         store.record_session,

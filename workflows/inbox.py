@@ -264,6 +264,8 @@ class Inbox:
         if news:
             who = "caller" if self._presence in (person, self._anybody) else "somebody else:"
             what = "is in the room" if person.present else "left the room"
+            if change.change is ParticipantChange.NOT_SEEN:
+                what = "is not in the room any more"
             self._book.note(f"{who} {change.identity} {what}")
 
     def _take_in_lost_agent(self, change: ParticipantChanged) -> None:

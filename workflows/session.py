@@ -23,18 +23,12 @@ with workflow.unsafe.imports_passed_through():
     from domain.attempts import Attempt
     from domain.ending import Ending
     from domain.errors import NotFound, RoomNameTaken
-    from domain.messages import (
-        ParticipantChange,
-        ParticipantChanged,
-        ParticipantKind,
-        SessionResult,
-    )
+    from domain.messages import SessionResult
     from domain.session import EndReason, Outcome, SessionInput, SessionState, WaitingFor
     from workflows.archive import start_archive, start_summary
+    from workflows.callers import CallerWatch
     from workflows.failures import code_of, is_final, reason_of
-    from workflows.inbox import Inbox
-    from workflows.steps import Steps
-    from workflows.waiting import until
+    from workflows.waiting import passed, until
 
 Result = TypeVar("Result")
 
@@ -43,13 +37,12 @@ LAST_WORDS = 10.0
 
 
 @workflow.defn(name="session")
-class SessionWorkflow(Inbox):
+class SessionWorkflow(CallerWatch):
     """One call with an agent, from the room's creation to its deletion."""
 
     @workflow.init
     def __init__(self, request: SessionInput) -> None:
         super().__init__(request)
-        self._steps = Steps(request)
         self._owns_room = False
         self._replacements = 0
         self._archive_is_away = not request.archive
@@ -73,6 +66,7 @@ class SessionWorkflow(Inbox):
 
     async def _story(self) -> SessionResult:
         ending = await self._call()
+        self._stop_watching_callers()
         ending = await self._wind_down(ending)
         await self._stop_listening()
         await self._persist()
@@ -83,6 +77,7 @@ class SessionWorkflow(Inbox):
         """From the room's creation until there is a reason to end."""
         try:
             await self._open()
+            self._start_watching_callers()
             ending = await self._get_agent_in(endings.AGENT_NEVER_JOINED)
             while ending is None:
                 ending = await self._live() or await self._replace_agent()
@@ -185,16 +180,7 @@ class SessionWorkflow(Inbox):
         attempt.foreign = seen.foreign
         attempt.agent_identity = seen.identity
         # The webhook that a caller came may have been lost; who was seen is there.
-        for caller in seen.callers:
-            self._take_in_caller(
-                ParticipantChanged(
-                    event_id=f"seen:{caller.sid}",
-                    change=ParticipantChange.JOINED,
-                    identity=caller.identity,
-                    sid=caller.sid,
-                    kind=ParticipantKind.CALLER,
-                )
-            )
+        self._take_in_seen(seen.callers)
 
     async def _await_readiness(self, attempt: Attempt) -> None:
         """Our agent worker's own word that it hears, thinks and speaks."""
@@ -250,10 +236,10 @@ class SessionWorkflow(Inbox):
     def _reason_to_end(self) -> Ending | None:
         if self._ending:
             return self._ending
-        if _passed(self._caller_deadline()):
+        if self._caller_is_absent():
             came = self._presence.ever_came
             return endings.CALLER_LEFT if came else endings.CALLER_NEVER_JOINED
-        if _passed(self._book.status.deadline):
+        if passed(self._book.status.deadline):
             return endings.MAX_DURATION
         return None
 
@@ -261,7 +247,7 @@ class SessionWorkflow(Inbox):
         attempt = self._attempt
         if attempt is None:
             return
-        if _passed(attempt.lost_at(self._limits.lost_report_grace)):
+        if passed(attempt.lost_at(self._limits.lost_report_grace)):
             await self._make_sure_that_it_left(attempt)
         attempt.lost = attempt.loss()
 
@@ -300,11 +286,10 @@ class SessionWorkflow(Inbox):
 
     def _ends_at(self) -> datetime | None:
         """When time alone ends the call; None while it does not run."""
-        times = (self._caller_deadline(), self._book.status.deadline)
+        # Once the caller is missed, a check of the room decides, not the time.
+        missed_at = None if self._missed_at() else self._caller_deadline()
+        times = (missed_at, self._book.status.deadline)
         return min((at for at in times if at), default=None)
-
-    def _caller_deadline(self) -> datetime | None:
-        return self._presence.missed_at(self._book.status.joined_at, self._limits)
 
     def _next_check(self) -> float | None:
         lost_at = self._attempt and self._attempt.lost_at(self._limits.lost_report_grace)
@@ -489,10 +474,6 @@ class SessionWorkflow(Inbox):
     async def _record_the_end(self) -> None:
         if self._request.archive:
             await self._steps.record_the_end(self._book.status)
-
-
-def _passed(at: datetime | None) -> bool:
-    return at is not None and workflow.now() >= at
 
 
 def _seconds_to(*times: datetime | None) -> float | None:

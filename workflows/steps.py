@@ -12,6 +12,7 @@ from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
     from activities.archive import ArchiveActivities, SealTranscript
+    from activities.callers import CallerActivities, CallersSeen, LookForCallers
     from activities.dispatch import DispatchActivities, DispatchAgent, RetractAttempts
     from activities.finishing import FinishActivities, FinishAgents
     from activities.joining import AgentSeen, AwaitAgent, JoinActivities, LookForAgent
@@ -114,6 +115,31 @@ class Steps:
             schedule_to_close_timeout=timedelta(seconds=15),
             retry_policy=_QUICK_RETRY,
             summary=f"attempt {attempt}: is the agent in the room again?",
+        )
+
+    def look_for_callers(self, present: list[str]) -> workflow.ActivityHandle[CallersSeen]:
+        """Who of the callers is in the room: at once, or as soon as one of `present` is not.
+
+        It is retried for as long as it takes: a retry writes no history, and while LiveKit does not
+        answer nothing is known.
+        """
+        request = self._request
+        interval = request.limits.caller_check_interval()
+        return workflow.start_activity_method(
+            CallerActivities.look_for_callers,
+            LookForCallers(
+                org=request.org,
+                session_id=request.session_id,
+                livekit_room=request.livekit_room,
+                caller_identity=request.caller_identity,
+                present=present,
+                interval=interval,
+            ),
+            start_to_close_timeout=2 * _CALL,
+            retry_policy=_PATIENT_RETRY,
+            summary="does the caller stay in the room?"
+            if present
+            else "is the caller in the room?",
         )
 
     def listen_to_agent(self, attempt: int, identity: str) -> workflow.ActivityHandle[int]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 
 from temporalio import workflow
 
@@ -30,3 +31,8 @@ async def until(
         # wait (and will do so by default one day). The run method takes it in, for all of us.
         return condition()
     return True
+
+
+def passed(at: datetime | None) -> bool:
+    """Whether a time is over; None never is."""
+    return at is not None and workflow.now() >= at

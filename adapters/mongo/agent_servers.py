@@ -1,4 +1,4 @@
-"""Heartbeats of agent servers, behind the ports `AgentServers` and `SignsOfLife`."""
+"""Heartbeats of agent servers, behind the ports `AgentServers`, `SignsOfLife` and `CallerSigns`."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,6 +12,7 @@ from adapters.mongo.documents import dump, storable
 from adapters.mongo.errors import storage_errors
 from adapters.mongo.reading import read_all, read_one
 from domain.agent_servers import AgentServer, Heartbeat
+from domain.ids import SessionKey
 
 COLLECTION = "agent_servers"
 CONDEMNED = "condemned_jobs"
@@ -96,6 +97,22 @@ class MongoAgentServers:
         async with storage_errors("read heartbeats"):
             found = await self._servers.find_one({"_id": server_id})
         return read_one(found, AgentServer.model_validate, "agent server") if found else None
+
+    async def caller_seen(self, key: SessionKey) -> str | None:
+        """The caller's connection as the session's agent sees it; see `JobTick.caller`.
+
+        Only servers that the watchdog believes alive are asked, so no clocks are compared.
+
+        Raises:
+            StorageUnavailable: MongoDB does not answer.
+        """
+        alive = {"jobs.session_id": key.session_id, DEALT_WITH: {"$exists": False}}
+        async with storage_errors("read heartbeats"):
+            found = await self._servers.find(alive).to_list(None)
+        servers = read_all(found, AgentServer.model_validate, "agent server")
+        said = [job.caller for server in servers for job in server.jobs if job.key == key]
+        # The agent of an earlier attempt may still be leaving: one that sees the caller suffices.
+        return max((caller for caller in said if caller is not None), default=None)
 
     async def dealt_with(self, server_id: str, last_heartbeat: datetime) -> None:
         """Leave the server out until it is heard again; nothing if it was heard meanwhile.

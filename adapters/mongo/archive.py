@@ -16,6 +16,7 @@ from adapters.mongo.client import Client, connect
 from adapters.mongo.indexes import ensure_indexes
 from adapters.mongo.leases import MongoLease
 from adapters.mongo.listed import ListedSessions, ListedSummaries, ListedTranscripts
+from adapters.mongo.livekit_webhooks import MongoWebhookReceipts
 from adapters.mongo.retention import MongoRetentionRules
 from adapters.mongo.slots import MongoSlots
 from adapters.mongo.transcript_lines import MongoTranscriptLines
@@ -42,7 +43,8 @@ class MongoArchive:
         transcript_stats: the port `TranscriptFigures`.
         audit: the port `AuditLog`.
         retention_rules: the port `RetentionRules`.
-        agent_servers: the ports `AgentServers` and `SignsOfLife`.
+        agent_servers: the ports `AgentServers`, `SignsOfLife` and `CallerSigns`.
+        livekit_webhooks: the port `ReceiptStore`.
         api_keys: the ports `ApiKeys` and `ApiKeyStore`.
         slots: the ports `Slots` and `AllSlots`.
         webhook_deliveries: the port `DeliveryStore`.
@@ -60,6 +62,7 @@ class MongoArchive:
         self.audit = MongoAudit(self._database)
         self.retention_rules = MongoRetentionRules(self._database)
         self.agent_servers = MongoAgentServers(self._database)
+        self.livekit_webhooks = MongoWebhookReceipts(self._database)
         self.api_keys = MongoApiKeys(self._database)
         self.slots = MongoSlots(self._database)
         self.webhook_deliveries = MongoDeliveries(self._database)

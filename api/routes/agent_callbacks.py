@@ -32,7 +32,10 @@ class Accepted(BaseModel):
 async def claim_attempt(claim: AgentReady, wired: Wired, claims: AgentClaims) -> ReadyAnswer:
     """An agent claims its attempt; 409 tells it to leave, 503 to ask again."""
     check_attempt(claims.attempt, claim.attempt)
-    return await wired.workflows.claim(claims.key, claim)
+    answer = await wired.workflows.claim(claims.key, claim)
+    if answer.accepted:
+        wired.livekit_webhooks.expected(datetime.now(UTC))
+    return answer
 
 
 @router.post("/v1/agent/failed")

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from api.dependencies import Services, Wired
 from domain.agent_servers import AgentServer
 from domain.errors import EverlineError, Unavailable
+from domain.livekit_webhooks import WebhookReceipts
 
 router = APIRouter(tags=["health"])
 
@@ -20,12 +21,24 @@ SILENT_AFTER = timedelta(seconds=10)
 """Heartbeats come every two seconds; a server that was silent for longer is not counted."""
 REMEMBERED = timedelta(minutes=2)
 """Silent servers are still shown for this long, so that one sees what went away."""
+WEBHOOK_LATENESS = timedelta(minutes=1)
+"""How much older the last webhook may be than an agent's join, of which one has told."""
+WEBHOOK_PATIENCE = timedelta(seconds=10)
+"""How long a join's webhooks may take."""
 CHECK_SECONDS = 2.0
 """Less than the health checks of containers and of the stack wait for the whole answer (3 s): one
 server that hangs must not hide what the others say."""
 
 MONGODB_CURE = "check MONGODB_URI, and that MongoDB runs"
 LIVEKIT_CURE = "check LIVEKIT_URL, and that LiveKit runs"
+WEBHOOK_CURE = (
+    "in LiveKit's configuration, add this API's /v1/livekit/webhook to `webhook.urls`, and set"
+    " `webhook.api_key` to LIVEKIT_API_KEY; LiveKit must be able to reach that URL"
+)
+SIGNATURE_CURE = (
+    "set `webhook.api_key` in LiveKit's configuration to LIVEKIT_API_KEY, or the API's"
+    " LIVEKIT_WEBHOOK_API_KEY and LIVEKIT_WEBHOOK_API_SECRET to the key that LiveKit signs with"
+)
 TEMPORAL_CURE = "check TEMPORAL_ADDRESS, and that Temporal runs"
 
 Answer = TypeVar("Answer")
@@ -54,6 +67,8 @@ class AgentHealth(BaseModel):
     livekit: Check
     temporal: Check
     agents: Check
+    livekit_webhooks: Check
+    """Whether LiveKit's webhooks arrive; without them calls work, and callers are noticed late."""
     servers: list[AgentServer]
 
 
@@ -78,8 +93,8 @@ async def get_health() -> Health:
 async def get_agent_health(wired: Wired, response: Response) -> AgentHealth:
     """Whether LiveKit, the workers and agent servers of the right name are there; 503 if not."""
     now = datetime.now(UTC)
-    (servers, agents), livekit, temporal = await asyncio.gather(
-        _agents(wired, now), _livekit(wired), _temporal(wired)
+    (servers, agents), livekit, temporal, livekit_webhooks = await asyncio.gather(
+        _agents(wired, now), _livekit(wired), _temporal(wired), _livekit_webhooks(wired, now)
     )
     ok = livekit.ok and temporal.ok and agents.ok
     response.status_code = 200 if ok else 503
@@ -91,13 +106,14 @@ async def get_agent_health(wired: Wired, response: Response) -> AgentHealth:
         livekit=livekit,
         temporal=temporal,
         agents=agents,
+        livekit_webhooks=livekit_webhooks,
         servers=shown,
     )
 
 
 def _without_ids(server: AgentServer):
     return [
-        job.model_copy(update={"org": None, "session_id": None, "attempt": None})
+        job.model_copy(update={"org": None, "session_id": None, "attempt": None, "caller": None})
         for job in server.jobs
     ]
 
@@ -119,6 +135,15 @@ async def _livekit(wired: Services) -> Check:
     return Check(ok=True, detail=f"{wired.rooms.api_url} answers")
 
 
+async def _livekit_webhooks(wired: Services, now: datetime) -> Check:
+    try:
+        receipts = await _in_time("MongoDB", wired.livekit_webhooks.receipts())
+    except EverlineError as error:
+        detail = f"when webhooks came: {error.message}"
+        return Check(ok=False, detail=detail, cure=error.cure or MONGODB_CURE)
+    return webhooks_check(receipts, now)
+
+
 async def _temporal(wired: Services) -> Check:
     try:
         pollers = await _in_time("Temporal", wired.workflows.pollers())
@@ -137,6 +162,23 @@ async def _in_time(server: str, question: Awaitable[Answer]) -> Answer:
             return await question
     except TimeoutError:
         raise Unavailable(f"{server} does not answer within {CHECK_SECONDS:g} s") from None
+
+
+def webhooks_check(receipts: WebhookReceipts, now: datetime) -> Check:
+    """Whether LiveKit's webhooks arrive: none is missed before an agent has joined a call."""
+    received, expected = receipts.received_at, receipts.expected_at
+    if received and (expected is None or expected - received <= WEBHOOK_LATENESS):
+        return Check(ok=True, detail=f"the last one came at {received:%Y-%m-%d %H:%M:%S} UTC")
+    if expected is None:
+        return Check(ok=True, detail="none has come yet, and no agent has joined a call yet")
+    if now - expected <= WEBHOOK_PATIENCE:
+        return Check(ok=True, detail="an agent has just joined a call, its webhooks may still come")
+    since = f"since {received:%Y-%m-%d %H:%M:%S} UTC" if received else "ever"
+    detail = f"no webhook of LiveKit's has come {since}, although agents have joined calls"
+    if receipts.rejection and (received is None or (receipts.rejected_at or received) > received):
+        detail = f"{detail}; the last one was refused: {receipts.rejection}"
+        return Check(ok=False, detail=detail, cure=receipts.rejection_cure or SIGNATURE_CURE)
+    return Check(ok=False, detail=detail, cure=WEBHOOK_CURE)
 
 
 def agents_check(servers: list[AgentServer], agent_name: str, now: datetime) -> Check:

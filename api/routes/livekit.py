@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from adapters.livekit_webhooks import EgressResult, LiveKitEvent, receive_webhook
 from api.dependencies import LIVEKIT_SIGNATURE, Services, Wired
+from domain.errors import Unauthenticated
 from domain.ids import livekit_room_name, org_of_room
 from domain.messages import ParticipantChange, ParticipantChanged, ParticipantKind
 from domain.recording import RecordingState, recording_at
@@ -50,9 +51,15 @@ class Received(BaseModel):
 async def receive_livekit_event(request: Request, wired: Wired) -> Received:
     """Receive an event that LiveKit signed; a repeated one changes nothing."""
     body = await request.body()
-    event = receive_webhook(
-        wired.webhook_keys, request.headers.get("authorization", ""), body, datetime.now(UTC)
-    )
+    now = datetime.now(UTC)
+    try:
+        event = receive_webhook(
+            wired.webhook_keys, request.headers.get("authorization", ""), body, now
+        )
+    except Unauthenticated as error:
+        wired.livekit_webhooks.rejected(now, error)
+        raise
+    wired.livekit_webhooks.received(now)
     if event.egress:
         return Received(forwarded=await _note_egress(wired, event.egress))
     owner = owner_of_room(event.room_metadata or "")

@@ -219,5 +219,8 @@ def _sessions_need(api: str) -> Iterator[Finding]:
         ("API reaches LiveKit", report.livekit),
         ("Temporal workers", report.temporal),
         ("agent workers", report.agents),
+        ("LiveKit's webhooks", report.livekit_webhooks),
     ):
-        yield Finding(title, verdict.ok, verdict.detail, verdict.cure or "see `everline status`")
+        if verdict is not None:
+            cure = verdict.cure or "see `everline status`"
+            yield Finding(title, verdict.ok, verdict.detail, cure)

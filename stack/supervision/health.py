@@ -156,6 +156,8 @@ class AgentHealth(BaseModel):
     livekit: Verdict
     temporal: Verdict
     agents: Verdict
+    livekit_webhooks: Verdict | None = None
+    """None from an older API."""
     servers: list[ServerSeen]
 
 

@@ -8,6 +8,7 @@ import pytest
 from adapters.memory_agent_servers import MemoryAgentServers
 from adapters.mongo import MongoArchive
 from domain.agent_servers import AgentServer, Heartbeat, JobTick, LostJob
+from domain.ids import SessionKey
 from domain.ports import AgentServers
 from tests.adapters.examples import NOON
 
@@ -139,3 +140,30 @@ async def test_a_server_that_comes_back_is_told_which_jobs_to_stop(archive: Mong
     assert await signs.record(heartbeat("a", jobs=later), NOON + 2 * SECOND) == ["AJ_1"]
     assert await signs.record(heartbeat("a", jobs=later[1:]), NOON + 3 * SECOND) == []
     assert await signs.record(heartbeat("b", jobs=jobs), NOON) == []
+
+
+def _job(caller: str | None, attempt: int = 1, org: str = "acme") -> JobTick:
+    return JobTick(
+        job_id=f"AJ_{attempt}", org=org, session_id="call-1", attempt=attempt, caller=caller
+    )
+
+
+async def test_agents_say_whether_they_see_their_callers(archive: MongoArchive) -> None:
+    servers, key = archive.agent_servers, SessionKey("acme", "call-1")
+    unheard = await servers.caller_seen(key)
+    await servers.record(heartbeat("old", jobs=[_job(None)]), NOON)
+    unsaid = await servers.caller_seen(key)
+    await servers.record(heartbeat("a", jobs=[_job("")]), NOON)
+    gone = await servers.caller_seen(key)
+    await servers.record(heartbeat("b", jobs=[_job("PA_1", 2), _job("PA_2", org="globex")]), NOON)
+    here = await servers.caller_seen(key)
+
+    assert (unheard, unsaid, gone, here) == (None, None, "", "PA_1")
+
+
+async def test_a_server_that_the_watchdog_found_dead_says_nothing(archive: MongoArchive) -> None:
+    servers, key = archive.agent_servers, SessionKey("acme", "call-1")
+    await servers.record(heartbeat("a", jobs=[_job("PA_1")]), NOON)
+    await servers.dealt_with("a", NOON)
+
+    assert await servers.caller_seen(key) is None

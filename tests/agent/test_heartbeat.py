@@ -52,10 +52,14 @@ class Ages:
 
     def __init__(self) -> None:
         self.known: dict[str, float] = {}
+        self.callers: dict[str, str | None] = {}
         self.done: set[str] = set()
 
     def ages(self, jobs: Collection[str]) -> dict[str, float]:
         return {job: age for job, age in self.known.items() if job in jobs}
+
+    def caller(self, job_id: str) -> str | None:
+        return self.callers.get(job_id)
 
     def is_done(self, job_id: str) -> bool:
         return job_id in self.done
@@ -102,9 +106,12 @@ async def test_a_look_names_the_session_and_the_tick_of_each_job(
 ) -> None:
     pool.jobs = running(job(1, TEXT), job(2, "not ours"))
     ages.known = {"AJ_1": 0.4}
+    ages.callers = {"AJ_1": "PA_1"}
 
     assert jobs.look() == [
-        JobTick(job_id="AJ_1", org="local", session_id="s1", attempt=3, tick_age=0.4),
+        JobTick(
+            job_id="AJ_1", org="local", session_id="s1", attempt=3, tick_age=0.4, caller="PA_1"
+        ),
         JobTick(job_id="AJ_2"),
     ]
     pool.jobs = pool.jobs[1:]

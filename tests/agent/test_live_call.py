@@ -117,6 +117,7 @@ async def test_a_whole_call(session: LiveSession, home: CallbackApi) -> None:
         await converse(session, caller, BOOK_A_TABLE)
         await converse(session, caller, TOMORROW_AT_SEVEN)
         await eventually(lambda: len(caller.subtitles.lines) == 5, 30)
+        connection = caller.room.local_participant.sid
         await session.ask_to_finish("max_duration")
         await callbacks.wait_for(lambda: bool(callbacks.reports))
         await session.wait_until_no_agent()
@@ -143,6 +144,7 @@ async def test_a_whole_call(session: LiveSession, home: CallbackApi) -> None:
     assert (claim["job_id"], session.session_id, 1) in {
         (tick["job_id"], tick["session_id"], tick["attempt"]) for tick in ticks
     }
+    assert connection in {tick["caller"] for tick in ticks}
 
 
 async def test_nothing_is_heard_of_an_agent_before_its_claim_nor_after_a_refusal(

@@ -69,6 +69,27 @@ async def test_a_server_that_slept_counts_from_when_it_woke() -> None:
         assert ticks.ages({"AJ_1"}) == {"AJ_1": 1}
 
 
+async def test_a_tick_says_whether_the_job_sees_its_caller() -> None:
+    seen: list[str | None] = [None]
+    with TickSocket() as ticks:
+        ticking = asyncio.create_task(tick_forever("AJ_1", lambda: seen[-1]))
+
+        def told() -> str | None:
+            assert ticks.ages({"AJ_1"}).keys() <= {"AJ_1"}, "the id is the job's alone"
+            return ticks.caller("AJ_1")
+
+        await eventually(lambda: "AJ_1" in ticks.ages({"AJ_1"}), 30)
+        assert told() is None
+        seen.append("PA_1")
+        await eventually(lambda: told() == "PA_1", 30, "the caller is there")
+        seen.append("")
+        await eventually(lambda: told() == "", 30, "the caller has left")
+        ticking.cancel()
+        ticks.ages(set())
+
+        assert ticks.caller("AJ_1") is None
+
+
 async def test_a_job_that_is_done_is_watched_no_longer() -> None:
     with TickSocket() as ticks:
         ticking = asyncio.create_task(tick_forever("AJ_1"))

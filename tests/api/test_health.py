@@ -9,9 +9,10 @@ from pydantic import SecretStr
 from adapters.livekit_rooms import LiveKitRooms
 from adapters.mongo import MongoArchive
 from adapters.temporal_client import connect_lazily
-from api.routes.health import agents_check
+from api.routes.health import agents_check, webhooks_check
 from api.workflows import SessionWorkflows
 from domain.agent_servers import AgentServer
+from domain.livekit_webhooks import WebhookReceipts
 from tests.api.door import Door, open_door, services
 from tests.fakes.silent import Silent
 from tests.waiting import eventually
@@ -136,3 +137,59 @@ def test_full_draining_and_silent_servers_take_no_call() -> None:
     assert [full.ok, draining.ok, silent.ok, one_is_free.ok] == [False, False, False, True]
     assert "EVERLINE_MAX_JOBS" in str(full.cure)
     assert "no agent server named 'local-test'" in silent.detail
+
+
+def _webhooks(**seconds_ago: float):
+    times = {name: NOW - timedelta(seconds=ago) for name, ago in seconds_ago.items()}
+    return WebhookReceipts.model_validate(times)
+
+
+def test_webhooks_that_come_are_well_and_none_is_missed_before_a_call() -> None:
+    none_yet = webhooks_check(_webhooks(), NOW)
+    came = webhooks_check(_webhooks(received_at=3600, expected_at=3601), NOW)
+    just_joined = webhooks_check(_webhooks(expected_at=2), NOW)
+
+    assert [none_yet.ok, came.ok, just_joined.ok] == [True, True, True]
+    assert "no agent has joined a call yet" in none_yet.detail
+
+
+def test_webhooks_that_never_came_are_named_with_the_cure() -> None:
+    never = webhooks_check(_webhooks(expected_at=30), NOW)
+    no_longer = webhooks_check(_webhooks(expected_at=30, received_at=3600), NOW)
+
+    assert [never.ok, no_longer.ok] == [False, False]
+    assert "no webhook of LiveKit's has come ever" in never.detail
+    assert "since 2026-03-01 11:00:00 UTC" in no_longer.detail
+    assert "webhook.urls" in str(never.cure)
+    assert "webhook.api_key" in str(never.cure)
+
+
+def test_webhooks_that_are_refused_are_named_with_the_reason() -> None:
+    refused = _webhooks(expected_at=30, rejected_at=20)
+    refused.rejection = "the request is signed with a key that is not known"
+    late = refused.model_copy(update={"rejection_cure": "check the clocks of both machines"})
+    forged = refused.model_copy(update={"received_at": NOW})
+
+    assert "refused: the request is signed with a key" in webhooks_check(refused, NOW).detail
+    assert "LIVEKIT_WEBHOOK_API_KEY" in str(webhooks_check(refused, NOW).cure)
+    assert webhooks_check(late, NOW).cure == "check the clocks of both machines"
+    assert webhooks_check(forged, NOW).ok, "a stranger's request is no alarm"
+
+
+async def test_webhooks_are_noted_as_they_come(door: Door) -> None:
+    async def shown(fresh: Door) -> tuple[bool, str]:
+        told = (await fresh.http.get("/health/agent")).json()["livekit_webhooks"]
+        return told["ok"], told["detail"]
+
+    wired = services(door.studio)
+    async with open_door(door.studio, wired, key=None, patient=False) as fresh:
+        before = await shown(fresh)
+        refused = await fresh.webhook({"event": "room_started", "id": "e1"}, secret="x" * 40)
+        wired.livekit_webhooks.expected(datetime.now(UTC) - timedelta(seconds=30))
+        without = await shown(fresh)
+        taken = await fresh.webhook({"event": "room_started", "id": "e2"})
+        after = await shown(fresh)
+
+    assert (refused["status"], taken["status"]) == (401, 200)
+    assert [before[0], without[0], after[0]] == [True, False, True]
+    assert "refused: the signature is not valid" in without[1]

@@ -140,6 +140,16 @@ class MemorySummaries:
         self.records[key].append(summary)
 
 
+class MemoryCallerSigns:
+    """The port `CallerSigns`: what a session's agent says of its caller, once it says something."""
+
+    def __init__(self) -> None:
+        self.said: dict[SessionKey, str] = {}
+
+    async def caller_seen(self, key: SessionKey) -> str | None:
+        return self.said.get(key)
+
+
 class MemoryArchive:
     """All of it."""
 
@@ -148,6 +158,7 @@ class MemoryArchive:
         self.sessions = MemorySessions(self.switch)
         self.transcripts = MemoryTranscripts(self.switch)
         self.summaries = MemorySummaries(self.switch)
+        self.agent_servers = MemoryCallerSigns()
 
 
 @dataclass

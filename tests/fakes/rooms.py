@@ -141,14 +141,21 @@ class FakeRooms:
 
     # ── the people in it ─────────────────────────────────────────────────────────────────────────
 
-    def join(self, room: str, identity: str, kind: str, attributes: dict[str, str]) -> Participant:
+    def join(
+        self,
+        room: str,
+        identity: str,
+        kind: str,
+        attributes: dict[str, str] | None = None,
+        sid: str | None = None,
+    ) -> Participant:
         """Somebody connects; an identity that is there is replaced by the new connection."""
         participant = Participant(
             identity=identity,
-            sid=self._id("PA"),
+            sid=sid or self._id("PA"),
             kind=kind,
             active=True,
-            attributes=attributes,
+            attributes=attributes or {},
         )
         self._existing(room).participants[identity] = participant
         return participant

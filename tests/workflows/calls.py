@@ -203,20 +203,34 @@ class Call:
                 raise Unavailable(error.message) from None
             raise
 
-    async def caller_joins(self, sid: str = "PA_caller", event_id: str | None = None) -> None:
-        """LiveKit's webhook: a caller's connection came."""
+    def caller_comes(self, sid: str = "PA_caller", identity: str = "caller") -> None:
+        """Somebody connects, and no webhook tells."""
+        self.studio.rooms.join(self.room, identity, "standard", sid=sid)
+
+    def caller_goes(self, sid: str = "PA_caller", identity: str = "caller") -> None:
+        """A connection ends, and no webhook tells."""
+        room = self.studio.rooms.rooms.get(self.room)
+        connected = room.participants.get(identity) if room else None
+        if connected and connected.sid == sid:
+            self.studio.rooms.leave(self.room, identity)
+
+    async def caller_joins(self, sid: str = "PA_caller") -> None:
+        """A caller connects, and LiveKit's webhook tells."""
+        self.caller_comes(sid)
         await self.tell(
             self.participant(ParticipantChange.JOINED, ParticipantKind.CALLER, "caller", sid)
         )
 
     async def caller_leaves(self, sid: str = "PA_caller") -> None:
-        """LiveKit's webhook: a caller's connection ended."""
+        """A caller's connection ends, and LiveKit's webhook tells."""
+        self.caller_goes(sid)
         await self.tell(
             self.participant(ParticipantChange.LEFT, ParticipantKind.CALLER, "caller", sid)
         )
 
     async def stranger_joins(self, identity: str = "bob") -> None:
-        """LiveKit's webhook: somebody came whom the start did not name."""
+        """Somebody connects whom the start did not name, and LiveKit's webhook tells."""
+        self.caller_comes(f"PA_{identity}", identity)
         await self.tell(
             self.participant(
                 ParticipantChange.JOINED, ParticipantKind.CALLER, identity, f"PA_{identity}"
@@ -310,6 +324,11 @@ class Call:
     async def description(self) -> WorkflowExecutionDescription:
         """What an operator sees of it in Temporal."""
         return await self.handle.describe()
+
+    def agents(self) -> list[str]:
+        """Identities of the agents in its room."""
+        there = self.studio.rooms.rooms[self.room].participants.values()
+        return [participant.identity for participant in there if participant.kind == "agent"]
 
     def dispatched_attempts(self) -> list[int]:
         """The attempts of all dispatches that LiveKit ever accepted for it."""

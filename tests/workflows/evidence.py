@@ -63,3 +63,12 @@ def in_order(told: Sequence[str], *parts: str) -> bool:
     """Whether a timeline has entries with these parts, in this order."""
     entries = iter(told)
     return all(any(part in entry for entry in entries) for part in parts)
+
+
+def activities_scheduled(history: WorkflowHistory) -> Counter[str]:
+    """How often each activity was scheduled."""
+    return Counter(
+        event.activity_task_scheduled_event_attributes.activity_type.name
+        for event in history.events
+        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
+    )

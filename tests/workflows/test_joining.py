@@ -50,7 +50,7 @@ async def test_an_agent_that_comes_too_late_cannot_meet_the_next_one(studio: Stu
 
     assert status.attempt == 2
     assert call.crew.refusals == ["attempt 1 was replaced by attempt 2"]
-    agents = [p.identity for p in studio.rooms.rooms[call.room].participants.values()]
+    agents = call.agents()
     assert agents == [status.agent_identity]
     await _finished(call)
 

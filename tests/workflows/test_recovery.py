@@ -27,7 +27,7 @@ async def test_a_lost_agent_is_replaced_in_the_same_room(studio: Studio) -> None
     lost = (await call.status()).agent_identity
     await _lose_agent(call, 1)
     status = await call.until("replaced", lambda status: status.joins == 2)
-    agents = [p.identity for p in studio.rooms.rooms[call.room].participants.values()]
+    agents = call.agents()
 
     await call.crew.report(2, ReportEnd.AGENT_ENDED)
     closed = await call.closed()

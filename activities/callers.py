@@ -1,0 +1,139 @@
+"""Check who of the callers is in the room, by everything that can be asked."""
+
+import asyncio
+from datetime import timedelta
+
+import structlog
+from pydantic import BaseModel
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from activities.joining import Caller, callers_among
+from domain.errors import EverlineError, StorageUnavailable, Unavailable
+from domain.ids import SessionKey
+from domain.ports import CallerSigns, Rooms, TranscriptArchive
+from domain.transcript import Role
+
+log = structlog.get_logger()
+
+STORAGE_SECONDS = 3.0
+"""How long each question to MongoDB may take: LiveKit's answer must not wait for one that hangs."""
+STILL_HERE = "caller_still_here"
+
+
+class LookForCallers(BaseModel):
+    """Whose callers to look for."""
+
+    org: str
+    session_id: str
+    livekit_room: str
+    caller_identity: str
+    """Whom our agent worker talks to; its word is about this caller alone."""
+    present: list[str] = []
+    """Connections that are known to be in the room. While all of them are, the check is repeated;
+    with none it is answered at once."""
+    interval: float
+    """Seconds between two checks."""
+
+    @property
+    def key(self) -> SessionKey:
+        """The session."""
+        return SessionKey(self.org, self.session_id)
+
+
+class CallersSeen(BaseModel):
+    """Who was found."""
+
+    callers: list[Caller]
+    turns: int | None = None
+    """How many turns of callers were stored so far, if nobody was found and MongoDB answers."""
+
+
+class CallerActivities:
+    """Webhooks may be lost, so no call ends for a caller's absence before the room was checked."""
+
+    def __init__(
+        self, rooms: Rooms, signs: CallerSigns | None, transcripts: TranscriptArchive | None
+    ) -> None:
+        """Take what can be asked.
+
+        Args:
+            rooms: LiveKit's rooms.
+            signs: what agents say of their callers; None without MongoDB.
+            transcripts: the turns; None without MongoDB.
+        """
+        self._rooms = rooms
+        self._signs = signs
+        self._transcripts = transcripts
+
+    @activity.defn
+    async def look_for_callers(self, order: LookForCallers) -> CallersSeen:
+        """Find the callers in the room, by LiveKit's list and by the agent's own word.
+
+        Temporal repeats the check while nothing has changed: a retry writes no history.
+
+        Raises:
+            ApplicationError: `caller_still_here`; the next try is the next check.
+            Unavailable: neither LiveKit nor the agent's server says anything: no evidence.
+        """
+        if order.present and activity.info().attempt == 1:
+            # Whoever orders it has just learned who is there.
+            raise _check_again(order)
+        callers = await self._callers(order)
+        if order.present and {caller.sid for caller in callers}.issuperset(order.present):
+            raise _check_again(order)
+        log.info(
+            "caller check",
+            room=order.livekit_room,
+            url=self._rooms.api_url,
+            callers=[caller.identity for caller in callers],
+            missing=sorted(set(order.present) - {caller.sid for caller in callers}),
+        )
+        turns = None if callers else await self._turns(order.key)
+        return CallersSeen(callers=callers, turns=turns)
+
+    async def _callers(self, order: LookForCallers) -> list[Caller]:
+        seen_by_agent = await self._seen_by_agent(order)
+        try:
+            listed = callers_among(await self._rooms.participants(order.livekit_room))
+        except EverlineError as error:
+            if seen_by_agent is None:
+                # Also what LiveKit refuses, such as a wrong key, is no evidence of an absence.
+                raise Unavailable(error.message) from None
+            return seen_by_agent
+        sids = {caller.sid for caller in listed}
+        return [*listed, *(caller for caller in seen_by_agent or [] if caller.sid not in sids)]
+
+    async def _seen_by_agent(self, order: LookForCallers) -> list[Caller] | None:
+        """The caller whom our agent sees; None if no agent says whether it sees one."""
+        if self._signs is None:
+            return None
+        try:
+            async with asyncio.timeout(STORAGE_SECONDS):
+                sid = await self._signs.caller_seen(order.key)
+        except (StorageUnavailable, TimeoutError) as error:
+            log.info("what the agent sees is not known", reason=str(error) or "too slow")
+            return None
+        if sid is None:
+            return None
+        return [Caller(identity=order.caller_identity, sid=sid)] if sid else []
+
+    async def _turns(self, key: SessionKey) -> int | None:
+        if self._transcripts is None:
+            return None
+        try:
+            async with asyncio.timeout(STORAGE_SECONDS):
+                turns = await self._transcripts.turns(key)
+        except (StorageUnavailable, TimeoutError) as error:
+            log.info("the caller's turns are not known", reason=str(error) or "too slow")
+            return None
+        return sum(turn.role is Role.USER for turn in turns)
+
+
+def _check_again(order: LookForCallers) -> ApplicationError:
+    return ApplicationError(
+        f"the caller is in the room, as known; checked every {order.interval:g} s",
+        type=STILL_HERE,
+        next_retry_delay=timedelta(seconds=order.interval),
+        category=ApplicationErrorCategory.BENIGN,
+    )
