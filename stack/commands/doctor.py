@@ -183,5 +183,8 @@ def _sessions_need(api: str) -> Iterator[Finding]:
         ("API reaches LiveKit", report.livekit),
         ("Temporal workers", report.temporal),
         ("agent workers", report.agents),
+        ("installations", report.installations),
     ):
+        if verdict is None:
+            continue
         yield Finding(title, verdict.ok, verdict.detail, verdict.cure or "see `everline status`")
