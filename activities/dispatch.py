@@ -11,12 +11,16 @@ from domain import callback_token
 from domain.agent_config import AgentConfig
 from domain.callback_token import CallbackClaims
 from domain.control import ATTEMPT_ATTRIBUTE
-from domain.errors import InvalidInput
+from domain.errors import InvalidInput, NotFound, Unavailable
 from domain.ids import SessionKey
 from domain.metadata import MAX_METADATA_BYTES, EverlineMetadata, dispatch_metadata
 from domain.ports import Participant, Rooms
 
 log = structlog.get_logger()
+
+TRIES_BEFORE_LOST = 3
+"""So often a room has to be missing until it counts as lost: a Redis that restarts forgets its
+list, and the way to the room's node is broken for a moment as well."""
 
 
 class DispatchAgent(BaseModel):
@@ -58,6 +62,15 @@ def attempt_of_metadata(metadata: str) -> tuple[str, int] | None:
         return None
 
 
+def owner_of_dispatch(metadata: str) -> SessionKey | None:
+    """The session that a dispatch's metadata names; None if it is not one of ours."""
+    try:
+        content: dict[str, Any] = json.loads(metadata)
+        return SessionKey(str(content["everline"]["org"]), str(content["session_id"]))
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
 def attempt_of(participant: Participant) -> int | None:
     """The attempt that an agent participant names; None for a foreign agent."""
     value = participant.attributes.get(ATTEMPT_ATTRIBUTE, "")
@@ -81,13 +94,20 @@ class DispatchActivities:
 
         Raises:
             InvalidInput: the configuration is larger than LiveKit carries.
+            NotFound: the room is gone, at several tries in a row.
+            Unavailable: LiveKit does not answer, or seems to have no such room.
         """
         for dispatch_id, metadata in (await self._rooms.dispatches(order.livekit_room)).items():
             if attempt_of_metadata(metadata) == (order.session_id, order.attempt):
                 return dispatch_id
-        dispatch_id = await self._rooms.dispatch(
-            order.livekit_room, order.agent_name, self._metadata(order)
-        )
+        try:
+            dispatch_id = await self._rooms.dispatch(
+                order.livekit_room, order.agent_name, self._metadata(order)
+            )
+        except NotFound as error:
+            if activity.info().attempt < TRIES_BEFORE_LOST:
+                raise Unavailable(f"{error.message}, as it seems") from None
+            raise
         log.info(
             "agent dispatched",
             session=order.session_id,

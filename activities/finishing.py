@@ -5,6 +5,7 @@ from temporalio import activity
 
 from activities.dispatch import attempt_of
 from domain.control import CONTROL_TOPIC, FinishCall
+from domain.errors import NotFound
 from domain.ports import Participant, Rooms
 
 
@@ -13,6 +14,8 @@ class FinishAgents(BaseModel):
 
     livekit_room: str
     reason: str
+    agent: str | None = None
+    """Identity of our agent, told whether LiveKit lists it or not; from orders that name it."""
 
 
 class FinishActivities:
@@ -29,22 +32,31 @@ class FinishActivities:
             How many agents were told or removed.
         """
         agents = await self._agents(order.livekit_room)
-        ours = [agent.identity for agent in agents if attempt_of(agent) is not None]
-        if ours:
-            message = FinishCall(reason=order.reason).model_dump_json().encode()
-            await self._rooms.send_data(order.livekit_room, CONTROL_TOPIC, message, ours)
-        for agent in agents:
-            if agent.identity not in ours:
-                await self._rooms.remove_participant(order.livekit_room, agent.identity)
+        ours = {agent.identity for agent in agents if attempt_of(agent) is not None}
+        if order.agent is not None:
+            ours.add(order.agent)
+        others = [agent.identity for agent in agents if agent.identity not in ours]
+        for identity in others:
+            await self._rooms.remove_participant(order.livekit_room, identity)
+        told = await self._tell(order, sorted(ours)) if ours else 0
+        return told + len(others)
+
+    async def _tell(self, order: FinishAgents, agents: list[str]) -> int:
+        message = FinishCall(reason=order.reason).model_dump_json().encode()
+        try:
+            await self._rooms.send_data(order.livekit_room, CONTROL_TOPIC, message, agents)
+        except NotFound:  # whoever was in it is gone with it
+            return 0
         return len(agents)
 
     @activity.defn
     async def remove_agents(self, order: FinishAgents) -> int:
         """Remove every agent from the room; their end hooks still run. Returns how many."""
-        agents = await self._agents(order.livekit_room)
-        for agent in agents:
-            await self._rooms.remove_participant(order.livekit_room, agent.identity)
-        return len(agents)
+        identities = {agent.identity for agent in await self._agents(order.livekit_room)}
+        if order.agent is not None:
+            identities.add(order.agent)
+        room = order.livekit_room
+        return sum([await self._rooms.remove_participant(room, who) for who in sorted(identities)])
 
     async def _agents(self, room: str) -> list[Participant]:
         return [p for p in await self._rooms.participants(room) if p.kind == "agent"]

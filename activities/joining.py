@@ -19,6 +19,8 @@ ON_BEHALF = "lk.publish_on_behalf"
 """LiveKit's attribute of a participant that speaks for another one."""
 QUICKEST_POLL, SLOWEST_POLL = 0.1, 1.0
 """Seconds between two looks; a warm agent is in the room within 0.3 s."""
+SECOND_LOOK = 1.0
+"""Seconds until an agent that a list does not have is looked for again."""
 POLL_SHARE = 0.15
 """Of the time already waited: what a look may add to it."""
 
@@ -98,15 +100,19 @@ class JoinActivities:
 
     @activity.defn
     async def look_for_agent(self, order: LookForAgent) -> AgentSeen | None:
-        """Look once whether this attempt's agent is ACTIVE in the room.
+        """Whether this attempt's agent is ACTIVE in the room; None only after a second look.
 
         Raises:
             Unavailable: LiveKit does not answer.
         """
-        seen = await self._rooms.participants(order.livekit_room)
-        agent = _agent_of(seen, order.attempt)
-        self._log("agent check", order, seen, agent)
-        return _seen(agent, seen) if agent else None
+        for pause in (SECOND_LOOK, 0):
+            seen = await self._rooms.participants(order.livekit_room)
+            agent = _agent_of(seen, order.attempt)
+            self._log("agent check", order, seen, agent)
+            if agent:
+                return _seen(agent, seen)
+            await asyncio.sleep(pause)
+        return None
 
     def _log(
         self, event: str, order: LookForAgent, seen: list[Participant], agent: Participant | None

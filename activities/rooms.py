@@ -4,9 +4,10 @@ import structlog
 from pydantic import BaseModel
 from temporalio import activity
 
-from domain.errors import RoomNameTaken
+from activities.dispatch import owner_of_dispatch
+from domain.errors import RoomNameTaken, Unavailable
 from domain.ids import SessionKey
-from domain.ports import Rooms
+from domain.ports import Room, Rooms
 from domain.rooms import owner_of_room, room_metadata
 
 log = structlog.get_logger()
@@ -38,8 +39,9 @@ class DeleteRoom(BaseModel):
 class RoomActivities:
     """The room's beginning and its end."""
 
-    def __init__(self, rooms: Rooms) -> None:
+    def __init__(self, rooms: Rooms, installation: str) -> None:
         self._rooms = rooms
+        self._installation = installation
 
     @activity.defn
     async def open_room(self, order: OpenRoom) -> str:
@@ -55,13 +57,13 @@ class RoomActivities:
             if existing
             else await self._rooms.create(
                 order.livekit_room,
-                room_metadata(order.key),
+                room_metadata(order.key, self._installation),
                 order.empty_timeout,
                 order.departure_timeout,
             )
         )
         # LiveKit answers with the room that is there, also if somebody was faster by a moment.
-        if owner_of_room(room.metadata) != order.key:
+        if not self._is_ours(room, order.key):
             raise RoomNameTaken(
                 f"room {order.livekit_room} belongs to another session",
                 field="roomName",
@@ -71,11 +73,38 @@ class RoomActivities:
 
     @activity.defn
     async def delete_room(self, order: DeleteRoom) -> bool:
-        """Delete the room; False if it was gone already or another session owns the name now."""
-        existing = await self._rooms.list_rooms([order.livekit_room])
-        key = SessionKey(order.org, order.session_id)
-        if not existing or owner_of_room(existing[0].metadata) != key:
+        """Delete the room; False if it was gone already or another session owns the name now.
+
+        Raises:
+            Unavailable: the room is alive, but LiveKit's books have lost it and refuse to delete
+                it. Its participants were let go: LiveKit books a room again when somebody leaves.
+        """
+        room, key = order.livekit_room, SessionKey(order.org, order.session_id)
+        existing = await self._rooms.list_rooms([room])
+        if not existing:
+            if await self._rooms.exists(room):
+                await self._let_go(room, key)
+                raise Unavailable(f"room {room} is alive, but not in LiveKit's list of rooms")
             return False
-        deleted = await self._rooms.delete(order.livekit_room)
-        log.info("room deleted", room=order.livekit_room, session=order.session_id)
+        owner = owner_of_room(existing[0].metadata)
+        if owner is None or not owner.may_be(key, self._installation):
+            return False
+        deleted = await self._rooms.delete(room)
+        log.info("room deleted", room=room, session=order.session_id)
         return deleted
+
+    async def _let_go(self, room: str, key: SessionKey) -> None:
+        """Remove everybody from a room without metadata, if its dispatches say that it is ours."""
+        dispatches = await self._rooms.dispatches(room)
+        if not any(owner_of_dispatch(metadata) == key for metadata in dispatches.values()):
+            return
+        for participant in await self._rooms.participants(room):
+            await self._rooms.remove_participant(room, participant.identity)
+
+    def _is_ours(self, room: Room, key: SessionKey) -> bool:
+        owner = owner_of_room(room.metadata)
+        if owner is None or owner.key != key:
+            return False
+        # The first try may have been an older release's, which wrote no installation.
+        again = activity.info().attempt > 1 and owner.installation is None
+        return again or owner.installation == self._installation

@@ -20,6 +20,8 @@ _REFUSED_INPUT = (
     ServerErrorCode.FAILED_PRECONDITION,
     ServerErrorCode.ALREADY_EXISTS,
 )
+_NO_NODE = "could not find object"
+"""How LiveKit says that its map of rooms and nodes has no such room (as an HTTP 500)."""
 _REFUSED_ROUTE = (ServerErrorCode.BAD_ROUTE, ServerErrorCode.UNIMPLEMENTED)
 
 
@@ -33,6 +35,10 @@ class LiveKitHasNone(Exception):
     """LiveKit says `not_found`: no such room, participant or dispatch; no caller gets to see it."""
 
 
+class LiveKitLostNode(Unavailable):
+    """LiveKit lists the room and has forgotten which of its nodes holds it."""
+
+
 @asynccontextmanager
 async def livekit_call(operation: str, url: str) -> AsyncGenerator[None]:
     """Bound one request, and turn what livekit-api raises into Everline's errors.
@@ -43,6 +49,7 @@ async def livekit_call(operation: str, url: str) -> AsyncGenerator[None]:
 
     Raises:
         Unavailable: LiveKit is away, too slow or overloaded.
+        LiveKitLostNode: it does not know where the room is.
         LiveKitMisconfigured: URL, key or secret are wrong.
         InvalidInput: LiveKit refuses the request itself.
         LiveKitHasNone: `not_found`.
@@ -84,4 +91,5 @@ def _meaning(error: ServerError, operation: str, url: str) -> Exception:
     if error.code in _REFUSED_INPUT:
         return InvalidInput(f"LiveKit refused to {operation}: {error.message}")
     what = f"{error.code} {error.message}".strip()
-    return Unavailable(f"LiveKit at {url} did not {operation}: {what} (HTTP {error.status})")
+    kind = LiveKitLostNode if _NO_NODE in error.message else Unavailable
+    return kind(f"LiveKit at {url} did not {operation}: {what} (HTTP {error.status})")

@@ -9,7 +9,7 @@ from livekit.protocol import agent_dispatch as dispatch_protocol
 from livekit.protocol import models
 from livekit.protocol import room as room_protocol
 
-from adapters.livekit_errors import LiveKitHasNone, livekit_call
+from adapters.livekit_errors import LiveKitHasNone, LiveKitLostNode, livekit_call
 from adapters.livekit_kinds import participant_kind
 from adapters.livekit_urls import api_url
 from adapters.settings import LiveKitSettings
@@ -20,8 +20,11 @@ from domain.ports import Participant, Room
 class LiveKitRooms:
     """The port `Rooms` on a LiveKit server or on LiveKit Cloud.
 
-    Requests that LiveKit routes to the room's node (dispatches, data) are answered `unavailable`
-    after 3 s when there is no such room; so those look whether the room exists.
+    LiveKit keeps two kinds of knowledge. Its lists of rooms and participants are books (in Redis,
+    where there is one), which may have lost an entry of a room that is alive. Requests about
+    dispatches and data go to the node that holds the room: its answer is the truth. Without such a
+    node they are answered `unavailable` after 3 s, like with a node that cannot be reached; only
+    then the books say which of both it is.
     """
 
     def __init__(self, url: str, api_key: str, api_secret: str) -> None:
@@ -95,8 +98,30 @@ class LiveKitRooms:
             )
         return [_room(room) for room in found.rooms]
 
+    async def exists(self, room: str) -> bool:
+        """Whether the room is there, by the word of the node that holds it or by the list.
+
+        False takes 3 s and proves nothing by itself: the way to the node may have been broken.
+        """
+        try:
+            # Every room has one at least: LiveKit's own of unnamed agents.
+            if await self._all_dispatches(room):
+                return True
+        except Unavailable:
+            # Not an answer of the node's.
+            return await self._listed(room)
+        return await self._listed(room)
+
     async def delete(self, room: str) -> bool:
         """Delete the room; False if there was none."""
+        try:
+            return await self._delete(room)
+        except LiveKitLostNode:
+            # Without any change to the room: LiveKit gives it a node, its own if there is but one.
+            await self.create(room, "", 0, 0)
+            return await self._delete(room)
+
+    async def _delete(self, room: str) -> bool:
         try:
             async with livekit_call("delete a room", self._api_url):
                 await self._api.room.delete_room(room_protocol.DeleteRoomRequest(room=room))
@@ -139,7 +164,7 @@ class LiveKitRooms:
         except LiveKitHasNone:
             raise _no_such_room(room) from None
         except Unavailable:
-            if await self._exists(room):
+            if await self._listed(room):
                 raise
             raise _no_such_room(room) from None
         return created.id
@@ -149,23 +174,24 @@ class LiveKitRooms:
 
         LiveKit's own dispatch of unnamed agents, which every room has, is left out.
         """
-        if not await self._exists(room):
-            return {}
         try:
-            async with livekit_call("list a room's dispatches", self._api_url):
-                found = await self._api.agent_dispatch.list_dispatch(room)
-        except LiveKitHasNone:
+            found = await self._all_dispatches(room)
+        except Unavailable:
+            if await self._listed(room):
+                raise
             return {}
         return {entry.id: entry.metadata for entry in found if entry.agent_name}
 
     async def delete_dispatch(self, room: str, dispatch_id: str) -> bool:
         """Delete a dispatch; False if there was none. Does not stop a running agent."""
-        if not await self._exists(room):
-            return False
         try:
             async with livekit_call("delete a dispatch", self._api_url):
                 await self._api.agent_dispatch.delete_dispatch(dispatch_id, room)
         except LiveKitHasNone:
+            return False
+        except Unavailable:
+            if await self._listed(room):
+                raise
             return False
         return True
 
@@ -180,8 +206,6 @@ class LiveKitRooms:
         """
         if not identities:
             raise ValueError("send_data needs at least one identity")
-        if not await self._exists(room):
-            raise _no_such_room(room)
         request = room_protocol.SendDataRequest(
             room=room,
             topic=topic,
@@ -194,8 +218,19 @@ class LiveKitRooms:
                 await self._api.room.send_data(request)
         except LiveKitHasNone:
             raise _no_such_room(room) from None
+        except Unavailable:
+            if await self._listed(room):
+                raise
+            raise _no_such_room(room) from None
 
-    async def _exists(self, room: str) -> bool:
+    async def _all_dispatches(self, room: str) -> list[dispatch_protocol.AgentDispatch]:
+        try:
+            async with livekit_call("list a room's dispatches", self._api_url):
+                return list(await self._api.agent_dispatch.list_dispatch(room))
+        except LiveKitHasNone:
+            return []
+
+    async def _listed(self, room: str) -> bool:
         return bool(await self.list_rooms([room]))
 
 

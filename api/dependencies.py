@@ -22,6 +22,7 @@ from domain.ports import (
     AgentServers,
     ApiKeys,
     ApiKeyStore,
+    Installation,
     Principal,
     Rooms,
     SessionArchive,
@@ -74,6 +75,7 @@ class Services:
 
     workflows: SessionWorkflows
     rooms: Rooms
+    installation: Installation
     keys: ApiKeys
     agent_servers: AgentServers
     archive: Archive | None

@@ -278,6 +278,10 @@ EXAMPLES: dict[type[BaseModel], Json] = {
         "livekit": _WELL,
         "temporal": {"ok": True, "detail": "4 pollers on the task queue"},
         "agents": {"ok": True, "detail": "1 agent servers named 'local-test', room for 9 calls"},
+        "installations": {
+            "ok": True,
+            "detail": "this is 'default-5f1c09ab', alone on this LiveKit as far as rooms show",
+        },
         "servers": [{**_SERVER, "last_heartbeat": _END}],
     },
     # What agents and LiveKit send

@@ -22,6 +22,7 @@ from adapters.mongo.client import MongoMisconfigured
 from adapters.pagos import Pagos
 from adapters.recordings import RecordingStore
 from adapters.settings import ApiSettings, LocalKeySettings, PagosSettings, SettingsError, load
+from adapters.temporal_installation import InstallationDiffers, TemporalInstallation
 from adapters.temporal_listing import TemporalListing
 from adapters.temporal_summaries import TemporalSummaryRuns
 from adapters.temporal_webhooks import TemporalDeliveryRuns
@@ -33,6 +34,7 @@ from api.routes.codec import codec_router
 from api.session_watches import SessionWatches
 from api.workflows import SessionWorkflows
 from domain.catalogs import BUILT_IN, Catalog, extended
+from domain.errors import Unavailable
 from domain.ports import ApiKeys
 from services.agents import Agents
 from services.livekit_webhooks import LiveKitWebhooks
@@ -86,6 +88,7 @@ async def wire(settings: ApiSettings) -> Wiring:
     services = Services(
         workflows=SessionWorkflows(client, settings.temporal_task_queue),
         rooms=rooms,
+        installation=TemporalInstallation(client, settings.everline_installation),
         keys=keys,
         agent_servers=archive.agent_servers if archive else MemoryAgentServers(),
         livekit_webhooks=LiveKitWebhooks(archive.livekit_webhooks if archive else None),
@@ -119,6 +122,7 @@ async def wire(settings: ApiSettings) -> Wiring:
 async def serve(settings: ApiSettings) -> None:
     """Serve until SIGINT or SIGTERM."""
     wiring = await wire(settings)
+    await _check_installation(wiring.services)
     development = settings.node_env == "development"
     app = create_app(
         wiring.services,
@@ -136,6 +140,18 @@ async def serve(settings: ApiSettings) -> None:
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
     )
     await uvicorn.Server(config).serve()
+
+
+async def _check_installation(services: Services) -> None:
+    """Refuse a start under another installation's id; Temporal may also come later.
+
+    Raises:
+        InstallationDiffers: naming both ids.
+    """
+    try:
+        await services.installation.id()
+    except Unavailable as error:
+        log.warning("the installation is not known yet", reason=error.message, cure=error.cure)
 
 
 def _callers(settings: ApiSettings) -> CallerTokens:
@@ -235,6 +251,8 @@ def main() -> None:
         sys.exit(f"everline api: {error}")
     except MongoMisconfigured as error:
         sys.exit(f"everline api: {error}; {error.cure}")
+    except InstallationDiffers as error:
+        sys.exit(f"everline api: {error.in_full()}")
 
 
 if __name__ == "__main__":

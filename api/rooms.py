@@ -3,7 +3,7 @@
 from api.dependencies import Services
 from domain.errors import NotFound
 from domain.ids import SessionKey, livekit_room_name, local_room_name, org_of_room
-from domain.rooms import owner_of_room
+from domain.rooms import RoomOwner, owner_of_room
 
 
 async def session_of_room(wired: Services, org: str, room_name: str) -> SessionKey:
@@ -29,6 +29,15 @@ async def session_in_room(wired: Services, livekit_room: str) -> SessionKey | No
         return None
     for found in await wired.rooms.list_rooms([livekit_room]):
         owner = owner_of_room(found.metadata)
-        if owner and owner.org == org:
-            return owner
+        if owner and owner.key.org == org and not await of_another_installation(wired, owner):
+            return owner.key
     return await wired.workflows.find_by_room(org, livekit_room)
+
+
+async def of_another_installation(wired: Services, owner: RoomOwner) -> bool:
+    """Whether a room was opened by another installation; one that says nothing may be ours.
+
+    Raises:
+        Unavailable: Temporal, which knows our id, does not answer.
+    """
+    return owner.installation not in (None, await wired.installation.id())

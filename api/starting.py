@@ -162,7 +162,11 @@ async def _refuse_room_of_another(wired: Services, resolved: SessionInput) -> No
         reason = str(error) or "LiveKit does not answer in time"
         log.warning("whose room it is was not seen", room=room, reason=reason)
         return
-    if all(owner_of_room(other.metadata) == resolved.key for other in found):
+    if not found:
+        return
+    installation = await wired.installation.id()
+    owners = [owner_of_room(room.metadata) for room in found]
+    if all(owner and owner.may_be(resolved.key, installation) for owner in owners):
         return
     # A session that was started before is what the answer is about, not the room's next owner.
     if not await wired.workflows.exists(resolved.key):

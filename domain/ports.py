@@ -60,7 +60,17 @@ class Rooms(Protocol):
         ...
 
     async def list_rooms(self, names: Sequence[str] | None = None) -> list[Room]:
-        """All rooms, or those of these names that exist."""
+        """All rooms, or those of these names, as far as LiveKit's books have them.
+
+        A room that is missing may be alive all the same: `exists` asks where it is held.
+        """
+        ...
+
+    async def exists(self, room: str) -> bool:
+        """Whether the room is there, by the word of the node that holds it or by a list.
+
+        False proves nothing by itself: the way to the node may have been broken. Ask again.
+        """
         ...
 
     async def delete(self, room: str) -> bool:
@@ -91,6 +101,14 @@ class Rooms(Protocol):
         self, room: str, topic: str, data: bytes, identities: Sequence[str]
     ) -> None:
         """Send a reliable data packet to these participants."""
+        ...
+
+
+class Installation(Protocol):
+    """This installation among those that may share a LiveKit."""
+
+    async def id(self) -> str:
+        """Its id, which stands in the metadata of its rooms."""
         ...
 
 

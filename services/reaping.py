@@ -3,6 +3,9 @@
 A session deletes its room and writes its record, whatever happens to the processes around it. Three
 things end it without that: `terminate`, a restore of Temporal from a backup, and a webhook that
 LiveKit lost. So the reaper compares what LiveKit and the archive show with the open workflows.
+
+Several installations may share a LiveKit: rooms of others, and those that do not say whose they
+are, are left alone.
 """
 
 import structlog
@@ -13,6 +16,7 @@ from domain.ids import SessionKey
 from domain.ports import Room, Rooms, SessionDirectory, SessionRecords
 from domain.rooms import owner_of_room
 from domain.session import SessionState, SessionStatus, closed_from_outside
+from services.missing_rooms import MissingRooms
 from services.quotas import SlotSweep
 
 log = structlog.get_logger()
@@ -40,6 +44,8 @@ class Reaper:
     def __init__(
         self,
         rooms: Rooms,
+        installation: str,
+        missing: MissingRooms,
         directory: SessionDirectory,
         archive: SessionRecords | None,
         slots: SlotSweep | None = None,
@@ -49,12 +55,16 @@ class Reaper:
 
         Args:
             rooms: LiveKit's rooms.
+            installation: whose rooms are looked after.
+            missing: tells which rooms are gone.
             directory: Temporal's sessions.
             archive: their records; None without MongoDB.
             slots: the sweep of their slots; likewise.
             records_at_once: how many records one sweep looks at.
         """
         self._rooms = rooms
+        self._installation = installation
+        self._missing = missing
         self._directory = directory
         self._archive = archive
         self._slots = slots
@@ -88,13 +98,18 @@ class Reaper:
         # After the sessions: a room that is missing from this list was missing all the time.
         rooms = {room.name: room for room in await self._rooms.list_rooms()}
         swept = Swept()
-        for key, room in live.items():
-            if room not in rooms:
-                await self._directory.tell_room_is_gone(key)
-                swept.rooms_missed += 1
+        # At first: what is missing may take some time.
         for room in rooms.values():
             swept.rooms_deleted += await self._delete_orphan(room, live)
+        suspects = {key: name for key, name in live.items() if not self._has(rooms.get(name), key)}
+        for key in await self._missing.gone(suspects):
+            await self._directory.tell_room_is_gone(key)
+            swept.rooms_missed += 1
         return swept
+
+    def _has(self, room: Room | None, key: SessionKey) -> bool:
+        owner = owner_of_room(room.metadata) if room else None
+        return owner is not None and owner.may_be(key, self._installation)
 
     async def _free_slots(self, live: set[SessionKey]) -> int:
         if self._slots is None:
@@ -108,9 +123,11 @@ class Reaper:
 
     async def _delete_orphan(self, room: Room, live: dict[SessionKey, str]) -> bool:
         owner = owner_of_room(room.metadata)
-        if owner is None or owner in live or not room.name.startswith(f"{owner.org}."):
+        if owner is None or owner.installation != self._installation or owner.key in live:
             return False
-        if await self._directory.is_open(owner):
+        if not room.name.startswith(f"{owner.key.org}."):
+            return False
+        if await self._directory.is_open(owner.key):
             return False
         return await self._rooms.delete(room.name)
 

@@ -147,8 +147,13 @@ class TemporalServer:
 
 
 @asynccontextmanager
-async def start_livekit(webhook_url: str | None = None) -> AsyncGenerator[LiveKitServer]:
-    """A LiveKit server for the block; it sends its webhooks to `webhook_url`, signed."""
+async def start_livekit(
+    webhook_url: str | None = None, redis: str | None = None
+) -> AsyncGenerator[LiveKitServer]:
+    """A LiveKit server for the block; it sends its webhooks to `webhook_url`, signed.
+
+    Its lists are in memory, or in the Redis at `redis`.
+    """
     key, secret = "APItestkey", "a-secret-for-tests-of-at-least-32-characters"
     port = free_port()
     config: dict[str, object] = {
@@ -166,6 +171,8 @@ async def start_livekit(webhook_url: str | None = None) -> AsyncGenerator[LiveKi
         "keys": {key: secret},
         "logging": {"level": "info"},
     }
+    if redis:
+        config["redis"] = {"address": redis}
     if webhook_url:
         config["webhook"] = {"api_key": key, "urls": [webhook_url]}
     with tempfile.TemporaryDirectory(prefix="everline-livekit-") as folder:

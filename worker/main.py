@@ -37,8 +37,10 @@ from adapters.mongo.archive import MongoArchive
 from adapters.mongo.client import MongoMisconfigured
 from adapters.settings import SettingsError, WorkerSettings, load
 from adapters.temporal_errors import not_connected
+from adapters.temporal_installation import InstallationDiffers, TemporalInstallation
 from adapters.temporal_listing import TemporalListing
 from adapters.temporal_sessions import TemporalSessions
+from domain.errors import Unavailable
 from domain.listening import listening_task_queue
 from domain.ports import (
     Analyst,
@@ -49,6 +51,7 @@ from domain.ports import (
     SummaryArchive,
     TranscriptArchive,
 )
+from services.missing_rooms import MissingRooms
 from services.quotas import SlotSweep
 from services.reaping import Reaper
 from services.summaries import Summaries
@@ -114,13 +117,15 @@ def activities_of(
     summariser: Summariser,
     webhooks: WebhookParts = NO_WEBHOOKS,
     analyst: Analyst | None = None,
+    *,
+    installation: str,
 ) -> list[Callable[..., Any]]:
     """All activities, with what they need from outside."""
     transcripts = Transcripts(archive.transcripts, settings.prices) if archive else None
     summaries = (
         Summaries(archive.summaries, archive.transcripts, summariser, analyst) if archive else None
     )
-    room = RoomActivities(rooms)
+    room = RoomActivities(rooms, installation)
     dispatch = DispatchActivities(
         rooms, settings.callback_url, settings.everline_callback_secret.get_secret_value()
     )
@@ -235,18 +240,29 @@ async def run(settings: WorkerSettings) -> None:
     client = await _connected(settings, stop)
     if client is None:
         return
+    installation = await _installation(client, settings, stop)
+    if installation is None:
+        return
     rooms = LiveKitRooms.of(settings)
     sender = sender_of(settings)
     webhooks = WebhookParts.of(settings, archive, client, sender)
     reaper = Reaper(
         rooms,
+        installation,
+        MissingRooms(rooms, installation, archive.agent_servers if archive else None),
         TemporalSessions(client),
         AnnouncedRecords(archive.sessions, webhooks.announcer) if archive else None,
         SlotSweep(archive.slots, TemporalListing(client)) if archive else None,
     )
     activities = [
         *activities_of(
-            settings, rooms, archive, summariser_of(settings), webhooks, analyst_of(settings)
+            settings,
+            rooms,
+            archive,
+            summariser_of(settings),
+            webhooks,
+            analyst_of(settings),
+            installation=installation,
         ),
         ReapingActivities(reaper).sweep,
         SlotActivities(archive.slots if archive else None).free_slot,
@@ -286,6 +302,24 @@ async def _connected(settings: WorkerSettings, stop: asyncio.Event) -> Client | 
     return None
 
 
+async def _installation(
+    client: Client, settings: WorkerSettings, stop: asyncio.Event
+) -> str | None:
+    """Which installation this is; None if the process was stopped before Temporal has said it.
+
+    Raises:
+        InstallationDiffers: not the one that the settings name.
+    """
+    installation = TemporalInstallation(client, settings.everline_installation)
+    while not stop.is_set():
+        try:
+            return await installation.id()
+        except Unavailable as error:
+            log.warning("the installation is not known yet", reason=error.message, cure=error.cure)
+            await asyncio.sleep(RETRY_SECONDS)
+    return None
+
+
 async def _ensure_schedules(client: Client, task_queue: str) -> None:
     while True:
         try:
@@ -310,6 +344,8 @@ def main() -> None:
         asyncio.run(run(settings))
     except MongoMisconfigured as error:
         sys.exit(f"everline worker: {error}; {error.cure}")
+    except InstallationDiffers as error:
+        sys.exit(f"everline worker: {error.in_full()}")
 
 
 if __name__ == "__main__":

@@ -344,9 +344,13 @@ class SessionWorkflow(CallerWatch):
     def _report_is_settled(self) -> bool:
         return self._finalised or bool(self._attempt and self._attempt.report)
 
-    async def _tell(self, step: Callable[[str], Awaitable[int]], ending: Ending) -> None:
+    async def _tell(
+        self, step: Callable[[str, str | None], Awaitable[int]], ending: Ending
+    ) -> None:
+        attempt = self._attempt
+        ours = attempt.agent_identity if attempt and not attempt.foreign else None
         try:
-            await step(ending.reason.value)
+            await step(ending.reason.value, ours)
         except ActivityError as error:
             self._book.note(f"the agent could not be told: {reason_of(error)}")
 

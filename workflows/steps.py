@@ -178,22 +178,22 @@ class Steps:
             summary=f"take back attempts up to {up_to}",
         )
 
-    async def ask_agents_to_finish(self, reason: str) -> int:
-        """Tell the agents why the call is over."""
+    async def ask_agents_to_finish(self, reason: str, agent: str | None) -> int:
+        """Tell the agents why the call is over: ours by its identity, others as they are listed."""
         return await workflow.execute_activity_method(
             FinishActivities.ask_agents_to_finish,
-            FinishAgents(livekit_room=self._request.livekit_room, reason=reason),
+            FinishAgents(livekit_room=self._request.livekit_room, reason=reason, agent=agent),
             start_to_close_timeout=_CALL,
             schedule_to_close_timeout=_CALL,
             retry_policy=_QUICK_RETRY,
             summary=f"ask the agent to finish: {reason}",
         )
 
-    async def remove_agents(self, reason: str) -> int:
+    async def remove_agents(self, reason: str, agent: str | None) -> int:
         """Remove the agents from the room; their end hooks still run."""
         return await workflow.execute_activity_method(
             FinishActivities.remove_agents,
-            FinishAgents(livekit_room=self._request.livekit_room, reason=reason),
+            FinishAgents(livekit_room=self._request.livekit_room, reason=reason, agent=agent),
             start_to_close_timeout=_CALL,
             schedule_to_close_timeout=_CALL,
             retry_policy=_QUICK_RETRY,

@@ -10,6 +10,7 @@ from pydantic_settings import NoDecode
 
 from adapters.settings.base import EnvironmentSettings
 from adapters.settings.values import HeaderSecret
+from domain.ids import ID_PATTERN
 
 
 class TemporalConnection(EnvironmentSettings):
@@ -77,6 +78,9 @@ class TemporalSettings(TemporalConnection):
     """What a process needs that starts or runs sessions."""
 
     temporal_task_queue: str = "everline"
+    everline_installation: str | None = Field(default=None, pattern=ID_PATTERN)
+    """Id of this installation, where several share a LiveKit; None: the one that is durable in
+    Temporal, made up at the first start."""
     everline_encryption_keys: Annotated[dict[str, bytes], NoDecode] = Field(repr=False)
     """`id:base64` pairs, comma separated, 32 bytes each; the first encrypts, all decrypt."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeVar
 
@@ -13,6 +13,7 @@ from api.dependencies import Services, Wired
 from domain.agent_servers import AgentServer
 from domain.errors import EverlineError, Unavailable
 from domain.livekit_webhooks import WebhookReceipts
+from services.installations import neighbours
 
 router = APIRouter(tags=["health"])
 
@@ -25,6 +26,8 @@ WEBHOOK_LATENESS = timedelta(minutes=1)
 """How much older the last webhook may be than an agent's join, of which one has told."""
 WEBHOOK_PATIENCE = timedelta(seconds=10)
 """How long a join's webhooks may take."""
+MOST_ROOMS = 20
+"""Rooms without an installation that are looked at: one of a stranger's is enough."""
 CHECK_SECONDS = 2.0
 """Less than the health checks of containers and of the stack wait for the whole answer (3 s): one
 server that hangs must not hide what the others say."""
@@ -69,6 +72,8 @@ class AgentHealth(BaseModel):
     agents: Check
     livekit_webhooks: Check
     """Whether LiveKit's webhooks arrive; without them calls work, and callers are noticed late."""
+    installations: Check
+    """Who else opens rooms on this LiveKit; no reason for a 503, as calls work."""
     servers: list[AgentServer]
 
 
@@ -93,8 +98,12 @@ async def get_health() -> Health:
 async def get_agent_health(wired: Wired, response: Response) -> AgentHealth:
     """Whether LiveKit, the workers and agent servers of the right name are there; 503 if not."""
     now = datetime.now(UTC)
-    (servers, agents), livekit, temporal, livekit_webhooks = await asyncio.gather(
-        _agents(wired, now), _livekit(wired), _temporal(wired), _livekit_webhooks(wired, now)
+    (servers, agents), livekit, temporal, webhooks, installations = await asyncio.gather(
+        _agents(wired, now),
+        _livekit(wired),
+        _temporal(wired),
+        _livekit_webhooks(wired, now),
+        _installations(wired),
     )
     ok = livekit.ok and temporal.ok and agents.ok
     response.status_code = 200 if ok else 503
@@ -106,7 +115,8 @@ async def get_agent_health(wired: Wired, response: Response) -> AgentHealth:
         livekit=livekit,
         temporal=temporal,
         agents=agents,
-        livekit_webhooks=livekit_webhooks,
+        livekit_webhooks=webhooks,
+        installations=installations,
         servers=shown,
     )
 
@@ -154,6 +164,42 @@ async def _temporal(wired: Services) -> Check:
             ok=False, detail="no worker polls the task queue", cure="start an Everline worker"
         )
     return Check(ok=True, detail=f"{pollers} pollers on the task queue")
+
+
+async def _installations(wired: Services) -> Check:
+    try:
+        return await _in_time("Temporal or LiveKit", _compare_installations(wired))
+    except EverlineError as error:
+        detail = f"not known: {error.message}"
+        return Check(ok=False, detail=detail, cure=error.cure or LIVEKIT_CURE)
+
+
+async def _compare_installations(wired: Services) -> Check:
+    own = await wired.installation.id()
+    seen = neighbours(await wired.rooms.list_rooms(), own)
+    some = list(seen.unnamed.items())[:MOST_ROOMS]
+    # Those of our own sessions were opened before an upgrade.
+    known = await asyncio.gather(*(wired.workflows.exists(key) for _, key in some))
+    strangers = [room for (room, _), ours in zip(some, known, strict=True) if not ours]
+    return installations_check(own, seen.others, strangers)
+
+
+def installations_check(own: str, others: Sequence[str], strangers: Sequence[str]) -> Check:
+    """Whether the installations on one LiveKit can tell their rooms apart."""
+    if strangers:
+        return Check(
+            ok=False,
+            detail=f"this is {own!r}; rooms such as {strangers[0]!r} name no installation and are"
+            " left alone. Whoever opened them runs an older Everline, which ends our calls",
+            cure="upgrade the other Everline on this LiveKit, or give each a LiveKit of its own",
+        )
+    if others:
+        names = ", ".join(map(repr, others))
+        return Check(
+            ok=True,
+            detail=f"this is {own!r}; {names} share this LiveKit, which is fine: their ids differ",
+        )
+    return Check(ok=True, detail=f"this is {own!r}, alone on this LiveKit as far as rooms show")
 
 
 async def _in_time(server: str, question: Awaitable[Answer]) -> Answer:

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from adapters.livekit_webhooks import EgressResult, LiveKitEvent, receive_webhook
 from api.dependencies import LIVEKIT_SIGNATURE, Services, Wired
+from api.rooms import of_another_installation
 from domain.errors import Unauthenticated
 from domain.ids import livekit_room_name, org_of_room
 from domain.messages import ParticipantChange, ParticipantChanged, ParticipantKind
@@ -66,10 +67,14 @@ async def receive_livekit_event(request: Request, wired: Wired) -> Received:
     change = change_of(event)
     if owner is None or change is None:
         return Received(forwarded=False)
-    if not (event.room or "").startswith(livekit_room_name(owner.org, "")):
+    if not (event.room or "").startswith(livekit_room_name(owner.key.org, "")):
         log.warning("a room names another org than its own name", room=event.room)
         return Received(forwarded=False)
-    return Received(forwarded=await wired.workflows.signal(owner, change))
+    # Rooms of older releases name no installation, and their calls go on over an upgrade.
+    if await of_another_installation(wired, owner):
+        log.debug("another installation's room", room=event.room, installation=owner.installation)
+        return Received(forwarded=False)
+    return Received(forwarded=await wired.workflows.signal(owner.key, change))
 
 
 async def _note_egress(wired: Services, result: EgressResult) -> bool:

@@ -220,6 +220,7 @@ def _sessions_need(api: str) -> Iterator[Finding]:
         ("Temporal workers", report.temporal),
         ("agent workers", report.agents),
         ("LiveKit's webhooks", report.livekit_webhooks),
+        ("installations", report.installations),
     ):
         if verdict is not None:
             cure = verdict.cure or "see `everline status`"

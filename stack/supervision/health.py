@@ -154,6 +154,8 @@ class AgentHealth(BaseModel):
     """What this side reads of `/health/agent`."""
 
     livekit: Verdict
+    installations: Verdict | None = None
+    """None from an API of an older release."""
     temporal: Verdict
     agents: Verdict
     livekit_webhooks: Verdict | None = None

@@ -21,6 +21,7 @@ from domain.ids import SessionKey
 from domain.ports import Principal
 from services.transcripts import Transcripts
 from tests.fakes.agents import Plays
+from tests.fakes.installation import FixedInstallation
 from tests.workflows.calls import AGENT_NAME, Call, Studio
 from tests.workflows.studio import CALLBACK_SECRET
 
@@ -45,6 +46,7 @@ def services(studio: Studio, workflows: SessionWorkflows | None = None) -> Servi
     return Services(
         workflows=workflows or SessionWorkflows(studio.client, studio.settings.temporal_task_queue),
         rooms=studio.rooms,
+        installation=FixedInstallation(),
         keys=KnownKeys(),
         agent_servers=MemoryAgentServers(),
         archive=Archive(archive.sessions, Transcripts(archive.transcripts), archive.summaries),

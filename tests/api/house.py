@@ -37,6 +37,7 @@ from services.transcripts import Transcripts
 from services.webhooks import Webhooks
 from tests.api.door import PatientTransport, at_last
 from tests.fakes.archives import ScriptedAnalyst, ScriptedSummariser
+from tests.fakes.installation import INSTALLATION, FixedInstallation
 from tests.fakes.rooms import FakeRooms
 from tests.servers import MongoServer, TemporalServer
 from tests.workflows.studio import CALLBACK_SECRET, worker_settings
@@ -155,6 +156,7 @@ async def build_house(temporal: TemporalServer, mongo: MongoServer) -> AsyncGene
     services = Services(
         workflows=SessionWorkflows(client, settings.temporal_task_queue),
         rooms=rooms,
+        installation=FixedInstallation(),
         keys=LocalKeys(hash_of(ROOT_KEY), ROOT_ORG, archive.api_keys),
         agent_servers=MemoryAgentServers(),
         archive=Archive(archive.sessions, Transcripts(archive.transcripts), archive.summaries),
@@ -182,7 +184,9 @@ async def build_house(temporal: TemporalServer, mongo: MongoServer) -> AsyncGene
         ),
     )
     activities = [
-        *activities_of(settings, rooms, archive, summariser, webhooks, analyst),
+        *activities_of(
+            settings, rooms, archive, summariser, webhooks, analyst, installation=INSTALLATION
+        ),
         SlotActivities(archive.slots).free_slot,
     ]
     async with AsyncExitStack() as stack:

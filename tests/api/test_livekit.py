@@ -9,14 +9,17 @@ import pytest
 from adapters.livekit_signatures import WEBHOOK, sign_body
 from adapters.livekit_webhooks import LiveKitEvent
 from api.routes.livekit import change_of
+from domain.rooms import room_metadata
 from tests.api.door import JSON, LIVEKIT_KEY, LIVEKIT_SECRET, Door, is_problem
 from tests.fakes.agents import Plays
+from tests.fakes.installation import INSTALLATION
 from tests.workflows.calls import Call
 
 MUTE = Plays(report_when_told=False, report_when_removed=False)
 
 
 def _event(call: Call, name: str, event_id: str, **participant: Any) -> JSON:
+    # As releases wrote it that knew of no installations: their calls outlive an upgrade.
     owner = json.dumps({"org": call.key.org, "session": call.key.session_id})
     event: JSON = {
         "event": name,
@@ -51,6 +54,21 @@ async def test_the_room_is_finished(keyless: Door, door: Door) -> None:
     assert (await call.closed()).ended == ("room_lost", "room_deleted")
     late = await keyless.webhook(_event(call, "room_finished", "e2"))
     assert late == {"status": 200, "forwarded": False}, "LiveKit need not send it again"
+
+
+async def test_a_room_of_another_installation_is_none_of_ours(keyless: Door, door: Door) -> None:
+    call = await door.live(MUTE, report_grace=1)
+    theirs, ours = _event(call, "room_finished", "e1"), _event(call, "room_finished", "e2")
+    theirs["room"]["metadata"] = room_metadata(call.key, "another")
+    ours["room"]["metadata"] = room_metadata(call.key, INSTALLATION)
+
+    ignored = await keyless.webhook(theirs)
+    assert (await call.status()).state == "live"
+    taken = await keyless.webhook(ours)
+
+    assert ignored == {"status": 200, "forwarded": False}
+    assert taken == {"status": 200, "forwarded": True}
+    assert (await call.closed()).ended == ("room_lost", "room_deleted")
 
 
 async def test_forged_altered_and_old_events_change_nothing(keyless: Door, door: Door) -> None:

@@ -11,9 +11,9 @@ from domain.errors import SessionQuotaExceeded, StorageUnavailable
 from domain.ids import SessionKey
 from domain.slots import Life, Slot
 from services.quotas import SessionQuota, SlotSweep
-from services.reaping import Reaper
 from tests.api.door import is_problem
 from tests.api.house import PATIENT, House, Tenant, unique
+from tests.fakes.reapers import reaper_of
 from tests.waiting import eventually
 
 LIMIT = 3
@@ -182,7 +182,7 @@ async def test_the_reaper_records_what_could_not_record_itself(slotted: Office) 
     assert await slotted.statuses_of("a") == [202]
     await house.terminate(slotted.key("a"))
     sweep = SlotSweep(house.archive.slots, house.listing)
-    reaper = Reaper(house.rooms, TemporalSessions(house.temporal), house.archive.sessions, sweep)
+    reaper = reaper_of(house.rooms, TemporalSessions(house.temporal), house.archive.sessions, sweep)
 
     async def recorded() -> bool:
         await reaper.sweep()

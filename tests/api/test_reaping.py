@@ -6,9 +6,9 @@ from adapters.temporal_sessions import TemporalSessions
 from domain.ids import SessionKey
 from domain.session import SessionState, SessionStatus
 from services.quotas import SlotSweep
-from services.reaping import Reaper
 from tests.api.archives import PastCalls
 from tests.api.house import House, Tenant, unique
+from tests.fakes.reapers import reaper_of
 from tests.fakes.rooms import FakeRooms
 from tests.waiting import eventually
 
@@ -49,7 +49,7 @@ async def test_what_was_terminated_is_closed_whatever_else_is_open(house: House)
 
     await eventually(listed, what="Temporal's list, which is a moment behind, has it")
 
-    await Reaper(house.rooms, directory, house.archive.sessions, records_at_once=1).sweep()
+    await reaper_of(house.rooms, directory, house.archive.sessions, records_at_once=1).sweep()
 
     assert await state_of(house, cut_short) is SessionState.CLOSED
     assert await state_of(house, SessionKey(before, "open")) is SessionState.LIVE
@@ -82,7 +82,7 @@ async def test_the_walk_over_open_records_goes_on_and_round(house: House) -> Non
     starting = await open_record(house, unique(LAST), "starting")
     forgotten = await open_record(house, unique(LAST + LAST), "of a lost Temporal")
     directory = Temporal({starting}, {first})
-    reaper = Reaper(FakeRooms(), directory, house.archive.sessions, records_at_once=1)
+    reaper = reaper_of(FakeRooms(), directory, house.archive.sessions, records_at_once=1)
 
     async def closed(key: SessionKey) -> bool:
         await reaper.sweep()

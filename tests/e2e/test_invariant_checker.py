@@ -81,7 +81,7 @@ async def test_a_second_ending_is_seen(closed: Rig) -> None:
 
 async def test_a_room_that_is_left_is_seen(closed: Rig) -> None:
     [(room, key)] = closed.ledger.rooms().items()
-    await closed.rooms.livekit.create(room, room_metadata(key), 60, 60)
+    await closed.rooms.livekit.create(room, room_metadata(key, closed.installation), 60, 60)
     assert await invariants.no_room_is_left(closed) == [f"I4 room {room} is still there"]
     await closed.rooms.livekit.delete(room)
 

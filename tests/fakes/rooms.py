@@ -15,6 +15,7 @@ class Fault(Enum):
 
     AWAY = "LiveKit does not answer, nothing was done"
     DONE_THEN_SILENT = "LiveKit did it, and the answer was lost"
+    SEEMS_MISSING = "LiveKit neither lists the room nor finds its node"
     REFUSED = "LiveKit says that it will never do it"
 
 
@@ -49,6 +50,8 @@ class FakeRooms:
         dispatched: metadata of every dispatch ever made, by room.
         sent: every data packet, by room.
         faults: what goes wrong with the next calls of an (operation, room), one entry a call.
+        unbooked: rooms that are alive and that LiveKit's lists have lost, with who is in them; as
+            on a Redis that has forgotten them until somebody comes or leaves.
         away: rooms of which LiveKit says nothing while they are in here.
         on_dispatch: called with room, dispatch id and metadata of each new dispatch.
         on_data: called with room and packet.
@@ -63,6 +66,7 @@ class FakeRooms:
         self.dispatched: defaultdict[str, list[str]] = defaultdict(list[str])
         self.sent: defaultdict[str, list[Sent]] = defaultdict(list[Sent])
         self.faults: defaultdict[tuple[str, str], deque[Fault]] = defaultdict(deque[Fault])
+        self.unbooked: set[str] = set()
         self.away: set[str] = set()
         self.on_dispatch: Callable[[str, str, str], None] = lambda room, id, metadata: None
         self.on_data: Callable[[str, Sent], None] = lambda room, sent: None
@@ -83,10 +87,17 @@ class FakeRooms:
     async def list_rooms(self, names: Sequence[str] | None = None) -> list[Room]:
         for name in names or ():
             self._end(await self._begin("list_rooms", name))
-        return [self._room(name) for name in self.rooms if names is None or name in names]
+        booked = [name for name in self.rooms if name not in self.unbooked]
+        return [self._room(name) for name in booked if names is None or name in names]
+
+    async def exists(self, room: str) -> bool:
+        self._end(await self._begin("exists", room))
+        return room in self.rooms
 
     async def delete(self, room: str) -> bool:
         fault = await self._begin("delete", room)
+        if room in self.unbooked:
+            return False
         gone = self.rooms.pop(room, None)
         for participant in gone.participants.values() if gone else ():
             self.on_removed(room, participant)
@@ -96,11 +107,11 @@ class FakeRooms:
     async def participants(self, room: str) -> list[Participant]:
         self._end(await self._begin("participants", room))
         found = self.rooms.get(room)
-        return list(found.participants.values()) if found else []
+        return list(found.participants.values()) if found and room not in self.unbooked else []
 
     async def remove_participant(self, room: str, identity: str) -> bool:
         fault = await self._begin("remove_participant", room)
-        found = self.rooms.get(room)
+        found = None if room in self.unbooked else self.rooms.get(room)
         participant = found.participants.pop(identity, None) if found else None
         if participant:
             self.on_removed(room, participant)
@@ -133,8 +144,8 @@ class FakeRooms:
         self, room: str, topic: str, data: bytes, identities: Sequence[str]
     ) -> None:
         fault = await self._begin("send_data", room)
-        self._existing(room)
-        packet = Sent(topic, data, tuple(identities))
+        present = self._existing(room).participants
+        packet = Sent(topic, data, tuple(name for name in identities if name in present))
         self.sent[room].append(packet)
         self.on_data(room, packet)
         self._end(fault)
@@ -158,11 +169,13 @@ class FakeRooms:
             attributes=attributes or {},
         )
         self._existing(room).participants[identity] = participant
+        self.unbooked.discard(room)
         return participant
 
     def leave(self, room: str, identity: str) -> Participant | None:
         """Somebody disconnects."""
         found = self.rooms.get(room)
+        self.unbooked.discard(room)
         return found.participants.pop(identity, None) if found else None
 
     def count(self, operation: str, room: str) -> int:
@@ -184,6 +197,8 @@ class FakeRooms:
             raise Unavailable("LiveKit does not answer")
         if fault is Fault.REFUSED:
             raise InvalidInput("LiveKit refuses")
+        if fault is Fault.SEEMS_MISSING:
+            raise _no_such_room(room)
         return fault
 
     def _end(self, fault: Fault | None) -> None:
@@ -193,8 +208,7 @@ class FakeRooms:
     def _existing(self, room: str) -> FakeRoom:
         found = self.rooms.get(room)
         if found is None:
-            error: EverlineError = NotFound(f"LiveKit has no room {room!r}", field="room")
-            raise error
+            raise _no_such_room(room)
         return found
 
     def _room(self, name: str) -> Room:
@@ -209,3 +223,7 @@ class FakeRooms:
     def _id(self, kind: str) -> str:
         self._ids += 1
         return f"{kind}_{self._ids}"
+
+
+def _no_such_room(room: str) -> EverlineError:
+    return NotFound(f"LiveKit has no room {room!r}", field="room")

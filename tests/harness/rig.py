@@ -15,6 +15,7 @@ from adapters.livekit_rooms import LiveKitRooms
 from adapters.mongo.archive import MongoArchive
 from adapters.mongo.client import Client as MongoClient
 from adapters.mongo.client import connect
+from adapters.temporal_installation import TemporalInstallation
 from domain.api_keys import NewKeyRequest
 from domain.ids import SessionKey
 from stack.layout.home import find_home
@@ -53,10 +54,13 @@ class Rig:
         rooms: Rooms,
         mongo: MongoClient | None,
         settings: Mapping[str, Mapping[str, str]],
+        installation: str,
     ) -> None:
         self.stack = stack
         self.settings = settings
         """What the stack was started with, to start it again."""
+        self.installation = installation
+        """Its id, as Temporal has it."""
         self.ledger = ledger
         self.proxy = proxy
         self.histories = histories
@@ -117,7 +121,13 @@ class Rig:
     def webhooks(self, key: SessionKey) -> Webhooks:
         """LiveKit's webhooks about a session's room."""
         keys = self.stack.credentials
-        return Webhooks(self.client.http, keys.livekit_api_key, keys.livekit_api_secret, key)
+        return Webhooks(
+            self.client.http,
+            keys.livekit_api_key,
+            keys.livekit_api_secret,
+            key,
+            self.installation,
+        )
 
     async def find_job(self, key: SessionKey, attempt: int = 1) -> psutil.Process | None:
         """The process of a session's agent, if there is one right now."""
@@ -240,4 +250,6 @@ async def _rig(
     )
     livekit = LiveKitRooms(urls.livekit, keys.livekit_api_key, keys.livekit_api_secret)
     mongo = connect(urls.mongodb) if urls.mongodb else None
-    return Rig(stack, ledger, proxy, Histories(temporal), Rooms(livekit), mongo, settings)
+    installation = await TemporalInstallation(temporal, None).id()
+    histories, rooms = Histories(temporal), Rooms(livekit)
+    return Rig(stack, ledger, proxy, histories, rooms, mongo, settings, installation)

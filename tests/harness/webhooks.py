@@ -18,20 +18,29 @@ VISITOR = "visitor"
 class Webhooks:
     """Sends events about one session's room."""
 
-    def __init__(self, http: httpx.AsyncClient, api_key: str, secret: str, key: SessionKey) -> None:
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        api_key: str,
+        secret: str,
+        key: SessionKey,
+        installation: str,
+    ) -> None:
         self._http = http
         self._api_key, self._secret = api_key, secret
         self._key = key
+        self._installation = installation
 
     def event(self, name: str, sid: str | None = None, **fields: Any) -> bytes:
-        """The body of an event; `age` in seconds, `room` to name another room."""
+        """The body of an event; `age` in seconds, `room` and `installation` to name others."""
         age = fields.pop("age", 0)
         room = fields.pop("room", f"{self._key.org}.{self._key.session_id}")
+        metadata = room_metadata(self._key, fields.pop("installation", self._installation))
         event: dict[str, Any] = {
             "event": name,
             "id": f"EV_{uuid.uuid4().hex[:12]}",
             "createdAt": str(int(time.time() - age)),
-            "room": {"name": room, "sid": "RM_test", "metadata": room_metadata(self._key)},
+            "room": {"name": room, "sid": "RM_test", "metadata": metadata},
         }
         if sid:
             event["participant"] = {"sid": sid, "identity": VISITOR, "kind": "STANDARD"}

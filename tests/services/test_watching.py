@@ -11,8 +11,8 @@ from domain.agent_servers import AgentServer, JobTick
 from domain.errors import StorageUnavailable, Unavailable
 from domain.ids import SessionKey
 from domain.messages import AgentLost
-from services.reaping import Reaper
 from services.watching import Watchdog
+from tests.fakes.reapers import reaper_of
 from tests.waiting import eventually
 from tests.workflows.calls import Studio
 from worker.watchdog import Watch
@@ -311,6 +311,6 @@ class FaultyLease:
 
 async def test_a_fault_in_one_look_does_not_blind_the_watch(studio: Studio) -> None:
     shift, lease = Shift(), FaultyLease()
-    reaper = Reaper(studio.rooms, TemporalSessions(studio.client), None)
+    reaper = reaper_of(studio.rooms, TemporalSessions(studio.client), None)
     async with Watch(lease, shift.dog, reaper).running():
         await eventually(lambda: lease.asked > 2, 60, "it looks again")

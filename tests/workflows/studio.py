@@ -11,6 +11,7 @@ from adapters import temporal_client
 from adapters.settings import WorkerSettings
 from services.transcripts import Transcripts
 from tests.fakes.archives import MemoryArchive, ScriptedSummariser
+from tests.fakes.installation import INSTALLATION
 from tests.fakes.rooms import FakeRooms
 from tests.servers import TemporalServer
 from tests.workflows.calls import AGENT_NAME, Studio
@@ -39,7 +40,13 @@ async def studio(temporal_server: TemporalServer) -> AsyncGenerator[Studio]:
     settings = worker_settings(temporal_server.address, f"studio-{uuid.uuid4().hex}")
     client = await temporal_client.connect(settings)
     studio = Studio(client, settings, FakeRooms(), MemoryArchive(), ScriptedSummariser())
-    activities = activities_of(settings, studio.rooms, studio.archive, studio.summariser)
+    activities = activities_of(
+        settings,
+        studio.rooms,
+        studio.archive,
+        studio.summariser,
+        installation=INSTALLATION,
+    )
     listen = ListenActivities(studio.listener, Transcripts(studio.archive.transcripts))
     async with (
         session_worker(client, settings, activities),

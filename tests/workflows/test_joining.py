@@ -7,6 +7,7 @@ from domain.messages import AgentReady
 from domain.rooms import room_metadata
 from domain.transcript import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
+from tests.fakes.installation import INSTALLATION
 from tests.fakes.rooms import Fault
 from tests.waiting import eventually
 from tests.workflows.calls import Call, Studio
@@ -22,7 +23,7 @@ async def _finished(call: Call) -> None:
 
 async def _room_is_there(call: Call) -> None:
     """As after a creation whose answer was lost, so that somebody can be in it in time."""
-    await call.studio.rooms.create(call.room, room_metadata(call.key), 60, 60)
+    await call.studio.rooms.create(call.room, room_metadata(call.key, INSTALLATION), 60, 60)
 
 
 @beside_the_others

@@ -12,6 +12,7 @@ from adapters import temporal_client
 from domain.transcript import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.fakes.archives import MemoryArchive, ScriptedSummariser
+from tests.fakes.installation import INSTALLATION
 from tests.fakes.rooms import FakeRooms
 from tests.servers import TemporalServer
 from tests.waiting import eventually
@@ -31,7 +32,13 @@ async def forgetful(temporal_server: TemporalServer) -> Studio:
 @asynccontextmanager
 async def worker(studio: Studio) -> AsyncGenerator[None]:
     """A worker for the block."""
-    activities = activities_of(studio.settings, studio.rooms, studio.archive, studio.summariser)
+    activities = activities_of(
+        studio.settings,
+        studio.rooms,
+        studio.archive,
+        studio.summariser,
+        installation=INSTALLATION,
+    )
     async with Worker(
         studio.client,
         task_queue=studio.settings.temporal_task_queue,
