@@ -1,6 +1,7 @@
 """The agent server's sign of life: every two seconds, signed as LiveKit signs its webhooks.
 
-It comes at once when a job begins or is lost, so that nobody waits for the next one.
+It comes at once when a place is taken or free again and when a job is lost, so that nobody waits
+for the next one; and within `LOOK_SECONDS` when the server begins to drain.
 """
 
 import asyncio
@@ -37,6 +38,11 @@ class Jobs(Protocol):
 
     def look(self) -> list[JobTick]:
         """The running jobs."""
+        ...
+
+    @property
+    def free(self) -> int:
+        """Places for further jobs."""
         ...
 
     @property
@@ -77,6 +83,7 @@ class Heart:
         self._spool = spool
         self._hurry = asyncio.Event()
         self._reached = True
+        self._said_draining = False
         self._due = 0.0
         """When the next heartbeat is, on the event loop's clock."""
         self._http = httpx.AsyncClient(base_url=callback_url.rstrip("/"), timeout=_TIMEOUT)
@@ -93,7 +100,8 @@ class Heart:
         """Look at the jobs, and report them if that is due; then wait for the next look."""
         loop = asyncio.get_running_loop()
         self._jobs.look()
-        if self._hurry.is_set() or loop.time() >= self._due:
+        changed = self._hurry.is_set() or self._draining() != self._said_draining
+        if changed or loop.time() >= self._due:
             self._hurry.clear()
             self._due = loop.time() + (HEARTBEAT_SECONDS if await self.beat() else RETRY_SECONDS)
         with suppress(TimeoutError):
@@ -125,12 +133,14 @@ class Heart:
 
     def _next(self) -> Heartbeat:
         self._beats += 1
+        self._said_draining = self._draining()
         return Heartbeat(
             server_id=self._server_id,
             number=self._beats,
             agent_name=self._settings.dispatch_name,
             max_jobs=self._settings.max_jobs,
-            draining=self._draining(),
+            free=0 if self._said_draining else self._jobs.free,
+            draining=self._said_draining,
             version=agent_version(),
             spool=self._spool,
             jobs=self._jobs.look(),

@@ -110,7 +110,7 @@ async def _heartbeats(
     spool = spool_id(Path(settings.everline_spool_dir))
     heart = Heart(settings, settings.everline_callback_url, jobs, draining, spool)
     jobs.on_loss(heart.hurry)
-    server.on_job_launched(heart.hurry)
+    server.on_change(heart.hurry)
     try:
         await heart.beat_forever()
     finally:

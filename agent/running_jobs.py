@@ -78,6 +78,11 @@ class RunningJobs:
         ]
 
     @property
+    def free(self) -> int:
+        """Places for further jobs."""
+        return self._server.free
+
+    @property
     def lost(self) -> list[LostJob]:
         """The lost jobs that are not acknowledged, the oldest first."""
         return list(self._lost.values())

@@ -158,6 +158,7 @@ _SERVER: Json = {
     "server_id": "host-1",
     "agent_name": "local-test",
     "max_jobs": 10,
+    "free": 9,
     "draining": False,
     "jobs": [_JOB],
 }

@@ -29,6 +29,7 @@ from domain.errors import (
     Conflict,
     EverlineError,
     IdempotencyMismatch,
+    NoCapacity,
     NotFound,
     StaleAttempt,
     Unavailable,
@@ -66,7 +67,9 @@ Signal = EndRequest | AgentFailed | AgentLost | ReportReceived | ParticipantChan
 ANSWER_TIMEOUT = 5.0
 """Seconds that a query or an update may take; longer means that no worker is there."""
 DIGEST_MEMO = "request_digest"
-_REFUSALS = {error.code: error for error in (StaleAttempt, Conflict, IdempotencyMismatch)}
+_REFUSALS = {
+    error.code: error for error in (StaleAttempt, Conflict, IdempotencyMismatch, NoCapacity)
+}
 
 
 @dataclass(frozen=True)
@@ -281,6 +284,7 @@ class SessionWorkflows:
         Raises:
             NotFound: there is no such session, or it is closed.
             Conflict: the session is not in a state for it.
+            NoCapacity: a new agent would find no agent server with a free place.
             Unavailable: Temporal is away, or no worker answers.
         """
         handle = self._handle(key)

@@ -4,11 +4,17 @@ An agent server tells times as durations only (ages, by its own clock), and numb
 when one arrived is the API's word. So the clocks of different machines are never compared.
 """
 
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 from pydantic import BaseModel, Field
 
 from domain.ids import SessionKey
+
+SILENT_AFTER = timedelta(seconds=10)
+"""Heartbeats come every two seconds; a server that was silent for longer is not counted on."""
+MORE_PLACES = "start another agent server, or raise EVERLINE_MAX_JOBS"
+"""What helps when all places are taken."""
 
 
 class JobRef(BaseModel):
@@ -49,6 +55,8 @@ class Heartbeat(BaseModel):
     """Rises with each heartbeat of a server; the highest is the last. 0 from servers without."""
     agent_name: str = Field(max_length=200)
     max_jobs: int = Field(ge=0)
+    free: int | None = Field(default=None, ge=0)
+    """Calls that it would take now; None from servers that do not say."""
     draining: bool = False
     version: str | None = None
     spool: str | None = Field(default=None, max_length=64)
@@ -72,8 +80,26 @@ class AgentServer(BaseModel):
     server_id: str
     agent_name: str
     max_jobs: int
+    free: int | None = None
     draining: bool
     version: str | None = None
     spool: str | None = None
     jobs: list[JobTick]
     last_heartbeat: datetime
+
+    @property
+    def places(self) -> int:
+        """Calls that it would take now."""
+        if self.draining:
+            return 0
+        return max(self.max_jobs - len(self.jobs), 0) if self.free is None else self.free
+
+
+def free_places(servers: Iterable[AgentServer], agent_name: str, now: datetime) -> int | None:
+    """Calls that the agent servers of a name would take now; None if none of them is heard."""
+    heard = [
+        server
+        for server in servers
+        if server.agent_name == agent_name and now - server.last_heartbeat <= SILENT_AFTER
+    ]
+    return sum(server.places for server in heard) if heard else None

@@ -77,6 +77,12 @@ class StaleAttempt(Conflict):
     code = "stale_attempt"
 
 
+class NoCapacity(Conflict):
+    """No agent server has a free place, and nothing was changed (HTTP 409)."""
+
+    code = "no_capacity"
+
+
 class IdempotencyMismatch(Conflict):
     """The same idempotency key or session id with another request body (HTTP 409)."""
 

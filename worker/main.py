@@ -20,6 +20,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.archive import ArchiveActivities
 from activities.callers import CallerActivities
+from activities.capacity import CapacityActivities
 from activities.dispatch import DispatchActivities
 from activities.errors import TranslateErrors
 from activities.finishing import FinishActivities
@@ -266,6 +267,7 @@ async def run(settings: WorkerSettings) -> None:
         ),
         ReapingActivities(reaper).sweep,
         SlotActivities(archive.slots if archive else None).free_slot,
+        CapacityActivities(archive.agent_servers if archive else None).count_free_places,
         *retention_activities(settings, archive),
     ]
     worker = session_worker(client, settings, activities)

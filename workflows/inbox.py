@@ -6,13 +6,13 @@ Every handler only changes what is known; the story in `session.py` decides what
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from domain import ending as endings
     from domain.attempts import Attempt
     from domain.ending import Ending
-    from domain.errors import Conflict, IdempotencyMismatch, StaleAttempt
+    from domain.errors import Conflict, IdempotencyMismatch, NoCapacity, StaleAttempt
     from domain.messages import (
         AgentFailed,
         AgentLost,
@@ -39,10 +39,13 @@ with workflow.unsafe.imports_passed_through():
         Stage,
     )
     from workflows.book import Book
+    from workflows.steps import Steps
     from workflows.waiting import until
 
 REMEMBERED_EVENTS = 2_000
 """Event ids kept to recognise a message that arrives twice."""
+REDISPATCH_IS_SAFE = "redispatch-needs-a-free-place"
+"""Patch: the agent in the room is let go only if another one has a place, and tries to get in."""
 OVER = (
     SessionState.ENDING,
     SessionState.PERSISTING,
@@ -59,6 +62,7 @@ class Inbox:
     def __init__(self, request: SessionInput) -> None:
         self._request = request
         self._limits = request.limits
+        self._steps = Steps(request)
         self._book = Book(request, workflow.now())
         self._anybody = Presence()
         self._people = {request.caller_identity: Presence()}
@@ -200,8 +204,13 @@ class Inbox:
 
     @workflow.update
     async def redispatch(self, order: Redispatch) -> SessionStatus:
-        """Replace the agent by a new one."""
+        """Replace the agent by a new one; refused, with nothing changed, if none has a place."""
         attempt = self._attempt
+        if workflow.patched(REDISPATCH_IS_SAFE):
+            await self._require_free_place()
+            if self._attempt is not attempt:
+                raise _refusal(Conflict.code, "the agent was replaced meanwhile")
+            self._validate_redispatch(order)
         if attempt:
             attempt.lost = f"replaced by {order.by or 'an operator'}"
             attempt.replaced_by_order = True
@@ -226,6 +235,19 @@ class Inbox:
         # The workflow goes on for a moment, until the end is recorded and the room is gone.
         if self._book.status.state is SessionState.CLOSED:
             raise _refusal(Conflict.code, "the session is closed")
+
+    async def _require_free_place(self) -> None:
+        """Raise if it is known that no agent server would take a dispatch."""
+        try:
+            free = await self._steps.count_free_places()
+        except ActivityError:
+            # MongoDB is away: as without it, nobody knows.
+            return
+        if free == 0:
+            name = self._request.agent_name
+            raise _refusal(
+                NoCapacity.code, f"no agent server named {name!r} has a free place for a new agent"
+            )
 
     # ── query ────────────────────────────────────────────────────────────────────────────────────
 

@@ -28,10 +28,13 @@ with workflow.unsafe.imports_passed_through():
     from workflows.archive import start_archive, start_summary
     from workflows.callers import CallerWatch
     from workflows.failures import code_of, is_final, reason_of
+    from workflows.inbox import REDISPATCH_IS_SAFE
     from workflows.waiting import passed, until
 
 Result = TypeVar("Result")
 
+ATTEMPTS_ON_REQUEST = 3
+"""Dispatch attempts at the least when a healthy agent is replaced because somebody asked for it."""
 LAST_WORDS = 10.0
 """Seconds in which a listener ends by itself once its agent has left."""
 
@@ -78,7 +81,9 @@ class SessionWorkflow(CallerWatch):
         try:
             await self._open()
             self._start_watching_callers()
-            ending = await self._get_agent_in(endings.AGENT_NEVER_JOINED)
+            ending = await self._get_agent_in(
+                endings.AGENT_NEVER_JOINED, self._limits.join_attempts
+            )
             while ending is None:
                 ending = await self._live() or await self._replace_agent()
         except ActivityError as error:
@@ -103,19 +108,19 @@ class SessionWorkflow(CallerWatch):
 
     # ── dispatch and join ────────────────────────────────────────────────────────────────────────
 
-    async def _get_agent_in(self, when_none: Ending) -> Ending | None:
+    async def _get_agent_in(self, when_none: Ending, attempts: int) -> Ending | None:
         """An agent, proven in the room; else why there is none."""
         clock = asyncio.create_task(self._end_in_time())
-        joined = await self._try_attempts(when_none)
+        joined = await self._try_attempts(when_none, attempts)
         clock.cancel()
         if isinstance(joined, Ending):
             return joined
         await self._agent_joined(joined)
         return None
 
-    async def _try_attempts(self, when_none: Ending) -> Attempt | Ending:
-        """Up to N attempts until an agent is proven in the room; else why there is none."""
-        for tries in range(self._limits.join_attempts):
+    async def _try_attempts(self, when_none: Ending, attempts: int) -> Attempt | Ending:
+        """Up to so many attempts until an agent is proven in the room; else why there is none."""
+        for tries in range(attempts):
             if tries:
                 self._book.wait_for(WaitingFor.RETRY)
                 pause = self._limits.join_pause(tries)
@@ -313,7 +318,14 @@ class SessionWorkflow(CallerWatch):
             self._replacements += 1
         await self._give_up(lost)
         await self._stop_listening()
-        return await self._get_agent_in(ending)
+        return await self._get_agent_in(ending, self._attempts_after(lost))
+
+    def _attempts_after(self, lost: Attempt) -> int:
+        """A healthy agent was let go on request: one dispatch that fails must not end its call."""
+        attempts = self._limits.join_attempts
+        if lost.replaced_by_order and workflow.patched(REDISPATCH_IS_SAFE):
+            return max(attempts, ATTEMPTS_ON_REQUEST)
+        return attempts
 
     # ── wind down ────────────────────────────────────────────────────────────────────────────────
 

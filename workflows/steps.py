@@ -13,6 +13,7 @@ from temporalio.workflow import ActivityCancellationType
 with workflow.unsafe.imports_passed_through():
     from activities.archive import ArchiveActivities, SealTranscript
     from activities.callers import CallerActivities, CallersSeen, LookForCallers
+    from activities.capacity import CapacityActivities, CountFreePlaces
     from activities.dispatch import DispatchActivities, DispatchAgent, RetractAttempts
     from activities.finishing import FinishActivities, FinishAgents
     from activities.joining import AgentSeen, AwaitAgent, JoinActivities, LookForAgent
@@ -30,6 +31,8 @@ SPOOL_LIFE = timedelta(days=7)
 
 _CALL = timedelta(seconds=10)
 """One try of a call to LiveKit."""
+_BEFORE_THE_ANSWER = timedelta(seconds=3)
+"""What an update may wait for: the API gives it five seconds."""
 _QUICK_RETRY = RetryPolicy(
     initial_interval=timedelta(milliseconds=250), maximum_interval=timedelta(seconds=5)
 )
@@ -64,6 +67,17 @@ class Steps:
             retry_policy=_QUICK_RETRY,
             cancellation_type=_ONCE_IT_IS_DONE,
             summary=f"create room {request.livekit_room}",
+        )
+
+    async def count_free_places(self) -> int | None:
+        """Calls that agent servers would take now; None if that is not known in time."""
+        name = self._request.agent_name
+        return await workflow.execute_activity_method(
+            CapacityActivities.count_free_places,
+            CountFreePlaces(agent_name=name),
+            schedule_to_close_timeout=_BEFORE_THE_ANSWER,
+            retry_policy=_QUICK_RETRY,
+            summary=f"has {name} a free place?",
         )
 
     def dispatch_agent(self, attempt: int) -> workflow.ActivityHandle[str]:

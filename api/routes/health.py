@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from api.dependencies import Services, Wired
-from domain.agent_servers import AgentServer
+from domain.agent_servers import MORE_PLACES, SILENT_AFTER, AgentServer
 from domain.errors import EverlineError, Unavailable
 from domain.livekit_webhooks import WebhookReceipts
 from services.installations import neighbours
@@ -18,8 +18,6 @@ from services.installations import neighbours
 router = APIRouter(tags=["health"])
 
 STARTED = time.monotonic()
-SILENT_AFTER = timedelta(seconds=10)
-"""Heartbeats come every two seconds; a server that was silent for longer is not counted."""
 REMEMBERED = timedelta(minutes=2)
 """Silent servers are still shown for this long, so that one sees what went away."""
 WEBHOOK_LATENESS = timedelta(minutes=1)
@@ -232,11 +230,11 @@ def agents_check(servers: list[AgentServer], agent_name: str, now: datetime) -> 
     alive = [s for s in servers if now - s.last_heartbeat <= SILENT_AFTER and not s.draining]
     fitting = [server for server in alive if server.agent_name == agent_name]
     if fitting:
-        free = sum(max(server.max_jobs - len(server.jobs), 0) for server in fitting)
+        free = sum(server.places for server in fitting)
         return Check(
             ok=free > 0,
             detail=f"{len(fitting)} agent servers named {agent_name!r}, room for {free} calls",
-            cure=None if free else "start another agent server, or raise EVERLINE_MAX_JOBS",
+            cure=None if free else MORE_PLACES,
         )
     others = sorted({server.agent_name for server in alive})
     if others:

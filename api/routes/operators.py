@@ -10,7 +10,8 @@ from pydantic import ConfigDict, Field
 from api.dependencies import Client, Services, SessionId, Wired, require_session
 from api.problems import problems
 from api.workflows import Operation
-from domain.errors import Conflict, IdempotencyMismatch, NotFound, Unavailable
+from domain.agent_servers import MORE_PLACES
+from domain.errors import Conflict, IdempotencyMismatch, NoCapacity, NotFound, Unavailable
 from domain.ids import Id, SessionKey
 from domain.json_model import JsonModel, Time
 from domain.messages import LONGEST_EXTENSION, Extend, Finalise, Redispatch
@@ -86,7 +87,10 @@ async def extend_session(
 async def redispatch_session(
     session_id: SessionId, wired: Wired, client: Client, once: UpdateId = None
 ) -> SessionStatus:
-    """Replace the agent of a live call by a new one, which gets the turns so far."""
+    """Replace the agent of a live call by a new one, which gets the turns so far.
+
+    Without a free place on any agent server it is refused with `no_capacity`, and the call goes on.
+    """
     return await _operate(wired, client, session_id, Redispatch(by=_who(client)), once)
 
 
@@ -110,6 +114,8 @@ async def _operate(
             field="Idempotency-Key",
             cure="repeat the request unchanged, or use another Idempotency-Key",
         ) from None
+    except NoCapacity as error:
+        raise NoCapacity(error.message, cure=MORE_PLACES) from None
     except NotFound:
         await require_session(wired, key)
         raise Conflict(f"session {session_id} is closed", field="sessionId") from None

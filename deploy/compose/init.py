@@ -155,6 +155,9 @@ def livekit_config(values: Mapping[str, str]) -> str:
         },
         # A caller's late token or a late dispatch would bring a deleted room back to life.
         "room": {"auto_create": False},
+        # Whoever says that it has a place gets a job, however high the load that it reports: by
+        # default, dispatches to agents at 70 % are dropped.
+        "agents": {"target_load": 1.0},
         "webhook": {
             "api_key": key,
             "urls": [values.get("EVERLINE_CALLBACK_URL", "http://api:4000") + WEBHOOK_PATH],

@@ -28,6 +28,9 @@ def livekit_config(credentials: Credentials, addresses: Addresses) -> dict[str, 
         },
         # A caller's late token or a late dispatch would bring a deleted room back to life.
         "room": {"auto_create": False},
+        # Whoever says that it has a place gets a job, however high the load that it reports: by
+        # default, dispatches to agents at 70 % are dropped.
+        "agents": {"target_load": 1.0},
         "webhook": {
             "api_key": credentials.livekit_api_key,
             "urls": [addresses.api + WEBHOOK_PATH],

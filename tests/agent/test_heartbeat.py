@@ -68,6 +68,8 @@ class Ages:
 class Jobs:
     """The port of the heart, with given jobs."""
 
+    free = 3
+
     def __init__(self, *lost: LostJob) -> None:
         self.lost = list(lost)
         self.stopped: list[str] = []
@@ -207,7 +209,23 @@ async def test_a_heartbeat_is_signed_as_livekit_signs_its_webhooks() -> None:
     assert base64.b64decode(str(claims.sha256)) == digest
     heartbeat = Heartbeat.model_validate(received.body)
     assert (heartbeat.agent_name, heartbeat.max_jobs, heartbeat.draining) == ("tester", 4, True)
+    assert heartbeat.free == 0, "a server that drains takes no call"
     assert heartbeat.jobs == Jobs().look()
+
+
+async def test_a_heartbeat_says_how_many_calls_there_is_room_for() -> None:
+    draining = False
+    async with CallbackApi() as callbacks:
+        heart = Heart(SETTINGS, callbacks.url, Jobs(), lambda: draining)
+        beating = asyncio.create_task(heart.beat_forever())
+        await callbacks.wait_for(lambda: bool(callbacks.of("heartbeat")))
+        draining = True
+        await callbacks.wait_for(lambda: callbacks.of("heartbeat")[-1].body["draining"])
+        beating.cancel()
+        await heart.aclose()
+        first, last = callbacks.of("heartbeat")[0].body, callbacks.of("heartbeat")[-1].body
+
+    assert (first["free"], last["free"]) == (Jobs.free, 0)
 
 
 async def test_a_loss_is_repeated_until_the_api_has_taken_it() -> None:

@@ -1,4 +1,4 @@
-"""The agent server: its load counts jobs."""
+"""The agent server: it counts jobs, and tells LiveKit at once whether it has a place."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,6 +14,10 @@ from adapters.settings import AgentSettings
 from agent.server import CountingAgentServer, build_server
 from domain.control import ATTEMPT_ATTRIBUTE
 from tests.agent.test_metadata import TEXT
+from tests.waiting import eventually
+
+AVAILABLE = agent_protocol.WorkerStatus.WS_AVAILABLE
+FULL = agent_protocol.WorkerStatus.WS_FULL
 
 SETTINGS = AgentSettings(
     livekit_url="ws://127.0.0.1:1",
@@ -42,15 +46,26 @@ class ServerWithJobs(CountingAgentServer):
     """The real server with given running jobs, as its process pool would name them."""
 
     jobs: Sequence[RunningJobInfo] = ()
+    told: list[agent_protocol.UpdateWorkerStatus]
 
     @property
     def active_jobs(self) -> list[RunningJobInfo]:
         return list(self.jobs)
 
+    async def _queue_msg(self, msg: agent_protocol.WorkerMessage) -> None:
+        """What would go to LiveKit."""
+        self.told.append(msg.update_worker)
+
+    async def say(self) -> agent_protocol.UpdateWorkerStatus:
+        """What the SDK tells LiveKit from time to time."""
+        await self._update_worker_status()
+        return self.told[-1]
+
 
 @pytest.fixture
 async def server() -> ServerWithJobs:
     server = ServerWithJobs(SETTINGS)
+    server.told = []
     server._reserved_slots = 0  # pyright: ignore[reportPrivateUsage] - set when it runs
     server._draining = False  # pyright: ignore[reportPrivateUsage] - likewise
     server._devmode = False  # pyright: ignore[reportPrivateUsage] - likewise
@@ -92,8 +107,80 @@ async def test_a_job_that_is_being_launched_counts_once(server: ServerWithJobs) 
     await launching.wait()
 
     assert available(server)
-    assert server.load() == 0.75
+    assert (server.taken, server.free, server.load()) == (3, 1, 0.75)
     answering.cancel()
+
+
+async def test_below_its_last_place_a_server_is_below_every_sensible_target_load(
+    server: ServerWithJobs,
+) -> None:
+    """LiveKit's default is 0.7; of several servers it prefers those with a smaller load."""
+    told: list[agent_protocol.UpdateWorkerStatus] = []
+    for count in range(5):
+        server.jobs = running(*(job(number) for number in range(count)))
+        told.append(await server.say())
+
+    assert [each.status for each in told] == [AVAILABLE] * 4 + [FULL]
+    loads = [each.load for each in told]
+    assert loads == sorted(set(loads))
+    assert (loads[0], max(loads[:4]) < 0.5, loads[4]) == (0, True, 1)
+
+
+async def test_livekit_knows_of_a_place_that_is_taken_before_it_reads_the_answer(
+    server: ServerWithJobs,
+) -> None:
+    seen: list[int] = []
+
+    async def accept(arguments: JobAcceptArguments) -> None:
+        seen.extend(each.status for each in server.told)
+
+    async def reject(terminate: bool) -> None:
+        raise AssertionError("rejected")
+
+    server.jobs = running(job(1), job(2), job(3))
+    server._reserved_slots = 1  # pyright: ignore[reportPrivateUsage] - as the SDK does
+    await server.answer(JobRequest(job=job(4), on_reject=reject, on_accept=accept))
+
+    assert seen == [FULL]
+
+
+async def test_a_job_that_came_to_nothing_gives_its_place_back_at_once(
+    server: ServerWithJobs,
+) -> None:
+    """LiveKit does not always assign what was accepted."""
+
+    async def accept(arguments: JobAcceptArguments) -> None:
+        raise TimeoutError
+
+    async def reject(terminate: bool) -> None:
+        raise AssertionError("rejected")
+
+    changes: list[int] = []
+    server.on_change(lambda: changes.append(server.free))
+    server.jobs = running(job(1), job(2), job(3))
+    server._reserved_slots = 1  # pyright: ignore[reportPrivateUsage] - as the SDK does
+    answering = asyncio.create_task(
+        server.answer(JobRequest(job=job(4), on_reject=reject, on_accept=accept))
+    )
+
+    def done(_: object) -> None:
+        server._reserved_slots -= 1  # pyright: ignore[reportPrivateUsage] - as the SDK does
+
+    answering.add_done_callback(done)
+    await eventually(lambda: len(changes) == 2, 10)
+
+    assert isinstance(answering.exception(), TimeoutError)
+    assert changes == [0, 1]
+    assert [each.status for each in server.told] == [FULL, AVAILABLE]
+
+
+async def test_a_server_that_drains_is_full(server: ServerWithJobs) -> None:
+    server._draining = True  # pyright: ignore[reportPrivateUsage] - as the SDK does
+
+    told = await server.say()
+
+    assert (told.status, told.load, server.free) == (FULL, 1, 0)
+    assert not available(server)
 
 
 async def test_an_accepted_job_names_its_attempt_in_the_room(server: ServerWithJobs) -> None:

@@ -134,7 +134,11 @@ def test_full_draining_and_silent_servers_take_no_call() -> None:
     silent = agents_check([_server(name, age=11)], name, NOW)
     one_is_free = agents_check([_server(name, jobs=2), _server(name, jobs=1, age=1)], name, NOW)
 
+    accepted = _server(name, jobs=1).model_copy(update={"free": 0})
+    about_to_be_full = agents_check([accepted], name, NOW)
+
     assert [full.ok, draining.ok, silent.ok, one_is_free.ok] == [False, False, False, True]
+    assert not about_to_be_full.ok, "a call that is accepted has a place before it has a process"
     assert "EVERLINE_MAX_JOBS" in str(full.cure)
     assert "no agent server named 'local-test'" in silent.detail
 

@@ -125,6 +125,7 @@ def test_each_process_gets_what_it_reads(root: Path) -> None:
     assert "EVERLINE_BOOTSTRAP_KEY_HASH" not in worker
     livekit = json.loads((root / "livekit/livekit.json").read_text())
     assert livekit["keys"] == {agent["LIVEKIT_API_KEY"]: agent["LIVEKIT_API_SECRET"]}
+    assert livekit["agents"] == {"target_load": 1.0}, "whoever has a place gets a job"
     endpoint = (root / "ui/codec-endpoint").read_text()
     assert endpoint == f"http://localhost:4000/codec/{api['EVERLINE_CODEC_SECRET']}"
 

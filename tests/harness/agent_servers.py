@@ -111,6 +111,44 @@ class TwoServers:
         await server.start()
 
 
+class FewPlaces:
+    """One server with places for a few calls."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self._server = server
+
+    async def job(self, key: SessionKey, attempt: int) -> psutil.Process:
+        """Wait until an attempt's job is found; returns its process."""
+        pid = _pid(self._server)
+        assert pid is not None
+        found: list[psutil.Process] = []
+
+        async def seen() -> bool:
+            job = await asyncio.to_thread(job_process, pid, key, attempt)
+            if job is not None:
+                found.append(job)
+            return bool(found)
+
+        await eventually(seen, FOUND_SECONDS, f"a process of attempt {attempt} of {key}")
+        return found[0]
+
+
+@asynccontextmanager
+async def few_places(rig: Rig, folder: Path, places: int) -> AsyncGenerator[FewPlaces]:
+    """One agent server with so many places for the block, in place of the stack's own."""
+    pid = rig.stack.process(PART).pid
+    assert pid is not None
+    environment = psutil.Process(pid).environ() | {"EVERLINE_MAX_JOBS": str(places)}
+    await rig.stack.stop_part(PART)
+    server = _server(folder / "few", environment)
+    try:
+        await server.start()
+        yield FewPlaces(server)
+    finally:
+        server.stop()
+        await rig.stack.start_part(PART)
+
+
 @asynccontextmanager
 async def two_agent_servers(rig: Rig, folder: Path) -> AsyncGenerator[TwoServers]:
     """Two agent servers for the block, in place of the stack's own."""

@@ -141,6 +141,7 @@ def test_livekit_stays_on_the_machine_and_signs_its_webhooks() -> None:
     assert config["rtc"]["ips"] == {"includes": ["127.0.0.1/32"]}
     assert config["rtc"]["udp_port"] == "7882-7885"
     assert config["room"] == {"auto_create": False}
+    assert config["agents"] == {"target_load": 1.0}, "whoever has a place gets a job"
     assert config["webhook"]["urls"] == ["http://127.0.0.1:4001/v1/livekit/webhook"]
     assert config["webhook"]["api_key"] in config["keys"]
 

@@ -16,6 +16,7 @@ from temporalio.client import Client, WorkflowExecutionDescription
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
 
+from adapters.memory_agent_servers import MemoryAgentServers
 from adapters.settings import WorkerSettings
 from api.workflows import SessionWorkflows, Signal
 from domain.agent_config import AgentConfig
@@ -82,6 +83,7 @@ class Studio:
     rooms: FakeRooms
     archive: MemoryArchive
     summariser: ScriptedSummariser
+    agent_servers: MemoryAgentServers = field(default_factory=MemoryAgentServers)
     listener: FakeListener = field(init=False)
     replayer: Replayer = field(init=False)
     _crews: dict[str, Crew] = field(default_factory=dict[str, Crew])
@@ -100,7 +102,13 @@ class Studio:
             data_converter=self.client.data_converter,
         )
 
-    def call(self, *agents: Plays, archive: bool = True, **limits: float) -> "Call":
+    def call(
+        self,
+        *agents: Plays,
+        archive: bool = True,
+        agent_name: str = AGENT_NAME,
+        **limits: float,
+    ) -> "Call":
         """A call that can be started, with what its agents do, attempt by attempt."""
         name = f"call-{self._mark}-{next(self._names)}"
         request = SessionInput(
@@ -109,7 +117,7 @@ class Studio:
             room_name=f"{name}-room",
             livekit_room=livekit_room_name(ORG, f"{name}-room"),
             caller_identity="caller",
-            agent_name=AGENT_NAME,
+            agent_name=agent_name,
             config=AgentConfig(agent_id="ag-1"),
             limits=BUDGETS.model_copy(update=limits),
             request_digest=f"digest-of-{name}",

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 import pytest
 from pydantic import SecretStr
 
+from activities.capacity import CapacityActivities
 from activities.listening import ListenActivities
 from adapters import temporal_client
 from adapters.settings import WorkerSettings
@@ -40,13 +41,16 @@ async def studio(temporal_server: TemporalServer) -> AsyncGenerator[Studio]:
     settings = worker_settings(temporal_server.address, f"studio-{uuid.uuid4().hex}")
     client = await temporal_client.connect(settings)
     studio = Studio(client, settings, FakeRooms(), MemoryArchive(), ScriptedSummariser())
-    activities = activities_of(
-        settings,
-        studio.rooms,
-        studio.archive,
-        studio.summariser,
-        installation=INSTALLATION,
-    )
+    activities = [
+        *activities_of(
+            settings,
+            studio.rooms,
+            studio.archive,
+            studio.summariser,
+            installation=INSTALLATION,
+        ),
+        CapacityActivities(studio.agent_servers).count_free_places,
+    ]
     listen = ListenActivities(studio.listener, Transcripts(studio.archive.transcripts))
     async with (
         session_worker(client, settings, activities),

@@ -10,6 +10,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.workflows import Signal
+from domain.agent_servers import Heartbeat
 from domain.messages import (
     AgentLost,
     EndRequest,
@@ -42,6 +43,12 @@ async def _refusal(call: Call, update: Update) -> tuple[str | None, str]:
     return cause.type, cause.message
 
 
+async def _heard(studio: Studio, agent_name: str, free: int) -> None:
+    """An agent server says how many calls it would take; it is not silent before the test ends."""
+    beat = Heartbeat(server_id=agent_name, agent_name=agent_name, max_jobs=4, free=free)
+    await studio.agent_servers.record(beat, datetime.now(UTC) + timedelta(hours=1))
+
+
 @beside_the_others
 async def test_a_redispatch_replaces_the_agent(studio: Studio) -> None:
     call = await studio.call(Plays(report_when_removed=False), Plays()).live()
@@ -68,6 +75,61 @@ async def test_a_redispatch_waits_for_no_caller_and_is_no_loss(studio: Studio) -
     status = await call.until("replaced", lambda status: status.joins == 2)
 
     assert not status.caller_present
+    await call.end()
+    assert (await call.closed()).ended == ("completed", "end_requested")
+
+
+@beside_the_others
+async def test_a_redispatch_without_a_free_place_changes_nothing(studio: Studio) -> None:
+    await _heard(studio, "full-fleet", free=0)
+    call = await studio.call(Plays(), agent_name="full-fleet", join_attempts=1).live()
+    before = await call.status()
+
+    assert await _refusal(call, Redispatch(by="ops")) == (
+        "no_capacity",
+        "no agent server named 'full-fleet' has a free place for a new agent",
+    )
+
+    after = await call.status()
+    assert (after.state, after.attempt, after.agent_identity, after.timeline) == (
+        "live",
+        1,
+        before.agent_identity,
+        before.timeline,
+    )
+    in_the_room = await studio.rooms.participants(call.room)
+    assert [each.identity for each in in_the_room] == [before.agent_identity]
+    await call.end()
+    assert (await call.closed()).ended == ("completed", "end_requested")
+    assert call.dispatched_attempts() == [1]
+
+
+@beside_the_others
+async def test_a_refused_redispatch_may_be_asked_for_again_when_there_is_a_place(
+    studio: Studio,
+) -> None:
+    await _heard(studio, "busy-fleet", free=0)
+    call = await studio.call(Plays(), Plays(), agent_name="busy-fleet").live()
+    assert (await _refusal(call, Redispatch()))[0] == "no_capacity"
+
+    await _heard(studio, "busy-fleet", free=1)
+    await call.update(Redispatch())
+
+    await call.until("replaced", lambda status: status.joins == 2)
+    await call.end()
+    assert (await call.closed()).ended == ("completed", "end_requested")
+
+
+@beside_the_others
+async def test_a_dispatch_that_is_lost_after_a_redispatch_ends_no_call(studio: Studio) -> None:
+    """Although a start, or a lost agent, has one attempt only."""
+    agents = (Plays(), NEVER_COMES, NEVER_COMES, Plays())
+    call = await studio.call(*agents, join_attempts=1, join_timeout=3).live()
+    await call.update(Redispatch())
+
+    status = await call.until("replaced", lambda status: status.joins == 2)
+
+    assert (status.state, status.attempt) == ("live", 4)
     await call.end()
     assert (await call.closed()).ended == ("completed", "end_requested")
 

@@ -1,0 +1,106 @@
+"""Agents that are lost, or replaced on request, while their agent server is nearly full."""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from domain.ids import SessionKey
+from domain.session import SessionState, SessionStatus
+from tests.harness.agent_servers import FewPlaces, few_places
+from tests.harness.client import StartedSession
+from tests.harness.rig import Rig
+from tests.waiting import eventually
+
+PLACES = 4
+LIMITS = {"caller_wait": 600.0, "join_attempts": 1.0, "join_timeout": 60.0}
+
+
+@pytest.fixture
+async def server(rig: Rig, tmp_path: Path) -> AsyncGenerator[FewPlaces]:
+    """The one agent server of the stack, with a few places."""
+    async with few_places(rig, tmp_path, PLACES) as server:
+        yield server
+
+
+async def open_calls(rig: Rig, count: int) -> list[StartedSession]:
+    """So many sessions, each with its agent in the room at the first attempt."""
+    calls = [await rig.client.start(wait="joined", limits=LIMITS) for _ in range(count)]
+    for call in calls:
+        rig.know(call.key)
+        assert (await rig.client.status(call.key.session_id)).attempt == 1
+    return calls
+
+
+async def replaced_at_once(rig: Rig, server: FewPlaces, key: SessionKey) -> None:
+    """Kill a call's agent; the first dispatch after it, the only one allowed, brings another."""
+    before = await rig.client.status(key.session_id)
+    (await server.job(key, before.attempt)).kill()
+    after = await rig.client.until(
+        key.session_id, 120, joins=before.joins + 1, state=SessionState.LIVE
+    )
+    assert after.attempt == before.attempt + 1
+
+
+async def redispatch(rig: Rig, key: SessionKey) -> httpx.Response:
+    """Ask for another agent."""
+    return await rig.client.http.post(f"/v1/sessions/{key.session_id}/redispatch")
+
+
+async def room_for(rig: Rig, calls: int) -> None:
+    """Wait until `/health/agent` says that there is room for so many calls."""
+
+    async def told() -> bool:
+        health = (await rig.client.http.get("/health/agent")).json()
+        return f"room for {calls} calls" in health["agents"]["detail"]
+
+    await eventually(told, 30, f"room for {calls} calls")
+
+
+async def test_a_killed_agent_is_replaced_at_once_however_full_its_server_is(
+    rig: Rig, server: FewPlaces
+) -> None:
+    calls = await open_calls(rig, PLACES - 1)
+    await replaced_at_once(rig, server, calls[0].key)
+
+    calls += await open_calls(rig, 1)
+    await replaced_at_once(rig, server, calls[1].key)
+
+    for call in calls:
+        await rig.client.end(call.key.session_id)
+        await rig.client.closed(call.key.session_id)
+
+
+async def test_a_redispatch_without_a_free_place_leaves_the_call_as_it_is(
+    rig: Rig, server: FewPlaces
+) -> None:
+    calls = await open_calls(rig, PLACES)
+    key, room = calls[0].key, calls[0].room
+    await room_for(rig, 0)
+    before = await rig.client.status(key.session_id)
+    [agent] = await rig.rooms.agents(room)
+
+    refused = await redispatch(rig, key)
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "no_capacity")
+    assert "EVERLINE_MAX_JOBS" in refused.json()["errors"][0]["cure"]
+    after = await rig.client.status(key.session_id)
+    assert seen(after) == seen(before)
+    assert [each.identity for each in await rig.rooms.agents(room)] == [agent.identity]
+
+    await rig.client.end(calls[1].key.session_id)
+    await rig.client.closed(calls[1].key.session_id)
+    await room_for(rig, 1)
+    assert (await redispatch(rig, key)).is_success
+    replaced = await rig.client.until(key.session_id, 120, joins=2, state=SessionState.LIVE)
+    assert replaced.attempt == 2
+
+    for call in calls:
+        await rig.client.end(call.key.session_id)
+        await rig.client.closed(call.key.session_id)
+
+
+def seen(status: SessionStatus) -> SessionStatus:
+    """What tells whether anything happened to a session."""
+    return status.model_copy(update={"version": 0})

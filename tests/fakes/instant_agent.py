@@ -1,0 +1,37 @@
+"""Everline's agent server with an agent that joins its room at once, and then says nothing.
+
+Run as `python -m tests.fakes.instant_agent`, with the settings of the agent worker.
+"""
+# The SDK leaves type parameters of its server open:
+# pyright: reportUnknownMemberType=false
+
+import asyncio
+import os
+
+from livekit.agents import JobContext
+
+from adapters.settings import AgentSettings, load
+from agent.logs import configure_logging
+from agent.server import CountingAgentServer
+
+PID = "pid"
+"""Attribute of the agent's participant: its process."""
+
+
+async def join(ctx: JobContext) -> None:
+    """Take part in a call, until the room is deleted."""
+    await ctx.connect()
+    await ctx.room.local_participant.set_attributes({PID: str(os.getpid())})
+
+
+def main() -> None:
+    """Serve until the process is stopped."""
+    settings = load(AgentSettings)
+    configure_logging(settings)
+    server = CountingAgentServer(settings)
+    server.rtc_session(join, agent_name=settings.dispatch_name, on_request=server.answer)
+    asyncio.run(server.run())
+
+
+if __name__ == "__main__":
+    main()
