@@ -13,6 +13,7 @@ from temporalio.service import RPCError
 
 from adapters.temporal_errors import is_not_found, temporal_error
 from adapters.temporal_search import AGENT, ATTEMPTS, ROOM
+from adapters.temporal_signals import send_signal
 from domain.errors import Unavailable
 from domain.ids import SessionKey, key_of_workflow_id, session_workflow_id
 from domain.messages import AgentLost, Message, ParticipantChange, ParticipantChanged
@@ -103,9 +104,8 @@ class TemporalSessions:
         await self._signal(key, "agent_lost", loss)
 
     async def _signal(self, key: SessionKey, name: str, message: Message) -> None:
-        handle = self._client.get_workflow_handle(session_workflow_id(key))
         try:
-            await handle.signal(name, message, rpc_timeout=SIGNAL_TIME)
+            await send_signal(self._client, key, message, SIGNAL_TIME)
         except RPCError as error:
             if is_not_found(error):
                 return

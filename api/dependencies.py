@@ -10,6 +10,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 
 from adapters.recordings import RecordingStore
 from api.auth import authenticate
+from api.message_limits import FailureLimits
 from api.session_watches import SessionWatches
 from api.workflows import SessionWorkflows
 from domain import callback_token
@@ -108,6 +109,7 @@ class Services:
     """Whether reports without a callback token are taken, from agents that are not ours."""
     rates: RequestRates = field(default_factory=lambda: RequestRates(0, 1, time.monotonic))
     watches: SessionWatches = field(default_factory=lambda: SessionWatches(0))
+    failures: FailureLimits = field(default_factory=FailureLimits)
 
 
 def services(request: Request) -> Services:

@@ -160,7 +160,8 @@ async def take_report(wired: Services, key: SessionKey, report: AgentReport, now
     await wired.workflows.signal(
         key,
         ReportReceived(
-            event_id=f"report:{report.attempt}:{digest}",
+            # Only an attempt's first report tells the session anything.
+            event_id=f"report:{report.attempt}",
             attempt=report.attempt,
             digest=digest,
             end_reason=report.end_reason,

@@ -25,6 +25,9 @@ from temporalio.service import RPCError
 
 from adapters.task_queue import polling_workers
 from adapters.temporal_errors import is_not_found, temporal_error, temporal_is_away
+from adapters.temporal_signals import send_signal
+from api.message_limits import ChangeLimits
+from api.shared_calls import SharedCalls
 from domain.errors import (
     Conflict,
     EverlineError,
@@ -90,11 +93,13 @@ class Started:
 
 
 class SessionWorkflows:
-    """Starts and talks to sessions; there is no state here, Temporal has it."""
+    """Starts and talks to sessions; their state is Temporal's, here is only who waits for it."""
 
     def __init__(self, client: Client, task_queue: str) -> None:
         self._client = client
         self._task_queue = task_queue
+        self._limits = ChangeLimits()
+        self._waits = SharedCalls[tuple[SessionKey, Stage], SessionStatus]()
 
     async def start(self, request: SessionInput, stage: Stage, seconds: float) -> Started:
         """Start a session, or find the one that the same request started before.
@@ -142,6 +147,8 @@ class SessionWorkflows:
             memo={DIGEST_MEMO: request.request_digest},
             static_summary=f"call of {request.caller_identity} in {request.livekit_room}"[:200],
         )
+        # Without an id that others can have: Temporal would answer them with this start's result,
+        # whatever they ask for. Only the request that starts the workflow makes this update.
         # The SDK's overloads leave type parameters open, here and at the other updates.
         wait = self._client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
             SessionWorkflow.wait_until,
@@ -195,18 +202,28 @@ class SessionWorkflows:
             return replace(running, closed=True)
         if stage is Stage.ACCEPTED:
             return running
-        handle = self._handle(key)
         try:
             async with asyncio.timeout(seconds):
-                update = handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
-                    SessionWorkflow.wait_until, WaitUntil(stage=stage, request_digest=digest)
-                )
-                return replace(running, status=await _reach(update))
+                status = await self._waits.run((key, stage), lambda: self._wait(key, stage))
+                return replace(running, status=status)
         except (TimeoutError, Unavailable):
             return running
         except NotFound:
             # It closed after it was described.
             return replace(running, closed=True)
+
+    async def _wait(self, key: SessionKey, stage: Stage) -> SessionStatus:
+        """The status at a stage, once that is reached or cannot be any more.
+
+        Temporal takes ten updates of a workflow at a time, 2,000 in all, and an update outlives
+        the client who waits for it. So a stage has one update, whoever waits and however often.
+        Its answer may be an old one: the status is asked for.
+        """
+        update = self._handle(key).execute_update(  # pyright: ignore[reportUnknownMemberType]
+            SessionWorkflow.wait_until, WaitUntil(stage=stage), id=f"wait_until:{stage.value}"
+        )
+        await _reach(update)
+        return await self.status(key)
 
     async def _input(self, key: SessionKey) -> SessionInput:
         """What a session was started with: the first event of its history has it."""
@@ -257,21 +274,14 @@ class SessionWorkflows:
     async def signal(self, key: SessionKey, message: Signal) -> bool:
         """Send a signal; False if the session is closed or unknown, which is final.
 
+        A message whose event id the session had before changes nothing and costs nothing; the
+        answer is True then, whether the session is closed or not.
+
         Raises:
             Unavailable: Temporal is away.
         """
-        handle = self._handle(key)
         try:
-            if isinstance(message, EndRequest):
-                await _reach(handle.signal(SessionWorkflow.end, message))
-            elif isinstance(message, AgentFailed):
-                await _reach(handle.signal(SessionWorkflow.agent_failed, message))
-            elif isinstance(message, AgentLost):
-                await _reach(handle.signal(SessionWorkflow.agent_lost, message))
-            elif isinstance(message, ReportReceived):
-                await _reach(handle.signal(SessionWorkflow.report_received, message))
-            else:
-                await _reach(handle.signal(SessionWorkflow.participant_changed, message))
+            await _reach(send_signal(self._client, key, message))
         except NotFound:
             return False
         return True
@@ -283,19 +293,24 @@ class SessionWorkflows:
 
         Raises:
             NotFound: there is no such session, or it is closed.
-            Conflict: the session is not in a state for it.
+            Conflict: the session is not in a state for it, or was changed too often.
             NoCapacity: a new agent would find no agent server with a free place.
+            TooManyRequests: other changes of the session are being made right now.
             Unavailable: Temporal is away, or no worker answers.
         """
+        with self._limits.change(key):
+            async with _bounded():
+                return await _reach(self._update(key, operation, update_id))
+
+    def _update(
+        self, key: SessionKey, operation: Operation, update_id: str | None
+    ) -> Awaitable[SessionStatus]:
         handle = self._handle(key)
         if isinstance(operation, Extend):
-            update = handle.execute_update(SessionWorkflow.extend, operation, id=update_id)  # pyright: ignore[reportUnknownMemberType]
-        elif isinstance(operation, Redispatch):
-            update = handle.execute_update(SessionWorkflow.redispatch, operation, id=update_id)  # pyright: ignore[reportUnknownMemberType]
-        else:
-            update = handle.execute_update(SessionWorkflow.finalise, operation, id=update_id)  # pyright: ignore[reportUnknownMemberType]
-        async with _bounded():
-            return await _reach(update)
+            return handle.execute_update(SessionWorkflow.extend, operation, id=update_id)  # pyright: ignore[reportUnknownMemberType]
+        if isinstance(operation, Redispatch):
+            return handle.execute_update(SessionWorkflow.redispatch, operation, id=update_id)  # pyright: ignore[reportUnknownMemberType]
+        return handle.execute_update(SessionWorkflow.finalise, operation, id=update_id)  # pyright: ignore[reportUnknownMemberType]
 
     async def exists(self, key: SessionKey) -> bool:
         """Whether Temporal knows the session, open or closed."""
@@ -304,6 +319,14 @@ class SessionWorkflows:
         except NotFound:
             return False
         return True
+
+    async def is_open(self, key: SessionKey) -> bool:
+        """Whether the session's workflow is running."""
+        try:
+            description = await self._describe(key)
+        except NotFound:
+            return False
+        return description.status is WorkflowExecutionStatus.RUNNING
 
     async def find_by_room(self, org: str, livekit_room: str) -> SessionKey | None:
         """The newest session of a room, by Temporal's visibility (seconds behind the truth)."""

@@ -14,12 +14,13 @@ from domain.transcript import ReportEnd
 
 LONGEST_EXTENSION = 86_400
 """Seconds."""
+EVENT_ID_CHARS = 300
 
 
 class Message(JsonModel):
     """Base of all signals."""
 
-    event_id: str = Field(min_length=1, max_length=300)
+    event_id: str = Field(min_length=1, max_length=EVENT_ID_CHARS)
 
 
 class EndRequest(Message):

@@ -3,6 +3,7 @@
 Every handler only changes what is known; the story in `session.py` decides what follows from it.
 """
 
+from collections import Counter
 from datetime import timedelta
 
 from temporalio import workflow
@@ -46,6 +47,11 @@ REMEMBERED_EVENTS = 2_000
 """Event ids kept to recognise a message that arrives twice."""
 REDISPATCH_IS_SAFE = "redispatch-needs-a-free-place"
 """Patch: the agent in the room is let go only if another one has a place, and tries to get in."""
+MOST_CHANGES = {"extended": 300, "redispatched": 50, "finalised": 50}
+"""How often a session can be changed in each way.
+
+Temporal takes 2,000 updates of one workflow, and agents need some of them for their claims.
+"""
 OVER = (
     SessionState.ENDING,
     SessionState.PERSISTING,
@@ -70,8 +76,8 @@ class Inbox:
         self._ending: Ending | None = None
         self._finalised = False
         self._seen_events: dict[str, None] = {}
-        # As many as Temporal takes updates of one workflow: 2,000.
         self._extensions: dict[str, float] = {}
+        self._changes: Counter[str] = Counter()
 
     # ── signals ──────────────────────────────────────────────────────────────────────────────────
 
@@ -177,6 +183,7 @@ class Inbox:
     @workflow.update
     async def extend(self, extension: Extend) -> SessionStatus:
         """Move the maximum duration."""
+        self._changes["extended"] += 1
         status = self._book.status
         key = extension.idempotency_key
         if status.deadline and (key is None or key not in self._extensions):
@@ -188,6 +195,7 @@ class Inbox:
 
     @extend.validator
     def _validate_extend(self, extension: Extend) -> None:
+        self._refuse_too_many("extended")
         seconds = self._extensions.get(extension.idempotency_key or "")
         if seconds == extension.seconds:
             return
@@ -205,6 +213,7 @@ class Inbox:
     @workflow.update
     async def redispatch(self, order: Redispatch) -> SessionStatus:
         """Replace the agent by a new one; refused, with nothing changed, if none has a place."""
+        self._changes["redispatched"] += 1
         attempt = self._attempt
         if workflow.patched(REDISPATCH_IS_SAFE):
             await self._require_free_place()
@@ -219,12 +228,14 @@ class Inbox:
 
     @redispatch.validator
     def _validate_redispatch(self, order: Redispatch) -> None:
+        self._refuse_too_many("redispatched")
         if self._book.status.state is not SessionState.LIVE:
             raise _refusal(Conflict.code, "an agent can be replaced only in a live call")
 
     @workflow.update
     async def finalise(self, order: Finalise) -> SessionStatus:
         """Stop waiting for the report and close."""
+        self._changes["finalised"] += 1
         self._finalised = True
         self._end_with(Ending(EndReason.OPERATOR, f"finalised by {order.by or 'an operator'}"))
         self._book.touch()
@@ -232,6 +243,7 @@ class Inbox:
 
     @finalise.validator
     def _validate_finalise(self, order: Finalise) -> None:
+        self._refuse_too_many("finalised")
         # The workflow goes on for a moment, until the end is recorded and the room is gone.
         if self._book.status.state is SessionState.CLOSED:
             raise _refusal(Conflict.code, "the session is closed")
@@ -257,6 +269,11 @@ class Inbox:
         return self._book.status
 
     # ── what follows from a message ──────────────────────────────────────────────────────────────
+
+    def _refuse_too_many(self, change: str) -> None:
+        most = MOST_CHANGES[change]
+        if self._changes[change] >= most:
+            raise _refusal(Conflict.code, f"a session can be {change} {most} times at the most")
 
     def _is_new(self, message: Message) -> bool:
         if message.event_id in self._seen_events:

@@ -14,7 +14,7 @@ from api.reports import AgentClaims, check_attempt
 from domain.agent_servers import Heartbeat, HeartbeatAnswer, LostJob
 from domain.control import HEARTBEAT_PATH, HEARTBEAT_PATH_CHECK
 from domain.errors import InvalidInput, Unavailable
-from domain.messages import AgentFailed, AgentReady, ReadyAnswer, agent_lost
+from domain.messages import EVENT_ID_CHARS, AgentFailed, AgentReady, ReadyAnswer, agent_lost
 
 router = APIRouter(tags=["agent callbacks"])
 
@@ -42,6 +42,10 @@ async def claim_attempt(claim: AgentReady, wired: Wired, claims: AgentClaims) ->
 async def report_failed_start(failure: AgentFailed, wired: Wired, claims: AgentClaims) -> Accepted:
     """An agent says that it cannot start, and why."""
     check_attempt(claims.attempt, failure.attempt)
+    # A job fails once, whatever the agent's event id says.
+    event_id = f"failed:{failure.attempt}:{failure.job_id}"[:EVENT_ID_CHARS]
+    failure = failure.model_copy(update={"event_id": event_id})
+    wired.failures.count(claims.key, failure)
     return Accepted(accepted=await wired.workflows.signal(claims.key, failure))
 
 

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from typing import Annotated
-from uuid import uuid4
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -144,7 +143,7 @@ async def end_session_or_room(
     """End a session: the agent finishes, hands in its report, and only then is the room deleted."""
     key = await _key(wired, client, body)
     request.state.session = key.session_id
-    ended = await end_session(wired, key, f"end-{uuid4().hex}", by="POST /session/end")
+    ended = await end_session(wired, key, by="POST /session/end")
     return EndResponse(sessionId=key.session_id, ended=ended)
 
 

@@ -1,7 +1,6 @@
 """Sessions under `/v1`."""
 
 from typing import Annotated
-from uuid import uuid4
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -150,7 +149,7 @@ async def read_status(wired: Services, key: SessionKey) -> SessionStatus:
 async def end_session(session_id: SessionId, wired: Wired, client: Client) -> Ended:
     """Ask a session to end; answers at once, the session winds down on its own."""
     key = SessionKey(client.org, session_id)
-    ended = await ask_to_end(wired, key, f"end-{uuid4().hex}", by="the API")
+    ended = await ask_to_end(wired, key, by="the API")
     return Ended(session_id=session_id, ended=ended)
 
 

@@ -16,6 +16,7 @@ from domain.transcript import Turn
 from tests.harness.ledger import Ledger
 
 REPORT_PATH = "/session/observability"
+READY_PATH = "/v1/agent/ready"
 _HOP = {"host", "content-length", "transfer-encoding", "connection"}
 
 
@@ -41,6 +42,8 @@ class CallbackProxy:
     """Session ids whose agents reach nobody."""
     heartbeats_pass: bool = True
     """Whether agent servers are heard."""
+    claims_pass: bool = True
+    """Whether agents reach the API with their claims."""
     keys: dict[str, SessionKey] = field(default_factory=dict[str, SessionKey])
     """Sessions by their id alone, as the paths name them."""
     _runner: web.AppRunner | None = None
@@ -71,6 +74,8 @@ class CallbackProxy:
         if any(session in request.path or session.encode() in body for session in self.cut):
             return web.Response(status=502)
         if request.path == HEARTBEAT_PATH and not self.heartbeats_pass:
+            return web.Response(status=502)
+        if request.path == READY_PATH and not self.claims_pass:
             return web.Response(status=502)
         headers = {
             name: value for name, value in request.headers.items() if name.lower() not in _HOP
