@@ -7,6 +7,7 @@ from pathlib import Path
 from stack.commands.doctor import Finding, examine
 from stack.layout.home import Home
 from stack.layout.ports import choose_ports, remember_ports
+from tests.stack.test_binaries import temporal_program
 
 
 def look(home: Path, **variables: str) -> dict[str, Finding]:
@@ -51,3 +52,20 @@ def test_a_port_that_is_none_is_a_finding_and_no_crash(tmp_path: Path) -> None:
     finding = look(tmp_path, EVERLINE_API_PORT="x")["ports"]
     assert not finding.ok
     assert "EVERLINE_API_PORT" in finding.detail
+
+
+def test_a_named_temporal_whose_database_can_wedge_is_told(tmp_path: Path) -> None:
+    named = temporal_program(tmp_path / "mine", "dep\tmodernc.org/sqlite\tv1.34.1\th1:x=\n")
+    finding = look(tmp_path, EVERLINE_TEMPORAL_BINARY=str(named))["Temporal server"]
+    assert not finding.ok
+    assert "modernc.org/sqlite 1.34.1, below 1.44.3" in finding.detail
+    assert "EVERLINE_TEMPORAL_BINARY" in finding.cure
+    sound = temporal_program(tmp_path / "sound")
+    assert look(tmp_path, EVERLINE_TEMPORAL_BINARY=str(sound))["Temporal server"].ok
+
+
+def test_a_temporal_on_path_that_is_passed_over_is_told(tmp_path: Path) -> None:
+    temporal_program(tmp_path / "bin" / "temporal", "dep\tmodernc.org/sqlite\tv1.34.1\th1:x=\n")
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    detail = look(tmp_path, PATH=path)["Temporal server"].detail
+    assert f"{tmp_path / 'bin' / 'temporal'} is not used: it has modernc.org/sqlite" in detail
