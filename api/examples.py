@@ -279,6 +279,7 @@ EXAMPLES: dict[type[BaseModel], Json] = {
         "temporal": {"ok": True, "detail": "4 pollers on the task queue"},
         "agents": {"ok": True, "detail": "1 agent servers named 'local-test', room for 9 calls"},
         "servers": [{**_SERVER, "last_heartbeat": _END}],
+        "servers_known": True,
     },
     # What agents and LiveKit send
     AgentReady: {"attempt": 1, "job_id": "AJ_zdqzsKyAJx7J", "identity": "agent-AJ_zdqzsKyAJx7J"},

@@ -25,6 +25,7 @@ from temporalio.service import RPCError
 
 from adapters.task_queue import polling_workers
 from adapters.temporal_errors import is_not_found, temporal_error, temporal_is_away
+from adapters.temporal_probe import TemporalProbe
 from domain.errors import (
     Conflict,
     EverlineError,
@@ -87,11 +88,12 @@ class Started:
 
 
 class SessionWorkflows:
-    """Starts and talks to sessions; there is no state here, Temporal has it."""
+    """Starts and talks to sessions; their state is not here, Temporal has it."""
 
     def __init__(self, client: Client, task_queue: str) -> None:
         self._client = client
         self._task_queue = task_queue
+        self._probe = TemporalProbe(client)
 
     async def start(self, request: SessionInput, stage: Stage, seconds: float) -> Started:
         """Start a session, or find the one that the same request started before.
@@ -319,6 +321,14 @@ class SessionWorkflows:
         return len(
             await _reach(polling_workers(self._client, self._task_queue, time.time(), patience))
         )
+
+    async def probe(self) -> None:
+        """Return if Temporal's database can be read and written; the answer is seconds old at most.
+
+        Raises:
+            Unavailable: It cannot, or Temporal is away.
+        """
+        await _reach(self._probe.check())
 
     def _handle(self, key: SessionKey) -> Handle:
         return self._client.get_workflow_handle_for(SessionWorkflow.run, session_workflow_id(key))

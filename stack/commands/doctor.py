@@ -183,6 +183,8 @@ def _processes(state: StackState) -> Iterator[Finding]:
             yield Finding(process.name, True, f"left out; everline start {process.name} starts it")
             continue
         detail = f"{process.state}, pid {process.pid}, restarts {process.restarts}"
+        if process.last_restart:
+            detail += f" (it {process.last_restart})"
         yield Finding(
             process.name,
             process.state == "running",
