@@ -284,6 +284,7 @@ EXAMPLES: dict[type[BaseModel], Json] = {
             "detail": "this is 'default-5f1c09ab', alone on this LiveKit as far as rooms show",
         },
         "servers": [{**_SERVER, "last_heartbeat": _END}],
+        "servers_known": True,
     },
     # What agents and LiveKit send
     AgentReady: {"attempt": 1, "job_id": "AJ_zdqzsKyAJx7J", "identity": "agent-AJ_zdqzsKyAJx7J"},

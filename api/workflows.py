@@ -25,6 +25,7 @@ from temporalio.service import RPCError
 
 from adapters.task_queue import polling_workers
 from adapters.temporal_errors import is_not_found, temporal_error, temporal_is_away
+from adapters.temporal_probe import TemporalProbe
 from adapters.temporal_signals import send_signal
 from api.message_limits import ChangeLimits
 from api.shared_calls import SharedCalls
@@ -100,6 +101,7 @@ class SessionWorkflows:
         self._task_queue = task_queue
         self._limits = ChangeLimits()
         self._waits = SharedCalls[tuple[SessionKey, Stage], SessionStatus]()
+        self._probe = TemporalProbe(client)
 
     async def start(self, request: SessionInput, stage: Stage, seconds: float) -> Started:
         """Start a session, or find the one that the same request started before.
@@ -346,6 +348,14 @@ class SessionWorkflows:
         return len(
             await _reach(polling_workers(self._client, self._task_queue, time.time(), patience))
         )
+
+    async def probe(self) -> None:
+        """Return if Temporal's database can be read and written; the answer is seconds old at most.
+
+        Raises:
+            Unavailable: It cannot, or Temporal is away.
+        """
+        await _reach(self._probe.check())
 
     def _handle(self, key: SessionKey) -> Handle:
         return self._client.get_workflow_handle_for(SessionWorkflow.run, session_workflow_id(key))

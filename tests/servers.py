@@ -179,7 +179,7 @@ async def start_livekit(
         file = Path(folder) / "livekit.yaml"
         file.write_text(json.dumps(config), encoding="utf-8")
         process = ServerProcess(
-            command=(_locate(LIVEKIT), "--config", file),
+            command=(locate_for_tests(LIVEKIT), "--config", file),
             check=http_ok(f"http://127.0.0.1:{port}"),
             log=Path(folder) / "livekit.log",
         )
@@ -222,7 +222,7 @@ async def start_temporal() -> AsyncGenerator[TemporalServer]:
     with tempfile.TemporaryDirectory(prefix="everline-temporal-") as folder:
         process = ServerProcess(
             command=(
-                _locate(TEMPORAL),
+                locate_for_tests(TEMPORAL),
                 *("server", "start-dev", "--headless", "--log-level", "error"),
                 *("--disable-config-file", "--disable-config-env"),
                 *("--ip", "127.0.0.1", "--port", str(port)),
@@ -259,7 +259,8 @@ def _temporal_serves(address: str) -> Check:
     return check
 
 
-def _locate(server: Server) -> Path:
+def locate_for_tests(server: Server) -> Path:
+    """The binary that tests run, built at the first need."""
     return locate_server(server, Progress(Console(stderr=True)))
 
 
@@ -294,4 +295,4 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     fixtures = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     for fixture, server in _BUILT.items():
         if fixture in fixtures:
-            _locate(server)
+            locate_for_tests(server)

@@ -40,7 +40,10 @@ SIGNATURE_CURE = (
     "set `webhook.api_key` in LiveKit's configuration to LIVEKIT_API_KEY, or the API's"
     " LIVEKIT_WEBHOOK_API_KEY and LIVEKIT_WEBHOOK_API_SECRET to the key that LiveKit signs with"
 )
-TEMPORAL_CURE = "check TEMPORAL_ADDRESS, and that Temporal runs"
+TEMPORAL_CURE = (
+    "check TEMPORAL_ADDRESS, and that Temporal runs; one that answers and cannot read or write its"
+    " database has to be restarted, or its database repaired"
+)
 
 Answer = TypeVar("Answer")
 
@@ -73,6 +76,8 @@ class AgentHealth(BaseModel):
     installations: Check
     """Who else opens rooms on this LiveKit; no reason for a 503, as calls work."""
     servers: list[AgentServer]
+    servers_known: bool = True
+    """False when the heartbeats could not be read: `servers` is empty then and says nothing."""
 
 
 # Uptime checks ask with HEAD, which the framework does not derive.
@@ -106,7 +111,7 @@ async def get_agent_health(wired: Wired, response: Response) -> AgentHealth:
     ok = livekit.ok and temporal.ok and agents.ok
     response.status_code = 200 if ok else 503
     # Which calls run where is the tenants' business; this route needs no key.
-    shown = [server.model_copy(update={"jobs": _without_ids(server)}) for server in servers]
+    shown = [server.model_copy(update={"jobs": _without_ids(server)}) for server in servers or ()]
     return AgentHealth(
         status="ok" if ok else "degraded",
         agent_name=wired.agent_name,
@@ -116,6 +121,7 @@ async def get_agent_health(wired: Wired, response: Response) -> AgentHealth:
         livekit_webhooks=webhooks,
         installations=installations,
         servers=shown,
+        servers_known=servers is not None,
     )
 
 
@@ -126,12 +132,13 @@ def _without_ids(server: AgentServer):
     ]
 
 
-async def _agents(wired: Services, now: datetime) -> tuple[list[AgentServer], Check]:
+async def _agents(wired: Services, now: datetime) -> tuple[list[AgentServer] | None, Check]:
+    """The servers heard of, or nothing if that cannot be known now."""
     try:
         servers = await _in_time("MongoDB", wired.agent_servers.seen_since(now - REMEMBERED))
     except EverlineError as error:
         detail = f"heartbeats: {error.message}"
-        return [], Check(ok=False, detail=detail, cure=error.cure or MONGODB_CURE)
+        return None, Check(ok=False, detail=detail, cure=error.cure or MONGODB_CURE)
     return servers, agents_check(servers, wired.agent_name, now)
 
 
@@ -154,7 +161,9 @@ async def _livekit_webhooks(wired: Services, now: datetime) -> Check:
 
 async def _temporal(wired: Services) -> Check:
     try:
-        pollers = await _in_time("Temporal", wired.workflows.pollers())
+        _, pollers = await _in_time(
+            "Temporal", asyncio.gather(wired.workflows.probe(), wired.workflows.pollers())
+        )
     except EverlineError as error:
         return Check(ok=False, detail=error.message, cure=error.cure or TEMPORAL_CURE)
     if not pollers:

@@ -11,6 +11,21 @@ _HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
+class Requirement:
+    """A module that a program must have been built with in a version without a known fault.
+
+    Attributes:
+        module: Path of the Go module.
+        at_least: The first version without the fault.
+        fault: What happens with an older one, as the end of a sentence.
+    """
+
+    module: str
+    at_least: Version
+    fault: str
+
+
+@dataclass(frozen=True)
 class Server:
     """A server binary.
 
@@ -24,6 +39,7 @@ class Server:
         variable: Environment variable that names a binary to be taken whatever its version.
         build_minutes: How long a build takes on two cores with nothing downloaded before.
         install: The official ways to install it instead.
+        requires: A module that its program needs in a sound version.
     """
 
     name: str
@@ -35,6 +51,7 @@ class Server:
     variable: str
     build_minutes: int
     install: str
+    requires: Requirement | None = None
 
     @property
     def sources(self) -> Path:
@@ -76,6 +93,12 @@ TEMPORAL = Server(
     variable="EVERLINE_TEMPORAL_BINARY",
     build_minutes=6,
     install="curl -sSf https://temporal.download/cli.sh | sh   (or: brew install temporal)",
+    # Temporal's server made the same step: temporalio/temporal#9198.
+    requires=Requirement(
+        module="modernc.org/sqlite",
+        at_least=(1, 44, 3),
+        fault="a cancelled read can interrupt its database connection for good",
+    ),
 )
 
 LIVEKIT = Server(

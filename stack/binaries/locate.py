@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stack.binaries.build import build_server
 from stack.binaries.catalog import SERVERS, Server, Version
+from stack.binaries.modules import module_version
 from stack.binaries.toolchain import discard_build_folders
 from stack.commands.progress import Progress
 from stack.errors import StackError
@@ -25,11 +26,16 @@ def locate_server(
     """
     named = environ.get(server.variable)
     if named:
-        return _require_executable(server, Path(named).expanduser())
-    return (
-        find_on_path(server, environ)
-        or find_built(server, environ)
-        or build_server(server, binary_path(server, environ), progress, environ)
+        program = _require_executable(server, Path(named).expanduser())
+        if fault := find_fault(server, program):
+            progress.say(f"! {server.variable} names {program}: {fault}")
+        return program
+    if on_path := find_on_path(server, environ):
+        return on_path
+    if reason := passed_over(server, environ):
+        progress.say(f"  {reason}")
+    return find_built(server, environ) or build_server(
+        server, binary_path(server, environ), progress, environ
     )
 
 
@@ -41,12 +47,46 @@ def locate_servers(progress: Progress, environ: Mapping[str, str] = os.environ) 
 
 
 def find_on_path(server: Server, environ: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the program on PATH if its version fits."""
+    """Return the program on PATH if its version fits and it has no known fault."""
+    found = _fitting_on_path(server, environ)
+    return None if found is None or find_fault(server, found) else found
+
+
+def passed_over(server: Server, environ: Mapping[str, str] = os.environ) -> str | None:
+    """Say why a program on PATH whose version fits is not used; nothing if there is none."""
+    found = _fitting_on_path(server, environ)
+    fault = None if found is None else find_fault(server, found)
+    return None if fault is None else f"{found} is not used: {fault}"
+
+
+def find_fault(server: Server, program: Path) -> str | None:
+    """Return the known fault of a program; nothing if it has none.
+
+    A program that does not tell what it was built from counts as faulty: most that are about have
+    the fault, and with ours nobody has to know.
+    """
+    required = server.requires
+    if required is None:
+        return None
+    version = module_version(program, required.module)
+    if version is not None and version >= required.at_least:
+        return None
+    at_least = _dotted(required.at_least)
+    if version is None:
+        return f"it does not say that it has {required.module} {at_least} or newer"
+    return f"it has {required.module} {_dotted(version)}, below {at_least}: {required.fault}"
+
+
+def _fitting_on_path(server: Server, environ: Mapping[str, str]) -> Path | None:
     found = shutil.which(server.name, path=environ.get("PATH"))
     if found is None:
         return None
     version = read_version(Path(found))
     return Path(found) if version is not None and server.fits(version) else None
+
+
+def _dotted(version: Version) -> str:
+    return ".".join(str(part) for part in version)
 
 
 def binary_path(server: Server, environ: Mapping[str, str] = os.environ) -> Path:

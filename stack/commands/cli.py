@@ -203,6 +203,9 @@ def _show(console: Console, state: StackState, api_key: str | None) -> None:
         console.print(f"  {row} {process.log}", markup=False, highlight=False)
         if process.reason:
             console.print(f"             {process.reason}", markup=False, highlight=False)
+        elif process.last_restart:
+            text = f"started again because it {process.last_restart}"
+            console.print(f"             {text}", markup=False, highlight=False)
     if state.state in ("running", "degraded") and api_key:
         console.print(
             banner(state, api_key).split("\n", 2)[2], markup=False, highlight=False, end=""

@@ -8,13 +8,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 
 import psutil
 import typer
 from rich.console import Console
 
 from stack.binaries import SERVERS, Server
-from stack.binaries.locate import find_built, find_on_path
+from stack.binaries.locate import find_built, find_fault, find_on_path, passed_over
 from stack.binaries.toolchain import find_uv
 from stack.commands.speech_check import (
     SpeechFault,
@@ -125,10 +126,13 @@ def _python() -> Finding:
 
 def _server(server: Server, environ: Mapping[str, str]) -> Finding:
     title = f"{server.title} server"
-    found = environ.get(server.variable) or find_on_path(server, environ)
-    found = found or find_built(server, environ)
+    if named := environ.get(server.variable):
+        return _named_server(server, title, Path(named).expanduser())
+    found = find_on_path(server, environ) or find_built(server, environ)
+    reason = passed_over(server, environ)
+    note = f"; {reason}" if reason else ""
     if found:
-        return Finding(title, True, str(found))
+        return Finding(title, True, f"{found}{note}")
     cache = find_cache(environ)
     existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
     room = shutil.disk_usage(existing).free
@@ -143,7 +147,22 @@ def _server(server: Server, environ: Mapping[str, str]) -> Finding:
         uv = shutil.which("go", path=environ.get("PATH")) or find_uv(environ)
     except StackError as problem:
         return Finding(title, False, "not built yet", str(problem))
-    return Finding(title, True, f"built at the first start ({server.build_minutes} min), by {uv}")
+    detail = f"built at the first start ({server.build_minutes} min), by {uv}{note}"
+    return Finding(title, True, detail)
+
+
+def _named_server(server: Server, title: str, program: Path) -> Finding:
+    """The user's own choice is used whatever it is, but its fault is told."""
+    cure = f"leave out {server.variable}, and a sound one is built once"
+    if not os.access(program, os.X_OK):
+        return Finding(title, False, f"{program} is no program that can be run", cure)
+    fault = find_fault(server, program)
+    return Finding(
+        title,
+        fault is None,
+        f"{program}: {fault}" if fault else str(program),
+        cure,
+    )
 
 
 def _interface() -> Finding:
@@ -200,6 +219,8 @@ def _processes(state: StackState) -> Iterator[Finding]:
             yield Finding(process.name, True, f"left out; everline start {process.name} starts it")
             continue
         detail = f"{process.state}, pid {process.pid}, restarts {process.restarts}"
+        if process.last_restart:
+            detail += f" (it {process.last_restart})"
         yield Finding(
             process.name,
             process.state == "running",

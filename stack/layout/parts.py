@@ -50,6 +50,9 @@ class Part:
         start_seconds: How long it may take to become healthy.
         grace_seconds: How long it may take to end after SIGTERM.
         prepare: What is done once it is healthy and before others rely on it.
+        check_seconds: How long to wait between two checks while it runs.
+        misses: How many checks in a row it may fail before it is killed and started again. A check
+            is given ten seconds, so a part that is frozen for a quarter of a minute fails two.
     """
 
     name: str
@@ -61,6 +64,8 @@ class Part:
     start_seconds: float = 60.0
     grace_seconds: float = 15.0
     prepare: Callable[[], Awaitable[None]] = _nothing
+    check_seconds: float = 10.0
+    misses: int = 5
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ def _temporal(plan: Plan) -> Part:
             *_TEMPORAL_TUNING,
         ),
         environment=plan.environment("temporal"),
-        check=health.temporal_serves(addresses.temporal, addresses.temporal_ui),
+        check=health.temporal_serves(addresses.temporal, NAMESPACE, addresses.temporal_ui),
         where=f"{addresses.temporal}, UI {addresses.temporal_ui}",
         prepare=lambda: prepare_temporal(addresses.temporal),
     )
@@ -126,7 +131,11 @@ def _livekit(plan: Plan) -> Part:
         name="livekit",
         command=(plan.binaries[LIVEKIT.name], "--config", plan.home.livekit_config),
         environment=plan.environment("livekit"),
-        check=health.http_ok(plan.addresses.livekit_http),
+        check=health.livekit_serves(
+            plan.addresses.livekit_http,
+            plan.credentials.livekit_api_key,
+            plan.credentials.livekit_api_secret,
+        ),
         where=plan.addresses.livekit,
     )
 

@@ -1,19 +1,22 @@
-"""Keeps one part alive: starts it, waits for its health, starts it again when it dies."""
+"""Keeps one part alive: starts it, and starts it again when it dies or stays unhealthy."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+import psutil
+
 from stack.commands.progress import Progress
 from stack.layout.home import Home
 from stack.layout.parts import Part
 from stack.supervision.child import Child, describe_exit
-from stack.supervision.health import NotHealthyError
+from stack.supervision.health import CannotTellError, NotHealthyError
 from stack.supervision.logs import tail
 from stack.supervision.state import PartState, ProcessState
 
 _CHECK_WHILE_STARTING = 0.2
-_CHECK_WHILE_RUNNING = 10.0
+_CHECK_LIMIT = 60.0
+_MOST_DOUBLINGS = 5
 _DELAYS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 _STEADY_AFTER = 30.0
 _SHOWN_LINES = 15
@@ -49,9 +52,23 @@ class Keeper:
         self._child: Child | None = None
         self._healthy_since = 0.0
         self._failures = 0
+        self._failed_checks = 0
+        self._unhealthy_restarts = 0
 
-    async def keep(self, needs_met: Callable[[], Awaitable[None]]) -> None:
+    @property
+    def well(self) -> bool:
+        """Whether it runs and passed its last check."""
+        return self.state.state == "running" and self._failed_checks == 0
+
+    async def keep(
+        self, needs_met: Callable[[], Awaitable[None]], needs_well: Callable[[], bool]
+    ) -> None:
         """Start the part once its needs are healthy, and keep it alive until cancelled.
+
+        Args:
+            needs_met: Waits until all that it needs was healthy once.
+            needs_well: Tells whether all that it needs passes its checks now. Only then is a
+                failed check the part's own fault.
 
         Raises:
             PartFailedError: It did not become healthy at its first start.
@@ -59,7 +76,7 @@ class Keeper:
         await needs_met()
         await self._start_first()
         while True:
-            reason = await self._watch()
+            reason = await self._watch(needs_well)
             await self._start_again(reason)
 
     async def stop(self) -> None:
@@ -99,6 +116,7 @@ class Keeper:
         if time.monotonic() - self._healthy_since > _STEADY_AFTER:
             self._failures = 0
         self._progress.say(f"! {self.part.name} {reason}; starting it again")
+        self.state.last_restart = reason
         began = time.monotonic()
         while True:
             self._set("restarting", reason)
@@ -161,22 +179,57 @@ class Keeper:
             if time.monotonic() > deadline:
                 raise self._failed(f"not healthy after {self.part.start_seconds:.0f} s: {reason}")
 
-    async def _watch(self) -> str:
-        """Return how the process ended; note meanwhile whether it does its work."""
+    async def _watch(self, needs_well: Callable[[], bool]) -> str:
+        """Return how the process ended, by itself or because it stayed unhealthy."""
         assert self._child is not None
-        misses = 0
-        while (code := await self._exit_within(_CHECK_WHILE_RUNNING)) is None:
-            try:
-                await self.part.check(self._child.started)
-                misses = 0
+        misses = passes = 0
+        while (code := await self._exit_within(self.part.check_seconds)) is None:
+            # After each restart that did not help for long, twice as many: when the cause lies
+            # elsewhere (a full disk), one restart after the other would only do harm.
+            allowed = self.part.misses * 2 ** min(self._unhealthy_restarts, _MOST_DOUBLINGS)
+            problem = await self._check_once()
+            if problem is None:
+                self._failed_checks = misses = 0
+                passes += 1
+                if passes >= allowed:
+                    self._unhealthy_restarts = 0
                 self._set("running")
-            except NotHealthyError as problem:
-                misses += 1
-                if misses > 1:
-                    self._set("unhealthy", str(problem))
+                continue
+            self._failed_checks += 1
+            passes = 0
+            own = not isinstance(problem, CannotTellError) and needs_well()
+            misses = misses + 1 if own else 0
+            if self._failed_checks > 1:
+                self._set("unhealthy", str(problem))
+            if misses >= allowed:
+                self._unhealthy_restarts += 1
+                await self._kill_and_wait()
+                return f"failed {misses} checks in a row ({problem}) and was killed"
         # What it started must not go on without it: two agents in a room would be worse than none.
         self._child.kill_group()
+        self._failed_checks = 0
         return describe_exit(code)
+
+    async def _check_once(self) -> NotHealthyError | None:
+        """Return what is wrong with the process, if anything is."""
+        assert self._child is not None
+        try:
+            if _is_frozen(self._child.pid):
+                return NotHealthyError("its process is stopped, as by SIGSTOP")
+            async with asyncio.timeout(_CHECK_LIMIT):
+                await self.part.check(self._child.started)
+        except NotHealthyError as problem:
+            return problem
+        except TimeoutError:
+            return NotHealthyError(f"its check did not end within {_CHECK_LIMIT:.0f} s")
+        return None
+
+    async def _kill_and_wait(self) -> None:
+        """End it by force: what hangs does not react to a request."""
+        assert self._child is not None
+        self._child.kill_group()
+        await self._child.wait()
+        self._failed_checks = 0
 
     async def _exit_within(self, seconds: float) -> int | None:
         assert self._child is not None
@@ -195,3 +248,10 @@ class Keeper:
         if state in ("restarting", "stopped", "failed"):
             self.state.pid = None
         self._changed()
+
+
+def _is_frozen(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return False  # its end is noticed as such

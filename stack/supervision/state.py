@@ -38,7 +38,8 @@ class ProcessState(_Camel):
         pid: Its process id while it runs.
         state: What it is doing.
         log: Path of its log file.
-        restarts: How often it was started again because it died.
+        restarts: How often it was started again because it died or was not healthy.
+        last_restart: Why it was started again the last time.
         since: When it was started, in seconds of the Unix clock.
         reason: Why it is not running, if it is not.
     """
@@ -48,6 +49,7 @@ class ProcessState(_Camel):
     state: PartState = "waiting"
     log: str = ""
     restarts: int = 0
+    last_restart: str = ""
     since: float | None = None
     reason: str = ""
 

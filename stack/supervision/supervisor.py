@@ -102,7 +102,8 @@ class Supervisor:
     def _begin(self, part: Part) -> None:
         keeper = Keeper(part, self._plan.home, self._progress, self._journal)
         self._keepers[part.name] = keeper
-        task = asyncio.create_task(keeper.keep(lambda: self._needs_met(part)), name=part.name)
+        life = keeper.keep(lambda: self._needs_met(part), lambda: self._needs_well(part))
+        task = asyncio.create_task(life, name=part.name)
         task.add_done_callback(self._on_keeper_end)
         self._tasks[part.name] = task
 
@@ -116,6 +117,11 @@ class Supervisor:
             if all(keeper.ready.is_set() for keeper in needed):
                 return
             await asyncio.sleep(_LOOK_EVERY)
+
+    def _needs_well(self, part: Part) -> bool:
+        """Tell whether all that a part relies on, directly or not, passes its checks now."""
+        needed = [self._keepers[name] for name in part.needs if name in self._keepers]
+        return all(keeper.well and self._needs_well(keeper.part) for keeper in needed)
 
     def _on_keeper_end(self, task: asyncio.Task[None]) -> None:
         """Only a failure ends a keeper; while the stack starts, `_until_ready` deals with it."""

@@ -1,5 +1,6 @@
 """`/health` and `/health/agent`: what is missing between a start and an agent in the room."""
 
+import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +16,7 @@ from domain.agent_servers import AgentServer
 from domain.livekit_webhooks import WebhookReceipts
 from tests.api.door import Door, open_door, services
 from tests.fakes.silent import Silent
+from tests.servers import start_temporal
 from tests.waiting import eventually
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -114,8 +116,32 @@ async def test_servers_that_hang_are_asked_at_once_and_each_is_named(door: Door)
     told = answer.json()
     assert told["livekit"]["detail"] == "LiveKit does not answer within 2 s"
     assert told["agents"]["detail"] == "heartbeats: MongoDB does not answer within 2 s"
+    assert told["servers_known"] is False
     assert "Temporal does not answer" in told["temporal"]["detail"]
     assert all(told[part]["cure"] for part in ("livekit", "temporal", "agents"))
+
+
+async def test_a_temporal_that_answers_and_cannot_write_is_not_well(door: Door) -> None:
+    async with start_temporal() as server:
+        settings = door.studio.settings.model_copy(update={"temporal_address": server.address})
+        workflows = SessionWorkflows(await connect_lazily(settings), "any")
+        wired = replace(door.wired, workflows=workflows)
+        database = server.process.log.with_name("temporal.db")
+        async with open_door(door.studio, wired, key=None, patient=False) as poor:
+            blocker = sqlite3.connect(database, isolation_level=None)
+            blocker.execute("BEGIN IMMEDIATE")
+            stuck = await poor.http.get("/health/agent")
+            blocker.close()
+
+            async def is_well_but_for_workers() -> bool:
+                told = (await poor.http.get("/health/agent")).json()["temporal"]
+                return told["detail"] == "no worker polls the task queue"
+
+            await eventually(is_well_but_for_workers, 60)
+
+    assert stuck.status_code == 503
+    assert stuck.json()["temporal"]["detail"] == "Temporal does not answer within 2 s"
+    assert "restarted" in stuck.json()["temporal"]["cure"]
 
 
 def test_another_agent_name_is_a_mismatch() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import os
+import re
 import sys
 from io import StringIO
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from stack.binaries import LIVEKIT, TEMPORAL, locate_server
-from stack.binaries.locate import binary_path, find_on_path, read_version
+from stack.binaries.locate import binary_path, find_on_path, passed_over, read_version
 from stack.commands.progress import Progress
 from stack.errors import StackError
 
@@ -40,6 +41,19 @@ def program(path: Path, text: str) -> Path:
     path.write_text(text)
     path.chmod(0o755)
     return path
+
+
+SOUND = "dep\tmodernc.org/sqlite\tv1.44.3\th1:x=\n"
+
+
+def temporal_program(
+    path: Path,
+    modules: str = SOUND,
+    line: str = "temporal version 1.5.1 (Server 1.29.1, UI 2.42.1)",
+) -> Path:
+    """A program with a version and, as Go embeds it, with the modules it was built from."""
+    text = f"#!/bin/sh\necho '{line}'\nexit\n\npath\texample\nmod\texample\t(devel)\n{modules}"
+    return program(path, text)
 
 
 def fake_go(folder: Path, *, code: int = 0, version: str = "go1.26.1", seconds: float = 0) -> Path:
@@ -80,8 +94,48 @@ def quiet() -> Progress:
 def test_a_program_on_path_is_taken_if_its_version_fits(
     tmp_path: Path, line: str, fits: bool
 ) -> None:
-    found = program(tmp_path / "bin" / "temporal", f"#!/bin/sh\necho '{line}'\n")
+    found = temporal_program(tmp_path / "bin" / "temporal", line=line)
     assert find_on_path(TEMPORAL, environ(tmp_path)) == (found if fits else None)
+
+
+@pytest.mark.parametrize(
+    ("modules", "reason"),
+    [
+        (SOUND, None),
+        ("dep\tmodernc.org/sqlite\tv1.50.0\th1:x=\n", None),
+        (f"dep\tmodernc.org/sqlite\tv1.34.1\n=>{SOUND[3:]}", None),
+        ("dep\tmodernc.org/sqlite\tv1.34.1\th1:x=\n", "has modernc.org/sqlite 1.34.1, below"),
+        ("dep\tmodernc.org/sqlite\tv1.39.1\th1:x=\n", "has modernc.org/sqlite 1.39.1, below"),
+        (f"{SOUND[:-1]}\n=>\tmodernc.org/sqlite\tv1.34.1\th1:x=\n", "1.34.1, below 1.44.3"),
+        ("dep\tmodernc.org/sqlite2\tv1.50.0\th1:x=\n", "does not say"),
+        ("", "does not say"),
+    ],
+)
+def test_a_temporal_on_path_whose_database_can_wedge_is_passed_over(
+    tmp_path: Path, modules: str, reason: str | None
+) -> None:
+    found = temporal_program(tmp_path / "bin" / "temporal", modules)
+    assert find_on_path(TEMPORAL, environ(tmp_path)) == (None if reason else found)
+    told = passed_over(TEMPORAL, environ(tmp_path))
+    assert (reason is None and told is None) or (reason is not None and reason in str(told))
+
+
+def test_a_temporal_whose_database_can_wedge_is_used_when_it_is_named(tmp_path: Path) -> None:
+    named = temporal_program(tmp_path / "mine", "dep\tmodernc.org/sqlite\tv1.34.1\th1:x=\n")
+    variables = environ(tmp_path) | {"EVERLINE_TEMPORAL_BINARY": str(named)}
+    output = StringIO()
+    progress = Progress(Console(file=output, width=400))
+    assert locate_server(TEMPORAL, progress, variables) == named.resolve()
+    assert "EVERLINE_TEMPORAL_BINARY names" in output.getvalue()
+    assert "interrupt its database connection for good" in output.getvalue()
+
+
+def test_the_pinned_temporal_is_built_with_what_is_required() -> None:
+    assert TEMPORAL.requires is not None
+    pins = (TEMPORAL.sources / "go.mod").read_text()
+    pinned = re.search(rf"{re.escape(TEMPORAL.requires.module)} v(\d+)\.(\d+)\.(\d+)", pins)
+    assert pinned is not None
+    assert tuple(int(part) for part in pinned.groups()) >= TEMPORAL.requires.at_least
 
 
 def test_a_program_that_does_not_run_has_no_version(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from stack.local import local_stack
 from tests.servers import free_port
 from tests.stack.interpreters import supported_versions
 from tests.stack.models.lines import words_of
+from tests.stack.test_binaries import temporal_program
 
 
 def look(home: Path, **variables: str) -> dict[str, Finding]:
@@ -162,3 +163,20 @@ async def test_models_that_mishear_are_a_fault(status: int, body: bytes, fault: 
 async def test_models_that_do_not_answer_are_a_fault() -> None:
     with pytest.raises(SpeechFault, match="does not answer"):
         await try_models(f"http://127.0.0.1:{free_port()}")
+
+
+def test_a_named_temporal_whose_database_can_wedge_is_told(tmp_path: Path) -> None:
+    named = temporal_program(tmp_path / "mine", "dep\tmodernc.org/sqlite\tv1.34.1\th1:x=\n")
+    finding = look(tmp_path, EVERLINE_TEMPORAL_BINARY=str(named))["Temporal server"]
+    assert not finding.ok
+    assert "modernc.org/sqlite 1.34.1, below 1.44.3" in finding.detail
+    assert "EVERLINE_TEMPORAL_BINARY" in finding.cure
+    sound = temporal_program(tmp_path / "sound")
+    assert look(tmp_path, EVERLINE_TEMPORAL_BINARY=str(sound))["Temporal server"].ok
+
+
+def test_a_temporal_on_path_that_is_passed_over_is_told(tmp_path: Path) -> None:
+    temporal_program(tmp_path / "bin" / "temporal", "dep\tmodernc.org/sqlite\tv1.34.1\th1:x=\n")
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    detail = look(tmp_path, PATH=path)["Temporal server"].detail
+    assert f"{tmp_path / 'bin' / 'temporal'} is not used: it has modernc.org/sqlite" in detail
