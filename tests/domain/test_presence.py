@@ -12,6 +12,7 @@ from domain.session import SessionLimits
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 JOINED, LEFT = ParticipantChange.JOINED, ParticipantChange.LEFT
+NOT_SEEN = ParticipantChange.NOT_SEEN
 
 
 def _event(change: ParticipantChange, sid: str | None, number: int = 0) -> ParticipantChanged:
@@ -118,3 +119,29 @@ def test_a_caller_who_left_may_return_for_a_while() -> None:
     assert here.missed_at(NOON, limits) is None
     assert gone.left_at is not None
     assert gone.missed_at(NOON, limits) == gone.left_at + timedelta(seconds=30)
+
+
+def test_a_connection_that_a_check_did_not_find_may_be_found_again() -> None:
+    missed = _after(_event(JOINED, "PA_1"), _event(NOT_SEEN, "PA_1"))
+    found = _after(_event(JOINED, "PA_1"), _event(NOT_SEEN, "PA_1"), _event(JOINED, "PA_1", 2))
+    left = _after(_event(JOINED, "PA_1"), _event(LEFT, "PA_1"), _event(JOINED, "PA_1", 2))
+
+    assert (missed.present, missed.left_at) == (False, NOON + timedelta(seconds=1))
+    assert (found.present, found.left_at) == (True, None)
+    assert not left.present, "a connection that LiveKit has ended never lives again"
+
+
+def test_what_nobody_has_heard_of_is_not_missed() -> None:
+    presence = _after(_event(NOT_SEEN, "PA_1"))
+
+    assert (presence.ever_came, presence.left_at) == (False, None)
+
+
+def test_who_has_spoken_was_there_until_now() -> None:
+    presence = _after(_event(JOINED, "PA_1"), _event(LEFT, "PA_1"))
+    presence.heard(NOON + timedelta(seconds=20))
+    unseen = Presence()
+    unseen.heard(NOON)
+
+    assert presence.left_at == NOON + timedelta(seconds=20)
+    assert (unseen.present, unseen.ever_came, unseen.left_at) == (False, True, NOON)
