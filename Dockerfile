@@ -39,6 +39,7 @@ COPY adapters adapters
 COPY api api
 COPY worker worker
 COPY agent agent
+COPY cli cli
 COPY stack stack
 RUN /opt/hatch/bin/hatchling build -t wheel -d /opt/wheel \
     && /opt/uv/bin/uv pip install --python /opt/everline/bin/python --no-deps --no-index \

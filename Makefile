@@ -96,7 +96,7 @@ chaos: servers ## Break things during calls for longer than the tests do
 	@$(BIN)/pytest tests/chaos --chaos-long $(ARGS)
 
 large-data: setup ## List, search and count 100,000 transcripts of 50 orgs (some minutes)
-	@$(BIN)/pytest tests/adapters/test_many_transcripts.py --large-data $(ARGS)
+	@$(BIN)/pytest tests/adapters/mongo/test_many_transcripts.py --large-data $(ARGS)
 
 fuzz: servers ## Fuzz the API from its OpenAPI document for longer than the tests do
 	@$(BIN)/pytest tests/contract/test_fuzzing.py --fuzz-long $(ARGS)

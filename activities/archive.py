@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 from pydantic import BaseModel
 from temporalio import activity
 
-from domain.analysis import AnalysisPlan
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
-from domain.ports import SessionArchive
-from domain.session import SessionStatus
-from domain.webhook_events import transcript_ready
-from services.transcripts import Transcripts
-from services.webhook_delivery import Announcer
+from domain.sessions.ports import SessionArchive
+from domain.sessions.session import SessionStatus
+from domain.transcripts.analysis import AnalysisPlan
+from domain.webhooks.session_events import transcript_ready
+from services.transcripts.transcripts import Transcripts
+from services.webhooks.delivery import Announcer
 
 
 class SealTranscript(BaseModel):

@@ -9,10 +9,12 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.joining import Caller, callers_among
+from domain.agents.ports import CallerSigns
 from domain.errors import EverlineError, StorageUnavailable, Unavailable
 from domain.ids import SessionKey
-from domain.ports import CallerSigns, Rooms, TranscriptArchive
-from domain.transcript import Role
+from domain.sessions.ports import Rooms
+from domain.transcripts.ports import TranscriptArchive
+from domain.transcripts.transcript import Role
 
 log = structlog.get_logger()
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from pydantic import BaseModel
 from temporalio import activity
 
-from domain.agent_servers import SILENT_AFTER, free_places
-from domain.ports import AgentServers
+from domain.agents.ports import AgentServers
+from domain.agents.servers import SILENT_AFTER, free_places
 
 
 class CountFreePlaces(BaseModel):

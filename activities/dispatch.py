@@ -7,14 +7,18 @@ import structlog
 from pydantic import BaseModel
 from temporalio import activity
 
-from domain import callback_token
-from domain.agent_config import AgentConfig
-from domain.callback_token import CallbackClaims
-from domain.control import ATTEMPT_ATTRIBUTE
+from domain.agents.config import AgentConfig
 from domain.errors import InvalidInput, NotFound, Unavailable
 from domain.ids import SessionKey
-from domain.metadata import MAX_METADATA_BYTES, EverlineMetadata, dispatch_metadata
-from domain.ports import Participant, Rooms
+from domain.sessions import callback_token
+from domain.sessions.callback_token import CallbackClaims
+from domain.sessions.control import ATTEMPT_ATTRIBUTE
+from domain.sessions.dispatch_metadata import (
+    MAX_METADATA_BYTES,
+    EverlineMetadata,
+    dispatch_metadata,
+)
+from domain.sessions.ports import Participant, Rooms
 
 log = structlog.get_logger()
 

@@ -4,9 +4,9 @@ from pydantic import BaseModel
 from temporalio import activity
 
 from activities.dispatch import attempt_of
-from domain.control import CONTROL_TOPIC, FinishCall
 from domain.errors import NotFound
-from domain.ports import Participant, Rooms
+from domain.sessions.control import CONTROL_TOPIC, FinishCall
+from domain.sessions.ports import Participant, Rooms
 
 
 class FinishAgents(BaseModel):

@@ -10,7 +10,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.dispatch import attempt_of
 from domain.errors import Unavailable
-from domain.ports import Participant, Rooms
+from domain.sessions.ports import Participant, Rooms
 
 log = structlog.get_logger()
 

@@ -13,9 +13,9 @@ from temporalio.exceptions import ApplicationError
 
 from domain.errors import StorageUnavailable, Unavailable
 from domain.ids import SessionKey
-from domain.listening import Heard, listener_identity
-from domain.ports import RoomListener
-from services.transcripts import Transcripts
+from domain.transcripts.listening import Heard, listener_identity
+from domain.transcripts.ports import RoomListener
+from services.transcripts.transcripts import Transcripts
 
 log = structlog.get_logger()
 

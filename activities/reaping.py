@@ -3,7 +3,7 @@
 import structlog
 from temporalio import activity
 
-from services.reaping import Reaper, Swept
+from services.sessions.reaper import Reaper, Swept
 
 log = structlog.get_logger()
 

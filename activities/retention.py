@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from temporalio import activity
 
 from domain.errors import StorageUnavailable
-from services.retention import Due, DueOrg, Expired, Retention
+from services.transcripts.retention import Due, DueOrg, Expired, Retention
 
 __all__ = ["Due", "DueOrg", "ExpireBatch", "Expired", "NextOrgs", "RecordExpired"]
 

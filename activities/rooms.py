@@ -7,8 +7,8 @@ from temporalio import activity
 from activities.dispatch import owner_of_dispatch
 from domain.errors import RoomNameTaken, Unavailable
 from domain.ids import SessionKey
-from domain.ports import Room, Rooms
-from domain.rooms import owner_of_room, room_metadata
+from domain.sessions.ports import Room, Rooms
+from domain.sessions.rooms import owner_of_room, room_metadata
 
 log = structlog.get_logger()
 

@@ -3,9 +3,9 @@
 from pydantic import BaseModel
 from temporalio import activity
 
+from domain.access.ports import Slots
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
-from domain.slots import Slots
 
 
 class FreeSlot(BaseModel):

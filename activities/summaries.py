@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 
-from domain.analysis import AnalysisStatus
 from domain.errors import StorageUnavailable
-from domain.summary import SummaryOrder
-from domain.webhook_events import summary_ready
-from services.summaries import Summaries
-from services.webhook_delivery import Announcer
+from domain.transcripts.analysis import AnalysisStatus
+from domain.transcripts.summary import SummaryOrder
+from domain.webhooks.session_events import summary_ready
+from services.transcripts.summaries import Summaries
+from services.webhooks.delivery import Announcer
 
 
 class GiveUpSummary(SummaryOrder):

@@ -6,9 +6,9 @@ from pydantic import BaseModel
 from temporalio import activity
 
 from domain.errors import StorageUnavailable
-from domain.session import SessionStatus
-from domain.webhooks import DeliveryKey, DeliveryStatus
-from services.webhook_delivery import Announcer, Deliverer
+from domain.sessions.session import SessionStatus
+from domain.webhooks.deliveries import DeliveryKey, DeliveryStatus
+from services.webhooks.delivery import Announcer, Deliverer
 
 
 class DeliverEvent(BaseModel):

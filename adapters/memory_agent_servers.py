@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from domain.agent_servers import AgentServer, Heartbeat
+from domain.agents.servers import AgentServer, Heartbeat
 
 _MOST_SERVERS = 10_000
 

@@ -5,14 +5,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from domain.errors import InvalidInput
-from domain.pricing import PRICES_VARIABLE, PriceTable, built_in_prices
+from domain.transcripts.pricing import PRICES_VARIABLE, PriceTable, built_in_prices
 
 
 def load_prices(file: Path | None) -> PriceTable:
     """Read the table.
 
     Args:
-        file: JSON like `domain/prices.json`; None for the shipped prices alone.
+        file: JSON like `domain/transcripts/prices.json`; None for the shipped prices alone.
 
     Raises:
         InvalidInput: the file cannot be read, or is not a price table; names what is wrong.
@@ -31,6 +31,6 @@ def load_prices(file: Path | None) -> PriceTable:
         raise InvalidInput(
             f"{file} is not a price table: {place}: {first['msg']}",
             field=PRICES_VARIABLE,
-            cure="write it like domain/prices.json",
+            cure="write it like domain/transcripts/prices.json",
         ) from None
     return built_in_prices().with_own(own)

@@ -13,11 +13,11 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from domain.config_model import FROM_ANOTHER_VERSION
-from domain.messages import AgentFailed, AgentReady, ReadyAnswer, TimeLeft
-from domain.metadata import DispatchMetadata
-from domain.recording import CallRecording
-from domain.transcript import Turn
+from domain.agents.config_model import FROM_ANOTHER_VERSION
+from domain.recordings.recording import CallRecording
+from domain.sessions.dispatch_metadata import DispatchMetadata
+from domain.sessions.messages import AgentFailed, AgentReady, ReadyAnswer, TimeLeft
+from domain.transcripts.transcript import Turn
 
 TIMEOUT = httpx.Timeout(10.0, connect=3.0)
 _RETRIABLE_CLIENT_ERRORS = {408, 425, 429}

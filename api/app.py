@@ -9,26 +9,20 @@ from api import cors, openapi, problems
 from api.cors import Origins
 from api.dependencies import Services
 from api.middleware import BodyLimit, LastResort, RequestLog, TrailingSlash
-from api.routes import (
-    agent_callbacks,
-    agent_questions,
-    agents,
-    config,
-    events,
-    health,
-    keys,
-    livekit,
-    operators,
-    recordings,
-    records,
-    session,
-    summaries,
-    transcripts,
-    turns,
-    v1_sessions,
-    webhook_deliveries,
-    webhooks,
-)
+from api.routes import health, livekit
+from api.routes import seed as session
+from api.routes.access import keys
+from api.routes.agent_callbacks import callbacks as agent_callbacks
+from api.routes.agent_callbacks import questions as agent_questions
+from api.routes.agents import agents
+from api.routes.agents import catalogs as config
+from api.routes.recordings import recordings
+from api.routes.sessions import events, operators
+from api.routes.sessions import sessions as v1_sessions
+from api.routes.transcripts import retention as records
+from api.routes.transcripts import summaries, transcripts, turns
+from api.routes.webhooks import deliveries as webhook_deliveries
+from api.routes.webhooks import endpoints as webhooks
 
 SUMMARY = "Voice-agent sessions that cannot get lost: every call is one durable workflow."
 DESCRIPTION = """\

@@ -8,11 +8,12 @@ org that exists and for one that does not.
 import structlog
 from fastapi import Request
 
-from domain.api_keys import Scope
+from domain.access.api_keys import Scope
+from domain.access.ports import ApiKeys
+from domain.access.principal import Principal
 from domain.errors import Forbidden, Unauthenticated
 from domain.ids import check_id
-from domain.ports import ApiKeys, Principal
-from services.rate_limits import RequestRates
+from services.access.rate_limits import RequestRates
 
 log = structlog.get_logger()
 

@@ -9,36 +9,29 @@ from fastapi import Depends, Header, Path, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 from adapters.recordings import RecordingStore
+from adapters.temporal.message_limits import FailureLimits
+from adapters.temporal.sessions import SessionWorkflows
 from api.auth import authenticate
-from api.message_limits import FailureLimits
-from api.session_watches import SessionWatches
-from api.workflows import SessionWorkflows
-from domain import callback_token
-from domain.audit import AuditLog
-from domain.callback_token import CallbackClaims
-from domain.catalogs import BUILT_IN, Catalog
+from api.routes.sessions.watches import SessionWatches
+from domain.access.ports import ApiKeys, ApiKeyStore, AuditLog
+from domain.access.principal import Principal
+from domain.agents.catalogs import BUILT_IN, Catalog
+from domain.agents.ports import AgentServers
 from domain.errors import Forbidden, NotFound, StorageUnavailable, Unauthenticated, Unavailable
 from domain.ids import ID_PATTERN, SessionKey
-from domain.ports import (
-    AgentServers,
-    ApiKeys,
-    ApiKeyStore,
-    Installation,
-    Principal,
-    Rooms,
-    SessionArchive,
-    SummaryArchive,
-)
-from domain.summary import SummaryRuns
-from services.agents import Agents
-from services.livekit_webhooks import LiveKitWebhooks
-from services.quotas import SessionQuota
-from services.rate_limits import RequestRates
-from services.retention import Retention
-from services.session_lists import SessionLists
-from services.transcript_lists import TranscriptLists
-from services.transcripts import Transcripts
-from services.webhooks import Webhooks
+from domain.sessions import callback_token
+from domain.sessions.callback_token import CallbackClaims
+from domain.sessions.ports import Installation, Rooms, SessionArchive
+from domain.transcripts.ports import SummaryArchive, SummaryRuns
+from services.access.quotas import SessionQuota
+from services.access.rate_limits import RequestRates
+from services.agents.saved_agents import Agents
+from services.sessions.listing import SessionLists
+from services.sessions.webhook_receipts import LiveKitWebhooks
+from services.transcripts.listing import TranscriptLists
+from services.transcripts.retention import Retention
+from services.transcripts.transcripts import Transcripts
+from services.webhooks.endpoints import Webhooks
 
 
 @dataclass(frozen=True)

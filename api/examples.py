@@ -5,8 +5,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from api.problems import Fault, Problem
-from api.routes.agent_callbacks import Accepted
-from api.routes.agents import (
+from api.routes.access.keys import KeyBody, KeyCreated, Keys
+from api.routes.agent_callbacks.callbacks import Accepted
+from api.routes.agents.agents import (
     AgentAnswer,
     AgentBody,
     AgentChange,
@@ -14,31 +15,30 @@ from api.routes.agents import (
     VersionAnswer,
     VersionList,
 )
-from api.routes.config import ModelOptions, PipelineOptions, ToolOptions
+from api.routes.agents.catalogs import ModelOptions, PipelineOptions, ToolOptions
 from api.routes.health import AgentHealth, Health
-from api.routes.keys import KeyBody, KeyCreated, Keys
 from api.routes.livekit import Received
-from api.routes.operators import ExtendBody
-from api.routes.session import (
+from api.routes.seed import (
     EndRequestBody,
     EndResponse,
     ReportResponse,
     SessionRequest,
     SessionResponse,
 )
-from api.routes.summaries import SummaryBody
-from api.routes.turns import Turns, TurnsIn, TurnsStored
-from api.routes.v1_sessions import Ended, StartBody, StartResponse
-from api.transcript_examples import TRANSCRIPT_EXAMPLES
-from api.webhook_examples import WEBHOOK_EXAMPLES
-from domain.agent_servers import Heartbeat, HeartbeatAnswer
-from domain.analysis import Analysis, AnalysisPlan
-from domain.messages import AgentFailed, AgentReady, ReadyAnswer, TimeLeft
-from domain.metadata import DispatchMetadata
-from domain.session import SessionStatus
-from domain.session_list import SessionPage
-from domain.summary import Summary
-from domain.transcript import AgentReport
+from api.routes.sessions.operators import ExtendBody
+from api.routes.sessions.sessions import Ended, StartBody, StartResponse
+from api.routes.transcripts.examples import TRANSCRIPT_EXAMPLES
+from api.routes.transcripts.summaries import SummaryBody
+from api.routes.transcripts.turns import Turns, TurnsIn, TurnsStored
+from api.routes.webhooks.examples import WEBHOOK_EXAMPLES
+from domain.agents.servers import Heartbeat, HeartbeatAnswer
+from domain.sessions.dispatch_metadata import DispatchMetadata
+from domain.sessions.listing import SessionPage
+from domain.sessions.messages import AgentFailed, AgentReady, ReadyAnswer, TimeLeft
+from domain.sessions.session import SessionStatus
+from domain.transcripts.analysis import Analysis, AnalysisPlan
+from domain.transcripts.summary import Summary
+from domain.transcripts.transcript import AgentReport
 
 Json = dict[str, Any]
 

@@ -12,39 +12,40 @@ import uvicorn
 from fastapi import APIRouter, FastAPI
 from temporalio.client import Client
 
-from adapters import logs, temporal_client
-from adapters.encryption import EncryptionCodec
-from adapters.livekit_rooms import LiveKitRooms
-from adapters.local_keys import LocalKeys
+from adapters import logs
+from adapters.auth.local_keys import LocalKeys
+from adapters.auth.pagos import Pagos
+from adapters.http.webhook_sender import HttpWebhookSender
+from adapters.livekit.rooms import LiveKitRooms
 from adapters.memory_agent_servers import MemoryAgentServers
 from adapters.mongo.archive import MongoArchive
 from adapters.mongo.client import MongoMisconfigured
-from adapters.pagos import Pagos
 from adapters.recordings import RecordingStore
 from adapters.settings import ApiSettings, LocalKeySettings, PagosSettings, SettingsError, load
-from adapters.temporal_installation import InstallationDiffers, TemporalInstallation
-from adapters.temporal_listing import TemporalListing
-from adapters.temporal_summaries import TemporalSummaryRuns
-from adapters.temporal_webhooks import TemporalDeliveryRuns
-from adapters.webhook_sender import HttpWebhookSender
+from adapters.temporal import client as temporal_client
+from adapters.temporal.deliveries import TemporalDeliveryRuns
+from adapters.temporal.encryption import EncryptionCodec
+from adapters.temporal.installation import InstallationDiffers, TemporalInstallation
+from adapters.temporal.listing import TemporalListing
+from adapters.temporal.sessions import SessionWorkflows
+from adapters.temporal.summaries import TemporalSummaryRuns
 from api.app import create_app
 from api.cors import Origins
 from api.dependencies import Archive, CallerTokens, Records, Services
 from api.routes.codec import codec_router
-from api.session_watches import SessionWatches
-from api.workflows import SessionWorkflows
-from domain.catalogs import BUILT_IN, Catalog, extended
+from api.routes.sessions.watches import SessionWatches
+from domain.access.ports import ApiKeys
+from domain.agents.catalogs import BUILT_IN, Catalog, extended
 from domain.errors import Unavailable
-from domain.ports import ApiKeys
-from services.agents import Agents
-from services.livekit_webhooks import LiveKitWebhooks
-from services.quotas import SessionQuota
-from services.rate_limits import RequestRates
-from services.retention import Retention
-from services.session_lists import SessionLists
-from services.transcript_lists import TranscriptLists
-from services.transcripts import Transcripts
-from services.webhooks import Webhooks
+from services.access.quotas import SessionQuota
+from services.access.rate_limits import RequestRates
+from services.agents.saved_agents import Agents
+from services.sessions.listing import SessionLists
+from services.sessions.webhook_receipts import LiveKitWebhooks
+from services.transcripts.listing import TranscriptLists
+from services.transcripts.retention import Retention
+from services.transcripts.transcripts import Transcripts
+from services.webhooks.endpoints import Webhooks
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import Problem, response_of, unexpected
-from domain.control import HEARTBEAT_PATH
+from domain.sessions.control import HEARTBEAT_PATH
 
 log = structlog.get_logger()
 

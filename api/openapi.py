@@ -14,9 +14,9 @@ from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
 from api.examples import EXAMPLES
-from api.masked_config import LOOKS_LIKE
 from api.problems import STATUS_MEANING, Problem
-from domain.agent_servers import Heartbeat
+from api.routes.agents.masked_config import LOOKS_LIKE
+from domain.agents.servers import Heartbeat
 
 Json = dict[str, Any]
 

@@ -14,7 +14,7 @@ import psutil
 from livekit import api
 from livekit.protocol import agent_dispatch, room
 
-from adapters.livekit_urls import api_url
+from adapters.livekit.urls import api_url
 from bench.plain_agent import NAME_VARIABLE
 from bench.stand import BenchError, Stand, clients
 from stack.demo.caller import Caller

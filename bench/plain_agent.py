@@ -11,8 +11,8 @@ import os
 from livekit.agents import Agent, AgentServer, AgentSession, JobContext, cli, inference
 from livekit.plugins import openai
 
-from domain.agent_config import DEFAULT_LLM, DEFAULT_STT, DEFAULT_TTS
-from domain.descriptors import parse_descriptor
+from domain.agents.config import DEFAULT_LLM, DEFAULT_STT, DEFAULT_TTS
+from domain.agents.descriptors import parse_descriptor
 
 NAME_VARIABLE = "BENCH_AGENT_NAME"
 

@@ -11,9 +11,9 @@ import httpx
 from livekit import api
 from temporalio.client import Client
 
-from adapters import temporal_client
-from adapters.livekit_urls import api_url
+from adapters.livekit.urls import api_url
 from adapters.settings import TemporalSettings
+from adapters.temporal import client as temporal_client
 from domain.ids import SessionKey, session_workflow_id
 from stack.local import LocalStack, local_stack
 

@@ -1,1 +1,1 @@
-"""The `everline` command, and the whole stack on one machine."""
+"""The whole stack on one machine: servers, processes, ports, local models, demo."""

@@ -188,7 +188,7 @@ async def local_stack(
 async def _everline(home: Path, *words: str) -> str:
     """Run the command and return what it printed."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "stack", "--home", str(home), *words),
+        *(sys.executable, "-m", "cli", "--home", str(home), *words),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

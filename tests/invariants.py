@@ -12,11 +12,11 @@ from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
-from adapters.encryption import data_converter
 from adapters.mongo.archive import MongoArchive
+from adapters.temporal.encryption import data_converter
 from domain.ids import SessionKey, summary_workflow_id
-from domain.session import SessionState
-from domain.transcript import ordered, transcript_digest
+from domain.sessions.session import SessionState
+from domain.transcripts.transcript import ordered, transcript_digest
 from stack.layout.wanted import PART_NAMES
 from tests.harness.histories import stored_bytes
 from tests.harness.rig import Rig, keyring

@@ -25,9 +25,9 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from stack.binaries import LIVEKIT, TEMPORAL, Server, locate_server
-from stack.commands.progress import Progress
 from stack.layout.sockets import is_free
 from stack.layout.temporal_setup import SEARCH_ATTRIBUTES
+from stack.progress import Progress
 from stack.supervision import tether
 from stack.supervision.health import Check, NotHealthyError, http_ok, mongodb_answers
 

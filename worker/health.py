@@ -12,10 +12,10 @@ from datetime import timedelta
 
 from temporalio.service import RPCError
 
-from adapters import temporal_client
 from adapters.settings import SettingsError, TemporalSettings, load
-from adapters.task_queue import polling_workers
-from adapters.temporal_errors import temporal_error
+from adapters.temporal import client as temporal_client
+from adapters.temporal.errors import temporal_error
+from adapters.temporal.task_queue import polling_workers
 
 ANSWER_TIME = timedelta(seconds=4)
 

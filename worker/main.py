@@ -30,35 +30,30 @@ from activities.reaping import ReapingActivities
 from activities.rooms import RoomActivities
 from activities.slots import SlotActivities
 from activities.summaries import SummaryActivities
-from adapters import logs, temporal_client
-from adapters.heartbeat_path import ApiHeartbeatPath
-from adapters.livekit_listener import LiveKitListener
-from adapters.livekit_rooms import LiveKitRooms
+from adapters import logs
+from adapters.http.heartbeat_path import ApiHeartbeatPath
+from adapters.livekit.listener import LiveKitListener
+from adapters.livekit.rooms import LiveKitRooms
 from adapters.mongo.archive import MongoArchive
 from adapters.mongo.client import MongoMisconfigured
 from adapters.settings import SettingsError, WorkerSettings, load
-from adapters.temporal_errors import not_connected
-from adapters.temporal_installation import InstallationDiffers, TemporalInstallation
-from adapters.temporal_listing import TemporalListing
-from adapters.temporal_sessions import TemporalSessions
+from adapters.temporal import client as temporal_client
+from adapters.temporal.directory import TemporalSessions
+from adapters.temporal.errors import not_connected
+from adapters.temporal.installation import InstallationDiffers, TemporalInstallation
+from adapters.temporal.listing import TemporalListing
+from domain.agents.ports import CallerSigns
 from domain.errors import Unavailable
-from domain.listening import listening_task_queue
-from domain.ports import (
-    Analyst,
-    CallerSigns,
-    Rooms,
-    SessionArchive,
-    Summariser,
-    SummaryArchive,
-    TranscriptArchive,
-)
-from services.missing_rooms import MissingRooms
-from services.quotas import SlotSweep
-from services.reaping import Reaper
-from services.summaries import Summaries
-from services.transcripts import Transcripts
-from services.watching import Watchdog
-from services.webhook_delivery import AnnouncedRecords, AnnouncedSessions
+from domain.sessions.ports import Rooms, SessionArchive
+from domain.transcripts.listening import listening_task_queue
+from domain.transcripts.ports import Analyst, Summariser, SummaryArchive, TranscriptArchive
+from services.access.quotas import SlotSweep
+from services.agents.watchdog import Watchdog
+from services.sessions.missing_rooms import MissingRooms
+from services.sessions.reaper import Reaper
+from services.transcripts.summaries import Summaries
+from services.transcripts.transcripts import Transcripts
+from services.webhooks.delivery import AnnouncedRecords, AnnouncedSessions
 from worker.retention import retention_activities
 from worker.schedule import ensure_reaper, ensure_retention
 from worker.shutdown import GRACEFUL_SHUTDOWN, serving

@@ -7,7 +7,7 @@ from activities.retention import RetentionActivities
 from adapters.mongo.archive import MongoArchive
 from adapters.recordings import RecordingStore
 from adapters.settings import WorkerSettings
-from services.retention import Retention
+from services.transcripts.retention import Retention
 
 
 def retention_activities(

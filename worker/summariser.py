@@ -5,7 +5,7 @@ from adapters.summarisers.analyst import OpenAIAnalyst
 from adapters.summarisers.chat import ChatModel
 from adapters.summarisers.extractive import ExtractiveSummariser
 from adapters.summarisers.openai_compatible import OpenAISummariser
-from domain.ports import Analyst, Summariser
+from domain.transcripts.ports import Analyst, Summariser
 
 
 def summariser_of(settings: WorkerSettings) -> Summariser:

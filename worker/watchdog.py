@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from domain.agents.ports import Lease
 from domain.errors import Unavailable
-from domain.ports import Lease
-from services.reaping import Reaper
-from services.watching import Watchdog
+from services.agents.watchdog import Watchdog
+from services.sessions.reaper import Reaper
 
 log = structlog.get_logger()
 

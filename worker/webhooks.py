@@ -8,13 +8,13 @@ from temporalio.worker import Worker
 
 from activities.errors import TranslateErrors
 from activities.webhooks import WebhookActivities
-from adapters.encryption import EncryptionCodec
+from adapters.http.webhook_sender import HttpWebhookSender
 from adapters.mongo.archive import MongoArchive
 from adapters.settings import WorkerSettings
-from adapters.temporal_webhooks import TemporalDeliveryRuns
-from adapters.webhook_sender import HttpWebhookSender
-from domain.webhooks import webhook_task_queue
-from services.webhook_delivery import Announcer, Deliverer
+from adapters.temporal.deliveries import TemporalDeliveryRuns
+from adapters.temporal.encryption import EncryptionCodec
+from domain.webhooks.deliveries import webhook_task_queue
+from services.webhooks.delivery import Announcer, Deliverer
 from worker.shutdown import GRACEFUL_SHUTDOWN
 
 MAX_ATTEMPTS_AT_ONCE = 100

@@ -9,9 +9,9 @@ from temporalio.workflow import ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.archive import ArchiveActivities, SealTranscript
-    from domain.analysis import AnalysisPlan
     from domain.ids import SessionKey, archive_workflow_id, summary_workflow_id
-    from domain.summary import SummaryOrder, SummaryStatus
+    from domain.transcripts.analysis import AnalysisPlan
+    from domain.transcripts.summary import SummaryOrder, SummaryStatus
     from workflows.summary import SummaryWorkflow
 
 

@@ -12,10 +12,10 @@ from temporalio.common import (
 )
 
 with workflow.unsafe.imports_passed_through():
-    from domain.attempts import Attempt
-    from domain.ending import Ending
-    from domain.search_attributes import SearchAttribute
-    from domain.session import (
+    from domain.sessions.attempts import Attempt
+    from domain.sessions.ending import Ending
+    from domain.sessions.search_attributes import SearchAttribute
+    from domain.sessions.session import (
         Outcome,
         SessionInput,
         SessionState,

@@ -14,8 +14,8 @@ from temporalio.exceptions import ActivityError
 with workflow.unsafe.imports_passed_through():
     from activities.callers import CallersSeen
     from activities.joining import Caller
-    from domain.messages import ParticipantChange, ParticipantChanged, ParticipantKind
-    from domain.session import SessionInput
+    from domain.sessions.messages import ParticipantChange, ParticipantChanged, ParticipantKind
+    from domain.sessions.session import SessionInput
     from workflows.inbox import Inbox
     from workflows.steps import Steps
     from workflows.waiting import passed, until

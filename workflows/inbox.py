@@ -10,11 +10,11 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from domain import ending as endings
-    from domain.attempts import Attempt
-    from domain.ending import Ending
     from domain.errors import Conflict, IdempotencyMismatch, NoCapacity, StaleAttempt
-    from domain.messages import (
+    from domain.sessions import ending as endings
+    from domain.sessions.attempts import Attempt
+    from domain.sessions.ending import Ending
+    from domain.sessions.messages import (
         AgentFailed,
         AgentLost,
         AgentReady,
@@ -30,8 +30,8 @@ with workflow.unsafe.imports_passed_through():
         ReportReceived,
         WaitUntil,
     )
-    from domain.presence import Presence
-    from domain.session import (
+    from domain.sessions.presence import Presence
+    from domain.sessions.session import (
         LONGEST_CALL,
         EndReason,
         SessionInput,

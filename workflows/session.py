@@ -19,12 +19,12 @@ from temporalio.exceptions import (
 
 with workflow.unsafe.imports_passed_through():
     from activities.joining import AgentSeen
-    from domain import ending as endings
-    from domain.attempts import Attempt
-    from domain.ending import Ending
     from domain.errors import NotFound, RoomNameTaken
-    from domain.messages import SessionResult
-    from domain.session import EndReason, Outcome, SessionInput, SessionState, WaitingFor
+    from domain.sessions import ending as endings
+    from domain.sessions.attempts import Attempt
+    from domain.sessions.ending import Ending
+    from domain.sessions.messages import SessionResult
+    from domain.sessions.session import EndReason, Outcome, SessionInput, SessionState, WaitingFor
     from workflows.archive import start_archive, start_summary
     from workflows.callers import CallerWatch
     from workflows.failures import code_of, is_final, reason_of

@@ -21,8 +21,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.rooms import DeleteRoom, OpenRoom, RoomActivities
     from activities.slots import FreeSlot, SlotActivities
     from activities.webhooks import WebhookActivities
-    from domain.listening import listening_task_queue
-    from domain.session import LONGEST_CALL, SessionInput, SessionStatus
+    from domain.sessions.session import LONGEST_CALL, SessionInput, SessionStatus
+    from domain.transcripts.listening import listening_task_queue
 
 LISTENING_LIMIT = timedelta(seconds=LONGEST_CALL, hours=1)
 """The longest call with its end."""

@@ -8,7 +8,7 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.summaries import GiveUpSummary, SummaryActivities
-    from domain.summary import SummaryOrder, SummaryStatus
+    from domain.transcripts.summary import SummaryOrder, SummaryStatus
     from workflows.failures import reason_of
 
 _STORING = timedelta(seconds=10)

@@ -7,7 +7,7 @@ from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.webhooks import AttemptDelivery, DeliverEvent, WebhookActivities
-    from domain.webhooks import DeliveryStatus, webhook_task_queue
+    from domain.webhooks.deliveries import DeliveryStatus, webhook_task_queue
     from workflows.waiting import until
 
 _ATTEMPT = timedelta(seconds=90)

@@ -7,23 +7,23 @@ from typing import Self
 
 import structlog
 
-from adapters.encryption import EncryptionCodec
-from adapters.mongo.agent_servers import MongoAgentServers
-from adapters.mongo.agents import MongoAgents
-from adapters.mongo.api_keys import MongoApiKeys
-from adapters.mongo.audit import MongoAudit
+from adapters.mongo.access.api_keys import MongoApiKeys
+from adapters.mongo.access.audit import MongoAudit
+from adapters.mongo.access.slots import MongoSlots
+from adapters.mongo.agents.saved_agents import MongoAgents
+from adapters.mongo.agents.servers import MongoAgentServers
 from adapters.mongo.client import Client, connect
 from adapters.mongo.indexes import ensure_indexes
 from adapters.mongo.leases import MongoLease
-from adapters.mongo.listed import ListedSessions, ListedSummaries, ListedTranscripts
-from adapters.mongo.livekit_webhooks import MongoWebhookReceipts
-from adapters.mongo.retention import MongoRetentionRules
-from adapters.mongo.slots import MongoSlots
-from adapters.mongo.transcript_lines import MongoTranscriptLines
-from adapters.mongo.transcript_lists import MongoTranscriptLists
-from adapters.mongo.transcript_stats import MongoTranscriptStats
-from adapters.mongo.webhooks import MongoDeliveries, MongoEndpoints
+from adapters.mongo.sessions.webhook_receipts import MongoWebhookReceipts
+from adapters.mongo.transcripts.lines import MongoTranscriptLines
+from adapters.mongo.transcripts.listed import ListedSessions, ListedSummaries, ListedTranscripts
+from adapters.mongo.transcripts.listing import MongoTranscriptLists
+from adapters.mongo.transcripts.retention import MongoRetentionRules
+from adapters.mongo.transcripts.statistics import MongoTranscriptStats
+from adapters.mongo.webhooks.webhooks import MongoDeliveries, MongoEndpoints
 from adapters.settings import ArchiveSettings
+from adapters.temporal.encryption import EncryptionCodec
 from domain.errors import Unavailable
 
 log = structlog.get_logger()

@@ -4,19 +4,15 @@ from itertools import combinations
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from adapters.mongo import (
-    agent_servers,
-    agents,
-    api_keys,
-    audit,
-    sessions,
-    slots,
-    transcript_lines,
-    transcripts,
-    webhooks,
-)
+from adapters.mongo.access import api_keys, audit, slots
+from adapters.mongo.agents import saved_agents as agents
+from adapters.mongo.agents import servers as agent_servers
 from adapters.mongo.client import Database
 from adapters.mongo.errors import storage_errors
+from adapters.mongo.sessions import records as sessions
+from adapters.mongo.transcripts import lines as transcript_lines
+from adapters.mongo.transcripts import transcripts
+from adapters.mongo.webhooks import webhooks
 
 _SESSION = [("org", ASCENDING), ("session_id", ASCENDING), ("attempt", ASCENDING)]
 

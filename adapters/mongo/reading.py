@@ -10,10 +10,10 @@ from typing import TypeVar
 import structlog
 from pydantic import ValidationError
 
-from adapters.encryption import CannotDecrypt
 from adapters.mongo.documents import Document
+from adapters.temporal.encryption import CannotDecrypt
 from domain.errors import Unreadable
-from domain.walking import Part
+from domain.paging import Part
 
 log = structlog.get_logger()
 

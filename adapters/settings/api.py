@@ -17,7 +17,7 @@ from adapters.settings.parts import (
 )
 from adapters.settings.temporal import TemporalSettings
 from adapters.settings.webhooks import WebhookSettings
-from domain.catalogs import ExtraModel, parse_extra_models
+from domain.agents.catalogs import ExtraModel, parse_extra_models
 from domain.errors import InvalidInput
 
 _ORIGIN = r"https?://[^/\s,*]+"

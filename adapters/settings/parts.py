@@ -9,8 +9,8 @@ from adapters.recordings import check_recordings_url
 from adapters.settings.base import EnvironmentSettings
 from adapters.settings.values import WebUrl, url_of
 from domain.errors import InvalidInput
-from domain.pricing import PriceTable
-from domain.retention import MAX_DAYS
+from domain.transcripts.pricing import PriceTable
+from domain.transcripts.retention import MAX_DAYS
 
 DEFAULT_AGENT_NAME = "local-test"
 

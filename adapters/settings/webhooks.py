@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
 from adapters.settings.base import EnvironmentSettings
-from domain.webhooks import MOST_RETRIES, USUAL_SCHEDULE
+from domain.webhooks.deliveries import MOST_RETRIES, USUAL_SCHEDULE
 
 
 class WebhookSettings(EnvironmentSettings):

@@ -13,9 +13,9 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from adapters.summarisers.chat import ChatModel, Message, Question, unfenced
 from adapters.summarisers.prompt import analysis_instructions, wrapped
-from domain.analysis import AnalysisPlan, CriterionResult, Findings, Verdict
 from domain.errors import InvalidInput
-from domain.transcript import Turn
+from domain.transcripts.analysis import AnalysisPlan, CriterionResult, Findings, Verdict
+from domain.transcripts.transcript import Turn
 
 MAX_ANSWER_CHARS = 65_536
 MAX_RATIONALE_CHARS = 1_000

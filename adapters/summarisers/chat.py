@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 from pydantic import BaseModel, Field, ValidationError
 
-from adapters.answers import AnswerTooLong, body_of
+from adapters.http.bodies import AnswerTooLong, body_of
 from adapters.summarisers.openai_errors import meaning_of, refuses_format
 from domain.errors import InvalidInput, Unavailable
 

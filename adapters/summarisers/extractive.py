@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from adapters.summarisers.sentences import Sentence, sentences_of
-from domain.transcript import Role, Turn, ordered
+from domain.transcripts.transcript import Role, Turn, ordered
 
 MAX_CHARS = 1_200
 _MAX_QUOTE_CHARS = 180

@@ -14,8 +14,8 @@ from adapters.summarisers.prompt import (
     wrapped,
 )
 from domain.errors import Unavailable
-from domain.ports import Summariser
-from domain.transcript import Turn
+from domain.transcripts.ports import Summariser
+from domain.transcripts.transcript import Turn
 
 MAX_SUMMARY_CHARS = 4_000
 

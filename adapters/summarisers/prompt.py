@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from domain.analysis import Criterion
-from domain.transcript import Role, Turn, ordered
+from domain.transcripts.analysis import Criterion
+from domain.transcripts.transcript import Role, Turn, ordered
 
 MAX_TRANSCRIPT_CHARS = 60_000
 """About 15,000 tokens; of a longer call the beginning and the end are sent."""

@@ -9,7 +9,7 @@ from agent.engines.faults import EngineFault, EngineUnavailable, Notice
 from agent.engines.parts import EngineInputs, EngineParts
 from agent.engines.pipeline import build_pipeline, load_pipeline_plugins
 from agent.engines.realtime import build_realtime, load_realtime_plugin
-from domain.agent_config import EngineKind
+from domain.agents.config import EngineKind
 
 __all__ = [
     "EngineFault",

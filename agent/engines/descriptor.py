@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from agent.engines.faults import EngineFault
-from domain import descriptors
+from domain.agents import descriptors
 from domain.errors import InvalidInput
 
 

@@ -12,7 +12,7 @@ from livekit.agents.vad import VAD
 
 from adapters.settings import AgentSettings
 from agent.engines.faults import Notice
-from domain.agent_config import DispatchedConfig
+from domain.agents.config import DispatchedConfig
 
 
 @dataclass(frozen=True)

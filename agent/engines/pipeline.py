@@ -10,7 +10,7 @@ from agent.engines.preflight import findings
 from agent.engines.providers import load_plugins
 from agent.engines.stage import Stage
 from agent.engines.turn_taking import hearing, turn_handling, turn_notices
-from domain.agent_config import DEFAULT_LLM, DEFAULT_STT, DEFAULT_TTS
+from domain.agents.config import DEFAULT_LLM, DEFAULT_STT, DEFAULT_TTS
 
 
 def load_pipeline_plugins(inputs: EngineInputs) -> None:

@@ -8,7 +8,7 @@ from livekit.agents.stt import STT, StreamAdapter
 from livekit.agents.vad import VAD
 
 from agent.engines.faults import Notice
-from domain.agent_config import DispatchedConfig
+from domain.agents.config import DispatchedConfig
 
 # Runs in this process, on the audio itself; the larger one asks LiveKit's gateway.
 _DETECTOR_VERSION = "v1-mini"

@@ -14,8 +14,8 @@ from livekit.agents.voice.io import AudioOutput
 
 from adapters.settings import AgentSettings
 from agent.engines.faults import EngineFault, Notice
-from domain.agent_config import Avatar
-from domain.sound_config import ANAM
+from domain.agents.config import Avatar
+from domain.agents.sound_config import ANAM
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -18,7 +18,7 @@ from livekit.agents.voice.events import ToolCallEnded, ToolCallStarted, ToolExec
 
 from agent.engines.faults import Notice
 from agent.sound.clips import audio, unknown_clip
-from domain.sound_config import BackgroundAudio, Sound
+from domain.agents.sound_config import BackgroundAudio, Sound
 
 log = structlog.stdlib.get_logger(__name__)
 

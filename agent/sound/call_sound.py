@@ -16,7 +16,7 @@ from agent.sound.avatar import SpeakingAvatar, load_avatar_plugin
 from agent.sound.background import BackgroundSounds
 from agent.sound.noise import noise_cancellation
 from agent.sound.pronunciation import TextTransform, pronunciation
-from domain.agent_config import DispatchedConfig
+from domain.agents.config import DispatchedConfig
 
 log = structlog.stdlib.get_logger(__name__)
 

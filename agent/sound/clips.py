@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from livekit import rtc
 from livekit.agents import AudioConfig, BuiltinAudioClip
 
-from domain.sound_config import Sound, clip_name
+from domain.agents.sound_config import Sound, clip_name
 
 CHIME = "chime"
 _USUAL = {

@@ -7,8 +7,8 @@ import structlog
 from livekit import rtc
 
 from agent.engines.faults import Notice
-from domain.agent_config import DispatchedConfig
-from domain.sound_config import LOCAL_NOISE_CANCELLATION, noise_cancellation_type
+from domain.agents.config import DispatchedConfig
+from domain.agents.sound_config import LOCAL_NOISE_CANCELLATION, noise_cancellation_type
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 
-from domain.agent_config import DispatchedConfig
+from domain.agents.config import DispatchedConfig
 
 TextTransform = Callable[[AsyncIterable[str]], AsyncIterable[str]]
 

@@ -32,7 +32,7 @@ from typing import Any, Self
 import structlog
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from domain.recording import CallRecording
+from domain.recordings.recording import CallRecording
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -10,12 +10,12 @@ from livekit.api import LiveKitAPI
 
 from adapters.recordings import RecordingStore
 from agent.callbacks import CallbackClient, Refused, Unavailable
-from agent.egress import LEFT, fate_of
 from agent.repeating import repeat
+from agent.sound.egress import LEFT, fate_of
 from agent.spool.entry import RECORDINGS, SpoolEntry
 from agent.spool.rounds import SCAN_SECONDS, Rounds
 from domain import errors
-from domain.recording import GIVE_UP_AFTER, CallRecording, RecordingState
+from domain.recordings.recording import GIVE_UP_AFTER, CallRecording, RecordingState
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -4,7 +4,7 @@ from livekit.agents import llm
 from livekit.agents.beta.tools import EndCallTool
 
 from agent.tools.inputs import ToolInputs
-from domain.transcript import ReportEnd
+from domain.transcripts.transcript import ReportEnd
 
 
 def end_call(inputs: ToolInputs) -> llm.Toolset:

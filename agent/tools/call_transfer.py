@@ -10,8 +10,8 @@ from livekit.agents import RunContext, llm
 from livekit.protocol.sip import SIPTransferStatus, TransferSIPParticipantRequest
 
 from agent.tools.inputs import ToolInputs
-from domain.tool_config import TransferDestination
-from domain.transcript import ReportEnd
+from domain.agents.tool_config import TransferDestination
+from domain.transcripts.transcript import ReportEnd
 
 log = structlog.stdlib.get_logger(__name__)
 

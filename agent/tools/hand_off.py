@@ -8,7 +8,7 @@ import structlog
 from livekit.agents import Agent, llm
 
 from agent.tools.inputs import HandOff, ToolInputs
-from domain.tool_config import ManagedAgent
+from domain.agents.tool_config import ManagedAgent
 
 log = structlog.stdlib.get_logger(__name__)
 

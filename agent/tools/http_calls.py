@@ -11,8 +11,8 @@ from livekit.agents import llm
 from referencing import Registry
 
 from agent.tools.web import answer_to
-from domain.tool_config import HttpTool
-from domain.variables import fill, only_variable, variables_in
+from domain.agents.tool_config import HttpTool
+from domain.agents.variables import fill, only_variable, variables_in
 
 _IN_QUERY = ("GET", "DELETE")
 _ABSENT = object()

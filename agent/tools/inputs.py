@@ -8,8 +8,8 @@ from livekit import api, rtc
 from livekit.agents import Agent
 
 from adapters.settings import AgentSettings
-from agent.ending import Ending
-from domain.metadata import DispatchMetadata
+from agent.call.ending import Ending
+from domain.sessions.dispatch_metadata import DispatchMetadata
 
 HandOff = Callable[[str], Awaitable[Agent]]
 """Loads the saved agent of this id and makes it ready to take over.

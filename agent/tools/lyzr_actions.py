@@ -15,7 +15,7 @@ from livekit.agents import llm
 
 from agent.tools.inputs import ToolInputs
 from agent.tools.web import answer_to
-from domain.tool_config import LyzrToolConfig
+from domain.agents.tool_config import LyzrToolConfig
 
 ACTION_SECONDS = 20.0
 MAX_ANSWER_BYTES = 32_768

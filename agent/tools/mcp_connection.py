@@ -18,11 +18,11 @@ from mcp import MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CONNECTION_CLOSED, REQUEST_TIMEOUT
 
-from adapters.outbound_mcp import mcp_http_client
+from adapters.http.outbound_mcp import mcp_http_client
 from agent.callbacks import tls_context
 from agent.tools.inputs import ToolInputs
-from domain.tool_config import McpServer
-from domain.variables import fill
+from domain.agents.tool_config import McpServer
+from domain.agents.variables import fill
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -1,6 +1,6 @@
 """The built-in tools by the ids that a configuration names, and all tools of a configuration.
 
-`domain/catalogs/tools.json` describes the same ids to whoever writes a configuration.
+`domain/agents/catalogs/tools.json` describes the same ids to whoever writes a configuration.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -7,7 +7,7 @@ import httpx
 import structlog
 from livekit.agents import llm
 
-from adapters.outbound import ForbiddenAddress
+from adapters.http.outbound import ForbiddenAddress
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import APIRouter, Request, Response
 from temporalio.converter import PayloadCodec
 
-from adapters.encryption import decode_payloads, encode_payloads
+from adapters.temporal.encryption import decode_payloads, encode_payloads
 from api.problems import answer
 from domain.errors import EverlineError, NotFound
 

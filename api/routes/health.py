@@ -10,10 +10,10 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from api.dependencies import Services, Wired
-from domain.agent_servers import MORE_PLACES, SILENT_AFTER, AgentServer
+from domain.agents.servers import MORE_PLACES, SILENT_AFTER, AgentServer
 from domain.errors import EverlineError, Unavailable
-from domain.livekit_webhooks import WebhookReceipts
-from services.installations import neighbours
+from domain.sessions.webhook_receipts import WebhookReceipts
+from services.sessions.installations import neighbours
 
 router = APIRouter(tags=["health"])
 

@@ -6,14 +6,14 @@ import structlog
 from fastapi import APIRouter, Request, Security
 from pydantic import BaseModel
 
-from adapters.livekit_webhooks import EgressResult, LiveKitEvent, receive_webhook
+from adapters.livekit.webhooks import EgressResult, LiveKitEvent, receive_webhook
 from api.dependencies import LIVEKIT_SIGNATURE, Services, Wired
-from api.rooms import of_another_installation
+from api.routes.sessions.rooms import of_another_installation
 from domain.errors import Unauthenticated
 from domain.ids import livekit_room_name, org_of_room
-from domain.messages import ParticipantChange, ParticipantChanged, ParticipantKind
-from domain.recording import RecordingState, recording_at
-from domain.rooms import owner_of_room
+from domain.recordings.recording import RecordingState, recording_at
+from domain.sessions.messages import ParticipantChange, ParticipantChanged, ParticipantKind
+from domain.sessions.rooms import owner_of_room
 
 router = APIRouter(tags=["livekit"])
 log = structlog.get_logger()

@@ -14,9 +14,9 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, Register
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from adapters import temporal_client
 from adapters.settings import SettingsError, TemporalConnection, load
-from adapters.temporal_errors import temporal_error
+from adapters.temporal import client as temporal_client
+from adapters.temporal.errors import temporal_error
 from stack.layout.temporal_setup import RETENTION, prepare_namespace
 from stack.supervision.health import NotHealthyError
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from stack.binaries.catalog import Server
 from stack.binaries.toolchain import Toolchain, find_toolchain
-from stack.commands.progress import Progress, Step
 from stack.errors import StackError
+from stack.progress import Progress, Step
 from stack.supervision.locks import FileLock
 
 # A build that downloads everything over a slow line takes long; one that hangs must end.

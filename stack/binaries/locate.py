@@ -11,9 +11,9 @@ from stack.binaries.build import build_server
 from stack.binaries.catalog import SERVERS, Server, Version
 from stack.binaries.modules import module_version
 from stack.binaries.toolchain import discard_build_folders
-from stack.commands.progress import Progress
 from stack.errors import StackError
 from stack.layout.home import find_cache
+from stack.progress import Progress
 
 
 def locate_server(

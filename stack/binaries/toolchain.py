@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stack.binaries.catalog import platform_name
-from stack.commands.progress import Progress
 from stack.errors import StackError
 from stack.layout.home import CHECKOUT, find_cache
+from stack.progress import Progress
 from stack.supervision.locks import FileLock
 
 _AT_LEAST = (1, 26)

@@ -11,13 +11,13 @@ from urllib.parse import quote
 import typer
 
 from domain.ids import SessionKey, session_workflow_id
-from stack.commands.progress import Progress
 from stack.demo.call import place_call
 from stack.demo.evidence import Evidence
 from stack.demo.screen import Screen, open_console
 from stack.demo.stage import Stage, interruptible, standing_stack
 from stack.demo.verdict import judge
 from stack.layout.home import find_home
+from stack.progress import Progress
 
 _INTERRUPTED = 130
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn
 
-from stack.commands.down import stop_stack
-from stack.commands.progress import Progress
-from stack.commands.up import UpRequest, is_running, run_detached
+from stack.down import stop_stack
 from stack.errors import StackError
 from stack.layout.credentials import Credentials, read_credentials
 from stack.layout.home import Home
+from stack.progress import Progress
 from stack.supervision.control import await_started
 from stack.supervision.state import StackState, Urls, read_state
+from stack.up import UpRequest, is_running, run_detached
 
 _STAYS_AWAY = ("left_out", "failed", "stopped", "stopping")
 _RESTART_SECONDS = 60.0

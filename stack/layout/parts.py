@@ -199,7 +199,7 @@ def _agent(plan: Plan) -> Part:
         check = health.agent_listed(plan.addresses.api)
     return Part(
         name="agent",
-        command=(sys.executable, "-m", "agent.main"),
+        command=(sys.executable, "-m", "agent.server.main"),
         environment=environment,
         check=check,
         needs=("livekit", "models", "api"),

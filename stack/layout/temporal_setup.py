@@ -13,7 +13,7 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNa
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from domain.search_attributes import SearchAttribute
+from domain.sessions.search_attributes import SearchAttribute
 from stack.supervision.health import NotHealthyError
 
 NAMESPACE = "default"

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import psutil
 
-from stack.commands.progress import Progress
 from stack.layout.home import Home
 from stack.layout.parts import Part
+from stack.progress import Progress
 from stack.supervision.child import Child, describe_exit
 from stack.supervision.health import CannotTellError, NotHealthyError
 from stack.supervision.logs import tail

@@ -6,9 +6,9 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 
-from stack.commands.progress import Progress
 from stack.layout.parts import Part, Plan, all_parts
 from stack.layout.wanted import read_wanted
+from stack.progress import Progress
 from stack.supervision.keeper import Keeper, PartFailedError
 from stack.supervision.logs import cap_log
 from stack.supervision.state import (

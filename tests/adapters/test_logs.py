@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 async def log_of_a_failed_task(server: TemporalServer, mode: str) -> str:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.adapters.failing_worker", server.address, mode),
+        *(sys.executable, "-m", "tests.adapters.temporal.failing_worker", server.address, mode),
         cwd=ROOT,
         stderr=asyncio.subprocess.PIPE,
     )

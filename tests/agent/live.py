@@ -15,10 +15,10 @@ from livekit.protocol import agent_dispatch
 from livekit.protocol import room as rooms
 from livekit.protocol.models import ParticipantInfo
 
-from domain.agent_config import AgentConfig, ConversationStart
-from domain.control import CONTROL_TOPIC, FinishCall
+from domain.agents.config import AgentConfig, ConversationStart
 from domain.ids import SessionKey
-from domain.metadata import EverlineMetadata, dispatch_metadata
+from domain.sessions.control import CONTROL_TOPIC, FinishCall
+from domain.sessions.dispatch_metadata import EverlineMetadata, dispatch_metadata
 from stack.demo.caller import Caller
 from stack.supervision.health import Check, NotHealthyError
 from tests.fakes.callback_api import CallbackApi
@@ -34,7 +34,7 @@ GREETING = "Hello, this is the table service."
 
 @dataclass
 class AgentWorker:
-    """`python -m agent.main`, with its log as JSON lines."""
+    """`python -m agent.server.main`, with its log as JSON lines."""
 
     name: str
     process: ServerProcess
@@ -77,7 +77,7 @@ async def start_agent(
         spool=folder / "spool",
         process=ServerProcess(
             command=_with_environment(
-                "agent.main",
+                "agent.server.main",
                 LIVEKIT_URL=livekit.url,
                 LIVEKIT_API_KEY=livekit.api_key,
                 LIVEKIT_API_SECRET=livekit.api_secret,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.spool import Record, RecordKind, SpoolEntry, Target
-from domain.transcript import Role, Turn
+from domain.transcripts.transcript import Role, Turn
 from tests.fakes.callback_api import CallbackApi
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
+from agent.call.claim import ReadyBudget
 from agent.callbacks import CallbackClient, Refused, Unavailable
-from agent.claim import ReadyBudget
-from domain.messages import AgentFailed, AgentReady
+from domain.sessions.messages import AgentFailed, AgentReady
 from tests.agent.samples import turn
 from tests.fakes.callback_api import CallbackApi
 

@@ -78,7 +78,7 @@ def test_the_attempt_of_a_record_is_the_sessions_and_the_sdks_is_a_retry() -> No
 
 
 def test_our_own_records_are_left_as_they_are(caplog: pytest.LogCaptureFixture) -> None:
-    record = logging.makeLogRecord({"name": "agent.call", "msg": "x", "variables": ["a"]})
+    record = logging.makeLogRecord({"name": "agent.call.call", "msg": "x", "variables": ["a"]})
     ForeignRecords().filter(record)
 
     assert vars(record)["variables"] == ["a"]

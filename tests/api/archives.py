@@ -6,12 +6,12 @@ from typing import Any
 
 from adapters.mongo import MongoArchive
 from domain.ids import SessionKey
-from domain.report_items import AgentError
-from domain.session import EndReason, Outcome, SessionState, SessionStatus, WaitingFor
-from domain.summary import Summary, SummaryStatus
-from domain.transcript import AgentReport
-from services.transcripts import Transcripts
-from tests.adapters.examples import conversation
+from domain.sessions.session import EndReason, Outcome, SessionState, SessionStatus, WaitingFor
+from domain.transcripts.report_items import AgentError
+from domain.transcripts.summary import Summary, SummaryStatus
+from domain.transcripts.transcript import AgentReport
+from services.transcripts.transcripts import Transcripts
+from tests.adapters.mongo.examples import conversation
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -10,16 +10,16 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from adapters.livekit_signatures import HEARTBEAT, WEBHOOK, sign_body
+from adapters.livekit.signatures import HEARTBEAT, WEBHOOK, sign_body
 from adapters.memory_agent_servers import MemoryAgentServers
+from adapters.temporal.sessions import SessionWorkflows
 from api.app import create_app
 from api.dependencies import Archive, CallerTokens, Services
-from api.workflows import SessionWorkflows
-from domain import callback_token
-from domain.callback_token import CallbackClaims
+from domain.access.principal import Principal
 from domain.ids import SessionKey
-from domain.ports import Principal
-from services.transcripts import Transcripts
+from domain.sessions import callback_token
+from domain.sessions.callback_token import CallbackClaims
+from services.transcripts.transcripts import Transcripts
 from tests.fakes.agents import Plays
 from tests.fakes.installation import FixedInstallation
 from tests.workflows.calls import AGENT_NAME, Call, Studio

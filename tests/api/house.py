@@ -12,29 +12,29 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from activities.slots import SlotActivities
-from adapters import temporal_client
-from adapters.encryption import EncryptionCodec
-from adapters.local_keys import LocalKeys, hash_of
+from adapters.auth.local_keys import LocalKeys, hash_of
 from adapters.memory_agent_servers import MemoryAgentServers
 from adapters.mongo import MongoArchive
 from adapters.mongo.client import Database, connect
 from adapters.settings import WorkerSettings
-from adapters.temporal_listing import TemporalListing
-from adapters.temporal_summaries import TemporalSummaryRuns
-from adapters.temporal_webhooks import TemporalDeliveryRuns
+from adapters.temporal import client as temporal_client
+from adapters.temporal.deliveries import TemporalDeliveryRuns
+from adapters.temporal.encryption import EncryptionCodec
+from adapters.temporal.listing import TemporalListing
+from adapters.temporal.sessions import SessionWorkflows
+from adapters.temporal.summaries import TemporalSummaryRuns
 from api.app import create_app
 from api.dependencies import Archive, CallerTokens, Records, Services
-from api.workflows import SessionWorkflows
-from domain.api_keys import NewKeyRequest
-from domain.catalogs import BUILT_IN
+from domain.access.api_keys import NewKeyRequest
+from domain.agents.catalogs import BUILT_IN
 from domain.ids import SessionKey, session_workflow_id
-from services.agents import Agents
-from services.quotas import SessionQuota
-from services.retention import Retention
-from services.session_lists import SessionLists
-from services.transcript_lists import TranscriptLists
-from services.transcripts import Transcripts
-from services.webhooks import Webhooks
+from services.access.quotas import SessionQuota
+from services.agents.saved_agents import Agents
+from services.sessions.listing import SessionLists
+from services.transcripts.listing import TranscriptLists
+from services.transcripts.retention import Retention
+from services.transcripts.transcripts import Transcripts
+from services.webhooks.endpoints import Webhooks
 from tests.api.door import PatientTransport, at_last
 from tests.fakes.archives import ScriptedAnalyst, ScriptedSummariser
 from tests.fakes.installation import INSTALLATION, FixedInstallation

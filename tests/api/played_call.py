@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from domain.ids import SessionKey
-from domain.transcript import Role, Turn
-from services.transcripts import Transcripts
+from domain.transcripts.transcript import Role, Turn
+from services.transcripts.transcripts import Transcripts
 from tests.api.house import House
 from tests.fakes.agents import Crew, Lines, Plays
 

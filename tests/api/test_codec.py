@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 from temporalio.api.common.v1 import Payload
 
-from adapters.encryption import EncryptionCodec
+from adapters.temporal.encryption import EncryptionCodec
 from api.app import create_app
 from api.cors import Origins
 from api.routes.codec import codec_router

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from api.app import create_app
 from api.cors import Origins
-from domain.control import HEARTBEAT_PATH
+from domain.sessions.control import HEARTBEAT_PATH
 from tests.api.door import KEY, Door, is_problem
 
 PAGE = "https://app.acme.test"

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 import httpx
 from pydantic import SecretStr
 
-from adapters.livekit_rooms import LiveKitRooms
+from adapters.livekit.rooms import LiveKitRooms
 from adapters.mongo import MongoArchive
-from adapters.temporal_client import connect_lazily
+from adapters.temporal.client import connect_lazily
+from adapters.temporal.sessions import SessionWorkflows
 from api.routes.health import agents_check, webhooks_check
-from api.workflows import SessionWorkflows
-from domain.agent_servers import AgentServer
-from domain.livekit_webhooks import WebhookReceipts
+from domain.agents.servers import AgentServer
+from domain.sessions.webhook_receipts import WebhookReceipts
 from tests.api.door import Door, open_door, services
 from tests.fakes.silent import Silent
 from tests.servers import start_temporal

@@ -5,9 +5,9 @@ import uuid
 
 import pytest
 
-from adapters import temporal_client
-from adapters.livekit_signatures import WEBHOOK, sign_body
-from api.workflows import SessionWorkflows
+from adapters.livekit.signatures import WEBHOOK, sign_body
+from adapters.temporal import client as temporal_client
+from adapters.temporal.sessions import SessionWorkflows
 from domain.ids import SessionKey
 from tests.api.door import (
     JSON,

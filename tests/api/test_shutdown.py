@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from adapters.local_keys import hash_of
+from adapters.auth.local_keys import hash_of
 from tests.servers import TemporalServer, free_port
 from tests.waiting import eventually
 

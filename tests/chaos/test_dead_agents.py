@@ -13,8 +13,8 @@ import psutil
 import pytest
 from livekit import rtc
 
-from domain.session import Outcome, SessionState
-from domain.transcript import Turn
+from domain.sessions.session import Outcome, SessionState
+from domain.transcripts.transcript import Turn
 from tests.harness.agent_servers import AgentServers, Host, OwnServer, two_agent_servers
 from tests.harness.call import CHAT_TOPIC, Call
 from tests.harness.client import Transcript

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.listening import listener_identity
+from domain.transcripts.listening import listener_identity
 from tests.harness.call import BOOK
 from tests.harness.plain_agents import plain_agents
 from tests.harness.rig import Rig

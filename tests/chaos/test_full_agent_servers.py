@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from domain.ids import SessionKey
-from domain.session import SessionState, SessionStatus
+from domain.sessions.session import SessionState, SessionStatus
 from tests.harness.agent_servers import FewPlaces, few_places
 from tests.harness.client import StartedSession
 from tests.harness.rig import Rig

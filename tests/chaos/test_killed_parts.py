@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from domain.session import EndReason, Outcome, SessionState
+from domain.sessions.session import EndReason, Outcome, SessionState
 from tests.harness.call import Call
 from tests.harness.rig import Rig
 from tests.waiting import eventually

@@ -1,6 +1,6 @@
 """A power cut: everything is killed at once, and `everline up` continues the open sessions."""
 
-from domain.session import EndReason, Outcome
+from domain.sessions.session import EndReason, Outcome
 from stack.local import LocalStack
 from tests.harness.rig import Rig
 

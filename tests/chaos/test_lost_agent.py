@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from domain.session import EndReason, Outcome, SessionState
+from domain.sessions.session import EndReason, Outcome, SessionState
 from tests.harness.call import BOOK, NAME, Call
 from tests.harness.rig import Rig
 from tests.waiting import eventually

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from domain.errors import Unavailable
-from domain.session import EndReason, Outcome
+from domain.sessions.session import EndReason, Outcome
 from tests.harness.call import Call
 from tests.harness.rig import Rig, running_rig
 from tests.invariants import require_invariants

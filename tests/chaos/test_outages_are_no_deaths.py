@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from api.routes.health import AgentHealth
-from domain.session import Outcome
+from domain.sessions.session import Outcome
 from tests.harness.call import Call
 from tests.harness.rig import Rig
 from tests.waiting import eventually

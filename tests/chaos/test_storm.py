@@ -8,7 +8,7 @@ import signal
 import httpx
 import pytest
 
-from domain.session import Outcome, SessionState
+from domain.sessions.session import Outcome, SessionState
 from tests.harness.call import Call
 from tests.harness.rig import Rig
 from tests.waiting import eventually

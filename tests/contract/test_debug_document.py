@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from adapters.livekit_urls import api_url, client_url
-from domain.agent_config import DEFAULT_LLM
-from domain.agent_servers import Heartbeat
-from domain.catalogs import BUILT_IN, ModelKind
+from adapters.livekit.urls import api_url, client_url
+from domain.agents.catalogs import BUILT_IN, ModelKind
+from domain.agents.config import DEFAULT_LLM
+from domain.agents.servers import Heartbeat
 from tests.api.door import is_problem
 from tests.api.house import House, Tenant, unique
 from tests.contract.seed_agent import is_in_state, seed_agents
@@ -151,7 +151,7 @@ async def test_an_agent_that_never_joins_is_told_as_such(acme: Tenant, house: Ho
 
 
 def test_the_joins_time_is_the_documents() -> None:
-    from domain.session import SessionLimits
+    from domain.sessions.session import SessionLimits
 
     assert SessionLimits().join_timeout == JOIN_SECONDS
 

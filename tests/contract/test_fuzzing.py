@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from domain import callback_token
-from domain.agent_servers import Heartbeat
-from domain.callback_token import CallbackClaims
+from domain.agents.servers import Heartbeat
+from domain.sessions import callback_token
+from domain.sessions.callback_token import CallbackClaims
 from tests.api.house import PATIENT, House, Tenant
 from tests.contract.serving import serving
 from tests.workflows.studio import CALLBACK_SECRET

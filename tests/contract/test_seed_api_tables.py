@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 import pytest
 from fastapi import FastAPI
 
-from domain.metadata import DispatchMetadata
+from domain.sessions.dispatch_metadata import DispatchMetadata
 from tests.api.door import is_problem
 from tests.api.house import House, Tenant, unique
 from tests.contract.seed_agent import (

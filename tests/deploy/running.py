@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from stack.binaries import LIVEKIT, locate_server
-from stack.commands.progress import Progress
+from stack.progress import Progress
 from stack.supervision.health import Check, NotHealthyError, http_ok
 from tests.deploy.compose import ROOT, Compose, Service, load_compose, seconds
 from tests.deploy.test_init import FOLDERS

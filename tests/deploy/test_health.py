@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.health import heard_lately
-from domain.agent_servers import AgentServer
+from agent.server.health import heard_lately
+from domain.agents.servers import AgentServer
 
 
 def server(server_id: str, seconds_ago: float) -> AgentServer:
@@ -38,8 +38,8 @@ def test_an_agent_is_well_while_its_own_host_is_heard() -> None:
     [
         ("worker.health", {"TEMPORAL_ADDRESS": "127.0.0.1:9"}, "Temporal does not answer"),
         ("worker.health", {"EVERLINE_ENCRYPTION_KEYS": ""}, "EVERLINE_ENCRYPTION_KEYS is not set"),
-        ("agent.health", {"EVERLINE_CALLBACK_URL": "http://127.0.0.1:9"}, "does not answer"),
-        ("agent.health", {}, "EVERLINE_CALLBACK_URL is not set"),
+        ("agent.server.health", {"EVERLINE_CALLBACK_URL": "http://127.0.0.1:9"}, "does not answer"),
+        ("agent.server.health", {}, "EVERLINE_CALLBACK_URL is not set"),
     ],
 )
 async def test_what_is_wrong_is_said(

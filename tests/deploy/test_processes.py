@@ -9,8 +9,8 @@ from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client as TemporalClient
 
-from domain.session import EndReason, Outcome
-from domain.summary import SummaryStatus
+from domain.sessions.session import EndReason, Outcome
+from domain.transcripts.summary import SummaryStatus
 from stack.layout.temporal_setup import RETENTION, SEARCH_ATTRIBUTES
 from tests.deploy.running import Containers, containers, key_shown, run_init, start_livekit
 from tests.harness.call import BOOK, Call

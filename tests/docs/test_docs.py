@@ -15,8 +15,8 @@ from pydantic_settings import BaseSettings
 from adapters import settings
 from api.app import create_app
 from api.dependencies import Services
-from domain.agent_config import AgentConfig
-from domain.session import EndReason, Outcome, SessionLimits, SessionState, WaitingFor
+from domain.agents.config import AgentConfig
+from domain.sessions.session import EndReason, Outcome, SessionLimits, SessionState, WaitingFor
 from stack.binaries.catalog import SERVERS
 from stack.layout import environment, ports
 from stack.layout.temporal_setup import SEARCH_ATTRIBUTES

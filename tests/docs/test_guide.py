@@ -9,12 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.conftest import house
 from tests.api.house import House, unique
 from tests.contract.seed_agent import seed_agents
 from tests.contract.serving import serving
-
-__all__ = ["house"]
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "api-guide.md").read_text("utf-8")
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from domain.session import EndReason, Outcome, SessionState
+from domain.sessions.session import EndReason, Outcome, SessionState
 from tests.harness.agent_callbacks import report, token, turn
 from tests.harness.rig import Rig
 from tests.waiting import eventually

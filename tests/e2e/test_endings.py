@@ -3,7 +3,7 @@
 import asyncio
 import signal
 
-from domain.session import EndReason, Outcome, SessionState
+from domain.sessions.session import EndReason, Outcome, SessionState
 from tests.harness.call import NAME
 from tests.harness.rig import Rig
 from tests.waiting import eventually

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from domain.ids import SessionKey
-from domain.session import Outcome
+from domain.sessions.session import Outcome
 from tests.harness.client import QUICK
 from tests.harness.rig import ORG, Rig
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from domain.session import EndReason, SessionState
+from domain.sessions.session import EndReason, SessionState
 from tests.harness.call import BOOK
 from tests.harness.plain_agents import plain_agents
 from tests.harness.rig import Rig

@@ -5,8 +5,8 @@ import asyncio
 import httpx
 
 from domain.ids import SessionKey
-from domain.session import EndReason, Outcome, SessionState
-from domain.summary import SummaryStatus
+from domain.sessions.session import EndReason, Outcome, SessionState
+from domain.transcripts.summary import SummaryStatus
 from tests.harness.call import BOOK, NAME
 from tests.harness.client import ServerSentEvent
 from tests.harness.ledger import AcceptedStart

@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from domain.ids import SessionKey
-from domain.rooms import room_metadata
-from domain.session import EndReason, Outcome
+from domain.sessions.rooms import room_metadata
+from domain.sessions.session import EndReason, Outcome
 from tests import invariants
 from tests.harness.agent_callbacks import turn
 from tests.harness.ledger import AcceptedStart, Ledger

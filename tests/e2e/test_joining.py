@@ -4,7 +4,7 @@ import asyncio
 
 import httpx
 
-from domain.session import EndReason, Outcome, SessionState
+from domain.sessions.session import EndReason, Outcome, SessionState
 from tests.harness.client import StartedSession
 from tests.harness.rig import Rig
 from tests.waiting import eventually

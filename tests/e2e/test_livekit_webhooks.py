@@ -1,6 +1,6 @@
 """LiveKit's webhooks are hints: forged, old, repeated and unordered ones do no harm."""
 
-from domain.session import EndReason, Outcome, SessionState
+from domain.sessions.session import EndReason, Outcome, SessionState
 from tests.harness.rig import Rig
 from tests.harness.webhooks import VISITOR
 

@@ -7,7 +7,7 @@ from google.protobuf import json_format
 from temporalio.api.common.v1 import Payloads
 
 from domain.ids import session_workflow_id
-from domain.session import Outcome
+from domain.sessions.session import Outcome
 from tests.harness.agent_callbacks import turn
 from tests.harness.histories import payloads, stored_bytes
 from tests.harness.rig import Rig

@@ -1,8 +1,8 @@
 """A whole call with a realtime model, which a plain `voice` asks for."""
 
-from domain.session import EndReason, Outcome
-from domain.summary import SummaryStatus
-from tests.agent.realtime.seen import seen
+from domain.sessions.session import EndReason, Outcome
+from domain.transcripts.summary import SummaryStatus
+from tests.agent.engines.realtime.seen import seen
 from tests.fakes.realtime import Exchange
 from tests.harness.call import BOOK
 from tests.harness.rig import Rig

@@ -1,8 +1,8 @@
 """A recorded call can be listened to afterwards: both sides, each on its channel, in its time."""
 
-from domain.recording import RecordingState
-from domain.session import Outcome
-from domain.transcript import TranscriptHeader
+from domain.recordings.recording import RecordingState
+from domain.sessions.session import Outcome
+from domain.transcripts.transcript import TranscriptHeader
 from tests.harness.call import HOURS
 from tests.harness.rig import Rig
 from tests.harness.sound import channels, speech

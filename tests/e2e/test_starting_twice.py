@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from domain.session import Outcome
+from domain.sessions.session import Outcome
 from tests.harness.rig import Rig
 
 NOBODY = {"caller_wait": 300.0}

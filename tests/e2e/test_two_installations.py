@@ -10,10 +10,10 @@ from pathlib import Path
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError
 
-from adapters.temporal_installation import TemporalInstallation
+from adapters.temporal.installation import TemporalInstallation
 from domain.ids import SessionKey
-from domain.rooms import room_metadata
-from domain.session import Outcome, SessionState
+from domain.sessions.rooms import room_metadata
+from domain.sessions.session import Outcome, SessionState
 from stack.layout.environment import machine_environment
 from tests.harness.rig import Rig
 from tests.servers import TemporalServer, free_port, start_temporal

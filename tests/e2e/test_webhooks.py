@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from domain.session import Outcome
-from domain.webhooks import EventType, event_id
+from domain.sessions.session import Outcome
+from domain.webhooks.events import EventType, event_id
 from tests.fakes.webhook_receiver import Received, webhook_receiver
 from tests.harness.rig import Rig
 from tests.waiting import eventually

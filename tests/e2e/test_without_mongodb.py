@@ -4,8 +4,8 @@ from pathlib import Path
 
 import httpx
 
-from domain.session import EndReason, Outcome
-from domain.summary import SummaryStatus
+from domain.sessions.session import EndReason, Outcome
+from domain.transcripts.summary import SummaryStatus
 from tests.harness.agent_callbacks import report
 from tests.harness.rig import Rig, running_rig
 from tests.invariants import require_invariants

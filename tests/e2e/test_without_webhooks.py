@@ -4,8 +4,8 @@ import asyncio
 import os
 from pathlib import Path
 
-from domain.session import EndReason, Outcome, SessionState
-from stack.commands.doctor import examine
+from cli.doctor import examine
+from domain.sessions.session import EndReason, Outcome, SessionState
 from stack.layout.home import find_home
 from tests.harness.rig import Rig, running_rig
 from tests.invariants import require_invariants

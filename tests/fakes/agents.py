@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from itertools import count
 
-from domain.control import ATTEMPT_ATTRIBUTE
 from domain.errors import StaleAttempt
-from domain.messages import AgentFailed, AgentReady, ReadyAnswer, ReportReceived
-from domain.ports import Participant
-from domain.transcript import ReportEnd
+from domain.sessions.control import ATTEMPT_ATTRIBUTE
+from domain.sessions.messages import AgentFailed, AgentReady, ReadyAnswer, ReportReceived
+from domain.sessions.ports import Participant
+from domain.transcripts.transcript import ReportEnd
 from tests.fakes.rooms import FakeRooms, Sent
 
 

@@ -5,14 +5,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from domain.analysis import AnalysisPlan, CriterionResult, Findings, Verdict
 from domain.errors import EverlineError, StorageUnavailable
 from domain.ids import SessionKey
-from domain.listening import HEARD_PREFIX
-from domain.recording import CallRecording, RecordingState
-from domain.session import SessionStatus
-from domain.summary import Summary
-from domain.transcript import AgentReport, KeptReports, TranscriptHeader, Turn, ordered
+from domain.recordings.recording import CallRecording, RecordingState
+from domain.sessions.session import SessionStatus
+from domain.transcripts.analysis import AnalysisPlan, CriterionResult, Findings, Verdict
+from domain.transcripts.listening import HEARD_PREFIX
+from domain.transcripts.summary import Summary
+from domain.transcripts.transcript import AgentReport, KeptReports, TranscriptHeader, Turn, ordered
 
 
 @dataclass

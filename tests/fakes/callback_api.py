@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from domain.transcript import Turn
+from domain.transcripts.transcript import Turn
 
 JSON = dict[str, Any]
 

@@ -12,7 +12,7 @@ from livekit.agents import JobContext
 
 from adapters.settings import AgentSettings, load
 from agent.logs import configure_logging
-from agent.server import CountingAgentServer
+from agent.server.agent_server import CountingAgentServer
 
 PID = "pid"
 """Attribute of the agent's participant: its process."""

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from domain.errors import Unavailable
-from domain.listening import Heard
+from domain.transcripts.listening import Heard
 from tests.fakes.rooms import FakeRooms
 
 LOOK_SECONDS = 0.05

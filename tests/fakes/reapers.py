@@ -1,9 +1,10 @@
 """Reapers of the installation that tests are, which do not wait long before they look again."""
 
-from domain.ports import Rooms, SessionDirectory, SessionRecords, SignsOfLife
-from services.missing_rooms import MissingRooms
-from services.quotas import SlotSweep
-from services.reaping import MOST_RECORDS, Reaper
+from domain.agents.ports import SignsOfLife
+from domain.sessions.ports import Rooms, SessionDirectory, SessionRecords
+from services.access.quotas import SlotSweep
+from services.sessions.missing_rooms import MissingRooms
+from services.sessions.reaper import MOST_RECORDS, Reaper
 from tests.fakes.installation import INSTALLATION
 
 

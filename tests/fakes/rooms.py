@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from domain.errors import EverlineError, InvalidInput, NotFound, Unavailable
-from domain.ports import Participant, Room
+from domain.sessions.ports import Participant, Room
 
 
 class Fault(Enum):

@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 
-from domain import callback_token
-from domain.callback_token import CallbackClaims
 from domain.ids import SessionKey
-from domain.transcript import Role, Turn
+from domain.sessions import callback_token
+from domain.sessions.callback_token import CallbackClaims
+from domain.transcripts.transcript import Role, Turn
 
 
 def token(secret: str, key: SessionKey, attempt: int = 1, lifetime: float = 600) -> str:

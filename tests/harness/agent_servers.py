@@ -172,7 +172,7 @@ def _server(folder: Path, environment: dict[str, str]) -> ServerProcess:
     return ServerProcess(
         command=[
             *("env", "-i", *(f"{name}={value}" for name, value in settings.items())),
-            *(sys.executable, "-m", "agent.main"),
+            *(sys.executable, "-m", "agent.server.main"),
         ],
         check=_registered(folder / "agent.log"),
         log=folder / "agent.log",

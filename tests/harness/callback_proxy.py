@@ -10,9 +10,9 @@ from typing import Any, Self
 
 from aiohttp import ClientError, ClientSession, web
 
-from domain.control import HEARTBEAT_PATH
 from domain.ids import SessionKey
-from domain.transcript import Turn
+from domain.sessions.control import HEARTBEAT_PATH
+from domain.transcripts.transcript import Turn
 from tests.harness.ledger import Ledger
 
 REPORT_PATH = "/session/observability"

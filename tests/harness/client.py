@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 
 from domain.ids import SessionKey
-from domain.session import SessionState, SessionStatus
-from domain.summary import Summary
-from domain.transcript import TranscriptHeader, Turn
+from domain.sessions.session import SessionState, SessionStatus
+from domain.transcripts.summary import Summary
+from domain.transcripts.transcript import TranscriptHeader, Turn
 from tests.harness.ledger import AcceptedStart, Ledger
 from tests.waiting import eventually
 

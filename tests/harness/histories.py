@@ -15,7 +15,7 @@ from domain.ids import (
     session_workflow_id,
     summary_workflow_id,
 )
-from domain.messages import Redispatch, SessionResult
+from domain.sessions.messages import Redispatch, SessionResult
 from workflows.reaper import REAPER_ID
 from workflows.session import SessionWorkflow
 

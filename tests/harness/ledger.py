@@ -6,8 +6,8 @@ The invariants are checked against this, not against what the stack says of itse
 from dataclasses import dataclass, field
 
 from domain.ids import SessionKey, livekit_room_name
-from domain.session import EndReason, Outcome, SessionState, SessionStatus
-from domain.transcript import Turn
+from domain.sessions.session import EndReason, Outcome, SessionState, SessionStatus
+from domain.transcripts.transcript import Turn
 
 TurnKey = tuple[int, str]
 """Attempt and item id: what a turn is known by within its session."""

@@ -10,13 +10,13 @@ from typing import Any
 import psutil
 from temporalio.client import Client as TemporalClient
 
-from adapters.encryption import EncryptionCodec, data_converter
-from adapters.livekit_rooms import LiveKitRooms
+from adapters.livekit.rooms import LiveKitRooms
 from adapters.mongo.archive import MongoArchive
 from adapters.mongo.client import Client as MongoClient
 from adapters.mongo.client import connect
-from adapters.temporal_installation import TemporalInstallation
-from domain.api_keys import NewKeyRequest
+from adapters.temporal.encryption import EncryptionCodec, data_converter
+from adapters.temporal.installation import TemporalInstallation
+from domain.access.api_keys import NewKeyRequest
 from domain.ids import SessionKey
 from stack.layout.home import find_home
 from stack.layout.ports import read_ports

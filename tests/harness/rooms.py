@@ -3,9 +3,9 @@
 import asyncio
 import time
 
-from adapters.livekit_rooms import LiveKitRooms
+from adapters.livekit.rooms import LiveKitRooms
 from domain.errors import EverlineError
-from domain.ports import Participant
+from domain.sessions.ports import Participant
 from tests.harness.ledger import Ledger
 
 LONGEST_OVERLAP = 5.0

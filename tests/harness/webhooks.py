@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 
-from adapters.livekit_signatures import WEBHOOK, sign_body
+from adapters.livekit.signatures import WEBHOOK, sign_body
 from domain.ids import SessionKey
-from domain.rooms import room_metadata
+from domain.sessions.rooms import room_metadata
 
 VISITOR = "visitor"
 """Who comes and leaves in these events."""

@@ -19,7 +19,7 @@ from typing import Any, cast
 from temporalio.client import WorkflowHistory
 
 from domain.ids import SessionKey
-from domain.session import Outcome, SessionState, SessionStatus
+from domain.sessions.session import Outcome, SessionState, SessionStatus
 from tests.harness.histories import in_clear, payloads
 from tests.harness.rig import Rig, running_rig
 from tests.waiting import eventually

@@ -12,7 +12,7 @@ from temporalio import workflow
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
-from adapters.encryption import data_converter
+from adapters.temporal.encryption import data_converter
 from tests.invariants import failed_tasks
 from worker.main import WORKFLOWS
 

@@ -9,17 +9,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from stack.commands.progress import Progress
-from stack.commands.up import stop_what_was_left
 from stack.layout.credentials import load_credentials
 from stack.layout.environment import Addresses
 from stack.layout.home import Home, find_home
 from stack.layout.parts import Part, Plan
 from stack.layout.ports import Ports
 from stack.layout.wanted import read_wanted
+from stack.progress import Progress
 from stack.supervision.health import Check, NotHealthyError
 from stack.supervision.locks import FileLock
 from stack.supervision.supervisor import Supervisor
+from stack.up import stop_what_was_left
 
 PROGRAM = """
 import os, pathlib, signal, sys, time

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from stack.binaries import LIVEKIT, TEMPORAL, locate_server
 from stack.binaries.locate import binary_path, find_on_path, passed_over, read_version
-from stack.commands.progress import Progress
 from stack.errors import StackError
+from stack.progress import Progress
 
 SERVER = dataclasses.replace(LIVEKIT, build_minutes=1)
 

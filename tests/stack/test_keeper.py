@@ -16,13 +16,13 @@ from rich.console import Console
 from temporalio.client import Client
 
 from stack.binaries import TEMPORAL
-from stack.commands.progress import Progress
 from stack.layout.credentials import generate_credentials
 from stack.layout.environment import Addresses, machine_environment
 from stack.layout.home import Home
 from stack.layout.parts import Part, Plan, all_parts
 from stack.layout.ports import Ports
 from stack.layout.wanted import Wanted
+from stack.progress import Progress
 from stack.supervision.health import CannotTellError, NotHealthyError, temporal_serves
 from stack.supervision.keeper import Keeper
 from tests.servers import free_port, locate_for_tests

@@ -84,7 +84,7 @@ async def fake_stack(home: Path, mode: str = "") -> AsyncGenerator[Running]:
 
 async def everline(home: Path, *words: str) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "stack", "--home", str(home), *words),
+        *(sys.executable, "-m", "cli", "--home", str(home), *words),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

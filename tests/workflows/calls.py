@@ -18,11 +18,11 @@ from temporalio.worker import Replayer
 
 from adapters.memory_agent_servers import MemoryAgentServers
 from adapters.settings import WorkerSettings
-from api.workflows import SessionWorkflows, Signal
-from domain.agent_config import AgentConfig
+from adapters.temporal.sessions import SessionWorkflows, Signal
+from domain.agents.config import AgentConfig
 from domain.errors import Unavailable
 from domain.ids import livekit_room_name, session_workflow_id, summary_workflow_id
-from domain.messages import (
+from domain.sessions.messages import (
     AgentFailed,
     AgentReady,
     EndRequest,
@@ -35,10 +35,10 @@ from domain.messages import (
     Redispatch,
     WaitUntil,
 )
-from domain.ports import Participant
-from domain.session import SessionInput, SessionLimits, SessionStatus, Stage
-from domain.transcript import Role, Turn
-from services.transcripts import Transcripts
+from domain.sessions.ports import Participant
+from domain.sessions.session import SessionInput, SessionLimits, SessionStatus, Stage
+from domain.transcripts.transcript import Role, Turn
+from services.transcripts.transcripts import Transcripts
 from tests.fakes.agents import Crew, Lines, Plays
 from tests.fakes.archives import MemoryArchive, ScriptedSummariser
 from tests.fakes.listener import FakeListener

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.client import WorkflowHistory
 
-from domain.messages import SessionResult
-from domain.session import EndReason, Outcome, SessionStatus
+from domain.sessions.messages import SessionResult
+from domain.sessions.session import EndReason, Outcome, SessionStatus
 
 
 @dataclass(frozen=True)

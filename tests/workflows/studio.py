@@ -8,9 +8,9 @@ from pydantic import SecretStr
 
 from activities.capacity import CapacityActivities
 from activities.listening import ListenActivities
-from adapters import temporal_client
 from adapters.settings import WorkerSettings
-from services.transcripts import Transcripts
+from adapters.temporal import client as temporal_client
+from services.transcripts.transcripts import Transcripts
 from tests.fakes.archives import MemoryArchive, ScriptedSummariser
 from tests.fakes.installation import INSTALLATION
 from tests.fakes.rooms import FakeRooms

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
-from domain.listening import Heard
-from domain.session import SessionStatus
-from domain.transcript import Role
+from domain.sessions.session import SessionStatus
+from domain.transcripts.listening import Heard
+from domain.transcripts.transcript import Role
 from tests.fakes.agents import Plays
 from tests.waiting import eventually
 from tests.workflows.calls import Call, Studio

@@ -1,6 +1,6 @@
 """LiveKit's lists have lost a room that is alive: its session goes on, and ends honestly."""
 
-from domain.rooms import room_metadata
+from domain.sessions.rooms import room_metadata
 from tests.fakes.agents import Plays
 from tests.fakes.rooms import Fault
 from tests.waiting import eventually

@@ -9,9 +9,9 @@ from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateStage
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from api.workflows import Signal
-from domain.agent_servers import Heartbeat
-from domain.messages import (
+from adapters.temporal.sessions import Signal
+from domain.agents.servers import Heartbeat
+from domain.sessions.messages import (
     AgentLost,
     EndRequest,
     Extend,
@@ -22,8 +22,8 @@ from domain.messages import (
     ReportReceived,
     WaitUntil,
 )
-from domain.session import Stage
-from domain.transcript import ReportEnd
+from domain.sessions.session import Stage
+from domain.transcripts.transcript import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.waiting import eventually
 from tests.workflows.calls import Call, Studio, Update

@@ -8,8 +8,8 @@ import pytest
 from temporalio.worker import Worker
 
 from activities.errors import TranslateErrors
-from adapters import temporal_client
-from domain.transcript import ReportEnd
+from adapters.temporal import client as temporal_client
+from domain.transcripts.transcript import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.fakes.archives import MemoryArchive, ScriptedSummariser
 from tests.fakes.installation import INSTALLATION

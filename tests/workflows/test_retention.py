@@ -14,17 +14,18 @@ from temporalio.testing import ActivityEnvironment
 from temporalio.worker import Replayer
 
 from activities.retention import DueOrg, ExpireBatch, Expired, RetentionActivities
-from adapters import temporal_client
 from adapters.mongo import MongoArchive
 from adapters.mongo.client import Database, connect
 from adapters.settings import WorkerSettings
-from domain.audit import AuditEntry
+from adapters.temporal import client as temporal_client
+from domain.access.audit import AuditEntry
+from domain.access.principal import Principal
 from domain.ids import SessionKey
-from domain.ports import Principal
-from domain.recording import CallRecording, RecordingState
-from domain.retention import RecordingFiles, Removed, RetentionRule
-from domain.transcript_list import TranscriptFilter, TranscriptOrder
-from services.retention import Retention
+from domain.recordings.recording import CallRecording, RecordingState
+from domain.transcripts.listing import TranscriptFilter, TranscriptOrder
+from domain.transcripts.ports import RecordingFiles
+from domain.transcripts.retention import Removed, RetentionRule
+from services.transcripts.retention import Retention
 from tests.api.archives import START, PastCalls
 from tests.servers import MongoServer, TemporalServer
 from tests.workflows.studio import worker_settings

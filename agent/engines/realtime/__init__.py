@@ -14,7 +14,7 @@ from agent.engines.realtime.acceptance import Acceptance
 from agent.engines.realtime.choice import RealtimeChoice
 from agent.engines.realtime.notices import notices
 from agent.engines.realtime.providers import PROVIDERS, RealtimeProvider
-from domain.agent_config import DEFAULT_REALTIME
+from domain.agents.config import DEFAULT_REALTIME
 
 __all__ = ["build_realtime", "load_realtime_plugin"]
 

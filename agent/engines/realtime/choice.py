@@ -7,8 +7,8 @@ from livekit.agents.vad import VAD
 
 from adapters.settings import AgentSettings
 from agent.engines.descriptor import Descriptor
-from domain.agent_config import DispatchedConfig
-from domain.catalogs import BUILT_IN, ModelKind
+from domain.agents.catalogs import BUILT_IN, ModelKind
+from domain.agents.config import DispatchedConfig
 
 CONNECTION = APIConnectOptions(max_retry=5, retry_interval=1.0, timeout=5.0)
 """How an unreachable provider is tried again in mid-call, before the agent is given up."""

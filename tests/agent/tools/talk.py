@@ -12,12 +12,12 @@ from livekit import api, rtc
 from livekit.agents import Agent, AgentSession
 from livekit.plugins import openai
 
-from adapters.outbound import outbound_client
+from adapters.http.outbound import outbound_client
 from adapters.settings import AgentSettings
-from agent.ending import Ending
+from agent.call.ending import Ending
 from agent.tools import ToolInputs, agent_tools
 from agent.tools.inputs import HandOff
-from domain.metadata import DispatchMetadata
+from domain.sessions.dispatch_metadata import DispatchMetadata
 from tests.fakes.scripted_chat import ScriptedChat
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from domain.agent_config import AgentConfig
+from domain.agents.config import AgentConfig
 from stack.demo.caller import Caller
 from tests.agent.live import AgentWorker, LiveSession, live_session, start_agent
 from tests.fakes.callback_api import CallbackApi

@@ -1,0 +1,1 @@
+"""Whom API keys speak for: Pagos, or keys of this installation."""

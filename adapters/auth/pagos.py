@@ -1,0 +1,206 @@
+"""Whom an API key speaks for, by the Pagos authentication API: the port `ApiKeys`.
+
+Pagos is asked at most once at a time for each key, its answers are kept for a short while, and its
+outage is an outage (`Unavailable`), never a yes and never a no.
+"""
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, cast
+
+import httpx
+import structlog
+from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, StrictStr, ValidationError
+
+from adapters.auth.key_cache import KeyCache
+from adapters.http.bodies import AnswerTooLong, body_of
+from adapters.http.circuit import CircuitBreaker
+from adapters.settings import PagosSettings
+from domain.access.principal import Principal
+from domain.errors import Unavailable
+from domain.ids import Id
+
+log = structlog.get_logger()
+
+MOST_KEY_CHARS = 512
+MOST_ANSWER_BYTES = 64 * 1024
+_CONNECTIONS = 20
+
+
+class PagosUnavailable(Unavailable):
+    """Pagos does not say whom the key speaks for (HTTP 503)."""
+
+    code = "auth_unavailable"
+
+
+class _Answer(BaseModel):
+    """What the mapped fields have to be; a word such as "false" is no boolean."""
+
+    model_config = ConfigDict(strict=True)
+
+    org: Id
+    user: StrictStr | StrictInt | None = None
+    admin: StrictBool | None = None
+
+
+class Pagos:
+    """One per process."""
+
+    def __init__(
+        self, settings: PagosSettings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._settings = settings
+        self._cache = KeyCache(
+            settings.pagos_cache_size,
+            settings.pagos_cache_seconds,
+            settings.pagos_negative_cache_seconds,
+            clock,
+        )
+        self._breaker = CircuitBreaker(
+            settings.pagos_breaker_failures, settings.pagos_breaker_seconds, clock
+        )
+        self._asking: dict[bytes, asyncio.Task[Principal | None]] = {}
+        self._http = httpx.AsyncClient(
+            base_url=settings.pagos_api_url,
+            follow_redirects=False,
+            timeout=settings.pagos_timeout_seconds,
+            limits=httpx.Limits(max_connections=_CONNECTIONS),
+            # No cookie of one key's answer may go with another key's question.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def resolve(self, key: str) -> Principal | None:
+        """Whom a key speaks for; None if Pagos does not know it.
+
+        Raises:
+            PagosUnavailable: Pagos is away, too slow, or answers nothing that makes sense.
+        """
+        if len(key) > MOST_KEY_CHARS or not key.isascii() or not key.isprintable():
+            return None
+        digest = hashlib.sha256(key.encode()).digest()
+        known = self._cache.get(digest)
+        if known:
+            return known.principal
+        asking = self._asking.get(digest)
+        if asking is None:
+            asking = self._asking[digest] = asyncio.create_task(self._ask(digest, key))
+            asking.add_done_callback(lambda task: self._asked(digest, task))
+        # Shielded: a client that goes away must not end the look-up that others wait for.
+        return await asyncio.shield(asking)
+
+    def _asked(self, digest: bytes, task: asyncio.Task[Principal | None]) -> None:
+        del self._asking[digest]
+        if not task.cancelled():
+            task.exception()  # Looked at, also when everybody who waited has gone.
+
+    async def _ask(self, digest: bytes, key: str) -> Principal | None:
+        pause = self._breaker.wait_seconds()
+        if pause:
+            raise PagosUnavailable("Pagos does not answer", retry_after=pause)
+        asked_at = self._cache.now()
+        try:
+            async with asyncio.timeout(self._settings.pagos_timeout_seconds):
+                principal = await self._look_up(key)
+        except (TimeoutError, httpx.HTTPError) as error:
+            self._breaker.failed()
+            raise self._unusable(f"no answer ({type(error).__name__})") from None
+        self._breaker.succeeded()
+        self._cache.put(digest, principal, asked_at)
+        return principal
+
+    async def _look_up(self, key: str) -> Principal | None:
+        async with self._http.stream(**self._request(key)) as response:
+            if response.status_code in self._settings.pagos_unknown_key_statuses:
+                return None
+            if response.status_code == 429:
+                self._breaker.succeeded()
+                raise PagosUnavailable("Pagos is busy", retry_after=_retry_after(response))
+            if response.status_code >= 500:
+                self._breaker.failed()
+                raise self._unusable(f"it answered {response.status_code}")
+            if response.status_code != 200:
+                refused = response.status_code in (401, 403)
+                raise self._odd(
+                    f"it answered {response.status_code}",
+                    cure="check PAGOS_ADMIN_TOKEN" if refused else "check PAGOS_RESOLVE_PATH",
+                )
+            try:
+                body = await body_of(response, MOST_ANSWER_BYTES)
+            except AnswerTooLong:
+                raise self._odd("its answer is too long") from None
+        return self._principal(body)
+
+    def _request(self, key: str) -> dict[str, Any]:
+        settings = self._settings
+        token = settings.pagos_admin_token.get_secret_value()
+        bare = settings.pagos_token_scheme == "none"
+        headers = {
+            "accept": "application/json",
+            settings.pagos_token_header: token
+            if bare
+            else f"{settings.pagos_token_scheme} {token}",
+        }
+        request: dict[str, Any] = {
+            "method": settings.pagos_resolve_method,
+            "url": settings.pagos_resolve_path,
+            "headers": headers,
+        }
+        if settings.pagos_key_field:
+            request["json"] = {settings.pagos_key_field: key}
+        else:
+            headers[settings.pagos_key_header] = key
+        return request
+
+    def _principal(self, body: bytes) -> Principal | None:
+        settings = self._settings
+        try:
+            answer = json.loads(body)
+            found = _Answer(
+                org=_field(answer, settings.pagos_org_field),
+                user=_field(answer, settings.pagos_user_field),
+                admin=_field(answer, settings.pagos_admin_field),
+            )
+        except (ValueError, RecursionError, ValidationError):
+            # Not with the answer in it: that is somebody's account.
+            raise self._odd(
+                "its answer does not say whom the key speaks for",
+                cure="check PAGOS_RESOLVE_PATH, PAGOS_ORG_FIELD, PAGOS_USER_FIELD and"
+                " PAGOS_ADMIN_FIELD",
+            ) from None
+        user = None if found.user is None else str(found.user)
+        return Principal(org=found.org, user_id=user, is_admin=bool(found.admin))
+
+    def _odd(self, reason: str, cure: str | None = None) -> PagosUnavailable:
+        # Only an outage opens the breaker, or keeps it open: what is wrong with the answer for one
+        # key, even the one that tries after the pause, must not lock out the others.
+        self._breaker.succeeded()
+        return self._unusable(reason, cure)
+
+    def _unusable(self, reason: str, cure: str | None = None) -> PagosUnavailable:
+        log.warning("pagos gave no usable answer", reason=reason, cure=cure)
+        return PagosUnavailable(
+            "Pagos does not say whom the API key speaks for",
+            retry_after=max(1, self._breaker.seconds_left()),
+        )
+
+
+def _field(answer: object, path: str) -> Any:
+    """The value at a dotted path; None where there is none."""
+    for name in path.split("."):
+        if not isinstance(answer, dict):
+            return None
+        answer = cast(dict[str, object], answer).get(name)
+    return answer
+
+
+def _retry_after(response: httpx.Response) -> int:
+    given = response.headers.get("retry-after", "")
+    return min(max(int(given), 1), 300) if given.isdecimal() else 5

@@ -1,0 +1,1 @@
+"""HTTP requests to the outside, guarded and bounded."""

@@ -1,0 +1,54 @@
+"""The way that heartbeats take, tried by the watchdog: behind the port `HeartbeatPath`."""
+
+import json
+import uuid
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from adapters.livekit.signatures import HEARTBEAT, sign_body
+from adapters.settings import WorkerSettings
+from domain.errors import Unavailable
+from domain.sessions.control import HEARTBEAT_PATH_CHECK
+
+_TIMEOUT = httpx.Timeout(2.0, connect=1.0)
+
+
+class ApiHeartbeatPath:
+    """Asks the API, at the address that agents use, to store what it would of a heartbeat."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._key = settings.livekit_api_key
+        self._secret = settings.livekit_api_secret.get_secret_value()
+        self._http = httpx.AsyncClient(base_url=settings.callback_url, timeout=_TIMEOUT)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._http.aclose()
+
+    async def prove(self) -> None:
+        """Return if a heartbeat would arrive now.
+
+        Raises:
+            Unavailable: it would not.
+        """
+        body = json.dumps({"check": uuid.uuid4().hex})
+        headers = {
+            "Authorization": sign_body(self._key, self._secret, body.encode(), HEARTBEAT),
+            "Content-Type": "application/json",
+        }
+        try:
+            answer = await self._http.post(HEARTBEAT_PATH_CHECK, content=body, headers=headers)
+            answer.raise_for_status()
+        except httpx.HTTPStatusError as error:
+            raise Unavailable(f"the API answered {error.response.status_code}") from None
+        except httpx.RequestError as error:
+            raise Unavailable(f"the API does not answer ({type(error).__name__})") from None

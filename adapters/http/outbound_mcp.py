@@ -1,0 +1,66 @@
+"""The client for customers' servers of the Model Context Protocol, with the rules of `outbound`.
+
+The protocol's package uses another HTTP client than ours, so it needs another transport.
+"""
+
+import ssl
+
+import httpx2
+
+from adapters.http.outbound import AddressGate, Resolve
+
+
+def mcp_http_client(
+    *,
+    allow_private: bool,
+    headers: dict[str, str],
+    timeout: float,
+    verify: ssl.SSLContext,
+    resolve: Resolve | None = None,
+) -> httpx2.AsyncClient:
+    """A client for customers' URLs: https and public addresses only, no proxies.
+
+    Args:
+        allow_private: also http, loopback and private networks; for development.
+        headers: sent with every request.
+        timeout: seconds for each part of a request; answers that are streamed may pause longer.
+        verify: trusted certificates.
+        resolve: instead of the system's resolver.
+
+    Its requests raise `ForbiddenAddress` beside its own errors.
+    """
+    return httpx2.AsyncClient(
+        transport=_CheckedTransport(
+            AddressGate(allow_private=allow_private, resolve=resolve), verify
+        ),
+        headers=headers,
+        # A server may keep a stream open and silent for as long as the call lasts.
+        timeout=httpx2.Timeout(timeout, read=None),
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
+class _CheckedTransport(httpx2.AsyncBaseTransport):
+    def __init__(self, gate: AddressGate, verify: ssl.SSLContext) -> None:
+        self._gate = gate
+        self._inner = httpx2.AsyncHTTPTransport(verify=verify, trust_env=False)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        url = request.url
+        try:
+            address = await self._gate.address(str(url))
+        except OSError as error:
+            raise httpx2.ConnectError(f"{url.host} cannot be resolved", request=request) from error
+        # The certificate is still checked against the name, and the server still sees it.
+        pinned = httpx2.Request(
+            request.method,
+            url.copy_with(host=address),
+            headers=request.headers,
+            stream=request.stream,
+            extensions={**request.extensions, "sni_hostname": url.host},
+        )
+        return await self._inner.handle_async_request(pinned)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()

@@ -1,0 +1,134 @@
+"""Sends events to customers' receivers, behind the port `WebhookSender`."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Self
+
+import httpx
+
+from adapters.http.outbound import ForbiddenAddress, Resolve, check_url, outbound_client
+from domain.errors import InvalidInput
+from domain.webhooks.deliveries import SendAnswer
+
+USER_AGENT = "Everline-Webhooks/1"
+READ_AT_MOST = 1_024
+"""Bytes of an answer that are waited for; what is in them is not looked at."""
+_MAX_URL_CHARS = 2_000
+
+
+class HttpWebhookSender:
+    """POSTs by a client that calls public addresses alone; one connection per event."""
+
+    def __init__(
+        self, *, allow_private: bool, seconds: float = 15.0, resolve: Resolve | None = None
+    ) -> None:
+        """Take the rules.
+
+        Args:
+            allow_private: also http and addresses of our own network; for development.
+            seconds: time limit of one attempt, from the look-up of the name to the answer.
+            resolve: instead of the system's resolver.
+        """
+        self._allow_private = allow_private
+        self._seconds = seconds
+        self._client = outbound_client(
+            allow_private=allow_private, timeout=httpx.Timeout(seconds), resolve=resolve
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    def check(self, url: str) -> None:
+        """Return if the URL may be called, as far as that can be told without calling it.
+
+        Raises:
+            InvalidInput: it will never be called, with the reason.
+        """
+        if len(url) > _MAX_URL_CHARS:
+            raise InvalidInput(
+                "the URL is too long", field="url", cure=f"at most {_MAX_URL_CHARS} characters"
+            )
+        try:
+            check_url(url, allow_private=self._allow_private)
+        except ForbiddenAddress as problem:
+            raise InvalidInput(str(problem), field="url", cure=problem.cure) from None
+
+    async def send(self, url: str, headers: dict[str, str], body: bytes) -> SendAnswer:
+        """POST once, within the time limit; whatever goes wrong is in the answer."""
+        begun = time.monotonic()
+        # Reasons are made of types and statuses: an error's own text may quote URL or receiver.
+        try:
+            async with asyncio.timeout(self._seconds):
+                answer = await self._post(url, headers, body)
+        except (TimeoutError, httpx.TimeoutException):
+            answer = _failure(f"no answer within {self._seconds:g} s")
+        except ForbiddenAddress as problem:
+            answer = _failure(str(problem), final=True)
+        except httpx.ConnectError as error:
+            answer = _failure(f"no connection: {_why(error)}")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            answer = _failure(f"the connection failed: {type(error).__name__}")
+        duration = int((time.monotonic() - begun) * 1000)
+        return answer.model_copy(update={"duration_ms": duration})
+
+    async def _post(self, url: str, headers: dict[str, str], body: bytes) -> SendAnswer:
+        sent = {**headers, "content-type": "application/json", "user-agent": USER_AGENT}
+        async with self._client.stream("POST", url, content=body, headers=sent) as response:
+            await _read_a_little(response)
+        return _meaning(response)
+
+
+async def _read_a_little(response: httpx.Response) -> None:
+    """Let a short answer be sent to its end; of a long one the rest is never received."""
+    read = 0
+    try:
+        async for chunk in response.aiter_raw():
+            read += len(chunk)
+            if read >= READ_AT_MOST:
+                return
+    except httpx.HTTPError:
+        # The status is there, and decides.
+        return
+
+
+def _meaning(response: httpx.Response) -> SendAnswer:
+    status = response.status_code
+    if response.is_success:
+        return SendAnswer(status_code=status, duration_ms=0)
+    reason = f"the receiver answered {status}"
+    if response.is_redirect:
+        reason = f"the receiver redirects ({status}), which is not followed"
+    retry_after = _retry_after(response.headers.get("retry-after", ""))
+    return SendAnswer(status_code=status, duration_ms=0, reason=reason, retry_after=retry_after)
+
+
+def _failure(reason: str, *, final: bool = False) -> SendAnswer:
+    return SendAnswer(duration_ms=0, reason=reason, final=final)
+
+
+def _why(error: httpx.ConnectError) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return "the name cannot be resolved or nothing listens there"
+
+
+def _retry_after(header: str) -> float | None:
+    """Seconds, from either form of the header; None if it is not there or cannot be read."""
+    text = header.strip()
+    if not text:
+        return None
+    if text.isdecimal():
+        return float(text[:9])
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max((at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)

@@ -1,0 +1,1 @@
+"""LiveKit behind the ports: rooms, tokens, webhooks, listeners."""

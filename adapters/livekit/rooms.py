@@ -1,0 +1,254 @@
+"""LiveKit's rooms, participants and dispatches, behind the port `Rooms`."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from livekit import api
+from livekit.protocol import agent_dispatch as dispatch_protocol
+from livekit.protocol import models
+from livekit.protocol import room as room_protocol
+
+from adapters.livekit.errors import LiveKitHasNone, LiveKitLostNode, livekit_call
+from adapters.livekit.kinds import participant_kind
+from adapters.livekit.urls import api_url
+from adapters.settings import LiveKitSettings
+from domain.errors import NotFound, Unavailable
+from domain.sessions.ports import Participant, Room
+
+
+class LiveKitRooms:
+    """The port `Rooms` on a LiveKit server or on LiveKit Cloud.
+
+    LiveKit keeps two kinds of knowledge. Its lists of rooms and participants are books (in Redis,
+    where there is one), which may have lost an entry of a room that is alive. Requests about
+    dispatches and data go to the node that holds the room: its answer is the truth. Without such a
+    node they are answered `unavailable` after 3 s, like with a node that cannot be reached; only
+    then the books say which of both it is.
+    """
+
+    def __init__(self, url: str, api_key: str, api_secret: str) -> None:
+        self._api_url = api_url(url)
+        self._key = api_key
+        self._secret = api_secret
+        self._connection: api.LiveKitAPI | None = None
+
+    @classmethod
+    def of(cls, settings: LiveKitSettings) -> Self:
+        """The rooms of the LiveKit server that the settings name."""
+        secret = settings.livekit_api_secret.get_secret_value()
+        return cls(settings.livekit_url, settings.livekit_api_key, secret)
+
+    @property
+    def api_url(self) -> str:
+        """The http(s) URL that server calls go to."""
+        return self._api_url
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections; the next call would open them again."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # LiveKitAPI.aclose is not annotated.
+            await connection.aclose()  # pyright: ignore[reportUnknownMemberType]
+
+    @property
+    def _api(self) -> api.LiveKitAPI:
+        # Made on first use: an aiohttp session belongs to the event loop that runs then.
+        if self._connection is None:
+            self._connection = api.LiveKitAPI(
+                self._api_url,
+                self._key,
+                self._secret,
+                # Retrying is the workflow's business; CreateDispatch twice makes two agents.
+                failover=False,
+            )
+        return self._connection
+
+    async def create(
+        self, room: str, metadata: str, empty_timeout: int, departure_timeout: int
+    ) -> Room:
+        """Create the room, or return the one that exists, with *its* metadata; times in seconds."""
+        request = room_protocol.CreateRoomRequest(
+            name=room,
+            metadata=metadata,
+            empty_timeout=empty_timeout,
+            departure_timeout=departure_timeout,
+        )
+        async with livekit_call("create a room", self._api_url):
+            return _room(await self._api.room.create_room(request))
+
+    async def list_rooms(self, names: Sequence[str] | None = None) -> list[Room]:
+        """All rooms, or those of these names that exist."""
+        if names is not None and not names:
+            return []
+        async with livekit_call("list its rooms", self._api_url):
+            found = await self._api.room.list_rooms(
+                room_protocol.ListRoomsRequest(names=names or [])
+            )
+        return [_room(room) for room in found.rooms]
+
+    async def exists(self, room: str) -> bool:
+        """Whether the room is there, by the word of the node that holds it or by the list.
+
+        False takes 3 s and proves nothing by itself: the way to the node may have been broken.
+        """
+        try:
+            # Every room has one at least: LiveKit's own of unnamed agents.
+            if await self._all_dispatches(room):
+                return True
+        except Unavailable:
+            # Not an answer of the node's.
+            return await self._listed(room)
+        return await self._listed(room)
+
+    async def delete(self, room: str) -> bool:
+        """Delete the room; False if there was none."""
+        try:
+            return await self._delete(room)
+        except LiveKitLostNode:
+            # Without any change to the room: LiveKit gives it a node, its own if there is but one.
+            await self.create(room, "", 0, 0)
+            return await self._delete(room)
+
+    async def _delete(self, room: str) -> bool:
+        try:
+            async with livekit_call("delete a room", self._api_url):
+                await self._api.room.delete_room(room_protocol.DeleteRoomRequest(room=room))
+        except LiveKitHasNone:
+            return False
+        return True
+
+    async def participants(self, room: str) -> list[Participant]:
+        """Who is in the room; empty if there is no such room."""
+        request = room_protocol.ListParticipantsRequest(room=room)
+        try:
+            async with livekit_call("list a room's participants", self._api_url):
+                found = await self._api.room.list_participants(request)
+        except LiveKitHasNone:
+            return []
+        return [_participant(info) for info in found.participants]
+
+    async def remove_participant(self, room: str, identity: str) -> bool:
+        """Remove a participant; False if it was not there. An agent's end hook still runs."""
+        request = room_protocol.RoomParticipantIdentity(room=room, identity=identity)
+        try:
+            async with livekit_call("remove a participant", self._api_url):
+                await self._api.room.remove_participant(request)
+        except LiveKitHasNone:
+            return False
+        return True
+
+    async def dispatch(self, room: str, agent_name: str, metadata: str) -> str:
+        """Ask for an agent; returns the dispatch id. Never retried by the client.
+
+        Raises:
+            NotFound: there is no such room.
+        """
+        request = dispatch_protocol.CreateAgentDispatchRequest(
+            room=room, agent_name=agent_name, metadata=metadata
+        )
+        try:
+            async with livekit_call("dispatch an agent", self._api_url):
+                created = await self._api.agent_dispatch.create_dispatch(request)
+        except LiveKitHasNone:
+            raise _no_such_room(room) from None
+        except Unavailable:
+            if await self._listed(room):
+                raise
+            raise _no_such_room(room) from None
+        return created.id
+
+    async def dispatches(self, room: str) -> dict[str, str]:
+        """Dispatch ids with their metadata; empty if there is no such room.
+
+        LiveKit's own dispatch of unnamed agents, which every room has, is left out.
+        """
+        try:
+            found = await self._all_dispatches(room)
+        except Unavailable:
+            if await self._listed(room):
+                raise
+            return {}
+        return {entry.id: entry.metadata for entry in found if entry.agent_name}
+
+    async def delete_dispatch(self, room: str, dispatch_id: str) -> bool:
+        """Delete a dispatch; False if there was none. Does not stop a running agent."""
+        try:
+            async with livekit_call("delete a dispatch", self._api_url):
+                await self._api.agent_dispatch.delete_dispatch(dispatch_id, room)
+        except LiveKitHasNone:
+            return False
+        except Unavailable:
+            if await self._listed(room):
+                raise
+            return False
+        return True
+
+    async def send_data(
+        self, room: str, topic: str, data: bytes, identities: Sequence[str]
+    ) -> None:
+        """Send a reliable data packet to these participants; those that are not there miss it.
+
+        Raises:
+            NotFound: there is no such room.
+            ValueError: no participant is named; LiveKit would send to everybody.
+        """
+        if not identities:
+            raise ValueError("send_data needs at least one identity")
+        request = room_protocol.SendDataRequest(
+            room=room,
+            topic=topic,
+            data=data,
+            kind=models.DataPacket.RELIABLE,
+            destination_identities=identities,
+        )
+        try:
+            async with livekit_call("send data into a room", self._api_url):
+                await self._api.room.send_data(request)
+        except LiveKitHasNone:
+            raise _no_such_room(room) from None
+        except Unavailable:
+            if await self._listed(room):
+                raise
+            raise _no_such_room(room) from None
+
+    async def _all_dispatches(self, room: str) -> list[dispatch_protocol.AgentDispatch]:
+        try:
+            async with livekit_call("list a room's dispatches", self._api_url):
+                return list(await self._api.agent_dispatch.list_dispatch(room))
+        except LiveKitHasNone:
+            return []
+
+    async def _listed(self, room: str) -> bool:
+        return bool(await self.list_rooms([room]))
+
+
+def _no_such_room(room: str) -> NotFound:
+    return NotFound(f"LiveKit has no room {room!r}", field="room")
+
+
+def _room(room: models.Room) -> Room:
+    return Room(
+        name=room.name, sid=room.sid, metadata=room.metadata, participants=room.num_participants
+    )
+
+
+def _participant(info: models.ParticipantInfo) -> Participant:
+    return Participant(
+        identity=info.identity,
+        sid=info.sid,
+        kind=participant_kind(info.kind),
+        active=info.state == models.ParticipantInfo.ACTIVE,
+        attributes=dict(info.attributes),
+    )

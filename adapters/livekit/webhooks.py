@@ -1,0 +1,106 @@
+"""LiveKit's webhooks: verified, checked for their age, and read."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf import json_format
+from livekit.protocol.webhook import WebhookEvent
+from pydantic import BaseModel
+
+from adapters.livekit.egress import EgressResult, egress_result
+from adapters.livekit.kinds import disconnect_reason, participant_kind
+from adapters.livekit.signatures import CLOCK_SKEW, WEBHOOK, verify_body
+from domain.errors import InvalidInput, Unauthenticated
+
+MAX_AGE = timedelta(minutes=5)
+"""Older events are refused; what they said is found by looking at the room."""
+
+
+class LiveKitEvent(BaseModel):
+    """One event of LiveKit's, as far as sessions are concerned.
+
+    The same event can come more than once and in any order; `id` tells repetitions.
+    """
+
+    id: str
+    event: str
+    """`room_started`, `room_finished`, `participant_joined`, `participant_left` …"""
+    created_at: datetime
+    room: str | None = None
+    """LiveKit's full name of the room."""
+    room_sid: str | None = None
+    room_metadata: str | None = None
+    identity: str | None = None
+    participant_sid: str | None = None
+    participant_kind: str | None = None
+    """As in `domain.ports.Participant.kind`."""
+    participant_attributes: dict[str, str] = {}
+    disconnect_reason: str | None = None
+    egress: EgressResult | None = None
+    """Of `egress_ended`: what became of a recording."""
+
+
+def receive_webhook(
+    keys: Mapping[str, str], authorization: str, body: bytes, now: datetime
+) -> LiveKitEvent:
+    """Read a webhook that LiveKit signed.
+
+    Args:
+        keys: secrets by key name that LiveKit may sign with.
+        authorization: the `Authorization` header's value.
+        body: the body as it came, before any parsing.
+        now: the time, with its zone.
+
+    Raises:
+        Unauthenticated: the signature is not LiveKit's or of another body, or the event is older
+            than `MAX_AGE`.
+        InvalidInput: signed, but not an event of LiveKit's.
+    """
+    verify_body(keys, authorization, body, WEBHOOK)
+    event = _parse(body)
+    created = _time_of(event)
+    if now - created > MAX_AGE:
+        raise Unauthenticated(
+            "the event is too old", field="createdAt", cure="check the clocks of both machines"
+        )
+    if created - now > CLOCK_SKEW:
+        raise Unauthenticated(
+            "the event is from the future", field="createdAt", cure="check LiveKit's clock"
+        )
+    return _event(event, created)
+
+
+def _parse(body: bytes) -> WebhookEvent:
+    try:
+        event = json_format.Parse(body, WebhookEvent(), ignore_unknown_fields=True)
+    except (json_format.ParseError, UnicodeDecodeError, RecursionError):
+        raise InvalidInput("the body is not a LiveKit event", field="body") from None
+    if not event.event or not event.id:
+        raise InvalidInput("the body is a LiveKit event without its name or id", field="body")
+    return event
+
+
+def _time_of(event: WebhookEvent) -> datetime:
+    try:
+        return datetime.fromtimestamp(event.created_at, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise InvalidInput("not a time", field="createdAt", cure="send Unix seconds") from None
+
+
+def _event(event: WebhookEvent, created: datetime) -> LiveKitEvent:
+    room = event.room if event.HasField("room") else None
+    participant = event.participant if event.HasField("participant") else None
+    return LiveKitEvent(
+        id=event.id,
+        event=event.event,
+        created_at=created,
+        room=room.name if room else None,
+        room_sid=room.sid if room else None,
+        room_metadata=room.metadata if room else None,
+        identity=participant.identity if participant else None,
+        participant_sid=participant.sid if participant else None,
+        participant_kind=participant_kind(participant.kind) if participant else None,
+        participant_attributes=dict(participant.attributes) if participant else {},
+        disconnect_reason=disconnect_reason(participant.disconnect_reason) if participant else None,
+        egress=egress_result(event.egress_info) if event.event == "egress_ended" else None,
+    )

@@ -1,0 +1,1 @@
+"""API keys, slots and the audit log in MongoDB."""

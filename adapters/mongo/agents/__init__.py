@@ -1,0 +1,1 @@
+"""Saved agents and heartbeats of agent servers in MongoDB."""

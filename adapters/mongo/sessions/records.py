@@ -1,0 +1,107 @@
+"""The readable projection of sessions, behind the port `SessionArchive`."""
+
+import re
+
+from adapters.mongo.client import Database
+from adapters.mongo.documents import Document, dump, session_document_id, storable
+from adapters.mongo.errors import storage_errors
+from adapters.mongo.reading import part_of, read_all, read_one
+from adapters.mongo.sort_keys import place_of_time
+from adapters.mongo.tenancy import OrgCollection
+from adapters.mongo.versioned import replace_if_newer
+from domain.errors import InvalidInput
+from domain.ids import SessionKey
+from domain.paging import Part
+from domain.sessions.listing import SessionFilter, SessionPage, line_of
+from domain.sessions.session import SessionState, SessionStatus
+
+COLLECTION = "sessions"
+_WHAT = "the record of session"
+_PLACE = re.compile(r"[0-9]{14}\.[A-Za-z0-9_-]{1,128}")
+
+
+class MongoSessions:
+    """One document per session, the last known status. Times are kept to the millisecond."""
+
+    def __init__(self, database: Database) -> None:
+        self._sessions = OrgCollection(database[COLLECTION])
+
+    async def record(self, status: SessionStatus) -> None:
+        """Store a status unless the same or a newer version of it is stored.
+
+        Raises:
+            StorageUnavailable: MongoDB does not take it.
+            InvalidInput: it cannot be stored at all.
+        """
+        key = SessionKey(status.org, status.session_id)
+        what = "the session's status"
+        document = {
+            "_id": session_document_id(key),
+            **dump(status, what),
+            # What lists are filtered and ordered by.
+            "agent": status.agent_id or status.agent_name,
+            "place": place_of_time(status.started_at) + status.session_id,
+        }
+        async with storage_errors("store a session"):
+            mine = self._sessions.of_session(key)
+            await replace_if_newer(mine, storable(document, what), "version")
+
+    async def get(self, key: SessionKey) -> SessionStatus | None:
+        """The last stored status; None if there is none in this org.
+
+        Raises:
+            StorageUnavailable: MongoDB does not answer.
+        """
+        async with storage_errors("read a session"):
+            found = await self._sessions.of_session(key).find_one({"_id": session_document_id(key)})
+        return None if found is None else read_one(found, SessionStatus.model_validate, _WHAT)
+
+    async def not_closed(self, limit: int, after: str | None = None) -> Part[SessionStatus]:
+        """Records of all orgs that are not terminal, by their ids; for the reaper alone.
+
+        With `after`, those behind that one.
+
+        Raises:
+            StorageUnavailable: MongoDB does not answer.
+        """
+        states = [state.value for state in SessionState if state is not SessionState.CLOSED]
+        async with storage_errors("look for open sessions"):
+            found = await self._sessions.every_org_behind(after, limit, {"state": {"$in": states}})
+        return part_of(found, limit, SessionStatus.model_validate, _WHAT)
+
+    async def closed_page(
+        self, org: str, wanted: SessionFilter, limit: int, after: str | None
+    ) -> SessionPage:
+        """The org's closed sessions, the newest first.
+
+        Raises:
+            StorageUnavailable: MongoDB does not answer.
+            InvalidInput: `after` is not from an earlier page.
+        """
+        conditions = _conditions(wanted, after)
+        async with storage_errors("list sessions"):
+            found = await self._sessions.of(org).find(
+                conditions, sort=[("place", -1)], limit=limit + 1
+            )
+        statuses = read_all(found[:limit], SessionStatus.model_validate, _WHAT)
+        return SessionPage(
+            sessions=[line_of(status) for status in statuses],
+            next=found[limit - 1]["place"] if len(found) > limit else None,
+        )
+
+
+def _conditions(wanted: SessionFilter, after: str | None) -> Document:
+    conditions: Document = {"state": SessionState.CLOSED.value}
+    if wanted.outcome:
+        conditions["outcome"] = wanted.outcome.value
+    if wanted.agent:
+        conditions["agent"] = wanted.agent
+    before = [place_of_time(wanted.started_before)] if wanted.started_before else []
+    if after:
+        if not _PLACE.fullmatch(after):
+            raise InvalidInput("not a cursor of this list", field="cursor")
+        before.append(after)
+    place: Document = {"$lt": min(before)} if before else {}
+    if wanted.started_after:
+        place["$gte"] = place_of_time(wanted.started_after)
+    return conditions | ({"place": place} if place else {})

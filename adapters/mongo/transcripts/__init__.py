@@ -1,0 +1,1 @@
+"""Transcripts, summaries and their lists in MongoDB."""

@@ -1,0 +1,158 @@
+"""Lists and searches of transcripts, behind the port `TranscriptListing`.
+
+Every query begins with a `$match` that one index covers completely: the org, one entry of an array
+(a search term, or a facet such as `agent:ag-1`), and a range of places. What else is asked for is
+looked at in those documents alone. MongoDB joins the two stages again; the server of the local
+stack would not take an index that does not cover the whole filter.
+"""
+
+import re
+from typing import Any
+
+from adapters.mongo.client import Database
+from adapters.mongo.documents import Document
+from adapters.mongo.errors import storage_errors
+from adapters.mongo.reading import read_all
+from adapters.mongo.sort_keys import place_of_seconds, place_of_time
+from adapters.mongo.tenancy import OrgCollection
+from adapters.mongo.transcripts.lines import COLLECTION, EVERY
+from domain.errors import InvalidInput
+from domain.transcripts.listing import (
+    SortField,
+    SortOrder,
+    TranscriptFilter,
+    TranscriptLine,
+    TranscriptOrder,
+    TranscriptPage,
+)
+
+_FIELDS = {
+    SortField.STARTED_AT: "started",
+    SortField.ENDED_AT: "ended",
+    SortField.DURATION: "duration",
+}
+_PLACE = re.compile(r"[0-9]{14}\.[A-Za-z0-9_-]{1,128}")
+
+
+class MongoTranscriptLists:
+    """Reads the lines that `MongoTranscriptLines` keeps."""
+
+    def __init__(self, database: Database) -> None:
+        self._lines = OrgCollection(database[COLLECTION])
+
+    async def page(
+        self,
+        org: str,
+        wanted: TranscriptFilter,
+        order: TranscriptOrder,
+        limit: int,
+        after: str | None,
+    ) -> TranscriptPage:
+        """The org's transcripts in this order; `after` is an earlier page's `next`.
+
+        Raises:
+            StorageUnavailable: MongoDB does not answer.
+            InvalidInput: `after` is not from an earlier page.
+        """
+        if after is not None and not _PLACE.fullmatch(after):
+            raise InvalidInput("not a cursor of this list", field="cursor")
+        field = _FIELDS[order.field]
+        ranges = ranges_of(wanted)
+        if after is not None:
+            beyond = "$lt" if order.order is SortOrder.DESCENDING else "$gt"
+            ranges.setdefault(field, []).append({beyond: after})
+        leading, further = _conditions(wanted, ranges, field)
+        stages: list[Document] = [{"$match": further}] if further else []
+        stages += [
+            {"$sort": {field: -1 if order.order is SortOrder.DESCENDING else 1}},
+            {"$limit": limit + 1},
+            {"$project": {"line": 1, field: 1}},
+        ]
+        async with storage_errors("list transcripts"):
+            found = await self._lines.of(org).aggregate(leading, stages)
+        return TranscriptPage(
+            lines=read_all(found[:limit], _line, "the line of transcript"),
+            next=found[limit - 1][field] if len(found) > limit else None,
+        )
+
+    async def has_agent(self, org: str, agent: str) -> bool:
+        """Whether the org has a transcript of this agent.
+
+        Raises:
+            StorageUnavailable: MongoDB does not answer.
+        """
+        async with storage_errors("look for an agent's transcripts"):
+            found = await self._lines.of(org).find_one({"facets": f"agent:{agent}"})
+        return found is not None
+
+
+def _line(document: Document) -> TranscriptLine:
+    return TranscriptLine.model_validate(document["line"])
+
+
+def ranges_of(wanted: TranscriptFilter) -> dict[str, list[Document]]:
+    """The conditions on places, by field."""
+    started: list[Document] = []
+    if wanted.started_from:
+        started.append({"$gte": place_of_time(wanted.started_from)})
+    if wanted.started_to:
+        started.append({"$lt": place_of_time(wanted.started_to)})
+    lasted: list[Document] = []
+    if wanted.min_duration is not None:
+        lasted.append({"$gte": place_of_seconds(wanted.min_duration)})
+    if wanted.max_duration is not None:
+        # Up to the last id of that millisecond; `/` is the letter after `.`.
+        last = place_of_seconds(wanted.max_duration).replace(".", "/")
+        lasted.append({"$lt": last})
+    named = {"started": started, "duration": lasted}
+    return {field: conditions for field, conditions in named.items() if conditions}
+
+
+def facets_wanted(wanted: TranscriptFilter) -> list[str]:
+    """The facets that are asked for, those first that few transcripts have."""
+    summarised = None if wanted.has_summary is None else "yes" if wanted.has_summary else "no"
+    named = {
+        "user": wanted.user_id,
+        "agent": wanted.agent,
+        "end": wanted.end_reason,
+        "outcome": wanted.outcome,
+        "summary": wanted.summary,
+        "summarised": summarised,
+        "state": wanted.state,
+    }
+    return [f"{name}:{value}" for name, value in named.items() if value is not None]
+
+
+def _conditions(
+    wanted: TranscriptFilter, ranges: dict[str, list[Document]], sorted_by: str
+) -> tuple[Document, Document]:
+    """What one index covers, and the rest of the filter."""
+    facets = facets_wanted(wanted)
+    # Long words are rare ones.
+    terms = sorted(wanted.terms, key=len, reverse=True)
+    further: list[Document] = []
+    if terms:
+        leading: dict[str, Any] = {"terms": terms[0]}
+        ranged = "started" if "started" in ranges else None
+        further += [{"terms": term} for term in terms[1:]]
+        further += [{"facets": facet} for facet in facets]
+    else:
+        leading = {"facets": facets[0] if facets else EVERY}
+        further += [{"facets": facet} for facet in facets[1:]]
+        ranged = next((name for name in (sorted_by, "started", "duration") if name in ranges), None)
+    for field, conditions in ranges.items():
+        if field == ranged:
+            leading[field] = _tightest(conditions)
+        else:
+            further.append({field: _tightest(conditions)})
+    return leading, ({"$and": further} if further else {})
+
+
+def _tightest(conditions: list[Document]) -> Document:
+    """One condition for all: a document can name each operator once."""
+    bounds: Document = {}
+    for condition in conditions:
+        for operator, place in condition.items():
+            known = bounds.get(operator, place)
+            bounds[operator] = min(known, place) if operator == "$lt" else max(known, place)
+    return bounds

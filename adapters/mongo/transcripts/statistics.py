@@ -1,0 +1,144 @@
+"""Statistics of transcripts by aggregation, behind the port `TranscriptFigures`.
+
+Both aggregations begin with what one index covers: org, agent and time. `$percentile` needs MongoDB
+7.0.
+"""
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from adapters.mongo.client import Database
+from adapters.mongo.documents import Document
+from adapters.mongo.errors import storage_errors
+from adapters.mongo.sort_keys import place_of_time
+from adapters.mongo.tenancy import OrgCollection
+from adapters.mongo.transcripts.lines import COLLECTION
+from domain.transcripts.statistics import JoinStats, Spread, TranscriptStats
+
+_SPREADS = {
+    "duration": "$line.duration_seconds",
+    "turns": "$line.turn_count",
+    "response": "$line.response_seconds",
+    "cost": "$line.cost",
+    "join": "$line.join_seconds",
+}
+_SUMS = (
+    "user_turns",
+    "agent_turns",
+    "interruptions",
+    "tool_calls",
+    "tool_errors",
+    "recordings",
+    "attempts",
+)
+_GROUPS = ("state", "outcome", "end_reason", "summary")
+_JOINED = {"$gt": ["$line.joins", 0]}
+_DISPATCHED = {"$gt": ["$line.attempts", 0]}
+
+
+class MongoTranscriptStats:
+    """Reads the lines that `MongoTranscriptLines` keeps."""
+
+    def __init__(self, database: Database) -> None:
+        self._lines = OrgCollection(database[COLLECTION])
+
+    async def stats(
+        self, org: str, agent: str, started_from: datetime, started_to: datetime
+    ) -> TranscriptStats:
+        """Over the agent's transcripts of calls that started from then (inclusive) to then.
+
+        Raises:
+            StorageUnavailable: MongoDB does not answer.
+        """
+        lines = self._lines.of(org)
+        wanted: Document = {
+            "facets": f"agent:{agent}",
+            "started": {"$gte": place_of_time(started_from), "$lt": place_of_time(started_to)},
+        }
+        async with storage_errors("compute statistics"):
+            figures = await lines.aggregate(wanted, [_FIGURES])
+            groups = await lines.aggregate(wanted, [_COUNTS])
+        return _stats(figures[0], groups) if figures else TranscriptStats()
+
+
+def _spread(name: str, value: Any) -> Document:
+    return {
+        f"{name}_count": _count_if({"$ne": [{"$ifNull": [value, None]}, None]}),
+        f"{name}_average": {"$avg": value},
+        f"{name}_percentiles": {
+            "$percentile": {"input": value, "p": [0.5, 0.95], "method": "approximate"}
+        },
+        f"{name}_max": {"$max": value},
+    }
+
+
+def _count_if(condition: Document) -> Document:
+    return {"$sum": {"$cond": [condition, 1, 0]}}
+
+
+def _values() -> dict[str, Any]:
+    # A call without an agent has no duration; 0 would only draw the figures down.
+    duration = {"$cond": [_JOINED, _SPREADS["duration"], None]}
+    return {**_SPREADS, "duration": duration}
+
+
+_FIGURES: Document = {
+    "$group": {
+        "_id": None,
+        "count": {"$sum": 1},
+        "joined": _count_if(_JOINED),
+        "dispatched": _count_if(_DISPATCHED),
+        "cost_total": {"$sum": _SPREADS["cost"]},
+        **{name: {"$sum": f"$line.{name}"} for name in _SUMS},
+        **{
+            field: accumulator
+            for name, value in _values().items()
+            for field, accumulator in _spread(name, value).items()
+        },
+    }
+}
+_COUNTS: Document = {
+    "$group": {"_id": {name: f"$line.{name}" for name in _GROUPS}, "count": {"$sum": 1}}
+}
+
+
+def _stats(figures: Document, groups: list[Document]) -> TranscriptStats:
+    counts = {name: _counted(name, groups) for name in _GROUPS}
+    return TranscriptStats(
+        count=figures["count"],
+        duration=_read(figures, "duration"),
+        turns=_read(figures, "turns"),
+        response=_read(figures, "response"),
+        cost=_read(figures, "cost"),
+        cost_total=figures["cost_total"],
+        joins=JoinStats(
+            sessions=figures["dispatched"],
+            joined=figures["joined"],
+            attempts=figures["attempts"],
+            seconds=_read(figures, "join"),
+        ),
+        states=counts["state"],
+        outcomes=counts["outcome"],
+        end_reasons=counts["end_reason"],
+        summaries=counts["summary"],
+        **{name: figures[name] for name in _SUMS if name != "attempts"},
+    )
+
+
+def _read(figures: Document, name: str) -> Spread:
+    p50, p95 = figures[f"{name}_percentiles"] or (None, None)
+    return Spread(
+        count=figures[f"{name}_count"],
+        average=figures[f"{name}_average"],
+        p50=p50,
+        p95=p95,
+        max=figures[f"{name}_max"],
+    )
+
+
+def _counted(name: str, groups: list[Document]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for group in groups:
+        counts[group["_id"].get(name) or "none"] += group["count"]
+    return dict(sorted(counts.items()))

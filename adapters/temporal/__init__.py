@@ -1,0 +1,1 @@
+"""Temporal behind the ports: client, encryption, sessions, lists."""

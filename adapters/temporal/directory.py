@@ -1,0 +1,157 @@
+"""The open sessions as Temporal knows them, behind the port `SessionDirectory`."""
+
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from temporalio.client import (
+    Client,
+    WorkflowExecution,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+)
+from temporalio.service import RPCError
+
+from adapters.temporal.errors import is_not_found, temporal_error
+from adapters.temporal.search_attributes import AGENT, ATTEMPTS, ROOM
+from adapters.temporal.signals import send_signal
+from domain.errors import Unavailable
+from domain.ids import SessionKey, key_of_workflow_id, session_workflow_id
+from domain.sessions.messages import AgentLost, Message, ParticipantChange, ParticipantChanged
+from domain.sessions.search_attributes import SearchAttribute
+from domain.sessions.session import SessionState, SessionStatus, WaitingFor
+
+# Not those that are starting: their room may not be there yet. Visibility may be seconds behind.
+_LIVE = (
+    "WorkflowType = 'session' AND ExecutionStatus = 'Running'"
+    f" AND {SearchAttribute.STATE} IN ('live', 'recovering')"
+)
+
+
+_CUT_SHORT = "WorkflowType = 'session' AND ExecutionStatus IN ('Terminated', 'TimedOut', 'Failed')"
+LOOK_BACK = timedelta(days=1)
+MOST_LISTED = 500
+SIGNAL_TIME = timedelta(seconds=5)
+
+log = structlog.get_logger()
+
+
+class TemporalSessions:
+    """Looks at sessions from outside, without a state of its own."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def live_sessions(self) -> dict[SessionKey, str]:
+        """The sessions with a call in progress, with LiveKit's names of their rooms.
+
+        Raises:
+            Unavailable: Temporal does not answer.
+        """
+        found: dict[SessionKey, str] = {}
+        try:
+            async for execution in self._client.list_workflows(_LIVE):
+                key = key_of_workflow_id(execution.id)
+                room = execution.typed_search_attributes.get(ROOM)
+                if key and room:
+                    found[key] = room
+        except RPCError as error:
+            raise temporal_error(error) from None
+        return found
+
+    async def is_open(self, key: SessionKey) -> bool:
+        """Whether the session's workflow is running; not from visibility, so it is exact.
+
+        Also while only its room's deletion is left, unlike `TemporalListing.life`: what it still
+        does itself is not the reaper's business.
+
+        Raises:
+            Unavailable: Temporal does not answer.
+        """
+        found = await describe(self._client, key)
+        return found is not None and found.status is WorkflowExecutionStatus.RUNNING
+
+    async def closed_from_outside(self) -> list[SessionStatus]:
+        """What is known of the sessions that were terminated, or failed, during the last day.
+
+        Raises:
+            Unavailable: Temporal does not answer.
+        """
+        since = datetime.now(UTC) - LOOK_BACK
+        query = f"{_CUT_SHORT} AND CloseTime > '{since:%Y-%m-%dT%H:%M:%SZ}'"
+        try:
+            executions = self._client.list_workflows(query, limit=MOST_LISTED)
+            return [found async for each in executions if (found := _status(each)) is not None]
+        except RPCError as error:
+            raise temporal_error(error) from None
+
+    async def tell_room_is_gone(self, key: SessionKey) -> None:
+        """What LiveKit's webhook `room_finished` would have said.
+
+        Raises:
+            Unavailable: Temporal does not answer.
+        """
+        message = ParticipantChanged(
+            event_id="reaper:room_finished", change=ParticipantChange.ROOM_FINISHED
+        )
+        await self._signal(key, "participant_changed", message)
+
+    async def tell_agent_is_lost(self, key: SessionKey, loss: AgentLost) -> None:
+        """Tell a session that its agent shows no sign of life any more.
+
+        Raises:
+            Unavailable: Temporal does not answer.
+        """
+        await self._signal(key, "agent_lost", loss)
+
+    async def _signal(self, key: SessionKey, name: str, message: Message) -> None:
+        try:
+            await send_signal(self._client, key, message, SIGNAL_TIME)
+        except RPCError as error:
+            if is_not_found(error):
+                return
+            trouble = temporal_error(error)
+            if isinstance(trouble, Unavailable):
+                raise trouble from None
+            # One session that takes no signal any more must not hide all others from the watch.
+            log.error(
+                "a session takes no signal",
+                org=key.org,
+                session=key.session_id,
+                signal=name,
+                reason=trouble.message,
+            )
+
+
+async def describe(client: Client, key: SessionKey) -> WorkflowExecutionDescription | None:
+    """What Temporal knows of a session's workflow; None if it knows none.
+
+    Raises:
+        Unavailable: Temporal does not answer.
+    """
+    try:
+        return await client.get_workflow_handle(session_workflow_id(key)).describe()
+    except (RPCError, RuntimeError) as error:
+        if is_not_found(error):
+            return None
+        raise temporal_error(error) from None
+
+
+def _status(execution: WorkflowExecution) -> SessionStatus | None:
+    """What the search attributes tell of a session that can tell nothing itself."""
+    key = key_of_workflow_id(execution.id)
+    if key is None:
+        return None
+    shown = execution.typed_search_attributes
+    return SessionStatus(
+        org=key.org,
+        session_id=key.session_id,
+        room_name=shown.get(ROOM) or "",
+        state=SessionState.STARTING,
+        waiting_for=WaitingFor.NOTHING,
+        version=0,
+        agent_name=shown.get(AGENT) or "",
+        attempt=shown.get(ATTEMPTS) or 0,
+        started_at=execution.start_time,
+        ended_at=execution.close_time,
+        closed_at=execution.close_time,
+    )

@@ -1,0 +1,96 @@
+"""One read and one write of Temporal's database, leaving nothing behind, seldom enough for anybody.
+
+The stack has its own (`stack/supervision/temporal_probe.py`), because it imports no adapters.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.workflowservice.v1 import (
+    DescribeWorkflowExecutionRequest,
+    UpdateTaskQueueConfigRequest,
+)
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from adapters.temporal.errors import is_not_found
+
+FRESH_SECONDS = 5.0
+"""A result is given again for so long, however many ask."""
+_STEP = timedelta(seconds=4)
+_NAME = "everline-api-health"
+"""A workflow that never exists, and a task queue that nobody polls."""
+_CANNOT_WRITE = (RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.PERMISSION_DENIED)
+"""Before server 1.29, or with a key that may not: the read has to do."""
+
+
+class TemporalProbe:
+    """Whether Temporal's database can be read and written, asked at most once at a time."""
+
+    def __init__(self, client: Client, now: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._now = now
+        self._asked: asyncio.Task[RPCError | RuntimeError | None] | None = None
+        self._ended = 0.0
+
+    async def check(self) -> None:
+        """Return if it can.
+
+        Raises:
+            RPCError: It cannot, or Temporal does not answer.
+            RuntimeError: A lazy client has never been connected.
+        """
+        asked = self._asked
+        if asked is None or (asked.done() and self._now() - self._ended >= FRESH_SECONDS):
+            asked = self._asked = asyncio.create_task(self._ask())
+        # Who stops waiting does not end the question of the others.
+        problem = await asyncio.shield(asked)
+        if problem is not None:
+            raise problem
+
+    async def _ask(self) -> RPCError | RuntimeError | None:
+        try:
+            await self._read()
+            await self._write()
+        except (RPCError, RuntimeError) as problem:
+            return problem
+        finally:
+            self._ended = self._now()
+        return None
+
+    async def _read(self) -> None:
+        """Look for a workflow that does not exist: the answer comes from the database."""
+        try:
+            await self._client.workflow_service.describe_workflow_execution(
+                DescribeWorkflowExecutionRequest(
+                    namespace=self._client.namespace,
+                    execution=WorkflowExecution(workflow_id=_NAME),
+                ),
+                timeout=_STEP,
+            )
+        except RPCError as answer:
+            if not is_not_found(answer):
+                raise
+
+    async def _write(self) -> None:
+        """Replace the configuration of an unused task queue: always the same row."""
+        try:
+            await self._client.workflow_service.update_task_queue_config(
+                UpdateTaskQueueConfigRequest(
+                    namespace=self._client.namespace,
+                    identity="everline",
+                    task_queue=_NAME,
+                    task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+                    update_queue_rate_limit=UpdateTaskQueueConfigRequest.RateLimitUpdate(
+                        reason="health check"
+                    ),
+                ),
+                timeout=_STEP,
+            )
+        except RPCError as answer:
+            if answer.status not in _CANNOT_WRITE:
+                raise

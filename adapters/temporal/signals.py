@@ -1,0 +1,56 @@
+"""Signals to sessions: the same message is sent as often as it takes, and counts once."""
+
+from datetime import timedelta
+
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
+from temporalio.client import Client
+
+from adapters.temporal.client import RPC_TIMEOUT
+from domain.ids import SessionKey, session_workflow_id
+from domain.sessions.messages import (
+    AgentFailed,
+    AgentLost,
+    EndRequest,
+    Message,
+    ParticipantChanged,
+    ReportReceived,
+)
+
+_NAMES: dict[type[Message], str] = {
+    EndRequest: "end",
+    AgentFailed: "agent_failed",
+    AgentLost: "agent_lost",
+    ReportReceived: "report_received",
+    ParticipantChanged: "participant_changed",
+}
+
+
+async def send_signal(
+    client: Client, key: SessionKey, message: Message, within: timedelta = RPC_TIMEOUT
+) -> None:
+    """Send a signal whose event id is Temporal's request id.
+
+    Temporal drops a signal whose request id the workflow had before. So a repeated message adds
+    nothing to the history and does not count towards the 10,000 signals that a workflow may get.
+    The SDK's `handle.signal` makes a new request id each time, hence the plain call.
+
+    Args:
+        client: the connection, with the codec.
+        key: the session.
+        message: what to send.
+        within: how long the call may take.
+
+    Raises:
+        RPCError: Temporal does not take it; NOT_FOUND if the session is closed or unknown.
+        RuntimeError: there was no first connection yet.
+    """
+    request = SignalWorkflowExecutionRequest(
+        namespace=client.namespace,
+        workflow_execution=WorkflowExecution(workflow_id=session_workflow_id(key)),
+        signal_name=_NAMES[type(message)],
+        identity=client.identity,
+        request_id=message.event_id,
+    )
+    request.input.payloads.extend(await client.data_converter.encode([message]))
+    await client.workflow_service.signal_workflow_execution(request, retry=True, timeout=within)

@@ -1,0 +1,390 @@
+"""An agent's part of a call, from the job's start to its report."""
+# The SDK leaves the types of a room's event handlers and of a session's user data open:
+# pyright: reportUnknownMemberType=false
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from livekit import rtc
+from livekit.agents import JobContext
+from livekit.agents.vad import VAD
+from livekit.agents.voice.report import SessionReport
+
+from adapters.settings import AgentSettings
+from agent.call.claim import ReadyBudget, tell_failed
+from agent.call.control import finish_request
+from agent.call.conversation import Conversation
+from agent.call.ending import Ending, requested_end
+from agent.call.equipment import Equipment
+from agent.call.prompt import words
+from agent.call.report import build_report
+from agent.call.report_size import report_records
+from agent.call.turns import TurnLog
+from agent.callbacks import CallbackClient, CallbackError, Refused
+from agent.engines import (
+    EngineFault,
+    EngineInputs,
+    EngineUnavailable,
+    Notice,
+    build_engine,
+    load_engine_plugins,
+)
+from agent.sound import CallSound
+from agent.sound.recording import CallRecorder
+from agent.spool import (
+    Disk,
+    DiskHangs,
+    Outbox,
+    Record,
+    RecordKind,
+    SpoolEntry,
+    Target,
+    spool_id,
+)
+from agent.version import agent_version
+from domain.agents.call_policy import SilencePolicy
+from domain.recordings.recording import CallRecording
+from domain.sessions.dispatch_metadata import DispatchMetadata, EverlineMetadata
+from domain.sessions.messages import AgentFailed, AgentReady
+from domain.transcripts.transcript import ReportEnd, Turn, ordered
+
+log = structlog.stdlib.get_logger(__name__)
+
+_T = TypeVar("_T")
+
+HAND_IN_SECONDS = 5.0
+"""How long the end of the job waits for the API; then the spool is left to the drainer. The agent
+stays visible in the room meanwhile."""
+
+
+class Call:
+    """One job. Without an `everline` part in the metadata it is a plain agent without callbacks."""
+
+    def __init__(
+        self, ctx: JobContext, metadata: DispatchMetadata, settings: AgentSettings, vad: VAD
+    ) -> None:
+        self._ctx = ctx
+        self._metadata = metadata
+        self._settings = settings
+        self._vad = vad
+        self._everline = metadata.everline
+        self._attempt = metadata.everline.attempt if metadata.everline else 1
+        self._ending = Ending()
+        self._turn_log = TurnLog(self._attempt)
+        self._streamed: dict[str, Turn] = {}
+        self._started_at = datetime.now(UTC)
+        self._conversation: Conversation | None = None
+        self._sound: CallSound | None = None
+        self._notices: list[Notice] = []
+        self._client: CallbackClient | None = None
+        self._outbox: Outbox | None = None
+        self._claimed = False
+        self._remaining: float | None = None
+        self._equipment: Equipment | None = None
+        self._entry: SpoolEntry | None = None
+        self._recorder: CallRecorder | None = None
+        self._missing_variables: Sequence[str] = ()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def run(self) -> None:
+        """Join, claim the attempt, open the conversation; what fails is told to Everline."""
+        try:
+            await self._join_and_open()
+        except EngineFault as fault:
+            await self._cannot_start(str(fault), retryable=False)
+        except EngineUnavailable as error:
+            await self._cannot_start(str(error), retryable=True)
+        except Refused as refused:
+            self._leave(f"Everline refused the agent: {refused}")
+        except CallbackError as error:
+            await self._cannot_start(str(error), retryable=True)
+        except Exception as error:
+            # Whatever it is: a caller in a silent room is worse.
+            log.exception("agent_start_failed")
+            reason = f"the agent could not start: {type(error).__name__}"
+            await self._cannot_start(reason, retryable=True)
+
+    def caller_connection(self) -> str | None:
+        """LiveKit's sid of the caller's connection, `""` while the caller is not in the room.
+
+        None while the agent is not connected itself, and so does not know.
+        """
+        room, caller = self._ctx.room, self._caller_identity()
+        if caller is None or room.connection_state != rtc.ConnectionState.CONN_CONNECTED:
+            return None
+        participant = room.remote_participants.get(caller)
+        return participant.sid if participant else ""
+
+    async def hand_in(self) -> None:
+        """The job's end hook: spool the report, and wait shortly for the API to take it."""
+        for task in self._tasks:
+            task.cancel()
+        if self._sound is not None:
+            await self._sound.aclose()
+        if self._outbox is not None:
+            report = build_report(
+                attempt=self._attempt,
+                job_id=self._ctx.job.id,
+                ending=self._ending,
+                turn_log=self._turn_log,
+                started_at=self._started_at,
+                sdk=self._sdk_report(),
+                notices=[
+                    *self._notices,
+                    *(self._sound.notices if self._sound else ()),
+                    *(self._equipment.notices if self._equipment else ()),
+                ],
+                missing_variables=self._missing_variables,
+                recording=await self._recorded(),
+            )
+            for record in report_records(report, self._streamed):
+                self._outbox.put(record)
+            delivered = await self._outbox.close(HAND_IN_SECONDS)
+            log.info(
+                "report_handed_in",
+                end_reason=report.end_reason.value,
+                turns=len(report.turns),
+                delivered=delivered,
+            )
+
+    async def aclose(self) -> None:
+        """Close the connections; the report is handed in."""
+        if self._equipment is not None:
+            await self._equipment.aclose()
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _join_and_open(self) -> None:
+        spoken = words(self._metadata)
+        self._missing_variables = spoken.missing
+        if spoken.missing:
+            log.warning("dynamic_variables_missing", variables=list(spoken.missing))
+        inputs = EngineInputs(config=self._metadata, settings=self._settings, vad=self._vad)
+        load_engine_plugins(inputs)
+        sound = self._sound = CallSound(self._metadata, self._settings)
+        # In a thread: every client of a provider loads the trusted certificates.
+        building = self._background(asyncio.to_thread(build_engine, inputs))
+        self._watch_room()
+        # Before the session starts: the SDK cannot look for a given participant otherwise.
+        await self._ctx.connect()
+        parts = await building
+        self._notices = list(parts.notices)
+        for notice in (*parts.notices, *sound.notices):
+            log.warning("configured_otherwise", field=notice.field, reason=notice.reason)
+        conversation = Conversation(parts, spoken, self._ending, sound)
+        self._conversation = conversation
+        budget = ReadyBudget(self._open_client()) if self._everline else None
+        self._equipment = Equipment(
+            self._ctx,
+            self._metadata,
+            self._settings,
+            self._vad,
+            self._ending,
+            self._client,
+            conversation.session,
+        )
+        history = await self._history(budget)
+        conversation.on_commit(self._commit)
+        conversation.on_close(lambda: self._ctx.shutdown("the session was closed"))
+        agent, engine = await self._equipment.opening(spoken.prompt, parts, history)
+        await conversation.start(
+            self._ctx.room, self._caller_identity(), history, agent, engine.accepted
+        )
+        if budget is not None and not await self._claim(budget):
+            return
+        if self._ending.decided:
+            await conversation.finish()
+            return
+        await sound.start(self._ctx.room, conversation.session)
+        if self._ending.decided:
+            # While an avatar was waited for; whoever decided it closes the session.
+            return
+        await self._start_recording(conversation)
+        conversation.open(self._background(self._caller_present()))
+        self._watch_clock(conversation)
+
+    async def _start_recording(self, conversation: Conversation) -> None:
+        wanted = self._metadata.recording
+        if wanted is None or not wanted.enabled or self._entry is None:
+            return
+        storage = self._settings.everline_recordings_url
+        recorder = await CallRecorder.start(
+            conversation.session, self._entry, storage, await self._known_spool()
+        )
+        self._recorder = recorder
+        if storage and self._settings.everline_egress:
+            # Beside the conversation: where no service is free, the answer takes seconds.
+            self._background(recorder.hand_over(self._ctx.api, self._ctx.room.name, storage))
+
+    async def _known_spool(self) -> str | None:
+        """The spool's id, if the API that is told of the recording hears this agent server."""
+        home = self._settings.everline_callback_url
+        if home is None or home.rstrip("/") != self._required_everline().callback_url.rstrip("/"):
+            return None
+        try:
+            return await Disk().ask(partial(spool_id, Path(self._settings.everline_spool_dir)))
+        except DiskHangs as error:
+            log.error("spool_without_id", error=str(error))
+            return None
+
+    def _watch_clock(self, conversation: Conversation) -> None:
+        conversation.watch_silence(self._metadata.silence or SilencePolicy(), self._caller_here)
+        warning = self._metadata.max_duration_warning
+        if warning is not None and self._remaining is not None:
+            conversation.watch_time(warning, self._remaining, self._ask_remaining)
+
+    def _caller_here(self) -> bool:
+        present = self._ctx.room.remote_participants
+        caller = self._caller_identity()
+        return caller in present if caller else bool(present)
+
+    async def _ask_remaining(self) -> float | None:
+        try:
+            return await self._open_client().remaining()
+        except CallbackError as error:
+            log.warning("time_left_unknown", why=str(error))
+            return None
+
+    def _open_client(self) -> CallbackClient:
+        if self._client is None:
+            everline = self._required_everline()
+            self._client = CallbackClient(everline.callback_url, everline.callback_token)
+        return self._client
+
+    async def _history(self, budget: ReadyBudget | None) -> list[Turn]:
+        if budget is None or self._attempt == 1:
+            return []
+        turns = await budget.turns_so_far(self._metadata.session_id)
+        return ordered(turn for turn in turns if turn.attempt < self._attempt)
+
+    async def _claim(self, budget: ReadyBudget) -> bool:
+        answer = await budget.claim(
+            AgentReady(
+                attempt=self._attempt,
+                job_id=self._ctx.job.id,
+                identity=self._ctx.room.local_participant.identity,
+                agent_version=agent_version(),
+            )
+        )
+        if not answer.accepted:
+            self._leave(f"the claim was refused: {answer.reason}")
+            return False
+        self._entry = SpoolEntry.in_memory(Path(self._settings.everline_spool_dir), self._target())
+        self._outbox = Outbox(self._entry, self._open_client())
+        await self._outbox.open()
+        self._claimed = True
+        self._remaining = answer.remaining
+        log.info("attempt_claimed", remaining=answer.remaining)
+        return True
+
+    def _target(self) -> Target:
+        everline = self._required_everline()
+        return Target(
+            callback_url=everline.callback_url,
+            callback_token=everline.callback_token,
+            org=everline.org,
+            session_id=self._metadata.session_id,
+            attempt=everline.attempt,
+            job_id=self._ctx.job.id,
+        )
+
+    def _commit(self, item: object) -> None:
+        turn = self._turn_log.turn(item)
+        if turn is not None and self._outbox is not None:
+            self._streamed[turn.item_id] = turn
+            self._outbox.put(Record(kind=RecordKind.TURN, body=turn.model_dump(mode="json")))
+
+    def _watch_room(self) -> None:
+        def received(packet: rtc.DataPacket) -> None:
+            request = finish_request(packet)
+            if request is None:
+                return
+            if self._ending.note(requested_end(request.reason)):
+                log.info("finish_requested", reason=request.reason)
+                if self._claimed and self._conversation is not None:
+                    self._say_goodbye_at(request.reason, self._conversation)
+                    self._background(self._conversation.finish())
+
+        def disconnected(reason: rtc.DisconnectReason.ValueType) -> None:
+            if self._ending.note_disconnect(reason):
+                log.info("room_disconnected", reason=rtc.DisconnectReason.Name(reason))
+
+        self._ctx.room.on("data_received", received)
+        self._ctx.room.on("disconnected", disconnected)
+
+    def _say_goodbye_at(self, reason: str, conversation: Conversation) -> None:
+        warning = self._metadata.max_duration_warning
+        if reason == ReportEnd.MAX_DURATION and warning is not None:
+            conversation.say_goodbye_with(warning.goodbye_text)
+
+    async def _caller_present(self) -> rtc.RemoteParticipant:
+        return await self._ctx.wait_for_participant(identity=self._caller_identity())
+
+    def _caller_identity(self) -> str | None:
+        return self._everline.caller_identity if self._everline else None
+
+    def _sdk_report(self) -> SessionReport | None:
+        if self._conversation is None:
+            return None
+        try:
+            return self._ctx.make_session_report(self._conversation.session)
+        except Exception:
+            # The report of this call matters more than the SDK's part of it.
+            log.exception("sdk_report_failed")
+            return None
+
+    async def _recorded(self) -> CallRecording | None:
+        if self._recorder is None:
+            return None
+        try:
+            return await self._recorder.aclose()
+        except Exception:
+            # Its end can be told later; without the report the call would be given to another.
+            log.exception("recording_not_closed")
+            return self._recorder.recording
+
+    async def _cannot_start(self, reason: str, *, retryable: bool) -> None:
+        log.error("agent_failed", reason=reason, retryable=retryable)
+        self._ending.note(ReportEnd.ERROR, reason)
+        # Once claimed, the report says it.
+        if self._everline is not None and not self._claimed:
+            await report_failure(self._everline, self._ctx.job.id, reason, retryable=retryable)
+        self._ctx.shutdown(reason)
+
+    def _leave(self, reason: str) -> None:
+        log.warning("agent_leaves", reason=reason)
+        self._ctx.shutdown(reason)
+
+    def _required_everline(self) -> EverlineMetadata:
+        if self._everline is None:
+            raise RuntimeError("a plain agent has no callbacks")
+        return self._everline
+
+    def _background(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+async def report_failure(
+    everline: EverlineMetadata, job_id: str, reason: str, *, retryable: bool
+) -> None:
+    """Tell Everline that this attempt's agent cannot start; a failure to tell it is logged."""
+    failure = AgentFailed(
+        event_id=f"failed:{everline.attempt}:{job_id}",
+        attempt=everline.attempt,
+        job_id=job_id,
+        reason=reason[:500],
+        retryable=retryable,
+    )
+    try:
+        async with CallbackClient(everline.callback_url, everline.callback_token) as client:
+            await tell_failed(client, failure)
+    except CallbackError as error:
+        log.error("agent_failed_not_delivered", why=str(error))

@@ -1,0 +1,28 @@
+"""Messages that Everline sends into the room."""
+
+import structlog
+from livekit import rtc
+from pydantic import ValidationError
+
+from domain.sessions.control import CONTROL_TOPIC, FinishCall
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+def finish_request(packet: rtc.DataPacket) -> FinishCall | None:
+    """The request to finish that a packet carries, if it is one and comes from the server.
+
+    A packet of a participant has a sender; only LiveKit's server API sends without one.
+    """
+    if packet.topic != CONTROL_TOPIC:
+        return None
+    # The SDK declares the sender as always there.
+    sender: rtc.RemoteParticipant | None = packet.participant
+    if sender is not None:
+        log.warning("control_message_of_a_participant_ignored", identity=sender.identity)
+        return None
+    try:
+        return FinishCall.model_validate_json(packet.data)
+    except ValidationError as error:
+        log.error("control_message_unreadable", faults=error.error_count())
+        return None

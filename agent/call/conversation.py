@@ -1,0 +1,277 @@
+"""The conversation in the room: an `AgentSession` that stays silent until it is opened."""
+# The SDK leaves the types of its session's event handlers and of run results open:
+# pyright: reportUnknownMemberType=false
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+from livekit import rtc
+from livekit.agents import (
+    NOT_GIVEN,
+    Agent,
+    AgentSession,
+    CloseEvent,
+    CloseReason,
+    ConversationItemAddedEvent,
+)
+from livekit.agents.llm import RealtimeModel
+from livekit.agents.utils import is_given
+from livekit.agents.voice import SpeechHandle
+from livekit.agents.voice.room_io import RoomOptions, TextInputEvent, TextInputOptions
+
+from agent.call.ending import Ending
+from agent.call.prompt import NUDGE, TIME_WARNING, UNPROMPTED_GREETING, Words
+from agent.engines import EngineParts, EngineUnavailable
+from agent.sound import CallSound
+from agent.watchers.answers import AnswerWatch
+from agent.watchers.failed_stages import FailedStages
+from agent.watchers.refused_requests import on_refusal
+from agent.watchers.silence import SilenceWatch
+from agent.watchers.time_limit import TimeWarning
+from domain.agents.call_policy import DurationWarning, SilencePolicy
+from domain.transcripts.transcript import ReportEnd, Role, Turn
+
+log = structlog.stdlib.get_logger(__name__)
+
+FINISH_SECONDS = 3.0
+"""How long a sentence that is being spoken may go on when the call is asked to finish."""
+GOODBYE_SECONDS = 15.0
+"""How long the agent may speak when it ends the call itself."""
+LAST_WORDS_SECONDS = 1.0
+"""How long the close waits for the text of what the caller is saying; the SDK waits that long even
+if nobody speaks (its default is 2.0)."""
+
+
+class Conversation:
+    """One attempt's talk with the caller."""
+
+    def __init__(self, parts: EngineParts, words: Words, ending: Ending, sound: CallSound) -> None:
+        self._sound = sound
+        self._words = words
+        self._ending = ending
+        self._history: list[Turn] = []
+        self._watches: list[AnswerWatch | SilenceWatch | TimeWarning] = []
+        self._closing_words: str | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._finishing: asyncio.Task[None] | None = None
+        self._open = False
+        self._started = False
+        self.session: AgentSession[None] = AgentSession(
+            stt=parts.stt or NOT_GIVEN,
+            llm=parts.llm,
+            tts=parts.tts or NOT_GIVEN,
+            vad=parts.vad,
+            turn_handling=parts.turn_handling,
+            tts_text_transforms=sound.text_transforms(),
+            session_close_transcript_timeout=LAST_WORDS_SECONDS,
+        )
+        on_refusal(self.session, self._give_up)
+        self._failed_stages = FailedStages(self.session, self._give_up)
+
+    async def start(
+        self,
+        room: rtc.Room,
+        caller_identity: str | None,
+        history: list[Turn],
+        agent: Agent,
+        accepted: Callable[[], Awaitable[None]] | None,
+    ) -> None:
+        """Start the session in a connected room, deaf and so silent until `open`.
+
+        Args:
+            room: connected.
+            caller_identity: whom the agent listens to; None for the first who comes.
+            history: what was said before this attempt. The agent knows it, and the session's own
+                history (and so the report) holds only what follows.
+            agent: who speaks.
+            accepted: waits until the provider has taken the session; see `EngineParts`.
+
+        Raises:
+            EngineFault: the provider refuses the session, and would do so again.
+            EngineUnavailable: the provider cannot take it now.
+        """
+        self._history = history
+        options = RoomOptions(
+            # A page reload is not an end: Everline decides when the caller has left.
+            close_on_disconnect=False,
+            audio_input=self._sound.audio_input(),
+            text_input=TextInputOptions(text_input_cb=self._typed),
+        )
+        if caller_identity is not None:
+            options.participant_identity = caller_identity
+        self.session.input.set_audio_enabled(False)
+        await self.session.start(
+            agent,
+            room=room,
+            room_options=options,
+            # Nobody in the room may drive or observe the session.
+            session_host=False,
+            record=False,
+        )
+        if accepted is not None:
+            await accepted()
+        self._started = True
+
+    def _give_up(self, reason: str) -> None:
+        log.error("provider_given_up", reason=reason)
+        self._ending.note(ReportEnd.ERROR, reason)
+        if self._started:
+            self.session.shutdown(drain=False)
+
+    def on_commit(self, handle: Callable[[object], None]) -> None:
+        """Call `handle` with each conversation item when it is committed."""
+
+        def added(event: ConversationItemAddedEvent) -> None:
+            handle(event.item)
+
+        self.session.on("conversation_item_added", added)
+
+    def on_close(self, handle: Callable[[], None]) -> None:
+        """Call `handle` when a session that was started is closed, for whatever reason."""
+
+        def closed(event: CloseEvent) -> None:
+            if event.reason == CloseReason.ERROR:
+                self._ending.note(ReportEnd.ERROR, _describe(event))
+            if self._opening is not None:
+                self._opening.cancel()
+            for watch in self._watches:
+                watch.stop()
+            # One that cannot start says why itself.
+            if self._started:
+                handle()
+
+        self.session.on("close", closed)
+
+    def open(self, caller_present: asyncio.Task[rtc.RemoteParticipant]) -> None:
+        """Begin to listen, and speak first if that is the agent's part."""
+        self._open = True
+        self.session.input.set_audio_enabled(True)
+        self._opening = asyncio.create_task(self._speak_first(caller_present), name="opening")
+        watch = AnswerWatch(self.session)
+        self._watches.append(watch)
+        watch.start()
+
+    def watch_silence(self, policy: SilencePolicy, caller_here: Callable[[], bool]) -> None:
+        """Follow the silence policy from now on."""
+
+        def nudge() -> None:
+            self._speak(self._words.fill(policy.nudge_text), NUDGE)
+
+        def give_up() -> None:
+            if self._ending.note(ReportEnd.SILENCE):
+                self._closing_words = self._words.fill(policy.goodbye_text)
+                self._finishing = asyncio.create_task(
+                    self.finish(GOODBYE_SECONDS), name="silence_goodbye"
+                )
+
+        watch = SilenceWatch(
+            self.session, policy, caller_here=caller_here, nudge=nudge, give_up=give_up
+        )
+        self._watches.append(watch)
+        watch.start()
+
+    def watch_time(
+        self,
+        warning: DurationWarning,
+        remaining: float,
+        ask_remaining: Callable[[], Awaitable[float | None]],
+    ) -> None:
+        """Warn the caller before the time of the call is over, in `remaining` seconds."""
+
+        def speak() -> None:
+            self._speak(self._words.fill(warning.text), TIME_WARNING)
+
+        watch = TimeWarning(warning, speak=speak, ask_remaining=ask_remaining)
+        self._watches.append(watch)
+        watch.start(remaining)
+
+    def say_goodbye_with(self, text: str | None) -> None:
+        """Let `finish` end with these words, dynamic variables filled in."""
+        self._closing_words = self._words.fill(text)
+
+    async def finish(self, within: float = FINISH_SECONDS) -> None:
+        """Say the closing words if there are any, else let the current sentence end; then close.
+
+        Args:
+            within: seconds after which the session is closed in any case.
+        """
+        for watch in self._watches:
+            watch.stop()
+        try:
+            async with asyncio.timeout(within):
+                speech = await self._last_speech()
+                if speech is not None:
+                    await speech.wait_for_playout()
+        except TimeoutError:
+            log.info("speech_cut_at_finish")
+        finally:
+            self.session.shutdown(drain=False)
+
+    async def _last_speech(self) -> SpeechHandle | None:
+        if not self._closing_words:
+            return self.session.current_speech
+        await self.session.interrupt(force=True)
+        if self._speaks_verbatim():
+            return self.session.say(self._closing_words, allow_interruptions=False)
+        return self.session.generate_reply(instructions=verbatim(self._closing_words))
+
+    async def _speak_first(self, caller_present: asyncio.Task[rtc.RemoteParticipant]) -> None:
+        await caller_present
+        if greeting_is_due(self._history):
+            self._greet()
+        elif self._history[-1].role is Role.USER:
+            # The agent before this one died before it had answered.
+            self.session.generate_reply()
+
+    def _greet(self) -> None:
+        if self._words.agent_speaks_first:
+            self._speak(self._words.greeting, UNPROMPTED_GREETING)
+
+    def _speak(self, text: str | None, instructions: str) -> None:
+        """Say these words, or without them what the model makes of the instructions."""
+        if text and self._speaks_verbatim():
+            self.session.say(text)
+        else:
+            told = verbatim(text) if text else instructions
+            self.session.generate_reply(instructions=told)
+
+    def _speaks_verbatim(self) -> bool:
+        """Whether the agent that has the conversation now can say given words."""
+        voice, model = self._of_the_agent("tts"), self._of_the_agent("llm")
+        says = isinstance(model, RealtimeModel) and model.capabilities.supports_say
+        return voice is not None or says
+
+    def _of_the_agent(self, part: str) -> object:
+        """The `tts` or `llm` of the agent that has the conversation now, or else the session's."""
+        own: object = getattr(self.session.current_agent, part)
+        return own if is_given(own) else getattr(self.session, part)
+
+    async def _typed(self, session: AgentSession[None], event: TextInputEvent) -> None:
+        # Without words nobody has said anything, and nobody is interrupted.
+        if self._open and event.text.strip():
+            await session.interrupt()
+            session.generate_reply(user_input=event.text)
+
+
+def verbatim(text: str) -> str:
+    """What a realtime model is told so that it speaks given words."""
+    return f"Say exactly the following words, and nothing else: {text}"
+
+
+def greeting_is_due(history: list[Turn]) -> bool:
+    """Whether nobody has greeted the caller to the end: the agent before may have died in it."""
+    return all(turn.role is Role.ASSISTANT and turn.interrupted for turn in history)
+
+
+def _describe(event: CloseEvent) -> str:
+    """The error that closed a session, without its message: that may quote the conversation."""
+    error = event.error
+    if error is None:
+        return "the session was closed by an error"
+    cause = getattr(error, "error", None)
+    if isinstance(cause, EngineUnavailable):
+        return f"{error.type}: {cause}"
+    status = getattr(cause, "status_code", None)
+    known = f" with status {status}" if isinstance(status, int) and status > 0 else ""
+    return f"{error.type} of {getattr(error, 'label', 'the engine')}: {type(cause).__name__}{known}"

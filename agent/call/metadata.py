@@ -1,0 +1,83 @@
+"""Reading the dispatch metadata of a job."""
+
+import json
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from domain.agents.config_model import FROM_ANOTHER_VERSION
+from domain.agents.servers import JobRef
+from domain.sessions.dispatch_metadata import DispatchMetadata, EverlineMetadata
+
+
+class MetadataFault(Exception):
+    """The metadata is not what Everline sends.
+
+    Attributes:
+        everline: its `everline` part if at least that can be read, so that Everline can be told.
+    """
+
+    def __init__(self, message: str, everline: EverlineMetadata | None) -> None:
+        super().__init__(message)
+        self.everline = everline
+
+
+def read_metadata(text: str, room_name: str) -> DispatchMetadata:
+    """The metadata of a job; an empty one makes a plain agent with the defaults.
+
+    Raises:
+        MetadataFault: naming the fields that are wrong, without their values.
+    """
+    if not text.strip():
+        return DispatchMetadata(session_id=room_name)
+    try:
+        return DispatchMetadata.model_validate_json(text, context=FROM_ANOTHER_VERSION)
+    except ValidationError as error:
+        raise MetadataFault(
+            f"the dispatch metadata is not valid: {_faults(error)}", _everline_part(text)
+        ) from None
+
+
+def attempt_of(text: str) -> int | None:
+    """The attempt that a job's metadata names, or None if there is none."""
+    everline = _everline_part(text)
+    return everline.attempt if everline else None
+
+
+def job_ref(job_id: str, text: str) -> JobRef:
+    """Which session and attempt a job's metadata names, if it is Everline's.
+
+    Whatever else of it can be read: a dead agent is reported also when a newer Everline, or a job
+    that could not use its metadata, has put it there.
+    """
+    everline, session_id = _everline_part(text), _fields(text).get("session_id")
+    return JobRef(
+        job_id=job_id,
+        org=everline.org if everline else None,
+        session_id=session_id if isinstance(session_id, str) else None,
+        attempt=everline.attempt if everline else None,
+    )
+
+
+def _everline_part(text: str) -> EverlineMetadata | None:
+    try:
+        part = _fields(text)["everline"]
+        return EverlineMetadata.model_validate(part, context=FROM_ANOTHER_VERSION)
+    except (ValueError, LookupError):
+        return None
+
+
+def _fields(text: str) -> dict[str, Any]:
+    try:
+        raw: Any = json.loads(text)
+    except ValueError:
+        return {}
+    return cast(dict[str, Any], raw) if isinstance(raw, dict) else {}
+
+
+def _faults(error: ValidationError) -> str:
+    # Without the input: it holds the callback token and the caller's words.
+    faults = error.errors(include_input=False, include_url=False, include_context=False)
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc'])) or 'metadata'}: {fault['msg']}" for fault in faults[:5]
+    )

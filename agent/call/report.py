@@ -1,0 +1,117 @@
+"""The report that an agent hands in at the end of its part of the call."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import structlog
+from livekit.agents.voice.report import SessionReport
+
+from agent.call.ending import Ending
+from agent.call.report_items import hand_offs, provider_errors, tool_calls
+from agent.call.turns import TurnLog
+from agent.engines import Notice
+from agent.logs import frames
+from agent.version import agent_version
+from domain.recordings.recording import CallRecording
+from domain.transcripts.transcript import REPORT_VERSION, AgentReport, ordered
+
+log = structlog.stdlib.get_logger(__name__)
+
+MAX_OUTPUT_CHARS = 2_000
+"""Kept of what a tool answered: a page of text that was fetched is of use to the model alone."""
+_MAX_ERROR_CHARS = 2_000
+_INSTRUCTION_ROLES = ("system", "developer")
+
+
+def build_report(
+    *,
+    attempt: int,
+    job_id: str,
+    ending: Ending,
+    turn_log: TurnLog,
+    started_at: datetime,
+    sdk: SessionReport | None,
+    missing_variables: Sequence[str] = (),
+    notices: Sequence[Notice] = (),
+    recording: CallRecording | None = None,
+) -> AgentReport:
+    """The report of one attempt; `sdk` is the SDK's own, None if the session never started.
+
+    Turns that were streamed have the same numbers here; the others get the next ones. If what the
+    SDK tells cannot be put into a report, that is logged, and the report goes without it: it ends
+    the session, and its turns were streamed.
+    """
+    known: dict[str, Any] = {
+        "report_version": REPORT_VERSION,
+        "attempt": attempt,
+        "job_id": job_id,
+        "end_reason": ending.reason,
+        "error": ending.error and ending.error[:_MAX_ERROR_CHARS],
+        "missing_variables": list(missing_variables),
+        "configured_otherwise": [asdict(notice) for notice in notices],
+        "recording": recording,
+        "started_at": started_at,
+        "ended_at": datetime.now(UTC),
+        "agent_version": agent_version(),
+    }
+    try:
+        return AgentReport.model_validate({**known, **_told_by(sdk, turn_log)})
+    except Exception as error:  # noqa: BLE001  # of any plugin's making
+        # Without the error's message: that quotes what was said.
+        log.error("report_incomplete", error=frames(error))
+        fault = {"at": datetime.now(UTC), "stage": "report_error", "kind": type(error).__name__}
+        return AgentReport.model_validate({**known, "errors": [fault]})
+
+
+def _told_by(sdk: SessionReport | None, turn_log: TurnLog) -> dict[str, Any]:
+    items = sdk.chat_history.items if sdk else []
+    turns = [turn for item in items if (turn := turn_log.turn(item)) is not None]
+    sdk_report = _sdk_report(sdk)
+    return {
+        "turns": ordered(turns),
+        "tool_calls": tool_calls(items),
+        "hand_offs": hand_offs(items),
+        "usage": _usage(sdk),
+        "errors": provider_errors(sdk.events if sdk else []),
+        "close_reason": sdk_report and sdk_report.get("close_reason"),
+        "sdk_report": sdk_report,
+    }
+
+
+def _usage(sdk: SessionReport | None) -> list[dict[str, Any]]:
+    used = (sdk.model_usage if sdk else None) or []
+    return [usage.model_dump() for usage in used]
+
+
+def _sdk_report(sdk: SessionReport | None) -> dict[str, Any] | None:
+    """The SDK's report as plain JSON, without the instructions: they may hold the customer's data.
+
+    Without its events, too: they repeat the history at forty times its size; and with no more than
+    `MAX_OUTPUT_CHARS` of what each tool answered.
+    """
+    if sdk is None:
+        return None
+    # The SDK declares a bare `dict`, whose types are unknown.
+    to_dict = cast(Callable[..., dict[str, Any]], sdk.to_dict)  # pyright: ignore[reportUnknownMemberType]
+    report: dict[str, Any] = json.loads(json.dumps(to_dict(include_events=False), default=str))
+    history = cast(dict[str, Any], report.get("chat_history") or {})
+    items = cast(list[dict[str, Any]], history.get("items") or [])
+    report["chat_history"] = {
+        "items": [_shortened(item) for item in items if not _is_instruction(item)]
+    }
+    return report
+
+
+def _shortened(item: dict[str, Any]) -> dict[str, Any]:
+    output = item.get("output")
+    if not isinstance(output, str) or len(output) <= MAX_OUTPUT_CHARS:
+        return item
+    cut = len(output) - MAX_OUTPUT_CHARS
+    return {**item, "output": f"{output[:MAX_OUTPUT_CHARS]} … [{cut} more characters were cut]"}
+
+
+def _is_instruction(item: dict[str, Any]) -> bool:
+    return item.get("type") == "agent_config_update" or item.get("role") in _INSTRUCTION_ROLES

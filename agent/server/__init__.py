@@ -1,0 +1,1 @@
+"""The agent server: it takes jobs, counts them and says that it lives."""

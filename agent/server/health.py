@@ -1,0 +1,86 @@
+"""Whether this machine's agent server is heard: `python -m agent.server.health`, for health checks.
+
+A dispatch only finds an agent server whose heartbeats arrive, so that is what is asked: the API has
+heard from this host lately, under the name to which calls are dispatched.
+"""
+
+import socket
+import sys
+from datetime import UTC, datetime, timedelta
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from adapters.settings import AgentSettings, SettingsError, load
+from domain.agents.servers import AgentServer
+
+SILENT_AFTER = timedelta(seconds=15)
+"""Heartbeats come every two seconds."""
+ANSWER_SECONDS = 5.0
+
+
+class NotHeardError(Exception):
+    """The agent server is not heard; the message says why."""
+
+
+class _Report(BaseModel):
+    """What this side reads of `/health/agent`."""
+
+    agent_name: str
+    servers: list[AgentServer]
+
+
+def check(settings: AgentSettings, hostname: str) -> None:
+    """Return if the API hears this host's agent server under the right name.
+
+    Args:
+        settings: Where the API is, and the agent's name.
+        hostname: The host's name, with which ids of agent servers begin.
+
+    Raises:
+        NotHeardError: The API does not answer, or has not heard from it lately.
+    """
+    if settings.everline_callback_url is None:
+        raise NotHeardError("EVERLINE_CALLBACK_URL is not set, so no heartbeat is sent")
+    report = _ask(settings.everline_callback_url.rstrip("/") + "/health/agent")
+    if report.agent_name != settings.dispatch_name:
+        raise NotHeardError(
+            f"calls are dispatched to {report.agent_name!r}, this agent is"
+            f" {settings.dispatch_name!r}: set AGENT_NAME to the same value for both"
+        )
+    if not heard_lately(report.servers, hostname, datetime.now(UTC)):
+        raise NotHeardError(f"the API has not heard from an agent server of {hostname} lately")
+
+
+def heard_lately(servers: list[AgentServer], hostname: str, now: datetime) -> bool:
+    """Tell whether one of a host's agent servers was heard within `SILENT_AFTER`."""
+    return any(
+        server.server_id.startswith(f"{hostname[:100]}:")
+        and now - server.last_heartbeat <= SILENT_AFTER
+        for server in servers
+    )
+
+
+def _ask(url: str) -> _Report:
+    try:
+        # The machine's proxies are not for it; its 503 is an answer as well.
+        answer = httpx.get(url, timeout=ANSWER_SECONDS, trust_env=False)
+        return _Report.model_validate_json(answer.content)
+    except httpx.HTTPError as problem:
+        raise NotHeardError(f"{url} does not answer ({type(problem).__name__})") from None
+    except ValidationError:
+        raise NotHeardError(f"{url} answers with something else") from None
+
+
+def main() -> int:
+    """Say what is wrong on standard error; returns the exit code, 1 if anything is."""
+    try:
+        check(load(AgentSettings), socket.gethostname())
+    except (SettingsError, NotHeardError) as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

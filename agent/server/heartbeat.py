@@ -1,0 +1,158 @@
+"""The agent server's sign of life: every two seconds, signed as LiveKit signs its webhooks.
+
+It comes at once when a place is taken or free again and when a job is lost, so that nobody waits
+for the next one; and within `LOOK_SECONDS` when the server begins to drain.
+"""
+
+import asyncio
+import os
+import socket
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+import httpx
+import structlog
+from pydantic import ValidationError
+
+from adapters.livekit.signatures import HEARTBEAT, sign_body
+from adapters.settings import AgentSettings
+from agent.repeating import repeat
+from agent.version import agent_version
+from domain.agents.servers import Heartbeat, HeartbeatAnswer, JobTick, LostJob
+from domain.sessions.control import HEARTBEAT_PATH
+
+log = structlog.stdlib.get_logger(__name__)
+
+HEARTBEAT_SECONDS = 2.0
+LOOK_SECONDS = 0.5
+"""How often the jobs are looked at in between."""
+RETRY_SECONDS = 1.0
+"""After a heartbeat that was not taken: what is silent for too long counts as dead."""
+_TIMEOUT = httpx.Timeout(3.0, connect=2.0)
+
+
+class Jobs(Protocol):
+    """What there is to report; see `agent.running_jobs.RunningJobs`."""
+
+    def look(self) -> list[JobTick]:
+        """The running jobs."""
+        ...
+
+    @property
+    def free(self) -> int:
+        """Places for further jobs."""
+        ...
+
+    @property
+    def lost(self) -> list[LostJob]:
+        """The lost jobs that are not acknowledged."""
+        ...
+
+    def acknowledged(self, lost: list[LostJob]) -> None:
+        """Forget losses that were handed over."""
+        ...
+
+    def stop(self, job_ids: list[str]) -> None:
+        """End jobs whose calls were given to others."""
+        ...
+
+
+def new_server_id() -> str:
+    """An id of this process: readable for an operator, never used twice."""
+    return f"{socket.gethostname()[:100]}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+
+
+class Heart:
+    """Reports the jobs of one agent server to the API."""
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        callback_url: str,
+        jobs: Jobs,
+        draining: Callable[[], bool],
+        spool: str | None = None,
+    ) -> None:
+        self._settings = settings
+        self._jobs = jobs
+        self._draining = draining
+        self._server_id = new_server_id()
+        self._beats = 0
+        self._spool = spool
+        self._hurry = asyncio.Event()
+        self._reached = True
+        self._said_draining = False
+        self._due = 0.0
+        """When the next heartbeat is, on the event loop's clock."""
+        self._http = httpx.AsyncClient(base_url=callback_url.rstrip("/"), timeout=_TIMEOUT)
+
+    def hurry(self) -> None:
+        """Have the next heartbeat come now."""
+        self._hurry.set()
+
+    async def beat_forever(self) -> None:
+        """Report until cancelled; an API that is away is logged once, and once when it is back."""
+        await repeat("heartbeat", self._look, pause=0.0, pause_after_failure=RETRY_SECONDS)
+
+    async def _look(self) -> None:
+        """Look at the jobs, and report them if that is due; then wait for the next look."""
+        loop = asyncio.get_running_loop()
+        self._jobs.look()
+        changed = self._hurry.is_set() or self._draining() != self._said_draining
+        if changed or loop.time() >= self._due:
+            self._hurry.clear()
+            self._due = loop.time() + (HEARTBEAT_SECONDS if await self.beat() else RETRY_SECONDS)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), LOOK_SECONDS)
+
+    async def beat(self) -> bool:
+        """Report once; returns whether the API took it."""
+        beat = self._next()
+        body = beat.model_dump_json()
+        headers = {"Authorization": self._sign(body), "Content-Type": "application/json"}
+        try:
+            response = await self._http.post(HEARTBEAT_PATH, content=body, headers=headers)
+            response.raise_for_status()
+            answer = HeartbeatAnswer.model_validate_json(response.content)
+        except httpx.HTTPStatusError as error:
+            return self._note_failure(f"the API answered {error.response.status_code}")
+        except (httpx.RequestError, ValidationError) as error:
+            return self._note_failure(type(error).__name__)
+        if not self._reached:
+            log.info("heartbeat_delivered_again")
+        self._reached = True
+        self._jobs.acknowledged(beat.lost)
+        self._jobs.stop(answer.stop)
+        return True
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    def _next(self) -> Heartbeat:
+        self._beats += 1
+        self._said_draining = self._draining()
+        return Heartbeat(
+            server_id=self._server_id,
+            number=self._beats,
+            agent_name=self._settings.dispatch_name,
+            max_jobs=self._settings.max_jobs,
+            free=0 if self._said_draining else self._jobs.free,
+            draining=self._said_draining,
+            version=agent_version(),
+            spool=self._spool,
+            jobs=self._jobs.look(),
+            lost=self._jobs.lost,
+        )
+
+    def _note_failure(self, why: str) -> bool:
+        if self._reached:
+            log.warning("heartbeat_not_delivered", why=why)
+        self._reached = False
+        return False
+
+    def _sign(self, body: str) -> str:
+        secret = self._settings.livekit_api_secret.get_secret_value()
+        return sign_body(self._settings.livekit_api_key, secret, body.encode(), HEARTBEAT)

@@ -1,0 +1,89 @@
+"""What a job process runs. LiveKit's agent server calls these by name in processes of their own."""
+
+import asyncio
+from typing import cast
+
+import structlog
+from livekit.agents import JobContext, JobProcess, JobRequest, inference
+from livekit.agents.vad import VAD
+
+from adapters.settings import AgentSettings, load
+from agent.call.call import Call, report_failure
+from agent.call.metadata import MetadataFault, attempt_of, read_metadata
+from agent.callbacks import tls_context
+from agent.logs import configure_job_logging
+from agent.server.ticks import say_done, tick_forever
+from domain.sessions.control import ATTEMPT_ATTRIBUTE
+from domain.sessions.dispatch_metadata import DispatchMetadata
+
+log = structlog.stdlib.get_logger(__name__)
+
+_SETTINGS, _VAD, _CALL, _TICKS = "settings", "vad", "call", "ticks"
+
+
+def prewarm(process: JobProcess) -> None:
+    """Prepare an idle process: what takes time is done before a call needs it."""
+    settings = load(AgentSettings)
+    configure_job_logging(settings)
+    process.userdata[_SETTINGS] = settings
+    process.userdata[_VAD] = inference.VAD()
+    tls_context()
+
+
+async def request(job: JobRequest) -> None:
+    """Accept a job, naming its attempt where the room can see it."""
+    attempt = attempt_of(job.job.metadata)
+    await job.accept(
+        identity=f"agent-{job.id}",
+        name=job.agent_name,
+        attributes={} if attempt is None else {ATTEMPT_ATTRIBUTE: str(attempt)},
+    )
+
+
+async def entrypoint(ctx: JobContext) -> None:
+    """Take part in a call."""
+
+    def caller() -> str | None:
+        call = ctx.proc.userdata.get(_CALL)
+        return call.caller_connection() if isinstance(call, Call) else None
+
+    # Kept, because asyncio holds its tasks weakly; it ends with the process's event loop.
+    ticks = asyncio.create_task(tick_forever(ctx.job.id, caller), name="ticks")
+    ctx.proc.userdata[_TICKS] = ticks
+    try:
+        metadata = read_metadata(ctx.job.metadata, ctx.job.room.name)
+    except MetadataFault as fault:
+        log.error("metadata_not_valid", job_id=ctx.job.id, error=str(fault))
+        if fault.everline is not None:
+            await report_failure(fault.everline, ctx.job.id, str(fault), retryable=False)
+        ctx.shutdown(str(fault))
+        return
+    _name_in_logs(ctx, metadata)
+    userdata = ctx.proc.userdata
+    call = Call(ctx, metadata, cast(AgentSettings, userdata[_SETTINGS]), cast(VAD, userdata[_VAD]))
+    userdata[_CALL] = call
+    await call.run()
+
+
+async def session_end(ctx: JobContext) -> None:
+    """Hand in the report of the call, if there was one."""
+    call = ctx.proc.userdata.get(_CALL)
+    if not isinstance(call, Call):
+        say_done(ctx.job.id)
+        return
+    try:
+        await call.hand_in()
+        # Before the connections are closed: what happens in that is no loss of the call.
+        say_done(ctx.job.id)
+    finally:
+        await call.aclose()
+
+
+def _name_in_logs(ctx: JobContext, metadata: DispatchMetadata) -> None:
+    everline = metadata.everline
+    ctx.log_context_fields = {
+        "job_id": ctx.job.id,
+        "session_id": metadata.session_id,
+        "org": everline.org if everline else None,
+        "attempt": everline.attempt if everline else None,
+    }

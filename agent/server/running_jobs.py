@@ -1,0 +1,142 @@
+"""The jobs of an agent server: which run, which are alive, and which were lost."""
+
+import os
+import signal
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+import structlog
+from livekit.agents.job import RunningJobInfo
+
+from agent.call.metadata import job_ref
+from agent.server.agent_server import CountingAgentServer
+from domain.agents.servers import JobRef, JobTick, LostJob
+
+log = structlog.stdlib.get_logger(__name__)
+
+_MOST_LOST = 1_000
+"""Losses that wait for the API; more would not fit into a heartbeat."""
+
+
+class Ticks(Protocol):
+    """What jobs say to their server; see `agent.ticks.TickSocket`."""
+
+    def ages(self, jobs: Collection[str]) -> dict[str, float]:
+        """Seconds since the last tick of those of these jobs that ever ticked and are not done."""
+        ...
+
+    def caller(self, job_id: str) -> str | None:
+        """The caller's connection as the job sees it; see `JobTick.caller`."""
+        ...
+
+    def is_done(self, job_id: str) -> bool:
+        """Whether a job has said that its report is handed in, or in the spool."""
+        ...
+
+
+class RunningJobs:
+    """Names running jobs with the age of their ticks, and collects the lost ones.
+
+    A job whose event loop is silent for too long is killed: what is given up must not come back,
+    and a hung process would keep its place for another minute.
+    """
+
+    def __init__(
+        self,
+        server: CountingAgentServer,
+        ticks: Ticks,
+        longest_silence: float,
+    ) -> None:
+        self._server = server
+        self._ticks = ticks
+        self._longest_silence = longest_silence
+        self._on_loss: Callable[[], None] = lambda: None
+        self._known: dict[str, JobRef] = {}
+        self._hung: dict[str, str] = {}
+        self._lost: dict[str, LostJob] = {}
+        server.on_process_closed(self._closed)
+
+    def on_loss(self, handle: Callable[[], None]) -> None:
+        """Call `handle` whenever a job was lost."""
+        self._on_loss = handle
+
+    def look(self) -> list[JobTick]:
+        """The running jobs; kills those that hang."""
+        refs = self._refs()
+        ages = self._ticks.ages(refs.keys())
+        for job_id, age in ages.items():
+            if age > self._longest_silence and job_id not in self._hung:
+                self._kill_hung(job_id, age)
+        return [
+            JobTick(
+                **ref.model_dump(),
+                tick_age=_rounded(ages.get(job_id)),
+                caller=self._ticks.caller(job_id),
+            )
+            for job_id, ref in refs.items()
+        ]
+
+    @property
+    def free(self) -> int:
+        """Places for further jobs."""
+        return self._server.free
+
+    @property
+    def lost(self) -> list[LostJob]:
+        """The lost jobs that are not acknowledged, the oldest first."""
+        return list(self._lost.values())
+
+    def acknowledged(self, lost: Sequence[LostJob]) -> None:
+        """Forget losses that were handed over."""
+        for each in lost:
+            self._lost.pop(each.job_id, None)
+
+    def stop(self, job_ids: Sequence[str]) -> None:
+        """Kill the jobs whose calls were given to others while this server was not heard.
+
+        At once, so that two agents never talk in a room; what they said so far is in the spool.
+        """
+        for job_id in job_ids:
+            if self._kill(job_id):
+                log.warning("job_stopped", job_id=job_id, why="another agent has its call")
+
+    def _refs(self) -> dict[str, JobRef]:
+        running = {info.job.id: info for info in self._server.active_jobs}
+        self._known = {
+            job_id: self._known.get(job_id) or _ref(info) for job_id, info in running.items()
+        }
+        self._hung = {job: why for job, why in self._hung.items() if job in running}
+        return self._known
+
+    def _kill_hung(self, job_id: str, age: float) -> None:
+        self._hung[job_id] = f"its process did not answer for {age:.1f} s and was killed"
+        log.error("job_hangs", job_id=job_id, seconds=round(age, 1))
+        self._kill(job_id)
+
+    def _kill(self, job_id: str) -> bool:
+        pid = self._server.pid_of(job_id)
+        if pid is None:
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        return True
+
+    def _closed(self, info: RunningJobInfo, exit_code: int | None) -> None:
+        if exit_code == 0 or self._ticks.is_done(info.job.id):
+            return
+        ref = _ref(info)
+        reason = self._hung.pop(ref.job_id, f"its process ended with code {exit_code}")
+        log.error("job_lost", job_id=ref.job_id, session_id=ref.session_id, reason=reason)
+        self._lost[ref.job_id] = LostJob(**ref.model_dump(), reason=reason)
+        if len(self._lost) > _MOST_LOST:
+            del self._lost[next(iter(self._lost))]
+        self._on_loss()
+
+
+def _rounded(age: float | None) -> float | None:
+    return None if age is None else round(max(age, 0.0), 2)
+
+
+def _ref(info: RunningJobInfo) -> JobRef:
+    return job_ref(info.job.id, info.job.metadata)

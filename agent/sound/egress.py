@@ -1,0 +1,192 @@
+"""The recording of a call by LiveKit's egress service, where one is there."""
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import aiohttp
+import structlog
+from livekit import api
+from livekit.protocol import egress
+from livekit.protocol import room as rooms
+
+from adapters.livekit.egress import EgressResult, egress_result
+from domain.recordings.recording import CallRecording, RecordingState
+
+log = structlog.stdlib.get_logger(__name__)
+
+ANSWER_SECONDS = 5.0
+"""How long LiveKit may take; its client's own time limit is not kept.
+
+Without a free service LiveKit looks for one for about 24 s; given up, it stops looking.
+"""
+
+START_SECONDS = 60.0
+"""How long the service may take from its word to its place in the room."""
+
+LEFT = "LiveKit's egress service left during the call"
+
+
+class EgressRefused(Exception):
+    """LiveKit cannot record the room; the message says why."""
+
+
+async def record_room(lk: api.LiveKitAPI, room: str, storage: str, path: str) -> str | None:
+    """Have a room recorded until it closes, its sound alone.
+
+    Args:
+        lk: LiveKit's server API.
+        room: LiveKit's full name of the room.
+        storage: URL of the storage of recordings, `file://` or `s3://`.
+        path: where the recording is to lie below it.
+
+    Returns:
+        LiveKit's id of the recording that was begun; None if the room is being recorded already, as
+        when this agent replaces another one.
+
+    Raises:
+        EgressRefused: there is no egress service, or it does not take it.
+    """
+    order = egress.RoomCompositeEgressRequest(
+        room_name=room,
+        audio_only=True,
+        audio_mixing=egress.AudioMixing.DUAL_CHANNEL_AGENT,
+        file_outputs=[_output(storage, path)],
+    )
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            if await _is_recorded(lk, room):
+                return None
+            info = await lk.egress.start_room_composite_egress(order)
+    except TimeoutError:
+        raise EgressRefused(f"no answer within {ANSWER_SECONDS:g} s") from None
+    except api.TwirpError as error:
+        # Without its message: that may quote the request, and so the storage's key.
+        raise EgressRefused(f"LiveKit answered {error.code}") from None
+    except aiohttp.ClientError as error:
+        raise EgressRefused(f"LiveKit cannot be reached: {type(error).__name__}") from None
+    log.info("egress_started", egress_id=info.egress_id, path=path)
+    return info.egress_id
+
+
+@dataclass(frozen=True)
+class Fate:
+    """How far a recording by the service is."""
+
+    state: RecordingState
+    result: EgressResult | None = None
+    """What LiveKit says of it, if it has ended."""
+    error: str | None = None
+    alone: bool = False
+    """Pending, and neither the service nor anybody else is in the room: it is being closed, or the
+    service was killed, which tells nobody."""
+
+    def of(self, recording: CallRecording) -> CallRecording:
+        """The recording with this fate."""
+        known = {"state": self.state, "error": self.error}
+        if self.result is not None:
+            known |= {"bytes": self.result.bytes, "started_at": self.result.started_at}
+        return recording.model_copy(update={k: v for k, v in known.items() if v is not None})
+
+
+_FORGOTTEN = Fate(RecordingState.FAILED, error="LiveKit does not know it any more")
+"""LiveKit forgets a recording a day after its end."""
+
+
+async def fate_of(lk: api.LiveKitAPI, egress_id: str, within: float) -> Fate | None:
+    """How far a recording is by LiveKit's word, and by who is in the room.
+
+    A service that is killed says nothing: LiveKit calls its recording active for ever.
+
+    Args:
+        lk: LiveKit's server API.
+        egress_id: what `record_room` returned.
+        within: seconds that LiveKit may take to tell.
+
+    Returns:
+        None where LiveKit does not tell now.
+    """
+    try:
+        async with asyncio.timeout(within):
+            asked = egress.ListEgressRequest(egress_id=egress_id)
+            found = (await lk.egress.list_egress(asked)).items
+            if not found:
+                return _FORGOTTEN
+            return _ended(found[0]) or await _going_on(lk, found[0])
+    except (TimeoutError, api.TwirpError, aiohttp.ClientError) as error:
+        if isinstance(error, api.TwirpError) and error.code == api.TwirpErrorCode.NOT_FOUND:
+            return _FORGOTTEN
+        log.warning("egress_unknown", egress_id=egress_id, reason=type(error).__name__)
+        return None
+
+
+def _ended(info: egress.EgressInfo) -> Fate | None:
+    if info.status < egress.EgressStatus.EGRESS_COMPLETE:
+        return None
+    result = egress_result(info)
+    if result is not None and result.complete:
+        return Fate(RecordingState.STORED, result)
+    why = info.error or egress.EgressStatus.Name(info.status)
+    return Fate(RecordingState.FAILED, result, f"LiveKit's egress service: {why}"[:500])
+
+
+async def _going_on(lk: api.LiveKitAPI, info: egress.EgressInfo) -> Fate:
+    pending = Fate(RecordingState.PENDING)
+    if info.status == egress.EgressStatus.EGRESS_ENDING or _is_starting(info):
+        return pending
+    present = await _present(lk, info.room_name)
+    if info.egress_id in present:
+        return pending
+    if present:
+        return Fate(RecordingState.FAILED, error=LEFT)
+    return Fate(RecordingState.PENDING, alone=True)
+
+
+async def _is_recorded(lk: api.LiveKitAPI, room: str) -> bool:
+    asked = egress.ListEgressRequest(room_name=room, active=True)
+    listed = (await lk.egress.list_egress(asked)).items
+    if not listed:
+        return False
+    # What a killed service leaves is listed for ever, for later rooms of this name as well.
+    present = await _present(lk, room)
+    return any(info.egress_id in present or _is_starting(info) for info in listed)
+
+
+def _is_starting(info: egress.EgressInfo) -> bool:
+    starting = info.status == egress.EgressStatus.EGRESS_STARTING
+    return starting and time.time() - info.updated_at / 1e9 < START_SECONDS
+
+
+async def _present(lk: api.LiveKitAPI, room: str) -> set[str]:
+    """Identities in the room: a service that records is hidden in it, by its recording's id."""
+    listed = await lk.room.list_participants(rooms.ListParticipantsRequest(room=room))
+    return {participant.identity for participant in listed.participants}
+
+
+def _output(storage: str, path: str) -> egress.EncodedFileOutput:
+    parts = urlsplit(storage)
+    if parts.scheme == "file":
+        file = Path(unquote(parts.path)) / path
+        return egress.EncodedFileOutput(
+            file_type=egress.EncodedFileType.OGG, filepath=str(file), disable_manifest=True
+        )
+    if parts.scheme != "s3":
+        raise EgressRefused(f"it is not told how to write to {parts.scheme}://")
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+    upload = egress.S3Upload(
+        access_key=os.environ.get("AWS_ACCESS_KEY_ID", ""),
+        secret=os.environ.get("AWS_SECRET_ACCESS_KEY", ""),
+        session_token=os.environ.get("AWS_SESSION_TOKEN", ""),
+        region=os.environ.get("AWS_REGION", ""),
+        endpoint=endpoint,
+        bucket=parts.netloc,
+        # Servers of one's own seldom have a host name per bucket.
+        force_path_style=bool(endpoint),
+    )
+    key = "/".join(filter(None, (parts.path.strip("/"), path)))
+    return egress.EncodedFileOutput(
+        file_type=egress.EncodedFileType.OGG, filepath=key, s3=upload, disable_manifest=True
+    )

@@ -1,0 +1,1 @@
+"""What watches a call: silence, time, models that do not answer."""

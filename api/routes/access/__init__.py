@@ -1,0 +1,1 @@
+"""API keys of this installation."""

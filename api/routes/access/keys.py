@@ -1,0 +1,103 @@
+"""API keys of this installation's own (`AUTH_PROVIDER=local`): create, list, revoke."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.auth import KEYS_PATH
+from api.dependencies import Client, Services, Wired
+from api.problems import problems
+from domain.access.api_keys import USUAL_SCOPES, ApiKeyRecord, NewKeyRequest, Scope
+from domain.access.ports import ApiKeyStore
+from domain.access.principal import Principal
+from domain.errors import Forbidden, InvalidInput, NotFound, StorageUnavailable
+from domain.json_model import JsonModel, Time
+
+router = APIRouter(prefix=KEYS_PATH, tags=["keys"])
+
+Prefix = Annotated[str, Path(pattern="^[A-Za-z0-9]{1,64}$")]
+
+
+class KeyBody(JsonModel):
+    """Body of `POST /v1/keys`; everything is optional."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = Field(default=None, min_length=1, max_length=200)
+    user_id: str | None = Field(default=None, min_length=1, max_length=256)
+    """Whom its sessions are recorded for; your own user unless given."""
+    scopes: list[Scope] = Field(default=list(USUAL_SCOPES), min_length=1, max_length=len(Scope))
+    is_admin: bool = False
+    """Whether it may act for other orgs; only an admin can give that."""
+    expires_at: Time | None = None
+
+
+class KeyCreated(ApiKeyRecord):
+    """The new key. This is the only time at which `key` can be read."""
+
+    key: str
+
+
+class Keys(BaseModel):
+    """The org's keys, the newest first; revoked and expired ones too."""
+
+    keys: list[ApiKeyRecord]
+
+
+@router.post("", status_code=201, responses=problems(404))
+async def create_key(body: KeyBody, response: Response, wired: Wired, client: Client) -> KeyCreated:
+    """Make a key for the org."""
+    store = _store(wired)
+    _check_grant(body, client)
+    request = NewKeyRequest(
+        user_id=body.user_id or client.user_id,
+        name=body.name,
+        scopes=tuple(sorted(set(body.scopes))),
+        is_admin=body.is_admin,
+        expires_at=body.expires_at,
+        created_by=client.user_id,
+    )
+    created = await store.create(client.org, request)
+    response.headers["Cache-Control"] = "no-store"
+    return KeyCreated(key=created.key, **created.record.model_dump())
+
+
+@router.get("", responses=problems(404))
+async def list_keys(wired: Wired, client: Client) -> Keys:
+    """The org's keys by their prefixes; the keys themselves are not kept."""
+    return Keys(keys=await _store(wired).list_keys(client.org))
+
+
+@router.delete("/{prefix}", status_code=204)
+async def revoke_key(prefix: Prefix, wired: Wired, client: Client) -> None:
+    """End a key for good, from the next request on."""
+    if not await _store(wired).revoke(client.org, prefix):
+        raise NotFound(f"there is no key {prefix}", field="prefix")
+
+
+def _check_grant(body: KeyBody, client: Principal) -> None:
+    """Nobody gives away what they do not have."""
+    missing = sorted(scope.value for scope in set(body.scopes) - client.scopes)
+    if missing:
+        raise Forbidden(f"your own key has no scope {', '.join(missing)}", field="scopes")
+    if body.is_admin and not client.is_admin:
+        raise Forbidden("only an admin can make a key for an admin", field="is_admin")
+    if body.expires_at and body.expires_at <= datetime.now(UTC):
+        raise InvalidInput("the time has passed", field="expires_at", cure="name a later time")
+
+
+def _store(wired: Services) -> ApiKeyStore:
+    if not wired.keys_are_local:
+        raise NotFound(
+            "API keys are managed in Pagos",
+            cure="create and revoke keys there, or set AUTH_PROVIDER=local",
+        )
+    if wired.key_store is None:
+        raise StorageUnavailable(
+            "API keys are kept in MongoDB, which is not configured",
+            cure="set MONGODB_URI; the bootstrap key works without",
+            retry_after=60,
+        )
+    return wired.key_store

@@ -1,0 +1,1 @@
+"""What agents and agent servers call back: claims, turns, reports, heartbeats."""

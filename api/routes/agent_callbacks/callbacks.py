@@ -1,0 +1,107 @@
+"""Callbacks of agents and heartbeats of agent servers."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, Request, Security
+from pydantic import BaseModel, ValidationError
+
+from adapters.livekit.signatures import HEARTBEAT, verify_body
+from api.dependencies import LIVEKIT_SIGNATURE, Services, Wired
+from api.problems import problems
+from api.routes.agent_callbacks.reports import AgentClaims, check_attempt
+from domain.agents.servers import Heartbeat, HeartbeatAnswer, LostJob
+from domain.errors import InvalidInput, Unavailable
+from domain.sessions.control import HEARTBEAT_PATH, HEARTBEAT_PATH_CHECK
+from domain.sessions.messages import (
+    EVENT_ID_CHARS,
+    AgentFailed,
+    AgentReady,
+    ReadyAnswer,
+    agent_lost,
+)
+
+router = APIRouter(tags=["agent callbacks"])
+
+TELL_SECONDS = 2.0
+"""How long a heartbeat waits for Temporal; the agent server repeats what was not told."""
+
+
+class Accepted(BaseModel):
+    """The message reached its session, or came too late to matter."""
+
+    accepted: bool
+
+
+@router.post("/v1/agent/ready", responses=problems(409))
+async def claim_attempt(claim: AgentReady, wired: Wired, claims: AgentClaims) -> ReadyAnswer:
+    """An agent claims its attempt; 409 tells it to leave, 503 to ask again."""
+    check_attempt(claims.attempt, claim.attempt)
+    answer = await wired.workflows.claim(claims.key, claim)
+    if answer.accepted:
+        wired.livekit_webhooks.expected(datetime.now(UTC))
+    return answer
+
+
+@router.post("/v1/agent/failed")
+async def report_failed_start(failure: AgentFailed, wired: Wired, claims: AgentClaims) -> Accepted:
+    """An agent says that it cannot start, and why."""
+    check_attempt(claims.attempt, failure.attempt)
+    # A job fails once, whatever the agent's event id says.
+    event_id = f"failed:{failure.attempt}:{failure.job_id}"[:EVENT_ID_CHARS]
+    failure = failure.model_copy(update={"event_id": event_id})
+    wired.failures.count(claims.key, failure)
+    return Accepted(accepted=await wired.workflows.signal(claims.key, failure))
+
+
+@router.post(
+    HEARTBEAT_PATH,
+    dependencies=[Security(LIVEKIT_SIGNATURE)],
+    # Read as bytes, because the signature is over them.
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Heartbeat"}}},
+        }
+    },
+)
+async def record_heartbeat(request: Request, wired: Wired) -> HeartbeatAnswer:
+    """An agent server's sign of life, signed with LiveKit's key; 503 asks for it again."""
+    body = await request.body()
+    verify_body(wired.livekit_keys, request.headers.get("authorization", ""), body, HEARTBEAT)
+    try:
+        beat = Heartbeat.model_validate_json(body)
+    except ValidationError as error:
+        raise InvalidInput(f"not a heartbeat: {error.error_count()} faults", field="body") from None
+    # Beside each other: a Temporal that is away must not make the server look silent, and a
+    # MongoDB that is away must not leave a caller without an agent.
+    stop, told = await asyncio.gather(
+        wired.agent_servers.record(beat, datetime.now(UTC)),
+        _tell_losses(wired, beat.lost),
+        return_exceptions=True,
+    )
+    for result in (told, stop):
+        if isinstance(result, BaseException):
+            raise result
+    return HeartbeatAnswer(stop=stop if isinstance(stop, list) else [])
+
+
+@router.post(HEARTBEAT_PATH_CHECK, dependencies=[Security(LIVEKIT_SIGNATURE)])
+async def check_heartbeat_path(request: Request, wired: Wired) -> Accepted:
+    """Whether a heartbeat would be stored now, signed like one; asked by the watchdog."""
+    body = await request.body()
+    verify_body(wired.livekit_keys, request.headers.get("authorization", ""), body, HEARTBEAT)
+    await wired.agent_servers.prove_path(datetime.now(UTC))
+    return Accepted(accepted=True)
+
+
+async def _tell_losses(wired: Services, lost: Sequence[LostJob]) -> None:
+    try:
+        async with asyncio.timeout(TELL_SECONDS):
+            for job in lost:
+                if job.key and job.attempt:
+                    message = agent_lost(job.attempt, job.job_id, job.reason)
+                    await wired.workflows.signal(job.key, message)
+    except TimeoutError:
+        raise Unavailable("Temporal takes too long to be told of lost agents") from None

@@ -1,0 +1,43 @@
+"""What agents ask during a call, with their callback token."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from api.dependencies import Wired, agents_of
+from api.problems import problems
+from api.routes.agent_callbacks.reports import AgentClaims
+from domain.errors import Forbidden
+from domain.ids import ID_PATTERN
+from domain.sessions.dispatch_metadata import DispatchMetadata, agent_metadata
+from domain.sessions.messages import TimeLeft
+from domain.sessions.session import SessionState
+from services.agents.configuration import resolve
+
+router = APIRouter(prefix="/v1/agent", tags=["agent callbacks"])
+
+ManagedAgentId = Annotated[
+    str, Path(pattern=ID_PATTERN, description="An id of `managed_agents`: a saved agent's.")
+]
+
+
+@router.get("/managed-agents/{agent_id}", response_model_exclude_none=True, responses=problems(404))
+async def get_managed_agent(
+    agent_id: ManagedAgentId, wired: Wired, claims: AgentClaims
+) -> DispatchMetadata:
+    """The saved agent that takes over the conversation, of the session's org, with its secrets."""
+    if (await wired.workflows.status(claims.key)).state is SessionState.CLOSED:
+        raise Forbidden("the session is closed", field="Authorization")
+    saved = await agents_of(wired).get(claims.org, agent_id)
+    resolved = resolve(saved, None, wired.catalog)
+    return agent_metadata(resolved.config, claims.session_id)
+
+
+@router.get("/time-left", responses=problems(404))
+async def get_time_left(wired: Wired, claims: AgentClaims) -> TimeLeft:
+    """How long the call may still last; extensions count."""
+    deadline = (await wired.workflows.status(claims.key)).deadline
+    if deadline is None:
+        return TimeLeft(remaining=None)
+    return TimeLeft(remaining=max(0.0, (deadline - datetime.now(UTC)).total_seconds()))

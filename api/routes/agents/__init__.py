@@ -1,0 +1,1 @@
+"""Saved agents and the catalogs of what can be configured."""

@@ -1,0 +1,232 @@
+"""Saved agents: create, read, change, delete; versions, and the way back to an earlier one."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.dependencies import Client, Wired, agents_of
+from api.problems import problems
+from api.routes.agents.masked_config import MaskedConfig
+from api.routes.agents.versions import ExpectedVersion, etag
+from domain.agents.config import AgentConfigWithName, ConfigWarning
+from domain.agents.masking import masked
+from domain.agents.saved_agent import CURSOR_PATTERN, SavedAgent
+from domain.errors import Conflict, InvalidInput, PreconditionFailed
+from domain.ids import ID_PATTERN
+from domain.json_model import JsonModel
+from services.agents.saved_agents import Agents, Saved
+
+router = APIRouter(prefix="/agents", tags=["agents"])
+
+AgentId = Annotated[str, Path(pattern=ID_PATTERN)]
+Version = Annotated[int, Path(ge=1, lt=2**31)]
+Limit = Annotated[int, Query(ge=1, le=100)]
+Cursor = Annotated[
+    str | None,
+    Query(
+        description="`nextCursor` of the page before",
+        # Checked where the list is read, by an error that says what to send.
+        json_schema_extra={"pattern": CURSOR_PATTERN},
+    ),
+]
+
+
+class AgentBody(JsonModel):
+    """Body of `POST /agents`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    config: AgentConfigWithName
+
+
+class AgentChange(AgentBody):
+    """Body of `PUT /agents/{agentId}`: the whole configuration, not a part of it."""
+
+    version: int | None = Field(
+        default=None, ge=1, lt=2**31, description="409 unless this is the current version"
+    )
+
+
+class AgentAnswer(BaseModel):
+    """A saved agent; secrets in `config` are masked, and a mask that is sent back keeps them."""
+
+    agentId: str
+    version: int
+    config: MaskedConfig
+    createdAt: datetime
+    createdBy: str | None
+    updatedAt: datetime
+    updatedBy: str | None
+    restoredFrom: int | None = Field(description="the earlier version that this one is a copy of")
+    warnings: list[ConfigWarning] = []
+
+
+class AgentList(BaseModel):
+    """A page of agents, the newest first; the next one is asked for with its cursor."""
+
+    agents: list[AgentAnswer]
+    nextCursor: str | None
+
+
+class VersionAnswer(BaseModel):
+    """One version in a list; its configuration has a route of its own."""
+
+    version: int
+    agentName: str | None
+    updatedAt: datetime
+    updatedBy: str | None
+    restoredFrom: int | None
+
+
+class VersionList(BaseModel):
+    """A page of versions, the current one first; the next one is asked for with its cursor."""
+
+    versions: list[VersionAnswer]
+    nextCursor: str | None
+
+
+@router.get("")
+async def list_agents(
+    wired: Wired, client: Client, limit: Limit = 20, cursor: Cursor = None
+) -> AgentList:
+    """The org's saved agents."""
+    page = await agents_of(wired).page(client.org, limit, cursor)
+    return AgentList(agents=[_answer(agent) for agent in page.agents], nextCursor=page.next_cursor)
+
+
+@router.post("", status_code=201)
+async def create_agent(
+    body: AgentBody, wired: Wired, client: Client, response: Response
+) -> AgentAnswer:
+    """Save a new agent; a configuration that could not start a session is refused."""
+    saved = await agents_of(wired).create(client, body.config, datetime.now(UTC))
+    response.headers["Location"] = f"/agents/{saved.agent.agent_id}"
+    return _saved(saved, response)
+
+
+@router.get("/{agentId}")
+async def get_agent(
+    agentId: AgentId, wired: Wired, client: Client, response: Response
+) -> AgentAnswer:
+    """The current version of an agent; its ETag goes into `If-Match` of a change."""
+    agent = await agents_of(wired).get(client.org, agentId)
+    response.headers["ETag"] = etag(agent.version)
+    return _answer(agent)
+
+
+@router.put("/{agentId}", responses=problems(409, 412))
+async def update_agent(
+    agentId: AgentId,
+    body: AgentChange,
+    wired: Wired,
+    client: Client,
+    response: Response,
+    if_match: ExpectedVersion = None,
+) -> AgentAnswer:
+    """Save another configuration as the next version.
+
+    With `If-Match` (else 412) or `version` (else 409) only if the agent was not changed meanwhile;
+    without either, whatever is current is replaced. The version before stays.
+    """
+    agents = agents_of(wired)
+    now = datetime.now(UTC)
+    if if_match is not None and body.version not in (None, if_match):
+        raise InvalidInput(
+            f"If-Match names version {if_match}, the body version {body.version}",
+            field="version",
+            cure="send one of them, or the same in both",
+        )
+    if if_match is None and body.version is not None:
+        saved = await _replace(agents, client, agentId, body, now)
+    else:
+        saved = await agents.update(client, agentId, body.config, expected=if_match, now=now)
+    return _saved(saved, response)
+
+
+async def _replace(
+    agents: Agents, client: Client, agent_id: str, body: AgentChange, now: datetime
+) -> Saved:
+    try:
+        return await agents.update(client, agent_id, body.config, expected=body.version, now=now)
+    except PreconditionFailed as error:
+        # 412 belongs to the header; what the body asks for in vain is a conflict.
+        raise Conflict(error.message, field=error.field, cure=error.cure) from None
+
+
+@router.delete("/{agentId}", status_code=204, responses=problems(412))
+async def delete_agent(
+    agentId: AgentId, wired: Wired, client: Client, if_match: ExpectedVersion = None
+) -> None:
+    """Delete an agent and its versions; sessions that ran it, and their transcripts, stay."""
+    await agents_of(wired).delete(client.org, agentId, expected=if_match, now=datetime.now(UTC))
+
+
+@router.get("/{agentId}/versions")
+async def list_versions(
+    agentId: AgentId,
+    wired: Wired,
+    client: Client,
+    limit: Limit = 20,
+    cursor: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
+) -> VersionList:
+    """What an agent was, the current version first."""
+    found, further = await agents_of(wired).versions(client.org, agentId, limit, cursor)
+    return VersionList(
+        versions=[
+            VersionAnswer(
+                version=agent.version,
+                agentName=agent.config.agent_name,
+                updatedAt=agent.updated_at,
+                updatedBy=agent.updated_by,
+                restoredFrom=agent.restored_from,
+            )
+            for agent in found
+        ],
+        nextCursor=None if further is None else str(further),
+    )
+
+
+@router.get("/{agentId}/versions/{version}")
+async def get_version(
+    agentId: AgentId, version: Version, wired: Wired, client: Client
+) -> AgentAnswer:
+    """One version of an agent, with its configuration."""
+    return _answer(await agents_of(wired).version(client.org, agentId, version))
+
+
+@router.post("/{agentId}/versions/{version}/restore", responses=problems(409, 412))
+async def restore_version(
+    agentId: AgentId,
+    version: Version,
+    wired: Wired,
+    client: Client,
+    response: Response,
+    if_match: ExpectedVersion = None,
+) -> AgentAnswer:
+    """Go back: save an earlier version's configuration, secrets included, as the next version."""
+    saved = await agents_of(wired).roll_back(
+        client, agentId, version, expected=if_match, now=datetime.now(UTC)
+    )
+    return _saved(saved, response)
+
+
+def _saved(saved: Saved, response: Response) -> AgentAnswer:
+    response.headers["ETag"] = etag(saved.agent.version)
+    answer = _answer(saved.agent)
+    answer.warnings = saved.warnings
+    return answer
+
+
+def _answer(agent: SavedAgent) -> AgentAnswer:
+    return AgentAnswer(
+        agentId=agent.agent_id,
+        version=agent.version,
+        config=masked(agent.config),
+        createdAt=agent.created_at,
+        createdBy=agent.created_by,
+        updatedAt=agent.updated_at,
+        updatedBy=agent.updated_by,
+        restoredFrom=agent.restored_from,
+    )

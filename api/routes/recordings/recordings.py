@@ -1,0 +1,124 @@
+"""Recordings of calls: told by agents, read by clients."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import FileResponse, RedirectResponse, Response
+from pydantic import BaseModel
+
+from adapters.recordings import AUDIO_TYPE, RecordingStore
+from api.dependencies import (
+    Client,
+    Services,
+    SessionId,
+    Wired,
+    archive_of,
+    require_kept,
+    require_session,
+)
+from api.problems import problems
+from api.routes.agent_callbacks.reports import AgentClaims, check_attempt
+from domain.errors import Conflict, Forbidden, NotFound, StorageUnavailable
+from domain.ids import SessionKey
+from domain.recordings.recording import CallRecording, RecordingState, belongs_to
+from services.recordings.recordings import recordings_now
+
+router = APIRouter()
+
+LINK_SECONDS = 300
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The recording, from a directory; parts of it by `Range`.",
+        "content": {AUDIO_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+    },
+    307: {
+        "description": f"A link to it in S3-compatible storage, good for {LINK_SECONDS} seconds.",
+        "headers": {"Location": {"schema": {"type": "string", "format": "uri"}}},
+    },
+    **problems(404, 409),
+}
+
+
+class RecordingNoted(BaseModel):
+    """The recording is linked from its session's transcript."""
+
+    stored: bool
+    """False without MongoDB, and after the transcript was deleted."""
+
+
+@router.post("/v1/agent/recording", tags=["agent callbacks"])
+async def note_recording(
+    recording: CallRecording, wired: Wired, claims: AgentClaims
+) -> RecordingNoted:
+    """An agent worker says how far the recording of its attempt is."""
+    check_attempt(claims.attempt, recording.attempt)
+    if not belongs_to(recording, claims.key):
+        raise Forbidden("the recording's path is of another session", field="path")
+    if wired.archive is None:
+        return RecordingNoted(stored=False)
+    await wired.archive.transcripts.record_recording(claims.key, recording, datetime.now(UTC))
+    records = wired.records
+    deleted = records and await records.retention.drop_late(claims.key, recording)
+    return RecordingNoted(stored=not deleted)
+
+
+@router.get(
+    "/v1/sessions/{session_id}/recording",
+    tags=["transcripts"],
+    response_class=Response,
+    responses=_ANSWERS,
+)
+async def get_recording(
+    session_id: SessionId,
+    wired: Wired,
+    client: Client,
+    attempt: Annotated[
+        int | None, Query(ge=1, description="which agent's part of the call; by default the last")
+    ] = None,
+) -> Response:
+    """The sound of a call as Ogg Opus: the caller on the left channel, the agent on the right."""
+    key = SessionKey(client.org, session_id)
+    recording = await _stored_recording(wired, key, attempt)
+    store = _store_of(wired)
+    if link := await store.link(recording.path, LINK_SECONDS):
+        return RedirectResponse(link, headers={"Cache-Control": "no-store"})
+    file = store.local_file(recording.path)
+    if file is None:
+        raise NotFound("the recording is no longer where it was stored", field="sessionId")
+    name = f"{session_id}-{recording.attempt}.ogg"
+    return FileResponse(file, media_type=AUDIO_TYPE, filename=name)
+
+
+async def _stored_recording(wired: Services, key: SessionKey, attempt: int | None) -> CallRecording:
+    archive = archive_of(wired)
+    await require_kept(wired, key)
+    found = await archive.transcripts.recordings(key)
+    wanted = [one for one in found if attempt in (None, one.attempt)]
+    stored = [one for one in wanted if one.state is RecordingState.STORED]
+    if stored:
+        # Of an attempt with two, the whole one: the agent may have begun one before egress did.
+        last = [one for one in stored if one.attempt == stored[-1].attempt]
+        return max(last, key=lambda one: one.bytes or 0)
+    await require_session(wired, key)
+    if not wanted:
+        raise NotFound("there is no recording of this call", field="sessionId")
+    [last] = await recordings_now(wanted[-1:], wired.agent_servers, datetime.now(UTC))
+    on_its_way = last.state is RecordingState.PENDING
+    raise Conflict(
+        "the recording is on its way to the storage"
+        if on_its_way
+        else f"the recording is not stored: {last.error}",
+        field="sessionId",
+        cure="ask again in a few seconds" if on_its_way else None,
+    )
+
+
+def _store_of(wired: Services) -> RecordingStore:
+    if wired.recordings is None:
+        raise StorageUnavailable(
+            "the storage of recordings is not configured here",
+            cure="set the API's EVERLINE_RECORDINGS_URL to the agent worker's value",
+            retry_after=60,
+        )
+    return wired.recordings

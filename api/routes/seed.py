@@ -1,0 +1,178 @@
+"""The seed service's session routes, with its paths and field names."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
+
+from api.dependencies import Client, Services, Wired
+from api.problems import problems
+from api.routes.agent_callbacks.reports import (
+    AnyReport,
+    ReporterClaims,
+    take_signed_report,
+    take_unsigned_report,
+)
+from api.routes.agents.masked_config import MaskedConfig
+from api.routes.sessions import starting
+from api.routes.sessions.ending import end_session
+from api.routes.sessions.rooms import session_of_room
+from domain.access.principal import Principal
+from domain.agents.config import AgentConfig, ConfigWarning
+from domain.agents.masking import masked
+from domain.errors import InvalidInput
+from domain.ids import GivenRoomName, Id, SessionKey
+from domain.json_model import JsonModel
+from domain.sessions.session import GivenLimits, Stage
+from services.sessions.start import StartRequest
+
+router = APIRouter(tags=["session"])
+
+IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
+Wait = Annotated[Stage, Query(description="how far to wait before answering")]
+
+
+class SessionRequest(JsonModel):
+    """Body of `POST /session`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    userIdentity: str = Field(min_length=1, max_length=256)
+    roomName: GivenRoomName | None = None
+    sessionId: Id | None = None
+    agentId: Id | None = None
+    agentConfig: AgentConfig | None = None
+    limits: GivenLimits = GivenLimits()
+
+
+class SessionResponse(BaseModel):
+    """Answer of `POST /session`; secrets in `agentConfig` are masked."""
+
+    userToken: str
+    roomName: str
+    sessionId: str
+    livekitUrl: str
+    agentDispatched: bool
+    agentConfig: MaskedConfig
+    warnings: list[ConfigWarning] = []
+    """What in the configuration has another effect than it seems to have; left out if nothing."""
+
+
+def _given(name: str) -> JsonDict:
+    """Says in JSON Schema that a field is there, and not null."""
+    return {"required": [name], "properties": {name: {"type": "string"}}}
+
+
+class EndRequestBody(JsonModel):
+    """Body of `POST /session/end`: one of the two."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"anyOf": [_given("roomName"), _given("sessionId")]},
+    )
+
+    roomName: GivenRoomName | None = None
+    sessionId: Id | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "EndRequestBody":
+        if self.roomName is None and self.sessionId is None:
+            raise ValueError("roomName or sessionId is needed")
+        return self
+
+
+class EndResponse(BaseModel):
+    """Answer of `POST /session/end`."""
+
+    sessionId: str
+    ended: bool
+    """False if it was closed before."""
+
+
+class ReportResponse(BaseModel):
+    """Answer of `POST /session/observability`."""
+
+    sessionId: str
+    stored: bool
+    """False without MongoDB, and after the transcript was deleted."""
+
+
+@router.post(
+    "/session",
+    response_model_exclude_defaults=True,
+    responses={**starting.still_starting(SessionResponse), **problems(404, 409)},
+)
+async def create_session(
+    body: SessionRequest,
+    request: Request,
+    response: Response,
+    wired: Wired,
+    client: Client,
+    idempotency_key: IdempotencyKey = None,
+    wait: Wait = Stage.DISPATCHED,
+) -> SessionResponse:
+    """Start a session: room, caller's token, agent. The same request finds the same session."""
+    started = await starting.start_session(
+        wired,
+        client,
+        StartRequest(
+            user_identity=body.userIdentity,
+            session_id=body.sessionId,
+            room_name=body.roomName,
+            agent_id=body.agentId,
+            agent_config=body.agentConfig,
+            limits=body.limits,
+        ),
+        idempotency_key,
+        wait,
+        request.state,
+    )
+    response.status_code = started.http_status
+    return SessionResponse(
+        userToken=started.token,
+        roomName=started.input.livekit_room,
+        sessionId=started.input.session_id,
+        livekitUrl=started.livekit_url,
+        agentDispatched=started.dispatched,
+        agentConfig=masked(started.input.config),
+        warnings=started.warnings,
+    )
+
+
+@router.post("/session/end", responses=problems(404))
+async def end_session_or_room(
+    body: EndRequestBody, request: Request, wired: Wired, client: Client
+) -> EndResponse:
+    """End a session: the agent finishes, hands in its report, and only then is the room deleted."""
+    key = await _key(wired, client, body)
+    request.state.session = key.session_id
+    ended = await end_session(wired, key, by="POST /session/end")
+    return EndResponse(sessionId=key.session_id, ended=ended)
+
+
+async def _key(wired: Services, client: Principal, body: EndRequestBody) -> SessionKey:
+    if body.sessionId:
+        return SessionKey(client.org, body.sessionId)
+    if body.roomName is None:
+        raise InvalidInput("roomName or sessionId is needed", field="sessionId")
+    return await session_of_room(wired, client.org, body.roomName)
+
+
+@router.post("/session/observability", responses=problems(404, 409))
+async def report_session(
+    report: AnyReport, request: Request, wired: Wired, claims: ReporterClaims
+) -> ReportResponse:
+    """The agent's report at the end of its part; stored first, then the session is told.
+
+    With `EVERLINE_ACCEPT_UNSIGNED_REPORTS`, agents that are not Everline's send it without a token,
+    and it is theirs whose room it names, if that session waits for it.
+    """
+    now = datetime.now(UTC)
+    if claims is None:
+        key, stored = await take_unsigned_report(wired, report, now)
+        request.state.org, request.state.session = key.org, key.session_id
+        return ReportResponse(sessionId=key.session_id, stored=stored)
+    stored = await take_signed_report(wired, claims, report, now)
+    return ReportResponse(sessionId=claims.session_id, stored=stored)

@@ -1,0 +1,1 @@
+"""Sessions under `/v1`: start, read, steer, follow."""

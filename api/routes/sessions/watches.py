@@ -1,0 +1,136 @@
+"""Sessions that somebody watches: each is looked at once for all its watchers in this process."""
+
+import asyncio
+import contextvars
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from domain.errors import TooManyRequests
+from domain.ids import SessionKey
+from domain.sessions.session import SessionStatus
+from domain.transcripts.transcript import Turn
+
+POLL_SECONDS = 0.5
+FULL_SECONDS = 5
+"""When who found no place may ask again."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at a session found.
+
+    Attributes:
+        status: None if nobody can say now.
+        turns: all of them, in order; None if nobody can say now.
+    """
+
+    status: SessionStatus | None
+    turns: Sequence[Turn] | None
+
+
+TakeLook = Callable[[], Awaitable[Look]]
+
+
+class SessionWatches:
+    """The watched sessions, and how many streams each org has.
+
+    Several API processes each allow the whole number.
+    """
+
+    def __init__(self, most_per_org: int) -> None:
+        """Take the limit: streams that an org may have at the same time; 0 means any number."""
+        self._most_per_org = most_per_org
+        self._streams: Counter[str] = Counter()
+        self._watched: dict[SessionKey, _Watched] = {}
+
+    @contextmanager
+    def place(self, org: str) -> Generator[None]:
+        """Take one of the org's places for the block.
+
+        Raises:
+            TooManyRequests: all of them are taken.
+        """
+        if self._most_per_org and self._streams[org] >= self._most_per_org:
+            raise TooManyRequests(
+                f"the org has {self._most_per_org} event streams open, which is as many as it may",
+                retry_after=FULL_SECONDS,
+                cure="close a stream, or raise EVERLINE_EVENT_STREAMS_PER_ORG",
+            )
+        self._streams[org] += 1
+        try:
+            yield
+        finally:
+            self._streams[org] -= 1
+            if not self._streams[org]:
+                del self._streams[org]
+
+    @contextmanager
+    def watch(self, key: SessionKey, take_look: TakeLook) -> Generator[AsyncGenerator[Look]]:
+        """Look at a session for the block, with all others who do.
+
+        Yields:
+            The looks, without an end; the same one again while nothing changes. They raise what
+            `take_look` raises.
+        """
+        watched = self._watched.get(key)
+        if watched is None or watched.failed:
+            watched = self._watched[key] = _Watched(take_look)
+        watched.watchers += 1
+        try:
+            yield watched.looks()
+        finally:
+            watched.watchers -= 1
+            if not watched.watchers:
+                watched.stop()
+                if self._watched.get(key) is watched:
+                    del self._watched[key]
+
+
+class _Watched:
+    """One session, looked at from the first watcher's coming to the last one's going."""
+
+    def __init__(self, take_look: TakeLook) -> None:
+        self.watchers = 0
+        self.failed = False
+        self._take_look = take_look
+        self._latest: Look | None = None
+        self._next = _unanswered()
+        # It outlives the request that begins it, so nothing of that one may be in its logs.
+        self._looking = asyncio.create_task(
+            self._look_again_and_again(), context=contextvars.Context()
+        )
+        self._looking.add_done_callback(self._pass_on_failure)
+
+    def stop(self) -> None:
+        self._looking.cancel()
+
+    async def looks(self) -> AsyncGenerator[Look]:
+        if self._latest and not self.failed:
+            yield self._latest
+        while True:
+            # Shielded: a watcher that goes must not take the others' look along.
+            yield await asyncio.shield(self._next)
+
+    async def _look_again_and_again(self) -> None:
+        while True:
+            look = await self._take_look()
+            if self._latest is None or look != self._latest:
+                self._latest = look
+            done, self._next = self._next, _unanswered()
+            done.set_result(self._latest)
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _pass_on_failure(self, looking: asyncio.Task[None]) -> None:
+        """A fault is every watcher's, now and whenever they ask; who comes later begins anew."""
+        error = None if looking.cancelled() else looking.exception()
+        if error:
+            self.failed = True
+            self._next.set_exception(error)
+            # Read here: the last watcher may have gone meanwhile.
+            self._next.exception()
+
+
+def _unanswered() -> asyncio.Future[Look]:
+    return asyncio.get_running_loop().create_future()

@@ -1,0 +1,1 @@
+"""Phone numbers, providers and calls. Nothing yet."""

@@ -1,0 +1,1 @@
+"""Transcripts: read, list, export, summarise, delete."""

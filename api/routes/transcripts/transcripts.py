@@ -1,0 +1,203 @@
+"""Transcripts with the seed service's paths: lists, one, statistics; export and deletion."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Response
+
+from api.dependencies import Client, SessionId, Wired, archive_of, no_transcript, records_of
+from api.problems import problems
+from api.routes.transcripts.answers import (
+    TranscriptAnswer,
+    TranscriptDeleted,
+    TranscriptList,
+    head_of,
+)
+from api.routes.transcripts.exports import MEDIA_TYPES, ExportFormat, export, format_accepted
+from api.routes.transcripts.reading import read_transcript, status_for
+from api.routes.transcripts.statistics import AgentStats, stats_of
+from domain.errors import Conflict
+from domain.ids import ID_PATTERN, Id, SessionKey
+from domain.json_model import Time
+from domain.sessions.session import EndReason, Outcome, SessionState
+from domain.transcripts.listing import (
+    SortField,
+    SortOrder,
+    TranscriptFilter,
+    TranscriptOrder,
+    TranscriptState,
+    search_terms_of_query,
+)
+from domain.transcripts.summary import SummaryStatus
+from services.transcripts.listing import ListedPage
+
+router = APIRouter(prefix="/api/transcripts", tags=["transcripts"])
+
+AgentId = Annotated[
+    str,
+    Path(
+        pattern=ID_PATTERN,
+        description="The saved agent's id; for sessions without one, the agent's name.",
+    ),
+]
+From = Annotated[Time | None, Query(alias="from", description="calls that started then or later")]
+To = Annotated[Time | None, Query(alias="to", description="calls that started before then")]
+Seconds = Annotated[float | None, Query(ge=0, le=1e9, description="of the call, in seconds")]
+Limit = Annotated[int, Query(ge=1, le=200)]
+Cursor = Annotated[
+    str | None,
+    Query(min_length=1, max_length=500, description="`nextCursor` of the page before"),
+]
+
+
+class ListQuery:
+    """What both lists can be asked for."""
+
+    def __init__(
+        self,
+        userId: Annotated[str | None, Query(min_length=1, max_length=256)] = None,
+        outcome: Outcome | None = None,
+        endReason: EndReason | None = None,
+        state: Annotated[
+            TranscriptState | None,
+            Query(description="`partial`: the last report never came. Live calls are not listed."),
+        ] = None,
+        summaryStatus: SummaryStatus | None = None,
+        hasSummary: Annotated[bool | None, Query(description="whether one is ready")] = None,
+        since: From = None,
+        until: To = None,
+        minDuration: Seconds = None,
+        maxDuration: Seconds = None,
+        q: Annotated[
+            str | None,
+            Query(max_length=500, description="words that were said; all of them have to be there"),
+        ] = None,
+        sort: SortField = SortField.STARTED_AT,
+        order: SortOrder = SortOrder.DESCENDING,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> None:
+        self.wanted = TranscriptFilter(
+            user_id=userId,
+            outcome=outcome,
+            end_reason=endReason,
+            state=state,
+            summary=summaryStatus,
+            has_summary=hasSummary,
+            started_from=since,
+            started_to=until,
+            min_duration=minDuration,
+            max_duration=maxDuration,
+            terms=[] if q is None else search_terms_of_query(q),
+        )
+        self.order = TranscriptOrder(field=sort, order=order)
+        self.limit = limit
+        self.cursor = cursor
+
+
+Listed = Annotated[ListQuery, Depends()]
+
+
+@router.get("")
+async def list_transcripts(
+    query: Listed,
+    wired: Wired,
+    client: Client,
+    agentId: Annotated[
+        Id | None, Query(description="the saved agent's id; without one, the agent's name")
+    ] = None,
+) -> TranscriptList:
+    """The org's transcripts of calls that are over, the last started first."""
+    wanted = query.wanted.model_copy(update={"agent": agentId})
+    lists = records_of(wired).lists
+    return _list(await lists.page(client.org, wanted, query.order, query.limit, query.cursor))
+
+
+# Before the routes of one session: a session may be named `agent`.
+@router.get("/agent/{agentId}")
+async def list_transcripts_of_agent(
+    agentId: AgentId, query: Listed, wired: Wired, client: Client
+) -> TranscriptList:
+    """An agent's transcripts; 404 if the org never had such an agent."""
+    wanted = query.wanted.model_copy(update={"agent": agentId})
+    lists = records_of(wired).lists
+    page = await lists.page_of_agent(client.org, wanted, query.order, query.limit, query.cursor)
+    return _list(page)
+
+
+@router.get("/agent/{agentId}/stats")
+async def transcript_stats(
+    agentId: AgentId, wired: Wired, client: Client, since: From = None, until: To = None
+) -> AgentStats:
+    """Figures over an agent's transcripts, of the last 30 days unless a time is named."""
+    now = datetime.now(UTC)
+    found = await records_of(wired).lists.stats(client.org, agentId, since, until, now)
+    return stats_of(agentId, found.started_from, found.started_to, found.stats)
+
+
+@router.get("/{sessionId}")
+async def get_transcript(sessionId: SessionId, wired: Wired, client: Client) -> TranscriptAnswer:
+    """A session's transcript; while the call is live, the turns so far."""
+    return await read_transcript(wired, SessionKey(client.org, sessionId))
+
+
+@router.get(
+    "/{sessionId}/export",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The transcript as a file.",
+            "content": {name: {"schema": {"type": "string"}} for name in MEDIA_TYPES.values()}
+            | {"application/json": {"schema": {"$ref": "#/components/schemas/TranscriptAnswer"}}},
+        }
+    },
+)
+async def export_transcript(
+    sessionId: SessionId,
+    wired: Wired,
+    client: Client,
+    format: Annotated[
+        ExportFormat | None, Query(description="goes before `Accept`; JSON without either")
+    ] = None,
+    accept: Annotated[str, Header(include_in_schema=False)] = "",
+) -> Response:
+    """A session's transcript as JSON, JSON Lines, WebVTT or plain text."""
+    transcript = await read_transcript(wired, SessionKey(client.org, sessionId))
+    form = format or format_accepted(accept)
+    return Response(
+        export(transcript, form),
+        media_type=form.media_type,
+        headers={
+            "Content-Disposition": f'attachment; filename="transcript-{sessionId}.{form.value}"',
+            "Vary": "Accept",
+        },
+    )
+
+
+@router.delete("/{sessionId}", responses=problems(409))
+async def delete_transcript(
+    sessionId: SessionId, wired: Wired, client: Client
+) -> TranscriptDeleted:
+    """Delete a closed session's turns, reports, summary and recordings, for good."""
+    key = SessionKey(client.org, sessionId)
+    retention = records_of(wired).retention
+    # An interrupted deletion goes on, whatever is known of the session.
+    if not await retention.is_deleted(key):
+        header = await archive_of(wired).transcripts.header(key)
+        status = await status_for(wired, key, sealed=False)
+        if status is None and header is None:
+            raise no_transcript(key)
+        if status is not None and status.state is not SessionState.CLOSED:
+            raise Conflict(
+                f"session {sessionId} is not closed",
+                field="sessionId",
+                cure="end it, and delete its transcript once it is closed",
+            )
+    removed = await retention.delete(client, sessionId, datetime.now(UTC))
+    return TranscriptDeleted(sessionId=sessionId, **removed.model_dump())
+
+
+def _list(page: ListedPage) -> TranscriptList:
+    return TranscriptList(
+        transcripts=[head_of(line) for line in page.lines], nextCursor=page.cursor
+    )

@@ -1,0 +1,149 @@
+"""The turns of a session: streamed in by the agent, read by clients and by a replacing agent."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import uuid4
+
+from fastapi import APIRouter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from api.dependencies import (
+    Access,
+    SessionAccess,
+    Wired,
+    archive_of,
+    no_transcript,
+    require_kept,
+    require_session,
+)
+from api.problems import CURES
+from api.routes.agent_callbacks.reports import check_attempt
+from domain.errors import InvalidInput
+from domain.json_model import JsonModel
+from domain.transcripts.transcript import MAX_TURN_CHARS, Role, TranscriptHeader, Turn
+from services.recordings.recordings import header_now
+
+router = APIRouter(prefix="/v1/sessions", tags=["transcripts"])
+
+# LiveKit's own items have such a time, and agents that are not Everline's send them as they are.
+_LATEST_SECONDS = 20_000_000_000
+_SECONDS = {
+    "type": "number",
+    "minimum": 0,
+    "maximum": _LATEST_SECONDS,
+    "description": "seconds since 1970",
+}
+
+
+def _in_seconds(value: object) -> object:
+    if isinstance(value, int | float) and not 0 <= value <= _LATEST_SECONDS:
+        # Larger ones are milliseconds, to pydantic; nobody means them here.
+        raise ValueError(f"a number is seconds since 1970, from 0 to {_LATEST_SECONDS}")
+    return value
+
+
+Instant = Annotated[
+    datetime,
+    BeforeValidator(_in_seconds),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, _SECONDS]}),
+]
+
+
+class TurnIn(JsonModel):
+    """One turn as it is sent; agents send all fields, others what they know."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    item_id: str | None = Field(default=None, min_length=1, max_length=200)
+    attempt: int = Field(default=1, ge=1)
+    seq: int | None = Field(default=None, ge=0, lt=2**53)
+    role: Role
+    text: str = Field(max_length=MAX_TURN_CHARS)
+    created_at: Instant | None = None
+    interrupted: bool = False
+    started_speaking_at: Instant | None = None
+    stopped_speaking_at: Instant | None = None
+    metrics: dict[str, float | int | str | None] = Field(default={}, max_length=50)
+    agent_id: str | None = Field(default=None, max_length=300)
+
+    def turn(self, now: datetime) -> Turn:
+        """The turn with its time and its id; without a sequence number, the time orders it."""
+        created = self.created_at or now
+        created = created if created.tzinfo else created.replace(tzinfo=UTC)
+        given = self.model_dump(exclude={"item_id", "created_at"})
+        return Turn(
+            **given,
+            item_id=self.item_id or uuid4().hex,
+            created_at=created,
+        )
+
+
+class TurnsIn(JsonModel):
+    """Body of `POST /v1/sessions/{session_id}/turns`; only an agent's may have further fields."""
+
+    model_config = ConfigDict(extra="allow")
+
+    turns: list[TurnIn] = Field(min_length=1, max_length=500)
+
+
+class TurnsStored(BaseModel):
+    """What became of the turns; a turn that came before is a duplicate, and fine.
+
+    Both are 0 if the transcript was deleted: what an agent hands in later is dropped.
+    """
+
+    stored: int
+    duplicates: int
+
+
+class Turns(BaseModel):
+    """The transcript so far, in order; `transcript` is its header once it is sealed."""
+
+    session_id: str
+    turns: list[Turn]
+    transcript: TranscriptHeader | None = None
+
+
+@router.post("/{session_id}/turns")
+async def add_turns(body: TurnsIn, wired: Wired, access: Access) -> TurnsStored:
+    """Store turns, each once, however often they come and however late.
+
+    A 200 is the promise that they are in the transcript, unless that was deleted: then nothing is
+    stored, and an agent is told so rather than refused, so that it does not keep them.
+    """
+    now = datetime.now(UTC)
+    turns = [turn.turn(now) for turn in body.turns]
+    transcripts = archive_of(wired).transcripts
+    await _check(wired, access, body, turns)
+    recorded = await transcripts.record_turns(access.key, turns, now)
+    if recorded.dropped and access.attempt is None:
+        raise no_transcript(access.key)
+    return TurnsStored(stored=recorded.stored, duplicates=recorded.duplicates)
+
+
+async def _check(wired: Wired, access: SessionAccess, body: TurnsIn, turns: list[Turn]) -> None:
+    if access.attempt is None:
+        for unknown in body.model_extra or {}:
+            raise InvalidInput(
+                "there is no such field", field=unknown, cure=CURES["extra_forbidden"]
+            )
+        await require_session(wired, access.key)
+        return
+    for turn in turns:
+        check_attempt(access.attempt, turn.attempt, "turns.attempt")
+
+
+@router.get("/{session_id}/turns")
+async def get_turns(wired: Wired, access: Access) -> Turns:
+    """The turns in transcript order, also while the call is live."""
+    transcripts = archive_of(wired).transcripts
+    await require_kept(wired, access.key)
+    turns = await transcripts.turns(access.key)
+    if not turns:
+        await require_session(wired, access.key)
+    header = await transcripts.header(access.key)
+    return Turns(
+        session_id=access.key.session_id,
+        turns=turns,
+        transcript=await header_now(header, wired.agent_servers, datetime.now(UTC)),
+    )

@@ -1,0 +1,183 @@
+"""Webhook endpoints of an org: where it is told of events."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
+
+from api.dependencies import Client, Wired, webhooks_of
+from api.problems import problems
+from api.routes.webhooks.deliveries import DeliveryAnswer
+from domain.errors import InvalidInput
+from domain.ids import ID_PATTERN
+from domain.json_model import JsonModel
+from domain.webhooks.endpoints import MAX_ENDPOINTS, Endpoint, EndpointKey
+from domain.webhooks.events import EventType
+
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+
+WebhookId = Annotated[str, Path(pattern=ID_PATTERN, description="The endpoint's id.")]
+Url = Annotated[
+    str, Field(min_length=1, max_length=2_000, description="https, on a public address")
+]
+Events = Annotated[
+    list[EventType],
+    Field(max_length=len(EventType), description="what it is told; every event if empty"),
+]
+Description = Annotated[str | None, Field(max_length=500)]
+
+
+class WebhookBody(JsonModel):
+    """Body of `POST /v1/webhooks`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: Url
+    events: Events = []
+    description: Description = None
+    enabled: bool = True
+
+
+class WebhookChange(JsonModel):
+    """Body of `PATCH /v1/webhooks/{webhook_id}`; what is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: Url | SkipJsonSchema[None] = None
+    events: Events | SkipJsonSchema[None] = None
+    description: Description = None
+    enabled: bool | SkipJsonSchema[None] = None
+
+
+class RotateBody(JsonModel):
+    """Body of `POST /v1/webhooks/{webhook_id}/rotate`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap_hours: float = Field(
+        default=24, ge=0, le=168, description="how long the old secret signs beside the new one"
+    )
+
+
+class WebhookAnswer(BaseModel):
+    """An endpoint, without its secret."""
+
+    webhook_id: str
+    url: str
+    events: list[EventType]
+    description: str | None
+    enabled: bool
+    disabled_at: datetime | None
+    disabled_reason: str | None = Field(description="why Everline disabled it; null if you did")
+    failing_since: datetime | None = Field(description="the first failure after its last success")
+    created_at: datetime
+    updated_at: datetime
+    secrets_expire_at: list[datetime] = Field(
+        description="when the rotated secrets that still sign stop doing so"
+    )
+
+
+class WebhookCreated(WebhookAnswer):
+    """An endpoint with its signing secret. This is the only time at which that can be read."""
+
+    secret: str
+
+
+class WebhookList(BaseModel):
+    """The org's endpoints, the oldest first."""
+
+    webhooks: list[WebhookAnswer] = Field(max_length=2 * MAX_ENDPOINTS)
+
+
+@router.post("", status_code=201, responses=problems(409))
+async def create_webhook(
+    body: WebhookBody, response: Response, wired: Wired, client: Client
+) -> WebhookCreated:
+    """Make an endpoint; its signing secret is in the answer, and never shown again."""
+    now = datetime.now(UTC)
+    made = await webhooks_of(wired).create(
+        client.org, body.url, body.events, body.description, body.enabled, now
+    )
+    response.headers["Location"] = f"/v1/webhooks/{made.endpoint_id}"
+    return _with_secret(made, response)
+
+
+@router.get("")
+async def list_webhooks(wired: Wired, client: Client) -> WebhookList:
+    """The org's endpoints."""
+    now = datetime.now(UTC)
+    found = await webhooks_of(wired).endpoints(client.org)
+    return WebhookList(webhooks=[_answer(endpoint, now) for endpoint in found])
+
+
+@router.get("/{webhook_id}")
+async def get_webhook(webhook_id: WebhookId, wired: Wired, client: Client) -> WebhookAnswer:
+    """One endpoint: whether it is enabled, since when it fails, why it was disabled."""
+    key = EndpointKey(client.org, webhook_id)
+    return _answer(await webhooks_of(wired).endpoint(key), datetime.now(UTC))
+
+
+@router.patch("/{webhook_id}")
+async def change_webhook(
+    webhook_id: WebhookId, body: WebhookChange, wired: Wired, client: Client
+) -> WebhookAnswer:
+    """Change URL, events, description, or whether it is enabled; its secret stays."""
+    wanted = body.model_dump(exclude_unset=True)
+    for name in ("url", "events", "enabled"):
+        if name in wanted and wanted[name] is None:
+            raise InvalidInput(f"{name} cannot be null", field=name, cure="leave it out")
+    now = datetime.now(UTC)
+    key = EndpointKey(client.org, webhook_id)
+    return _answer(await webhooks_of(wired).change(key, wanted, now), now)
+
+
+@router.delete("/{webhook_id}", status_code=204)
+async def delete_webhook(webhook_id: WebhookId, wired: Wired, client: Client) -> None:
+    """Delete an endpoint; what is on its way to it becomes a dead letter."""
+    await webhooks_of(wired).delete(EndpointKey(client.org, webhook_id))
+
+
+@router.post("/{webhook_id}/rotate", responses=problems(409))
+async def rotate_webhook_secret(
+    webhook_id: WebhookId,
+    wired: Wired,
+    client: Client,
+    response: Response,
+    body: RotateBody | None = None,
+) -> WebhookCreated:
+    """Make a new signing secret; for a while deliveries carry a signature by each of both."""
+    overlap = timedelta(hours=(body or RotateBody()).overlap_hours)
+    key = EndpointKey(client.org, webhook_id)
+    return _with_secret(await webhooks_of(wired).rotate(key, overlap, datetime.now(UTC)), response)
+
+
+@router.post("/{webhook_id}/test", status_code=202, responses=problems(409))
+async def ping_webhook(webhook_id: WebhookId, wired: Wired, client: Client) -> DeliveryAnswer:
+    """Send it an event `webhook.test`; look at the delivery to see what came of it."""
+    key = EndpointKey(client.org, webhook_id)
+    return DeliveryAnswer.of(await webhooks_of(wired).test(key, datetime.now(UTC)))
+
+
+def _with_secret(endpoint: Endpoint, response: Response) -> WebhookCreated:
+    response.headers["Cache-Control"] = "no-store"
+    shown = _answer(endpoint, datetime.now(UTC))
+    return WebhookCreated(**shown.model_dump(), secret=endpoint.secrets[0].value)
+
+
+def _answer(endpoint: Endpoint, now: datetime) -> WebhookAnswer:
+    signing = [secret for secret in endpoint.secrets if secret.signs_at(now)]
+    return WebhookAnswer(
+        webhook_id=endpoint.endpoint_id,
+        url=endpoint.url,
+        events=endpoint.events,
+        description=endpoint.description,
+        enabled=endpoint.enabled,
+        disabled_at=endpoint.disabled_at,
+        disabled_reason=endpoint.disabled_reason,
+        failing_since=endpoint.failing_since,
+        created_at=endpoint.created_at,
+        updated_at=endpoint.updated_at,
+        secrets_expire_at=[secret.expires_at for secret in signing if secret.expires_at],
+    )

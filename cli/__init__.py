@@ -1,0 +1,1 @@
+"""The `everline` command: one module per noun."""

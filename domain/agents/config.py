@@ -1,0 +1,147 @@
+"""The configuration of an agent, and the metadata that reaches the agent worker.
+
+`DispatchedConfig` is the allowlist: a field added there, and nowhere else, is validated by the API,
+stored, sent in the dispatch metadata and understood by the agent worker. `AgentConfig` adds what is
+only needed to resolve a configuration; `domain.metadata` adds what belongs to one dispatch.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from domain.agents.call_policy import DurationWarning, SilencePolicy
+from domain.agents.config_model import SECRET, ConfigModel
+from domain.agents.sound_config import BackgroundAudio, NoiseCancellation
+from domain.agents.tool_config import (
+    AgenticRagEntry,
+    HttpTool,
+    KnowledgeBase,
+    LyzrRag,
+    LyzrToolConfig,
+    ManagedAgents,
+    McpServer,
+    Transfer,
+)
+from domain.recordings.recording import Recording
+from domain.transcripts.analysis import AnalysisPlan
+
+DEFAULT_LLM = "openai/gpt-4.1-mini"
+"""The model of the pipeline when none is named; the same constant on both sides."""
+DEFAULT_STT = "openai/gpt-4o-mini-transcribe"
+DEFAULT_TTS = "openai/gpt-4o-mini-tts:ash"
+DEFAULT_REALTIME = "openai/gpt-realtime"
+
+MAX_FALLBACKS = 4
+"""Models that can stand in for the first choice of a stage."""
+
+
+class EngineKind(StrEnum):
+    """How the agent hears, thinks and speaks."""
+
+    PIPELINE = "pipeline"
+    REALTIME = "realtime"
+
+
+class Engine(ConfigModel):
+    """Models by descriptor, `provider/model[:voice]`.
+
+    A realtime engine uses `llm` and `voice` alone; a pipeline uses `stt`, `llm` and `tts`, each
+    with fallbacks that stand in, in order, for a model that cannot start or fails in the call.
+    """
+
+    kind: EngineKind = EngineKind.PIPELINE
+    stt: str | None = None
+    llm: str | None = None
+    tts: str | None = None
+    voice: str | None = None
+    language: str | None = None
+    stt_fallbacks: list[str] | None = Field(default=None, max_length=MAX_FALLBACKS)
+    llm_fallbacks: list[str] | None = Field(default=None, max_length=MAX_FALLBACKS)
+    tts_fallbacks: list[str] | None = Field(default=None, max_length=MAX_FALLBACKS)
+
+
+class ConversationStart(ConfigModel):
+    """Who speaks first, and with which words."""
+
+    who: Literal["human", "ai"] = "human"
+    greeting: str | None = None
+
+
+class Avatar(ConfigModel):
+    """A video avatar that speaks for the agent."""
+
+    model_config = ConfigDict(extra="allow")
+
+    enabled: bool = False
+    provider: str | None = None
+    anam: dict[str, Any] | None = Field(default=None, json_schema_extra=SECRET)
+    avatar_participant_name: str | None = None
+
+    @property
+    def anam_avatar_id(self) -> str | None:
+        """Which of Anam's avatars it is."""
+        return self.anam_setting("avatarId", "avatar_id")
+
+    def anam_setting(self, *names: str) -> str | None:
+        """The first of these fields of `anam` that is set: they are spelled in both ways."""
+        given = self.anam or {}
+        return next((str(given[name]) for name in names if given.get(name)), None)
+
+
+class DispatchedConfig(ConfigModel):
+    """The allowlist: exactly the configuration fields that reach the agent worker."""
+
+    engine: Engine = Engine()
+    prompt: str | None = Field(default=None, max_length=200_000)
+    dynamic_variables: dict[str, str] = {}
+    dynamic_variable_defaults: dict[str, str] = {}
+    turn_detection: Literal["english", "multilingual"] | None = None
+    noise_cancellation: NoiseCancellation | None = None
+    conversation_start: ConversationStart | None = None
+    agent_name: str | None = None
+    agent_description: str | None = None
+    tools: list[str] = []
+    lyzr_tools: list[LyzrToolConfig] = []
+    lyzr_rag: LyzrRag | None = None
+    agentic_rag: list[AgenticRagEntry] = []
+    http_tools: list[HttpTool] = Field(default=[], max_length=64)
+    mcp_servers: list[McpServer] = Field(default=[], max_length=16)
+    transfer: Transfer | None = None
+    time_zone: str | None = Field(default=None, max_length=64)
+    """IANA name, for instance `Europe/Vienna`; what `current_time` answers in."""
+    silence: SilencePolicy | None = None
+    """Without it the policy's defaults hold."""
+    max_duration_warning: DurationWarning | None = None
+    vad_enabled: bool | None = None
+    preemptive_generation: bool | None = None
+    pronunciation_correction: bool | None = None
+    pronunciation_rules: dict[str, str] = {}
+    background_audio: BackgroundAudio | None = None
+    avatar: Avatar | None = None
+    recording: Recording | None = None
+
+
+class AgentConfig(DispatchedConfig):
+    """An agent as it is saved and given inline; resolved before a session starts."""
+
+    api_key: Annotated[str | None, Field(repr=False, json_schema_extra=SECRET)] = None
+    agent_id: str | None = None
+    managed_agents: ManagedAgents | None = None
+    knowledge_base: KnowledgeBase | None = None
+    analysis: AnalysisPlan | None = None
+    """What is found out about each call when it is over."""
+
+
+class AgentConfigWithName(AgentConfig):
+    """An agent as it is saved: it has a name."""
+
+    agent_name: str = Field(min_length=1, max_length=200)  # pyright: ignore[reportIncompatibleVariableOverride]  # narrower, and never assigned through the base
+
+
+class ConfigWarning(BaseModel):
+    """Something in a configuration that has another effect than it seems to have."""
+
+    field: str
+    reason: str
+    cure: str | None = None

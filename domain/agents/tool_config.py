@@ -1,0 +1,230 @@
+"""The parts of a configuration that give an agent something to do beside talking."""
+
+import json
+import re
+from collections.abc import Iterator
+from ipaddress import IPv6Address
+from typing import Annotated, Any, Literal, cast
+from urllib.parse import urlsplit
+
+from jsonschema import Draft202012Validator, SchemaError
+from pydantic import AfterValidator, ConfigDict, Field, field_validator
+
+from domain.agents.config_model import SECRET, ConfigModel
+from domain.agents.schema_references import check_references
+from domain.agents.variables import variables_in
+
+TOOL_NAME = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
+"""What every provider of models takes as the name of a function."""
+MAX_SCHEMA_CHARS = 32_768
+NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
+_HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
+
+HeaderName = Annotated[str, Field(pattern=_HEADER_NAME)]
+Headers = Annotated[
+    dict[HeaderName, Annotated[str, Field(max_length=8192, pattern=r"^[^\r\n]*$")]],
+    Field(repr=False, json_schema_extra=SECRET, max_length=50),
+]
+"""HTTP headers; their values are secrets. They may hold dynamic variables."""
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NOT_IN_A_HOST = re.compile(r"[\s\"%<>\\^`|]")
+
+
+def _http_url(url: str) -> str:
+    if _CONTROL.search(url):
+        raise ValueError("must not hold control characters, such as a line break; remove them")
+    scheme, separator, rest = url.partition("://")
+    host = rest.partition("/")[0].partition("?")[0].partition("#")[0]
+    if not separator or scheme.lower() not in ("https", "http") or not host:
+        raise ValueError("must be a URL like https://host/path")
+    if variables_in(scheme + host) or "{{" in host:
+        # Whoever chooses the host at the time of a call chooses who gets the headers.
+        raise ValueError("may have variables in its path and query only, not in its host")
+    if "@" in host:
+        raise ValueError("must not hold a user name or password; send them in headers")
+    _check_host(host)
+    return url
+
+
+def _check_host(host: str) -> None:
+    if _NOT_IN_A_HOST.search(host):
+        raise ValueError("has a character in its host that no host has; write it like example.com")
+    try:
+        # Asking for the port checks it.
+        name, port = urlsplit(f"//{host}").hostname, urlsplit(f"//{host}").port
+        if host.startswith("["):
+            IPv6Address(name or "")
+    except ValueError:
+        raise ValueError(
+            "has a host or port that cannot be read; write it like example.com, 192.0.2.1:8443"
+            " or [2001:db8::1]:8443"
+        ) from None
+    if port == 0 or not name:
+        raise ValueError("must name a host, and a port from 1 to 65535 if any")
+
+
+HttpUrl = Annotated[str, Field(max_length=4096), AfterValidator(_http_url)]
+
+
+def parameter_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """Check the JSON Schema of a tool's parameters.
+
+    Raises:
+        ValueError: saying where in the schema the fault is.
+    """
+    if len(json.dumps(schema)) > MAX_SCHEMA_CHARS:
+        raise ValueError(f"must not be longer than {MAX_SCHEMA_CHARS} characters as JSON")
+    if schema.get("type") != "object":
+        raise ValueError('must be the JSON Schema of an object: {"type": "object", …}')
+    if any(not reference.startswith("#") for reference in _references(schema)):
+        raise ValueError("may refer to its own parts only ($ref beginning with #)")
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        place = "/".join(map(str, error.absolute_path)) or "the whole"
+        raise ValueError(f"is not a JSON Schema, at {place}: {error.message[:200]}") from None
+    check_references(schema)
+    return schema
+
+
+ParameterSchema = Annotated[dict[str, Any], AfterValidator(parameter_schema)]
+
+
+def _references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for name, value in cast(dict[str, Any], node).items():
+            if name in ("$ref", "$dynamicRef") and isinstance(value, str):
+                yield value
+            else:
+                yield from _references(value)
+    elif isinstance(node, list):
+        for value in cast(list[Any], node):
+            yield from _references(value)
+
+
+class HttpTool(ConfigModel):
+    """A function that the agent can call over HTTP.
+
+    `{{name}}` in `url` (behind the host), `query` and `body` is an argument of the call, if
+    `parameters` has it, or else a dynamic variable; in `headers` it is a dynamic variable.
+    """
+
+    name: str = Field(pattern=TOOL_NAME)
+    description: str = Field(min_length=1, max_length=4000)
+    """Tells the model when to call it, and what it answers."""
+    parameters: ParameterSchema = NO_PARAMETERS
+    """JSON Schema of the arguments; they are checked before the request is made."""
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
+    url: HttpUrl
+    headers: Headers = {}
+    query: dict[str, str] = {}
+    body: Any | None = None
+    """JSON to send. A text that is one `{{name}}` becomes the argument as it is, of any type.
+
+    Without it the arguments that `url` and `query` do not use are sent: in the query of a GET or
+    DELETE, else as a JSON object.
+    """
+    timeout: float = Field(default=10, gt=0, le=60)
+    """Seconds for the whole request."""
+    max_response_bytes: int = Field(default=16_384, ge=1, le=262_144)
+    """The model gets so much of the answer."""
+
+
+class McpServer(ConfigModel):
+    """A server of the Model Context Protocol, over streamable HTTP, whose tools can be called."""
+
+    name: str | None = Field(default=None, pattern=TOOL_NAME)
+    url: HttpUrl
+    headers: Headers = {}
+    allowed_tools: list[str] | None = None
+    """Names of the tools that may be called; without it all of them."""
+    timeout: float = Field(default=5, gt=0, le=60)
+    """Seconds for the connection and for each call; a start waits 5 of them at most."""
+
+
+class TransferDestination(ConfigModel):
+    """Somewhere that a phone call can be transferred to."""
+
+    name: str = Field(min_length=1, max_length=100)
+    """What the agent calls it."""
+    to: str = Field(pattern=r"^(tel:)?\+?[0-9]{3,20}$|^sips?:[^\s]{3,250}$")
+    """A phone number, or a SIP address like `sip:desk@example.com`."""
+    description: str | None = Field(default=None, max_length=1000)
+    """When to transfer there."""
+
+
+class Transfer(ConfigModel):
+    """Where the tool `transfer_call` can transfer a phone call to."""
+
+    destinations: list[TransferDestination] = Field(min_length=1, max_length=50)
+    play_dialtone: bool = False
+
+    @field_validator("destinations")
+    @classmethod
+    def _distinct(cls, destinations: list[TransferDestination]) -> list[TransferDestination]:
+        if len({one.name for one in destinations}) < len(destinations):
+            raise ValueError("must have different names")
+        return destinations
+
+
+class ManagedAgent(ConfigModel):
+    """A saved agent that the conversation can be handed to."""
+
+    id: str
+    name: str
+    usage_description: str
+
+
+class ManagedAgents(ConfigModel):
+    """The agents that can be handed to; sent only if `enabled`."""
+
+    enabled: bool = False
+    agents: list[ManagedAgent] = []
+
+
+class LyzrToolConfig(ConfigModel):
+    """Actions of one tool of Lyzr's; its further fields are Lyzr's own."""
+
+    model_config = ConfigDict(extra="allow")
+
+    tool_name: str | None = None
+    tool_source: str | None = None
+    action_names: list[str] | None = None
+    persist_auth: bool | None = None
+    server_id: str | None = None
+    provider_uuid: str | None = None
+    credential_id: str | None = Field(default=None, json_schema_extra=SECRET)
+
+
+class LyzrRag(ConfigModel):
+    """A retrieval endpoint of Lyzr's."""
+
+    base_url: str
+    rag_id: str
+    rag_name: str | None = None
+    params: dict[str, Any] | None = None
+
+
+class AgenticRagEntry(ConfigModel):
+    """One source of agentic retrieval; its further fields are the source's own."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class KnowledgeBase(ConfigModel):
+    """A knowledge base. If `enabled`, it gives the tool `search_knowledge_base` and its sources.
+
+    One source of Lyzr's can be given as `lyzr_rag`, or flat as `base_url` and `rag_id`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    enabled: bool = False
+    lyzr_rag: LyzrRag | None = None
+    agentic_rag: list[AgenticRagEntry] = []
+    base_url: str | None = None
+    rag_id: str | None = None
+    rag_name: str | None = None
+    params: dict[str, Any] | None = None

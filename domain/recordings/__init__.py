@@ -1,0 +1,1 @@
+"""What a recording of a call is."""

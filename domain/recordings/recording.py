@@ -1,0 +1,119 @@
+"""The recording of a call: where it is, or why there is none."""
+
+import re
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from pydantic import ConfigDict, Field
+
+from domain.agents.config_model import ConfigModel
+from domain.ids import SessionKey
+from domain.json_model import JsonModel
+
+GIVE_UP_AFTER = timedelta(days=7)
+"""How long after its beginning an agent server tries to store a recording, or asks for its fate."""
+LOST_AFTER = GIVE_UP_AFTER + timedelta(days=1)
+"""Then whoever could have told of it has given up, with a day for an API that was away."""
+HEARD_WITHIN = timedelta(minutes=5)
+"""How long the agent server that has a recording may be silent; heartbeats come every 2 s."""
+
+_ID = "[A-Za-z0-9_-]{1,128}"
+_PATH = re.compile(
+    rf"(?:^|/)(?P<org>{_ID})/(?P<session>{_ID})/(?P<attempt>[1-9][0-9]{{0,8}})-[A-Za-z0-9_-]+\.ogg\Z"
+)
+
+
+class Recording(ConfigModel):
+    """Whether the call is recorded, part of an agent's configuration."""
+
+    enabled: bool = False
+
+
+class RecordingState(StrEnum):
+    """How far a recording is."""
+
+    PENDING = "pending"
+    """On its way to the storage; tried again until it is there."""
+    STORED = "stored"
+    FAILED = "failed"
+
+
+class CallRecording(JsonModel):
+    """One attempt's recording. The caller is on the left channel, the agent on the right."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    attempt: int = Field(ge=1, examples=[1])
+    state: RecordingState
+    path: str = Field(max_length=500, examples=["acme/s-1/1-AJ_x.ogg"])
+    """Where it is below the recordings' URL."""
+    started_at: datetime | None = None
+    """The time of its first sample."""
+    bytes: int | None = Field(default=None, ge=0)
+    error: str | None = Field(default=None, max_length=500)
+    """Why it is not stored, for a person."""
+    egress_id: str | None = Field(default=None, max_length=100, examples=["EG_3qhZAXpHxhTc"])
+    """LiveKit's id of it, if its egress service makes it."""
+    spool: str | None = Field(default=None, max_length=64)
+    """The disk of which the agent servers bring it, or ask LiveKit for its fate; by its heartbeats
+    it is known whether there is one."""
+
+
+def recording_path(org: str, session_id: str, attempt: int, job_id: str) -> str:
+    """Where a recording lies below the recordings' URL; the org comes first, for its deletion."""
+    job = "".join(letter if letter.isalnum() or letter in "_-" else "-" for letter in job_id)
+    return f"{org}/{session_id}/{attempt}-{job[:100]}.ogg"
+
+
+def recording_at(filename: str) -> tuple[SessionKey, CallRecording] | None:
+    """Whose recording a file in the storage is, under any prefix; None if it is none of ours."""
+    found = _PATH.search(filename)
+    if found is None:
+        return None
+    attempt = int(found["attempt"])
+    pending = RecordingState.PENDING
+    recording = CallRecording(attempt=attempt, state=pending, path=found[0].removeprefix("/"))
+    return SessionKey(found["org"], found["session"]), recording
+
+
+def as_of(recording: CallRecording, now: datetime, spools: Collection[str]) -> CallRecording:
+    """A recording as it is to be read: one that nobody brings any more has failed.
+
+    That is no last word: an agent server may start on its disk again, or LiveKit tell of it.
+
+    Args:
+        recording: as it was told last.
+        now: the time.
+        spools: the disks of which an agent server was heard within `HEARD_WITHIN`.
+    """
+    if recording.state is not RecordingState.PENDING:
+        return recording
+    if recording.started_at is not None and now - recording.started_at > LOST_AFTER:
+        why = f"nobody has told what became of it within {LOST_AFTER.days} days"
+    elif recording.spool is not None and recording.spool not in spools:
+        minutes = HEARD_WITHIN // timedelta(minutes=1)
+        why = (
+            f"no agent server with its disk has been heard of for {minutes} minutes;"
+            " one that starts on that disk again brings it"
+        )
+    else:
+        return recording
+    return recording.model_copy(update={"state": RecordingState.FAILED, "error": why})
+
+
+def belongs_to(recording: CallRecording, key: SessionKey) -> bool:
+    """Whether a recording lies where this session's do; a report may name any path."""
+    _, *further = recording.path.split("/")
+    return recording.path.startswith(f"{key.org}/{key.session_id}/") and ".." not in further
+
+
+def latest(recordings: list[CallRecording]) -> list[CallRecording]:
+    """One entry per attempt and path, stored ones before all others, in the order of attempts."""
+    rank = {RecordingState.PENDING: 0, RecordingState.FAILED: 1, RecordingState.STORED: 2}
+    best: dict[str, CallRecording] = {}
+    for found in recordings:
+        known = best.get(found.path)
+        if known is None or rank[found.state] >= rank[known.state]:
+            best[found.path] = found
+    return sorted(best.values(), key=lambda found: (found.attempt, found.path))

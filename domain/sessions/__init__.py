@@ -1,0 +1,1 @@
+"""What a session is: its life, its attempts, its messages, its room."""

@@ -1,0 +1,160 @@
+"""What is said to and by a session's workflow: signals, updates and their answers.
+
+Every message carries an event id; a message that arrives twice is handled once.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, Field
+
+from domain.json_model import JsonModel
+from domain.sessions.session import EndReason, Outcome, Stage
+from domain.transcripts.transcript import ReportEnd
+
+LONGEST_EXTENSION = 86_400
+"""Seconds."""
+EVENT_ID_CHARS = 300
+
+
+class Message(JsonModel):
+    """Base of all signals."""
+
+    event_id: str = Field(min_length=1, max_length=EVENT_ID_CHARS)
+
+
+class EndRequest(Message):
+    """Signal `end`: finish the call and close."""
+
+    reason: EndReason = EndReason.END_REQUESTED
+    by: str | None = None
+    """Who asked, for the timeline: an identity or a route, never a secret."""
+
+
+class AgentFailed(Message):
+    """Signal `agent_failed`: the agent of this attempt cannot start."""
+
+    attempt: int
+    job_id: str | None = None
+    """The job that cannot start; the failure of one without the claim is none of the attempt."""
+    reason: str = Field(max_length=500)
+    retryable: bool = False
+    """Whether another attempt could succeed without anybody changing anything."""
+
+
+class AgentLost(Message):
+    """Signal `agent_lost`: this attempt's agent is dead, by its server's word or its silence."""
+
+    attempt: int
+    reason: str = Field(max_length=500)
+    job_id: str | None = None
+    """The job that was lost; one that had not claimed the attempt is no loss to it."""
+
+
+def agent_lost(attempt: int, job_id: str, reason: str) -> AgentLost:
+    """The one message about this job, whoever tells it first."""
+    return AgentLost(
+        event_id=f"lost:{attempt}:{job_id}", attempt=attempt, job_id=job_id, reason=reason
+    )
+
+
+class ReportReceived(Message):
+    """Signal `report_received`: a report is stored, or spooled at the agent; no text."""
+
+    attempt: int | None
+    """None for an agent that sends no attempt: the current one is meant."""
+    digest: str
+    end_reason: ReportEnd
+    turn_count: int
+    stored: bool
+    error: str | None = None
+
+
+class ParticipantKind(StrEnum):
+    """What a participant is to the session."""
+
+    CALLER = "caller"
+    AGENT = "agent"
+
+
+class ParticipantChange(StrEnum):
+    """What happened to a participant or to the room."""
+
+    JOINED = "joined"
+    LEFT = "left"
+    NOT_SEEN = "not_seen"
+    """A check of the room did not find this connection. Unlike `left`, it may be found again."""
+    ROOM_FINISHED = "room_finished"
+
+
+class ParticipantChanged(Message):
+    """Signal `participant_changed`: from LiveKit's webhooks, in any order."""
+
+    change: ParticipantChange
+    identity: str | None = None
+    sid: str | None = None
+    """LiveKit's id of this one connection; a page reload brings a new one."""
+    kind: ParticipantKind | None = None
+    detail: str | None = None
+    """LiveKit's disconnect reason."""
+
+
+class AgentReady(JsonModel):
+    """Update `agent_ready`, id `attempt:job`: an agent claims an attempt."""
+
+    attempt: int = Field(ge=1)
+    job_id: str = Field(min_length=1, max_length=200)
+    identity: str = Field(min_length=1, max_length=200)
+    agent_version: str | None = Field(default=None, max_length=200)
+
+
+class ReadyAnswer(BaseModel):
+    """The answer to a claim; a refused agent leaves."""
+
+    accepted: bool
+    reason: str | None = None
+    remaining: float | None = None
+    """Seconds until the session's maximum duration."""
+
+
+class TimeLeft(BaseModel):
+    """What an agent is told when it asks how long its call may still last."""
+
+    remaining: float | None
+    """Seconds until the session's maximum duration; None before the agent has joined."""
+
+
+class WaitUntil(BaseModel):
+    """Update `wait_until`: answers when the stage is reached or cannot be any more."""
+
+    stage: Stage
+    request_digest: str | None = None
+    """Digest of the start request that waits; another one than the session's is refused."""
+
+
+class Extend(JsonModel):
+    """Update `extend`: move the maximum duration."""
+
+    seconds: float = Field(gt=0, le=LONGEST_EXTENSION)
+    idempotency_key: str | None = Field(default=None, min_length=1, max_length=255)
+    """The same key with the same seconds does it once; with others it is refused."""
+
+
+class Redispatch(BaseModel):
+    """Update `redispatch`: replace the agent now."""
+
+    by: str | None = None
+
+
+class Finalise(BaseModel):
+    """Update `finalise`: stop waiting for the report and close."""
+
+    by: str | None = None
+
+
+class SessionResult(BaseModel):
+    """What a closed session's workflow returns."""
+
+    outcome: Outcome
+    end_reason: EndReason
+    closed_at: datetime

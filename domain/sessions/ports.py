@@ -1,0 +1,177 @@
+"""What sessions need from the outside world: LiveKit's rooms, Temporal's sessions, records."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from pydantic import BaseModel
+
+from domain.ids import SessionKey
+from domain.paging import Part
+from domain.sessions.listing import SessionFilter, SessionPage
+from domain.sessions.session import SessionStatus
+from domain.sessions.webhook_receipts import WebhookReceipts
+
+
+class Participant(BaseModel):
+    """A participant as LiveKit lists it."""
+
+    identity: str
+    sid: str
+    kind: str
+    """`agent`, `standard`, `sip`, `egress`, `ingress`, `connector` or `bridge`."""
+    active: bool
+    attributes: dict[str, str] = {}
+
+
+class Room(BaseModel):
+    """A room as LiveKit lists it."""
+
+    name: str
+    sid: str
+    metadata: str
+    participants: int
+
+
+class Rooms(Protocol):
+    """LiveKit's rooms, dispatches and participants. Rooms are named by LiveKit's full name."""
+
+    @property
+    def api_url(self) -> str:
+        """The http(s) URL that server calls go to."""
+        ...
+
+    async def create(
+        self, room: str, metadata: str, empty_timeout: int, departure_timeout: int
+    ) -> Room:
+        """Create the room, or return the existing one with *its* metadata; times in seconds."""
+        ...
+
+    async def list_rooms(self, names: Sequence[str] | None = None) -> list[Room]:
+        """All rooms, or those of these names, as far as LiveKit's books have them.
+
+        A room that is missing may be alive all the same: `exists` asks where it is held.
+        """
+        ...
+
+    async def exists(self, room: str) -> bool:
+        """Whether the room is there, by the word of the node that holds it or by a list.
+
+        False proves nothing by itself: the way to the node may have been broken. Ask again.
+        """
+        ...
+
+    async def delete(self, room: str) -> bool:
+        """Delete the room; False if there was none."""
+        ...
+
+    async def participants(self, room: str) -> list[Participant]:
+        """Who is in the room; empty if there is no such room."""
+        ...
+
+    async def remove_participant(self, room: str, identity: str) -> bool:
+        """Remove a participant; False if it was not there. An agent's end hook still runs."""
+        ...
+
+    async def dispatch(self, room: str, agent_name: str, metadata: str) -> str:
+        """Ask for an agent; returns the dispatch id. Never retried by the client."""
+        ...
+
+    async def dispatches(self, room: str) -> dict[str, str]:
+        """Dispatch ids with their metadata; empty if there is no such room."""
+        ...
+
+    async def delete_dispatch(self, room: str, dispatch_id: str) -> bool:
+        """Delete a dispatch; False if there was none. Does not stop a running agent."""
+        ...
+
+    async def send_data(
+        self, room: str, topic: str, data: bytes, identities: Sequence[str]
+    ) -> None:
+        """Send a reliable data packet to these participants."""
+        ...
+
+
+class SessionArchive(Protocol):
+    """The readable projection of sessions."""
+
+    async def record(self, status: SessionStatus) -> None:
+        """Store a status unless a newer version of it is stored."""
+        ...
+
+    async def get(self, key: SessionKey) -> SessionStatus | None:
+        """The last stored status."""
+        ...
+
+
+class SessionRecords(SessionArchive, Protocol):
+    """The records of all orgs' sessions, for the reaper alone."""
+
+    async def not_closed(self, limit: int, after: str | None = None) -> Part[SessionStatus]:
+        """Records that are not terminal, in an order that stays; with `after`, those behind it."""
+        ...
+
+
+class SessionDirectory(Protocol):
+    """The sessions as Temporal, the truth of their life, knows them."""
+
+    async def live_sessions(self) -> dict[SessionKey, str]:
+        """The sessions with a call in progress, with LiveKit's names of their rooms."""
+        ...
+
+    async def is_open(self, key: SessionKey) -> bool:
+        """Whether the session's workflow is running."""
+        ...
+
+    async def closed_from_outside(self) -> list[SessionStatus]:
+        """What is known of the sessions that were terminated, or failed, during the last day."""
+        ...
+
+    async def tell_room_is_gone(self, key: SessionKey) -> None:
+        """Tell a session that LiveKit has its room no more."""
+        ...
+
+
+class SessionHistory(Protocol):
+    """The records of sessions that are over, for lists."""
+
+    async def closed_page(
+        self, org: str, wanted: SessionFilter, limit: int, after: str | None
+    ) -> SessionPage:
+        """The org's closed sessions, the newest first; `after` is an earlier page's `next`."""
+        ...
+
+
+class SessionListing(Protocol):
+    """Temporal's list of sessions; it may be a moment behind the truth."""
+
+    async def open_page(
+        self, org: str, wanted: SessionFilter, limit: int, after: str | None
+    ) -> SessionPage:
+        """The org's open sessions, the newest first; `after` is an earlier page's `next`."""
+        ...
+
+    async def closed_page(
+        self, org: str, wanted: SessionFilter, limit: int, after: str | None
+    ) -> SessionPage:
+        """The org's sessions that ended within Temporal's retention, the last ended first."""
+        ...
+
+
+class Installation(Protocol):
+    """This installation among those that may share a LiveKit."""
+
+    async def id(self) -> str:
+        """Its id, which stands in the metadata of its rooms."""
+        ...
+
+
+class ReceiptStore(Protocol):
+    """Keeps the receipts for all API processes."""
+
+    async def put(self, receipts: WebhookReceipts) -> None:
+        """Keep the times that are given, beside the others that are known."""
+        ...
+
+    async def get(self) -> WebhookReceipts:
+        """What is known."""
+        ...

@@ -1,0 +1,261 @@
+"""The life of a session: its states, how it can end, its budgets, and what can be seen of it."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from domain.agents.config import AgentConfig
+from domain.ids import Id, SessionKey
+from domain.json_model import JsonModel
+
+
+class SessionState(StrEnum):
+    """Where a session is in its story; only `closed` is terminal."""
+
+    STARTING = "starting"
+    JOINING = "joining"
+    LIVE = "live"
+    RECOVERING = "recovering"
+    ENDING = "ending"
+    PERSISTING = "persisting"
+    SUMMARISING = "summarising"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class Outcome(StrEnum):
+    """How a session ended; set once, never changed."""
+
+    COMPLETED = "completed"
+    REPORT_MISSING = "report_missing"
+    AGENT_NEVER_JOINED = "agent_never_joined"
+    AGENT_FAILED = "agent_failed"
+    AGENT_LOST = "agent_lost"
+    CALLER_NEVER_JOINED = "caller_never_joined"
+    ROOM_LOST = "room_lost"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class EndReason(StrEnum):
+    """Why a session ended: who or what ended the call, or the outcome's own cause."""
+
+    AGENT_ENDED = "agent_ended"
+    CALLER_LEFT = "caller_left"
+    END_REQUESTED = "end_requested"
+    MAX_DURATION = "max_duration"
+    SILENCE = "silence"
+    TRANSFERRED = "transferred"
+    ROOM_DELETED = "room_deleted"
+    OPERATOR = "operator"
+    CANCELLED = "cancelled"
+    AGENT_NEVER_JOINED = "agent_never_joined"
+    AGENT_FAILED = "agent_failed"
+    AGENT_LOST = "agent_lost"
+    CALLER_NEVER_JOINED = "caller_never_joined"
+    ROOM_NAME_TAKEN = "room_name_taken"
+    FAILED = "failed"
+
+
+class Stage(StrEnum):
+    """What a start can wait for; each includes the ones before it."""
+
+    ACCEPTED = "accepted"
+    DISPATCHED = "dispatched"
+    JOINED = "joined"
+
+
+class WaitingFor(StrEnum):
+    """What an open session waits for, as operators search for it (`SessionWaitingFor`)."""
+
+    ROOM = "room"
+    DISPATCH = "dispatch"
+    AGENT_JOIN = "agent_join"
+    AGENT_READY = "agent_ready"
+    RETRY = "retry"
+    CALLER = "caller"
+    CALL_END = "call_end"
+    CALLER_RETURN = "caller_return"
+    REPORT = "report"
+    ARCHIVE = "archive"
+    SUMMARY = "summary"
+    ROOM_DELETION = "room_deletion"
+    NOTHING = "nothing"
+
+
+LONGEST_CALL = 86_400.0
+"""Seconds that a call may last, however often it is extended."""
+QUICKEST_CALLER_CHECK, SLOWEST_CALLER_CHECK = 5.0, 30.0
+"""Bounds of `SessionLimits.caller_check_interval`, in seconds."""
+LONGEST_JOIN_PAUSE = 60.0
+"""Seconds between two attempts, however many came before."""
+
+
+class SessionLimits(JsonModel):
+    """Budgets of a session, all in seconds unless said otherwise. Every wait has one."""
+
+    join_timeout: float = Field(default=7.5, gt=0, le=120)
+    """Dispatch accepted until the agent participant is ACTIVE, per attempt."""
+    ready_timeout: float = Field(default=20, gt=0, le=300)
+    """Participant ACTIVE until our agent worker's claim, per attempt."""
+    join_attempts: int = Field(default=3, ge=1, le=10)
+    """Dispatch attempts to get an agent in, at the start and at each replacement."""
+    join_backoff: float = Field(default=1, ge=0, le=60)
+    """Pause before the second attempt; doubled before each further one, up to a minute."""
+    max_replacements: int = Field(default=3, ge=0, le=20)
+    """How often a lost agent is replaced before the session ends as `agent_lost`."""
+    caller_wait: float = Field(default=60, gt=0, le=3600)
+    """How long the agent waits for a caller who has never come."""
+    caller_return: float = Field(default=30, ge=0, le=600)
+    """How long a caller may be away (page reload, bad network) before the call is over."""
+    max_duration: float = Field(default=3600, gt=0, le=LONGEST_CALL)
+    """From the moment the agent is proven in the room."""
+    report_grace: float = Field(default=30, ge=0, le=600)
+    """How long an ended call waits for the agent's report."""
+    lost_report_grace: float = Field(default=3, ge=0, le=60)
+    """How long an agent that left waits for its report before it counts as lost."""
+    archive_wait: float = Field(default=30, gt=0, le=600)
+    """How long the close waits for MongoDB before a child workflow takes over."""
+    summary_wait: float = Field(default=30, ge=0, le=600)
+    """How long the close waits for the summary, which goes on without it."""
+    room_deletion_wait: float = Field(default=60, gt=0, le=600)
+    """How long the close waits for the room's deletion, which goes on without it."""
+
+    def caller_check_interval(self) -> float:
+        """Seconds between two checks of the room while the caller is believed to be in it.
+
+        Short enough that `departure_timeout` never closes a room before its caller is missed.
+        """
+        return min(max(self.caller_return, QUICKEST_CALLER_CHECK), SLOWEST_CALLER_CHECK)
+
+    def join_budget(self) -> float:
+        """Longest time that all attempts together may take, with their pauses."""
+        pauses = sum(self.join_pause(tries) for tries in range(1, self.join_attempts))
+        return self.join_attempts * (self.join_timeout + self.ready_timeout) + pauses
+
+    def join_pause(self, tries: int) -> float:
+        """Pause before the next attempt, after so many."""
+        return min(self.join_backoff * 2 ** (tries - 1), LONGEST_JOIN_PAUSE)
+
+    def empty_timeout(self) -> int:
+        """LiveKit's `empty_timeout`: longer than all that may pass before a first caller."""
+        return int(self.join_budget() + self.caller_wait) + 60
+
+    def departure_timeout(self) -> int:
+        """LiveKit's `departure_timeout`: longer than a caller's absence plus the report's grace.
+
+        LiveKit closes a room at that time although the agent is still in it.
+        """
+        return int(self.caller_return + self.report_grace) + 60
+
+
+class GivenLimits(SessionLimits):
+    """Limits as a client names them: an unknown one is refused, so that a typo is not silent.
+
+    A workflow takes them as they are: it may have been started by a newer Everline.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class SessionInput(BaseModel):
+    """All that a session's workflow needs, complete at the start and encrypted in its input.
+
+    Secrets inside `config` are plain strings here: a masking type would arrive as asterisks.
+    """
+
+    org: Id
+    session_id: Id
+    room_name: Id
+    """The org's own name of the room, without the org."""
+    livekit_room: str
+    user_id: str | None = None
+    caller_identity: str
+    agent_name: str
+    """LiveKit's agent name to dispatch to."""
+    config: AgentConfig
+    agent_version: int | None = None
+    limits: SessionLimits = SessionLimits()
+    request_digest: str
+    """Digest of the request, to tell a retry from another request under the same key."""
+    archive: bool = True
+    """Whether MongoDB is configured; without it nothing is persisted or summarised."""
+    slot: bool = False
+    """Whether the session holds a slot of its org's quota, to be freed when it ends."""
+
+    @property
+    def key(self) -> SessionKey:
+        """What identifies this session."""
+        return SessionKey(self.org, self.session_id)
+
+
+class TimelineEntry(BaseModel):
+    """One line of a session's story, as operators read it. Never holds transcript text."""
+
+    at: datetime
+    text: str
+
+
+class SessionStatus(BaseModel):
+    """What can be seen of a session at one moment: the answer of the `status` query."""
+
+    org: str
+    session_id: str
+    room_name: str
+    """LiveKit's name of the room."""
+    state: SessionState
+    waiting_for: WaitingFor
+    version: int
+    """Grows with every change of the status."""
+    agent_id: str | None = None
+    agent_name: str
+    agent_version: int | None = None
+    user_id: str | None = None
+    outcome: Outcome | None = None
+    end_reason: EndReason | None = None
+    reason: str | None = None
+    """The end in a sentence for a person."""
+    attempt: int = 0
+    """Number of the current dispatch attempt; 0 before the first."""
+    dispatches: int = 0
+    joins: int = 0
+    agent_dispatched: bool = False
+    agent_joined: bool = False
+    agent_identity: str | None = None
+    foreign_agent: bool = False
+    caller_present: bool = False
+    join_seconds: float | None = None
+    """First dispatch until the agent was proven in the room."""
+    started_at: datetime
+    joined_at: datetime | None = None
+    ended_at: datetime | None = None
+    closed_at: datetime | None = None
+    deadline: datetime | None = None
+    """When the maximum duration ends the call."""
+    report_received: bool = False
+    archived: bool | None = None
+    """Whether the transcript is stored; None while that is not decided or without MongoDB."""
+    summary: str | None = None
+    """Status of the summary: pending, ready, failed; None without one."""
+    room_deleted: bool = False
+    """Whether no room of this session is left: it was deleted, or never made."""
+    timeline: list[TimelineEntry] = []
+
+
+def closed_from_outside(status: SessionStatus) -> SessionStatus:
+    """What a session is whose workflow was closed from outside, by what it last said of itself."""
+    ended = status.ended_at or status.joined_at or status.started_at
+    return status.model_copy(
+        update={
+            "state": SessionState.CLOSED,
+            "waiting_for": WaitingFor.NOTHING,
+            "outcome": Outcome.FAILED,
+            "end_reason": EndReason.FAILED,
+            "reason": "the session's workflow was closed from outside, for instance terminated",
+            "ended_at": ended,
+            "closed_at": status.closed_at or ended,
+            # Above every version that the workflow itself can have written before it was closed.
+            "version": status.version + 1_000,
+        }
+    )

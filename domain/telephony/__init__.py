@@ -1,0 +1,1 @@
+"""Phone calls: numbers, bindings, providers. Nothing yet."""

@@ -1,0 +1,147 @@
+"""What an agent's configuration asks to be found out about each call, and what was found.
+
+The plan is read by people who run the agent, and by the worker after the call; it never reaches the
+agent itself.
+"""
+
+import json
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated, Any, Self, cast
+
+from jsonschema import Draft202012Validator, SchemaError
+from pydantic import AfterValidator, BaseModel, Field, model_validator
+
+from domain.agents.config_model import ConfigModel
+from domain.ids import Id
+
+MAX_SCHEMA_CHARS = 16_384
+MAX_CRITERIA = 20
+_COSTLY = ("$ref", "$dynamicRef", "pattern", "patternProperties")
+"""A schema with these can take a validator any time, by a few lines or a few words."""
+_OF_SCHEMAS = ("properties", "$defs", "definitions", "dependentSchemas")
+_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
+_SINGLE = (
+    *("items", "additionalProperties", "unevaluatedProperties", "unevaluatedItems", "contains"),
+    *("propertyNames", "not", "if", "then", "else", "additionalItems"),
+)
+
+
+def _data_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    if len(json.dumps(schema)) > MAX_SCHEMA_CHARS:
+        raise ValueError(f"must not be longer than {MAX_SCHEMA_CHARS} characters as JSON")
+    if schema.get("type") != "object":
+        raise ValueError('must be the JSON Schema of an object: {"type": "object", …}')
+    try:
+        Draft202012Validator.check_schema(schema)
+        costly = next(_costly_keywords(schema), None)
+    except SchemaError as error:
+        place = "/".join(map(str, error.absolute_path)) or "the whole"
+        raise ValueError(f"is not a JSON Schema, at {place}: {error.message[:200]}") from None
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    if costly:
+        raise ValueError(
+            f"must not use {costly}: write the part out, or say in a description what is wanted"
+        )
+    return schema
+
+
+def _costly_keywords(schema: Any) -> Iterator[str]:
+    """The keywords that are refused, where they are keywords and not names of properties."""
+    if not isinstance(schema, dict):
+        return
+    node = cast(dict[str, Any], schema)
+    yield from (name for name in _COSTLY if name in node)
+    for name in _OF_SCHEMAS:
+        for part in cast(dict[str, Any], node.get(name, {})).values():
+            yield from _costly_keywords(part)
+    for name in _LISTS:
+        for part in cast(list[Any], node.get(name, [])):
+            yield from _costly_keywords(part)
+    for name in _SINGLE:
+        yield from _costly_keywords(node.get(name))
+
+
+class Criterion(ConfigModel):
+    """Something that a successful call fulfils."""
+
+    id: Id
+    description: str = Field(min_length=1, max_length=1_000)
+
+
+class AnalysisPlan(ConfigModel):
+    """What is found out about a call beside its usual summary; everything is optional."""
+
+    summary_prompt: str | None = Field(default=None, min_length=1, max_length=4_000)
+    """What the summary should look at, for whom, in which form."""
+    data_schema: Annotated[dict[str, Any], AfterValidator(_data_schema)] | None = None
+    """JSON Schema (2020-12) of an object: the data to extract. Without references and patterns."""
+    success_criteria: list[Criterion] = Field(default=[], max_length=MAX_CRITERIA)
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> Self:
+        ids = [criterion.id for criterion in self.success_criteria]
+        if len(set(ids)) < len(ids):
+            raise ValueError("two of the success_criteria have the same id")
+        return self
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is something to find out beyond the summary."""
+        return self.data_schema is not None or bool(self.success_criteria)
+
+
+class AnalysisStatus(StrEnum):
+    """Where an analysis is."""
+
+    PENDING = "pending"
+    READY = "ready"
+    FAILED = "failed"
+    UNAVAILABLE = "unavailable"
+    """There is nobody to make one, or nothing to make it of."""
+
+
+class Verdict(StrEnum):
+    """Whether a call fulfils a criterion."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    UNKNOWN = "unknown"
+
+
+class CriterionResult(BaseModel):
+    """What was found about one criterion."""
+
+    id: str
+    result: Verdict
+    rationale: str
+
+
+class Findings(BaseModel):
+    """What was found in a transcript: checked against the plan, and otherwise not to be trusted."""
+
+    data: dict[str, Any] | None = None
+    criteria: list[CriterionResult] = []
+
+    @property
+    def success(self) -> bool | None:
+        """False if a criterion is not fulfilled, True if all are; None if that is not known."""
+        results = {criterion.result for criterion in self.criteria}
+        if Verdict.FAILURE in results:
+            return False
+        return True if results == {Verdict.SUCCESS} else None
+
+
+class Analysis(BaseModel):
+    """What was found out about a call, by its agent's plan."""
+
+    status: AnalysisStatus
+    reason: str | None = None
+    """Why it failed or is unavailable; None otherwise."""
+    data: dict[str, Any] | None = None
+    """The extracted data; it fits the plan's schema."""
+    criteria: list[CriterionResult] = []
+    success: bool | None = None
+    """Whether all criteria are fulfilled; None without criteria, or if one cannot be told."""
+    attempts: int = 0

@@ -1,0 +1,225 @@
+"""Lists of transcripts: what can be asked for, and one line of the answer."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, Field
+
+from domain.errors import InvalidInput
+from domain.sessions.session import EndReason, Outcome, SessionState, SessionStatus
+from domain.transcripts.search_terms import MAX_QUERY_TERMS, terms_of
+from domain.transcripts.summary import Summary, SummaryStatus
+from domain.transcripts.transcript import Role, TranscriptHeader, Turn
+
+
+class TranscriptState(StrEnum):
+    """How much of a transcript is there."""
+
+    LIVE = "live"
+    """The call goes on, or is just being closed."""
+    PARTIAL = "partial"
+    """The report of the last attempt never came: what was streamed."""
+    COMPLETE = "complete"
+
+
+class SortField(StrEnum):
+    """What a list can be ordered by."""
+
+    STARTED_AT = "startedAt"
+    ENDED_AT = "endedAt"
+    DURATION = "duration"
+
+
+class SortOrder(StrEnum):
+    """Which end of the list comes first."""
+
+    ASCENDING = "asc"
+    DESCENDING = "desc"
+
+
+class TranscriptLine(BaseModel):
+    """One transcript in a list, and what statistics are made of."""
+
+    org: str
+    session_id: str
+    agent: str
+    """The saved agent's id; for a session without one, the agent's name."""
+    agent_version: int | None = None
+    user_id: str | None = None
+    room_name: str | None = None
+    """LiveKit's name of the room."""
+    state: TranscriptState
+    outcome: Outcome | None = None
+    end_reason: EndReason | None = None
+    started_at: datetime
+    joined_at: datetime | None = None
+    ended_at: datetime
+    duration_seconds: float = 0
+    """From the agent's join to the call's end; 0 if no agent ever joined."""
+    turn_count: int = 0
+    user_turns: int = 0
+    agent_turns: int = 0
+    interruptions: int = 0
+    tool_calls: int = 0
+    tool_errors: int = 0
+    attempts: int = 0
+    """Dispatch attempts."""
+    joins: int = 0
+    join_seconds: float | None = None
+    """First dispatch until the agent was proven in the room."""
+    summary: SummaryStatus | None = None
+    cost: float | None = None
+    """Estimated, US dollars; None if it is not known."""
+    response_seconds: float | None = None
+    """Median time from the end of the caller's speech to the agent's first audio."""
+    recordings: int = 0
+    updated_at: datetime
+
+
+class TranscriptFilter(BaseModel):
+    """Which transcripts of an org; every condition that is set has to hold."""
+
+    agent: str | None = None
+    user_id: str | None = None
+    outcome: Outcome | None = None
+    end_reason: EndReason | None = None
+    state: TranscriptState | None = None
+    summary: SummaryStatus | None = None
+    has_summary: bool | None = None
+    """Whether a summary is ready."""
+    started_from: datetime | None = None
+    """Inclusive."""
+    started_to: datetime | None = None
+    """Exclusive."""
+    min_duration: float | None = Field(default=None, ge=0)
+    """Seconds, inclusive; likewise the maximum."""
+    max_duration: float | None = Field(default=None, ge=0)
+    terms: list[str] = []
+    """Search terms; a transcript has to have all of them."""
+
+
+class TranscriptOrder(BaseModel):
+    """How a list is ordered; the session's id decides between equals."""
+
+    field: SortField = SortField.STARTED_AT
+    order: SortOrder = SortOrder.DESCENDING
+
+
+class TranscriptPage(BaseModel):
+    """Part of a list; `next` is the place where the following part begins, None at the end."""
+
+    lines: list[TranscriptLine]
+    next: str | None = None
+
+
+def line_of(
+    status: SessionStatus | None,
+    header: TranscriptHeader | None,
+    summary: Summary | None,
+    turns: Sequence[Turn],
+) -> TranscriptLine | None:
+    """The line of a session, from all that is kept of it; None while it is not to be listed.
+
+    A session is listed once its transcript is sealed, or once it is closed: one whose workflow was
+    terminated is never sealed, and what it said must not be lost.
+    """
+    closed = status is not None and status.state is SessionState.CLOSED
+    return described(status, header, summary, turns) if header or closed else None
+
+
+def described(
+    status: SessionStatus | None,
+    header: TranscriptHeader | None,
+    summary: Summary | None,
+    turns: Sequence[Turn],
+) -> TranscriptLine:
+    """What is known of a transcript, also while the call is live.
+
+    Raises:
+        AssertionError: neither its record nor its header is there, so that it is nobody's.
+    """
+    known = header or status
+    if known is None:
+        raise AssertionError("a transcript has a record or a header")
+    times = [turn.created_at for turn in turns]
+    started = _started_at(status, header, times)
+    ended = _ended_at(status) or max([*times, started])
+    updated = header.updated_at if header else ended
+    joined = status.joined_at if status else None
+    response = header.latency.e2e if header and header.latency else None
+    return TranscriptLine(
+        org=known.org,
+        session_id=known.session_id,
+        agent=_agent(status, header),
+        agent_version=status.agent_version if status else None,
+        user_id=status.user_id if status else None,
+        room_name=status.room_name if status else None,
+        state=_state(status, header),
+        outcome=status.outcome if status else None,
+        end_reason=status.end_reason if status else None,
+        started_at=started,
+        joined_at=joined,
+        ended_at=ended,
+        duration_seconds=max((ended - joined).total_seconds(), 0) if joined else 0,
+        turn_count=len(turns),
+        user_turns=sum(turn.role is Role.USER for turn in turns),
+        agent_turns=sum(turn.role is Role.ASSISTANT for turn in turns),
+        interruptions=header.interruptions if header else 0,
+        tool_calls=header.tool_calls if header else 0,
+        tool_errors=header.tool_errors if header else 0,
+        attempts=status.attempt if status else (header.attempts if header else 0),
+        joins=status.joins if status else 0,
+        join_seconds=status.join_seconds if status else None,
+        summary=summary.status if summary else None,
+        cost=header.cost.total if header and header.cost else None,
+        response_seconds=response.p50 if response else None,
+        recordings=len(header.recordings) if header else 0,
+        updated_at=updated,
+    )
+
+
+def search_terms_of_query(query: str) -> list[str]:
+    """The terms of what somebody searches for.
+
+    Raises:
+        InvalidInput: it has none, or too many.
+    """
+    terms = terms_of([query])
+    if not terms:
+        raise InvalidInput(
+            "there is no word to search for in it",
+            field="q",
+            cure="give a word that not every transcript has",
+        )
+    if len(terms) > MAX_QUERY_TERMS:
+        raise InvalidInput(
+            f"it has {len(terms)} different words", field="q", cure=f"give up to {MAX_QUERY_TERMS}"
+        )
+    return terms
+
+
+def _state(status: SessionStatus | None, header: TranscriptHeader | None) -> TranscriptState:
+    if header:
+        return TranscriptState.COMPLETE if header.complete else TranscriptState.PARTIAL
+    closed = status is not None and status.state is SessionState.CLOSED
+    return TranscriptState.PARTIAL if closed else TranscriptState.LIVE
+
+
+def _agent(status: SessionStatus | None, header: TranscriptHeader | None) -> str:
+    if header and header.agent_id:
+        return header.agent_id
+    return (status.agent_id or status.agent_name) if status else ""
+
+
+def _started_at(
+    status: SessionStatus | None, header: TranscriptHeader | None, times: list[datetime]
+) -> datetime:
+    if status:
+        return status.started_at
+    # Its record could not be written: the first thing that is known of it.
+    return min([*times, header.sealed_at] if header else times)
+
+
+def _ended_at(status: SessionStatus | None) -> datetime | None:
+    return (status.ended_at or status.closed_at) if status else None

@@ -1,0 +1,51 @@
+"""How long transcripts are kept, and what a deletion took away."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+
+from domain.ids import SessionKey
+
+MAX_DAYS = 36_500
+
+
+class Removed(BaseModel):
+    """How many of each part of a transcript were deleted."""
+
+    turns: int = 0
+    reports: int = 0
+    recordings: int = 0
+    summaries: int = 0
+
+    def plus(self, other: "Removed") -> "Removed":
+        """Both together."""
+        return Removed(
+            turns=self.turns + other.turns,
+            reports=self.reports + other.reports,
+            recordings=self.recordings + other.recordings,
+            summaries=self.summaries + other.summaries,
+        )
+
+
+class RetentionRule(BaseModel):
+    """How long an org's transcripts are kept after the end of their call."""
+
+    org: str
+    days: int | None = Field(default=None, ge=0, le=MAX_DAYS)
+    """0 keeps them for ever; None is the installation's default."""
+    updated_at: datetime | None = None
+    updated_by: str | None = None
+
+
+@dataclass(frozen=True)
+class OldTranscript:
+    """A transcript whose time is over.
+
+    Attributes:
+        key: its session.
+        place: where it stands in its org's list, the oldest first.
+    """
+
+    key: SessionKey
+    place: str

@@ -1,0 +1,1 @@
+"""What customers are told: endpoints, events, deliveries, signatures."""

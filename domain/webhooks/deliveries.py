@@ -1,0 +1,129 @@
+"""Deliveries of events to endpoints: what was sent, and what became of it."""
+
+import hashlib
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from pydantic import BaseModel
+
+from domain.webhooks.endpoints import Endpoint
+from domain.webhooks.events import Event, EventType
+
+MAX_ATTEMPTS_KEPT = 50
+"""Attempts in a delivery's log; of a longer story the newest."""
+
+
+USUAL_SCHEDULE = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
+"""Seconds before each further attempt, as Standard Webhooks recommends: ten attempts in 3 days."""
+
+
+MOST_RETRIES = 30
+
+
+def webhook_task_queue(task_queue: str) -> str:
+    """The queue of the attempts: a receiver that hangs must not keep sessions waiting."""
+    return f"{task_queue}-webhooks"
+
+
+class DeliveryStatus(StrEnum):
+    """Where a delivery is."""
+
+    PENDING = "pending"
+    """It was not tried yet, or will be tried again."""
+    DELIVERED = "delivered"
+    DEAD_LETTER = "dead_letter"
+    """It is not tried again unless somebody asks for it."""
+
+
+class DeliveryAttempt(BaseModel):
+    """One try to deliver."""
+
+    at: datetime
+    delivered: bool
+    status_code: int | None = None
+    """None if there was no answer."""
+    duration_ms: int
+    reason: str | None = None
+    """Why it failed, in a sentence; the receiver's own words are not kept."""
+
+
+class DeliveryKey(NamedTuple):
+    """What identifies a delivery."""
+
+    org: str
+    delivery_id: str
+
+
+class Delivery(BaseModel):
+    """One event on its way to one endpoint."""
+
+    org: str
+    delivery_id: str
+    endpoint_id: str
+    event: EventType
+    event_id: str
+    session_id: str | None = None
+    body: str
+    """What is sent at every attempt, byte for byte."""
+    status: DeliveryStatus = DeliveryStatus.PENDING
+    reason: str | None = None
+    """Why it is a dead letter, in a sentence."""
+    occurred_at: datetime
+    """When the event happened; the log is in this order."""
+    updated_at: datetime
+    next_attempt_at: datetime | None = None
+    attempt_count: int = 0
+    attempts: list[DeliveryAttempt] = []
+
+    @property
+    def key(self) -> DeliveryKey:
+        """What identifies this delivery."""
+        return DeliveryKey(self.org, self.delivery_id)
+
+
+def delivery_of(event: Event, endpoint: Endpoint) -> Delivery:
+    """The delivery of an event to an endpoint: there is one, however often it is announced."""
+    parts = f"{event.event_id}\x1f{endpoint.endpoint_id}"
+    return Delivery(
+        org=event.org,
+        delivery_id=f"dlv_{hashlib.sha256(parts.encode()).hexdigest()[:32]}",
+        endpoint_id=endpoint.endpoint_id,
+        event=event.type,
+        event_id=event.event_id,
+        session_id=event.session_id,
+        body=event.body(),
+        occurred_at=event.at,
+        updated_at=event.at,
+        next_attempt_at=event.at,
+    )
+
+
+class DeliveryFilter(BaseModel):
+    """Which deliveries of an org are wanted; None means any."""
+
+    endpoint_id: str | None = None
+    status: DeliveryStatus | None = None
+    event: EventType | None = None
+
+
+class DeliveryPage(BaseModel):
+    """Deliveries, the newest first."""
+
+    deliveries: list[Delivery]
+    next: str | None
+    """Cursor of the next page; None on the last one."""
+
+
+class SendAnswer(BaseModel):
+    """What a receiver answered to one attempt."""
+
+    status_code: int | None = None
+    """None if it did not answer."""
+    duration_ms: int
+    reason: str | None = None
+    """Why that is a failure; None if it took the event."""
+    final: bool = False
+    """Whether no later attempt can succeed."""
+    retry_after: float | None = None
+    """Seconds for which the receiver asked to be left alone."""

@@ -1,0 +1,51 @@
+"""The events that endpoints are sent, in the format of Standard Webhooks.
+
+Events are thin: ids, states, outcomes and times. Fetch the transcript through the API.
+"""
+
+import hashlib
+import json
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel
+
+from domain.ids import SessionKey
+
+
+class EventType(StrEnum):
+    """What an endpoint can be told."""
+
+    SESSION_STARTED = "session.started"
+    SESSION_AGENT_JOINED = "session.agent_joined"
+    SESSION_ENDED = "session.ended"
+    SESSION_FAILED = "session.failed"
+    TRANSCRIPT_READY = "transcript.ready"
+    SUMMARY_READY = "summary.ready"
+    TEST = "webhook.test"
+    """Sent by hand, to every endpoint that is asked to be tested."""
+
+
+class Event(BaseModel):
+    """Something that happened; the same event has the same id, however often it is noticed."""
+
+    event_id: str
+    """`webhook-id` of every delivery of it."""
+    type: EventType
+    org: str
+    session_id: str | None = None
+    at: datetime
+    """When it happened, not when it was noticed."""
+    data: dict[str, Any]
+
+    def body(self) -> str:
+        """What is sent, as JSON text: `type`, `timestamp` and `data`."""
+        content = {"type": self.type.value, "timestamp": self.at.isoformat(), "data": self.data}
+        return json.dumps(content, separators=(",", ":"))
+
+
+def event_id(key: SessionKey, kind: EventType, revision: str = "") -> str:
+    """The id of a session's event: there is one of each kind, unless it has revisions."""
+    parts = "\x1f".join((key.org, key.session_id, kind.value, revision))
+    return f"evt_{hashlib.sha256(parts.encode()).hexdigest()[:32]}"

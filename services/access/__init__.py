@@ -1,0 +1,1 @@
+"""Quotas of sessions and rates of requests."""

@@ -1,0 +1,223 @@
+"""How many sessions an org may have at the same time, counted exactly.
+
+With MongoDB each session takes a slot before its workflow starts, and frees it as it ends; a slot's
+number is taken once, so there cannot be more sessions than numbers. A slot whose session was
+terminated is freed by the reaper, and before that by a start that would be refused because of it.
+Without MongoDB, Temporal's list counts.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import structlog
+
+from domain.access.ports import AllSlots, SessionLives, Slots
+from domain.access.quotas import Life, Slot
+from domain.errors import Conflict, SessionQuotaExceeded, StorageUnavailable, Unavailable
+from domain.ids import SessionKey
+
+log = structlog.get_logger()
+
+RETRY_SECONDS = 5
+"""When a refused start may try again: nobody can know when a call ends."""
+LOOKS_AT_ONCE = 20
+"""Questions to Temporal at the same time while an org at its limit has its slots looked behind."""
+MOST_SLOTS = 5_000
+"""Slots looked at in one sweep; the next one goes on behind them."""
+
+
+class SessionQuota:
+    """The door that a start passes."""
+
+    def __init__(self, limit: int, slots: Slots | None, lives: SessionLives) -> None:
+        """Take the limit (1 or more) and where it is counted; `slots` is None without MongoDB."""
+        self._looks: defaultdict[str, _Looks] = defaultdict(_Looks)
+        self._limit = limit
+        self._slots = slots
+        self._lives = lives
+        self._count = _OpenSessions(lives)
+
+    @asynccontextmanager
+    async def place(self, key: SessionKey) -> AsyncGenerator[bool]:
+        """A place for the session that is started in the block; a retry has the same place.
+
+        Yields:
+            Whether the session holds a slot, which it has to free when it ends.
+
+        Raises:
+            SessionQuotaExceeded: the org has as many open sessions as it may have.
+            Unavailable: Temporal does not answer.
+        """
+        holds_slot = await self._claim(key)
+        try:
+            yield holds_slot
+        except Conflict:
+            await self._take_back(key)
+            raise
+        finally:
+            self._count.settle(key)
+
+    async def _claim(self, key: SessionKey) -> bool:
+        if self._slots:
+            try:
+                return await self._claim_slot(self._slots, key)
+            except StorageUnavailable as error:
+                # Sessions start while MongoDB is away; the count is then as good as Temporal's.
+                log.warning("slots cannot be counted", org=key.org, reason=error.message)
+        if not await self._count.admit(key, self._limit):
+            raise self._exceeded()
+        return False
+
+    async def _claim_slot(self, slots: Slots, key: SessionKey) -> bool:
+        if await slots.claim(key, self._limit):
+            return True
+        if await self._lives.life(key) is not Life.UNKNOWN:
+            return False  # It is there already, and a retry of its start finds it.
+        if await self._claim_ended(slots, key):
+            return True
+        raise self._exceeded()
+
+    async def _claim_ended(self, slots: Slots, key: SessionKey) -> bool:
+        """Take the place of a session that could not free it; one look at a time for an org.
+
+        A look asks about every slot, so all starts that wait share the first that begins after
+        they came: however many an org at its limit sends, Temporal is asked for a few.
+        """
+        looks = self._looks[key.org]
+        before = looks.begun
+        async with looks.lock:
+            # What the start before found free, while this one waited for its look, is enough.
+            if await slots.claim(key, self._limit):
+                return True
+            if looks.begun > before:
+                return False
+            looks.begun += 1
+            await self._free_ended(slots, key.org)
+            return await slots.claim(key, self._limit)
+
+    async def _free_ended(self, slots: Slots, org: str) -> None:
+        gate = asyncio.Semaphore(LOOKS_AT_ONCE)
+
+        async def look(slot: Slot) -> None:
+            async with gate:
+                if await self._lives.life(slot.key) is Life.ENDED:
+                    await slots.free(slot.key)
+
+        await asyncio.gather(*(look(slot) for slot in await slots.taken(org)))
+
+    async def _take_back(self, key: SessionKey) -> None:
+        """Free the slot of a start that was refused, unless a session lives under this id."""
+        if self._slots is None:
+            return
+        try:
+            if await self._lives.life(key) is Life.ENDED:
+                await self._slots.free(key)
+        except Unavailable as error:
+            log.warning("slot is left to the reaper", org=key.org, reason=error.message)
+
+    def _exceeded(self) -> SessionQuotaExceeded:
+        return SessionQuotaExceeded(
+            f"the org has {self._limit} open sessions, which is as many as it may have",
+            retry_after=RETRY_SECONDS,
+            cure="end a session, or raise EVERLINE_MAX_SESSIONS_PER_ORG",
+        )
+
+
+@dataclass
+class _Looks:
+    """The looks behind one org's slots."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    begun: int = 0
+
+
+class _OpenSessions:
+    """Counts by Temporal's list, which is a moment behind: what this process admits is added."""
+
+    def __init__(self, lives: SessionLives) -> None:
+        self._lives = lives
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._admitted: defaultdict[str, dict[str, bool]] = defaultdict(dict)
+        """By org: sessions that the list may not show yet, and whether they are being started."""
+
+    async def admit(self, key: SessionKey, limit: int) -> bool:
+        """Whether there is room for a session; it counts from now on."""
+        async with self._locks[key.org]:
+            admitted = self._admitted[key.org]
+            listed = await self._lives.open_ids(key.org)
+            for known in listed & admitted.keys():
+                del admitted[known]
+            if key.session_id in listed or key.session_id in admitted:
+                return True
+            counted = listed | admitted.keys()
+            if len(counted) >= limit:
+                if await self._lives.life(key) is not Life.UNKNOWN:
+                    return True
+                if await self._really_open(key.org, counted) >= limit:
+                    return False
+            admitted[key.session_id] = True
+            return True
+
+    def settle(self, key: SessionKey) -> None:
+        """The start has come to its end, one way or the other."""
+        admitted = self._admitted.get(key.org, {})
+        if key.session_id in admitted:
+            admitted[key.session_id] = False
+
+    async def _really_open(self, org: str, counted: set[str]) -> int:
+        admitted = self._admitted[org]
+        really = 0
+        for session_id in counted:
+            life = await self._lives.life(SessionKey(org, session_id))
+            being_started = admitted.get(session_id, False)
+            if life is Life.OPEN or (life is Life.UNKNOWN and being_started):
+                really += 1
+            else:
+                admitted.pop(session_id, None)
+        return really
+
+
+class SlotSweep:
+    """The reaper's look at slots that their sessions could not free."""
+
+    def __init__(self, slots: AllSlots, lives: SessionLives, at_once: int = MOST_SLOTS) -> None:
+        """Take the slots, whom to ask about them, and how many to look at in one sweep."""
+        self._slots = slots
+        self._lives = lives
+        self._at_once = at_once
+        self._after: str | None = None
+
+    async def sweep(self, known_open: set[SessionKey]) -> int:
+        """Free those of the next slots that have no open workflow; returns how many.
+
+        One sweep goes on where the one before stopped, and after the last slot begins anew.
+
+        Args:
+            known_open: sessions that need not be asked about.
+
+        Raises:
+            Unavailable: Temporal or MongoDB does not answer; the next sweep goes on.
+        """
+        freed = 0
+        page = await self._slots.every(self._at_once, self._after)
+        # At once: a slot that a sweep fails at must not be in the way of all others.
+        self._after = page.next
+        for slot in page.items:
+            if slot.key in known_open:
+                continue
+            life = await self._lives.life(slot.key)
+            if life is Life.ENDED:
+                freed += await self._slots.free(slot.key)
+            elif life is Life.UNKNOWN:
+                freed += await self._free_or_doubt(slot)
+        return freed
+
+    async def _free_or_doubt(self, slot: Slot) -> bool:
+        """A start may be on its way between its slot and its workflow: it gets until next time."""
+        if slot.doubted:
+            return await self._slots.free_doubted(slot)
+        await self._slots.doubt(slot)
+        return False

@@ -1,0 +1,1 @@
+"""Save agents, resolve configurations, watch over agent servers."""

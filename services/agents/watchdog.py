@@ -1,0 +1,108 @@
+"""The watchdog: tells sessions whose agent server has fallen silent that their agents are lost.
+
+What an agent server knows of its own jobs, it says itself. This is about servers that say nothing:
+killed, hung, or cut off. Silence alone proves nothing, because the way that heartbeats take can be
+broken as well. So at each look the watchdog first tries that way itself, and only the time in which
+it was open counts; after an outage, each server gets its full time again. All times are durations
+by the watchdog's own clock, whatever the clocks of API and agent servers say.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from domain.agents.ports import AgentLosses, HeartbeatPath, SignsOfLife
+from domain.agents.servers import AgentServer, JobTick
+from domain.sessions.messages import agent_lost
+
+log = structlog.get_logger()
+
+LONGEST_GAP = 3.0
+"""Seconds between two proofs of the path; what is longer was an outage, or nobody watched."""
+
+
+@dataclass(frozen=True)
+class _Heard:
+    stamp: datetime
+    at: float
+
+
+class Watchdog:
+    """Looks at all agent servers, about once a second."""
+
+    def __init__(
+        self,
+        signs: SignsOfLife,
+        path: HeartbeatPath,
+        losses: AgentLosses,
+        longest_silence: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._signs = signs
+        self._path = path
+        self._losses = losses
+        self._longest_silence = longest_silence
+        self._clock = clock
+        self._heard: dict[str, _Heard] = {}
+        self._open_since = self._open_at = -LONGEST_GAP
+
+    async def look(self) -> list[str]:
+        """Look once; returns the ids of the servers that were found dead.
+
+        Raises:
+            Unavailable: the path is broken, or MongoDB or Temporal does not answer. Nothing is
+                concluded from that, and the next look goes on.
+        """
+        await self._path.prove()
+        proven_at = self._clock()
+        stamps = await self._signs.last_heartbeats()
+        if proven_at - self._open_at > LONGEST_GAP:
+            self._open_since = proven_at
+        self._open_at = proven_at
+        self._take_in(stamps)
+        dead = [server_id for server_id in self._heard if self._is_dead(server_id)]
+        for server_id in dead:
+            await self._give_up(server_id)
+        return dead
+
+    def _take_in(self, stamps: dict[str, datetime]) -> None:
+        now = self._clock()
+        known = self._heard
+        self._heard = {
+            server_id: known[server_id]
+            if server_id in known and known[server_id].stamp == stamp
+            else _Heard(stamp, now)
+            for server_id, stamp in stamps.items()
+        }
+
+    def _is_dead(self, server_id: str) -> bool:
+        heard_at = self._heard[server_id].at
+        # To the last proof, not to now: what has passed since may be an outage that begins.
+        return self._open_at - max(heard_at, self._open_since) >= self._longest_silence
+
+    async def _give_up(self, server_id: str) -> None:
+        heard = self._heard[server_id]
+        server = await self._signs.server(server_id)
+        if server is None or server.last_heartbeat != heard.stamp:
+            return
+        if server.jobs:
+            await self._replace_agents(server)
+        await self._signs.dealt_with(server_id, heard.stamp)
+        # Nobody looks at it again before it is heard again, in whichever worker.
+        del self._heard[server_id]
+
+    async def _replace_agents(self, server: AgentServer) -> None:
+        log.warning("agent server is silent", server=server.server_id, jobs=len(server.jobs))
+        # First of all it must be certain that they stop if they are still alive.
+        jobs = [job.job_id for job in server.jobs]
+        await self._signs.condemn(server.server_id, jobs, datetime.now(UTC))
+        for job in server.jobs:
+            await self._tell(job)
+
+    async def _tell(self, job: JobTick) -> None:
+        if job.key is None or job.attempt is None:
+            return
+        reason = f"its agent server was silent for {self._longest_silence:g} s"
+        await self._losses.tell_agent_is_lost(job.key, agent_lost(job.attempt, job.job_id, reason))

@@ -1,0 +1,1 @@
+"""Say what is known of recordings."""

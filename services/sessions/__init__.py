@@ -1,0 +1,1 @@
+"""Start, list and clean up sessions."""

@@ -1,0 +1,36 @@
+"""Whose rooms a LiveKit has: other installations of Everline may share it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from domain.ids import SessionKey
+from domain.sessions.ports import Room
+from domain.sessions.rooms import owner_of_room
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """What a LiveKit's rooms say of the installations that use it.
+
+    Attributes:
+        others: ids of further installations, in order.
+        unnamed: sessions of rooms that name no installation, by the rooms' names.
+    """
+
+    others: Sequence[str]
+    unnamed: dict[str, SessionKey]
+
+
+def neighbours(rooms: Sequence[Room], installation: str) -> Neighbours:
+    """The other installations that can be seen in these rooms."""
+    others: set[str] = set()
+    unnamed: dict[str, SessionKey] = {}
+    for room in rooms:
+        owner = owner_of_room(room.metadata)
+        if owner is None:
+            continue
+        if owner.installation is None:
+            unnamed[room.name] = owner.key
+        elif owner.installation != installation:
+            others.add(owner.installation)
+    return Neighbours(sorted(others), unnamed)

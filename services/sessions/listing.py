@@ -1,0 +1,80 @@
+"""Lists of an org's sessions: the open ones first, each part the newest first.
+
+The open ones come from Temporal, which knows their state; those that are over from the archive, or
+from Temporal for as long as it remembers them if there is no archive or it does not answer.
+"""
+
+import structlog
+
+from domain.errors import InvalidInput, StorageUnavailable
+from domain.sessions.listing import SessionFilter, SessionPage
+from domain.sessions.ports import SessionHistory, SessionListing
+
+log = structlog.get_logger()
+
+_OPEN, _RECORDED, _REMEMBERED = "o", "r", "t"
+"""What a cursor goes on with: open ones, the archive's closed ones, Temporal's closed ones."""
+
+
+class SessionLists:
+    """One list over the two sources; a cursor says where it goes on."""
+
+    def __init__(self, listing: SessionListing, history: SessionHistory | None) -> None:
+        self._listing = listing
+        self._history = history
+
+    async def page(
+        self, org: str, wanted: SessionFilter, limit: int, cursor: str | None
+    ) -> SessionPage:
+        """Up to `limit` of an org's sessions.
+
+        A session that ends between two pages may be on both.
+
+        Raises:
+            InvalidInput: the cursor is not of such a list.
+            Unavailable: Temporal does not answer, or the archive in the middle of its part.
+        """
+        part, after = _read(cursor)
+        if part != _OPEN:
+            return await self._closed(org, wanted, limit, part, after)
+        page = await self._listing.open_page(org, wanted, limit, after)
+        if page.next:
+            return SessionPage(sessions=page.sessions, next=_OPEN + page.next)
+        if not wanted.closed_ones:
+            return page
+        left = limit - len(page.sessions)
+        if left == 0:
+            # Another look for nothing is better than a page that is longer than was asked for.
+            return SessionPage(sessions=page.sessions, next=_RECORDED)
+        closed = await self._closed(org, wanted, left, _RECORDED, None)
+        shown = {line.session_id for line in page.sessions}
+        rest = [line for line in closed.sessions if line.session_id not in shown]
+        return SessionPage(sessions=[*page.sessions, *rest], next=closed.next)
+
+    async def _closed(
+        self, org: str, wanted: SessionFilter, limit: int, part: str, after: str | None
+    ) -> SessionPage:
+        if self._history and part == _RECORDED:
+            try:
+                page = await self._history.closed_page(org, wanted, limit, after)
+            except StorageUnavailable as error:
+                if after:
+                    raise  # The two are ordered differently; a list cannot change in its middle.
+                log.warning("closed sessions are listed by Temporal", reason=error.message)
+            else:
+                return _with_part(page, _RECORDED)
+        page = await self._listing.closed_page(org, wanted, limit, after)
+        return _with_part(page, _REMEMBERED)
+
+
+def _with_part(page: SessionPage, part: str) -> SessionPage:
+    return SessionPage(sessions=page.sessions, next=part + page.next if page.next else None)
+
+
+def _read(cursor: str | None) -> tuple[str, str | None]:
+    if cursor is None:
+        return _OPEN, None
+    for part in (_OPEN, _RECORDED, _REMEMBERED):
+        if cursor.startswith(part):
+            return part, cursor[len(part) :] or None
+    raise InvalidInput("not a cursor of this list", field="cursor")

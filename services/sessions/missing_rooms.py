@@ -1,0 +1,112 @@
+"""Rooms that LiveKit's list does not have: suspected, and looked at again before anybody is told.
+
+The list is kept in Redis. A Redis that restarts or fails over has lost entries of rooms in which
+people talk, and LiveKit writes one again only when somebody comes or leaves. So an entry that is
+missing proves nothing, and no number of empty lists does.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+
+import structlog
+
+from domain.agents.ports import SignsOfLife
+from domain.errors import StorageUnavailable
+from domain.ids import SessionKey
+from domain.sessions.ports import Rooms
+from domain.sessions.rooms import owner_of_room
+
+log = structlog.get_logger()
+
+LOOKS = 2
+PAUSE = 3.0
+"""Seconds before each look: heartbeats come every two seconds."""
+FRESH_TICK = 5.0
+"""Seconds since an agent's event loop answered; one that is silent for longer is killed."""
+AT_ONCE = 20
+"""Rooms asked for beside each other; one that is gone takes LiveKit 3 s."""
+
+
+class MissingRooms:
+    """Tells rooms that are gone from those that LiveKit's list has lost."""
+
+    def __init__(
+        self, rooms: Rooms, installation: str, signs: SignsOfLife | None, pause: float = PAUSE
+    ) -> None:
+        """Take the witnesses.
+
+        Args:
+            rooms: LiveKit's.
+            installation: whose rooms are looked for.
+            signs: heartbeats of agent servers; None without MongoDB.
+            pause: seconds before each look.
+        """
+        self._rooms = rooms
+        self._installation = installation
+        self._signs = signs
+        self._pause = pause
+        self._gate = asyncio.Semaphore(AT_ONCE)
+
+    async def gone(self, suspects: Mapping[SessionKey, str]) -> list[SessionKey]:
+        """Those of the sessions whose rooms nobody knows of at any look, and whose agents are mute.
+
+        Raises:
+            Unavailable: LiveKit does not answer; nothing is known then.
+        """
+        missing = dict(suspects)
+        heard = await self._last_heard() if missing else {}
+        for _ in range(LOOKS):
+            if not missing:
+                break
+            await asyncio.sleep(self._pause)
+            before, heard = heard, await self._last_heard()
+            talking = await self._talking(before, heard)
+            asked = [key for key in missing if key not in talking]
+            found = await asyncio.gather(*(self._shows_up(key, missing[key]) for key in asked))
+            missing = {
+                key: missing[key]
+                for key, is_there in zip(asked, found, strict=True)
+                if not is_there
+            }
+        if len(missing) < len(suspects):
+            lost = len(suspects) - len(missing)
+            log.warning("LiveKit's list has lost rooms that are alive", rooms=lost)
+        return list(missing)
+
+    async def _shows_up(self, key: SessionKey, room: str) -> bool:
+        async with self._gate:
+            for found in await self._rooms.list_rooms([room]):
+                owner = owner_of_room(found.metadata)
+                # If it is not, the name has gone to somebody else, and so has who is in there.
+                return owner is not None and owner.may_be(key, self._installation)
+            return bool(await self._rooms.participants(room)) or await self._rooms.exists(room)
+
+    async def _last_heard(self) -> dict[str, datetime]:
+        if self._signs is None:
+            return {}
+        try:
+            return await self._signs.last_heartbeats()
+        except StorageUnavailable as error:
+            log.warning("no heartbeats to tell missing rooms by", reason=error.message)
+            return {}
+
+    async def _talking(
+        self, before: Mapping[str, datetime], now: Mapping[str, datetime]
+    ) -> set[SessionKey]:
+        """The sessions of agents that were heard between two looks: no clock is compared."""
+        if self._signs is None:
+            return set()
+        talking: set[SessionKey] = set()
+        for server_id, stamp in now.items():
+            if before.get(server_id, stamp) == stamp:
+                continue
+            try:
+                server = await self._signs.server(server_id)
+            except StorageUnavailable as error:
+                log.warning("no heartbeats to tell missing rooms by", reason=error.message)
+                return talking
+            for job in server.jobs if server else ():
+                if job.key and job.tick_age is not None and job.tick_age <= FRESH_TICK:
+                    talking.add(job.key)
+        return talking

@@ -1,0 +1,76 @@
+"""Keep in mind whether LiveKit's webhooks come, so that an operator is told when they do not."""
+
+import asyncio
+from datetime import datetime, timedelta
+
+import structlog
+
+from domain.errors import EverlineError, Unauthenticated
+from domain.sessions.ports import ReceiptStore
+from domain.sessions.webhook_receipts import WebhookReceipts
+
+log = structlog.get_logger()
+
+STORE_EVERY = timedelta(seconds=10)
+"""How often one kind of receipt is stored at the most, however many webhooks come."""
+LONGEST_CURE = 500
+
+
+class LiveKitWebhooks:
+    """Notes receipts at once and stores them beside the requests, which need no MongoDB."""
+
+    def __init__(self, store: ReceiptStore | None = None) -> None:
+        """Take where the receipts are kept; None for this process's memory alone."""
+        self._store = store
+        self._here = WebhookReceipts()
+        self._stored: dict[str, datetime] = {}
+        self._storing: set[asyncio.Task[None]] = set()
+
+    def received(self, at: datetime) -> None:
+        """A genuine webhook came."""
+        self._note("received", at, WebhookReceipts(received_at=at))
+
+    def expected(self, at: datetime) -> None:
+        """An agent has joined a call: LiveKit has sent webhooks of that."""
+        self._note("expected", at, WebhookReceipts(expected_at=at))
+
+    def rejected(self, at: datetime, error: Unauthenticated) -> None:
+        """A webhook was refused, with the reason."""
+        self._note(
+            "rejected",
+            at,
+            WebhookReceipts(
+                rejected_at=at,
+                rejection=error.message[:LONGEST_CURE],
+                rejection_cure=error.cure and error.cure[:LONGEST_CURE],
+            ),
+        )
+
+    async def receipts(self) -> WebhookReceipts:
+        """What all API processes know, or this one alone without MongoDB.
+
+        Raises:
+            StorageUnavailable: MongoDB does not answer.
+        """
+        return await self._store.get() if self._store else self._here
+
+    def _note(self, kind: str, at: datetime, receipts: WebhookReceipts) -> None:
+        if self._store is None:
+            self._here = self._here.model_copy(update=receipts.model_dump(exclude_unset=True))
+            return
+        last = self._stored.get(kind)
+        if last is not None and at - last < STORE_EVERY:
+            return
+        self._stored[kind] = at
+        task = asyncio.create_task(_store(self._store, receipts))
+        # Kept, because asyncio holds its tasks weakly.
+        self._storing.add(task)
+        task.add_done_callback(self._storing.discard)
+
+
+async def _store(store: ReceiptStore, receipts: WebhookReceipts) -> None:
+    try:
+        await store.put(receipts)
+    except EverlineError as error:
+        # The next webhook is noted again.
+        log.warning("a webhook receipt was not stored", reason=error.message)

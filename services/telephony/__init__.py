@@ -1,0 +1,1 @@
+"""Phone calls: routing, onboarding, dialling. Nothing yet."""

@@ -1,0 +1,1 @@
+"""Take in turns and reports, seal, list, summarise and delete transcripts."""

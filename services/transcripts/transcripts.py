@@ -1,0 +1,167 @@
+"""Record turns and reports, and seal a session's transcript."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.errors import StorageUnavailable
+from domain.ids import SessionKey
+from domain.recordings.recording import CallRecording, belongs_to, latest
+from domain.transcripts.ports import TranscriptArchive
+from domain.transcripts.pricing import PriceTable, built_in_prices, estimate
+from domain.transcripts.transcript import (
+    AgentReport,
+    Role,
+    TranscriptHeader,
+    Turn,
+    transcript_digest,
+)
+from domain.transcripts.usage import call_latency, total_usage
+
+_ROUNDS = 20
+"""Times that a header is written because something came in meanwhile."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What became of the turns that were handed in."""
+
+    stored: int
+    duplicates: int
+    dropped: bool = False
+    """The transcript was deleted; what comes after that is in it no more."""
+
+
+class Transcripts:
+    """Turns and reports are always appended, whatever the attempt and however late.
+
+    The turns are the truth. The header is derived from them and renewed when late material comes:
+    whoever writes turns looks for a header afterwards, and whoever writes a header looks at the
+    turns and reports again afterwards, so one of the two always sees the other.
+    """
+
+    def __init__(self, archive: TranscriptArchive, prices: PriceTable | None = None) -> None:
+        self._archive = archive
+        self._prices = prices or built_in_prices()
+
+    async def record_turns(self, key: SessionKey, turns: Sequence[Turn], now: datetime) -> Recorded:
+        """Store turns once each, however often they come.
+
+        Raises:
+            Unavailable: MongoDB did not take them; nothing was acknowledged.
+        """
+        stored = await self._archive.add_turns(key, turns)
+        if stored is None:
+            return Recorded(0, 0, dropped=True)
+        if stored:
+            await self._renew_header(key, now)
+        return Recorded(stored, len(turns) - stored)
+
+    async def record_report(self, key: SessionKey, report: AgentReport, now: datetime) -> bool:
+        """Keep a report and merge its turns; False if the same report is kept already.
+
+        Raises:
+            Unavailable: MongoDB did not take it; nothing was acknowledged.
+        """
+        # Turns first: once the report is kept, its attempt counts as complete.
+        await self._archive.add_turns(key, report.turns)
+        new = await self._archive.add_report(key, report)
+        if _replaces_what_was_heard(report):
+            await self._archive.drop_heard(key, report.attempt)
+        await self._renew_header(key, now)
+        return new
+
+    async def record_recording(
+        self, key: SessionKey, recording: CallRecording, now: datetime
+    ) -> None:
+        """Keep how far a recording is; one that is stored stays so.
+
+        Raises:
+            Unavailable: MongoDB did not take it; nothing was acknowledged.
+        """
+        await self._archive.put_recording(key, recording)
+        await self._renew_header(key, now)
+
+    async def recordings(self, key: SessionKey) -> list[CallRecording]:
+        """The session's recordings, in the order of attempts."""
+        return await self._recordings(key, await self._archive.reports(key))
+
+    async def _recordings(
+        self, key: SessionKey, reports: Sequence[AgentReport]
+    ) -> list[CallRecording]:
+        reported = [report.recording for report in reports]
+        known = await self._archive.recordings(key)
+        told = [*(one for one in reported if one), *known]
+        return latest([one for one in told if belongs_to(one, key)])
+
+    async def turns(self, key: SessionKey) -> list[Turn]:
+        """The transcript so far, in order."""
+        return await self._archive.turns(key)
+
+    async def reports(self, key: SessionKey) -> list[AgentReport]:
+        """What agents handed in, by attempt."""
+        return await self._archive.reports(key)
+
+    async def header(self, key: SessionKey) -> TranscriptHeader | None:
+        """The header of a sealed transcript."""
+        return await self._archive.header(key)
+
+    async def seal(
+        self, key: SessionKey, agent_id: str | None, last_attempt: int, now: datetime
+    ) -> TranscriptHeader:
+        """Write the transcript's header; complete only if the last attempt's report is in.
+
+        A report that cannot be read is in: its turns came before it. The header counts it.
+
+        Raises:
+            Unavailable: MongoDB did not take it, or turns and reports come faster than it can be
+                written; the same call again goes on.
+        """
+        for _ in range(_ROUNDS):
+            kept = await self._archive.kept_reports(key)
+            reports = kept.readable
+            for report in filter(_replaces_what_was_heard, reports):
+                # Its listener may have written a last word after the report had come.
+                await self._archive.drop_heard(key, report.attempt)
+            turns = await self._archive.turns(key)
+            usage = total_usage(one for last in _last_of_jobs(reports) for one in last.usage)
+            calls = [call for last in _last_of_jobs(reports) for call in last.tool_calls]
+            header = TranscriptHeader(
+                org=key.org,
+                session_id=key.session_id,
+                agent_id=agent_id,
+                complete=last_attempt in kept.attempts,
+                turn_count=len(turns),
+                attempts=last_attempt,
+                digest=transcript_digest(turns),
+                interruptions=sum(t.interrupted and t.role is Role.ASSISTANT for t in turns),
+                tool_calls=len(calls),
+                tool_errors=sum(call.ok is False for call in calls),
+                usage=usage,
+                cost=estimate(usage, self._prices),
+                latency=call_latency([turn.metrics for turn in turns]),
+                recordings=await self._recordings(key, reports),
+                unreadable_reports=kept.unreadable,
+                sealed_at=now,
+                updated_at=now,
+            )
+            await self._archive.put_header(header)
+            same_turns = transcript_digest(await self._archive.turns(key)) == header.digest
+            if same_turns and await self._archive.report_ids(key) == kept.ids:
+                return header
+        raise StorageUnavailable("the transcript was not sealed: too much came in at the same time")
+
+    async def _renew_header(self, key: SessionKey, now: datetime) -> None:
+        header = await self._archive.header(key)
+        if header is not None:
+            await self.seal(key, header.agent_id, header.attempts, now)
+
+
+def _replaces_what_was_heard(report: AgentReport) -> bool:
+    """Whether a foreign agent's own words make those superfluous that a listener heard."""
+    return report.foreign and bool(report.turns)
+
+
+def _last_of_jobs(reports: Sequence[AgentReport]) -> list[AgentReport]:
+    """One report of each agent: a later one repeats what the earlier has counted."""
+    return list({(report.attempt, report.job_id): report for report in reports}.values())

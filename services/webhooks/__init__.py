@@ -1,0 +1,1 @@
+"""Manage endpoints, announce events and deliver them."""

@@ -1,0 +1,273 @@
+"""Tell the customers' endpoints: announce events, and deliver each to each endpoint.
+
+Announcing stores one delivery per endpoint and starts its workflow. Delivery ids follow from event
+and endpoint, so an event can be announced any number of times and is on its way once.
+"""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from domain.ids import SessionKey
+from domain.paging import Part
+from domain.sessions.ports import SessionArchive, SessionRecords
+from domain.sessions.session import SessionStatus
+from domain.webhooks.deliveries import (
+    USUAL_SCHEDULE,
+    Delivery,
+    DeliveryAttempt,
+    DeliveryKey,
+    DeliveryStatus,
+    SendAnswer,
+    delivery_of,
+)
+from domain.webhooks.endpoints import Endpoint, EndpointKey
+from domain.webhooks.events import Event
+from domain.webhooks.ports import DeliveryRuns, DeliveryStore, EndpointStore, WebhookSender
+from domain.webhooks.session_events import events_of_session
+from domain.webhooks.signatures import signed_headers
+
+log = structlog.get_logger()
+
+JITTER = 0.1
+"""Share of a pause by which it is made shorter or longer."""
+LONGEST_PAUSE = timedelta(hours=24)
+"""However long a receiver asks to be left alone."""
+GONE = 410
+
+
+class Announcer:
+    """Puts events on their way to the endpoints that want them."""
+
+    def __init__(
+        self, endpoints: EndpointStore, deliveries: DeliveryStore, runs: DeliveryRuns
+    ) -> None:
+        self._endpoints = endpoints
+        self._deliveries = deliveries
+        self._runs = runs
+
+    async def announce(self, org: str, events: Iterable[Event]) -> int:
+        """Announce events of one org; returns how many deliveries are new.
+
+        Raises:
+            Unavailable: MongoDB or Temporal is away; to be called again with the same events.
+        """
+        endpoints = await self._endpoints.list_endpoints(org)
+        if not endpoints:
+            return 0
+        new = 0
+        for event in events:
+            for endpoint in endpoints:
+                if endpoint.wants(event):
+                    new += await self._put_on_its_way(delivery_of(event, endpoint))
+        return new
+
+    async def _put_on_its_way(self, delivery: Delivery) -> bool:
+        new = await self._deliveries.insert(delivery)
+        if not new:
+            known = await self._deliveries.get(delivery.key)
+            # Temporal forgets workflows sooner than the longest call may last.
+            if known is None or known.attempt_count > 0:
+                return False
+        await self._runs.start(delivery.key)
+        return new
+
+    async def announce_session(self, status: SessionStatus) -> int:
+        """Announce what a session has been through so far; likewise."""
+        return await self.announce(status.org, events_of_session(status))
+
+
+class AnnouncedSessions:
+    """The port `SessionArchive`, which also announces what its records say.
+
+    So no record of a session can be written without its webhooks: not by the session's workflow,
+    not by the reaper.
+    """
+
+    def __init__(self, sessions: SessionArchive, announcer: Announcer | None) -> None:
+        """Take the archive, and the announcer; None if there is nobody to tell."""
+        self._sessions = sessions
+        self._announcer = announcer
+
+    async def record(self, status: SessionStatus) -> None:
+        """Announce, then store a status unless a newer version of it is stored.
+
+        In this order: a record that is terminal is not looked at again by the reaper.
+        """
+        if self._announcer:
+            await self._announcer.announce_session(status)
+        await self._sessions.record(status)
+
+    async def get(self, key: SessionKey) -> SessionStatus | None:
+        """The last stored status."""
+        return await self._sessions.get(key)
+
+
+class AnnouncedRecords(AnnouncedSessions):
+    """The port `SessionRecords`, likewise."""
+
+    def __init__(self, records: SessionRecords, announcer: Announcer | None) -> None:
+        super().__init__(records, announcer)
+        self._records = records
+
+    async def not_closed(self, limit: int, after: str | None = None) -> Part[SessionStatus]:
+        """Records that are not terminal, in an order that stays; with `after`, those behind it."""
+        return await self._records.not_closed(limit, after)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What became of one attempt.
+
+    Attributes:
+        status: where the delivery is now.
+        pause: seconds until the next attempt; None if there is none.
+    """
+
+    status: DeliveryStatus
+    pause: float | None = None
+
+
+class Deliverer:
+    """Makes the attempts; when, is its workflow's business."""
+
+    def __init__(
+        self,
+        endpoints: EndpointStore,
+        deliveries: DeliveryStore,
+        sender: WebhookSender,
+        schedule: Sequence[float] = USUAL_SCHEDULE,
+        disable_after: timedelta = timedelta(days=5),
+    ) -> None:
+        """Take the stores, the sender and the rules.
+
+        Args:
+            endpoints: where endpoints are.
+            deliveries: where deliveries are.
+            sender: what sends one request.
+            schedule: seconds before each further attempt; after the last one it is a dead letter.
+            disable_after: for how long an endpoint may fail without any success.
+        """
+        self._endpoints = endpoints
+        self._deliveries = deliveries
+        self._sender = sender
+        self._schedule = schedule
+        self._disable_after = disable_after
+
+    async def attempt(self, key: DeliveryKey, number: int, now: datetime) -> Tried:
+        """Try once, and write down what came of it.
+
+        Args:
+            key: the delivery.
+            number: of this attempt within its run, from 1.
+            now: the time of the attempt.
+
+        Raises:
+            Unavailable: MongoDB is away; if the request was sent, it will be sent again.
+        """
+        delivery = await self._deliveries.get(key)
+        if delivery is None:
+            return Tried(DeliveryStatus.DEAD_LETTER)
+        endpoint = await self._endpoints.get(EndpointKey(key.org, delivery.endpoint_id))
+        if endpoint is None or not endpoint.enabled:
+            what = "disabled" if endpoint else "deleted"
+            return await self._bury(delivery, None, f"the endpoint is {what}", now)
+        answer = await self._send(delivery, endpoint, now)
+        ended = now + timedelta(milliseconds=answer.duration_ms)
+        await self._note_health(endpoint, answer, ended)
+        made = DeliveryAttempt(
+            at=now,
+            delivered=answer.reason is None,
+            status_code=answer.status_code,
+            duration_ms=answer.duration_ms,
+            reason=answer.reason,
+        )
+        if answer.reason is None:
+            return await self._settle(delivery, made, DeliveryStatus.DELIVERED, None, ended)
+        if answer.final or answer.status_code == GONE or number > len(self._schedule):
+            return await self._bury(delivery, made, answer.reason, ended)
+        pause = _pause(self._schedule[number - 1], answer.retry_after)
+        return await self._wait(delivery, made, pause, ended)
+
+    async def _send(self, delivery: Delivery, endpoint: Endpoint, now: datetime) -> SendAnswer:
+        signing = [secret.value for secret in endpoint.secrets if secret.signs_at(now)]
+        body = delivery.body.encode()
+        headers = signed_headers(delivery.event_id, now, body, signing)
+        return await self._sender.send(endpoint.url, headers, body)
+
+    async def _note_health(self, endpoint: Endpoint, answer: SendAnswer, now: datetime) -> None:
+        """Keep since when an endpoint fails; one that is gone, or fails for long, is disabled."""
+        since = endpoint.failing_since
+        if answer.reason is None:
+            if since:
+                await self._endpoints.change(endpoint.key, {"failing_since": None})
+            return
+        if answer.status_code == GONE:
+            await self._disable(endpoint, "the receiver answered 410 Gone", now)
+        elif since is None:
+            await self._endpoints.change(endpoint.key, {"failing_since": now})
+        elif now - since >= self._disable_after:
+            reason = f"every delivery has failed since {since:%Y-%m-%d %H:%M} UTC: {answer.reason}"
+            await self._disable(endpoint, reason, now)
+
+    async def _disable(self, endpoint: Endpoint, reason: str, now: datetime) -> None:
+        fields = {"enabled": False, "disabled_at": now, "disabled_reason": reason}
+        await self._endpoints.change(endpoint.key, fields)
+        log.warning(
+            "webhook endpoint disabled",
+            org=endpoint.org,
+            endpoint=endpoint.endpoint_id,
+            reason=reason,
+        )
+
+    async def _wait(
+        self, delivery: Delivery, made: DeliveryAttempt, pause: float, now: datetime
+    ) -> Tried:
+        waiting = delivery.model_copy(
+            update={
+                "status": DeliveryStatus.PENDING,
+                "next_attempt_at": now + timedelta(seconds=pause),
+                "updated_at": now,
+            }
+        )
+        await self._deliveries.note(waiting, made)
+        return Tried(DeliveryStatus.PENDING, pause)
+
+    async def _bury(
+        self, delivery: Delivery, made: DeliveryAttempt | None, reason: str, now: datetime
+    ) -> Tried:
+        log.warning(
+            "webhook delivery is a dead letter",
+            org=delivery.org,
+            delivery=delivery.delivery_id,
+            about=delivery.event.value,
+            reason=reason,
+        )
+        return await self._settle(delivery, made, DeliveryStatus.DEAD_LETTER, reason, now)
+
+    async def _settle(
+        self,
+        delivery: Delivery,
+        made: DeliveryAttempt | None,
+        status: DeliveryStatus,
+        reason: str | None,
+        now: datetime,
+    ) -> Tried:
+        settled = delivery.model_copy(
+            update={
+                "status": status,
+                "reason": reason,
+                "next_attempt_at": None,
+                "updated_at": now,
+            }
+        )
+        await self._deliveries.note(settled, made)
+        return Tried(status)
+
+
+def _pause(scheduled: float, asked_for: float | None) -> float:
+    jittered = scheduled * random.uniform(1 - JITTER, 1 + JITTER)
+    return min(max(jittered, asked_for or 0.0), LONGEST_PAUSE.total_seconds() * (1 + JITTER))

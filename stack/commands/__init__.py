@@ -1,1 +1,0 @@
-"""The `everline` command: one module per verb."""

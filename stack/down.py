@@ -1,0 +1,49 @@
+"""`everline down`: asking a supervisor to stop, and seeing that it does."""
+
+import time
+
+from stack.errors import StackError
+from stack.layout.home import Home
+from stack.progress import Progress
+from stack.supervision.leftovers import find_leftovers, stop_leftovers
+from stack.supervision.locks import is_locked
+from stack.supervision.state import find_supervisor, read_state
+
+_LIMIT_SECONDS = 180.0
+_LEFTOVER_GRACE = 15.0
+
+
+def stop_stack(home: Home, progress: Progress) -> bool:
+    """Stop the stack of a home, with everything it started.
+
+    Returns:
+        Whether there was anything to stop.
+
+    Raises:
+        StackError: Its supervisor does not end.
+    """
+    running = is_locked(home.lock)
+    if running:
+        supervisor = find_supervisor(read_state(home))
+        if supervisor is None:
+            raise StackError(
+                f"the stack of {home.root} is just being started; try again in a moment"
+            )
+        with progress.step("stop", f"log: {home.log('supervisor')}"):
+            supervisor.terminate()
+            _wait(home, progress)
+    leftovers = find_leftovers(home)
+    stop_leftovers(leftovers, _LEFTOVER_GRACE)
+    return running or bool(leftovers)
+
+
+def _wait(home: Home, progress: Progress) -> None:
+    deadline = time.monotonic() + _LIMIT_SECONDS
+    while is_locked(home.lock):
+        if time.monotonic() > deadline:
+            raise StackError(
+                f"the stack did not stop within {_LIMIT_SECONDS:.0f} s; "
+                f"see {home.log('supervisor')}"
+            )
+        progress.remind()
+        time.sleep(0.1)

@@ -1,0 +1,196 @@
+"""`everline up`: everything between the command and a running supervisor."""
+
+import asyncio
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stack.binaries import SERVERS, locate_servers
+from stack.errors import AlreadyRunningError, StackError
+from stack.layout.credentials import load_credentials
+from stack.layout.environment import Addresses
+from stack.layout.files import write_atomically
+from stack.layout.home import Home
+from stack.layout.livekit_config import write_livekit_config
+from stack.layout.parts import Plan
+from stack.layout.port_check import require_free_ports
+from stack.layout.ports import choose_ports, read_ports, remember_ports
+from stack.layout.wanted import PART_NAMES, Wanted, write_wanted
+from stack.progress import Progress
+from stack.supervision.leftovers import find_leftovers, stop_leftovers
+from stack.supervision.locks import FileLock, is_locked
+from stack.supervision.logs import cap_log
+from stack.supervision.state import read_state
+from stack.supervision.supervisor import Supervisor
+
+_LEFTOVER_GRACE = 30.0
+
+
+@dataclass(frozen=True)
+class UpRequest:
+    """What was asked for on the command line.
+
+    Attributes:
+        wanted: Parts to leave out and settings of single parts.
+        ports: Ports by field of `Ports`; `None` where not given.
+        free_ports: Pick free ports where none is given or remembered.
+        arguments: The options as given, to repeat them for a detached supervisor.
+    """
+
+    wanted: Wanted = field(default_factory=Wanted)
+    ports: Mapping[str, int | str | None] = field(default_factory=dict[str, "int | str | None"])
+    free_ports: bool = False
+    arguments: Sequence[str] = ()
+
+
+def is_running(home: Home) -> bool:
+    """Tell whether a supervisor of this home is alive."""
+    return is_locked(home.lock)
+
+
+def run_in_foreground(
+    home: Home, request: UpRequest, progress: Progress, caller: Mapping[str, str] = os.environ
+) -> int:
+    """Run the stack in this process until it is asked to stop.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        AlreadyRunningError: Another one was started at the same moment.
+        StackError: It cannot start; the message says why and what to do.
+    """
+    binaries = _locate_binaries(request.wanted, progress, caller)
+    lock = FileLock(home.lock)
+    if not lock.acquire():
+        raise AlreadyRunningError(f"the stack of {home.root} was started by somebody else")
+    try:
+        stop_what_was_left(home, progress)
+        plan = make_plan(home, request, binaries, caller)
+        return asyncio.run(Supervisor(plan, progress).run())
+    finally:
+        lock.release()
+
+
+def _locate_binaries(
+    wanted: Wanted, progress: Progress, caller: Mapping[str, str]
+) -> Mapping[str, Path]:
+    if not wanted.wants("temporal") and not wanted.wants("livekit"):
+        return {server.name: Path(server.name) for server in SERVERS}
+    return locate_servers(progress, caller)
+
+
+def make_plan(
+    home: Home, request: UpRequest, binaries: Mapping[str, Path], caller: Mapping[str, str]
+) -> Plan:
+    """Decide everything and write the configuration of the servers.
+
+    Raises:
+        StackError: A port is taken or no port, a part is not installed, or a file is damaged.
+    """
+    wanted = request.wanted
+    _require_installed(wanted)
+    ports = choose_ports(request.ports, caller, read_ports(home), pick_free=request.free_ports)
+    require_free_ports(ports, [name for name in PART_NAMES if wanted.wants(name)])
+    remember_ports(home, ports)
+    credentials = load_credentials(home)
+    addresses = Addresses(ports, mongodb=wanted.wants("mongodb"))
+    write_wanted(home, wanted)
+    write_livekit_config(home, credentials, addresses)
+    write_atomically(home.mongodb_config, "")
+    return Plan(home, credentials, addresses, binaries, wanted, caller)
+
+
+def stop_what_was_left(home: Home, progress: Progress) -> None:
+    """End what an earlier supervisor, killed, could not end itself."""
+    leftovers = find_leftovers(home)
+    if leftovers:
+        with progress.step("clean up", f"{len(leftovers)} processes of an earlier run"):
+            stop_leftovers(leftovers, _LEFTOVER_GRACE)
+
+
+def _require_installed(wanted: Wanted) -> None:
+    modules = {"mongodb": "secantus", "models": "faster_whisper"}
+    missing = [
+        part
+        for part, module in modules.items()
+        if wanted.wants(part) and importlib.util.find_spec(module) is None
+    ]
+    if missing:
+        raise StackError(
+            f"{' and '.join(missing)} cannot start: the packages of the local stack are not "
+            "installed. Run `make setup`, or leave them out: everline up "
+            + " ".join(f"--without {part}" for part in missing)
+        )
+
+
+def run_detached(
+    home: Home, request: UpRequest, progress: Progress, caller: Mapping[str, str] = os.environ
+) -> int:
+    """Start the stack in the background and wait until it runs, showing what it says.
+
+    Interrupted before it runs, it is stopped again.
+
+    Returns:
+        The exit code: 0 once it runs, 1 when it did not start.
+    """
+    _locate_binaries(request.wanted, progress, caller)
+    log = home.log("supervisor")
+    cap_log(log)
+    with log.open("ab") as output:
+        begin = output.tell()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli", "--home", str(home.root), "up", *request.arguments],
+            env=dict(caller),
+            stdin=subprocess.DEVNULL,
+            # It keeps the log itself, without the key that it shows; what is wrong goes there too.
+            stdout=subprocess.DEVNULL,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        return _follow(process, home, log, begin, progress)
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+
+
+def _follow(
+    process: subprocess.Popen[bytes], home: Home, log: Path, position: int, progress: Progress
+) -> int:
+    while True:
+        ended = process.poll()
+        state = read_state(home)
+        mine = state.supervisor_pid == process.pid
+        position = _show_new_lines(log, position, progress)
+        if ended is not None:
+            if ended == 0 and is_running(home):
+                progress.say(f"the stack of {home.root} was started by somebody else")
+                return 0
+            return ended or 1
+        if mine and state.state in ("running", "degraded"):
+            _show_new_lines(log, position, progress)
+            _show_key(home, progress)
+            return 0
+        time.sleep(0.1)
+
+
+def _show_key(home: Home, progress: Progress) -> None:
+    """Say what is in no log."""
+    progress.say(f"  {'API key':<12} {load_credentials(home).api_key}\n")
+
+
+def _show_new_lines(log: Path, position: int, progress: Progress) -> int:
+    with log.open("rb") as file:
+        file.seek(position)
+        text = file.read()
+    whole = text[: text.rfind(b"\n") + 1]
+    for line in whole.decode("utf-8", errors="replace").splitlines():
+        progress.say(line)
+    return position + len(whole)

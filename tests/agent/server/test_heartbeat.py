@@ -1,0 +1,309 @@
+"""What an agent server says of its jobs: which run, which hang, which were lost, in time."""
+
+import asyncio
+import base64
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Collection, Sequence
+
+import pytest
+from livekit import api
+from livekit.agents.job import RunningJobInfo
+
+from agent.server.agent_server import CountingAgentServer
+from agent.server.heartbeat import Heart
+from agent.server.running_jobs import RunningJobs
+from domain.agents.servers import Heartbeat, JobTick, LostJob
+from tests.agent.call.test_metadata import TEXT
+from tests.agent.server.test_agent_server import SETTINGS, job, running
+from tests.fakes.callback_api import CallbackApi
+from tests.waiting import eventually
+
+SILENCE = 5.0
+
+
+class Pool(CountingAgentServer):
+    """The real server with given running jobs and processes, as its process pool would name them.
+
+    That the pool does name them is shown with a real one in `test_live_call.py`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(SETTINGS)
+        self.jobs: Sequence[RunningJobInfo] = ()
+        self.pids: dict[str, int] = {}
+        self.closed: Callable[[RunningJobInfo, int | None], None] = lambda info, code: None
+
+    @property
+    def active_jobs(self) -> list[RunningJobInfo]:
+        return list(self.jobs)
+
+    def on_process_closed(self, handle: Callable[[RunningJobInfo, int | None], None]) -> None:
+        self.closed = handle
+
+    def pid_of(self, job_id: str) -> int | None:
+        return self.pids.get(job_id)
+
+
+class Ages:
+    """Ticks as they are told; see `agent.ticks`."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, float] = {}
+        self.callers: dict[str, str | None] = {}
+        self.done: set[str] = set()
+
+    def ages(self, jobs: Collection[str]) -> dict[str, float]:
+        return {job: age for job, age in self.known.items() if job in jobs}
+
+    def caller(self, job_id: str) -> str | None:
+        return self.callers.get(job_id)
+
+    def is_done(self, job_id: str) -> bool:
+        return job_id in self.done
+
+
+class Jobs:
+    """The port of the heart, with given jobs."""
+
+    free = 3
+
+    def __init__(self, *lost: LostJob) -> None:
+        self.lost = list(lost)
+        self.stopped: list[str] = []
+
+    def look(self) -> list[JobTick]:
+        return [JobTick(job_id="AJ_1", tick_age=0.5)]
+
+    def acknowledged(self, lost: Sequence[LostJob]) -> None:
+        self.lost = [each for each in self.lost if each not in lost]
+
+    def stop(self, job_ids: Sequence[str]) -> None:
+        self.stopped += job_ids
+
+
+def lost_job(number: int) -> LostJob:
+    return LostJob(job_id=f"AJ_{number}", reason="its process ended with code -9")
+
+
+@pytest.fixture
+async def pool() -> Pool:
+    return Pool()
+
+
+@pytest.fixture
+def ages() -> Ages:
+    return Ages()
+
+
+@pytest.fixture
+def jobs(pool: Pool, ages: Ages) -> RunningJobs:
+    return RunningJobs(pool, ages, SILENCE)
+
+
+async def test_a_look_names_the_session_and_the_tick_of_each_job(
+    pool: Pool, ages: Ages, jobs: RunningJobs
+) -> None:
+    pool.jobs = running(job(1, TEXT), job(2, "not ours"))
+    ages.known = {"AJ_1": 0.4}
+    ages.callers = {"AJ_1": "PA_1"}
+
+    assert jobs.look() == [
+        JobTick(
+            job_id="AJ_1", org="local", session_id="s1", attempt=3, tick_age=0.4, caller="PA_1"
+        ),
+        JobTick(job_id="AJ_2"),
+    ]
+    pool.jobs = pool.jobs[1:]
+    assert [tick.job_id for tick in jobs.look()] == ["AJ_2"]
+
+
+async def test_a_job_of_a_newer_version_is_named_as_well(pool: Pool, jobs: RunningJobs) -> None:
+    newer = json.loads(TEXT) | {"mood": "glad"}
+    newer["everline"] |= {"region": "north"}
+    unreadable = newer | {"prompt": 7}
+    first, second = running(job(1, json.dumps(newer)), job(2, json.dumps(unreadable)))
+    pool.jobs = [first, second]
+    jobs.look()
+    pool.closed(first, -9)
+    pool.closed(second, -9)
+
+    assert [(one.job_id, one.org, one.session_id, one.attempt) for one in jobs.look()] == [
+        ("AJ_1", "local", "s1", 3),
+        ("AJ_2", "local", "s1", 3),
+    ]
+    assert [(one.org, one.session_id, one.attempt) for one in jobs.lost] == [("local", "s1", 3)] * 2
+
+
+async def test_a_job_that_hangs_is_killed_and_its_loss_names_the_cause(
+    pool: Pool, ages: Ages, jobs: RunningJobs
+) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])  # noqa: ASYNC220 - returns at once
+    told = asyncio.Event()
+    jobs.on_loss(told.set)
+    pool.jobs, pool.pids = running(job(1, TEXT)), {"AJ_1": process.pid}
+    ages.known = {"AJ_1": SILENCE - 0.1}
+    jobs.look()
+    assert process.poll() is None
+    ages.known = {"AJ_1": SILENCE + 0.1}
+
+    jobs.look()
+    exit_code = await asyncio.to_thread(process.wait)
+    pool.closed(pool.jobs[0], exit_code)
+
+    assert exit_code == -9
+    [lost] = jobs.lost
+    assert (lost.org, lost.session_id, lost.attempt) == ("local", "s1", 3)
+    assert "did not answer for 5.1 s" in lost.reason
+    assert told.is_set()
+
+
+async def test_a_process_that_dies_is_a_loss_until_that_is_acknowledged(
+    pool: Pool, jobs: RunningJobs
+) -> None:
+    [info] = running(job(1, TEXT))
+    pool.closed(info, -9)
+    lost = jobs.lost
+
+    assert [(each.job_id, each.attempt, each.reason) for each in lost] == [
+        ("AJ_1", 3, "its process ended with code -9")
+    ]
+    pool.closed(running(job(2))[0], 1)
+    jobs.acknowledged(lost)
+    assert [each.job_id for each in jobs.lost] == ["AJ_2"]
+
+
+async def test_a_job_that_has_finished_is_no_loss_however_its_process_ends(
+    pool: Pool, ages: Ages, jobs: RunningJobs
+) -> None:
+    first, second = running(job(1, TEXT), job(2, TEXT))
+    ages.done = {"AJ_2"}
+
+    pool.closed(first, 0)
+    pool.closed(second, -11)
+
+    assert jobs.lost == []
+
+
+async def test_jobs_that_others_have_taken_over_are_killed(pool: Pool, jobs: RunningJobs) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])  # noqa: ASYNC220 - returns at once
+    pool.jobs, pool.pids = running(job(1, TEXT)), {"AJ_1": process.pid}
+
+    jobs.stop(["AJ_1", "AJ_gone"])
+
+    assert await asyncio.to_thread(process.wait) == -9
+
+
+async def test_a_heartbeat_is_signed_as_livekit_signs_its_webhooks() -> None:
+    async with CallbackApi() as callbacks:
+        heart = Heart(SETTINGS, callbacks.url, Jobs(), lambda: True)
+        await eventually(heart.beat, 30)
+        await heart.aclose()
+        received = callbacks.of("heartbeat")[-1]
+
+    secret = SETTINGS.livekit_api_secret.get_secret_value()
+    claims = api.TokenVerifier("key", secret).verify(received.authorization)
+    digest = hashlib.sha256(received.raw.encode()).digest()
+    assert base64.b64decode(str(claims.sha256)) == digest
+    heartbeat = Heartbeat.model_validate(received.body)
+    assert (heartbeat.agent_name, heartbeat.max_jobs, heartbeat.draining) == ("tester", 4, True)
+    assert heartbeat.free == 0, "a server that drains takes no call"
+    assert heartbeat.jobs == Jobs().look()
+
+
+async def test_a_heartbeat_says_how_many_calls_there_is_room_for() -> None:
+    draining = False
+    async with CallbackApi() as callbacks:
+        heart = Heart(SETTINGS, callbacks.url, Jobs(), lambda: draining)
+        beating = asyncio.create_task(heart.beat_forever())
+        await callbacks.wait_for(lambda: bool(callbacks.of("heartbeat")))
+        draining = True
+        await callbacks.wait_for(lambda: callbacks.of("heartbeat")[-1].body["draining"])
+        beating.cancel()
+        await heart.aclose()
+        first, last = callbacks.of("heartbeat")[0].body, callbacks.of("heartbeat")[-1].body
+
+    assert (first["free"], last["free"]) == (Jobs.free, 0)
+
+
+async def test_a_loss_is_repeated_until_the_api_has_taken_it() -> None:
+    jobs = Jobs(lost_job(1))
+    async with CallbackApi(outage=503) as callbacks:
+        heart = Heart(SETTINGS, callbacks.url, jobs, lambda: False)
+        beating = asyncio.create_task(heart.beat_forever())
+        await callbacks.wait_for(lambda: len(callbacks.of("heartbeat")) >= 2)
+        assert jobs.lost == [lost_job(1)]
+        callbacks.outage = None
+        await callbacks.wait_for(lambda: callbacks.of("heartbeat")[-1].body["lost"] == [])
+        beating.cancel()
+        await heart.aclose()
+
+    told = [len(beat.body["lost"]) for beat in callbacks.of("heartbeat") if beat.status == 200]
+    assert told[:2] == [1, 0]
+    numbers = [beat.body["number"] for beat in callbacks.of("heartbeat")]
+    assert numbers == list(range(1, len(numbers) + 1)), "the last one can be told from the others"
+
+
+async def test_an_answer_that_cannot_be_unpacked_ends_no_heartbeats() -> None:
+    jobs = Jobs(lost_job(1))
+    async with CallbackApi(garbled=True) as callbacks:
+        heart = Heart(SETTINGS, callbacks.url, jobs, lambda: False)
+        beating = asyncio.create_task(heart.beat_forever())
+        await callbacks.wait_for(lambda: len(callbacks.of("heartbeat")) >= 2)
+        assert jobs.lost == [lost_job(1)]
+        callbacks.garbled = False
+        await eventually(lambda: jobs.lost == [], 30)
+        beating.cancel()
+        await heart.aclose()
+
+
+async def test_a_fault_in_one_look_ends_no_heartbeats() -> None:
+    class Faulty(Jobs):
+        looks = 0
+
+        def look(self) -> list[JobTick]:
+            self.looks += 1
+            if self.looks <= 2:
+                raise KeyError("a fault of ours")
+            return super().look()
+
+    async with CallbackApi() as callbacks:
+        heart = Heart(SETTINGS, callbacks.url, Faulty(), lambda: False)
+        beating = asyncio.create_task(heart.beat_forever())
+        await callbacks.wait_for(lambda: bool(callbacks.of("heartbeat")))
+        beating.cancel()
+        await heart.aclose()
+
+
+async def test_a_hurried_heartbeat_does_not_wait_for_the_next() -> None:
+    jobs = Jobs()
+    async with CallbackApi() as callbacks:
+        heart = Heart(SETTINGS, callbacks.url, jobs, lambda: False)
+        beating = asyncio.create_task(heart.beat_forever())
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        for number in range(20):
+            jobs.lost.append(lost_job(number))
+            heart.hurry()
+            await callbacks.wait_for(lambda name=f"AJ_{number}": name in losses_of(callbacks))
+        beating.cancel()
+        await heart.aclose()
+
+    # Twenty ordinary ones would take forty seconds.
+    assert loop.time() - begun < 20
+
+
+def losses_of(callbacks: CallbackApi) -> set[str]:
+    return {each["job_id"] for beat in callbacks.of("heartbeat") for each in beat.body["lost"]}
+
+
+async def test_the_api_may_name_jobs_to_stop() -> None:
+    jobs = Jobs()
+    async with CallbackApi(stop=["AJ_1"]) as callbacks:
+        heart = Heart(SETTINGS, callbacks.url, jobs, lambda: False)
+        await eventually(heart.beat, 30)
+        await heart.aclose()
+
+    assert jobs.stopped == ["AJ_1"]

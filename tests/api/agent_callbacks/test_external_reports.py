@@ -1,0 +1,135 @@
+"""`/session/observability` without a token: off by default, and then only for who waits for it."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from domain.sessions.session import SessionState
+from tests.api.door import Door, is_problem, open_door
+from tests.fakes.agents import Plays
+from tests.workflows.calls import Call
+
+PATH = "/session/observability"
+FOREIGN = Plays(foreign=True, report_when_told=False, report_when_removed=False)
+MALFORMED: dict[str, Any] = {"attempt": 1, "turns": [{}]}
+OURS = Plays(report_when_told=False, report_when_removed=False)
+
+
+@pytest.fixture
+async def open_to_all(door: Door) -> AsyncGenerator[Door]:
+    """The API with the switch on; nothing is sent that proves who one is."""
+    wired = replace(door.wired, unsigned_reports=True)
+    async with open_door(door.studio, wired, key=None) as without_key:
+        yield without_key
+
+
+def report(room: str, *lines: str, **fields: Any) -> dict[str, Any]:
+    """What the seed's Python agent sends: session report and conversation history."""
+    items = [
+        {"id": f"item_{number}", "type": "message", "role": "user", "content": [line]}
+        for number, line in enumerate(lines)
+    ]
+    return {"room": room, "job_id": "AJ_f", "chat_history": {"items": items}, **fields}
+
+
+async def _live(door: Door, agent: Plays = FOREIGN, report_grace: float = 3) -> Call:
+    call = await door.studio.call(agent, report_grace=report_grace).start()
+    await call.until("joined", lambda status: status.joins > 0)
+    return call
+
+
+async def test_without_the_switch_nobody_reports_without_a_token(door: Door) -> None:
+    call = await _live(door)
+    async with open_door(door.studio, door.wired, key=None) as stranger:
+        answer = await stranger.http.post(PATH, json=report(call.room, "hello"))
+    assert is_problem(answer, 401, "unauthenticated")
+    assert (await call.status()).state is SessionState.LIVE
+    await call.end()
+    await call.closed()
+
+
+async def test_a_report_ends_its_session_and_its_room_is_deleted(open_to_all: Door) -> None:
+    call = await _live(open_to_all)
+
+    answer = await open_to_all.http.post(
+        PATH, json=report(call.room, "A table for two.", "Thank you.", usage=[{"type": "x"}])
+    )
+
+    assert answer.json() == {"sessionId": call.key.session_id, "stored": True}
+    closed = await call.closed()
+    assert closed.ended == ("completed", "agent_ended")
+    assert call.room not in open_to_all.studio.rooms.rooms
+    archive = open_to_all.studio.archive.transcripts
+    assert [turn.text for turn in await archive.turns(call.key)] == [
+        "A table for two.",
+        "Thank you.",
+    ]
+    header = await archive.header(call.key)
+    assert header is not None
+    assert header.complete
+
+
+async def test_a_report_comes_in_time_while_the_session_winds_down(open_to_all: Door) -> None:
+    call = await _live(open_to_all, report_grace=60)
+    await call.end()
+    await call.until("ending", lambda status: status.state is SessionState.ENDING)
+
+    answer = await open_to_all.http.post(PATH, json=report(call.room, "hello"))
+
+    assert answer.status_code == 200
+    assert (await call.closed()).ended == ("completed", "end_requested")
+
+
+async def test_only_a_session_that_waits_for_it_takes_it(open_to_all: Door) -> None:
+    ours = await _live(open_to_all, OURS)
+    not_foreign = await open_to_all.http.post(PATH, json=report(ours.room, "forged"))
+    await ours.end()
+    await ours.closed()
+    over = await open_to_all.http.post(PATH, json=report(ours.room, "forged"))
+    nowhere = await open_to_all.http.post(PATH, json=report("acme.nowhere", "forged"))
+    nobodys = await open_to_all.http.post(PATH, json=report("no room of ours", "forged"))
+    nameless = await open_to_all.http.post(PATH, json={"chat_history": {"items": []}})
+
+    assert is_problem(not_foreign, 409, "conflict")
+    assert over.status_code in (404, 409)
+    assert is_problem(nowhere, 404, "not_found")
+    assert is_problem(nobodys, 404, "not_found")
+    assert is_problem(nameless, 422, "invalid_input")
+    assert nameless.json()["errors"][0]["field"] == "room"
+    assert await open_to_all.studio.archive.transcripts.turns(ours.key) == []
+
+
+async def test_a_report_is_taken_once(open_to_all: Door) -> None:
+    call = await _live(open_to_all)
+    first = await open_to_all.http.post(PATH, json=report(call.room, "hello"))
+    again = await open_to_all.http.post(PATH, json=report(call.room, "forged"))
+
+    assert first.status_code == 200
+    assert again.status_code in (404, 409)
+    await call.closed()
+    turns = await open_to_all.studio.archive.transcripts.turns(call.key)
+    assert [turn.text for turn in turns] == ["hello"]
+
+
+async def test_a_token_is_checked_also_with_the_switch_on(open_to_all: Door) -> None:
+    call = await _live(open_to_all)
+    wrong = {"Authorization": "Bearer evcb_nonsense"}
+    forged = await open_to_all.http.post(PATH, json=report(call.room, "x"), headers=wrong)
+    genuine = open_to_all.as_agent(call.key)
+    # With the token of its session, an older agent's shape needs no attempt and no room.
+    taken = await open_to_all.http.post(PATH, json={"history": []}, headers=genuine)
+
+    assert is_problem(forged, 401, "unauthenticated")
+    assert taken.status_code == 200
+    assert (await call.closed()).ended == ("completed", "agent_ended")
+
+
+async def test_a_malformed_report_of_our_own_names_its_field(open_to_all: Door) -> None:
+    call = open_to_all.studio.call()
+    answer = await open_to_all.http.post(
+        PATH, json=MALFORMED, headers=open_to_all.as_agent(call.key)
+    )
+    assert is_problem(answer, 422, "invalid_input")
+    assert "turns.0.item_id" in {fault["field"] for fault in answer.json()["errors"]}
