@@ -11,9 +11,10 @@ to a megabyte per minute; it lives until it is stored, at the longest seven days
 
 from agent.spool.disk import Disk, DiskHangs
 from agent.spool.drainer import Drainer
-from agent.spool.entry import Record, RecordKind, SpoolEntry, SpoolError, Target
+from agent.spool.entry import SpoolEntry
 from agent.spool.identity import spool_id
 from agent.spool.outbox import Outbox
+from agent.spool.record import Record, RecordKind, SpoolError, Target
 from agent.spool.uploads import Uploads
 
 __all__ = [

@@ -6,7 +6,8 @@ import structlog
 
 from agent.callbacks import CallbackClient, CallbackError, Refused, Unavailable
 from agent.spool.disk import Disk, DiskHangs
-from agent.spool.entry import Pending, RecordKind, SpoolEntry
+from agent.spool.entry import SpoolEntry
+from agent.spool.record import Pending, RecordKind
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -89,7 +90,7 @@ class Delivery:
             log.error("spool_record_refused", entry=self._entry.path.name, reason=str(refused))
             record = group[0].record
             await self._disk.ask(partial(self._entry.set_aside, record, str(refused)))
-        self._entry.let_go(group)
+        self._entry.ack(group)
         if any(pending.end is not None for pending in group):
             await self._disk.ask(partial(self._entry.advance, group))
 

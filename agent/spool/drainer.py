@@ -11,7 +11,8 @@ import structlog
 from agent.callbacks import CallbackClient
 from agent.repeating import repeat
 from agent.spool.delivery import Delivery, EntryRefused
-from agent.spool.entry import RECORDINGS, REJECTED, UNBORN_PREFIX, SpoolEntry, is_entry
+from agent.spool.entry import TEMP_PREFIX, SpoolEntry, is_entry
+from agent.spool.rejected import RECORDINGS, REJECTED
 from agent.spool.rounds import SCAN_SECONDS, Rounds
 
 log = structlog.stdlib.get_logger(__name__)
@@ -19,7 +20,7 @@ log = structlog.stdlib.get_logger(__name__)
 LONGEST_PAUSE = 30.0
 REJECTED_DAYS = 7
 REJECTED_BYTES = 256 * 1024 * 1024
-_UNBORN_SECONDS = 3600.0
+_TEMP_SECONDS = 3600.0
 _CONCURRENT = 4
 _SHELVES = {REJECTED, RECORDINGS}
 
@@ -86,18 +87,18 @@ class Drainer:
         if not self._spool.is_dir():
             return
         now = time.time()
-        for unborn in self._spool.glob(f"{UNBORN_PREFIX}*"):
+        for temp in self._spool.glob(f"{TEMP_PREFIX}*"):
             with suppress(FileNotFoundError):
-                if now - unborn.stat().st_mtime > _UNBORN_SECONDS:
-                    shutil.rmtree(unborn, ignore_errors=True)
+                if now - temp.stat().st_mtime > _TEMP_SECONDS:
+                    shutil.rmtree(temp, ignore_errors=True)
         prune_rejected(self._spool / REJECTED, now)
 
 
-def prune_rejected(shelf: Path, now: float) -> None:
+def prune_rejected(folder: Path, now: float) -> None:
     """Delete refused entries that are too old, then the oldest until the rest is small enough."""
-    if not shelf.is_dir():
+    if not folder.is_dir():
         return
-    aged = sorted((path.stat().st_mtime, path) for path in shelf.iterdir())
+    aged = sorted((path.stat().st_mtime, path) for path in folder.iterdir())
     sizes = {path: sum(f.stat().st_size for f in path.glob("*")) for _, path in aged}
     total = sum(sizes.values())
     for changed, path in aged:

@@ -15,8 +15,6 @@ A disk that takes nothing (full, read-only, gone, hanging) ends no call: its rec
 memory, go to the API from there, and to the disk once it takes them again.
 """
 
-import fcntl
-import hashlib
 import json
 import os
 import re
@@ -24,75 +22,24 @@ import shutil
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import structlog
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import ValidationError
 
+from agent.spool.files import sync_directory, take_lock, write_private
+from agent.spool.record import Pending, Record, SpoolError, Target
+from agent.spool.rejected import RECORDINGS, TARGET, keep_rejected
 from domain.recordings.recording import CallRecording
 
 log = structlog.stdlib.get_logger(__name__)
 
-REJECTED, RECORDINGS = "rejected", "recordings"
-UNBORN_PREFIX = ".new-"
+TEMP_PREFIX = ".new-"
 _RECORDING, _SOUND = "recording.json", "recording.ogg"
-_TARGET, _RECORDS, _CURSOR, _LOCK = "target.json", "records.jsonl", "cursor", "lock"
+_RECORDS, _CURSOR = "records.jsonl", "cursor"
 _UNREADABLE = "unreadable.jsonl"
 _ENTRY_NAME = re.compile(r"[0-9a-f]{16}-[0-9]+-[0-9a-f]{16}")
-
-
-class SpoolError(Exception):
-    """An entry cannot be used; the message says what is wrong with which file."""
-
-
-class Target(BaseModel):
-    """Whom the records of an entry are for."""
-
-    callback_url: str
-    callback_token: str = Field(repr=False)
-    org: str
-    session_id: str
-    attempt: int
-    job_id: str
-
-    def entry_name(self) -> str:
-        """Name of the entry's directory: unique per attempt and job, of bounded length."""
-        session = hashlib.sha256(f"{self.org}/{self.session_id}".encode()).hexdigest()[:16]
-        job = hashlib.sha256(self.job_id.encode()).hexdigest()[:16]
-        return f"{session}-{self.attempt}-{job}"
-
-
-class RecordKind(StrEnum):
-    """What a record is, and so where it is delivered to."""
-
-    TURN = "turn"
-    REPORT = "report"
-
-
-class Record(BaseModel):
-    """One line of the records file."""
-
-    kind: RecordKind
-    body: dict[str, Any]
-
-    @field_validator("body", mode="before")
-    @classmethod
-    def _writable(cls, body: Any) -> Any:
-        """As JSON can hold it: one half of a character, or no number, would block all behind it."""
-        written = json.dumps(body, ensure_ascii=False).encode(errors="replace")
-        return json.loads(written, parse_constant=lambda _: None)
-
-
-@dataclass(frozen=True)
-class Pending:
-    """A record that is not delivered yet."""
-
-    record: Record
-    end: int | None
-    """Offset in the records file behind it, bytes; None if memory alone holds it."""
 
 
 class SpoolEntry:
@@ -125,7 +72,7 @@ class SpoolEntry:
             if self._lock is not None:
                 return
             try:
-                self._lock = _born(self.path, self.target)
+                self._lock = _create(self.path, self.target)
             except OSError as error:
                 log.error("spool_not_writable", entry=self.path.name, error=str(error))
 
@@ -138,22 +85,22 @@ class SpoolEntry:
             OSError: it cannot be opened, or not now.
         """
         try:
-            lock = _take_lock(path)
+            lock = take_lock(path)
         except FileNotFoundError:
             return None
         if lock is None:
             return None
         try:
-            target = Target.model_validate_json((path / _TARGET).read_bytes())
+            target = Target.model_validate_json((path / TARGET).read_bytes())
         except FileNotFoundError:
             os.close(lock)
             if path.exists():
-                raise SpoolError(f"{path / _TARGET} is missing") from None
+                raise SpoolError(f"{path / TARGET} is missing") from None
             return None
         except ValidationError as error:
             os.close(lock)
             faults = error.error_count()
-            raise SpoolError(f"{path / _TARGET} is not readable: {faults} faults") from None
+            raise SpoolError(f"{path / TARGET} is not readable: {faults} faults") from None
         except OSError:
             os.close(lock)
             raise
@@ -169,7 +116,7 @@ class SpoolEntry:
         with self._holding:
             return list(self._held)
 
-    def let_go(self, delivered: Sequence[Pending]) -> None:
+    def ack(self, delivered: Sequence[Pending]) -> None:
         """Hold those no longer that were delivered from memory; waits for nothing."""
         for pending in delivered:
             # One that the disk has taken since is sent again from there: the receiver knows it.
@@ -200,7 +147,7 @@ class SpoolEntry:
     def _saved(self, record: Record) -> bool:
         try:
             if self._lock is None:
-                self._lock = _born(self.path, self.target)
+                self._lock = _create(self.path, self.target)
             self._write(record)
         except OSError as error:
             with self._holding:
@@ -288,11 +235,9 @@ class SpoolEntry:
         except FileNotFoundError:
             return 0
         cut = 0 if not lines or lines[-1].endswith(b"\n") else len(lines.pop())
-        if unread := [line for line in lines if not _is_record(line)]:
+        if unread := [line for line in lines if Record.parse(line) is None]:
             log.error("spool_records_set_aside", entry=self.path.name, records=len(unread))
-            shelf = _shelf(self.path)
-            shelf.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _append_private(shelf / _UNREADABLE, b"".join(unread))
+            keep_rejected(self.path, _UNREADABLE, b"".join(unread))
         return cut
 
     def advance(self, delivered: Sequence[Pending]) -> None:
@@ -325,7 +270,7 @@ class SpoolEntry:
         Raises:
             OSError: the disk does not take it.
         """
-        _write_private(self.path / _RECORDING, recording.model_dump_json())
+        write_private(self.path / _RECORDING, recording.model_dump_json())
 
     def forget_recording(self) -> None:
         """Note that nobody waits for a recording any more; its sound goes with the entry."""
@@ -345,11 +290,9 @@ class SpoolEntry:
 
     def set_aside(self, record: Record, reason: str) -> None:
         """Keep a single refused record with its reason, without its token, in `rejected/`."""
-        shelf = _shelf(self.path)
         line = json.dumps({"reason": reason, **record.model_dump(mode="json")}) + "\n"
         try:
-            shelf.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _append_private(shelf / _RECORDS, line.encode())
+            keep_rejected(self.path, _RECORDS, line.encode())
         except OSError as error:
             # Refused for good: there is nobody else to give it to.
             log.error(
@@ -366,7 +309,7 @@ class SpoolEntry:
             while batch := self.pending():
                 for pending in batch:
                     self.set_aside(pending.record, reason)
-                self.let_go(batch)
+                self.ack(batch)
                 self.advance(batch)
             self.leave()
 
@@ -419,11 +362,10 @@ class SpoolEntry:
         return cursor
 
     def _parse(self, line: bytes, end: int) -> Record | None:
-        try:
-            return Record.model_validate_json(line)
-        except ValidationError:
+        record = Record.parse(line)
+        if record is None:
             log.error("spool_record_unreadable", entry=self.path.name, end=end, bytes=len(line))
-            return None
+        return record
 
 
 def is_entry(path: Path) -> bool:
@@ -431,80 +373,24 @@ def is_entry(path: Path) -> bool:
     return _ENTRY_NAME.fullmatch(path.name) is not None and path.is_dir()
 
 
-def _is_record(line: bytes) -> bool:
-    try:
-        Record.model_validate_json(line)
-    except ValidationError:
-        return False
-    return True
-
-
-def _born(path: Path, target: Target) -> int:
+def _create(path: Path, target: Target) -> int:
     """Make an entry's folder; returns its lock."""
     spool = path.parent
     spool.mkdir(parents=True, exist_ok=True, mode=0o700)
-    unborn = spool / f"{UNBORN_PREFIX}{os.getpid()}-{path.name}"
-    unborn.mkdir(mode=0o700)
+    temp = spool / f"{TEMP_PREFIX}{os.getpid()}-{path.name}"
+    temp.mkdir(mode=0o700)
     lock: int | None = None
     try:
         # Locked before it has its name: a drainer never sees an entry that nobody seems to own.
-        lock = _take_lock(unborn)
+        lock = take_lock(temp)
         if lock is None:
-            raise BlockingIOError(f"{unborn} is owned by another process")
-        _write_private(unborn / _TARGET, target.model_dump_json())
-        unborn.rename(path)
-        _sync_directory(spool)
+            raise BlockingIOError(f"{temp} is owned by another process")
+        write_private(temp / TARGET, target.model_dump_json())
+        temp.rename(path)
+        sync_directory(spool)
     except OSError:
         if lock is not None:
             os.close(lock)
-        shutil.rmtree(unborn, ignore_errors=True)
+        shutil.rmtree(temp, ignore_errors=True)
         raise
     return lock
-
-
-def discard_unreadable(path: Path, reason: str) -> None:
-    """Move an entry without a readable target to `rejected/`, with the reason beside it."""
-    shelf = _shelf(path)
-    shelf.parent.mkdir(exist_ok=True, mode=0o700)
-    shutil.rmtree(shelf, ignore_errors=True)
-    path.rename(shelf)
-    (shelf / _TARGET).unlink(missing_ok=True)
-    _append_private(shelf / "reason.txt", f"{reason}\n".encode())
-
-
-def _shelf(path: Path) -> Path:
-    """Where what is refused of an entry lies: one shelf for the whole spool."""
-    spool = path.parent.parent if path.parent.name == RECORDINGS else path.parent
-    return spool / REJECTED / path.name
-
-
-def _take_lock(path: Path) -> int | None:
-    descriptor = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def _write_private(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _append_private(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "ab") as file:
-        file.write(data)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,7 +10,8 @@ from agent.backoff import Backoff
 from agent.callbacks import CallbackClient, Unavailable
 from agent.spool.delivery import Delivery, EntryRefused
 from agent.spool.disk import DISK_SECONDS, Disk, DiskHangs
-from agent.spool.entry import Record, SpoolEntry
+from agent.spool.entry import SpoolEntry
+from agent.spool.record import Record
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -9,7 +9,9 @@ import structlog
 
 from agent.backoff import Backoff
 from agent.callbacks import Unavailable
-from agent.spool.entry import SpoolEntry, SpoolError, discard_unreadable
+from agent.spool.entry import SpoolEntry
+from agent.spool.record import SpoolError
+from agent.spool.rejected import discard_unreadable
 
 log = structlog.stdlib.get_logger(__name__)
 

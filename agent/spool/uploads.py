@@ -12,7 +12,8 @@ from adapters.recordings import RecordingStore
 from agent.callbacks import CallbackClient, Refused, Unavailable
 from agent.repeating import repeat
 from agent.sound.egress import LEFT, fate_of
-from agent.spool.entry import RECORDINGS, SpoolEntry
+from agent.spool.entry import SpoolEntry
+from agent.spool.rejected import RECORDINGS
 from agent.spool.rounds import SCAN_SECONDS, Rounds
 from domain import errors
 from domain.recordings.recording import GIVE_UP_AFTER, CallRecording, RecordingState

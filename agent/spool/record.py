@@ -1,0 +1,68 @@
+"""What the spool keeps: records, and whom they are for."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError, field_validator
+
+
+class SpoolError(Exception):
+    """An entry cannot be used; the message says what is wrong with which file."""
+
+
+class Target(BaseModel):
+    """Whom the records of an entry are for."""
+
+    callback_url: str
+    callback_token: str = Field(repr=False)
+    org: str
+    session_id: str
+    attempt: int
+    job_id: str
+
+    def entry_name(self) -> str:
+        """Name of the entry's directory: unique per attempt and job, of bounded length."""
+        session = hashlib.sha256(f"{self.org}/{self.session_id}".encode()).hexdigest()[:16]
+        job = hashlib.sha256(self.job_id.encode()).hexdigest()[:16]
+        return f"{session}-{self.attempt}-{job}"
+
+
+class RecordKind(StrEnum):
+    """What a record is, and so where it is delivered to."""
+
+    TURN = "turn"
+    REPORT = "report"
+
+
+class Record(BaseModel):
+    """One line of the records file."""
+
+    kind: RecordKind
+    body: dict[str, Any]
+
+    @classmethod
+    def parse(cls, line: bytes) -> "Record | None":
+        """The record of a line; None if it is not readable, as a newer version's may be."""
+        try:
+            return cls.model_validate_json(line)
+        except ValidationError:
+            return None
+
+    @field_validator("body", mode="before")
+    @classmethod
+    def _writable(cls, body: Any) -> Any:
+        """As JSON can hold it: one half of a character, or no number, would block all behind it."""
+        written = json.dumps(body, ensure_ascii=False).encode(errors="replace")
+        return json.loads(written, parse_constant=lambda _: None)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A record that is not delivered yet."""
+
+    record: Record
+    end: int | None
+    """Offset in the records file behind it, bytes; None if memory alone holds it."""
