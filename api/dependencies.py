@@ -10,24 +10,26 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 
 from adapters.recordings import RecordingStore
 from adapters.temporal.message_limits import FailureLimits
-from adapters.temporal.sessions import SessionWorkflows
 from api.auth import authenticate
-from api.routes.sessions.watches import SessionWatches
 from domain.access.ports import ApiKeys, ApiKeyStore, AuditLog
 from domain.access.principal import Principal
 from domain.agents.catalogs import BUILT_IN, Catalog
 from domain.agents.ports import AgentServers
-from domain.errors import Forbidden, NotFound, StorageUnavailable, Unauthenticated, Unavailable
+from domain.errors import Forbidden, NotFound, StorageUnavailable, Unauthenticated
 from domain.ids import ID_PATTERN, SessionKey
 from domain.sessions import callback_token
 from domain.sessions.callback_token import CallbackClaims
-from domain.sessions.ports import Installation, Rooms, SessionArchive
+from domain.sessions.ports import Installation, Rooms, SessionArchive, Sessions
 from domain.transcripts.ports import SummaryArchive, SummaryRuns
 from services.access.quotas import SessionQuota
 from services.access.rate_limits import RequestRates
 from services.agents.saved_agents import Agents
+from services.sessions.control import SessionControl
 from services.sessions.listing import SessionLists
+from services.sessions.starter import SessionStarter
+from services.sessions.watches import SessionWatches
 from services.sessions.webhook_receipts import LiveKitWebhooks
+from services.transcripts.intake import ReportIntake
 from services.transcripts.listing import TranscriptLists
 from services.transcripts.retention import Retention
 from services.transcripts.transcripts import Transcripts
@@ -67,7 +69,7 @@ class CallerTokens:
 class Services:
     """Everything that the routes use."""
 
-    workflows: SessionWorkflows
+    sessions: Sessions
     rooms: Rooms
     installation: Installation
     keys: ApiKeys
@@ -103,6 +105,37 @@ class Services:
     rates: RequestRates = field(default_factory=lambda: RequestRates(0, 1, time.monotonic))
     watches: SessionWatches = field(default_factory=lambda: SessionWatches(0))
     failures: FailureLimits = field(default_factory=FailureLimits)
+
+    @property
+    def control(self) -> SessionControl:
+        """Find, read, end and steer sessions."""
+        records = self.archive.sessions if self.archive else None
+        return SessionControl(self.sessions, self.rooms, self.installation, records)
+
+    @property
+    def starter(self) -> SessionStarter:
+        """Start sessions."""
+        return SessionStarter(
+            self.sessions,
+            self.rooms,
+            self.installation,
+            self.livekit_webhooks,
+            self.quota,
+            self.agents,
+            self.catalog,
+            agent_name=self.agent_name,
+            archive=self.archive is not None,
+        )
+
+    @property
+    def reports(self) -> ReportIntake:
+        """Take in agents' reports."""
+        return ReportIntake(
+            self.sessions,
+            self.control,
+            self.archive.transcripts if self.archive else None,
+            self.records.retention if self.records else None,
+        )
 
 
 def services(request: Request) -> Services:
@@ -269,26 +302,3 @@ async def require_kept(wired: Services, key: SessionKey) -> None:
 def no_transcript(key: SessionKey) -> NotFound:
     """The same for a session that never was, that is another org's, and one that was deleted."""
     return NotFound(f"there is no transcript of session {key.session_id}", field="sessionId")
-
-
-async def require_session(wired: Services, key: SessionKey) -> None:
-    """Return if the session exists in this org, open, closed or archived.
-
-    Temporal is asked first, so that a session which it knows does not need MongoDB.
-
-    Raises:
-        NotFound: neither knows it.
-        Unavailable: one that may know it cannot say now.
-    """
-    try:
-        known = await wired.workflows.exists(key)
-    except Unavailable:
-        if not await _is_archived(wired, key):
-            raise
-        return
-    if not known and not await _is_archived(wired, key):
-        raise NotFound(f"there is no session {key.session_id}", field="sessionId")
-
-
-async def _is_archived(wired: Services, key: SessionKey) -> bool:
-    return bool(wired.archive and await wired.archive.sessions.get(key))

@@ -27,13 +27,12 @@ from adapters.temporal.deliveries import TemporalDeliveryRuns
 from adapters.temporal.encryption import EncryptionCodec
 from adapters.temporal.installation import InstallationDiffers, TemporalInstallation
 from adapters.temporal.listing import TemporalListing
-from adapters.temporal.sessions import SessionWorkflows
+from adapters.temporal.sessions import TemporalSessions
 from adapters.temporal.summaries import TemporalSummaryRuns
 from api.app import create_app
 from api.cors import Origins
 from api.dependencies import Archive, CallerTokens, Records, Services
 from api.routes.codec import codec_router
-from api.routes.sessions.watches import SessionWatches
 from domain.access.ports import ApiKeys
 from domain.agents.catalogs import BUILT_IN, Catalog, extended
 from domain.errors import Unavailable
@@ -41,6 +40,7 @@ from services.access.quotas import SessionQuota
 from services.access.rate_limits import RequestRates
 from services.agents.saved_agents import Agents
 from services.sessions.listing import SessionLists
+from services.sessions.watches import SessionWatches
 from services.sessions.webhook_receipts import LiveKitWebhooks
 from services.transcripts.listing import TranscriptLists
 from services.transcripts.retention import Retention
@@ -87,7 +87,7 @@ async def wire(settings: ApiSettings) -> Wiring:
     listing = TemporalListing(client)
     recordings = _recordings(settings)
     services = Services(
-        workflows=SessionWorkflows(client, settings.temporal_task_queue),
+        sessions=TemporalSessions(client, settings.temporal_task_queue),
         rooms=rooms,
         installation=TemporalInstallation(client, settings.everline_installation),
         keys=keys,

@@ -38,7 +38,7 @@ from adapters.mongo.archive import MongoArchive
 from adapters.mongo.client import MongoMisconfigured
 from adapters.settings import SettingsError, WorkerSettings, load
 from adapters.temporal import client as temporal_client
-from adapters.temporal.directory import TemporalSessions
+from adapters.temporal.directory import TemporalSessionDirectory
 from adapters.temporal.errors import not_connected
 from adapters.temporal.installation import InstallationDiffers, TemporalInstallation
 from adapters.temporal.listing import TemporalListing
@@ -218,7 +218,7 @@ async def watching(
         watchdog = Watchdog(
             archive.agent_servers,
             path,
-            TemporalSessions(client),
+            TemporalSessionDirectory(client),
             settings.everline_agent_silence_seconds,
             time.monotonic,
         )
@@ -246,7 +246,7 @@ async def run(settings: WorkerSettings) -> None:
         rooms,
         installation,
         MissingRooms(rooms, installation, archive.agent_servers if archive else None),
-        TemporalSessions(client),
+        TemporalSessionDirectory(client),
         AnnouncedRecords(archive.sessions, webhooks.announcer) if archive else None,
         SlotSweep(archive.slots, TemporalListing(client)) if archive else None,
     )

@@ -12,13 +12,13 @@ from temporalio.client import (
 from temporalio.service import RPCError
 
 from adapters.temporal.errors import is_not_found, temporal_error
-from adapters.temporal.search_attributes import AGENT, ATTEMPTS, ROOM
 from adapters.temporal.signals import send_signal
 from domain.errors import Unavailable
 from domain.ids import SessionKey, key_of_workflow_id, session_workflow_id
 from domain.sessions.messages import AgentLost, Message, ParticipantChange, ParticipantChanged
 from domain.sessions.search_attributes import SearchAttribute
 from domain.sessions.session import SessionState, SessionStatus, WaitingFor
+from workflows.search_attributes import AGENT, JOIN_ATTEMPTS, ROOM
 
 # Not those that are starting: their room may not be there yet. Visibility may be seconds behind.
 _LIVE = (
@@ -35,7 +35,7 @@ SIGNAL_TIME = timedelta(seconds=5)
 log = structlog.get_logger()
 
 
-class TemporalSessions:
+class TemporalSessionDirectory:
     """Looks at sessions from outside, without a state of its own."""
 
     def __init__(self, client: Client) -> None:
@@ -93,7 +93,7 @@ class TemporalSessions:
         message = ParticipantChanged(
             event_id="reaper:room_finished", change=ParticipantChange.ROOM_FINISHED
         )
-        await self._signal(key, "participant_changed", message)
+        await self._signal(key, message)
 
     async def tell_agent_is_lost(self, key: SessionKey, loss: AgentLost) -> None:
         """Tell a session that its agent shows no sign of life any more.
@@ -101,9 +101,9 @@ class TemporalSessions:
         Raises:
             Unavailable: Temporal does not answer.
         """
-        await self._signal(key, "agent_lost", loss)
+        await self._signal(key, loss)
 
-    async def _signal(self, key: SessionKey, name: str, message: Message) -> None:
+    async def _signal(self, key: SessionKey, message: Message) -> None:
         try:
             await send_signal(self._client, key, message, SIGNAL_TIME)
         except RPCError as error:
@@ -117,7 +117,7 @@ class TemporalSessions:
                 "a session takes no signal",
                 org=key.org,
                 session=key.session_id,
-                signal=name,
+                signal=type(message).__name__,
                 reason=trouble.message,
             )
 
@@ -150,7 +150,7 @@ def _status(execution: WorkflowExecution) -> SessionStatus | None:
         waiting_for=WaitingFor.NOTHING,
         version=0,
         agent_name=shown.get(AGENT) or "",
-        attempt=shown.get(ATTEMPTS) or 0,
+        attempt=shown.get(JOIN_ATTEMPTS) or 0,
         started_at=execution.start_time,
         ended_at=execution.close_time,
         closed_at=execution.close_time,

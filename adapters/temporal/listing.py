@@ -17,16 +17,6 @@ from temporalio.service import RPCError
 
 from adapters.temporal.directory import describe
 from adapters.temporal.errors import temporal_error
-from adapters.temporal.search_attributes import (
-    AGENT,
-    ATTEMPTS,
-    END_REASON,
-    OUTCOME,
-    ROOM,
-    STATE,
-    WAITING_FOR,
-    WAITING_SINCE,
-)
 from domain.access.quotas import Life
 from domain.errors import InvalidInput
 from domain.ids import SessionKey, check_id, key_of_workflow_id
@@ -40,6 +30,16 @@ from domain.sessions.listing import (
 )
 from domain.sessions.search_attributes import SearchAttribute
 from domain.sessions.session import EndReason, Outcome, SessionState, WaitingFor
+from workflows.search_attributes import (
+    AGENT,
+    END_REASON,
+    JOIN_ATTEMPTS,
+    OUTCOME,
+    ROOM,
+    STATE,
+    WAITING_FOR,
+    WAITING_SINCE,
+)
 
 log = structlog.get_logger()
 
@@ -205,7 +205,7 @@ def _line(key: SessionKey, execution: WorkflowExecution, now: datetime) -> Sessi
         stuck=is_open and is_stuck(waiting_for, since, now),
         outcome=_read(shown, OUTCOME, Outcome, outcome),
         end_reason=_read(shown, END_REASON, EndReason, end_reason),
-        attempt=shown.get(ATTEMPTS) or 0,
+        attempt=shown.get(JOIN_ATTEMPTS) or 0,
         started_at=execution.start_time,
         closed_at=execution.close_time,
     )

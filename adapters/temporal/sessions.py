@@ -1,10 +1,10 @@
-"""The API's hold on the workflows of sessions: every call is bounded and says what is wrong."""
+"""The workflows of sessions, behind the port `Sessions`: every call is bounded."""
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -40,19 +40,14 @@ from domain.errors import (
 )
 from domain.ids import SessionKey, key_of_workflow_id, session_workflow_id
 from domain.sessions.messages import (
-    AgentFailed,
-    AgentLost,
     AgentReady,
-    EndRequest,
     Extend,
-    Finalise,
-    ParticipantChanged,
     ReadyAnswer,
     Redispatch,
-    ReportReceived,
     SessionResult,
     WaitUntil,
 )
+from domain.sessions.ports import Operation, Signal, Started
 from domain.sessions.session import (
     SessionInput,
     SessionState,
@@ -60,14 +55,11 @@ from domain.sessions.session import (
     Stage,
     closed_from_outside,
 )
-from workflows.book import ORG, ROOM, STATE, search_attributes
+from workflows.search_attributes import ORG, ROOM, STATE, search_attributes
 from workflows.session import SessionWorkflow
 
 Result = TypeVar("Result")
 Handle = WorkflowHandle[SessionWorkflow, SessionResult]
-Operation = Extend | Redispatch | Finalise
-Signal = EndRequest | AgentFailed | AgentLost | ReportReceived | ParticipantChanged
-
 ANSWER_TIMEOUT = 5.0
 """Seconds that a query or an update may take; longer means that no worker is there."""
 DIGEST_MEMO = "request_digest"
@@ -76,24 +68,7 @@ _REFUSALS = {
 }
 
 
-@dataclass(frozen=True)
-class Started:
-    """A session that has its workflow.
-
-    Attributes:
-        input: what its workflow runs.
-        status: what the session said; None if it had not reached the stage in time.
-        closed: the session was started before and is over.
-        again: the session was started before, by the same request.
-    """
-
-    input: SessionInput
-    status: SessionStatus | None
-    closed: bool = False
-    again: bool = False
-
-
-class SessionWorkflows:
+class TemporalSessions:
     """Starts and talks to sessions; their state is Temporal's, here is only who waits for it."""
 
     def __init__(self, client: Client, task_queue: str) -> None:

@@ -1,5 +1,6 @@
 """Signals to sessions: the same message is sent as often as it takes, and counts once."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from temporalio.api.common.v1 import WorkflowExecution
@@ -16,13 +17,14 @@ from domain.sessions.messages import (
     ParticipantChanged,
     ReportReceived,
 )
+from workflows.session import SessionWorkflow
 
-_NAMES: dict[type[Message], str] = {
-    EndRequest: "end",
-    AgentFailed: "agent_failed",
-    AgentLost: "agent_lost",
-    ReportReceived: "report_received",
-    ParticipantChanged: "participant_changed",
+_HANDLERS: dict[type[Message], Callable[..., object]] = {
+    EndRequest: SessionWorkflow.end,
+    AgentFailed: SessionWorkflow.agent_failed,
+    AgentLost: SessionWorkflow.agent_lost,
+    ReportReceived: SessionWorkflow.report_received,
+    ParticipantChanged: SessionWorkflow.participant_changed,
 }
 
 
@@ -48,7 +50,7 @@ async def send_signal(
     request = SignalWorkflowExecutionRequest(
         namespace=client.namespace,
         workflow_execution=WorkflowExecution(workflow_id=session_workflow_id(key)),
-        signal_name=_NAMES[type(message)],
+        signal_name=_HANDLERS[type(message)].__name__,
         identity=client.identity,
         request_id=message.event_id,
     )

@@ -162,7 +162,7 @@ async def _livekit_webhooks(wired: Services, now: datetime) -> Check:
 async def _temporal(wired: Services) -> Check:
     try:
         _, pollers = await _in_time(
-            "Temporal", asyncio.gather(wired.workflows.probe(), wired.workflows.pollers())
+            "Temporal", asyncio.gather(wired.sessions.probe(), wired.sessions.pollers())
         )
     except EverlineError as error:
         return Check(ok=False, detail=error.message, cure=error.cure or TEMPORAL_CURE)
@@ -186,7 +186,7 @@ async def _compare_installations(wired: Services) -> Check:
     seen = neighbours(await wired.rooms.list_rooms(), own)
     some = list(seen.unnamed.items())[:MOST_ROOMS]
     # Those of our own sessions were opened before an upgrade.
-    known = await asyncio.gather(*(wired.workflows.exists(key) for _, key in some))
+    known = await asyncio.gather(*(wired.sessions.exists(key) for _, key in some))
     strangers = [room for (room, _), ours in zip(some, known, strict=True) if not ours]
     return installations_check(own, seen.others, strangers)
 

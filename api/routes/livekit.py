@@ -8,7 +8,6 @@ from pydantic import BaseModel
 
 from adapters.livekit.webhooks import EgressResult, LiveKitEvent, receive_webhook
 from api.dependencies import LIVEKIT_SIGNATURE, Services, Wired
-from api.routes.sessions.rooms import of_another_installation
 from domain.errors import Unauthenticated
 from domain.ids import livekit_room_name, org_of_room
 from domain.recordings.recording import RecordingState, recording_at
@@ -71,10 +70,10 @@ async def receive_livekit_event(request: Request, wired: Wired) -> Received:
         log.warning("a room names another org than its own name", room=event.room)
         return Received(forwarded=False)
     # Rooms of older releases name no installation, and their calls go on over an upgrade.
-    if await of_another_installation(wired, owner):
+    if await wired.control.of_another_installation(owner):
         log.debug("another installation's room", room=event.room, installation=owner.installation)
         return Received(forwarded=False)
-    return Received(forwarded=await wired.workflows.signal(owner.key, change))
+    return Received(forwarded=await wired.sessions.signal(owner.key, change))
 
 
 async def _note_egress(wired: Services, result: EgressResult) -> bool:

@@ -9,16 +9,13 @@ from pydantic.config import JsonDict
 
 from api.dependencies import Client, Services, Wired
 from api.problems import problems
-from api.routes.agent_callbacks.reports import (
+from api.routes.agent_callbacks.reporters import (
     AnyReport,
     ReporterClaims,
-    take_signed_report,
-    take_unsigned_report,
+    checked_report,
 )
 from api.routes.agents.masked_config import MaskedConfig
 from api.routes.sessions import starting
-from api.routes.sessions.ending import end_session
-from api.routes.sessions.rooms import session_of_room
 from domain.access.principal import Principal
 from domain.agents.config import AgentConfig, ConfigWarning
 from domain.agents.masking import masked
@@ -120,12 +117,12 @@ async def create_session(
         StartRequest(
             user_identity=body.userIdentity,
             session_id=body.sessionId,
+            idempotency_key=idempotency_key,
             room_name=body.roomName,
             agent_id=body.agentId,
             agent_config=body.agentConfig,
             limits=body.limits,
         ),
-        idempotency_key,
         wait,
         request.state,
     )
@@ -148,7 +145,7 @@ async def end_session_or_room(
     """End a session: the agent finishes, hands in its report, and only then is the room deleted."""
     key = await _key(wired, client, body)
     request.state.session = key.session_id
-    ended = await end_session(wired, key, by="POST /session/end")
+    ended = await wired.control.end(key, by="POST /session/end")
     return EndResponse(sessionId=key.session_id, ended=ended)
 
 
@@ -157,7 +154,7 @@ async def _key(wired: Services, client: Principal, body: EndRequestBody) -> Sess
         return SessionKey(client.org, body.sessionId)
     if body.roomName is None:
         raise InvalidInput("roomName or sessionId is needed", field="sessionId")
-    return await session_of_room(wired, client.org, body.roomName)
+    return await wired.control.by_room(client.org, body.roomName)
 
 
 @router.post("/session/observability", responses=problems(404, 409))
@@ -171,8 +168,8 @@ async def report_session(
     """
     now = datetime.now(UTC)
     if claims is None:
-        key, stored = await take_unsigned_report(wired, report, now)
+        key, stored = await wired.reports.take_by_room(report, now)
         request.state.org, request.state.session = key.org, key.session_id
         return ReportResponse(sessionId=key.session_id, stored=stored)
-    stored = await take_signed_report(wired, claims, report, now)
+    stored = await wired.reports.take(claims.key, checked_report(claims, report, now), now)
     return ReportResponse(sessionId=claims.session_id, stored=stored)

@@ -1,6 +1,7 @@
 """What sessions need from the outside world: LiveKit's rooms, Temporal's sessions, records."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from pydantic import BaseModel
@@ -8,8 +9,138 @@ from pydantic import BaseModel
 from domain.ids import SessionKey
 from domain.paging import Part
 from domain.sessions.listing import SessionFilter, SessionPage
-from domain.sessions.session import SessionStatus
+from domain.sessions.messages import (
+    AgentFailed,
+    AgentLost,
+    AgentReady,
+    EndRequest,
+    Extend,
+    Finalise,
+    ParticipantChanged,
+    ReadyAnswer,
+    Redispatch,
+    ReportReceived,
+)
+from domain.sessions.session import SessionInput, SessionStatus, Stage
 from domain.sessions.webhook_receipts import WebhookReceipts
+
+Operation = Extend | Redispatch | Finalise
+"""What an operator may do to an open session."""
+Signal = EndRequest | AgentFailed | AgentLost | ReportReceived | ParticipantChanged
+"""What a session is told, whether or not a worker runs."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """A session that has its workflow.
+
+    Attributes:
+        input: what its workflow runs.
+        status: what the session said; None if it had not reached the stage in time.
+        closed: the session was started before and is over.
+        again: the session was started before, by the same request.
+    """
+
+    input: SessionInput
+    status: SessionStatus | None
+    closed: bool = False
+    again: bool = False
+
+
+class Sessions(Protocol):
+    """The workflows of sessions: start them, ask them, tell them. Every call is bounded."""
+
+    async def start(self, request: SessionInput, stage: Stage, seconds: float) -> Started:
+        """Start a session, or find the one that the same request started before.
+
+        Args:
+            request: the complete input.
+            stage: how far to wait; `accepted` returns as soon as the workflow is durable.
+            seconds: how long to wait for the stage.
+
+        Raises:
+            IdempotencyMismatch: this session id was used for another request.
+            Unavailable: Temporal is away; nothing was started, or a retry will find it.
+        """
+        ...
+
+    async def find(self, key: SessionKey, digest: str, stage: Stage, seconds: float) -> Started:
+        """The session that the same request, by its digest, started before.
+
+        Raises:
+            NotFound: Temporal knows no session under this id.
+            IdempotencyMismatch: another request started it.
+            Unavailable: Temporal is away.
+        """
+        ...
+
+    async def status(self, key: SessionKey) -> SessionStatus:
+        """What the session says of itself.
+
+        Raises:
+            NotFound: Temporal knows no such session (any more).
+            Unavailable: Temporal is away, or no worker answers.
+        """
+        ...
+
+    async def claim(self, key: SessionKey, claim: AgentReady) -> ReadyAnswer:
+        """An agent's claim of an attempt.
+
+        Raises:
+            StaleAttempt: it is refused; the agent has to leave.
+            Unavailable: no worker answered; the agent should ask again.
+        """
+        ...
+
+    async def signal(self, key: SessionKey, message: Signal) -> bool:
+        """Send a signal; False if the session is closed or unknown, which is final.
+
+        Raises:
+            Unavailable: Temporal is away.
+        """
+        ...
+
+    async def operate(
+        self, key: SessionKey, operation: Operation, update_id: str | None
+    ) -> SessionStatus:
+        """What an operator does to an open session; the same update id does it once.
+
+        Raises:
+            NotFound: there is no such session, or it is closed.
+            Conflict: the session is not in a state for it, or was changed too often.
+            NoCapacity: a new agent would find no agent server with a free place.
+            TooManyRequests: other changes of the session are being made right now.
+            Unavailable: Temporal is away, or no worker answers.
+        """
+        ...
+
+    async def exists(self, key: SessionKey) -> bool:
+        """Whether Temporal knows the session, open or closed."""
+        ...
+
+    async def is_open(self, key: SessionKey) -> bool:
+        """Whether the session's workflow is running."""
+        ...
+
+    async def find_by_room(self, org: str, livekit_room: str) -> SessionKey | None:
+        """The newest session of a room; may be seconds behind the truth."""
+        ...
+
+    async def pollers(self) -> int:
+        """How many workers poll for workflow tasks.
+
+        Raises:
+            Unavailable: Temporal is away.
+        """
+        ...
+
+    async def probe(self) -> None:
+        """Return if Temporal's database can be read and written.
+
+        Raises:
+            Unavailable: it cannot, or Temporal is away.
+        """
+        ...
 
 
 class Participant(BaseModel):

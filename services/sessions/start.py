@@ -27,6 +27,8 @@ class StartRequest(BaseModel):
 
     user_identity: str
     session_id: str | None = None
+    idempotency_key: str | None = None
+    """Becomes the session id; sent instead of one."""
     room_name: str | None = None
     agent_id: str | None = None
     agent_config: AgentConfig | None = None
@@ -36,7 +38,7 @@ class StartRequest(BaseModel):
 
     def digest(self, org: str) -> str:
         """The same for a retry, another one for another request."""
-        fields = self.model_dump(mode="json", exclude={"agent_config"})
+        fields = self.model_dump(mode="json", exclude={"agent_config", "idempotency_key"})
         if self.room_name is not None:
             # Both of its names are sent: its own, and LiveKit's as the first answer told it.
             fields["room_name"] = local_room_name(org, self.room_name)
@@ -44,6 +46,27 @@ class StartRequest(BaseModel):
         inline = self.agent_config
         fields["agent_config"] = inline and inline.model_dump(mode="json", exclude_unset=True)
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+    def key(self, org: str) -> SessionKey | None:
+        """The session that a repeat of the request is about; None if each one starts a new one.
+
+        Raises:
+            InvalidInput: the id is malformed, or both an id and a key are given.
+        """
+        if self.session_id:
+            if self.idempotency_key:
+                # Either could come again with another one beside it: that would be two sessions.
+                raise InvalidInput(
+                    "a start is repeated under its sessionId or under its Idempotency-Key,"
+                    " not both",
+                    field="Idempotency-Key",
+                    cure="send one of them: a sessionId already starts one session,"
+                    " however often sent",
+                )
+            return SessionKey(org, check_id(self.session_id, "sessionId"))
+        if self.idempotency_key:
+            return SessionKey(org, session_id_of_idempotency_key(org, self.idempotency_key))
+        return None
 
 
 async def resolved_configuration(
@@ -77,7 +100,6 @@ def session_input(
     principal: Principal,
     *,
     agent_name: str,
-    idempotency_key: str | None,
     archive: bool,
 ) -> SessionInput:
     """The complete input of a session, from a start request and what it resolves to.
@@ -85,7 +107,8 @@ def session_input(
     Raises:
         InvalidInput: an id or a name is malformed, or both an id and a key are given.
     """
-    session_id = _given_id(request, principal.org, idempotency_key) or secrets.token_hex(16)
+    key = request.key(principal.org)
+    session_id = key.session_id if key else secrets.token_hex(16)
     room_name = check_id(
         local_room_name(principal.org, request.room_name or session_id), "roomName"
     )
@@ -103,28 +126,3 @@ def session_input(
         request_digest=request.digest(principal.org),
         archive=archive,
     )
-
-
-def given_key(request: StartRequest, org: str, idempotency_key: str | None) -> SessionKey | None:
-    """The session that a repeat of the request is about; None if each one starts a new session.
-
-    Raises:
-        InvalidInput: the id is malformed.
-    """
-    given = _given_id(request, org, idempotency_key)
-    return SessionKey(org, given) if given else None
-
-
-def _given_id(request: StartRequest, org: str, idempotency_key: str | None) -> str | None:
-    if request.session_id:
-        if idempotency_key:
-            # Either could come again with another one beside it, and that would be two sessions.
-            raise InvalidInput(
-                "a start is repeated under its sessionId or under its Idempotency-Key, not both",
-                field="Idempotency-Key",
-                cure="send one of them: a sessionId already starts one session, however often sent",
-            )
-        return check_id(request.session_id, "sessionId")
-    if idempotency_key:
-        return session_id_of_idempotency_key(org, idempotency_key)
-    return None

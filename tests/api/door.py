@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from adapters.livekit.signatures import HEARTBEAT, WEBHOOK, sign_body
 from adapters.memory_agent_servers import MemoryAgentServers
-from adapters.temporal.sessions import SessionWorkflows
+from adapters.temporal.sessions import TemporalSessions
 from api.app import create_app
 from api.dependencies import Archive, CallerTokens, Services
 from domain.access.principal import Principal
@@ -40,11 +40,11 @@ class KnownKeys:
         return Principal(org=orgs[key], user_id="u-1") if key in orgs else None
 
 
-def services(studio: Studio, workflows: SessionWorkflows | None = None) -> Services:
+def services(studio: Studio, workflows: TemporalSessions | None = None) -> Services:
     """What the routes need, from the studio."""
     archive = studio.archive
     return Services(
-        workflows=workflows or SessionWorkflows(studio.client, studio.settings.temporal_task_queue),
+        sessions=workflows or TemporalSessions(studio.client, studio.settings.temporal_task_queue),
         rooms=studio.rooms,
         installation=FixedInstallation(),
         keys=KnownKeys(),

@@ -21,7 +21,7 @@ from adapters.temporal import client as temporal_client
 from adapters.temporal.deliveries import TemporalDeliveryRuns
 from adapters.temporal.encryption import EncryptionCodec
 from adapters.temporal.listing import TemporalListing
-from adapters.temporal.sessions import SessionWorkflows
+from adapters.temporal.sessions import TemporalSessions
 from adapters.temporal.summaries import TemporalSummaryRuns
 from api.app import create_app
 from api.dependencies import Archive, CallerTokens, Records, Services
@@ -154,7 +154,7 @@ async def build_house(temporal: TemporalServer, mongo: MongoServer) -> AsyncGene
     webhooks = WebhookParts.of(settings, archive, client, sender)
     summariser, analyst = ScriptedSummariser(), ScriptedAnalyst()
     services = Services(
-        workflows=SessionWorkflows(client, settings.temporal_task_queue),
+        sessions=TemporalSessions(client, settings.temporal_task_queue),
         rooms=rooms,
         installation=FixedInstallation(),
         keys=LocalKeys(hash_of(ROOT_KEY), ROOT_ORG, archive.api_keys),

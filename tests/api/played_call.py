@@ -25,12 +25,12 @@ QUICK = {
 @asynccontextmanager
 async def agents_in(house: House, key: SessionKey, *parts: Plays) -> AsyncGenerator[None]:
     """Agents who play these parts when this session's room is dispatched to."""
-    workflows = house.services.workflows
+    sessions = house.services.sessions
 
     async def tell(message: Any) -> None:
-        await workflows.signal(key, message)
+        await sessions.signal(key, message)
 
-    lines = Lines(claim=lambda claim: workflows.claim(key, claim), failed=tell, report=tell)
+    lines = Lines(claim=lambda claim: sessions.claim(key, claim), failed=tell, report=tell)
     crew = Crew(house.rooms, lines, list(parts))
     room = f"{key.org}.{key.session_id}"
     rooms = house.rooms

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from adapters.livekit.rooms import LiveKitRooms
 from adapters.mongo import MongoArchive
 from adapters.temporal.client import connect_lazily
-from adapters.temporal.sessions import SessionWorkflows
+from adapters.temporal.sessions import TemporalSessions
 from api.routes.health import agents_check, webhooks_check
 from domain.agents.servers import AgentServer
 from domain.sessions.webhook_receipts import WebhookReceipts
@@ -104,7 +104,7 @@ async def test_servers_that_hang_are_asked_at_once_and_each_is_named(door: Door)
             wired = replace(
                 door.wired,
                 rooms=rooms,
-                workflows=SessionWorkflows(await connect_lazily(settings), "any"),
+                sessions=TemporalSessions(await connect_lazily(settings), "any"),
                 agent_servers=archive.agent_servers,
             )
             async with open_door(door.studio, wired, key=None, patient=False) as poor:
@@ -124,7 +124,7 @@ async def test_servers_that_hang_are_asked_at_once_and_each_is_named(door: Door)
 async def test_a_temporal_that_answers_and_cannot_write_is_not_well(door: Door) -> None:
     async with start_temporal() as server:
         settings = door.studio.settings.model_copy(update={"temporal_address": server.address})
-        workflows = SessionWorkflows(await connect_lazily(settings), "any")
+        workflows = TemporalSessions(await connect_lazily(settings), "any")
         wired = replace(door.wired, workflows=workflows)
         database = server.process.log.with_name("temporal.db")
         async with open_door(door.studio, wired, key=None, patient=False) as poor:

@@ -7,7 +7,7 @@ import pytest
 
 from adapters.livekit.signatures import WEBHOOK, sign_body
 from adapters.temporal import client as temporal_client
-from adapters.temporal.sessions import SessionWorkflows
+from adapters.temporal.sessions import TemporalSessions
 from domain.ids import SessionKey
 from tests.api.door import (
     JSON,
@@ -69,7 +69,7 @@ async def test_temporal_was_never_there(door: Door) -> None:
     client = await temporal_client.connect_lazily(settings)
 
     async with open_door(
-        door.studio, services(door.studio, SessionWorkflows(client, "any")), patient=False
+        door.studio, services(door.studio, TemporalSessions(client, "any")), patient=False
     ) as shut:
         await _all_say_503(shut, [*REQUESTS, *LONGER_REQUESTS])
         health = await shut.http.get("/health/agent")
@@ -93,7 +93,7 @@ async def test_temporal_goes_away_and_comes_back(door: Door) -> None:
     async with start_temporal() as server:
         settings = worker_settings(server.address, "any")
         client = await temporal_client.connect(settings)
-        workflows = SessionWorkflows(client, f"nobody-polls-{uuid.uuid4().hex}")
+        workflows = TemporalSessions(client, f"nobody-polls-{uuid.uuid4().hex}")
         wired = services(door.studio, workflows)
         async with open_door(door.studio, wired, patient=False) as shaky:
 
@@ -111,7 +111,7 @@ async def test_temporal_goes_away_and_comes_back(door: Door) -> None:
 
 
 async def test_no_worker_answers(door: Door) -> None:
-    workflows = SessionWorkflows(door.studio.client, f"nobody-polls-{uuid.uuid4().hex}")
+    workflows = TemporalSessions(door.studio.client, f"nobody-polls-{uuid.uuid4().hex}")
     wired = services(door.studio, workflows)
     async with open_door(door.studio, wired, patient=False) as idle:
         started = await idle.http.post("/session", json={"userIdentity": "c"})
@@ -160,7 +160,7 @@ async def test_temporal_is_away_and_mongodb_knows_the_session(door: Door) -> Non
     await door.http.post(f"/v1/sessions/{call.key.session_id}/end")
     await call.closed()
     settings = worker_settings(f"127.0.0.1:{free_port()}", "any")
-    away = SessionWorkflows(await temporal_client.connect_lazily(settings), "any")
+    away = TemporalSessions(await temporal_client.connect_lazily(settings), "any")
 
     async with open_door(door.studio, services(door.studio, away), patient=False) as shut:
         events = await shut.http.get(f"/v1/sessions/{call.key.session_id}/events")

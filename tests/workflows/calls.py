@@ -18,7 +18,7 @@ from temporalio.worker import Replayer
 
 from adapters.memory_agent_servers import MemoryAgentServers
 from adapters.settings import WorkerSettings
-from adapters.temporal.sessions import SessionWorkflows, Signal
+from adapters.temporal.sessions import Signal, TemporalSessions
 from domain.agents.config import AgentConfig
 from domain.errors import Unavailable
 from domain.ids import livekit_room_name, session_workflow_id, summary_workflow_id
@@ -150,7 +150,7 @@ class Call:
         self.request = request
         self.key = request.key
         self.room = request.livekit_room
-        self.gateway = SessionWorkflows(studio.client, studio.settings.temporal_task_queue)
+        self.gateway = TemporalSessions(studio.client, studio.settings.temporal_task_queue)
         self.handle = studio.client.get_workflow_handle_for(
             SessionWorkflow.run, session_workflow_id(request.key)
         )

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from adapters.livekit.signatures import HEARTBEAT, verify_body
 from api.dependencies import LIVEKIT_SIGNATURE, Services, Wired
 from api.problems import problems
-from api.routes.agent_callbacks.reports import AgentClaims, check_attempt
+from api.routes.agent_callbacks.reporters import AgentClaims, check_attempt
 from domain.agents.servers import Heartbeat, HeartbeatAnswer, LostJob
 from domain.errors import InvalidInput, Unavailable
 from domain.sessions.control import HEARTBEAT_PATH, HEARTBEAT_PATH_CHECK
@@ -38,7 +38,7 @@ class Accepted(BaseModel):
 async def claim_attempt(claim: AgentReady, wired: Wired, claims: AgentClaims) -> ReadyAnswer:
     """An agent claims its attempt; 409 tells it to leave, 503 to ask again."""
     check_attempt(claims.attempt, claim.attempt)
-    answer = await wired.workflows.claim(claims.key, claim)
+    answer = await wired.sessions.claim(claims.key, claim)
     if answer.accepted:
         wired.livekit_webhooks.expected(datetime.now(UTC))
     return answer
@@ -52,7 +52,7 @@ async def report_failed_start(failure: AgentFailed, wired: Wired, claims: AgentC
     event_id = f"failed:{failure.attempt}:{failure.job_id}"[:EVENT_ID_CHARS]
     failure = failure.model_copy(update={"event_id": event_id})
     wired.failures.count(claims.key, failure)
-    return Accepted(accepted=await wired.workflows.signal(claims.key, failure))
+    return Accepted(accepted=await wired.sessions.signal(claims.key, failure))
 
 
 @router.post(
@@ -102,6 +102,6 @@ async def _tell_losses(wired: Services, lost: Sequence[LostJob]) -> None:
             for job in lost:
                 if job.key and job.attempt:
                     message = agent_lost(job.attempt, job.job_id, job.reason)
-                    await wired.workflows.signal(job.key, message)
+                    await wired.sessions.signal(job.key, message)
     except TimeoutError:
         raise Unavailable("Temporal takes too long to be told of lost agents") from None

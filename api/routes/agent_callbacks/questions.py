@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path
 
 from api.dependencies import Wired, agents_of
 from api.problems import problems
-from api.routes.agent_callbacks.reports import AgentClaims
+from api.routes.agent_callbacks.reporters import AgentClaims
 from domain.errors import Forbidden
 from domain.ids import ID_PATTERN
 from domain.sessions.dispatch_metadata import DispatchMetadata, agent_metadata
@@ -27,7 +27,7 @@ async def get_managed_agent(
     agent_id: ManagedAgentId, wired: Wired, claims: AgentClaims
 ) -> DispatchMetadata:
     """The saved agent that takes over the conversation, of the session's org, with its secrets."""
-    if (await wired.workflows.status(claims.key)).state is SessionState.CLOSED:
+    if (await wired.sessions.status(claims.key)).state is SessionState.CLOSED:
         raise Forbidden("the session is closed", field="Authorization")
     saved = await agents_of(wired).get(claims.org, agent_id)
     resolved = resolve(saved, None, wired.catalog)
@@ -37,7 +37,7 @@ async def get_managed_agent(
 @router.get("/time-left", responses=problems(404))
 async def get_time_left(wired: Wired, claims: AgentClaims) -> TimeLeft:
     """How long the call may still last; extensions count."""
-    deadline = (await wired.workflows.status(claims.key)).deadline
+    deadline = (await wired.sessions.status(claims.key)).deadline
     if deadline is None:
         return TimeLeft(remaining=None)
     return TimeLeft(remaining=max(0.0, (deadline - datetime.now(UTC)).total_seconds()))

@@ -15,10 +15,9 @@ from api.dependencies import (
     Wired,
     archive_of,
     require_kept,
-    require_session,
 )
 from api.problems import problems
-from api.routes.agent_callbacks.reports import AgentClaims, check_attempt
+from api.routes.agent_callbacks.reporters import AgentClaims, check_attempt
 from domain.errors import Conflict, Forbidden, NotFound, StorageUnavailable
 from domain.ids import SessionKey
 from domain.recordings.recording import CallRecording, RecordingState, belongs_to
@@ -100,7 +99,7 @@ async def _stored_recording(wired: Services, key: SessionKey, attempt: int | Non
         # Of an attempt with two, the whole one: the agent may have begun one before egress did.
         last = [one for one in stored if one.attempt == stored[-1].attempt]
         return max(last, key=lambda one: one.bytes or 0)
-    await require_session(wired, key)
+    await wired.control.require(key)
     if not wanted:
         raise NotFound("there is no recording of this call", field="sessionId")
     [last] = await recordings_now(wanted[-1:], wired.agent_servers, datetime.now(UTC))

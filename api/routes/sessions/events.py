@@ -7,13 +7,12 @@ import anyio
 from fastapi import APIRouter, Depends, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from api.dependencies import Client, Services, SessionId, Wired, require_session
-from api.routes.sessions.sessions import read_status
-from api.routes.sessions.watches import Look
+from api.dependencies import Client, Services, SessionId, Wired
 from domain.errors import Unavailable
 from domain.ids import SessionKey
 from domain.json_lines import on_one_line
 from domain.sessions.session import SessionState
+from services.sessions.watches import Look
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
@@ -50,7 +49,7 @@ async def stream_events(
     reconnects leaves out the ids that it knows.
     """
     key = SessionKey(client.org, session_id)
-    await require_session(wired, key)
+    await wired.control.require(key)
     stopping = anyio.Event()
     return EventSourceResponse(
         _events(wired, key, request, stopping),
@@ -90,7 +89,7 @@ async def _look(wired: Services, key: SessionKey) -> Look:
     """What is there now; an outage only delays."""
     status = turns = None
     with suppress(Unavailable):
-        status = await read_status(wired, key)
+        status = await wired.control.status(key)
         turns = await wired.archive.transcripts.turns(key) if wired.archive else []
     return Look(status, turns)
 

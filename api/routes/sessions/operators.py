@@ -1,18 +1,14 @@
 """Sessions for operators: find them, and steer the ones that are open."""
 
-import hashlib
 from typing import Annotated
-from uuid import uuid4
 
 from fastapi import APIRouter, Header, Query
 from pydantic import ConfigDict, Field
 
-from adapters.temporal.sessions import Operation
-from api.dependencies import Client, Services, SessionId, Wired, require_session
+from api.dependencies import Client, SessionId, Wired
 from api.problems import problems
 from domain.access.principal import Principal
-from domain.agents.servers import MORE_PLACES
-from domain.errors import Conflict, IdempotencyMismatch, NoCapacity, NotFound, Unavailable
+from domain.errors import Unavailable
 from domain.ids import Id, SessionKey
 from domain.json_model import JsonModel, Time
 from domain.sessions.listing import SessionFilter, SessionPage
@@ -80,7 +76,8 @@ async def extend_session(
 ) -> SessionStatus:
     """Move the maximum duration of a call in progress by so many seconds."""
     extension = Extend(seconds=body.seconds, idempotency_key=once)
-    return await _operate(wired, client, session_id, extension, once)
+    key = SessionKey(client.org, session_id)
+    return await wired.control.operate(key, extension, once)
 
 
 @router.post("/{session_id}/redispatch", responses=problems(409))
@@ -91,7 +88,8 @@ async def redispatch_session(
 
     Without a free place on any agent server it is refused with `no_capacity`, and the call goes on.
     """
-    return await _operate(wired, client, session_id, Redispatch(by=_who(client)), once)
+    key = SessionKey(client.org, session_id)
+    return await wired.control.operate(key, Redispatch(by=_who(client)), once)
 
 
 @router.post("/{session_id}/finalise", responses=problems(409))
@@ -99,35 +97,8 @@ async def finalise_session(
     session_id: SessionId, wired: Wired, client: Client, once: UpdateId = None
 ) -> SessionStatus:
     """End a session without waiting for the agent's report any longer."""
-    return await _operate(wired, client, session_id, Finalise(by=_who(client)), once)
-
-
-async def _operate(
-    wired: Services, client: Principal, session_id: str, operation: Operation, once: str | None
-) -> SessionStatus:
     key = SessionKey(client.org, session_id)
-    try:
-        return await wired.workflows.operate(key, operation, _update_id(operation, once))
-    except IdempotencyMismatch as error:
-        raise IdempotencyMismatch(
-            error.message,
-            field="Idempotency-Key",
-            cure="repeat the request unchanged, or use another Idempotency-Key",
-        ) from None
-    except NoCapacity as error:
-        raise NoCapacity(error.message, cure=MORE_PLACES) from None
-    except NotFound:
-        await require_session(wired, key)
-        raise Conflict(f"session {session_id} is closed", field="sessionId") from None
-
-
-def _update_id(operation: Operation, once: str | None) -> str:
-    """The same for the same request: Temporal answers a known id without asking the session."""
-    if once is None:
-        return f"{type(operation).__name__}:{uuid4().hex}"
-    body = operation.model_dump_json(exclude={"by", "idempotency_key"})
-    digest = hashlib.sha256(f"{once}\n{body}".encode()).hexdigest()
-    return f"{type(operation).__name__}:{digest}"
+    return await wired.control.operate(key, Finalise(by=_who(client)), once)
 
 
 def _who(client: Principal) -> str:

@@ -7,20 +7,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.dependencies import (
     Client,
-    Services,
     SessionId,
     Wired,
     archive_of,
     require_kept,
-    require_session,
 )
 from api.problems import problems
 from api.routes.agents.masked_config import MaskedConfig
 from api.routes.sessions import starting
-from api.routes.sessions.ending import end_session as ask_to_end
 from domain.agents.config import AgentConfig, ConfigWarning
 from domain.agents.masking import masked
-from domain.errors import EverlineError, NotFound
+from domain.errors import NotFound
 from domain.ids import GivenRoomName, Id, SessionKey
 from domain.json_model import JsonModel
 from domain.sessions.session import GivenLimits, SessionStatus, Stage
@@ -91,6 +88,7 @@ async def start_session(
     wanted = StartRequest(
         user_identity=identity,
         session_id=body.session_id,
+        idempotency_key=idempotency_key,
         room_name=body.room_name,
         agent_id=body.agent_id,
         agent_config=body.agent_config,
@@ -98,9 +96,7 @@ async def start_session(
         voice=body.voice,
         limits=body.limits,
     )
-    started = await starting.start_session(
-        wired, client, wanted, idempotency_key, wait, request.state
-    )
+    started = await starting.start_session(wired, client, wanted, wait, request.state)
     response.status_code = started.http_status
     engine = started.input.config.engine
     return StartResponse(
@@ -126,30 +122,14 @@ def _identity(idempotency_key: str | None, session_id: str | None) -> str:
 @router.get("/{session_id}")
 async def get_session(session_id: SessionId, wired: Wired, client: Client) -> SessionStatus:
     """What a session is doing, or how it ended, with its timeline."""
-    return await read_status(wired, SessionKey(client.org, session_id))
-
-
-async def read_status(wired: Services, key: SessionKey) -> SessionStatus:
-    """The status from the workflow itself; from the archive when that cannot answer.
-
-    Raises:
-        NotFound: neither knows the session.
-        Unavailable: it may exist, and nobody can say now.
-    """
-    try:
-        return await wired.workflows.status(key)
-    except EverlineError:
-        recorded = await wired.archive.sessions.get(key) if wired.archive else None
-        if recorded is None:
-            raise
-        return recorded
+    return await wired.control.status(SessionKey(client.org, session_id))
 
 
 @router.post("/{session_id}/end")
 async def end_session(session_id: SessionId, wired: Wired, client: Client) -> Ended:
     """Ask a session to end; answers at once, the session winds down on its own."""
     key = SessionKey(client.org, session_id)
-    ended = await ask_to_end(wired, key, by="the API")
+    ended = await wired.control.end(key, by="the API")
     return Ended(session_id=session_id, ended=ended)
 
 
@@ -161,7 +141,7 @@ async def get_summary(session_id: SessionId, wired: Wired, client: Client) -> Su
     await require_kept(wired, key)
     summary = await summaries.get(key)
     if summary is None:
-        await require_session(wired, key)
+        await wired.control.require(key)
         raise NotFound(
             "there is no summary yet; it is made when the session has ended", field="sessionId"
         )

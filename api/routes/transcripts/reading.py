@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 
 from api.dependencies import Services, archive_of, no_transcript, require_kept
-from api.routes.sessions.sessions import read_status
 from api.routes.transcripts.answers import TranscriptAnswer, answer_of
 from domain.errors import NotFound, Unavailable
 from domain.ids import SessionKey
@@ -42,7 +41,7 @@ async def status_for(wired: Services, key: SessionKey, *, sealed: bool) -> Sessi
     if recorded is not None and recorded.state is SessionState.CLOSED:
         return recorded
     try:
-        return await read_status(wired, key)
+        return await wired.control.status(key)
     except NotFound:
         return None
     except Unavailable:

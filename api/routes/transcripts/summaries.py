@@ -14,7 +14,6 @@ from api.dependencies import (
     Wired,
     archive_of,
     require_kept,
-    require_session,
 )
 from api.problems import problems
 from domain.errors import Conflict, Unavailable
@@ -71,7 +70,7 @@ async def _last(wired: Services, key: SessionKey) -> Summary:
     await require_kept(wired, key)
     last = await summaries.get(key)
     if last is None:
-        await require_session(wired, key)
+        await wired.control.require(key)
         raise Conflict(
             "there is no summary yet; the first is made when the session has ended",
             field="session_id",

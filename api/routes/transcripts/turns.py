@@ -14,10 +14,9 @@ from api.dependencies import (
     archive_of,
     no_transcript,
     require_kept,
-    require_session,
 )
 from api.problems import CURES
-from api.routes.agent_callbacks.reports import check_attempt
+from api.routes.agent_callbacks.reporters import check_attempt
 from domain.errors import InvalidInput
 from domain.json_model import JsonModel
 from domain.transcripts.transcript import MAX_TURN_CHARS, Role, TranscriptHeader, Turn
@@ -127,7 +126,7 @@ async def _check(wired: Wired, access: SessionAccess, body: TurnsIn, turns: list
             raise InvalidInput(
                 "there is no such field", field=unknown, cure=CURES["extra_forbidden"]
             )
-        await require_session(wired, access.key)
+        await wired.control.require(access.key)
         return
     for turn in turns:
         check_attempt(access.attempt, turn.attempt, "turns.attempt")
@@ -140,7 +139,7 @@ async def get_turns(wired: Wired, access: Access) -> Turns:
     await require_kept(wired, access.key)
     turns = await transcripts.turns(access.key)
     if not turns:
-        await require_session(wired, access.key)
+        await wired.control.require(access.key)
     header = await transcripts.header(access.key)
     return Turns(
         session_id=access.key.session_id,

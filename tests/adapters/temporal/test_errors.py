@@ -8,7 +8,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
 
-from adapters.temporal.directory import TemporalSessions
+from adapters.temporal.directory import TemporalSessionDirectory
 from adapters.temporal.errors import is_not_found, temporal_error
 from domain.errors import Conflict, EverlineError, InvalidInput, Unavailable
 from domain.ids import SessionKey
@@ -93,7 +93,7 @@ def test_states_refusals_and_outages_are_told_apart(
 async def test_one_session_that_takes_no_signal_does_not_stop_the_watch(
     temporal_server: TemporalServer,
 ) -> None:
-    sessions = TemporalSessions(await client_of(temporal_server))
+    sessions = TemporalSessionDirectory(await client_of(temporal_server))
     larger_than_an_event = "x" * 3_000_000
     loss = AgentLost(event_id="lost", attempt=1, reason="silent", job_id=larger_than_an_event)
 

@@ -10,7 +10,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from adapters.settings import TemporalSettings
-from adapters.temporal.sessions import SessionWorkflows
+from adapters.temporal.sessions import TemporalSessions
 from adapters.temporal.task_queue import POLL_SECONDS, polling_workers
 from tests.adapters.temporal.secret_workflow import SecretWorkflow
 from tests.servers import TemporalServer
@@ -53,7 +53,7 @@ async def test_a_worker_is_well_while_its_own_host_polls(temporal_server: Tempor
     with pytest.raises(NotPollingError):
         await check(settings, socket.gethostname())
 
-    workflows = SessionWorkflows(client, queue)
+    workflows = TemporalSessions(client, queue)
 
     async def polls() -> bool:
         return await workflows.pollers() == 1

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from adapters.temporal.directory import TemporalSessions
+from adapters.temporal.directory import TemporalSessionDirectory
 from domain.access.quotas import Life, Slot
 from domain.errors import SessionQuotaExceeded, StorageUnavailable
 from domain.ids import SessionKey
@@ -182,7 +182,9 @@ async def test_the_reaper_records_what_could_not_record_itself(slotted: Office) 
     assert await slotted.statuses_of("a") == [202]
     await house.terminate(slotted.key("a"))
     sweep = SlotSweep(house.archive.slots, house.listing)
-    reaper = reaper_of(house.rooms, TemporalSessions(house.temporal), house.archive.sessions, sweep)
+    reaper = reaper_of(
+        house.rooms, TemporalSessionDirectory(house.temporal), house.archive.sessions, sweep
+    )
 
     async def recorded() -> bool:
         await reaper.sweep()

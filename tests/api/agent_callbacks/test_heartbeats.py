@@ -8,7 +8,7 @@ from typing import Any
 from adapters.livekit.signatures import HEARTBEAT, WEBHOOK, sign_body
 from adapters.memory_agent_servers import MemoryAgentServers
 from adapters.temporal.client import connect_lazily
-from adapters.temporal.sessions import SessionWorkflows
+from adapters.temporal.sessions import TemporalSessions
 from domain.agents.servers import Heartbeat
 from domain.errors import StorageUnavailable
 from tests.api.door import LIVEKIT_KEY, LIVEKIT_SECRET, Door, is_problem, open_door
@@ -80,9 +80,9 @@ async def test_without_temporal_the_server_is_heard_all_the_same(door: Door) -> 
     nowhere = door.studio.settings.model_copy(
         update={"temporal_address": f"127.0.0.1:{free_port()}"}
     )
-    away = SessionWorkflows(await connect_lazily(nowhere), "queue")
+    away = TemporalSessions(await connect_lazily(nowhere), "queue")
     heard = MemoryAgentServers()
-    wired = replace(door.wired, workflows=away, agent_servers=heard)
+    wired = replace(door.wired, sessions=away, agent_servers=heard)
     async with open_door(door.studio, wired, key=None) as poor:
         answer = await poor.heartbeat(await beat_of(call))
 

@@ -8,10 +8,10 @@ import pytest
 
 from api.dependencies import Archive
 from api.routes.sessions.events import LINGER_LOOKS
-from api.routes.sessions.watches import Look, SessionWatches
 from domain.errors import NotFound
 from domain.ids import SessionKey
 from domain.transcripts.transcript import ReportEnd, Turn
+from services.sessions.watches import Look, SessionWatches
 from services.transcripts.transcripts import Transcripts
 from tests.api.door import JSON, Door, is_problem, open_door
 from tests.fakes.agents import Plays

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from adapters.temporal.directory import TemporalSessions
+from adapters.temporal.directory import TemporalSessionDirectory
 from domain.ids import SessionKey
 from domain.sessions.session import SessionState, SessionStatus
 from services.access.quotas import SlotSweep
@@ -41,7 +41,7 @@ async def test_what_was_terminated_is_closed_whatever_else_is_open(house: House)
             await open_record(house, owner, name)
     cut_short = SessionKey(org, "cut-short")
     await house.terminate(cut_short)
-    directory = TemporalSessions(house.temporal)
+    directory = TemporalSessionDirectory(house.temporal)
 
     async def listed() -> bool:
         known = await directory.closed_from_outside()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from adapters.temporal.directory import TemporalSessions
+from adapters.temporal.directory import TemporalSessionDirectory
 from domain.agents.servers import AgentServer, JobTick
 from domain.errors import StorageUnavailable, Unavailable
 from domain.ids import SessionKey
@@ -311,6 +311,6 @@ class FaultyLease:
 
 async def test_a_fault_in_one_look_does_not_blind_the_watch(studio: Studio) -> None:
     shift, lease = Shift(), FaultyLease()
-    reaper = reaper_of(studio.rooms, TemporalSessions(studio.client), None)
+    reaper = reaper_of(studio.rooms, TemporalSessionDirectory(studio.client), None)
     async with Watch(lease, shift.dog, reaper).running():
         await eventually(lambda: lease.asked > 2, 60, "it looks again")

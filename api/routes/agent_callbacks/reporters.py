@@ -1,0 +1,80 @@
+"""Who sends a callback, and in which shape a report comes."""
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Request
+from pydantic import Discriminator, Tag
+
+from api.dependencies import CallbackToken, Wired, bearer_claims
+from domain.errors import Forbidden
+from domain.sessions.callback_token import CallbackClaims
+from domain.transcripts.external_report import ForeignReport
+from domain.transcripts.transcript import AgentReport
+
+OUR_REPORT, FOREIGN_REPORT = "everline-report", "foreign-report"
+
+
+def agent_claims(request: Request, wired: Wired, _: CallbackToken) -> CallbackClaims:
+    """The agent that makes this request, by its callback token."""
+    return bearer_claims(request, wired, time.time())
+
+
+AgentClaims = Annotated[CallbackClaims, Depends(agent_claims)]
+
+
+def reporter_claims(request: Request, wired: Wired, _: CallbackToken) -> CallbackClaims | None:
+    """The agent that reports; None for one without a token, where such are taken.
+
+    Raises:
+        Unauthenticated: no token, and reports without one are not taken; or not one of ours.
+        Forbidden: expired.
+    """
+    if wired.unsigned_reports and "authorization" not in request.headers:
+        return None
+    return bearer_claims(request, wired, time.time())
+
+
+ReporterClaims = Annotated[CallbackClaims | None, Depends(reporter_claims)]
+
+
+def _shape(body: object) -> str:
+    """Whose report a body is: ours name their attempt."""
+    if isinstance(body, AgentReport):
+        return OUR_REPORT
+    ours = isinstance(body, Mapping) and "attempt" in cast(Mapping[str, Any], body)
+    return OUR_REPORT if ours else FOREIGN_REPORT
+
+
+AnyReport = Annotated[
+    Annotated[AgentReport, Tag(OUR_REPORT)] | Annotated[ForeignReport, Tag(FOREIGN_REPORT)],
+    Discriminator(_shape),
+]
+"""A report of our agent worker, or of any other agent in the shapes of LiveKit's SDKs."""
+
+
+def check_attempt(allowed: int, attempt: int, field: str = "attempt") -> None:
+    """Refuse a message about another attempt than the token's.
+
+    Raises:
+        Forbidden: naming both.
+    """
+    if attempt != allowed:
+        raise Forbidden(f"the callback token is for attempt {allowed}, not {attempt}", field=field)
+
+
+def checked_report(
+    claims: CallbackClaims, body: AgentReport | ForeignReport, now: datetime
+) -> AgentReport:
+    """A report that comes with a callback token, in any shape, as a report of its attempt.
+
+    Raises:
+        Forbidden: the report is of another attempt than the token.
+    """
+    report = body if isinstance(body, AgentReport) else body.report(claims.attempt, now)
+    check_attempt(claims.attempt, report.attempt)
+    for turn in report.turns:
+        check_attempt(claims.attempt, turn.attempt, "turns.attempt")
+    return report

@@ -1,0 +1,161 @@
+"""Find sessions, read their status, end them and steer them."""
+
+import hashlib
+from uuid import uuid4
+
+from domain.agents.servers import MORE_PLACES
+from domain.errors import (
+    Conflict,
+    EverlineError,
+    IdempotencyMismatch,
+    NoCapacity,
+    NotFound,
+    Unavailable,
+)
+from domain.ids import SessionKey, livekit_room_name, local_room_name, org_of_room
+from domain.sessions.messages import EndRequest
+from domain.sessions.ports import Installation, Operation, Rooms, SessionArchive, Sessions
+from domain.sessions.rooms import RoomOwner, owner_of_room
+from domain.sessions.session import SessionStatus
+
+END_EVENT = "end"
+"""Always the same: asking twice for the end is one signal."""
+
+
+class SessionControl:
+    """What can be done with a session that was started; there is no state here."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        rooms: Rooms,
+        installation: Installation,
+        records: SessionArchive | None,
+    ) -> None:
+        """Take where sessions, rooms and records are; no records without MongoDB."""
+        self._sessions = sessions
+        self._rooms = rooms
+        self._installation = installation
+        self._records = records
+
+    async def require(self, key: SessionKey) -> None:
+        """Return if the session exists in this org, open, closed or archived.
+
+        Temporal is asked first, so that a session which it knows does not need MongoDB.
+
+        Raises:
+            NotFound: neither knows it.
+            Unavailable: one that may know it cannot say now.
+        """
+        try:
+            known = await self._sessions.exists(key)
+        except Unavailable:
+            if not await self._record(key):
+                raise
+            return
+        if not known and not await self._record(key):
+            raise NotFound(f"there is no session {key.session_id}", field="sessionId")
+
+    async def status(self, key: SessionKey) -> SessionStatus:
+        """The status from the workflow itself; from the archive when that cannot answer.
+
+        Raises:
+            NotFound: neither knows the session.
+            Unavailable: it may exist, and nobody can say now.
+        """
+        try:
+            return await self._sessions.status(key)
+        except EverlineError:
+            recorded = await self._record(key)
+            if recorded is None:
+                raise
+            return recorded
+
+    async def end(self, key: SessionKey, by: str) -> bool:
+        """Ask a session to end; False if it is closed already.
+
+        Raises:
+            NotFound: there is no such session in this org.
+            Unavailable: Temporal is away.
+        """
+        # Asked first: Temporal accepts an event that the session had before, even if it is closed.
+        if await self._sessions.is_open(key) and await self._sessions.signal(
+            key, EndRequest(event_id=END_EVENT, by=by)
+        ):
+            return True
+        await self.require(key)
+        return False
+
+    async def operate(
+        self, key: SessionKey, operation: Operation, idempotency_key: str | None
+    ) -> SessionStatus:
+        """Extend, redispatch or finalise an open session; the same key does it once.
+
+        Raises:
+            NotFound: there is no such session in this org.
+            Conflict: the session is closed, or not in a state for it.
+            NoCapacity: a new agent would find no agent server with a free place.
+            IdempotencyMismatch: the key was used with another body.
+            Unavailable: Temporal is away, or no worker answers.
+        """
+        try:
+            return await self._sessions.operate(
+                key, operation, _update_id(operation, idempotency_key)
+            )
+        except IdempotencyMismatch as error:
+            raise IdempotencyMismatch(
+                error.message,
+                field="Idempotency-Key",
+                cure="repeat the request unchanged, or use another Idempotency-Key",
+            ) from None
+        except NoCapacity as error:
+            raise NoCapacity(error.message, cure=MORE_PLACES) from None
+        except NotFound:
+            await self.require(key)
+            raise Conflict(f"session {key.session_id} is closed", field="sessionId") from None
+
+    async def by_room(self, org: str, room_name: str) -> SessionKey:
+        """The session of a room of the org; `room_name` in either form of `GivenRoomName`.
+
+        Raises:
+            NotFound: no session of this org has, or had, such a room.
+        """
+        room = livekit_room_name(org, local_room_name(org, room_name))
+        key = await self.by_livekit_room(room)
+        if key is None:
+            raise NotFound(f"there is no session in room {room_name}", field="roomName")
+        return key
+
+    async def by_livekit_room(self, livekit_room: str) -> SessionKey | None:
+        """The session that has, or had, a room, by LiveKit's name of it; None if there is none.
+
+        The name says whose room it is: metadata that claims another org is not believed.
+        """
+        org = org_of_room(livekit_room)
+        if org is None:
+            return None
+        for found in await self._rooms.list_rooms([livekit_room]):
+            owner = owner_of_room(found.metadata)
+            if owner and owner.key.org == org and not await self.of_another_installation(owner):
+                return owner.key
+        return await self._sessions.find_by_room(org, livekit_room)
+
+    async def of_another_installation(self, owner: RoomOwner) -> bool:
+        """Whether another installation opened a room; one without an id may be ours.
+
+        Raises:
+            Unavailable: Temporal, which knows our id, does not answer.
+        """
+        return owner.installation not in (None, await self._installation.id())
+
+    async def _record(self, key: SessionKey) -> SessionStatus | None:
+        return await self._records.get(key) if self._records else None
+
+
+def _update_id(operation: Operation, idempotency_key: str | None) -> str:
+    """The same for the same request: Temporal answers a known id without asking the session."""
+    if idempotency_key is None:
+        return f"{type(operation).__name__}:{uuid4().hex}"
+    body = operation.model_dump_json(exclude={"by", "idempotency_key"})
+    digest = hashlib.sha256(f"{idempotency_key}\n{body}".encode()).hexdigest()
+    return f"{type(operation).__name__}:{digest}"
