@@ -7,7 +7,7 @@ from fastapi import APIRouter, FastAPI
 
 from api import cors, openapi, problems
 from api.cors import Origins
-from api.dependencies import Services
+from api.dependencies import ApiDependencies
 from api.middleware import BodyLimit, LastResort, RequestLog, TrailingSlash
 from api.routes import health, livekit
 from api.routes import seed as session
@@ -39,7 +39,7 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def create_app(
-    services: Services,
+    services: ApiDependencies,
     lifespan: Lifespan,
     extra: list[APIRouter],
     *,
@@ -66,7 +66,7 @@ def create_app(
         redirect_slashes=False,
         generate_unique_id_function=openapi.operation_id,
     )
-    app.state.services = services
+    app.state.dependencies = services
     problems.install(app)
     openapi.install(app)
     # The last one is the outermost: every answer has its id, and CORS headers, also an error.

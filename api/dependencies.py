@@ -66,7 +66,7 @@ class CallerTokens:
 
 
 @dataclass(frozen=True)
-class Services:
+class ApiDependencies:
     """Everything that the routes use."""
 
     sessions: Sessions
@@ -138,13 +138,13 @@ class Services:
         )
 
 
-def services(request: Request) -> Services:
-    """The services of the running app."""
-    return request.app.state.services
+def dependencies(request: Request) -> ApiDependencies:
+    """The dependencies of the running app."""
+    return request.app.state.dependencies
 
 
 Part = TypeVar("Part")
-Wired = Annotated[Services, Depends(services)]
+Deps = Annotated[ApiDependencies, Depends(dependencies)]
 
 
 # For the document alone: what is missing is told by our own errors, not by FastAPI's.
@@ -176,10 +176,10 @@ SessionId = Annotated[
 
 
 async def principal(
-    request: Request, wired: Wired, x_api_key: ApiKey = None, x_org_id: OrgId = None
+    request: Request, deps: Deps, x_api_key: ApiKey = None, x_org_id: OrgId = None
 ) -> Principal:
     """Who makes this request, and for which org; see `api.auth`."""
-    return await authenticate(request, wired.keys, wired.rates, x_api_key, x_org_id)
+    return await authenticate(request, deps.keys, deps.rates, x_api_key, x_org_id)
 
 
 Client = Annotated[Principal, Depends(principal)]
@@ -189,7 +189,7 @@ CallbackToken = Annotated[object, Security(_CALLBACK_TOKEN)]
 """Says in the document that a route takes the token; `bearer_claims` reads it."""
 
 
-def bearer_claims(request: Request, wired: Services, now: float) -> CallbackClaims:
+def bearer_claims(request: Request, deps: ApiDependencies, now: float) -> CallbackClaims:
     """Whom the request's callback token speaks for.
 
     Raises:
@@ -203,7 +203,7 @@ def bearer_claims(request: Request, wired: Services, now: float) -> CallbackClai
             field="Authorization",
             cure="send `Bearer` and the callback_token of the dispatch metadata",
         )
-    claims = callback_token.verify(wired.callback_secret, token.strip(), now)
+    claims = callback_token.verify(deps.callback_secret, token.strip(), now)
     request.state.org = claims.org
     request.state.session = claims.session_id
     return claims
@@ -225,7 +225,7 @@ class SessionAccess:
 async def session_access(
     session_id: SessionId,
     request: Request,
-    wired: Wired,
+    deps: Deps,
     _: CallbackToken,
     x_api_key: ApiKey = None,
     x_org_id: OrgId = None,
@@ -237,52 +237,52 @@ async def session_access(
         Forbidden: a genuine callback token of another session.
     """
     if x_api_key is None and "authorization" in request.headers:
-        claims = bearer_claims(request, wired, time.time())
+        claims = bearer_claims(request, deps, time.time())
         if claims.session_id != session_id:
             raise Forbidden("the callback token is for another session", field="Authorization")
         return SessionAccess(claims.key, claims.attempt)
-    who = await principal(request, wired, x_api_key, x_org_id)
+    who = await principal(request, deps, x_api_key, x_org_id)
     return SessionAccess(SessionKey(who.org, session_id), None)
 
 
 Access = Annotated[SessionAccess, Depends(session_access)]
 
 
-def archive_of(wired: Services) -> Archive:
+def archive_of(deps: ApiDependencies) -> Archive:
     """The archive.
 
     Raises:
         StorageUnavailable: MongoDB is not configured.
     """
-    return _kept(wired.archive, "transcripts are")
+    return _kept(deps.archive, "transcripts are")
 
 
-def records_of(wired: Services) -> Records:
+def records_of(deps: ApiDependencies) -> Records:
     """What is kept of calls that are over: lists of transcripts, retention, the audit log.
 
     Raises:
         StorageUnavailable: MongoDB is not configured.
     """
-    return _kept(wired.records, "transcripts, their retention and the audit log are")
+    return _kept(deps.records, "transcripts, their retention and the audit log are")
 
 
-def agents_of(wired: Services) -> Agents:
+def agents_of(deps: ApiDependencies) -> Agents:
     """The saved agents.
 
     Raises:
         StorageUnavailable: MongoDB is not configured.
     """
     cure = "set MONGODB_URI; without it, send the configuration with each session"
-    return _kept(wired.agents, "saved agents are", cure)
+    return _kept(deps.agents, "saved agents are", cure)
 
 
-def webhooks_of(wired: Services) -> Webhooks:
+def webhooks_of(deps: ApiDependencies) -> Webhooks:
     """The org's webhooks.
 
     Raises:
         StorageUnavailable: MongoDB is not configured.
     """
-    return _kept(wired.webhooks, "webhook endpoints are")
+    return _kept(deps.webhooks, "webhook endpoints are")
 
 
 def _kept(part: Part | None, which: str, cure: str = "set MONGODB_URI") -> Part:
@@ -293,9 +293,9 @@ def _kept(part: Part | None, which: str, cure: str = "set MONGODB_URI") -> Part:
     return part
 
 
-async def require_kept(wired: Services, key: SessionKey) -> None:
+async def require_kept(deps: ApiDependencies, key: SessionKey) -> None:
     """Raise `NotFound` if the session's transcript was deleted, and all that belongs to it."""
-    if wired.records and await wired.records.retention.is_deleted(key):
+    if deps.records and await deps.records.retention.is_deleted(key):
         raise no_transcript(key)
 
 

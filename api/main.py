@@ -31,7 +31,7 @@ from adapters.temporal.sessions import TemporalSessions
 from adapters.temporal.summaries import TemporalSummaryRuns
 from api.app import create_app
 from api.cors import Origins
-from api.dependencies import Archive, CallerTokens, Records, Services
+from api.dependencies import ApiDependencies, Archive, CallerTokens, Records
 from api.routes.codec import codec_router
 from domain.access.ports import ApiKeys
 from domain.agents.catalogs import BUILT_IN, Catalog, extended
@@ -57,7 +57,7 @@ class Wiring:
     """The services, and what of the adapters below them is opened and closed with the process."""
 
     settings: ApiSettings
-    services: Services
+    services: ApiDependencies
     rooms: LiveKitRooms
     archive: MongoArchive | None
     pagos: Pagos | None
@@ -86,7 +86,7 @@ async def wire(settings: ApiSettings) -> Wiring:
     keys: ApiKeys = pagos or _local_keys(archive)
     listing = TemporalListing(client)
     recordings = _recordings(settings)
-    services = Services(
+    services = ApiDependencies(
         sessions=TemporalSessions(client, settings.temporal_task_queue),
         rooms=rooms,
         installation=TemporalInstallation(client, settings.everline_installation),
@@ -143,7 +143,7 @@ async def serve(settings: ApiSettings) -> None:
     await uvicorn.Server(config).serve()
 
 
-async def _check_installation(services: Services) -> None:
+async def _check_installation(services: ApiDependencies) -> None:
     """Refuse a start under another installation's id; Temporal may also come later.
 
     Raises:

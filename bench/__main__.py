@@ -26,7 +26,7 @@ from stack.errors import StackError
 OF_A_STACK = ("starts", "joins", "histories", "silences")
 OF_THE_AGENT = ("turns", "capacity")
 MEASUREMENTS = OF_A_STACK + OF_THE_AGENT
-Steps = Callable[..., Callable[[], None]]
+SessionActivities = Callable[..., Callable[[], None]]
 """Makes the progress of a measurement: by its name, and its rounds if they are others."""
 
 LIMIT_SECONDS = 2400
@@ -82,7 +82,7 @@ async def _run(given: argparse.Namespace, progress: Console, output: Console) ->
 
 
 async def _measure_a_stack(
-    stack: Stand, asked: Sequence[str], rounds: int, steps: Steps, results: _Results
+    stack: Stand, asked: Sequence[str], rounds: int, steps: SessionActivities, results: _Results
 ) -> None:
     worker = Worker(
         stack.temporal,
@@ -103,7 +103,11 @@ async def _measure_a_stack(
 
 
 async def _measure_the_agent(
-    instant: InstantStand, asked: Sequence[str], rounds: int, steps: Steps, results: _Results
+    instant: InstantStand,
+    asked: Sequence[str],
+    rounds: int,
+    steps: SessionActivities,
+    results: _Results,
 ) -> None:
     if "turns" in asked:
         results.comparisons.append(await measure_turns(instant, rounds, steps("turns")))

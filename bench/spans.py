@@ -33,14 +33,14 @@ class Span:
 
 
 @dataclass
-class Steps:
+class SessionActivities:
     """The steps of all measured workflows, by name."""
 
     waited: dict[str, Series]
     worked: dict[str, Series]
 
     @classmethod
-    def of(cls, histories: list[WorkflowHistory]) -> "Steps":
+    def of(cls, histories: list[WorkflowHistory]) -> "SessionActivities":
         """Collect the steps of these histories, in the order of their first appearance."""
         steps = cls({}, {})
         for history in histories:

@@ -7,7 +7,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Part(Generic[Item]):
+class Page(Generic[Item]):
     """What one look takes in.
 
     Attributes:

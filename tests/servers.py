@@ -28,7 +28,7 @@ from stack.binaries import LIVEKIT, TEMPORAL, Server, locate_server
 from stack.layout.sockets import is_free
 from stack.layout.temporal_setup import SEARCH_ATTRIBUTES
 from stack.progress import Progress
-from stack.supervision import tether
+from stack.supervision import parent_death
 from stack.supervision.health import Check, NotHealthyError, http_ok, mongodb_answers
 
 START_SECONDS = 240.0
@@ -62,7 +62,7 @@ class ServerProcess:
     async def start(self) -> None:
         """Start it and wait until it does its work."""
         # Ends with the test run, even if that is killed; its output goes into a log of its own.
-        tied = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid())]
+        tied = [sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid())]
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(  # noqa: ASYNC220 - returns at once, output to a file
                 [*tied, *(str(word) for word in self.command)],

@@ -16,8 +16,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.joining import Caller
     from domain.sessions.messages import ParticipantChange, ParticipantChanged, ParticipantKind
     from domain.sessions.session import SessionInput
-    from workflows.inbox import Inbox
-    from workflows.steps import Steps
+    from workflows.handlers import SessionHandlers
+    from workflows.session_activities import SessionActivities
     from workflows.waiting import passed, until
 
 CHECKS = "check-the-room-for-callers"
@@ -26,12 +26,12 @@ PAUSE = 60.0
 """Seconds after a check that failed for good, which no answer of LiveKit's makes it do."""
 
 
-class CallerWatch(Inbox):
+class CallerWatch(SessionHandlers):
     """Checks the room for callers, beside the story of the session."""
 
     def __init__(self, request: SessionInput) -> None:
         super().__init__(request)
-        self._steps = Steps(request)
+        self._activities = SessionActivities(request)
         self._watch: asyncio.Task[None] | None = None
         self._check: workflow.ActivityHandle[CallersSeen] | None = None
         self._absent_at: datetime | None = None
@@ -60,7 +60,7 @@ class CallerWatch(Inbox):
                 continue
             missed_at = self._missed_at()
             here, everybody = self._presence.here, self._anybody.here
-            check = self._check = self._steps.look_for_callers(sorted(here))
+            check = self._check = self._activities.look_for_callers(sorted(here))
             await until(lambda done=check.done, known=here: done() or self._presence.here != known)
             if not check.done():
                 check.cancel()
@@ -73,13 +73,13 @@ class CallerWatch(Inbox):
             self._take_in_check(everybody, seen)
             if missed_at is not None and self._missed_at() == missed_at:
                 self._absent_at = missed_at
-                self._book.touch()
+                self._tracker.touch()
 
     def _take_in_check(self, before: dict[str, str], seen: CallersSeen) -> None:
         came = not self._presence.present
         self._take_in_seen(seen.callers)
         if came and self._presence.present:
-            self._book.note("found by a check of the room: no webhook of LiveKit's had told")
+            self._tracker.log("found by a check of the room: no webhook of LiveKit's had told")
         sids = {caller.sid for caller in seen.callers}
         # Who came during the check may not have been listed yet.
         for sid, identity in before.items():
@@ -101,10 +101,10 @@ class CallerWatch(Inbox):
             known = turns if self._presence.ever_came else 0
         if turns > known:
             self._presence.heard(workflow.now())
-            self._book.note("the caller has spoken, although nobody was found in the room")
+            self._tracker.log("the caller has spoken, although nobody was found in the room")
 
     def _caller_deadline(self) -> datetime | None:
-        return self._presence.missed_at(self._book.status.joined_at, self._limits)
+        return self._presence.missed_at(self._tracker.status.joined_at, self._limits)
 
     def _missed_at(self) -> datetime | None:
         """The deadline that has passed and waits for a check of the room; None without one."""

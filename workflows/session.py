@@ -1,8 +1,9 @@
 """The story of a session, from its start to exactly one honest end.
 
 Read `_story` first: open the room, get an agent in, live, wind down, persist, summarise, close.
-What arrives from outside is in `inbox.py`: it changes what is known here, and nothing else; the
-activities with their time limits are in `steps.py`; what operators see is in `book.py`.
+Messages from outside are in `handlers.py`: they change what is known here, and nothing else. The
+activities with their time limits are in `session_activities.py`; what operators see is in
+`status_tracker.py`.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.archive import start_archive, start_summary
     from workflows.callers import CallerWatch
     from workflows.failures import code_of, is_final, reason_of
-    from workflows.inbox import REDISPATCH_IS_SAFE
+    from workflows.handlers import REDISPATCH_IS_SAFE
     from workflows.waiting import passed, until
 
 Result = TypeVar("Result")
@@ -100,11 +101,11 @@ class SessionWorkflow(CallerWatch):
             return
         self._owns_room = True
         try:
-            await self._unless_ended(self._steps.open_room())
+            await self._unless_ended(self._activities.open_room())
         except ActivityError as error:
             self._owns_room = code_of(error) != RoomNameTaken.code
             raise
-        self._book.note("room created")
+        self._tracker.log("room created")
 
     # ── dispatch and join ────────────────────────────────────────────────────────────────────────
 
@@ -122,7 +123,7 @@ class SessionWorkflow(CallerWatch):
         """Up to so many attempts until an agent is proven in the room; else why there is none."""
         for tries in range(attempts):
             if tries:
-                self._book.wait_for(WaitingFor.RETRY)
+                self._tracker.wait_for(WaitingFor.RETRY)
                 pause = self._limits.join_pause(tries)
                 await until(lambda: self._ending is not None, pause, "before the next attempt")
             if self._ending:
@@ -134,10 +135,10 @@ class SessionWorkflow(CallerWatch):
                 return self._ending
             if attempt.failed:
                 when_none = endings.agent_failed(attempt.failed)
-            await self._give_up(attempt)
+            await self._abandon(attempt)
             if attempt.failure_is_final:
                 break
-            if not self._book.status.joins:
+            if not self._tracker.status.joins:
                 # The record that tells webhooks of the start is written with the first join.
                 self._announce_later()
         return when_none
@@ -148,13 +149,13 @@ class SessionWorkflow(CallerWatch):
         number = last.number + 1 if last else 1
         # Until it is seen, the next agent is taken for one of the same kind.
         attempt = self._attempt = Attempt(number, foreign=last is not None and last.foreign)
-        self._book.begin_attempt(number)
+        self._tracker.begin_attempt(number)
         try:
-            await self._unless_ended(self._steps.dispatch_agent(number))
+            await self._unless_ended(self._activities.dispatch_agent(number))
         except ActivityError as error:
             self._dispatch_failed(attempt, error)
             return attempt
-        self._book.dispatched(number)
+        self._tracker.dispatched(number)
         await self._await_appearance(attempt)
         if attempt.seen and not attempt.foreign:
             await self._await_readiness(attempt)
@@ -170,8 +171,8 @@ class SessionWorkflow(CallerWatch):
 
     async def _await_appearance(self, attempt: Attempt) -> None:
         """The agent participant is ACTIVE in the room: nothing less is evidence."""
-        self._book.wait_for(WaitingFor.AGENT_JOIN)
-        look = self._steps.await_agent(attempt.number)
+        self._tracker.wait_for(WaitingFor.AGENT_JOIN)
+        look = self._activities.await_agent(attempt.number)
         await until(lambda: look.done() or attempt.gone or self._ending is not None)
         if not look.done():
             look.cancel()
@@ -191,7 +192,7 @@ class SessionWorkflow(CallerWatch):
         """Our agent worker's own word that it hears, thinks and speaks."""
         if attempt.joined:
             return
-        self._book.wait_for(WaitingFor.AGENT_READY)
+        self._tracker.wait_for(WaitingFor.AGENT_READY)
         in_time = await until(
             lambda: attempt.joined or attempt.gone or self._ending is not None,
             self._limits.ready_timeout,
@@ -203,23 +204,25 @@ class SessionWorkflow(CallerWatch):
             attempt.notes.append(attempt.failed or attempt.lost or "")
 
     async def _agent_joined(self, attempt: Attempt) -> None:
-        self._book.agent_joined(attempt, self._limits.max_duration, self._live_waits_for())
+        self._tracker.agent_joined(attempt, self._limits.max_duration, self._live_waits_for())
         if attempt.foreign and attempt.agent_identity and self._request.archive:
-            self._listening = self._steps.listen_to_agent(attempt.number, attempt.agent_identity)
+            self._listening = self._activities.listen_to_agent(
+                attempt.number, attempt.agent_identity
+            )
         await self._record()
 
-    async def _give_up(self, attempt: Attempt) -> None:
+    async def _abandon(self, attempt: Attempt) -> None:
         """Take back an attempt, so that its agent can never meet the next one."""
         attempt.abandoned = True
         if attempt.notes:
-            self._book.note(f"attempt {attempt.number} given up: {'; '.join(attempt.notes)}")
+            self._tracker.log(f"attempt {attempt.number} given up: {'; '.join(attempt.notes)}")
         try:
-            removed = await self._steps.retract_attempts(attempt.number)
+            removed = await self._activities.retract_attempts(attempt.number)
         except ActivityError as error:
-            self._book.note(f"attempt {attempt.number} not taken back: {reason_of(error)}")
+            self._tracker.log(f"attempt {attempt.number} not taken back: {reason_of(error)}")
             return
         if removed:
-            self._book.note(f"removed {', '.join(removed)}")
+            self._tracker.log(f"removed {', '.join(removed)}")
 
     # ── live ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -230,12 +233,12 @@ class SessionWorkflow(CallerWatch):
             ending = self._reason_to_end()
             if ending or self._agent_must_be_replaced():
                 return ending
-            self._book.enter(SessionState.LIVE, self._live_waits_for())
-            version = self._book.status.version
+            self._tracker.enter(SessionState.LIVE, self._live_waits_for())
+            version = self._tracker.status.version
             await until(
-                lambda known=version: self._book.status.version != known,
+                lambda known=version: self._tracker.status.version != known,
                 self._next_check(),
-                f"at the latest: {self._book.status.waiting_for.value} or maximum duration",
+                f"at the latest: {self._tracker.status.waiting_for.value} or maximum duration",
             )
 
     def _reason_to_end(self) -> Ending | None:
@@ -244,7 +247,7 @@ class SessionWorkflow(CallerWatch):
         if self._caller_is_absent():
             came = self._presence.ever_came
             return endings.CALLER_LEFT if came else endings.CALLER_NEVER_JOINED
-        if passed(self._book.status.deadline):
+        if passed(self._tracker.status.deadline):
             return endings.MAX_DURATION
         return None
 
@@ -253,20 +256,20 @@ class SessionWorkflow(CallerWatch):
         if attempt is None:
             return
         if passed(attempt.lost_at(self._limits.lost_report_grace)):
-            await self._make_sure_that_it_left(attempt)
+            await self._confirm_that_it_left(attempt)
         attempt.lost = attempt.loss()
 
-    async def _make_sure_that_it_left(self, attempt: Attempt) -> None:
+    async def _confirm_that_it_left(self, attempt: Attempt) -> None:
         """A lost connection that is made again is told as a leave, too: the room knows better."""
         left = attempt.left_detail or "no reason given"
         # What it does during the look is not forgotten: a new leave is looked at by itself.
         attempt.came_back()
         try:
-            seen = await self._unless_ended(self._steps.look_for_agent(attempt.number))
+            seen = await self._unless_ended(self._activities.look_for_agent(attempt.number))
         except ActivityError:
             seen = None
         if seen is not None and seen.identity == attempt.agent_identity:
-            self._book.note(f"agent {attempt.agent_identity} is in the room again")
+            self._tracker.log(f"agent {attempt.agent_identity} is in the room again")
         elif self._ending is None:
             attempt.lost = attempt.lost or f"it left the room ({left})"
 
@@ -293,7 +296,7 @@ class SessionWorkflow(CallerWatch):
         """When time alone ends the call; None while it does not run."""
         # Once the caller is missed, a check of the room decides, not the time.
         missed_at = None if self._missed_at() else self._caller_deadline()
-        times = (missed_at, self._book.status.deadline)
+        times = (missed_at, self._tracker.status.deadline)
         return min((at for at in times if at), default=None)
 
     def _next_check(self) -> float | None:
@@ -311,12 +314,12 @@ class SessionWorkflow(CallerWatch):
         if lost is None:
             raise AssertionError("an agent is replaced only after it was in the room")
         ending = endings.agent_lost(f"the agent of attempt {lost.number} is lost: {lost.lost}")
-        self._book.agent_lost(ending.text)
+        self._tracker.agent_lost(ending.text)
         if not lost.replaced_by_order:
             if self._replacements >= self._limits.max_replacements:
                 return ending
             self._replacements += 1
-        await self._give_up(lost)
+        await self._abandon(lost)
         await self._stop_listening()
         return await self._get_agent_in(ending, self._attempts_after(lost))
 
@@ -331,27 +334,27 @@ class SessionWorkflow(CallerWatch):
 
     async def _wind_down(self, ending: Ending) -> Ending:
         """Have the agent finish, and give its report time to come."""
-        self._book.call_over(ending)
+        self._tracker.call_over(ending)
         await self._record()
         attempt = self._attempt
         if attempt and not attempt.report:
             if attempt.joined and not attempt.gone:
                 await self._collect_report(ending)
             elif self._owns_room and not attempt.abandoned:
-                await self._give_up(attempt)
+                await self._abandon(attempt)
         if attempt:
             attempt.abandoned = True
-        return endings.settled(ending, attempt, ever_joined=self._book.status.joins > 0)
+        return endings.settled(ending, attempt, ever_joined=self._tracker.status.joins > 0)
 
     async def _collect_report(self, ending: Ending) -> None:
         """Ask, then insist: an agent that is removed from the room still runs its end hook."""
         grace = self._limits.report_grace
-        await self._tell(self._steps.ask_agents_to_finish, ending)
+        await self._tell(self._activities.ask_agents_to_finish, ending)
         if not await until(self._report_is_settled, grace * 2 / 3, "the agent's report"):
-            await self._tell(self._steps.remove_agents, ending)
+            await self._tell(self._activities.remove_agents, ending)
             await until(self._report_is_settled, grace / 3, "the removed agent's report")
         if not (self._attempt and self._attempt.report):
-            self._book.note("no report came, the streamed turns are what there is")
+            self._tracker.log("no report came, the streamed turns are what there is")
 
     def _report_is_settled(self) -> bool:
         return self._finalised or bool(self._attempt and self._attempt.report)
@@ -364,7 +367,7 @@ class SessionWorkflow(CallerWatch):
         try:
             await step(ending.reason.value, ours)
         except ActivityError as error:
-            self._book.note(f"the agent could not be told: {reason_of(error)}")
+            self._tracker.log(f"the agent could not be told: {reason_of(error)}")
 
     async def _stop_listening(self) -> None:
         """A foreign agent is gone: its listener writes down the last words and ends by itself."""
@@ -380,9 +383,9 @@ class SessionWorkflow(CallerWatch):
             heard = await listening
         except ActivityError as error:
             if not reported:
-                self._book.note(f"the listener was stopped: {reason_of(error)}")
+                self._tracker.log(f"the listener was stopped: {reason_of(error)}")
         else:
-            self._book.note(f"{heard} turns were heard in the room")
+            self._tracker.log(f"{heard} turns were heard in the room")
 
     # ── persist, summarise, close ────────────────────────────────────────────────────────────────
 
@@ -390,44 +393,44 @@ class SessionWorkflow(CallerWatch):
         """Seal the transcript; when MongoDB is away, a child workflow does so once it is back."""
         if not self._request.archive:
             return
-        self._book.enter(SessionState.PERSISTING, WaitingFor.ARCHIVE)
-        order = self._steps.transcript_to_seal(self._attempt.number if self._attempt else 0)
+        self._tracker.enter(SessionState.PERSISTING, WaitingFor.ARCHIVE)
+        order = self._activities.transcript_to_seal(self._attempt.number if self._attempt else 0)
         try:
-            complete = await self._steps.seal_transcript(order)
+            complete = await self._activities.seal_transcript(order)
         except ActivityError as error:
-            self._book.archive_deferred(reason_of(error))
+            self._tracker.archive_deferred(reason_of(error))
             await start_archive(order)
             return
-        self._book.archived(complete)
+        self._tracker.archived(complete)
 
     async def _summarise(self) -> None:
         """Have the transcript summarised; a slow model never holds the room."""
-        if not self._book.status.archived:
+        if not self._tracker.status.archived:
             return
-        self._book.enter(SessionState.SUMMARISING, WaitingFor.SUMMARY)
+        self._tracker.enter(SessionState.SUMMARISING, WaitingFor.SUMMARY)
         summary = await start_summary(self._request.key, self._request.config.analysis)
         if summary and await until(summary.done, self._limits.summary_wait, "the summary"):
             try:
-                self._book.summarised((await summary).value)
+                self._tracker.summarised((await summary).value)
             except ChildWorkflowError:
-                self._book.summarised("failed")
+                self._tracker.summarised("failed")
         else:
-            self._book.summarised("pending")
+            self._tracker.summarised("pending")
 
     async def _close(self, ending: Ending) -> SessionResult:
         """Set the terminal state in bounded time; stay open until the room is gone."""
-        self._book.enter(SessionState.CLOSING, WaitingFor.ROOM_DELETION)
+        self._tracker.enter(SessionState.CLOSING, WaitingFor.ROOM_DELETION)
         if not self._owns_room:
-            self._book.room_never_made()
+            self._tracker.room_never_made()
         await self._delete_room(within=self._limits.room_deletion_wait)
-        closed_at = self._book.close(ending)
+        closed_at = self._tracker.close(ending)
         if self._late_news:
             # The final record announces everything.
             self._late_news.cancel()
         # LiveKit may be away for long: that the session is closed need not wait for it.
         early = asyncio.create_task(self._record_the_end()) if self._owns_room else None
         # Beside each other: a MongoDB that is away must not hold the room, nor LiveKit the slot.
-        freed = asyncio.create_task(self._steps.free_slot()) if self._request.slot else None
+        freed = asyncio.create_task(self._activities.free_slot()) if self._request.slot else None
         await self._delete_room()
         if early:
             await early
@@ -442,15 +445,15 @@ class SessionWorkflow(CallerWatch):
         """Unbounded, it never gives up: people repair a wrong key, and the room has to go."""
         while self._owns_room:
             try:
-                await self._steps.delete_room(within)
+                await self._activities.delete_room(within)
             except ActivityError as error:
-                self._book.note(f"the room is not deleted yet: {reason_of(error)}")
+                self._tracker.log(f"the room is not deleted yet: {reason_of(error)}")
                 if within is not None:
                     return
                 await asyncio.sleep(60)
             else:
                 self._owns_room = False
-                self._book.room_deleted()
+                self._tracker.room_deleted()
 
     # ── what the chapters share ──────────────────────────────────────────────────────────────────
 
@@ -469,12 +472,12 @@ class SessionWorkflow(CallerWatch):
         """Keep the readable record up to date; once MongoDB was away, the end's record suffices."""
         if not self._archive_is_away:
             try:
-                return await self._steps.record(self._book.status)
+                return await self._activities.record(self._tracker.status)
             except FailureError:
                 # A local activity's failure arrives as it is, without an ActivityError around it;
                 # that its worker was shut down is one, too.
                 self._archive_is_away = True
-                self._book.note("the record could not be written, it follows at the end")
+                self._tracker.log("the record could not be written, it follows at the end")
         self._announce_later()
 
     def _announce_later(self) -> None:
@@ -483,13 +486,13 @@ class SessionWorkflow(CallerWatch):
             return
         if self._late_news:
             self._late_news.cancel()
-        self._late_news = self._steps.announce_later(self._book.status)
+        self._late_news = self._activities.announce_later(self._tracker.status)
         # Nobody waits for it, and a cancelled one has failed.
         self._late_news.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def _record_the_end(self) -> None:
         if self._request.archive:
-            await self._steps.record_the_end(self._book.status)
+            await self._activities.record_the_end(self._tracker.status)
 
 
 def _seconds_to(*times: datetime | None) -> float | None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from adapters.mongo.documents import Document
 from adapters.temporal.encryption import CannotDecrypt
 from domain.errors import Unreadable
-from domain.paging import Part
+from domain.paging import Page
 
 log = structlog.get_logger()
 
@@ -71,7 +71,7 @@ def read_all(
 
 def part_of(
     documents: Sequence[Document], limit: int, read: Callable[[Document], Model], what: str
-) -> Part[Model]:
+) -> Page[Model]:
     """What a look for up to `limit` documents, by their ids, found of a longer walk."""
     more = len(documents) == limit
-    return Part(read_all(documents, read, what), next=documents[-1]["_id"] if more else None)
+    return Page(read_all(documents, read, what), next=documents[-1]["_id"] if more else None)

@@ -10,7 +10,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-def place_of_time(at: datetime) -> str:
+def sort_key_of_time(at: datetime) -> str:
     """Where what happened then stands, before its id; times before 1970 stand at its begin."""
     return place_of_number((at - _EPOCH) // _MILLISECOND)
 

@@ -16,11 +16,11 @@ from livekit.agents.vad import VAD
 from livekit.agents.voice.report import SessionReport
 
 from adapters.settings import AgentSettings
+from agent.call.call_tools import CallTools
 from agent.call.claim import ReadyBudget, tell_failed
 from agent.call.control import finish_request
 from agent.call.conversation import Conversation
 from agent.call.ending import Ending, requested_end
-from agent.call.equipment import Equipment
 from agent.call.prompt import words
 from agent.call.report import build_report
 from agent.call.report_size import report_records
@@ -85,7 +85,7 @@ class Call:
         self._outbox: Outbox | None = None
         self._claimed = False
         self._remaining: float | None = None
-        self._equipment: Equipment | None = None
+        self._equipment: CallTools | None = None
         self._entry: SpoolEntry | None = None
         self._recorder: CallRecorder | None = None
         self._missing_variables: Sequence[str] = ()
@@ -179,7 +179,7 @@ class Call:
         conversation = Conversation(parts, spoken, self._ending, sound)
         self._conversation = conversation
         budget = ReadyBudget(self._open_client()) if self._everline else None
-        self._equipment = Equipment(
+        self._equipment = CallTools(
             self._ctx,
             self._metadata,
             self._settings,

@@ -64,7 +64,7 @@ def new_server_id() -> str:
     return f"{socket.gethostname()[:100]}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
 
 
-class Heart:
+class HeartbeatSender:
     """Reports the jobs of one agent server to the API."""
 
     def __init__(

@@ -21,7 +21,7 @@ from adapters.recordings import RecordingStore
 from adapters.settings import AgentSettings, SettingsError, load
 from agent.logs import configure_logging
 from agent.server.agent_server import CountingAgentServer, build_server
-from agent.server.heartbeat import Heart
+from agent.server.heartbeat import HeartbeatSender
 from agent.server.running_jobs import RunningJobs
 from agent.server.ticks import TickSocket
 from agent.spool import Drainer, Uploads, spool_id
@@ -108,15 +108,15 @@ async def _heartbeats(
         return server.draining or signals.first.is_set()
 
     spool = spool_id(Path(settings.everline_spool_dir))
-    heart = Heart(settings, settings.everline_callback_url, jobs, draining, spool)
-    jobs.on_loss(heart.hurry)
-    server.on_change(heart.hurry)
+    heartbeat = HeartbeatSender(settings, settings.everline_callback_url, jobs, draining, spool)
+    jobs.on_loss(heartbeat.hurry)
+    server.on_change(heartbeat.hurry)
     try:
-        await heart.beat_forever()
+        await heartbeat.beat_forever()
     finally:
         # The last one names no jobs, so that the silence after it is nobody's death.
-        await heart.beat()
-        await heart.aclose()
+        await heartbeat.beat()
+        await heartbeat.aclose()
 
 
 async def _drain(server: CountingAgentServer, seconds: int, signals: Signals) -> None:

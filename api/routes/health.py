@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from api.dependencies import Services, Wired
+from api.dependencies import ApiDependencies, Deps
 from domain.agents.servers import MORE_PLACES, SILENT_AFTER, AgentServer
 from domain.errors import EverlineError, Unavailable
 from domain.sessions.webhook_receipts import WebhookReceipts
@@ -98,15 +98,15 @@ async def get_health() -> Health:
         }
     },
 )
-async def get_agent_health(wired: Wired, response: Response) -> AgentHealth:
+async def get_agent_health(deps: Deps, response: Response) -> AgentHealth:
     """Whether LiveKit, the workers and agent servers of the right name are there; 503 if not."""
     now = datetime.now(UTC)
     (servers, agents), livekit, temporal, webhooks, installations = await asyncio.gather(
-        _agents(wired, now),
-        _livekit(wired),
-        _temporal(wired),
-        _livekit_webhooks(wired, now),
-        _installations(wired),
+        _agents(deps, now),
+        _livekit(deps),
+        _temporal(deps),
+        _livekit_webhooks(deps, now),
+        _installations(deps),
     )
     ok = livekit.ok and temporal.ok and agents.ok
     response.status_code = 200 if ok else 503
@@ -114,7 +114,7 @@ async def get_agent_health(wired: Wired, response: Response) -> AgentHealth:
     shown = [server.model_copy(update={"jobs": _without_ids(server)}) for server in servers or ()]
     return AgentHealth(
         status="ok" if ok else "degraded",
-        agent_name=wired.agent_name,
+        agent_name=deps.agent_name,
         livekit=livekit,
         temporal=temporal,
         agents=agents,
@@ -132,37 +132,37 @@ def _without_ids(server: AgentServer):
     ]
 
 
-async def _agents(wired: Services, now: datetime) -> tuple[list[AgentServer] | None, Check]:
+async def _agents(deps: ApiDependencies, now: datetime) -> tuple[list[AgentServer] | None, Check]:
     """The servers heard of, or nothing if that cannot be known now."""
     try:
-        servers = await _in_time("MongoDB", wired.agent_servers.seen_since(now - REMEMBERED))
+        servers = await _in_time("MongoDB", deps.agent_servers.seen_since(now - REMEMBERED))
     except EverlineError as error:
         detail = f"heartbeats: {error.message}"
         return None, Check(ok=False, detail=detail, cure=error.cure or MONGODB_CURE)
-    return servers, agents_check(servers, wired.agent_name, now)
+    return servers, agents_check(servers, deps.agent_name, now)
 
 
-async def _livekit(wired: Services) -> Check:
+async def _livekit(deps: ApiDependencies) -> Check:
     try:
-        await _in_time("LiveKit", wired.rooms.list_rooms(["everline-health-check"]))
+        await _in_time("LiveKit", deps.rooms.list_rooms(["everline-health-check"]))
     except EverlineError as error:
         return Check(ok=False, detail=error.message, cure=error.cure or LIVEKIT_CURE)
-    return Check(ok=True, detail=f"{wired.rooms.api_url} answers")
+    return Check(ok=True, detail=f"{deps.rooms.api_url} answers")
 
 
-async def _livekit_webhooks(wired: Services, now: datetime) -> Check:
+async def _livekit_webhooks(deps: ApiDependencies, now: datetime) -> Check:
     try:
-        receipts = await _in_time("MongoDB", wired.livekit_webhooks.receipts())
+        receipts = await _in_time("MongoDB", deps.livekit_webhooks.receipts())
     except EverlineError as error:
         detail = f"when webhooks came: {error.message}"
         return Check(ok=False, detail=detail, cure=error.cure or MONGODB_CURE)
     return webhooks_check(receipts, now)
 
 
-async def _temporal(wired: Services) -> Check:
+async def _temporal(deps: ApiDependencies) -> Check:
     try:
         _, pollers = await _in_time(
-            "Temporal", asyncio.gather(wired.sessions.probe(), wired.sessions.pollers())
+            "Temporal", asyncio.gather(deps.sessions.probe(), deps.sessions.pollers())
         )
     except EverlineError as error:
         return Check(ok=False, detail=error.message, cure=error.cure or TEMPORAL_CURE)
@@ -173,20 +173,20 @@ async def _temporal(wired: Services) -> Check:
     return Check(ok=True, detail=f"{pollers} pollers on the task queue")
 
 
-async def _installations(wired: Services) -> Check:
+async def _installations(deps: ApiDependencies) -> Check:
     try:
-        return await _in_time("Temporal or LiveKit", _compare_installations(wired))
+        return await _in_time("Temporal or LiveKit", _compare_installations(deps))
     except EverlineError as error:
         detail = f"not known: {error.message}"
         return Check(ok=False, detail=detail, cure=error.cure or LIVEKIT_CURE)
 
 
-async def _compare_installations(wired: Services) -> Check:
-    own = await wired.installation.id()
-    seen = neighbours(await wired.rooms.list_rooms(), own)
+async def _compare_installations(deps: ApiDependencies) -> Check:
+    own = await deps.installation.id()
+    seen = neighbours(await deps.rooms.list_rooms(), own)
     some = list(seen.unnamed.items())[:MOST_ROOMS]
     # Those of our own sessions were opened before an upgrade.
-    known = await asyncio.gather(*(wired.sessions.exists(key) for _, key in some))
+    known = await asyncio.gather(*(deps.sessions.exists(key) for _, key in some))
     strangers = [room for (room, _), ours in zip(some, known, strict=True) if not ours]
     return installations_check(own, seen.others, strangers)
 

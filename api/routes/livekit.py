@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Security
 from pydantic import BaseModel
 
 from adapters.livekit.webhooks import EgressResult, LiveKitEvent, receive_webhook
-from api.dependencies import LIVEKIT_SIGNATURE, Services, Wired
+from api.dependencies import LIVEKIT_SIGNATURE, ApiDependencies, Deps
 from domain.errors import Unauthenticated
 from domain.ids import livekit_room_name, org_of_room
 from domain.recordings.recording import RecordingState, recording_at
@@ -48,20 +48,20 @@ class Received(BaseModel):
         }
     },
 )
-async def receive_livekit_event(request: Request, wired: Wired) -> Received:
+async def receive_livekit_event(request: Request, deps: Deps) -> Received:
     """Receive an event that LiveKit signed; a repeated one changes nothing."""
     body = await request.body()
     now = datetime.now(UTC)
     try:
         event = receive_webhook(
-            wired.webhook_keys, request.headers.get("authorization", ""), body, now
+            deps.webhook_keys, request.headers.get("authorization", ""), body, now
         )
     except Unauthenticated as error:
-        wired.livekit_webhooks.rejected(now, error)
+        deps.livekit_webhooks.rejected(now, error)
         raise
-    wired.livekit_webhooks.received(now)
+    deps.livekit_webhooks.received(now)
     if event.egress:
-        return Received(forwarded=await _note_egress(wired, event.egress))
+        return Received(forwarded=await _note_egress(deps, event.egress))
     owner = owner_of_room(event.room_metadata or "")
     change = change_of(event)
     if owner is None or change is None:
@@ -70,16 +70,16 @@ async def receive_livekit_event(request: Request, wired: Wired) -> Received:
         log.warning("a room names another org than its own name", room=event.room)
         return Received(forwarded=False)
     # Rooms of older releases name no installation, and their calls go on over an upgrade.
-    if await wired.control.of_another_installation(owner):
+    if await deps.control.of_another_installation(owner):
         log.debug("another installation's room", room=event.room, installation=owner.installation)
         return Received(forwarded=False)
-    return Received(forwarded=await wired.sessions.signal(owner.key, change))
+    return Received(forwarded=await deps.sessions.signal(owner.key, change))
 
 
-async def _note_egress(wired: Services, result: EgressResult) -> bool:
+async def _note_egress(deps: ApiDependencies, result: EgressResult) -> bool:
     """Link a recording that LiveKit's egress service has finished, if it is of one of our rooms."""
     found = recording_at(result.filename)
-    if found is None or wired.archive is None or org_of_room(result.room) != found[0].org:
+    if found is None or deps.archive is None or org_of_room(result.room) != found[0].org:
         return False
     key, recording = found
     told = recording.model_copy(
@@ -90,7 +90,7 @@ async def _note_egress(wired: Services, result: EgressResult) -> bool:
             "started_at": result.started_at,
         }
     )
-    await wired.archive.transcripts.record_recording(key, told, datetime.now(UTC))
+    await deps.archive.transcripts.record_recording(key, told, datetime.now(UTC))
     return True
 
 

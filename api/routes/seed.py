@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
-from api.dependencies import Client, Services, Wired
+from api.dependencies import ApiDependencies, Client, Deps
 from api.problems import problems
 from api.routes.agent_callbacks.reporters import (
     AnyReport,
@@ -105,14 +105,14 @@ async def create_session(
     body: SessionRequest,
     request: Request,
     response: Response,
-    wired: Wired,
+    deps: Deps,
     client: Client,
     idempotency_key: IdempotencyKey = None,
     wait: Wait = Stage.DISPATCHED,
 ) -> SessionResponse:
     """Start a session: room, caller's token, agent. The same request finds the same session."""
     started = await starting.start_session(
-        wired,
+        deps,
         client,
         StartRequest(
             user_identity=body.userIdentity,
@@ -140,26 +140,26 @@ async def create_session(
 
 @router.post("/session/end", responses=problems(404))
 async def end_session_or_room(
-    body: EndRequestBody, request: Request, wired: Wired, client: Client
+    body: EndRequestBody, request: Request, deps: Deps, client: Client
 ) -> EndResponse:
     """End a session: the agent finishes, hands in its report, and only then is the room deleted."""
-    key = await _key(wired, client, body)
+    key = await _key(deps, client, body)
     request.state.session = key.session_id
-    ended = await wired.control.end(key, by="POST /session/end")
+    ended = await deps.control.end(key, by="POST /session/end")
     return EndResponse(sessionId=key.session_id, ended=ended)
 
 
-async def _key(wired: Services, client: Principal, body: EndRequestBody) -> SessionKey:
+async def _key(deps: ApiDependencies, client: Principal, body: EndRequestBody) -> SessionKey:
     if body.sessionId:
         return SessionKey(client.org, body.sessionId)
     if body.roomName is None:
         raise InvalidInput("roomName or sessionId is needed", field="sessionId")
-    return await wired.control.by_room(client.org, body.roomName)
+    return await deps.control.by_room(client.org, body.roomName)
 
 
 @router.post("/session/observability", responses=problems(404, 409))
 async def report_session(
-    report: AnyReport, request: Request, wired: Wired, claims: ReporterClaims
+    report: AnyReport, request: Request, deps: Deps, claims: ReporterClaims
 ) -> ReportResponse:
     """The agent's report at the end of its part; stored first, then the session is told.
 
@@ -168,8 +168,8 @@ async def report_session(
     """
     now = datetime.now(UTC)
     if claims is None:
-        key, stored = await wired.reports.take_by_room(report, now)
+        key, stored = await deps.reports.take_by_room(report, now)
         request.state.org, request.state.session = key.org, key.session_id
         return ReportResponse(sessionId=key.session_id, stored=stored)
-    stored = await wired.reports.take(claims.key, checked_report(claims, report, now), now)
+    stored = await deps.reports.take(claims.key, checked_report(claims, report, now), now)
     return ReportResponse(sessionId=claims.session_id, stored=stored)

@@ -7,7 +7,7 @@ from domain.access.audit import AuditAction, AuditEntry, AuditPage
 from domain.access.principal import Principal
 from domain.access.quotas import Life, Slot
 from domain.ids import SessionKey
-from domain.paging import Part
+from domain.paging import Page
 
 
 class ApiKeys(Protocol):
@@ -72,7 +72,7 @@ class Slots(Protocol):
 class AllSlots(Slots, Protocol):
     """The slots of all orgs, for the reaper alone."""
 
-    async def every(self, limit: int, after: str | None = None) -> Part[Slot]:
+    async def every(self, limit: int, after: str | None = None) -> Page[Slot]:
         """Taken slots, in an order that stays; with `after`, those behind it."""
         ...
 

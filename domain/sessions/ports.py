@@ -7,7 +7,7 @@ from typing import Protocol
 from pydantic import BaseModel
 
 from domain.ids import SessionKey
-from domain.paging import Part
+from domain.paging import Page
 from domain.sessions.listing import SessionFilter, SessionPage
 from domain.sessions.messages import (
     AgentFailed,
@@ -237,7 +237,7 @@ class SessionArchive(Protocol):
 class SessionRecords(SessionArchive, Protocol):
     """The records of all orgs' sessions, for the reaper alone."""
 
-    async def not_closed(self, limit: int, after: str | None = None) -> Part[SessionStatus]:
+    async def not_closed(self, limit: int, after: str | None = None) -> Page[SessionStatus]:
         """Records that are not terminal, in an order that stays; with `after`, those behind it."""
         ...
 

@@ -41,7 +41,7 @@ class SessionQuota:
         self._count = _OpenSessions(lives)
 
     @asynccontextmanager
-    async def place(self, key: SessionKey) -> AsyncGenerator[bool]:
+    async def reservation(self, key: SessionKey) -> AsyncGenerator[bool]:
         """A place for the session that is started in the block; a retry has the same place.
 
         Yields:

@@ -190,7 +190,7 @@ class SessionStarter:
         if self._quota is None:
             yield False
             return
-        async with self._quota.place(key) as holds_slot:
+        async with self._quota.reservation(key) as holds_slot:
             yield holds_slot
 
 

@@ -18,7 +18,7 @@ FULL_SECONDS = 5
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """What a look at a session found.
 
     Attributes:
@@ -30,7 +30,7 @@ class Look:
     turns: Sequence[Turn] | None
 
 
-TakeLook = Callable[[], Awaitable[Look]]
+TakeSnapshot = Callable[[], Awaitable[Snapshot]]
 
 
 class SessionWatches:
@@ -67,19 +67,21 @@ class SessionWatches:
                 del self._streams[org]
 
     @contextmanager
-    def watch(self, key: SessionKey, take_look: TakeLook) -> Generator[AsyncGenerator[Look]]:
+    def watch(
+        self, key: SessionKey, take_snapshot: TakeSnapshot
+    ) -> Generator[AsyncGenerator[Snapshot]]:
         """Look at a session for the block, with all others who do.
 
         Yields:
-            The looks, without an end; the same one again while nothing changes. They raise what
-            `take_look` raises.
+            The snapshots, without an end; the same one again while nothing changes. They raise what
+            `take_snapshot` raises.
         """
         watched = self._watched.get(key)
         if watched is None or watched.failed:
-            watched = self._watched[key] = _Watched(take_look)
+            watched = self._watched[key] = _Watched(take_snapshot)
         watched.watchers += 1
         try:
-            yield watched.looks()
+            yield watched.snapshots()
         finally:
             watched.watchers -= 1
             if not watched.watchers:
@@ -91,33 +93,31 @@ class SessionWatches:
 class _Watched:
     """One session, looked at from the first watcher's coming to the last one's going."""
 
-    def __init__(self, take_look: TakeLook) -> None:
+    def __init__(self, take_snapshot: TakeSnapshot) -> None:
         self.watchers = 0
         self.failed = False
-        self._take_look = take_look
-        self._latest: Look | None = None
+        self._take_snapshot = take_snapshot
+        self._latest: Snapshot | None = None
         self._next = _unanswered()
         # It outlives the request that begins it, so nothing of that one may be in its logs.
-        self._looking = asyncio.create_task(
-            self._look_again_and_again(), context=contextvars.Context()
-        )
+        self._looking = asyncio.create_task(self._poll(), context=contextvars.Context())
         self._looking.add_done_callback(self._pass_on_failure)
 
     def stop(self) -> None:
         self._looking.cancel()
 
-    async def looks(self) -> AsyncGenerator[Look]:
+    async def snapshots(self) -> AsyncGenerator[Snapshot]:
         if self._latest and not self.failed:
             yield self._latest
         while True:
-            # Shielded: a watcher that goes must not take the others' look along.
+            # Shielded: a watcher that goes must not take the others' snapshot along.
             yield await asyncio.shield(self._next)
 
-    async def _look_again_and_again(self) -> None:
+    async def _poll(self) -> None:
         while True:
-            look = await self._take_look()
-            if self._latest is None or look != self._latest:
-                self._latest = look
+            snapshot = await self._take_snapshot()
+            if self._latest is None or snapshot != self._latest:
+                self._latest = snapshot
             done, self._next = self._next, _unanswered()
             done.set_result(self._latest)
             await asyncio.sleep(POLL_SECONDS)
@@ -132,5 +132,5 @@ class _Watched:
             self._next.exception()
 
 
-def _unanswered() -> asyncio.Future[Look]:
+def _unanswered() -> asyncio.Future[Snapshot]:
     return asyncio.get_running_loop().create_future()

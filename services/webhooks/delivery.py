@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from domain.ids import SessionKey
-from domain.paging import Part
+from domain.paging import Page
 from domain.sessions.ports import SessionArchive, SessionRecords
 from domain.sessions.session import SessionStatus
 from domain.webhooks.deliveries import (
@@ -113,7 +113,7 @@ class AnnouncedRecords(AnnouncedSessions):
         super().__init__(records, announcer)
         self._records = records
 
-    async def not_closed(self, limit: int, after: str | None = None) -> Part[SessionStatus]:
+    async def not_closed(self, limit: int, after: str | None = None) -> Page[SessionStatus]:
         """Records that are not terminal, in an order that stays; with `after`, those behind it."""
         return await self._records.not_closed(limit, after)
 

@@ -86,7 +86,7 @@ async def get_model(name: str, request: Request) -> dict[str, object]:
 
 def _names(models: Models) -> dict[str, str]:
     return {
-        "transcriptions": models.ears.model.name,
+        "transcriptions": models.transcriber.model.name,
         "speech": models.voice.model.name,
         "chat": CHAT_MODEL,
     }

@@ -15,7 +15,7 @@ from stack.models.lane import Lane
 from stack.models.settings import ModelsSettings
 
 if TYPE_CHECKING:
-    from stack.models.ears import Ears
+    from stack.models.transcriber import Transcriber
     from stack.models.voice import Voice
 
 _log = logging.getLogger("everline.models")
@@ -35,29 +35,31 @@ class Models:
     """Everything this process serves."""
 
     settings: ModelsSettings
-    ears: Loaded[Ears]
+    transcriber: Loaded[Transcriber]
     voice: Loaded[Voice]
 
     def close(self) -> None:
         """Stop the work of all lanes."""
-        self.ears.lane.close()
+        self.transcriber.lane.close()
         self.voice.lane.close()
 
 
 async def load(settings: ModelsSettings) -> Models:
-    """Load ears and voice side by side.
+    """Load transcriber and voice side by side.
 
     Raises:
         ModelNotFound: The configured Whisper model is not on this machine.
     """
     started = time.monotonic()
-    ears, voice = await asyncio.gather(
-        asyncio.to_thread(_load_ears, settings), asyncio.to_thread(_load_voice, settings)
+    transcriber, voice = await asyncio.gather(
+        asyncio.to_thread(_load_transcriber, settings), asyncio.to_thread(_load_voice, settings)
     )
-    _log.info("loaded %s and %s in %.1f s", ears.name, voice.name, time.monotonic() - started)
+    _log.info(
+        "loaded %s and %s in %.1f s", transcriber.name, voice.name, time.monotonic() - started
+    )
     return Models(
         settings=settings,
-        ears=Loaded(ears, _lane("transcriptions", settings)),
+        transcriber=Loaded(transcriber, _lane("transcriptions", settings)),
         voice=Loaded(voice, _lane("speech", settings)),
     )
 
@@ -67,10 +69,12 @@ def _lane(name: str, settings: ModelsSettings) -> Lane:
 
 
 # The imports take half of the start-up time; in these threads /health answers meanwhile.
-def _load_ears(settings: ModelsSettings) -> Ears:
-    from stack.models.ears import Ears
+def _load_transcriber(settings: ModelsSettings) -> Transcriber:
+    from stack.models.transcriber import Transcriber
 
-    return Ears(settings.whisper_model, threads=settings.threads, parallel=settings.concurrency)
+    return Transcriber(
+        settings.whisper_model, threads=settings.threads, parallel=settings.concurrency
+    )
 
 
 def _load_voice(settings: ModelsSettings) -> Voice:

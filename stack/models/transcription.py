@@ -14,7 +14,7 @@ from stack.models.loading import Loaded, models_of
 from stack.models.sound import AudioTooLong, UnreadableAudio, decode
 
 if TYPE_CHECKING:
-    from stack.models.ears import Ears, Segment, Transcription
+    from stack.models.transcriber import Segment, Transcriber, Transcription
 
 router = APIRouter()
 _log = logging.getLogger("everline.models")
@@ -34,8 +34,8 @@ async def transcribe(
 ) -> Response:
     """Recognise speech; the text is empty when nobody speaks in the recording."""
     models = models_of(request)
-    ears = models.ears
-    spoken = _language(language, ears)
+    transcriber = models.transcriber
+    spoken = _language(language, transcriber)
     if file.size is not None and file.size > MAX_UPLOAD_BYTES:
         raise ApiProblem(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -46,10 +46,10 @@ async def transcribe(
     limit = models.settings.max_audio_seconds
 
     def hear() -> Transcription:
-        return ears.model.transcribe(decode(data, max_seconds=limit), spoken, prompt or None)
+        return transcriber.model.transcribe(decode(data, max_seconds=limit), spoken, prompt or None)
 
     try:
-        async with ears.lane.admit() as ticket:
+        async with transcriber.lane.admit() as ticket:
             heard = await ticket.run(hear)
     except UnreadableAudio as error:
         raise bad_field("file", f"{error}; send WAV, MP3, Ogg, FLAC or WebM") from error
@@ -61,14 +61,14 @@ async def transcribe(
     return _respond(heard, response_format)
 
 
-def _language(language: str, ears: Loaded[Ears]) -> str | None:
+def _language(language: str, transcriber: Loaded[Transcriber]) -> str | None:
     code = language.strip().lower().replace("_", "-").split("-")[0]
     if not code:
-        return None if ears.model.multilingual else "en"
-    if not ears.model.knows(code):
+        return None if transcriber.model.multilingual else "en"
+    if not transcriber.model.knows(code):
         raise bad_field(
             "language",
-            f"{ears.model.name} does not hear {language!r}; leave it out, or set "
+            f"{transcriber.model.name} does not hear {language!r}; leave it out, or set "
             "EVERLINE_MODELS_WHISPER_MODEL to a model that does",
         )
     return code

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stack.layout.home import Home
-from stack.supervision import tether
+from stack.supervision import parent_death
 
 STACK_MARK = "EVERLINE_STACK"
 """Environment variable by which the processes of one stack are recognised: its home's path."""
@@ -38,7 +38,7 @@ class Child:
         Raises:
             OSError: The program could not be started.
         """
-        tied = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid())]
+        tied = [sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid())]
         with log.open("ab") as output:
             started = time.time()
             process = await asyncio.create_subprocess_exec(

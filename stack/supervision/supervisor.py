@@ -9,8 +9,8 @@ from dataclasses import replace
 from stack.layout.parts import Part, Plan, all_parts
 from stack.layout.wanted import read_wanted
 from stack.progress import Progress
-from stack.supervision.keeper import Keeper, PartFailedError
 from stack.supervision.logs import cap_log
+from stack.supervision.process_supervisor import PartFailedError, ProcessSupervisor
 from stack.supervision.state import (
     ProcessState,
     StackPhase,
@@ -37,7 +37,7 @@ class Supervisor:
         self._progress = progress
         self._parts = parts
         self._order = [part.name for part in parts(plan)]
-        self._keepers: dict[str, Keeper] = {}
+        self._processes: dict[str, ProcessSupervisor] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -100,9 +100,9 @@ class Supervisor:
         return 0
 
     def _begin(self, part: Part) -> None:
-        keeper = Keeper(part, self._plan.home, self._progress, self._journal)
-        self._keepers[part.name] = keeper
-        life = keeper.keep(lambda: self._needs_met(part), lambda: self._needs_well(part))
+        process = ProcessSupervisor(part, self._plan.home, self._progress, self._journal)
+        self._processes[part.name] = process
+        life = process.keep(lambda: self._needs_met(part), lambda: self._needs_well(part))
         task = asyncio.create_task(life, name=part.name)
         task.add_done_callback(self._on_keeper_end)
         self._tasks[part.name] = task
@@ -113,18 +113,18 @@ class Supervisor:
         Looked up anew each time: a needed part may be stopped or replaced meanwhile.
         """
         while True:
-            needed = [self._keepers[name] for name in part.needs if name in self._keepers]
-            if all(keeper.ready.is_set() for keeper in needed):
+            needed = [self._processes[name] for name in part.needs if name in self._processes]
+            if all(process.ready.is_set() for process in needed):
                 return
             await asyncio.sleep(_LOOK_EVERY)
 
     def _needs_well(self, part: Part) -> bool:
         """Tell whether all that a part relies on, directly or not, passes its checks now."""
-        needed = [self._keepers[name] for name in part.needs if name in self._keepers]
-        return all(keeper.well and self._needs_well(keeper.part) for keeper in needed)
+        needed = [self._processes[name] for name in part.needs if name in self._processes]
+        return all(process.well and self._needs_well(process.part) for process in needed)
 
     def _on_keeper_end(self, task: asyncio.Task[None]) -> None:
-        """Only a failure ends a keeper; while the stack starts, `_until_ready` deals with it."""
+        """Only a failure ends a process; while the stack starts, `_until_ready` deals with it."""
         failure = None if task.cancelled() else task.exception()
         if failure is None or self._phase == "starting":
             return
@@ -147,9 +147,9 @@ class Supervisor:
         """
         while not self._stop.is_set():
             for task in self._tasks.values():
-                if task.done():  # only a failure ends the task of a keeper
+                if task.done():  # only a failure ends the task of a process
                     task.result()
-            if all(keeper.ready.is_set() for keeper in self._keepers.values()):
+            if all(process.ready.is_set() for process in self._processes.values()):
                 return True
             # Looked up anew each time: parts may be stopped or replaced meanwhile.
             await asyncio.sleep(_LOOK_EVERY)
@@ -161,16 +161,16 @@ class Supervisor:
             self._plan = replace(self._plan, wanted=read_wanted(self._plan.home))
             parts = self._parts(self._plan)
             for part in reversed(parts):
-                kept = self._keepers.get(part.name)
-                if kept is not None and not self._is_as_wished(kept, part):
+                kept = self._processes.get(part.name)
+                if kept is not None and not self._is_as_desired(kept, part):
                     await self._end(part.name)
             for part in parts:
-                if self._plan.wanted.wants(part.name) and part.name not in self._keepers:
+                if self._plan.wanted.wants(part.name) and part.name not in self._processes:
                     self._begin(part)
             self._wish = self._plan.wanted.revision
             self._journal()
 
-    def _is_as_wished(self, kept: Keeper, part: Part) -> bool:
+    def _is_as_desired(self, kept: ProcessSupervisor, part: Part) -> bool:
         """Tell whether a part is wanted, as it is; one that failed has to be tried again."""
         wanted = self._plan.wanted.wants(part.name)
         same = kept.part.environment == part.environment
@@ -180,8 +180,8 @@ class Supervisor:
         task = self._tasks.pop(name)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await self._keepers[name].stop()
-        del self._keepers[name]
+        await self._processes[name].stop()
+        del self._processes[name]
 
     async def _stop_everything(self, *, failed: bool) -> None:
         self._phase = "stopping"
@@ -189,24 +189,24 @@ class Supervisor:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        reasons = {name: keeper.state.reason for name, keeper in self._keepers.items()}
+        reasons = {name: process.state.reason for name, process in self._processes.items()}
         kill = asyncio.create_task(self._kill_when_hurried())
         for name in reversed(self._order):
-            if name in self._keepers:
-                await self._keepers[name].stop()
+            if name in self._processes:
+                await self._processes[name].stop()
         kill.cancel()
         for name, reason in reasons.items():
             if failed and reason:
-                self._keepers[name].state.state = "failed"
-                self._keepers[name].state.reason = reason
+                self._processes[name].state.state = "failed"
+                self._processes[name].state.reason = reason
         self._phase = "failed" if failed else "stopped"
         self._journal()
 
     async def _kill_when_hurried(self) -> None:
         await self._hurry.wait()
         self._progress.say("! asked again: killing what still runs")
-        for keeper in self._keepers.values():
-            keeper.kill()
+        for process in self._processes.values():
+            process.kill()
 
     async def _chores(self) -> None:
         seconds = 0
@@ -243,8 +243,8 @@ class Supervisor:
         )
 
     def _process(self, name: str) -> ProcessState:
-        if name in self._keepers:
-            return self._keepers[name].state
+        if name in self._processes:
+            return self._processes[name].state
         return ProcessState(name=name, state="left_out", log=str(self._plan.home.log(name)))
 
     def _urls(self) -> Urls:

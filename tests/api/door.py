@@ -14,7 +14,7 @@ from adapters.livekit.signatures import HEARTBEAT, WEBHOOK, sign_body
 from adapters.memory_agent_servers import MemoryAgentServers
 from adapters.temporal.sessions import TemporalSessions
 from api.app import create_app
-from api.dependencies import Archive, CallerTokens, Services
+from api.dependencies import ApiDependencies, Archive, CallerTokens
 from domain.access.principal import Principal
 from domain.ids import SessionKey
 from domain.sessions import callback_token
@@ -40,10 +40,10 @@ class KnownKeys:
         return Principal(org=orgs[key], user_id="u-1") if key in orgs else None
 
 
-def services(studio: Studio, workflows: TemporalSessions | None = None) -> Services:
+def services(studio: Studio, workflows: TemporalSessions | None = None) -> ApiDependencies:
     """What the routes need, from the studio."""
     archive = studio.archive
-    return Services(
+    return ApiDependencies(
         sessions=workflows or TemporalSessions(studio.client, studio.settings.temporal_task_queue),
         rooms=studio.rooms,
         installation=FixedInstallation(),
@@ -65,7 +65,7 @@ class Door:
     app: FastAPI
     http: httpx.AsyncClient
     studio: Studio
-    wired: Services
+    deps: ApiDependencies
 
     async def start(self, *agents: Plays, archive: bool = True, **limits: float) -> Call:
         """Start a session whose agents are played, by `POST /session`; returns when dispatched."""
@@ -156,7 +156,7 @@ class PatientTransport(httpx.AsyncBaseTransport):
 
 @asynccontextmanager
 async def open_door(
-    studio: Studio, wired: Services, key: str | None = KEY, *, patient: bool = True
+    studio: Studio, deps: ApiDependencies, key: str | None = KEY, *, patient: bool = True
 ) -> AsyncGenerator[Door]:
     """The API for a block; `key` is sent with every request unless it is None.
 
@@ -167,19 +167,19 @@ async def open_door(
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         yield
 
-    app = create_app(wired, lifespan, [])
+    app = create_app(deps, lifespan, [])
     at_once = httpx.ASGITransport(app, raise_app_exceptions=False)
     transport = PatientTransport(app) if patient else at_once
     headers = {"x-api-key": key} if key else {}
     async with httpx.AsyncClient(
         transport=transport, base_url="http://api.test", headers=headers, timeout=30
     ) as http:
-        yield Door(app, http, studio, wired)
+        yield Door(app, http, studio, deps)
 
 
-def without_mongodb(wired: Services) -> Services:
+def without_mongodb(deps: ApiDependencies) -> ApiDependencies:
     """The same, as if `MONGODB_URI` were not set."""
-    return replace(wired, archive=None)
+    return replace(deps, archive=None)
 
 
 def is_problem(answer: httpx.Response, status: int, code: str) -> bool:

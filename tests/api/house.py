@@ -24,7 +24,7 @@ from adapters.temporal.listing import TemporalListing
 from adapters.temporal.sessions import TemporalSessions
 from adapters.temporal.summaries import TemporalSummaryRuns
 from api.app import create_app
-from api.dependencies import Archive, CallerTokens, Records, Services
+from api.dependencies import ApiDependencies, Archive, CallerTokens, Records
 from domain.access.api_keys import NewKeyRequest
 from domain.agents.catalogs import BUILT_IN
 from domain.ids import SessionKey, session_workflow_id
@@ -62,7 +62,7 @@ class House:
     listing: TemporalListing
     summariser: ScriptedSummariser
     analyst: ScriptedAnalyst
-    services: Services
+    services: ApiDependencies
 
     @asynccontextmanager
     async def open(self, **changed: Any) -> AsyncGenerator[FastAPI]:
@@ -153,7 +153,7 @@ async def build_house(temporal: TemporalServer, mongo: MongoServer) -> AsyncGene
     sender = sender_of(settings)
     webhooks = WebhookParts.of(settings, archive, client, sender)
     summariser, analyst = ScriptedSummariser(), ScriptedAnalyst()
-    services = Services(
+    services = ApiDependencies(
         sessions=TemporalSessions(client, settings.temporal_task_queue),
         rooms=rooms,
         installation=FixedInstallation(),

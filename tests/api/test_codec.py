@@ -32,7 +32,7 @@ async def opened(door: Door, origins: Origins) -> AsyncGenerator[httpx.AsyncClie
         yield
 
     app = create_app(
-        door.wired,
+        door.deps,
         lifespan,
         [codec_router(CODEC, SECRET, UI)],
         origins=origins,

@@ -50,7 +50,7 @@ async def opened(
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         yield
 
-    app = create_app(door.wired, lifespan, [broken_routes()], **how)
+    app = create_app(door.deps, lifespan, [broken_routes()], **how)
     transport = httpx.ASGITransport(around(app))
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as http:
         yield http

@@ -101,13 +101,13 @@ async def test_servers_that_hang_are_asked_at_once_and_each_is_named(door: Door)
         archive = MongoArchive.of(settings)
         assert archive is not None
         async with LiveKitRooms.of(settings) as rooms:
-            wired = replace(
-                door.wired,
+            deps = replace(
+                door.deps,
                 rooms=rooms,
                 sessions=TemporalSessions(await connect_lazily(settings), "any"),
                 agent_servers=archive.agent_servers,
             )
-            async with open_door(door.studio, wired, key=None, patient=False) as poor:
+            async with open_door(door.studio, deps, key=None, patient=False) as poor:
                 answer = await poor.http.get("/health/agent")
         archive.close()
 
@@ -125,9 +125,9 @@ async def test_a_temporal_that_answers_and_cannot_write_is_not_well(door: Door) 
     async with start_temporal() as server:
         settings = door.studio.settings.model_copy(update={"temporal_address": server.address})
         workflows = TemporalSessions(await connect_lazily(settings), "any")
-        wired = replace(door.wired, workflows=workflows)
+        deps = replace(door.deps, workflows=workflows)
         database = server.process.log.with_name("temporal.db")
-        async with open_door(door.studio, wired, key=None, patient=False) as poor:
+        async with open_door(door.studio, deps, key=None, patient=False) as poor:
             blocker = sqlite3.connect(database, isolation_level=None)
             blocker.execute("BEGIN IMMEDIATE")
             stuck = await poor.http.get("/health/agent")
@@ -211,11 +211,11 @@ async def test_webhooks_are_noted_as_they_come(door: Door) -> None:
         told = (await fresh.http.get("/health/agent")).json()["livekit_webhooks"]
         return told["ok"], told["detail"]
 
-    wired = services(door.studio)
-    async with open_door(door.studio, wired, key=None, patient=False) as fresh:
+    deps = services(door.studio)
+    async with open_door(door.studio, deps, key=None, patient=False) as fresh:
         before = await shown(fresh)
         refused = await fresh.webhook({"event": "room_started", "id": "e1"}, secret="x" * 40)
-        wired.livekit_webhooks.expected(datetime.now(UTC) - timedelta(seconds=30))
+        deps.livekit_webhooks.expected(datetime.now(UTC) - timedelta(seconds=30))
         without = await shown(fresh)
         taken = await fresh.webhook({"event": "room_started", "id": "e2"})
         after = await shown(fresh)

@@ -94,8 +94,8 @@ async def test_temporal_goes_away_and_comes_back(door: Door) -> None:
         settings = worker_settings(server.address, "any")
         client = await temporal_client.connect(settings)
         workflows = TemporalSessions(client, f"nobody-polls-{uuid.uuid4().hex}")
-        wired = services(door.studio, workflows)
-        async with open_door(door.studio, wired, patient=False) as shaky:
+        deps = services(door.studio, workflows)
+        async with open_door(door.studio, deps, patient=False) as shaky:
 
             async def starts() -> bool:
                 answer = await shaky.http.post("/session?wait=accepted", json={"userIdentity": "c"})
@@ -112,8 +112,8 @@ async def test_temporal_goes_away_and_comes_back(door: Door) -> None:
 
 async def test_no_worker_answers(door: Door) -> None:
     workflows = TemporalSessions(door.studio.client, f"nobody-polls-{uuid.uuid4().hex}")
-    wired = services(door.studio, workflows)
-    async with open_door(door.studio, wired, patient=False) as idle:
+    deps = services(door.studio, workflows)
+    async with open_door(door.studio, deps, patient=False) as idle:
         started = await idle.http.post("/session", json={"userIdentity": "c"})
         session = started.json()["sessionId"]
         agent = idle.as_agent(SessionKey("acme", session))
@@ -142,7 +142,7 @@ async def test_mongodb_is_away_and_temporal_knows_the_session(door: Door) -> Non
 
     away = door.studio.archive.switch.away
     away |= {call.key, unknown}
-    async with open_door(door.studio, door.wired, patient=False) as door_without:
+    async with open_door(door.studio, door.deps, patient=False) as door_without:
         again = await door_without.http.post(ended)
         events = await door_without.http.get(f"/v1/sessions/{call.key.session_id}/events")
         neither = await door_without.http.post(f"/v1/sessions/{unknown.session_id}/end")

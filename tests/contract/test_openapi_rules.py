@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
 from api.app import create_app
-from api.dependencies import Services
+from api.dependencies import ApiDependencies
 from api.examples import EXAMPLES
 from api.openapi import PROBLEM, TAGS
 from api.problems import STATUS_MEANING
@@ -23,7 +23,7 @@ async def _no_lifespan(app: FastAPI):
     yield
 
 
-DOCUMENT: Json = create_app(cast(Services, None), _no_lifespan, []).openapi()
+DOCUMENT: Json = create_app(cast(ApiDependencies, None), _no_lifespan, []).openapi()
 OPERATIONS: dict[str, Json] = {
     f"{method.upper()} {path}": operation
     for path, item in DOCUMENT["paths"].items()

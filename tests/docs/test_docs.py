@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings
 
 from adapters import settings
 from api.app import create_app
-from api.dependencies import Services
+from api.dependencies import ApiDependencies
 from domain.agents.config import AgentConfig
 from domain.sessions.session import EndReason, Outcome, SessionLimits, SessionState, WaitingFor
 from stack.binaries.catalog import SERVERS
@@ -114,7 +114,7 @@ async def no_lifespan(app: FastAPI):
 
 def routes() -> set[str]:
     # The routes are declared without any of the services being used.
-    app = create_app(cast(Services, None), no_lifespan, [])
+    app = create_app(cast(ApiDependencies, None), no_lifespan, [])
     paths: dict[str, dict[str, Any]] = app.openapi()["paths"]
     declared = {f"{verb.upper()} {path}" for path, verbs in paths.items() for verb in verbs}
     return declared | CODEC_ROUTES

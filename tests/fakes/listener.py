@@ -1,4 +1,4 @@
-"""Ears in the rooms of `FakeRooms`, behind the port `RoomListener`."""
+"""A listener in the rooms of `FakeRooms`, behind the port `RoomListener`."""
 
 import asyncio
 from collections import defaultdict, deque

@@ -24,7 +24,7 @@ from stack.layout.ports import Ports
 from stack.layout.wanted import Wanted
 from stack.progress import Progress
 from stack.supervision.health import CannotTellError, NotHealthyError, temporal_serves
-from stack.supervision.keeper import Keeper
+from stack.supervision.process_supervisor import ProcessSupervisor
 from tests.servers import free_port, locate_for_tests
 from tests.waiting import eventually
 
@@ -69,32 +69,32 @@ def sleeper(script: Script) -> Part:
 @asynccontextmanager
 async def kept(
     home: Home, part: Part, needs_well: Callable[[], bool] = lambda: True
-) -> AsyncGenerator[tuple[Keeper, StringIO]]:
-    """A keeper at work, and what it prints."""
+) -> AsyncGenerator[tuple[ProcessSupervisor, StringIO]]:
+    """A process at work, and what it prints."""
 
     async def met() -> None:
         return None
 
     home.create()
     output = StringIO()
-    keeper = Keeper(part, home, Progress(Console(file=output, width=300)), lambda: None)
-    life = asyncio.create_task(keeper.keep(met, needs_well))
+    process = ProcessSupervisor(part, home, Progress(Console(file=output, width=300)), lambda: None)
+    life = asyncio.create_task(process.keep(met, needs_well))
     try:
-        yield keeper, output
+        yield process, output
         assert not life.done()
     finally:
         life.cancel()
         await asyncio.gather(life, return_exceptions=True)
-        keeper.kill()
-        await keeper.stop()
+        process.kill()
+        await process.stop()
 
 
 async def test_a_part_that_stays_unhealthy_is_killed_and_started_again(tmp_path: Path) -> None:
     script = Script([GOOD, BAD, BAD, BAD, GOOD])
-    async with kept(Home(tmp_path), sleeper(script)) as (keeper, output):
-        await eventually(lambda: script.is_over() and keeper.well)
-        assert keeper.state.restarts == 1
-        assert keeper.state.last_restart == (
+    async with kept(Home(tmp_path), sleeper(script)) as (process, output):
+        await eventually(lambda: script.is_over() and process.well)
+        assert process.state.restarts == 1
+        assert process.state.last_restart == (
             "failed 3 checks in a row (it does nothing) and was killed"
         )
     assert script.checks_by_process() == [4, 1]
@@ -103,27 +103,27 @@ async def test_a_part_that_stays_unhealthy_is_killed_and_started_again(tmp_path:
 
 async def test_a_part_that_is_slow_for_a_while_is_left_alone(tmp_path: Path) -> None:
     script = Script([GOOD, *[BAD, BAD, GOOD] * 5])
-    async with kept(Home(tmp_path), sleeper(script)) as (keeper, _):
-        await eventually(lambda: script.is_over() and keeper.well)
-        assert keeper.state.restarts == 0
+    async with kept(Home(tmp_path), sleeper(script)) as (process, _):
+        await eventually(lambda: script.is_over() and process.well)
+        assert process.state.restarts == 0
 
 
 async def test_a_part_is_not_restarted_for_what_nobody_can_tell(tmp_path: Path) -> None:
     script = Script([GOOD, *[UNKNOWN] * 10, BAD, BAD, UNKNOWN, BAD, BAD, GOOD])
-    async with kept(Home(tmp_path), sleeper(script)) as (keeper, _):
-        await eventually(lambda: script.is_over() and keeper.well)
-        assert keeper.state.restarts == 0
+    async with kept(Home(tmp_path), sleeper(script)) as (process, _):
+        await eventually(lambda: script.is_over() and process.well)
+        assert process.state.restarts == 0
 
 
 async def test_a_part_is_not_restarted_for_the_fault_of_another(tmp_path: Path) -> None:
     script = Script([GOOD, *[BAD] * 1_000_000])
     others: list[bool] = [False]
-    async with kept(Home(tmp_path), sleeper(script), lambda: others[0]) as (keeper, _):
+    async with kept(Home(tmp_path), sleeper(script), lambda: others[0]) as (process, _):
         await eventually(lambda: len(script.seen) > 20)
-        assert (keeper.state.state, keeper.state.restarts) == ("unhealthy", 0)
-        assert keeper.state.reason == "it does nothing"
+        assert (process.state.state, process.state.restarts) == ("unhealthy", 0)
+        assert process.state.reason == "it does nothing"
         others[0] = True
-        await eventually(lambda: keeper.state.restarts > 0)
+        await eventually(lambda: process.state.restarts > 0)
 
 
 async def test_restarts_that_do_not_help_become_rarer(tmp_path: Path) -> None:
@@ -133,20 +133,20 @@ async def test_restarts_that_do_not_help_become_rarer(tmp_path: Path) -> None:
         + [GOOD] * 60
         + [BAD] * 3
     )
-    async with kept(Home(tmp_path), sleeper(script)) as (keeper, _):
-        await eventually(lambda: script.is_over() and keeper.well)
+    async with kept(Home(tmp_path), sleeper(script)) as (process, _):
+        await eventually(lambda: script.is_over() and process.well)
     assert script.checks_by_process() == [4, 7, 13, 63]
 
 
 async def test_a_frozen_process_is_killed_and_started_again(tmp_path: Path) -> None:
     script = Script([])
-    async with kept(Home(tmp_path), sleeper(script)) as (keeper, output):
-        await eventually(lambda: keeper.well)
-        frozen = keeper.state.pid
+    async with kept(Home(tmp_path), sleeper(script)) as (process, output):
+        await eventually(lambda: process.well)
+        frozen = process.state.pid
         assert frozen is not None
         os.kill(frozen, signal.SIGSTOP)
-        await eventually(lambda: keeper.well and keeper.state.pid not in (frozen, None))
-        assert keeper.state.restarts == 1
+        await eventually(lambda: process.well and process.state.pid not in (frozen, None))
+        assert process.state.restarts == 1
         with pytest.raises(ProcessLookupError):
             os.kill(frozen, 0)
     assert "its process is stopped, as by SIGSTOP" in output.getvalue()
@@ -163,35 +163,35 @@ async def test_a_wedged_temporal_is_killed_and_started_again(tmp_path: Path) -> 
         check_seconds=0.05,
         misses=3,
     )
-    async with kept(Home(tmp_path), part) as (keeper, output):
-        await eventually(lambda: keeper.well)
-        wedged = keeper.state.pid
+    async with kept(Home(tmp_path), part) as (process, output):
+        await eventually(lambda: process.well)
+        wedged = process.state.pid
         assert wedged is not None
         os.kill(wedged, signal.SIGUSR1)
-        await eventually(lambda: keeper.well and keeper.state.pid not in (wedged, None))
-        assert keeper.state.restarts == 1
+        await eventually(lambda: process.well and process.state.pid not in (wedged, None))
+        assert process.state.restarts == 1
     assert "Temporal's database cannot be read and written" in output.getvalue()
     assert "interrupted (9)" in output.getvalue()
 
 
 async def test_a_frozen_temporal_is_restarted_and_knows_its_workflows(tmp_path: Path) -> None:
     address, part = real_temporal(Home(tmp_path))
-    async with kept(Home(tmp_path), replace(part, check_seconds=0.2, misses=3)) as (keeper, _):
-        await eventually(lambda: keeper.well)
+    async with kept(Home(tmp_path), replace(part, check_seconds=0.2, misses=3)) as (process, _):
+        await eventually(lambda: process.well)
         await (await Client.connect(address)).start_workflow("Nobody", id="kept", task_queue="none")
-        frozen = keeper.state.pid
+        frozen = process.state.pid
         assert frozen is not None
         os.kill(frozen, signal.SIGSTOP)
-        await eventually(lambda: keeper.well and keeper.state.pid not in (frozen, None))
-        assert keeper.state.restarts == 1
+        await eventually(lambda: process.well and process.state.pid not in (frozen, None))
+        assert process.state.restarts == 1
         handle = (await Client.connect(address)).get_workflow_handle("kept")
         assert (await handle.describe()).id == "kept"
 
 
 async def test_a_temporal_that_reads_and_cannot_write_is_not_healthy(tmp_path: Path) -> None:
     address, part = real_temporal(Home(tmp_path))
-    async with kept(Home(tmp_path), part) as (keeper, _):
-        await eventually(lambda: keeper.well)
+    async with kept(Home(tmp_path), part) as (process, _):
+        await eventually(lambda: process.well)
         await part.check(0.0)
         blocker = sqlite3.connect(Home(tmp_path).temporal_database, isolation_level=None)
         blocker.execute("BEGIN IMMEDIATE")

@@ -8,7 +8,7 @@ from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, dump, storable
 from adapters.mongo.errors import storage_errors
 from adapters.mongo.reading import read_all
-from adapters.mongo.sort_keys import place_of_time
+from adapters.mongo.sort_keys import sort_key_of_time
 from adapters.mongo.tenancy import OrgCollection
 from domain.access.audit import AuditAction, AuditEntry, AuditPage
 from domain.errors import InvalidInput
@@ -33,7 +33,7 @@ class MongoAudit:
         document: Document = {
             "_id": f"{entry.org}/{entry.id}",
             **dump(entry, what),
-            "place": place_of_time(entry.at) + entry.id,
+            "place": sort_key_of_time(entry.at) + entry.id,
         }
         async with storage_errors(f"store {what}"):
             try:

@@ -13,7 +13,7 @@ from adapters.mongo.tenancy import OrgCollection, OrgDocuments
 from domain.access.quotas import Slot
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
-from domain.paging import Part
+from domain.paging import Page
 
 COLLECTION = "slots"
 
@@ -82,7 +82,7 @@ class MongoSlots:
         found = await mine.find({}, sort=[("number", 1)], limit=_MOST_PER_ORG)
         return read_all(found, Slot.model_validate, "slot")
 
-    async def every(self, limit: int, after: str | None = None) -> Part[Slot]:
+    async def every(self, limit: int, after: str | None = None) -> Page[Slot]:
         """Taken slots of all orgs, by their ids; for the reaper alone.
 
         With `after`, those behind that one.

@@ -6,12 +6,12 @@ from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, dump, session_document_id, storable
 from adapters.mongo.errors import storage_errors
 from adapters.mongo.reading import part_of, read_all, read_one
-from adapters.mongo.sort_keys import place_of_time
+from adapters.mongo.sort_keys import sort_key_of_time
 from adapters.mongo.tenancy import OrgCollection
 from adapters.mongo.versioned import replace_if_newer
 from domain.errors import InvalidInput
 from domain.ids import SessionKey
-from domain.paging import Part
+from domain.paging import Page
 from domain.sessions.listing import SessionFilter, SessionPage, line_of
 from domain.sessions.session import SessionState, SessionStatus
 
@@ -40,7 +40,7 @@ class MongoSessions:
             **dump(status, what),
             # What lists are filtered and ordered by.
             "agent": status.agent_id or status.agent_name,
-            "place": place_of_time(status.started_at) + status.session_id,
+            "place": sort_key_of_time(status.started_at) + status.session_id,
         }
         async with storage_errors("store a session"):
             mine = self._sessions.of_session(key)
@@ -56,7 +56,7 @@ class MongoSessions:
             found = await self._sessions.of_session(key).find_one({"_id": session_document_id(key)})
         return None if found is None else read_one(found, SessionStatus.model_validate, _WHAT)
 
-    async def not_closed(self, limit: int, after: str | None = None) -> Part[SessionStatus]:
+    async def not_closed(self, limit: int, after: str | None = None) -> Page[SessionStatus]:
         """Records of all orgs that are not terminal, by their ids; for the reaper alone.
 
         With `after`, those behind that one.
@@ -96,12 +96,12 @@ def _conditions(wanted: SessionFilter, after: str | None) -> Document:
         conditions["outcome"] = wanted.outcome.value
     if wanted.agent:
         conditions["agent"] = wanted.agent
-    before = [place_of_time(wanted.started_before)] if wanted.started_before else []
+    before = [sort_key_of_time(wanted.started_before)] if wanted.started_before else []
     if after:
         if not _PLACE.fullmatch(after):
             raise InvalidInput("not a cursor of this list", field="cursor")
         before.append(after)
     place: Document = {"$lt": min(before)} if before else {}
     if wanted.started_after:
-        place["$gte"] = place_of_time(wanted.started_after)
+        place["$gte"] = sort_key_of_time(wanted.started_after)
     return conditions | ({"place": place} if place else {})

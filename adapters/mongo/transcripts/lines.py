@@ -20,7 +20,7 @@ from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, dump, of_session, session_document_id, storable
 from adapters.mongo.errors import storage_errors
 from adapters.mongo.sessions.records import MongoSessions
-from adapters.mongo.sort_keys import place_of_seconds, place_of_time
+from adapters.mongo.sort_keys import place_of_seconds, sort_key_of_time
 from adapters.mongo.tenancy import OrgCollection, OrgDocuments
 from adapters.mongo.transcripts.summaries import COLLECTION as SUMMARIES
 from adapters.mongo.transcripts.summaries import MongoSummaries
@@ -160,7 +160,7 @@ class MongoTranscriptLines:
         Raises:
             StorageUnavailable: MongoDB does not answer.
         """
-        ended = {"$gt": after or "", "$lt": place_of_time(before)}
+        ended = {"$gt": after or "", "$lt": sort_key_of_time(before)}
         wanted: Document = {"facets": EVERY, "ended": ended}
         async with storage_errors("look for old transcripts"):
             found = await self._lines.of(org).aggregate(
@@ -254,8 +254,8 @@ def document_of(line: TranscriptLine, turns: Sequence[Turn]) -> Document:
         "facets": facets_of(line),
         "terms": terms_of(turn.text for turn in turns),
         # Ascending, and read backwards for the newest: see the indexes.
-        "started": place_of_time(line.started_at) + key.session_id,
-        "ended": place_of_time(line.ended_at) + key.session_id,
+        "started": sort_key_of_time(line.started_at) + key.session_id,
+        "ended": sort_key_of_time(line.ended_at) + key.session_id,
         "duration": place_of_seconds(line.duration_seconds) + key.session_id,
     }
 

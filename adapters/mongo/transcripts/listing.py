@@ -13,7 +13,7 @@ from adapters.mongo.client import Database
 from adapters.mongo.documents import Document
 from adapters.mongo.errors import storage_errors
 from adapters.mongo.reading import read_all
-from adapters.mongo.sort_keys import place_of_seconds, place_of_time
+from adapters.mongo.sort_keys import place_of_seconds, sort_key_of_time
 from adapters.mongo.tenancy import OrgCollection
 from adapters.mongo.transcripts.lines import COLLECTION, EVERY
 from domain.errors import InvalidInput
@@ -94,9 +94,9 @@ def ranges_of(wanted: TranscriptFilter) -> dict[str, list[Document]]:
     """The conditions on places, by field."""
     started: list[Document] = []
     if wanted.started_from:
-        started.append({"$gte": place_of_time(wanted.started_from)})
+        started.append({"$gte": sort_key_of_time(wanted.started_from)})
     if wanted.started_to:
-        started.append({"$lt": place_of_time(wanted.started_to)})
+        started.append({"$lt": sort_key_of_time(wanted.started_to)})
     lasted: list[Document] = []
     if wanted.min_duration is not None:
         lasted.append({"$gte": place_of_seconds(wanted.min_duration)})

@@ -11,7 +11,7 @@ from typing import Any
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document
 from adapters.mongo.errors import storage_errors
-from adapters.mongo.sort_keys import place_of_time
+from adapters.mongo.sort_keys import sort_key_of_time
 from adapters.mongo.tenancy import OrgCollection
 from adapters.mongo.transcripts.lines import COLLECTION
 from domain.transcripts.statistics import JoinStats, Spread, TranscriptStats
@@ -54,7 +54,10 @@ class MongoTranscriptStats:
         lines = self._lines.of(org)
         wanted: Document = {
             "facets": f"agent:{agent}",
-            "started": {"$gte": place_of_time(started_from), "$lt": place_of_time(started_to)},
+            "started": {
+                "$gte": sort_key_of_time(started_from),
+                "$lt": sort_key_of_time(started_to),
+            },
         }
         async with storage_errors("compute statistics"):
             figures = await lines.aggregate(wanted, [_FIGURES])

@@ -14,7 +14,7 @@ from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, dump, storable
 from adapters.mongo.errors import storage_errors
 from adapters.mongo.reading import read_all, read_one
-from adapters.mongo.sort_keys import place_of_time
+from adapters.mongo.sort_keys import sort_key_of_time
 from adapters.mongo.tenancy import OrgCollection
 from adapters.temporal.encryption import EncryptionCodec
 from domain.errors import InvalidInput, Unreadable
@@ -156,7 +156,7 @@ class MongoDeliveries:
         document: Document = {
             "_id": _delivery_document_id(delivery.key),
             **dump(delivery, "the delivery"),
-            "place": place_of_time(delivery.occurred_at) + delivery.delivery_id,
+            "place": sort_key_of_time(delivery.occurred_at) + delivery.delivery_id,
         }
         async with storage_errors("store a webhook delivery"):
             try:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import KEYS_PATH
-from api.dependencies import Client, Services, Wired
+from api.dependencies import ApiDependencies, Client, Deps
 from api.problems import problems
 from domain.access.api_keys import USUAL_SCOPES, ApiKeyRecord, NewKeyRequest, Scope
 from domain.access.ports import ApiKeyStore
@@ -47,9 +47,9 @@ class Keys(BaseModel):
 
 
 @router.post("", status_code=201, responses=problems(404))
-async def create_key(body: KeyBody, response: Response, wired: Wired, client: Client) -> KeyCreated:
+async def create_key(body: KeyBody, response: Response, deps: Deps, client: Client) -> KeyCreated:
     """Make a key for the org."""
-    store = _store(wired)
+    store = _store(deps)
     _check_grant(body, client)
     request = NewKeyRequest(
         user_id=body.user_id or client.user_id,
@@ -65,15 +65,15 @@ async def create_key(body: KeyBody, response: Response, wired: Wired, client: Cl
 
 
 @router.get("", responses=problems(404))
-async def list_keys(wired: Wired, client: Client) -> Keys:
+async def list_keys(deps: Deps, client: Client) -> Keys:
     """The org's keys by their prefixes; the keys themselves are not kept."""
-    return Keys(keys=await _store(wired).list_keys(client.org))
+    return Keys(keys=await _store(deps).list_keys(client.org))
 
 
 @router.delete("/{prefix}", status_code=204)
-async def revoke_key(prefix: Prefix, wired: Wired, client: Client) -> None:
+async def revoke_key(prefix: Prefix, deps: Deps, client: Client) -> None:
     """End a key for good, from the next request on."""
-    if not await _store(wired).revoke(client.org, prefix):
+    if not await _store(deps).revoke(client.org, prefix):
         raise NotFound(f"there is no key {prefix}", field="prefix")
 
 
@@ -88,16 +88,16 @@ def _check_grant(body: KeyBody, client: Principal) -> None:
         raise InvalidInput("the time has passed", field="expires_at", cure="name a later time")
 
 
-def _store(wired: Services) -> ApiKeyStore:
-    if not wired.keys_are_local:
+def _store(deps: ApiDependencies) -> ApiKeyStore:
+    if not deps.keys_are_local:
         raise NotFound(
             "API keys are managed in Pagos",
             cure="create and revoke keys there, or set AUTH_PROVIDER=local",
         )
-    if wired.key_store is None:
+    if deps.key_store is None:
         raise StorageUnavailable(
             "API keys are kept in MongoDB, which is not configured",
             cure="set MONGODB_URI; the bootstrap key works without",
             retry_after=60,
         )
-    return wired.key_store
+    return deps.key_store

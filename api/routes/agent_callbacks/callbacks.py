@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Security
 from pydantic import BaseModel, ValidationError
 
 from adapters.livekit.signatures import HEARTBEAT, verify_body
-from api.dependencies import LIVEKIT_SIGNATURE, Services, Wired
+from api.dependencies import LIVEKIT_SIGNATURE, ApiDependencies, Deps
 from api.problems import problems
 from api.routes.agent_callbacks.reporters import AgentClaims, check_attempt
 from domain.agents.servers import Heartbeat, HeartbeatAnswer, LostJob
@@ -35,24 +35,24 @@ class Accepted(BaseModel):
 
 
 @router.post("/v1/agent/ready", responses=problems(409))
-async def claim_attempt(claim: AgentReady, wired: Wired, claims: AgentClaims) -> ReadyAnswer:
+async def claim_attempt(claim: AgentReady, deps: Deps, claims: AgentClaims) -> ReadyAnswer:
     """An agent claims its attempt; 409 tells it to leave, 503 to ask again."""
     check_attempt(claims.attempt, claim.attempt)
-    answer = await wired.sessions.claim(claims.key, claim)
+    answer = await deps.sessions.claim(claims.key, claim)
     if answer.accepted:
-        wired.livekit_webhooks.expected(datetime.now(UTC))
+        deps.livekit_webhooks.expected(datetime.now(UTC))
     return answer
 
 
 @router.post("/v1/agent/failed")
-async def report_failed_start(failure: AgentFailed, wired: Wired, claims: AgentClaims) -> Accepted:
+async def report_failed_start(failure: AgentFailed, deps: Deps, claims: AgentClaims) -> Accepted:
     """An agent says that it cannot start, and why."""
     check_attempt(claims.attempt, failure.attempt)
     # A job fails once, whatever the agent's event id says.
     event_id = f"failed:{failure.attempt}:{failure.job_id}"[:EVENT_ID_CHARS]
     failure = failure.model_copy(update={"event_id": event_id})
-    wired.failures.count(claims.key, failure)
-    return Accepted(accepted=await wired.sessions.signal(claims.key, failure))
+    deps.failures.count(claims.key, failure)
+    return Accepted(accepted=await deps.sessions.signal(claims.key, failure))
 
 
 @router.post(
@@ -66,10 +66,10 @@ async def report_failed_start(failure: AgentFailed, wired: Wired, claims: AgentC
         }
     },
 )
-async def record_heartbeat(request: Request, wired: Wired) -> HeartbeatAnswer:
+async def record_heartbeat(request: Request, deps: Deps) -> HeartbeatAnswer:
     """An agent server's sign of life, signed with LiveKit's key; 503 asks for it again."""
     body = await request.body()
-    verify_body(wired.livekit_keys, request.headers.get("authorization", ""), body, HEARTBEAT)
+    verify_body(deps.livekit_keys, request.headers.get("authorization", ""), body, HEARTBEAT)
     try:
         beat = Heartbeat.model_validate_json(body)
     except ValidationError as error:
@@ -77,8 +77,8 @@ async def record_heartbeat(request: Request, wired: Wired) -> HeartbeatAnswer:
     # Beside each other: a Temporal that is away must not make the server look silent, and a
     # MongoDB that is away must not leave a caller without an agent.
     stop, told = await asyncio.gather(
-        wired.agent_servers.record(beat, datetime.now(UTC)),
-        _tell_losses(wired, beat.lost),
+        deps.agent_servers.record(beat, datetime.now(UTC)),
+        _tell_losses(deps, beat.lost),
         return_exceptions=True,
     )
     for result in (told, stop):
@@ -88,20 +88,20 @@ async def record_heartbeat(request: Request, wired: Wired) -> HeartbeatAnswer:
 
 
 @router.post(HEARTBEAT_PATH_CHECK, dependencies=[Security(LIVEKIT_SIGNATURE)])
-async def check_heartbeat_path(request: Request, wired: Wired) -> Accepted:
+async def check_heartbeat_path(request: Request, deps: Deps) -> Accepted:
     """Whether a heartbeat would be stored now, signed like one; asked by the watchdog."""
     body = await request.body()
-    verify_body(wired.livekit_keys, request.headers.get("authorization", ""), body, HEARTBEAT)
-    await wired.agent_servers.prove_path(datetime.now(UTC))
+    verify_body(deps.livekit_keys, request.headers.get("authorization", ""), body, HEARTBEAT)
+    await deps.agent_servers.prove_path(datetime.now(UTC))
     return Accepted(accepted=True)
 
 
-async def _tell_losses(wired: Services, lost: Sequence[LostJob]) -> None:
+async def _tell_losses(deps: ApiDependencies, lost: Sequence[LostJob]) -> None:
     try:
         async with asyncio.timeout(TELL_SECONDS):
             for job in lost:
                 if job.key and job.attempt:
                     message = agent_lost(job.attempt, job.job_id, job.reason)
-                    await wired.sessions.signal(job.key, message)
+                    await deps.sessions.signal(job.key, message)
     except TimeoutError:
         raise Unavailable("Temporal takes too long to be told of lost agents") from None

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from api.dependencies import Wired, agents_of
+from api.dependencies import Deps, agents_of
 from api.problems import problems
 from api.routes.agent_callbacks.reporters import AgentClaims
 from domain.errors import Forbidden
@@ -24,20 +24,20 @@ ManagedAgentId = Annotated[
 
 @router.get("/managed-agents/{agent_id}", response_model_exclude_none=True, responses=problems(404))
 async def get_managed_agent(
-    agent_id: ManagedAgentId, wired: Wired, claims: AgentClaims
+    agent_id: ManagedAgentId, deps: Deps, claims: AgentClaims
 ) -> DispatchMetadata:
     """The saved agent that takes over the conversation, of the session's org, with its secrets."""
-    if (await wired.sessions.status(claims.key)).state is SessionState.CLOSED:
+    if (await deps.sessions.status(claims.key)).state is SessionState.CLOSED:
         raise Forbidden("the session is closed", field="Authorization")
-    saved = await agents_of(wired).get(claims.org, agent_id)
-    resolved = resolve(saved, None, wired.catalog)
+    saved = await agents_of(deps).get(claims.org, agent_id)
+    resolved = resolve(saved, None, deps.catalog)
     return agent_metadata(resolved.config, claims.session_id)
 
 
 @router.get("/time-left", responses=problems(404))
-async def get_time_left(wired: Wired, claims: AgentClaims) -> TimeLeft:
+async def get_time_left(deps: Deps, claims: AgentClaims) -> TimeLeft:
     """How long the call may still last; extensions count."""
-    deadline = (await wired.sessions.status(claims.key)).deadline
+    deadline = (await deps.sessions.status(claims.key)).deadline
     if deadline is None:
         return TimeLeft(remaining=None)
     return TimeLeft(remaining=max(0.0, (deadline - datetime.now(UTC)).total_seconds()))

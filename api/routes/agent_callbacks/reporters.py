@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 from fastapi import Depends, Request
 from pydantic import Discriminator, Tag
 
-from api.dependencies import CallbackToken, Wired, bearer_claims
+from api.dependencies import CallbackToken, Deps, bearer_claims
 from domain.errors import Forbidden
 from domain.sessions.callback_token import CallbackClaims
 from domain.transcripts.external_report import ForeignReport
@@ -17,24 +17,24 @@ from domain.transcripts.transcript import AgentReport
 OUR_REPORT, FOREIGN_REPORT = "everline-report", "foreign-report"
 
 
-def agent_claims(request: Request, wired: Wired, _: CallbackToken) -> CallbackClaims:
+def agent_claims(request: Request, deps: Deps, _: CallbackToken) -> CallbackClaims:
     """The agent that makes this request, by its callback token."""
-    return bearer_claims(request, wired, time.time())
+    return bearer_claims(request, deps, time.time())
 
 
 AgentClaims = Annotated[CallbackClaims, Depends(agent_claims)]
 
 
-def reporter_claims(request: Request, wired: Wired, _: CallbackToken) -> CallbackClaims | None:
+def reporter_claims(request: Request, deps: Deps, _: CallbackToken) -> CallbackClaims | None:
     """The agent that reports; None for one without a token, where such are taken.
 
     Raises:
         Unauthenticated: no token, and reports without one are not taken; or not one of ours.
         Forbidden: expired.
     """
-    if wired.unsigned_reports and "authorization" not in request.headers:
+    if deps.unsigned_reports and "authorization" not in request.headers:
         return None
-    return bearer_claims(request, wired, time.time())
+    return bearer_claims(request, deps, time.time())
 
 
 ReporterClaims = Annotated[CallbackClaims | None, Depends(reporter_claims)]

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.dependencies import Client, Wired, agents_of
+from api.dependencies import Client, Deps, agents_of
 from api.problems import problems
 from api.routes.agents.masked_config import MaskedConfig
 from api.routes.agents.versions import ExpectedVersion, etag
@@ -89,29 +89,29 @@ class VersionList(BaseModel):
 
 @router.get("")
 async def list_agents(
-    wired: Wired, client: Client, limit: Limit = 20, cursor: Cursor = None
+    deps: Deps, client: Client, limit: Limit = 20, cursor: Cursor = None
 ) -> AgentList:
     """The org's saved agents."""
-    page = await agents_of(wired).page(client.org, limit, cursor)
+    page = await agents_of(deps).page(client.org, limit, cursor)
     return AgentList(agents=[_answer(agent) for agent in page.agents], nextCursor=page.next_cursor)
 
 
 @router.post("", status_code=201)
 async def create_agent(
-    body: AgentBody, wired: Wired, client: Client, response: Response
+    body: AgentBody, deps: Deps, client: Client, response: Response
 ) -> AgentAnswer:
     """Save a new agent; a configuration that could not start a session is refused."""
-    saved = await agents_of(wired).create(client, body.config, datetime.now(UTC))
+    saved = await agents_of(deps).create(client, body.config, datetime.now(UTC))
     response.headers["Location"] = f"/agents/{saved.agent.agent_id}"
     return _saved(saved, response)
 
 
 @router.get("/{agentId}")
 async def get_agent(
-    agentId: AgentId, wired: Wired, client: Client, response: Response
+    agentId: AgentId, deps: Deps, client: Client, response: Response
 ) -> AgentAnswer:
     """The current version of an agent; its ETag goes into `If-Match` of a change."""
-    agent = await agents_of(wired).get(client.org, agentId)
+    agent = await agents_of(deps).get(client.org, agentId)
     response.headers["ETag"] = etag(agent.version)
     return _answer(agent)
 
@@ -120,7 +120,7 @@ async def get_agent(
 async def update_agent(
     agentId: AgentId,
     body: AgentChange,
-    wired: Wired,
+    deps: Deps,
     client: Client,
     response: Response,
     if_match: ExpectedVersion = None,
@@ -130,7 +130,7 @@ async def update_agent(
     With `If-Match` (else 412) or `version` (else 409) only if the agent was not changed meanwhile;
     without either, whatever is current is replaced. The version before stays.
     """
-    agents = agents_of(wired)
+    agents = agents_of(deps)
     now = datetime.now(UTC)
     if if_match is not None and body.version not in (None, if_match):
         raise InvalidInput(
@@ -157,22 +157,22 @@ async def _replace(
 
 @router.delete("/{agentId}", status_code=204, responses=problems(412))
 async def delete_agent(
-    agentId: AgentId, wired: Wired, client: Client, if_match: ExpectedVersion = None
+    agentId: AgentId, deps: Deps, client: Client, if_match: ExpectedVersion = None
 ) -> None:
     """Delete an agent and its versions; sessions that ran it, and their transcripts, stay."""
-    await agents_of(wired).delete(client.org, agentId, expected=if_match, now=datetime.now(UTC))
+    await agents_of(deps).delete(client.org, agentId, expected=if_match, now=datetime.now(UTC))
 
 
 @router.get("/{agentId}/versions")
 async def list_versions(
     agentId: AgentId,
-    wired: Wired,
+    deps: Deps,
     client: Client,
     limit: Limit = 20,
     cursor: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
 ) -> VersionList:
     """What an agent was, the current version first."""
-    found, further = await agents_of(wired).versions(client.org, agentId, limit, cursor)
+    found, further = await agents_of(deps).versions(client.org, agentId, limit, cursor)
     return VersionList(
         versions=[
             VersionAnswer(
@@ -190,23 +190,23 @@ async def list_versions(
 
 @router.get("/{agentId}/versions/{version}")
 async def get_version(
-    agentId: AgentId, version: Version, wired: Wired, client: Client
+    agentId: AgentId, version: Version, deps: Deps, client: Client
 ) -> AgentAnswer:
     """One version of an agent, with its configuration."""
-    return _answer(await agents_of(wired).version(client.org, agentId, version))
+    return _answer(await agents_of(deps).version(client.org, agentId, version))
 
 
 @router.post("/{agentId}/versions/{version}/restore", responses=problems(409, 412))
 async def restore_version(
     agentId: AgentId,
     version: Version,
-    wired: Wired,
+    deps: Deps,
     client: Client,
     response: Response,
     if_match: ExpectedVersion = None,
 ) -> AgentAnswer:
     """Go back: save an earlier version's configuration, secrets included, as the next version."""
-    saved = await agents_of(wired).roll_back(
+    saved = await agents_of(deps).roll_back(
         client, agentId, version, expected=if_match, now=datetime.now(UTC)
     )
     return _saved(saved, response)

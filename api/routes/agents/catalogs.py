@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field, create_model
 
-from api.dependencies import Wired
+from api.dependencies import Deps
 from domain.agents.catalogs import ModelKind, ModelList, Provider, Tool
 from domain.agents.config import AgentConfig
 
@@ -98,25 +98,25 @@ class ToolOptions(BaseModel):
 
 
 @router.get("/tools")
-async def list_tools(wired: Wired, response: Response) -> ToolOptions:
+async def list_tools(deps: Deps, response: Response) -> ToolOptions:
     """The tool registry."""
     response.headers["Cache-Control"] = CACHE_CONTROL
-    found = wired.catalog.tools
+    found = deps.catalog.tools
     return ToolOptions(date=found.date, tools=[ToolOption.of(tool) for tool in found.tools])
 
 
 @router.get("/realtime-options")
-async def get_realtime_options(wired: Wired, response: Response) -> ModelOptions:
+async def get_realtime_options(deps: Deps, response: Response) -> ModelOptions:
     """The realtime providers (OpenAI, Gemini, Ultravox, xAI Grok), their models and voices."""
     response.headers["Cache-Control"] = CACHE_CONTROL
-    return ModelOptions.of(wired.catalog.models[ModelKind.REALTIME])
+    return ModelOptions.of(deps.catalog.models[ModelKind.REALTIME])
 
 
 @router.get("/pipeline-options")
-async def get_pipeline_options(wired: Wired, response: Response) -> PipelineOptions:
+async def get_pipeline_options(deps: Deps, response: Response) -> PipelineOptions:
     """The models for hearing, thinking and speaking."""
     response.headers["Cache-Control"] = CACHE_CONTROL
-    models = wired.catalog.models
+    models = deps.catalog.models
     return PipelineOptions(
         stt=ModelOptions.of(models[ModelKind.STT]),
         llm=ModelOptions.of(models[ModelKind.LLM]),

@@ -9,10 +9,10 @@ from pydantic import BaseModel
 
 from adapters.recordings import AUDIO_TYPE, RecordingStore
 from api.dependencies import (
+    ApiDependencies,
     Client,
-    Services,
+    Deps,
     SessionId,
-    Wired,
     archive_of,
     require_kept,
 )
@@ -48,16 +48,16 @@ class RecordingNoted(BaseModel):
 
 @router.post("/v1/agent/recording", tags=["agent callbacks"])
 async def note_recording(
-    recording: CallRecording, wired: Wired, claims: AgentClaims
+    recording: CallRecording, deps: Deps, claims: AgentClaims
 ) -> RecordingNoted:
     """An agent worker says how far the recording of its attempt is."""
     check_attempt(claims.attempt, recording.attempt)
     if not belongs_to(recording, claims.key):
         raise Forbidden("the recording's path is of another session", field="path")
-    if wired.archive is None:
+    if deps.archive is None:
         return RecordingNoted(stored=False)
-    await wired.archive.transcripts.record_recording(claims.key, recording, datetime.now(UTC))
-    records = wired.records
+    await deps.archive.transcripts.record_recording(claims.key, recording, datetime.now(UTC))
+    records = deps.records
     deleted = records and await records.retention.drop_late(claims.key, recording)
     return RecordingNoted(stored=not deleted)
 
@@ -70,7 +70,7 @@ async def note_recording(
 )
 async def get_recording(
     session_id: SessionId,
-    wired: Wired,
+    deps: Deps,
     client: Client,
     attempt: Annotated[
         int | None, Query(ge=1, description="which agent's part of the call; by default the last")
@@ -78,8 +78,8 @@ async def get_recording(
 ) -> Response:
     """The sound of a call as Ogg Opus: the caller on the left channel, the agent on the right."""
     key = SessionKey(client.org, session_id)
-    recording = await _stored_recording(wired, key, attempt)
-    store = _store_of(wired)
+    recording = await _stored_recording(deps, key, attempt)
+    store = _store_of(deps)
     if link := await store.link(recording.path, LINK_SECONDS):
         return RedirectResponse(link, headers={"Cache-Control": "no-store"})
     file = store.local_file(recording.path)
@@ -89,9 +89,11 @@ async def get_recording(
     return FileResponse(file, media_type=AUDIO_TYPE, filename=name)
 
 
-async def _stored_recording(wired: Services, key: SessionKey, attempt: int | None) -> CallRecording:
-    archive = archive_of(wired)
-    await require_kept(wired, key)
+async def _stored_recording(
+    deps: ApiDependencies, key: SessionKey, attempt: int | None
+) -> CallRecording:
+    archive = archive_of(deps)
+    await require_kept(deps, key)
     found = await archive.transcripts.recordings(key)
     wanted = [one for one in found if attempt in (None, one.attempt)]
     stored = [one for one in wanted if one.state is RecordingState.STORED]
@@ -99,10 +101,10 @@ async def _stored_recording(wired: Services, key: SessionKey, attempt: int | Non
         # Of an attempt with two, the whole one: the agent may have begun one before egress did.
         last = [one for one in stored if one.attempt == stored[-1].attempt]
         return max(last, key=lambda one: one.bytes or 0)
-    await wired.control.require(key)
+    await deps.control.require(key)
     if not wanted:
         raise NotFound("there is no recording of this call", field="sessionId")
-    [last] = await recordings_now(wanted[-1:], wired.agent_servers, datetime.now(UTC))
+    [last] = await recordings_now(wanted[-1:], deps.agent_servers, datetime.now(UTC))
     on_its_way = last.state is RecordingState.PENDING
     raise Conflict(
         "the recording is on its way to the storage"
@@ -113,11 +115,11 @@ async def _stored_recording(wired: Services, key: SessionKey, attempt: int | Non
     )
 
 
-def _store_of(wired: Services) -> RecordingStore:
-    if wired.recordings is None:
+def _store_of(deps: ApiDependencies) -> RecordingStore:
+    if deps.recordings is None:
         raise StorageUnavailable(
             "the storage of recordings is not configured here",
             cure="set the API's EVERLINE_RECORDINGS_URL to the agent worker's value",
             retry_after=60,
         )
-    return wired.recordings
+    return deps.recordings

@@ -7,28 +7,28 @@ import anyio
 from fastapi import APIRouter, Depends, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from api.dependencies import Client, Services, SessionId, Wired
+from api.dependencies import ApiDependencies, Client, Deps, SessionId
 from domain.errors import Unavailable
 from domain.ids import SessionKey
 from domain.json_lines import on_one_line
 from domain.sessions.session import SessionState
-from services.sessions.watches import Look
+from services.sessions.watches import Snapshot
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
-LINGER_LOOKS = 6
+LINGER_SNAPSHOTS = 6
 """Looks after the close, so that turns that were on their way are seen as well."""
 STOP_SECONDS = 8.0
-"""How long a stream may take to end when the process is told to stop: longer than one look."""
+"""How long a stream may take to end when the process is told to stop: longer than one snapshot."""
 
 
-async def stream_place(wired: Wired, client: Client) -> AsyncGenerator[None]:
+async def stream_place(deps: Deps, client: Client) -> AsyncGenerator[None]:
     """One of the org's places for streams, until the answer has ended, however it ends.
 
     Raises:
         TooManyRequests: all of them are taken.
     """
-    with wired.watches.place(client.org):
+    with deps.watches.place(client.org):
         yield
 
 
@@ -40,7 +40,7 @@ async def stream_place(wired: Wired, client: Client) -> AsyncGenerator[None]:
 async def stream_events(
     session_id: SessionId,
     request: Request,
-    wired: Wired,
+    deps: Deps,
     client: Client,
 ) -> EventSourceResponse:
     """Stream `state`, `turn` and finally `end`; after a reconnect everything is sent again.
@@ -49,10 +49,10 @@ async def stream_events(
     reconnects leaves out the ids that it knows.
     """
     key = SessionKey(client.org, session_id)
-    await wired.control.require(key)
+    await deps.control.require(key)
     stopping = anyio.Event()
     return EventSourceResponse(
-        _events(wired, key, request, stopping),
+        _events(deps, key, request, stopping),
         ping=15,
         shutdown_event=stopping,
         shutdown_grace_period=STOP_SECONDS,
@@ -60,49 +60,49 @@ async def stream_events(
 
 
 async def _events(
-    wired: Services, key: SessionKey, request: Request, stopping: anyio.Event
+    deps: ApiDependencies, key: SessionKey, request: Request, stopping: anyio.Event
 ) -> AsyncGenerator[ServerSentEvent]:
     seen: set[str] = set()
-    told: Look | None = None
-    looks_left = LINGER_LOOKS
-    with wired.watches.watch(key, lambda: _look(wired, key)) as looks:
-        async for look in looks:
+    told: Snapshot | None = None
+    snapshots_left = LINGER_SNAPSHOTS
+    with deps.watches.watch(key, lambda: _snapshot(deps, key)) as snapshots:
+        async for snapshot in snapshots:
             if await request.is_disconnected():
                 return
-            if look is not told:
-                told = look
-                for event in _fresh(look, seen):
+            if snapshot is not told:
+                told = snapshot
+                for event in _fresh(snapshot, seen):
                     yield event
-            if look.status is None or look.turns is None:
+            if snapshot.status is None or snapshot.turns is None:
                 yield ServerSentEvent(comment="a part of Everline is away, still here")
-            if look.status and look.status.state is SessionState.CLOSED:
-                looks_left -= 1
+            if snapshot.status and snapshot.status.state is SessionState.CLOSED:
+                snapshots_left -= 1
             if stopping.is_set():
                 # Without `end`: the session goes on, and the client asks again, somewhere else.
                 return
-            if not looks_left:
+            if not snapshots_left:
                 break
     yield ServerSentEvent(event="end", id="end", data="{}")
 
 
-async def _look(wired: Services, key: SessionKey) -> Look:
+async def _snapshot(deps: ApiDependencies, key: SessionKey) -> Snapshot:
     """What is there now; an outage only delays."""
     status = turns = None
     with suppress(Unavailable):
-        status = await wired.control.status(key)
-        turns = await wired.archive.transcripts.turns(key) if wired.archive else []
-    return Look(status, turns)
+        status = await deps.control.status(key)
+        turns = await deps.archive.transcripts.turns(key) if deps.archive else []
+    return Snapshot(status, turns)
 
 
-def _fresh(look: Look, seen: set[str]) -> Generator[ServerSentEvent]:
+def _fresh(snapshot: Snapshot, seen: set[str]) -> Generator[ServerSentEvent]:
     """What has not been sent yet."""
-    if look.status is not None:
-        state_id = f"state:{look.status.version}"
+    if snapshot.status is not None:
+        state_id = f"state:{snapshot.status.version}"
         if state_id not in seen:
             seen.add(state_id)
-            data = on_one_line(look.status.model_dump_json())
+            data = on_one_line(snapshot.status.model_dump_json())
             yield ServerSentEvent(event="state", id=state_id, data=data)
-    for turn in look.turns or []:
+    for turn in snapshot.turns or []:
         turn_id = f"turn:{turn.attempt}/{turn.item_id}"
         if turn_id not in seen:
             seen.add(turn_id)

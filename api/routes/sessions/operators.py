@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from pydantic import ConfigDict, Field
 
-from api.dependencies import Client, SessionId, Wired
+from api.dependencies import Client, Deps, SessionId
 from api.problems import problems
 from domain.access.principal import Principal
 from domain.errors import Unavailable
@@ -39,7 +39,7 @@ class ExtendBody(JsonModel):
 
 @router.get("")
 async def list_sessions(
-    wired: Wired,
+    deps: Deps,
     client: Client,
     state: SessionState | None = None,
     outcome: Outcome | None = None,
@@ -57,7 +57,7 @@ async def list_sessions(
     ] = None,
 ) -> SessionPage:
     """The org's sessions: first the open ones, then those that are over, each the newest first."""
-    if wired.lists is None:
+    if deps.lists is None:
         raise Unavailable("sessions cannot be listed here")
     wanted = SessionFilter(
         state=state,
@@ -67,38 +67,38 @@ async def list_sessions(
         started_before=started_before,
         stuck=stuck,
     )
-    return await wired.lists.page(client.org, wanted, limit, cursor)
+    return await deps.lists.page(client.org, wanted, limit, cursor)
 
 
 @router.post("/{session_id}/extend", responses=problems(409))
 async def extend_session(
-    session_id: SessionId, body: ExtendBody, wired: Wired, client: Client, once: UpdateId = None
+    session_id: SessionId, body: ExtendBody, deps: Deps, client: Client, once: UpdateId = None
 ) -> SessionStatus:
     """Move the maximum duration of a call in progress by so many seconds."""
     extension = Extend(seconds=body.seconds, idempotency_key=once)
     key = SessionKey(client.org, session_id)
-    return await wired.control.operate(key, extension, once)
+    return await deps.control.operate(key, extension, once)
 
 
 @router.post("/{session_id}/redispatch", responses=problems(409))
 async def redispatch_session(
-    session_id: SessionId, wired: Wired, client: Client, once: UpdateId = None
+    session_id: SessionId, deps: Deps, client: Client, once: UpdateId = None
 ) -> SessionStatus:
     """Replace the agent of a live call by a new one, which gets the turns so far.
 
     Without a free place on any agent server it is refused with `no_capacity`, and the call goes on.
     """
     key = SessionKey(client.org, session_id)
-    return await wired.control.operate(key, Redispatch(by=_who(client)), once)
+    return await deps.control.operate(key, Redispatch(by=_who(client)), once)
 
 
 @router.post("/{session_id}/finalise", responses=problems(409))
 async def finalise_session(
-    session_id: SessionId, wired: Wired, client: Client, once: UpdateId = None
+    session_id: SessionId, deps: Deps, client: Client, once: UpdateId = None
 ) -> SessionStatus:
     """End a session without waiting for the agent's report any longer."""
     key = SessionKey(client.org, session_id)
-    return await wired.control.operate(key, Finalise(by=_who(client)), once)
+    return await deps.control.operate(key, Finalise(by=_who(client)), once)
 
 
 def _who(client: Principal) -> str:

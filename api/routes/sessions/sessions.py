@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.dependencies import (
     Client,
+    Deps,
     SessionId,
-    Wired,
     archive_of,
     require_kept,
 )
@@ -76,7 +76,7 @@ async def start_session(
     body: StartBody,
     request: Request,
     response: Response,
-    wired: Wired,
+    deps: Deps,
     client: Client,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
     wait: Annotated[Stage, Query(description="how far to wait before answering")] = (
@@ -96,7 +96,7 @@ async def start_session(
         voice=body.voice,
         limits=body.limits,
     )
-    started = await starting.start_session(wired, client, wanted, wait, request.state)
+    started = await starting.start_session(deps, client, wanted, wait, request.state)
     response.status_code = started.http_status
     engine = started.input.config.engine
     return StartResponse(
@@ -120,28 +120,28 @@ def _identity(idempotency_key: str | None, session_id: str | None) -> str:
 
 
 @router.get("/{session_id}")
-async def get_session(session_id: SessionId, wired: Wired, client: Client) -> SessionStatus:
+async def get_session(session_id: SessionId, deps: Deps, client: Client) -> SessionStatus:
     """What a session is doing, or how it ended, with its timeline."""
-    return await wired.control.status(SessionKey(client.org, session_id))
+    return await deps.control.status(SessionKey(client.org, session_id))
 
 
 @router.post("/{session_id}/end")
-async def end_session(session_id: SessionId, wired: Wired, client: Client) -> Ended:
+async def end_session(session_id: SessionId, deps: Deps, client: Client) -> Ended:
     """Ask a session to end; answers at once, the session winds down on its own."""
     key = SessionKey(client.org, session_id)
-    ended = await wired.control.end(key, by="the API")
+    ended = await deps.control.end(key, by="the API")
     return Ended(session_id=session_id, ended=ended)
 
 
 @router.get("/{session_id}/summary")
-async def get_summary(session_id: SessionId, wired: Wired, client: Client) -> Summary:
+async def get_summary(session_id: SessionId, deps: Deps, client: Client) -> Summary:
     """The summary: pending, ready or failed with the reason."""
     key = SessionKey(client.org, session_id)
-    summaries = archive_of(wired).summaries
-    await require_kept(wired, key)
+    summaries = archive_of(deps).summaries
+    await require_kept(deps, key)
     summary = await summaries.get(key)
     if summary is None:
-        await wired.control.require(key)
+        await deps.control.require(key)
         raise NotFound(
             "there is no summary yet; it is made when the session has ended", field="sessionId"
         )

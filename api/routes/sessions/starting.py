@@ -8,7 +8,7 @@ from starlette.datastructures import State
 
 from adapters.livekit.tokens import caller_token
 from adapters.livekit.urls import client_url
-from api.dependencies import CallerTokens, Services
+from api.dependencies import ApiDependencies, CallerTokens
 from domain.access.principal import Principal
 from domain.agents.config import ConfigWarning
 from domain.sessions.session import SessionInput, Stage
@@ -58,7 +58,7 @@ class StartAnswer:
 
 
 async def start_session(
-    wired: Services, principal: Principal, request: StartRequest, stage: Stage, state: State
+    deps: ApiDependencies, principal: Principal, request: StartRequest, stage: Stage, state: State
 ) -> StartAnswer:
     """Start a session; its id is noted in the state of the HTTP request, for the log.
 
@@ -67,6 +67,6 @@ async def start_session(
     """
     given = request.key(principal.org)
     state.session = given.session_id if given else None
-    started = await wired.starter.start(principal, request, stage)
+    started = await deps.starter.start(principal, request, stage)
     state.session = started.input.session_id
-    return StartAnswer(started, wired.callers)
+    return StartAnswer(started, deps.callers)

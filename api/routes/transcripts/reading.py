@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from api.dependencies import Services, archive_of, no_transcript, require_kept
+from api.dependencies import ApiDependencies, archive_of, no_transcript, require_kept
 from api.routes.transcripts.answers import TranscriptAnswer, answer_of
 from domain.errors import NotFound, Unavailable
 from domain.ids import SessionKey
@@ -11,18 +11,18 @@ from domain.transcripts.listing import described
 from services.recordings.recordings import header_now
 
 
-async def read_transcript(wired: Services, key: SessionKey) -> TranscriptAnswer:
+async def read_transcript(deps: ApiDependencies, key: SessionKey) -> TranscriptAnswer:
     """Everything that is kept of a session's transcript; of a live one, what is there so far.
 
     Raises:
         NotFound: there is no such session in this org, or its transcript was deleted.
         Unavailable: MongoDB does not answer, or nobody can say now whether there is such a session.
     """
-    archive = archive_of(wired)
-    await require_kept(wired, key)
+    archive = archive_of(deps)
+    await require_kept(deps, key)
     header = await archive.transcripts.header(key)
-    header = await header_now(header, wired.agent_servers, datetime.now(UTC))
-    status = await status_for(wired, key, sealed=header is not None)
+    header = await header_now(header, deps.agent_servers, datetime.now(UTC))
+    status = await status_for(deps, key, sealed=header is not None)
     if status is None and header is None:
         raise no_transcript(key)
     turns = await archive.transcripts.turns(key)
@@ -31,17 +31,19 @@ async def read_transcript(wired: Services, key: SessionKey) -> TranscriptAnswer:
     return answer_of(line, header, turns, await archive.transcripts.reports(key), summary)
 
 
-async def status_for(wired: Services, key: SessionKey, *, sealed: bool) -> SessionStatus | None:
+async def status_for(
+    deps: ApiDependencies, key: SessionKey, *, sealed: bool
+) -> SessionStatus | None:
     """What is known of the session; None if nobody knows it.
 
     Raises:
         Unavailable: nobody can say now; a sealed transcript does without.
     """
-    recorded = await archive_of(wired).sessions.get(key)
+    recorded = await archive_of(deps).sessions.get(key)
     if recorded is not None and recorded.state is SessionState.CLOSED:
         return recorded
     try:
-        return await wired.control.status(key)
+        return await deps.control.status(key)
     except NotFound:
         return None
     except Unavailable:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.dependencies import Client, Wired, records_of
+from api.dependencies import Client, Deps, records_of
 from domain.access.audit import AuditAction, AuditPage
 from domain.json_model import JsonModel
 from domain.transcripts.retention import MAX_DAYS, RetentionRule
@@ -37,23 +37,23 @@ class RetentionAnswer(BaseModel):
 
 
 @router.get("/retention")
-async def get_retention(wired: Wired, client: Client) -> RetentionAnswer:
+async def get_retention(deps: Deps, client: Client) -> RetentionAnswer:
     """How long the org's transcripts are kept."""
-    retention = records_of(wired).retention
+    retention = records_of(deps).retention
     return _answer(await retention.rule(client.org), retention.default_days)
 
 
 @router.put("/retention")
-async def put_retention(body: RetentionBody, wired: Wired, client: Client) -> RetentionAnswer:
+async def put_retention(body: RetentionBody, deps: Deps, client: Client) -> RetentionAnswer:
     """Choose how long; what is older is deleted by the next daily run, for good."""
-    retention = records_of(wired).retention
+    retention = records_of(deps).retention
     rule = await retention.choose(client, body.transcript_days, datetime.now(UTC))
     return _answer(rule, retention.default_days)
 
 
 @router.get("/audit")
 async def list_audit(
-    wired: Wired,
+    deps: Deps,
     client: Client,
     action: AuditAction | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
@@ -62,7 +62,7 @@ async def list_audit(
     ] = None,
 ) -> AuditPage:
     """Who deleted what, and when: the newest first."""
-    return await records_of(wired).audit.page(client.org, action, limit, cursor)
+    return await records_of(deps).audit.page(client.org, action, limit, cursor)
 
 
 def _answer(rule: RetentionRule, default_days: int) -> RetentionAnswer:

@@ -8,10 +8,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.dependencies import (
+    ApiDependencies,
     Client,
-    Services,
+    Deps,
     SessionId,
-    Wired,
     archive_of,
     require_kept,
 )
@@ -40,20 +40,20 @@ class SummaryBody(BaseModel):
 
 @router.post("/{session_id}/summary", status_code=202, responses=problems(409))
 async def rerun_summary(
-    session_id: SessionId, wired: Wired, client: Client, body: SummaryBody | None = None
+    session_id: SessionId, deps: Deps, client: Client, body: SummaryBody | None = None
 ) -> Summary:
     """Summarise and analyse again, for instance after late turns or with another plan.
 
     The summary before stays readable until the new one is ready.
     """
     key = SessionKey(client.org, session_id)
-    if wired.summary_runs is None:
+    if deps.summary_runs is None:
         raise Unavailable("summaries cannot be written again here")
     deadline = time.monotonic() + LAST_STEPS
     while True:
-        last = await _last(wired, key)
+        last = await _last(deps, key)
         order = _order(last, body)
-        if await wired.summary_runs.start(order):
+        if await deps.summary_runs.start(order):
             return _pending(last, order)
         # A run stores what it wrote a moment before it ends, and clients see that at once.
         if _is_being_written(last) or time.monotonic() > deadline:
@@ -65,12 +65,12 @@ async def rerun_summary(
         await asyncio.sleep(0.2)
 
 
-async def _last(wired: Services, key: SessionKey) -> Summary:
-    summaries = archive_of(wired).summaries
-    await require_kept(wired, key)
+async def _last(deps: ApiDependencies, key: SessionKey) -> Summary:
+    summaries = archive_of(deps).summaries
+    await require_kept(deps, key)
     last = await summaries.get(key)
     if last is None:
-        await wired.control.require(key)
+        await deps.control.require(key)
         raise Conflict(
             "there is no summary yet; the first is made when the session has ended",
             field="session_id",

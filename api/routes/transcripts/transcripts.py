@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 
-from api.dependencies import Client, SessionId, Wired, archive_of, no_transcript, records_of
+from api.dependencies import Client, Deps, SessionId, archive_of, no_transcript, records_of
 from api.problems import problems
 from api.routes.transcripts.answers import (
     TranscriptAnswer,
@@ -101,7 +101,7 @@ Listed = Annotated[ListQuery, Depends()]
 @router.get("")
 async def list_transcripts(
     query: Listed,
-    wired: Wired,
+    deps: Deps,
     client: Client,
     agentId: Annotated[
         Id | None, Query(description="the saved agent's id; without one, the agent's name")
@@ -109,36 +109,36 @@ async def list_transcripts(
 ) -> TranscriptList:
     """The org's transcripts of calls that are over, the last started first."""
     wanted = query.wanted.model_copy(update={"agent": agentId})
-    lists = records_of(wired).lists
+    lists = records_of(deps).lists
     return _list(await lists.page(client.org, wanted, query.order, query.limit, query.cursor))
 
 
 # Before the routes of one session: a session may be named `agent`.
 @router.get("/agent/{agentId}")
 async def list_transcripts_of_agent(
-    agentId: AgentId, query: Listed, wired: Wired, client: Client
+    agentId: AgentId, query: Listed, deps: Deps, client: Client
 ) -> TranscriptList:
     """An agent's transcripts; 404 if the org never had such an agent."""
     wanted = query.wanted.model_copy(update={"agent": agentId})
-    lists = records_of(wired).lists
+    lists = records_of(deps).lists
     page = await lists.page_of_agent(client.org, wanted, query.order, query.limit, query.cursor)
     return _list(page)
 
 
 @router.get("/agent/{agentId}/stats")
 async def transcript_stats(
-    agentId: AgentId, wired: Wired, client: Client, since: From = None, until: To = None
+    agentId: AgentId, deps: Deps, client: Client, since: From = None, until: To = None
 ) -> AgentStats:
     """Figures over an agent's transcripts, of the last 30 days unless a time is named."""
     now = datetime.now(UTC)
-    found = await records_of(wired).lists.stats(client.org, agentId, since, until, now)
+    found = await records_of(deps).lists.stats(client.org, agentId, since, until, now)
     return stats_of(agentId, found.started_from, found.started_to, found.stats)
 
 
 @router.get("/{sessionId}")
-async def get_transcript(sessionId: SessionId, wired: Wired, client: Client) -> TranscriptAnswer:
+async def get_transcript(sessionId: SessionId, deps: Deps, client: Client) -> TranscriptAnswer:
     """A session's transcript; while the call is live, the turns so far."""
-    return await read_transcript(wired, SessionKey(client.org, sessionId))
+    return await read_transcript(deps, SessionKey(client.org, sessionId))
 
 
 @router.get(
@@ -154,7 +154,7 @@ async def get_transcript(sessionId: SessionId, wired: Wired, client: Client) -> 
 )
 async def export_transcript(
     sessionId: SessionId,
-    wired: Wired,
+    deps: Deps,
     client: Client,
     format: Annotated[
         ExportFormat | None, Query(description="goes before `Accept`; JSON without either")
@@ -162,7 +162,7 @@ async def export_transcript(
     accept: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Response:
     """A session's transcript as JSON, JSON Lines, WebVTT or plain text."""
-    transcript = await read_transcript(wired, SessionKey(client.org, sessionId))
+    transcript = await read_transcript(deps, SessionKey(client.org, sessionId))
     form = format or format_accepted(accept)
     return Response(
         export(transcript, form),
@@ -175,16 +175,14 @@ async def export_transcript(
 
 
 @router.delete("/{sessionId}", responses=problems(409))
-async def delete_transcript(
-    sessionId: SessionId, wired: Wired, client: Client
-) -> TranscriptDeleted:
+async def delete_transcript(sessionId: SessionId, deps: Deps, client: Client) -> TranscriptDeleted:
     """Delete a closed session's turns, reports, summary and recordings, for good."""
     key = SessionKey(client.org, sessionId)
-    retention = records_of(wired).retention
+    retention = records_of(deps).retention
     # An interrupted deletion goes on, whatever is known of the session.
     if not await retention.is_deleted(key):
-        header = await archive_of(wired).transcripts.header(key)
-        status = await status_for(wired, key, sealed=False)
+        header = await archive_of(deps).transcripts.header(key)
+        status = await status_for(deps, key, sealed=False)
         if status is None and header is None:
             raise no_transcript(key)
         if status is not None and status.state is not SessionState.CLOSED:

@@ -9,8 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from api.dependencies import (
     Access,
+    Deps,
     SessionAccess,
-    Wired,
     archive_of,
     no_transcript,
     require_kept,
@@ -104,7 +104,7 @@ class Turns(BaseModel):
 
 
 @router.post("/{session_id}/turns")
-async def add_turns(body: TurnsIn, wired: Wired, access: Access) -> TurnsStored:
+async def add_turns(body: TurnsIn, deps: Deps, access: Access) -> TurnsStored:
     """Store turns, each once, however often they come and however late.
 
     A 200 is the promise that they are in the transcript, unless that was deleted: then nothing is
@@ -112,37 +112,37 @@ async def add_turns(body: TurnsIn, wired: Wired, access: Access) -> TurnsStored:
     """
     now = datetime.now(UTC)
     turns = [turn.turn(now) for turn in body.turns]
-    transcripts = archive_of(wired).transcripts
-    await _check(wired, access, body, turns)
+    transcripts = archive_of(deps).transcripts
+    await _check(deps, access, body, turns)
     recorded = await transcripts.record_turns(access.key, turns, now)
     if recorded.dropped and access.attempt is None:
         raise no_transcript(access.key)
     return TurnsStored(stored=recorded.stored, duplicates=recorded.duplicates)
 
 
-async def _check(wired: Wired, access: SessionAccess, body: TurnsIn, turns: list[Turn]) -> None:
+async def _check(deps: Deps, access: SessionAccess, body: TurnsIn, turns: list[Turn]) -> None:
     if access.attempt is None:
         for unknown in body.model_extra or {}:
             raise InvalidInput(
                 "there is no such field", field=unknown, cure=CURES["extra_forbidden"]
             )
-        await wired.control.require(access.key)
+        await deps.control.require(access.key)
         return
     for turn in turns:
         check_attempt(access.attempt, turn.attempt, "turns.attempt")
 
 
 @router.get("/{session_id}/turns")
-async def get_turns(wired: Wired, access: Access) -> Turns:
+async def get_turns(deps: Deps, access: Access) -> Turns:
     """The turns in transcript order, also while the call is live."""
-    transcripts = archive_of(wired).transcripts
-    await require_kept(wired, access.key)
+    transcripts = archive_of(deps).transcripts
+    await require_kept(deps, access.key)
     turns = await transcripts.turns(access.key)
     if not turns:
-        await wired.control.require(access.key)
+        await deps.control.require(access.key)
     header = await transcripts.header(access.key)
     return Turns(
         session_id=access.key.session_id,
         turns=turns,
-        transcript=await header_now(header, wired.agent_servers, datetime.now(UTC)),
+        transcript=await header_now(header, deps.agent_servers, datetime.now(UTC)),
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
-from api.dependencies import Client, Wired, webhooks_of
+from api.dependencies import Client, Deps, webhooks_of
 from api.problems import problems
 from domain.ids import ID_PATTERN, Id
 from domain.webhooks.deliveries import (
@@ -61,7 +61,7 @@ class DeliveryList(BaseModel):
 
 @router.get("")
 async def list_webhook_deliveries(
-    wired: Wired,
+    deps: Deps,
     client: Client,
     status: DeliveryStatus | None = None,
     webhook_id: Annotated[Id | None, Query(description="only those to this endpoint")] = None,
@@ -73,7 +73,7 @@ async def list_webhook_deliveries(
 ) -> DeliveryList:
     """The org's deliveries of the last 30 days."""
     wanted = DeliveryFilter(endpoint_id=webhook_id, status=status, event=event)
-    page = await webhooks_of(wired).deliveries(client.org, wanted, limit, cursor)
+    page = await webhooks_of(deps).deliveries(client.org, wanted, limit, cursor)
     return DeliveryList(
         deliveries=[DeliveryAnswer.of(delivery) for delivery in page.deliveries], next=page.next
     )
@@ -81,17 +81,15 @@ async def list_webhook_deliveries(
 
 @router.get("/{delivery_id}")
 async def get_webhook_delivery(
-    delivery_id: DeliveryId, wired: Wired, client: Client
+    delivery_id: DeliveryId, deps: Deps, client: Client
 ) -> DeliveryAnswer:
     """One delivery with its attempts."""
     key = DeliveryKey(client.org, delivery_id)
-    return DeliveryAnswer.of(await webhooks_of(wired).delivery(key))
+    return DeliveryAnswer.of(await webhooks_of(deps).delivery(key))
 
 
 @router.post("/{delivery_id}/redeliver", status_code=202, responses=problems(409))
-async def redeliver_webhook(
-    delivery_id: DeliveryId, wired: Wired, client: Client
-) -> DeliveryAnswer:
+async def redeliver_webhook(delivery_id: DeliveryId, deps: Deps, client: Client) -> DeliveryAnswer:
     """Deliver once more, now, with the same `webhook-id`; also what was delivered before."""
     key = DeliveryKey(client.org, delivery_id)
-    return DeliveryAnswer.of(await webhooks_of(wired).redeliver(key, datetime.now(UTC)))
+    return DeliveryAnswer.of(await webhooks_of(deps).redeliver(key, datetime.now(UTC)))

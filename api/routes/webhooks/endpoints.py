@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from api.dependencies import Client, Wired, webhooks_of
+from api.dependencies import Client, Deps, webhooks_of
 from api.problems import problems
 from api.routes.webhooks.deliveries import DeliveryAnswer
 from domain.errors import InvalidInput
@@ -93,11 +93,11 @@ class WebhookList(BaseModel):
 
 @router.post("", status_code=201, responses=problems(409))
 async def create_webhook(
-    body: WebhookBody, response: Response, wired: Wired, client: Client
+    body: WebhookBody, response: Response, deps: Deps, client: Client
 ) -> WebhookCreated:
     """Make an endpoint; its signing secret is in the answer, and never shown again."""
     now = datetime.now(UTC)
-    made = await webhooks_of(wired).create(
+    made = await webhooks_of(deps).create(
         client.org, body.url, body.events, body.description, body.enabled, now
     )
     response.headers["Location"] = f"/v1/webhooks/{made.endpoint_id}"
@@ -105,23 +105,23 @@ async def create_webhook(
 
 
 @router.get("")
-async def list_webhooks(wired: Wired, client: Client) -> WebhookList:
+async def list_webhooks(deps: Deps, client: Client) -> WebhookList:
     """The org's endpoints."""
     now = datetime.now(UTC)
-    found = await webhooks_of(wired).endpoints(client.org)
+    found = await webhooks_of(deps).endpoints(client.org)
     return WebhookList(webhooks=[_answer(endpoint, now) for endpoint in found])
 
 
 @router.get("/{webhook_id}")
-async def get_webhook(webhook_id: WebhookId, wired: Wired, client: Client) -> WebhookAnswer:
+async def get_webhook(webhook_id: WebhookId, deps: Deps, client: Client) -> WebhookAnswer:
     """One endpoint: whether it is enabled, since when it fails, why it was disabled."""
     key = EndpointKey(client.org, webhook_id)
-    return _answer(await webhooks_of(wired).endpoint(key), datetime.now(UTC))
+    return _answer(await webhooks_of(deps).endpoint(key), datetime.now(UTC))
 
 
 @router.patch("/{webhook_id}")
 async def change_webhook(
-    webhook_id: WebhookId, body: WebhookChange, wired: Wired, client: Client
+    webhook_id: WebhookId, body: WebhookChange, deps: Deps, client: Client
 ) -> WebhookAnswer:
     """Change URL, events, description, or whether it is enabled; its secret stays."""
     wanted = body.model_dump(exclude_unset=True)
@@ -130,19 +130,19 @@ async def change_webhook(
             raise InvalidInput(f"{name} cannot be null", field=name, cure="leave it out")
     now = datetime.now(UTC)
     key = EndpointKey(client.org, webhook_id)
-    return _answer(await webhooks_of(wired).change(key, wanted, now), now)
+    return _answer(await webhooks_of(deps).change(key, wanted, now), now)
 
 
 @router.delete("/{webhook_id}", status_code=204)
-async def delete_webhook(webhook_id: WebhookId, wired: Wired, client: Client) -> None:
+async def delete_webhook(webhook_id: WebhookId, deps: Deps, client: Client) -> None:
     """Delete an endpoint; what is on its way to it becomes a dead letter."""
-    await webhooks_of(wired).delete(EndpointKey(client.org, webhook_id))
+    await webhooks_of(deps).delete(EndpointKey(client.org, webhook_id))
 
 
 @router.post("/{webhook_id}/rotate", responses=problems(409))
 async def rotate_webhook_secret(
     webhook_id: WebhookId,
-    wired: Wired,
+    deps: Deps,
     client: Client,
     response: Response,
     body: RotateBody | None = None,
@@ -150,14 +150,14 @@ async def rotate_webhook_secret(
     """Make a new signing secret; for a while deliveries carry a signature by each of both."""
     overlap = timedelta(hours=(body or RotateBody()).overlap_hours)
     key = EndpointKey(client.org, webhook_id)
-    return _with_secret(await webhooks_of(wired).rotate(key, overlap, datetime.now(UTC)), response)
+    return _with_secret(await webhooks_of(deps).rotate(key, overlap, datetime.now(UTC)), response)
 
 
 @router.post("/{webhook_id}/test", status_code=202, responses=problems(409))
-async def ping_webhook(webhook_id: WebhookId, wired: Wired, client: Client) -> DeliveryAnswer:
+async def ping_webhook(webhook_id: WebhookId, deps: Deps, client: Client) -> DeliveryAnswer:
     """Send it an event `webhook.test`; look at the delivery to see what came of it."""
     key = EndpointKey(client.org, webhook_id)
-    return DeliveryAnswer.of(await webhooks_of(wired).test(key, datetime.now(UTC)))
+    return DeliveryAnswer.of(await webhooks_of(deps).test(key, datetime.now(UTC)))
 
 
 def _with_secret(endpoint: Endpoint, response: Response) -> WebhookCreated:

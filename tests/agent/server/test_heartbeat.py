@@ -13,7 +13,7 @@ from livekit import api
 from livekit.agents.job import RunningJobInfo
 
 from agent.server.agent_server import CountingAgentServer
-from agent.server.heartbeat import Heart
+from agent.server.heartbeat import HeartbeatSender
 from agent.server.running_jobs import RunningJobs
 from domain.agents.servers import Heartbeat, JobTick, LostJob
 from tests.agent.call.test_metadata import TEXT
@@ -198,7 +198,7 @@ async def test_jobs_that_others_have_taken_over_are_killed(pool: Pool, jobs: Run
 
 async def test_a_heartbeat_is_signed_as_livekit_signs_its_webhooks() -> None:
     async with CallbackApi() as callbacks:
-        heart = Heart(SETTINGS, callbacks.url, Jobs(), lambda: True)
+        heart = HeartbeatSender(SETTINGS, callbacks.url, Jobs(), lambda: True)
         await eventually(heart.beat, 30)
         await heart.aclose()
         received = callbacks.of("heartbeat")[-1]
@@ -216,7 +216,7 @@ async def test_a_heartbeat_is_signed_as_livekit_signs_its_webhooks() -> None:
 async def test_a_heartbeat_says_how_many_calls_there_is_room_for() -> None:
     draining = False
     async with CallbackApi() as callbacks:
-        heart = Heart(SETTINGS, callbacks.url, Jobs(), lambda: draining)
+        heart = HeartbeatSender(SETTINGS, callbacks.url, Jobs(), lambda: draining)
         beating = asyncio.create_task(heart.beat_forever())
         await callbacks.wait_for(lambda: bool(callbacks.of("heartbeat")))
         draining = True
@@ -231,7 +231,7 @@ async def test_a_heartbeat_says_how_many_calls_there_is_room_for() -> None:
 async def test_a_loss_is_repeated_until_the_api_has_taken_it() -> None:
     jobs = Jobs(lost_job(1))
     async with CallbackApi(outage=503) as callbacks:
-        heart = Heart(SETTINGS, callbacks.url, jobs, lambda: False)
+        heart = HeartbeatSender(SETTINGS, callbacks.url, jobs, lambda: False)
         beating = asyncio.create_task(heart.beat_forever())
         await callbacks.wait_for(lambda: len(callbacks.of("heartbeat")) >= 2)
         assert jobs.lost == [lost_job(1)]
@@ -249,7 +249,7 @@ async def test_a_loss_is_repeated_until_the_api_has_taken_it() -> None:
 async def test_an_answer_that_cannot_be_unpacked_ends_no_heartbeats() -> None:
     jobs = Jobs(lost_job(1))
     async with CallbackApi(garbled=True) as callbacks:
-        heart = Heart(SETTINGS, callbacks.url, jobs, lambda: False)
+        heart = HeartbeatSender(SETTINGS, callbacks.url, jobs, lambda: False)
         beating = asyncio.create_task(heart.beat_forever())
         await callbacks.wait_for(lambda: len(callbacks.of("heartbeat")) >= 2)
         assert jobs.lost == [lost_job(1)]
@@ -270,7 +270,7 @@ async def test_a_fault_in_one_look_ends_no_heartbeats() -> None:
             return super().look()
 
     async with CallbackApi() as callbacks:
-        heart = Heart(SETTINGS, callbacks.url, Faulty(), lambda: False)
+        heart = HeartbeatSender(SETTINGS, callbacks.url, Faulty(), lambda: False)
         beating = asyncio.create_task(heart.beat_forever())
         await callbacks.wait_for(lambda: bool(callbacks.of("heartbeat")))
         beating.cancel()
@@ -280,7 +280,7 @@ async def test_a_fault_in_one_look_ends_no_heartbeats() -> None:
 async def test_a_hurried_heartbeat_does_not_wait_for_the_next() -> None:
     jobs = Jobs()
     async with CallbackApi() as callbacks:
-        heart = Heart(SETTINGS, callbacks.url, jobs, lambda: False)
+        heart = HeartbeatSender(SETTINGS, callbacks.url, jobs, lambda: False)
         beating = asyncio.create_task(heart.beat_forever())
         loop = asyncio.get_running_loop()
         begun = loop.time()
@@ -302,7 +302,7 @@ def losses_of(callbacks: CallbackApi) -> set[str]:
 async def test_the_api_may_name_jobs_to_stop() -> None:
     jobs = Jobs()
     async with CallbackApi(stop=["AJ_1"]) as callbacks:
-        heart = Heart(SETTINGS, callbacks.url, jobs, lambda: False)
+        heart = HeartbeatSender(SETTINGS, callbacks.url, jobs, lambda: False)
         await eventually(heart.beat, 30)
         await heart.aclose()
 

@@ -269,7 +269,7 @@ async def test_refusing_many_starts_at_once_asks_temporal_for_few_sessions(house
 
     async def start(name: str) -> None:
         with pytest.raises(SessionQuotaExceeded):
-            async with quota.place(SessionKey(org, name)):
+            async with quota.reservation(SessionKey(org, name)):
                 pass
 
     await asyncio.gather(*(start(f"new{number}") for number in range(20)))
@@ -312,11 +312,11 @@ async def test_while_mongodb_is_away_temporal_counts(house: House) -> None:
 
 async def test_starts_count_while_they_are_under_way_and_failed_ones_no_more() -> None:
     quota = SessionQuota(1, None, NoneOpen())
-    async with quota.place(SessionKey("acme", "a")):
+    async with quota.reservation(SessionKey("acme", "a")):
         with pytest.raises(SessionQuotaExceeded):
-            async with quota.place(SessionKey("acme", "b")):
+            async with quota.reservation(SessionKey("acme", "b")):
                 pass
-    async with quota.place(SessionKey("acme", "b")):
+    async with quota.reservation(SessionKey("acme", "b")):
         pass
 
 

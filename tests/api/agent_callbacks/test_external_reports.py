@@ -20,8 +20,8 @@ OURS = Plays(report_when_told=False, report_when_removed=False)
 @pytest.fixture
 async def open_to_all(door: Door) -> AsyncGenerator[Door]:
     """The API with the switch on; nothing is sent that proves who one is."""
-    wired = replace(door.wired, unsigned_reports=True)
-    async with open_door(door.studio, wired, key=None) as without_key:
+    deps = replace(door.deps, unsigned_reports=True)
+    async with open_door(door.studio, deps, key=None) as without_key:
         yield without_key
 
 
@@ -42,7 +42,7 @@ async def _live(door: Door, agent: Plays = FOREIGN, report_grace: float = 3) -> 
 
 async def test_without_the_switch_nobody_reports_without_a_token(door: Door) -> None:
     call = await _live(door)
-    async with open_door(door.studio, door.wired, key=None) as stranger:
+    async with open_door(door.studio, door.deps, key=None) as stranger:
         answer = await stranger.http.post(PATH, json=report(call.room, "hello"))
     assert is_problem(answer, 401, "unauthenticated")
     assert (await call.status()).state is SessionState.LIVE

@@ -65,8 +65,8 @@ async def test_a_lost_job_is_replaced_whoever_repeats_it(keyless: Door, door: Do
 
 async def test_without_mongodb_the_session_is_told_all_the_same(door: Door) -> None:
     call = await door.live()
-    wired = replace(door.wired, agent_servers=NoStorage())
-    async with open_door(door.studio, wired, key=None) as poor:
+    deps = replace(door.deps, agent_servers=NoStorage())
+    async with open_door(door.studio, deps, key=None) as poor:
         answer = await poor.heartbeat(await beat_of(call))
 
     assert is_problem(answer, 503, "storage_unavailable")
@@ -82,8 +82,8 @@ async def test_without_temporal_the_server_is_heard_all_the_same(door: Door) -> 
     )
     away = TemporalSessions(await connect_lazily(nowhere), "queue")
     heard = MemoryAgentServers()
-    wired = replace(door.wired, sessions=away, agent_servers=heard)
-    async with open_door(door.studio, wired, key=None) as poor:
+    deps = replace(door.deps, sessions=away, agent_servers=heard)
+    async with open_door(door.studio, deps, key=None) as poor:
         answer = await poor.heartbeat(await beat_of(call))
 
     assert answer.status_code == 503
@@ -107,7 +107,7 @@ async def test_a_job_of_nobody_and_one_of_a_closed_session_are_no_trouble(keyles
 async def test_the_answer_names_the_jobs_to_stop(door: Door) -> None:
     beat = {"server_id": "s1", "agent_name": "test-agent", "max_jobs": 4}
     async with open_door(
-        door.studio, replace(door.wired, agent_servers=Condemned()), key=None
+        door.studio, replace(door.deps, agent_servers=Condemned()), key=None
     ) as known:
         answer = await known.heartbeat(beat)
 
@@ -120,7 +120,7 @@ async def test_the_way_of_heartbeats_can_be_tried(keyless: Door) -> None:
         purpose: {"Authorization": sign_body(LIVEKIT_KEY, LIVEKIT_SECRET, body, purpose)}
         for purpose in (HEARTBEAT, WEBHOOK)
     }
-    poor = replace(keyless.wired, agent_servers=NoStorage())
+    poor = replace(keyless.deps, agent_servers=NoStorage())
 
     open_way = await keyless.http.post(CHECK, content=body, headers=signed[HEARTBEAT])
     a_webhook = await keyless.http.post(CHECK, content=body, headers=signed[WEBHOOK])

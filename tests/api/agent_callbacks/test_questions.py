@@ -62,10 +62,10 @@ async def test_an_agent_gets_the_saved_agent_that_takes_over_with_its_secrets(of
 
 
 async def test_an_agent_of_another_org_does_not_exist(office: Door) -> None:
-    assert office.wired.agents is not None
+    assert office.deps.agents is not None
     victim = Principal(org="victim", user_id="anna", is_admin=False)
     config = AgentConfig(agent_name="Anna's", prompt="secret")
-    foreign = await office.wired.agents.create(victim, config, datetime.now(UTC))
+    foreign = await office.deps.agents.create(victim, config, datetime.now(UTC))
     call = await office.start()
 
     answer = await office.http.get(

@@ -36,7 +36,7 @@ async def office(door: Door, mongo_server: MongoServer) -> AsyncGenerator[Door]:
     archive = MongoArchive(client, f"test-{uuid.uuid4().hex}")
     await archive.ensure_indexes()
     agents = Agents(archive.saved_agents(EncryptionCodec({"k": b"k" * 32})), BUILT_IN)
-    async with open_door(door.studio, replace(door.wired, agents=agents)) as office:
+    async with open_door(door.studio, replace(door.deps, agents=agents)) as office:
         yield office
     client.close()
 
@@ -266,7 +266,7 @@ async def test_what_is_odd_is_reported_and_saved(office: Door) -> None:
 
 
 async def test_without_mongodb_every_route_says_so(door: Door) -> None:
-    async with open_door(door.studio, without_mongodb(door.wired), KEY) as bare:
+    async with open_door(door.studio, without_mongodb(door.deps), KEY) as bare:
         for method, path in (
             ("GET", "/agents"),
             ("POST", "/agents"),

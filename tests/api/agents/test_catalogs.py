@@ -53,7 +53,7 @@ async def test_the_pipeline_options_have_what_works_and_not_what_is_refused(keyl
 async def test_everything_that_is_offered_can_be_chosen(door: Door) -> None:
     """What the catalog offers is what the door lets in: both read the same list."""
     catalog = extended(BUILT_IN, parse_extra_models("openai/llama3.3"))
-    async with open_door(door.studio, replace(door.wired, catalog=catalog)) as extra:
+    async with open_door(door.studio, replace(door.deps, catalog=catalog)) as extra:
         options = (await extra.http.get("/config/pipeline-options")).json()
         ids = [model["id"] for one in options["llm"]["providers"] for model in one["models"]]
         assert "openai/llama3.3" in ids

@@ -24,7 +24,7 @@ SOUND = b"OggS, and what was said"
 async def in_directory(door: Door, tmp_path: Path) -> AsyncGenerator[Door]:
     """The API with a directory of recordings."""
     store = RecordingStore(tmp_path.as_uri())
-    async with open_door(door.studio, replace(door.wired, recordings=store)) as with_recordings:
+    async with open_door(door.studio, replace(door.deps, recordings=store)) as with_recordings:
         yield with_recordings
 
 
@@ -78,8 +78,8 @@ async def test_from_s3_it_is_a_link(door: Door, monkeypatch: pytest.MonkeyPatch)
         for name, value in s3.environment.items():
             monkeypatch.setenv(name, value)
         s3.objects[f"bucket/{call.key.org}/{call.key.session_id}/1-AJ.ogg"] = SOUND
-        wired = replace(door.wired, recordings=RecordingStore("s3://bucket"))
-        async with open_door(door.studio, wired) as with_s3, httpx.AsyncClient() as anybody:
+        deps = replace(door.deps, recordings=RecordingStore("s3://bucket"))
+        async with open_door(door.studio, deps) as with_s3, httpx.AsyncClient() as anybody:
             await tell(with_s3, call, recording(call.key, "stored"))
             answer = await with_s3.http.get(address(call), follow_redirects=False)
             assert answer.status_code == 307
@@ -117,11 +117,11 @@ async def test_a_recording_that_nobody_can_bring_has_failed_until_somebody_bring
     assert "no agent server with its disk" in refusal.json()["detail"]
     # The next agent server on the same disk has another id.
     beat = Heartbeat(server_id=f"next-{disk}", agent_name="a", max_jobs=1, spool=disk)
-    await door.wired.agent_servers.record(beat, datetime.now(UTC))
+    await door.deps.agent_servers.record(beat, datetime.now(UTC))
     assert await states(door, call) == ["pending"] * 2
     long_silent = f"silent-{disk}"
     other = beat.model_copy(update={"server_id": long_silent, "spool": uuid4().hex})
-    await door.wired.agent_servers.record(other, now - HEARD_WITHIN - timedelta(minutes=1))
+    await door.deps.agent_servers.record(other, now - HEARD_WITHIN - timedelta(minutes=1))
     spooled = recording(call.key, "pending", spool=other.spool, started_at=now.isoformat())
     await tell(door, call, spooled)
     assert await states(door, call) == ["failed"] * 2, "it was heard too long ago"
@@ -188,7 +188,7 @@ async def test_nobody_reads_or_tells_another_sessions_recording(
         assert answer.status_code == 200
     assert is_problem(await door.http.get(address(call)), 404, "not_found")
     await tell(door, call, recording(call.key, "stored"))
-    async with open_door(door.studio, door.wired, key=OTHER_KEY) as other:
+    async with open_door(door.studio, door.deps, key=OTHER_KEY) as other:
         assert is_problem(await other.http.get(address(call)), 404, "not_found")
         missing = await other.http.get(f"/v1/sessions/{victim.session_id}/recording")
         assert is_problem(missing, 404, "not_found")

@@ -7,18 +7,18 @@ from dataclasses import replace
 import pytest
 
 from api.dependencies import Archive
-from api.routes.sessions.events import LINGER_LOOKS
+from api.routes.sessions.events import LINGER_SNAPSHOTS
 from domain.errors import NotFound
 from domain.ids import SessionKey
 from domain.transcripts.transcript import ReportEnd, Turn
-from services.sessions.watches import Look, SessionWatches
+from services.sessions.watches import SessionWatches, Snapshot
 from services.transcripts.transcripts import Transcripts
 from tests.api.door import JSON, Door, is_problem, open_door
 from tests.fakes.agents import Plays
 from tests.waiting import eventually
 
 KEY = SessionKey("acme", "watched")
-NOTHING = Look(None, None)
+NOTHING = Snapshot(None, None)
 
 GOODBYE = "Good\u2028bye,\u2029and\x85thanks"
 
@@ -74,23 +74,23 @@ async def test_a_session_is_looked_at_once_for_all_who_watch_it(door: Door) -> N
     counted = CountedTranscripts(archive.transcripts)
     parts = Archive(archive.sessions, counted, archive.summaries)
     watches = SessionWatches(0)
-    wired = replace(door.wired, archive=parts, watches=watches)
+    deps = replace(door.deps, archive=parts, watches=watches)
 
-    async with open_door(door.studio, wired) as watched:
+    async with open_door(door.studio, deps) as watched:
         streams = await asyncio.gather(*(_events(watched, call.key.session_id) for _ in range(20)))
 
     assert all(stream == streams[0] for stream in streams)
     assert [name for name, _, _ in streams[0]].count("turn") == 2
     assert streams[0][-1][0] == "end"
-    # Each alone would take as many looks as one; on a busy machine some come late.
-    assert LINGER_LOOKS <= counted.reads < len(streams) * LINGER_LOOKS
+    # Each alone would take as many snapshots as one; on a busy machine some come late.
+    assert LINGER_SNAPSHOTS <= counted.reads < len(streams) * LINGER_SNAPSHOTS
 
 
 async def test_an_org_has_so_many_streams_and_its_places_come_back(door: Door) -> None:
     call = await door.live(Plays(report_when_removed=False))
     path = f"/v1/sessions/{call.key.session_id}/events"
-    wired = replace(door.wired, watches=SessionWatches(2))
-    async with open_door(door.studio, wired) as narrow:
+    deps = replace(door.deps, watches=SessionWatches(2))
+    async with open_door(door.studio, deps) as narrow:
         missing = await narrow.http.get("/v1/sessions/never-was/events")
         assert missing.status_code == 404, "and that takes no place"
         streams = [asyncio.create_task(narrow.http.get(path)) for _ in range(3)]
@@ -110,13 +110,13 @@ async def test_an_org_has_so_many_streams_and_its_places_come_back(door: Door) -
 async def test_a_watcher_who_goes_leaves_the_others_their_look() -> None:
     begun, answered = asyncio.Event(), asyncio.Event()
 
-    async def take_look() -> Look:
+    async def take_snapshot() -> Snapshot:
         begun.set()
         await answered.wait()
         return NOTHING
 
     watches = SessionWatches(0)
-    with watches.watch(KEY, take_look) as one, watches.watch(KEY, take_look) as other:
+    with watches.watch(KEY, take_snapshot) as one, watches.watch(KEY, take_snapshot) as other:
         going, staying = asyncio.ensure_future(anext(one)), asyncio.ensure_future(anext(other))
         await begun.wait()
         going.cancel()
@@ -126,16 +126,16 @@ async def test_a_watcher_who_goes_leaves_the_others_their_look() -> None:
 
 
 async def test_a_fault_is_every_watchers_and_not_who_comes_later() -> None:
-    async def fails() -> Look:
+    async def fails() -> Snapshot:
         raise NotFound("it is gone")
 
-    async def works() -> Look:
+    async def works() -> Snapshot:
         return NOTHING
 
     watches = SessionWatches(0)
     with watches.watch(KEY, fails) as one, watches.watch(KEY, fails) as other:
-        for looks in (one, other):
+        for snapshots in (one, other):
             with pytest.raises(NotFound):
-                await anext(looks)
+                await anext(snapshots)
         with watches.watch(KEY, works) as later:
             assert await anext(later) == NOTHING

@@ -163,7 +163,7 @@ async def agents_out_of_reach(office: Door) -> AsyncGenerator[Door]:
     client = connect(f"mongodb://127.0.0.1:{free_port()}")
     archive = MongoArchive(client, "gone")
     agents = Agents(archive.saved_agents(EncryptionCodec({"k": b"k" * 32})), BUILT_IN)
-    async with open_door(office.studio, replace(office.wired, agents=agents)) as cut_off:
+    async with open_door(office.studio, replace(office.deps, agents=agents)) as cut_off:
         yield cut_off
     client.close()
 

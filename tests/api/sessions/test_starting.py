@@ -383,7 +383,7 @@ async def test_the_summary_of_a_session(door: Door) -> None:
 
 
 async def test_without_mongodb_sessions_work_and_the_rest_says_why_not(door: Door) -> None:
-    async with open_door(door.studio, without_mongodb(door.wired)) as bare:
+    async with open_door(door.studio, without_mongodb(door.deps)) as bare:
         call = bare.studio.call(archive=False)
         start = await bare.http.post("/session", json=session_body(call))
         await call.until("joined", lambda status: status.joins == 1)

@@ -30,7 +30,7 @@ class PartFailedError(Exception):
         self.log_tail = list(log_tail)
 
 
-class Keeper:
+class ProcessSupervisor:
     """The life of one part.
 
     Attributes:

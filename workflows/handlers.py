@@ -39,8 +39,8 @@ with workflow.unsafe.imports_passed_through():
         SessionStatus,
         Stage,
     )
-    from workflows.book import Book
-    from workflows.steps import Steps
+    from workflows.session_activities import SessionActivities
+    from workflows.status_tracker import SessionStatusTracker
     from workflows.waiting import until
 
 REMEMBERED_EVENTS = 2_000
@@ -62,14 +62,14 @@ OVER = (
 """States in which the call itself is over."""
 
 
-class Inbox:
+class SessionHandlers:
     """What a session knows, and the messages that change it."""
 
     def __init__(self, request: SessionInput) -> None:
         self._request = request
         self._limits = request.limits
-        self._steps = Steps(request)
-        self._book = Book(request, workflow.now())
+        self._activities = SessionActivities(request)
+        self._tracker = SessionStatusTracker(request, workflow.now())
         self._anybody = Presence()
         self._people = {request.caller_identity: Presence()}
         self._attempt: Attempt | None = None
@@ -95,11 +95,11 @@ class Inbox:
         if not self._is_new(failure) or attempt is None or failure.attempt != attempt.number:
             return
         if not attempt.belongs_to(failure.job_id):
-            self._book.note(f"attempt {attempt.number}: job {failure.job_id} is not needed")
+            self._tracker.log(f"attempt {attempt.number}: job {failure.job_id} is not needed")
             return
         attempt.failed = attempt.failed or failure.reason
         attempt.failure_is_final = not failure.retryable
-        self._book.note(f"attempt {attempt.number}: the agent failed: {failure.reason}")
+        self._tracker.log(f"attempt {attempt.number}: the agent failed: {failure.reason}")
 
     @workflow.signal
     def agent_lost(self, loss: AgentLost) -> None:
@@ -109,7 +109,7 @@ class Inbox:
             return
         if attempt.dies_with(loss.job_id):
             attempt.lost = attempt.lost or loss.reason
-            self._book.touch()
+            self._tracker.touch()
 
     @workflow.signal
     def report_received(self, report: ReportReceived) -> None:
@@ -119,11 +119,11 @@ class Inbox:
         attempt = self._attempt
         number = report.attempt or (attempt.number if attempt else 0)
         if attempt is None or number != attempt.number or attempt.report or attempt.abandoned:
-            self._book.note(f"a report of attempt {number} is kept, it changes nothing")
+            self._tracker.log(f"a report of attempt {number} is kept, it changes nothing")
             return
         attempt.report = report
-        self._book.status.report_received = True
-        self._book.note(
+        self._tracker.status.report_received = True
+        self._tracker.log(
             f"attempt {number}: report of {report.turn_count} turns, {report.end_reason.value}"
         )
         if not attempt.joined:
@@ -153,8 +153,8 @@ class Inbox:
         if attempt is None or refusal:
             return ReadyAnswer(accepted=False, reason=refusal)
         attempt.claim(claim)
-        self._book.touch()
-        deadline = self._book.status.deadline
+        self._tracker.touch()
+        deadline = self._tracker.status.deadline
         left = (deadline - workflow.now()).total_seconds() if deadline else None
         return ReadyAnswer(accepted=True, remaining=left or self._limits.max_duration)
 
@@ -163,13 +163,13 @@ class Inbox:
         refusal = self._attempt.refusal(claim) if self._attempt else "no agent was dispatched"
         if refusal:
             raise _refusal(StaleAttempt.code, refusal)
-        if self._book.status.state in OVER:
+        if self._tracker.status.state in OVER:
             raise _refusal(StaleAttempt.code, "the session is ending")
 
     @workflow.update
     async def wait_until(self, wait: WaitUntil) -> SessionStatus:
         """Answers when the stage is reached, or when it cannot be any more."""
-        status = self._book.status
+        status = self._tracker.status
         await until(lambda: _reached(status, wait.stage))
         return status.model_copy(update={"timeline": []})
 
@@ -184,13 +184,13 @@ class Inbox:
     async def extend(self, extension: Extend) -> SessionStatus:
         """Move the maximum duration."""
         self._changes["extended"] += 1
-        status = self._book.status
+        status = self._tracker.status
         key = extension.idempotency_key
         if status.deadline and (key is None or key not in self._extensions):
             status.deadline += timedelta(seconds=extension.seconds)
             if key is not None:
                 self._extensions[key] = extension.seconds
-            self._book.note(f"extended by {extension.seconds:g} s")
+            self._tracker.log(f"extended by {extension.seconds:g} s")
         return status.model_copy(update={"timeline": []})
 
     @extend.validator
@@ -203,7 +203,7 @@ class Inbox:
             raise _refusal(
                 IdempotencyMismatch.code, "this key has extended the session by other seconds"
             )
-        status = self._book.status
+        status = self._tracker.status
         if status.joined_at is None or status.deadline is None or status.state in OVER:
             raise _refusal(Conflict.code, "only a call in progress can be extended")
         longest = status.joined_at + timedelta(seconds=LONGEST_CALL)
@@ -223,13 +223,13 @@ class Inbox:
         if attempt:
             attempt.lost = f"replaced by {order.by or 'an operator'}"
             attempt.replaced_by_order = True
-        self._book.touch()
-        return self._book.status.model_copy(update={"timeline": []})
+        self._tracker.touch()
+        return self._tracker.status.model_copy(update={"timeline": []})
 
     @redispatch.validator
     def _validate_redispatch(self, order: Redispatch) -> None:
         self._refuse_too_many("redispatched")
-        if self._book.status.state is not SessionState.LIVE:
+        if self._tracker.status.state is not SessionState.LIVE:
             raise _refusal(Conflict.code, "an agent can be replaced only in a live call")
 
     @workflow.update
@@ -238,20 +238,20 @@ class Inbox:
         self._changes["finalised"] += 1
         self._finalised = True
         self._end_with(Ending(EndReason.OPERATOR, f"finalised by {order.by or 'an operator'}"))
-        self._book.touch()
-        return self._book.status.model_copy(update={"timeline": []})
+        self._tracker.touch()
+        return self._tracker.status.model_copy(update={"timeline": []})
 
     @finalise.validator
     def _validate_finalise(self, order: Finalise) -> None:
         self._refuse_too_many("finalised")
         # The workflow goes on for a moment, until the end is recorded and the room is gone.
-        if self._book.status.state is SessionState.CLOSED:
+        if self._tracker.status.state is SessionState.CLOSED:
             raise _refusal(Conflict.code, "the session is closed")
 
     async def _require_free_place(self) -> None:
         """Raise if it is known that no agent server would take a dispatch."""
         try:
-            free = await self._steps.count_free_places()
+            free = await self._activities.count_free_places()
         except ActivityError:
             # MongoDB is away: as without it, nobody knows.
             return
@@ -266,7 +266,7 @@ class Inbox:
     @workflow.query
     def status(self) -> SessionStatus:
         """What can be seen of the session now."""
-        return self._book.status
+        return self._tracker.status
 
     # ── what follows from a message ──────────────────────────────────────────────────────────────
 
@@ -285,9 +285,9 @@ class Inbox:
 
     def _end_with(self, ending: Ending) -> None:
         """The first reason to end is the reason."""
-        if self._ending is None and self._book.status.state not in OVER:
+        if self._ending is None and self._tracker.status.state not in OVER:
             self._ending = ending
-            self._book.touch()
+            self._tracker.touch()
 
     @property
     def _presence(self) -> Presence:
@@ -299,13 +299,13 @@ class Inbox:
         self._anybody.apply(change, workflow.now())
         person = self._people.setdefault(change.identity or "", Presence())
         news = person.apply(change, workflow.now())
-        self._book.status.caller_present = self._presence.present
+        self._tracker.status.caller_present = self._presence.present
         if news:
             who = "caller" if self._presence in (person, self._anybody) else "somebody else:"
             what = "is in the room" if person.present else "left the room"
             if change.change is ParticipantChange.NOT_SEEN:
                 what = "is not in the room any more"
-            self._book.note(f"{who} {change.identity} {what}")
+            self._tracker.log(f"{who} {change.identity} {what}")
 
     def _take_in_lost_agent(self, change: ParticipantChanged) -> None:
         attempt = self._attempt
@@ -313,7 +313,7 @@ class Inbox:
             return
         attempt.left_at = attempt.left_at or workflow.now()
         attempt.left_detail = change.detail
-        self._book.note(f"agent {change.identity} left the room ({change.detail or 'no reason'})")
+        self._tracker.log(f"agent {change.identity} left the room ({change.detail or 'no reason'})")
 
 
 def _reached(status: SessionStatus, stage: Stage) -> bool:

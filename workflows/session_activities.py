@@ -44,7 +44,7 @@ _ONCE_IT_IS_DONE = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 """A call that is on its way is waited for: what it makes must be there when it is taken back."""
 
 
-class Steps:
+class SessionActivities:
     """The steps of one session."""
 
     def __init__(self, request: SessionInput) -> None:

@@ -10,7 +10,7 @@ from livekit.agents.vad import VAD
 from adapters.http.outbound import outbound_client
 from adapters.settings import AgentSettings
 from agent.call.ending import Ending
-from agent.call.succession import Succession
+from agent.call.handoff import Handoff
 from agent.call.turns import restored
 from agent.callbacks import CallbackClient, tls_context
 from agent.engines import EngineParts, Notice
@@ -22,7 +22,7 @@ from domain.transcripts.transcript import Turn, in_charge
 log = structlog.stdlib.get_logger(__name__)
 
 
-class Equipment:
+class CallTools:
     """The tools of the agents of one call.
 
     Args:
@@ -51,7 +51,7 @@ class Equipment:
         self._ending = ending
         self._hands_off = client is not None
         self._session = session
-        self._succession = Succession(metadata, settings, vad, client, self._tools)
+        self._succession = Handoff(metadata, settings, vad, client, self._tools)
         self._web = outbound_client(
             allow_private=settings.everline_allow_private_tool_urls,
             timeout=httpx.Timeout(10.0),

@@ -1,6 +1,6 @@
 """Ties a program's life to the supervisor's, then becomes that program.
 
-Run as `python tether.py SUPERVISOR_PID PROGRAM ARGUMENTS…`. Where the kernel can (Linux), the
+Run as `python parent_death.py SUPERVISOR_PID PROGRAM ARGUMENTS…`. Where the kernel can (Linux), the
 program gets SIGTERM when the supervisor dies, even by SIGKILL; elsewhere the next `everline up`
 finds it. It stands alone, imports nothing of ours and starts in a few milliseconds.
 """

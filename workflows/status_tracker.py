@@ -34,7 +34,7 @@ ENTRY_LIMIT = 300
 """Characters of one entry."""
 
 
-class Book:
+class SessionStatusTracker:
     """Keeps the status of one session; every change is visible to operators at once."""
 
     def __init__(self, request: SessionInput, now: datetime) -> None:
@@ -54,7 +54,7 @@ class Book:
         self._shown = (SessionState.STARTING, WaitingFor.ROOM, 0)
         self._first_dispatch: datetime | None = None
 
-    def note(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Add a line to the timeline."""
         status = self.status
         status.timeline.append(TimelineEntry(at=workflow.now(), text=text[:ENTRY_LIMIT]))
@@ -87,7 +87,7 @@ class Book:
         """LiveKit accepted a dispatch, which proves nothing yet."""
         self.status.dispatches += 1
         self.status.agent_dispatched = True
-        self.note(f"attempt {attempt}: dispatched to {self.status.agent_name}")
+        self.log(f"attempt {attempt}: dispatched to {self.status.agent_name}")
 
     def agent_joined(self, attempt: Attempt, max_duration: float, waiting_for: WaitingFor) -> None:
         """The agent is proven in the room; the first time starts the clock of the call."""
@@ -101,13 +101,13 @@ class Book:
             status.join_seconds = (now - (self._first_dispatch or now)).total_seconds()
             status.deadline = now + timedelta(seconds=max_duration)
         self.enter(SessionState.LIVE, waiting_for)
-        self.note(f"attempt {attempt.number}: {attempt.agent_identity} is in the room, ready")
+        self.log(f"attempt {attempt.number}: {attempt.agent_identity} is in the room, ready")
 
     def agent_lost(self, text: str) -> None:
         """The agent went away in the middle of the call."""
         self.status.agent_joined = False
         self.enter(SessionState.RECOVERING, WaitingFor.RETRY)
-        self.note(text)
+        self.log(text)
 
     def call_over(self, ending: Ending) -> None:
         """The call is over; the outcome follows."""
@@ -115,32 +115,32 @@ class Book:
         status.ended_at = workflow.now()
         status.end_reason, status.reason = ending.reason, ending.text
         self.enter(SessionState.ENDING, WaitingFor.REPORT)
-        self.note(f"ending: {ending.text}")
+        self.log(f"ending: {ending.text}")
 
     def archived(self, complete: bool) -> None:
         """The transcript is sealed."""
         self.status.archived = True
-        self.note(f"transcript sealed, {'complete' if complete else 'without the report'}")
+        self.log(f"transcript sealed, {'complete' if complete else 'without the report'}")
 
     def archive_deferred(self, reason: str) -> None:
         """MongoDB is away; another workflow persists when it is back."""
         self.status.archived = False
-        self.note(f"the transcript is sealed later: {reason}")
+        self.log(f"the transcript is sealed later: {reason}")
 
     def summarised(self, summary: str) -> None:
         """Where the summary is as the session closes."""
         self.status.summary = summary
-        self.note(f"summary {summary}")
+        self.log(f"summary {summary}")
 
     def room_deleted(self) -> None:
         """LiveKit confirmed that the room is gone."""
         self.status.room_deleted = True
-        self.note("room deleted")
+        self.log("room deleted")
 
     def room_never_made(self) -> None:
         """The session ended before its room was made, or the name was another session's."""
         self.status.room_deleted = True
-        self.note("there is no room of this session to delete")
+        self.log("there is no room of this session to delete")
 
     def close(self, ending: Ending) -> datetime:
         """Set the terminal state, once; returns when."""

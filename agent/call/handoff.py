@@ -75,7 +75,7 @@ class SucceedingAgent(Agent):
             self.session.generate_reply()
 
 
-class Succession:
+class Handoff:
     """Loads the agents that take over.
 
     Args:

@@ -1,4 +1,4 @@
-"""The ears: Whisper, with a short cut for the few seconds that a caller's turn takes."""
+"""The transcriber: Whisper, with a short cut for the few seconds that a caller's turn takes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def bundled_model() -> Path:
     return get_model_path()
 
 
-class Ears:
+class Transcriber:
     """A loaded Whisper model.
 
     Args:
