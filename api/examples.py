@@ -278,6 +278,7 @@ EXAMPLES: dict[type[BaseModel], Json] = {
         "livekit": _WELL,
         "temporal": {"ok": True, "detail": "4 pollers on the task queue"},
         "agents": {"ok": True, "detail": "1 agent servers named 'local-test', room for 9 calls"},
+        "livekit_webhooks": {"ok": True, "detail": "the last one came at 2030-01-31 08:04:10 UTC"},
         "servers": [{**_SERVER, "last_heartbeat": _END}],
     },
     # What agents and LiveKit send
