@@ -283,6 +283,7 @@ EXAMPLES: dict[type[BaseModel], Json] = {
             "ok": True,
             "detail": "this is 'default-5f1c09ab', alone on this LiveKit as far as rooms show",
         },
+        "livekit_webhooks": {"ok": True, "detail": "the last one came at 2030-01-31 08:04:10 UTC"},
         "servers": [{**_SERVER, "last_heartbeat": _END}],
         "servers_known": True,
     },

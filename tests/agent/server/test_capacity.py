@@ -7,7 +7,7 @@ import asyncio
 import sys
 import uuid
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -18,7 +18,7 @@ from livekit.protocol import room as rooms
 from livekit.protocol.models import ParticipantInfo
 
 from stack.supervision.health import NotHealthyError
-from tests.fakes.instant_agent import PID
+from tests.fakes.instant_agent import PID, knows_of
 from tests.servers import LiveKitServer, ServerProcess
 from tests.waiting import eventually
 
@@ -66,7 +66,7 @@ class Fleet:
             await process.start()
             yield process
         finally:
-            process.kill()
+            kill_with_its_jobs(process)
 
     async def dispatch(self) -> str:
         """Dispatch once into a room of its own; returns the room."""
@@ -131,6 +131,16 @@ async def fleet(livekit_server: LiveKitServer) -> AsyncGenerator[Fleet]:
             await fleet.end_all()
 
 
+def kill_with_its_jobs(server: ServerProcess) -> None:
+    """End an agent server and every process below it: a job outlives a killed server."""
+    assert server.process is not None
+    below = psutil.Process(server.process.pid).children(recursive=True)
+    server.kill()
+    for each in below:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+
+
 def said(server: ServerProcess, event: str) -> int:
     """How often an agent server has logged this."""
     return server.log.read_text().count(event)
@@ -141,9 +151,11 @@ async def test_ten_places_take_ten_calls_and_no_eleventh(fleet: Fleet, tmp_path:
     async with fleet.server(tmp_path, max_jobs=10) as server:
         dropped = fleet.dropped()
         calls: list[str] = []
-        for _ in range(10):
+        for number in range(10):
             calls.append(await fleet.dispatch())
             await fleet.joined(calls[-1])
+            known = knows_of(number + 1)
+            await eventually(lambda known=known: said(server, known) > 0, 30, known)
         assert fleet.dropped() == dropped, "each came in with its one dispatch"
 
         refused = await fleet.dispatch()
