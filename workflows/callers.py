@@ -17,7 +17,6 @@ with workflow.unsafe.imports_passed_through():
     from domain.sessions.messages import ParticipantChange, ParticipantChanged, ParticipantKind
     from domain.sessions.session import SessionInput
     from workflows.handlers import SessionHandlers
-    from workflows.session_activities import SessionActivities
     from workflows.waiting import passed, until
 
 CHECKS = "check-the-room-for-callers"
@@ -31,7 +30,6 @@ class CallerWatch(SessionHandlers):
 
     def __init__(self, request: SessionInput) -> None:
         super().__init__(request)
-        self._activities = SessionActivities(request)
         self._watch: asyncio.Task[None] | None = None
         self._check: workflow.ActivityHandle[CallersSeen] | None = None
         self._absent_at: datetime | None = None
