@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.workflows.studio",
     "tests.harness.plugin",
     "tests.stack.interpreters",
+    "tests.api.plugin",
 ]
 
 
