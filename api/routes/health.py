@@ -26,10 +26,8 @@ server that hangs must not hide what the others say."""
 
 MONGODB_CURE = "check MONGODB_URI, and that MongoDB runs"
 LIVEKIT_CURE = "check LIVEKIT_URL, and that LiveKit runs"
-TEMPORAL_CURE = (
-    "check TEMPORAL_ADDRESS, and that Temporal runs; one that answers and cannot read or write its"
-    " database has to be restarted, or its database repaired"
-)
+TEMPORAL_CURE = "check TEMPORAL_ADDRESS, and that Temporal runs"
+DATABASE_CURE = "look at Temporal's log and at its database, and restart Temporal"
 
 Answer = TypeVar("Answer")
 
@@ -127,17 +125,27 @@ async def _livekit(wired: Services) -> Check:
 
 
 async def _temporal(wired: Services) -> Check:
-    try:
-        _, pollers = await _in_time(
-            "Temporal", asyncio.gather(wired.workflows.probe(), wired.workflows.pollers())
-        )
-    except EverlineError as error:
-        return Check(ok=False, detail=error.message, cure=error.cure or TEMPORAL_CURE)
+    database, pollers = await asyncio.gather(
+        _outcome(_in_time("Temporal", wired.workflows.probe())),
+        _outcome(_in_time("Temporal", wired.workflows.pollers())),
+    )
+    if isinstance(pollers, EverlineError):
+        return Check(ok=False, detail=pollers.message, cure=pollers.cure or TEMPORAL_CURE)
+    if isinstance(database, EverlineError):
+        detail = f"Temporal's database cannot be read and written: {database.message}"
+        return Check(ok=False, detail=detail, cure=DATABASE_CURE)
     if not pollers:
         return Check(
             ok=False, detail="no worker polls the task queue", cure="start an Everline worker"
         )
     return Check(ok=True, detail=f"{pollers} pollers on the task queue")
+
+
+async def _outcome(question: Awaitable[Answer]) -> Answer | EverlineError:
+    try:
+        return await question
+    except EverlineError as error:
+        return error
 
 
 async def _in_time(server: str, question: Awaitable[Answer]) -> Answer:
