@@ -40,10 +40,8 @@ SIGNATURE_CURE = (
     "set `webhook.api_key` in LiveKit's configuration to LIVEKIT_API_KEY, or the API's"
     " LIVEKIT_WEBHOOK_API_KEY and LIVEKIT_WEBHOOK_API_SECRET to the key that LiveKit signs with"
 )
-TEMPORAL_CURE = (
-    "check TEMPORAL_ADDRESS, and that Temporal runs; one that answers and cannot read or write its"
-    " database has to be restarted, or its database repaired"
-)
+TEMPORAL_CURE = "check TEMPORAL_ADDRESS, and that Temporal runs"
+DATABASE_CURE = "look at Temporal's log and at its database, and restart Temporal"
 
 Answer = TypeVar("Answer")
 
@@ -160,12 +158,15 @@ async def _livekit_webhooks(deps: ApiDependencies, now: datetime) -> Check:
 
 
 async def _temporal(deps: ApiDependencies) -> Check:
-    try:
-        _, pollers = await _in_time(
-            "Temporal", asyncio.gather(deps.sessions.probe(), deps.sessions.pollers())
-        )
-    except EverlineError as error:
-        return Check(ok=False, detail=error.message, cure=error.cure or TEMPORAL_CURE)
+    database, pollers = await asyncio.gather(
+        _outcome(_in_time("Temporal", deps.sessions.probe())),
+        _outcome(_in_time("Temporal", deps.sessions.pollers())),
+    )
+    if isinstance(pollers, EverlineError):
+        return Check(ok=False, detail=pollers.message, cure=pollers.cure or TEMPORAL_CURE)
+    if isinstance(database, EverlineError):
+        detail = f"Temporal's database cannot be read and written: {database.message}"
+        return Check(ok=False, detail=detail, cure=DATABASE_CURE)
     if not pollers:
         return Check(
             ok=False, detail="no worker polls the task queue", cure="start an Everline worker"
@@ -207,6 +208,13 @@ def installations_check(own: str, others: Sequence[str], strangers: Sequence[str
             detail=f"this is {own!r}; {names} share this LiveKit, which is fine: their ids differ",
         )
     return Check(ok=True, detail=f"this is {own!r}, alone on this LiveKit as far as rooms show")
+
+
+async def _outcome(question: Awaitable[Answer]) -> Answer | EverlineError:
+    try:
+        return await question
+    except EverlineError as error:
+        return error
 
 
 async def _in_time(server: str, question: Awaitable[Answer]) -> Answer:

@@ -6,6 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 from pydantic import SecretStr
+from temporalio import workflow
+from temporalio.client import Client
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from adapters.livekit.rooms import LiveKitRooms
 from adapters.mongo import MongoArchive
@@ -124,24 +127,47 @@ async def test_servers_that_hang_are_asked_at_once_and_each_is_named(door: Door)
 async def test_a_temporal_that_answers_and_cannot_write_is_not_well(door: Door) -> None:
     async with start_temporal() as server:
         settings = door.studio.settings.model_copy(update={"temporal_address": server.address})
-        workflows = TemporalSessions(await connect_lazily(settings), "any")
-        deps = replace(door.deps, workflows=workflows)
+        client = await connect_lazily(settings)
+        deps = replace(door.deps, sessions=TemporalSessions(client, "polled"))
         database = server.process.log.with_name("temporal.db")
         async with open_door(door.studio, deps, key=None, patient=False) as poor:
-            blocker = sqlite3.connect(database, isolation_level=None)
-            blocker.execute("BEGIN IMMEDIATE")
-            stuck = await poor.http.get("/health/agent")
-            blocker.close()
 
-            async def is_well_but_for_workers() -> bool:
-                told = (await poor.http.get("/health/agent")).json()["temporal"]
-                return told["detail"] == "no worker polls the task queue"
+            async def temporal() -> dict[str, object]:
+                return (await poor.http.get("/health/agent")).json()["temporal"]
 
-            await eventually(is_well_but_for_workers, 60)
+            async def is_well() -> bool:
+                return bool((await temporal())["ok"])
 
-    assert stuck.status_code == 503
-    assert stuck.json()["temporal"]["detail"] == "Temporal does not answer within 2 s"
-    assert "restarted" in stuck.json()["temporal"]["cure"]
+            async def is_stuck() -> bool:
+                return "database cannot be read and written" in str((await temporal())["detail"])
+
+            worker = Worker(
+                await Client.connect(server.address),
+                task_queue="polled",
+                workflows=[Unused],
+                workflow_runner=UnsandboxedWorkflowRunner(),
+            )
+            async with worker:
+                await eventually(is_well, 60)
+                blocker = sqlite3.connect(database, isolation_level=None)
+                blocker.execute("BEGIN IMMEDIATE")
+                # What was seen just before is told for some seconds.
+                await eventually(is_stuck, 60)
+                stuck = await temporal()
+                blocker.close()
+                await eventually(is_well, 60)
+
+    assert stuck["ok"] is False
+    assert "restart Temporal" in str(stuck["cure"])
+
+
+@workflow.defn
+class Unused:
+    """A worker needs one."""
+
+    @workflow.run
+    async def run(self) -> None:
+        """Nobody starts it."""
 
 
 def test_another_agent_name_is_a_mismatch() -> None:
