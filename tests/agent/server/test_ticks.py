@@ -13,7 +13,7 @@ from tests.waiting import eventually
 
 TICKING = """
 import asyncio
-from agent.ticks import tick_forever
+from agent.server.ticks import tick_forever
 asyncio.run(tick_forever("AJ_1"))
 """
 

@@ -377,7 +377,7 @@ time.sleep(600)
     process = subprocess.Popen(  # noqa: ASYNC220 - returns at once
         [sys.executable, "-c", owner, str(tmp_path), target(api).model_dump_json()],
         stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )
     try:
         assert process.stdout is not None
