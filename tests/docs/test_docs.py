@@ -148,18 +148,18 @@ def test_end_reasons_are_explained() -> None:
 
 
 def explained(table: str) -> set[str]:
-    text = section(read("docs/how-to/operations.md"), "## States, outcomes, end reasons")
+    text = section(read("docs/reference/session-states.md"), "## States, outcomes, end reasons")
     _, _, rest = text.partition(table)
     return first_cells(rest.split("\n\n")[0])
 
 
 def test_what_a_session_waits_for_is_named() -> None:
-    text = section(read("docs/how-to/operations.md"), "### What a session waits for")
+    text = section(read("docs/reference/session-states.md"), "### What a session waits for")
     assert set(re.findall(r"`([a-z_]+)`", text)) == {wait.value for wait in WaitingFor}
 
 
 def test_search_attributes_are_in_the_table_with_their_types() -> None:
-    rows = re.findall(r"\| `(Session\w+)` \| (\w+) \|", read("docs/how-to/operations.md"))
+    rows = re.findall(r"\| `(Session\w+)` \| (\w+) \|", read("docs/reference/session-states.md"))
     assert dict(rows) == SEARCH_ATTRIBUTES
 
 
