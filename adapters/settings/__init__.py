@@ -1,6 +1,7 @@
 """Settings of each process, read from the environment; all faults are listed at once.
 
-Names and defaults of the seed service are kept; docs/configuration.md has the whole table.
+docs/reference/configuration.md lists every variable. Names and defaults of the older LiveKit
+backend are kept.
 """
 
 from adapters.settings.accounts import LocalKeySettings, PagosSettings

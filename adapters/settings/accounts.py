@@ -14,7 +14,7 @@ _FIELD_PATH = r"^[^.\s]+(\.[^.\s]+)*$"
 
 
 class PagosSettings(EnvironmentSettings):
-    """The Pagos authentication API, and how it is asked; docs/auth.md has the whole table."""
+    """How to reach the Pagos authentication API; docs/reference/auth.md explains each setting."""
 
     pagos_api_url: WebUrl
     pagos_admin_token: HeaderSecret

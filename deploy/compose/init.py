@@ -169,7 +169,7 @@ def livekit_config(values: Mapping[str, str]) -> str:
 
 
 def addresses(values: Mapping[str, str]) -> dict[str, object]:
-    """Return under which addresses LiveKit offers its media ports; docs/deployment.md explains."""
+    """Return the addresses at which LiveKit offers media; see docs/how-to/deployment.md."""
     node_ip = values.get("EVERLINE_LIVEKIT_NODE_IP")
     external = values.get("EVERLINE_LIVEKIT_EXTERNAL_IP", "false")
     if external not in ("true", "false"):

@@ -4,8 +4,9 @@
 - Objects (`engine`, `conversation_start`, `dynamic_variables`, `avatar` …) are merged the same way,
   field by field and to any depth.
 - Lists (`tools`, `lyzr_tools` …) are replaced as a whole.
-- An explicit null takes the saved value away where the field may be null (docs/agents.md lists what
-  may not): a list is emptied by an empty one, an entry of a map can only be changed.
+- An explicit null removes the saved value where the field may be null
+  (docs/reference/saved-agents.md lists the fields that may not): an empty list empties a list, and
+  an entry of a map can only be changed.
 - Another `engine.kind` replaces the engine except for its language: a pipeline's models mean
   nothing to a realtime model.
 """

@@ -94,7 +94,7 @@ def test_every_variable_is_in_the_table_and_no_other() -> None:
     known = set[str]().union(*(variables_of(kind) for kind in [*ours, ModelsSettings]))
     known |= {setting.variable for setting in ports.SETTINGS}
     known |= {server.variable for server in SERVERS} | OF_THE_STACK
-    documented = first_cells(section(read("docs/configuration.md"), "## All variables"))
+    documented = first_cells(section(read("docs/reference/configuration.md"), "## All variables"))
     assert documented == known
 
 
@@ -121,7 +121,7 @@ def routes() -> set[str]:
 
 
 def test_every_route_is_in_the_table_and_no_other() -> None:
-    assert first_cells(section(read("docs/api.md"), "## Routes")) == routes()
+    assert first_cells(section(read("docs/reference/api.md"), "## Routes")) == routes()
 
 
 def test_every_route_that_a_document_names_exists() -> None:
@@ -148,23 +148,24 @@ def test_end_reasons_are_explained() -> None:
 
 
 def explained(table: str) -> set[str]:
-    text = section(read("docs/operations.md"), "## States, outcomes, end reasons")
+    text = section(read("docs/reference/session-states.md"), "## States, outcomes, end reasons")
     _, _, rest = text.partition(table)
     return first_cells(rest.split("\n\n")[0])
 
 
 def test_what_a_session_waits_for_is_named() -> None:
-    text = section(read("docs/operations.md"), "### What a session waits for")
+    text = section(read("docs/reference/session-states.md"), "### What a session waits for")
     assert set(re.findall(r"`([a-z_]+)`", text)) == {wait.value for wait in WaitingFor}
 
 
 def test_search_attributes_are_in_the_table_with_their_types() -> None:
-    rows = re.findall(r"\| `(Session\w+)` \| (\w+) \|", read("docs/operations.md"))
+    rows = re.findall(r"\| `(Session\w+)` \| (\w+) \|", read("docs/reference/session-states.md"))
     assert dict(rows) == SEARCH_ATTRIBUTES
 
 
 def test_limits_are_in_the_table_with_their_defaults() -> None:
-    rows = re.findall(r"\| `(\w+)` \| ([\d.]+) \|", section(read("docs/api.md"), "### Limits"))
+    limits = section(read("docs/reference/api.md"), "### Limits")
+    rows = re.findall(r"\| `(\w+)` \| ([\d.]+) \|", limits)
     documented = {name: float(default) for name, default in rows}
     assert documented == SessionLimits().model_dump()
 
@@ -200,7 +201,8 @@ def test_fields_of_a_configuration_that_take_no_null_are_in_the_table() -> None:
             return False
         return True
 
-    table = section(read("docs/agents.md"), "### What takes no null").partition("\n\nSo are")[0]
+    text = section(read("docs/reference/saved-agents.md"), "### What takes no null")
+    table = text.partition("\n\nSo are")[0]
     named = set(re.findall(r"`(\w+)`", " ".join(row.split(" | ")[0] for row in table.splitlines())))
     refusing = {name for name in AgentConfig.model_fields if not takes_null(name)}
     assert named & AgentConfig.model_fields.keys() == refusing

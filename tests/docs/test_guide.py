@@ -1,4 +1,4 @@
-"""The blocks of docs/api-guide.md, run against the API as a reader would."""
+"""The blocks of docs/tutorial/api-guide.md, run against the API as a reader would."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from tests.api.house import House, unique
 from tests.contract.seed_agent import seed_agents
 from tests.contract.serving import serving
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "api-guide.md").read_text("utf-8")
+GUIDE = (Path(__file__).parents[2] / "docs" / "tutorial" / "api-guide.md").read_text("utf-8")
 
 
 def blocks(language: str) -> str:

@@ -8,7 +8,7 @@ from tests.harness.browser import browser_page
 from tests.harness.rig import Rig
 
 STUCK = 'ExecutionStatus = "Running" AND WorkflowType = "session" AND SessionState != "live"'
-"""From docs/operations.md."""
+"""From docs/how-to/operations.md."""
 
 
 async def test_a_stuck_session_is_found_by_one_query_and_tells_what_was_tried(rig: Rig) -> None:

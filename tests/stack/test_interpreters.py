@@ -97,7 +97,7 @@ def test_the_python_that_runs_the_tests_is_one_of_them() -> None:
         ("Makefile", r"Everline needs Python (.+): install one"),
         (".ci/run", r"Needs Python (.+), git and make"),
         ("README.md", r"Only Python (.+), git and make are needed"),
-        ("docs/quickstart.md", r"Python (.+), git and make, on Linux"),
+        ("docs/tutorial/quickstart.md", r"Python (.+), git and make, on Linux"),
     ],
 )
 def test_the_supported_versions_are_named_in(path: str, pattern: str) -> None:
