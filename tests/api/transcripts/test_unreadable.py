@@ -141,7 +141,7 @@ async def test_a_report_that_cannot_be_read_holds_up_no_transcript(
 ) -> None:
     calls = PastCalls(house.archive, org)
     key = await calls.call("a", "caller: A table for four", "agent: At seven?")
-    body = '{"attempt": 1, "end_reason": "teleported"}'
+    body = '{"attempt": 1, "end_reason": ["teleported"]}'
     await spoil(house, "reports", {"org": org, "session_id": "a"}, body=body)
     late = {"turns": [{"role": "user", "text": "And a high chair"}]}
 
@@ -178,7 +178,7 @@ async def test_keys_and_the_audit_log(house: House, org: str, tenant: Tenant) ->
         (await tenant.http.post("/v1/keys", json={"name": name})).json()["prefix"]
         for name in ("one", "two")
     ]
-    await spoil(house, "api_keys", {"prefix": prefixes[0]}, scopes=["fly"])
+    await spoil(house, "api_keys", {"prefix": prefixes[0]}, scopes="fly")
     for days in (1, 2):
         await tenant.http.put("/v1/retention", json={"transcript_days": days})
     await spoil(house, "audit", {"org": org, "details.days": 1}, action="vanished")
