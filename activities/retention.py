@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from temporalio import activity
 
 from domain.errors import StorageUnavailable
+from domain.json_model import reader
 from services.transcripts.retention import Due, DueOrg, Expired, Retention
 
 __all__ = ["Due", "DueOrg", "ExpireBatch", "Expired", "NextOrgs", "RecordExpired"]
@@ -83,4 +84,4 @@ class RetentionActivities:
 
 def _done_before() -> Expired:
     details = cast("list[object]", activity.info().heartbeat_details)
-    return Expired.model_validate(details[0]) if details else Expired()
+    return reader(Expired)(details[0]) if details else Expired()

@@ -1,11 +1,13 @@
 """Tell the customers' endpoints: announce what happened, and make one attempt of a delivery."""
 
 from datetime import UTC, datetime
+from typing import Annotated
 
 from pydantic import BaseModel
 from temporalio import activity
 
 from domain.errors import StorageUnavailable
+from domain.json_model import or_else
 from domain.sessions.session import SessionStatus
 from domain.webhooks.deliveries import DeliveryKey, DeliveryStatus
 from services.webhooks.delivery import Announcer, Deliverer
@@ -32,7 +34,7 @@ class AttemptDelivery(DeliverEvent):
 class Attempted(BaseModel):
     """What became of an attempt."""
 
-    status: DeliveryStatus
+    status: Annotated[DeliveryStatus, or_else(DeliveryStatus.DEAD_LETTER)]
     pause: float | None = None
     """Seconds until the next one; None if there is none."""
 

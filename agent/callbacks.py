@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from domain.agents.config_model import FROM_ANOTHER_VERSION
+from domain.json_model import FROM_ANOTHER_VERSION
 from domain.recordings.recording import CallRecording
 from domain.sessions.dispatch_metadata import DispatchMetadata
 from domain.sessions.messages import AgentFailed, AgentReady, ReadyAnswer, TimeLeft

@@ -1,15 +1,20 @@
 """Models that come as JSON, whose values have JSON's types; and times as text."""
 
 import re
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any, get_args
+from enum import Enum
+from typing import Annotated, Any, TypeVar, cast, get_args
 
 from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
+    ValidationError,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
 )
 
@@ -34,6 +39,72 @@ def _in_utc(at: datetime) -> datetime:
 
 Time = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
 """A time with its zone, written as in RFC 3339."""
+
+FROM_ANOTHER_VERSION: dict[str, Any] = {"from_another_version": True}
+"""Context of a validation: what another Everline has sent or stored may have fields and values that
+this one does not know, at any depth. Unknown fields are ignored, and an unknown value of a field
+that is marked by `or_else` is read as the fallback that it names."""
+_UNKNOWN_VALUE = {"enum", "literal_error"}
+"""Pydantic's names of the error."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def from_another_version(info: ValidationInfo) -> bool:
+    """Whether a validation reads what another Everline has written."""
+    return info.context == FROM_ANOTHER_VERSION
+
+
+def or_else(fallback: object) -> WrapValidator:
+    """Read a value that only another version knows as `fallback`.
+
+    Marks an enum or a literal. A client's unknown value is refused all the same: the fallback
+    holds for validations in the context `FROM_ANOTHER_VERSION` alone.
+    """
+
+    def read(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            faults = error.errors(include_input=False, include_url=False, include_context=False)
+            unknown = isinstance(value, str) and {one["type"] for one in faults} <= _UNKNOWN_VALUE
+            if unknown and from_another_version(info):
+                return fallback
+            raise
+
+    return WrapValidator(read)
+
+
+def without_unknown(kind: type[Enum]) -> BeforeValidator:
+    """Leave out the items of a list that only another version knows: no other may stand for them.
+
+    Like `or_else`, in the context `FROM_ANOTHER_VERSION` alone.
+    """
+    known = {member.value for member in kind}
+
+    def read(items: Any, info: ValidationInfo) -> Any:
+        if not from_another_version(info) or not isinstance(items, list | tuple):
+            return items
+        return [item for item in cast(Iterable[Any], items) if item in known]
+
+    return BeforeValidator(read)
+
+
+def of_any_version(model: type[BaseModel]) -> BeforeValidator:
+    """Read the body of a request that only other parts of Everline make, of whichever version."""
+    return BeforeValidator(reader(model))
+
+
+def reader(model: type[Model]) -> Callable[[Any], Model]:
+    """Reads what any version of Everline has stored as this model.
+
+    The reader raises `ValidationError`.
+    """
+
+    def read(stored: Any) -> Model:
+        return model.model_validate(stored, context=FROM_ANOTHER_VERSION)
+
+    return read
 
 
 class JsonModel(BaseModel):

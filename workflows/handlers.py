@@ -134,13 +134,13 @@ class SessionHandlers:
     @workflow.signal
     def participant_changed(self, change: ParticipantChanged) -> None:
         """LiveKit says that somebody came or left, or that it closed the room."""
-        if not self._is_new(change):
+        if not self._is_new(change) or change.change is ParticipantChange.OTHER:
             return
         if change.change is ParticipantChange.ROOM_FINISHED:
             self._end_with(endings.ROOM_LOST)
         elif change.kind is ParticipantKind.CALLER:
             self._take_in_caller(change)
-        elif change.change is ParticipantChange.LEFT:
+        elif change.change is ParticipantChange.LEFT and change.kind is not ParticipantKind.OTHER:
             self._take_in_lost_agent(change)
 
     # ── updates ──────────────────────────────────────────────────────────────────────────────────

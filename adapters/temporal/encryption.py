@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload, Payloads
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import (
     DataConverter,
     DefaultFailureConverterWithEncodedAttributes,
     PayloadCodec,
 )
 
+from adapters.temporal.tolerance import tolerant_data_converter
 from domain.errors import EverlineError, InvalidInput
 
 ENCODING = b"binary/encrypted"
@@ -115,7 +115,7 @@ class EncryptionCodec(PayloadCodec):
 def data_converter(keys: Mapping[str, bytes]) -> DataConverter:
     """Pydantic models as JSON, encrypted; messages and stack traces of failures as well."""
     return replace(
-        pydantic_data_converter,
+        tolerant_data_converter,
         payload_codec=EncryptionCodec(keys),
         failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
     )

@@ -6,7 +6,6 @@ Visibility may be a moment behind the truth; `life` is not.
 import base64
 import binascii
 import hashlib
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -189,7 +188,7 @@ def _line_if_readable(execution: WorkflowExecution, now: datetime) -> SessionLin
 def _line(key: SessionKey, execution: WorkflowExecution, now: datetime) -> SessionLine:
     shown = execution.typed_search_attributes
     is_open = execution.status is WorkflowExecutionStatus.RUNNING
-    waiting_for = _read(shown, WAITING_FOR, WaitingFor, WaitingFor.NOTHING)
+    waiting_for = _read(shown, WAITING_FOR, WaitingFor.NOTHING, WaitingFor.NOTHING)
     since = shown.get(WAITING_SINCE) if is_open else None
     terminated = Outcome.FAILED, EndReason.FAILED
     outcome, end_reason = (None, None) if is_open else terminated
@@ -197,14 +196,14 @@ def _line(key: SessionKey, execution: WorkflowExecution, now: datetime) -> Sessi
         session_id=key.session_id,
         room_name=shown.get(ROOM) or "",
         agent=shown.get(AGENT) or "",
-        state=_read(shown, STATE, SessionState, SessionState.STARTING)
+        state=_read(shown, STATE, SessionState.LIVE, SessionState.STARTING)
         if is_open
         else SessionState.CLOSED,
         waiting_for=waiting_for if is_open else WaitingFor.NOTHING,
         waiting_since=since,
         stuck=is_open and is_stuck(waiting_for, since, now),
-        outcome=_read(shown, OUTCOME, Outcome, outcome),
-        end_reason=_read(shown, END_REASON, EndReason, end_reason),
+        outcome=_read(shown, OUTCOME, Outcome.FAILED, outcome),
+        end_reason=_read(shown, END_REASON, EndReason.AGENT_ENDED, end_reason),
         attempt=shown.get(JOIN_ATTEMPTS) or 0,
         started_at=execution.start_time,
         closed_at=execution.close_time,
@@ -217,11 +216,15 @@ Missing = TypeVar("Missing")
 def _read(
     shown: TypedSearchAttributes,
     key: SearchAttributeKey[str],
-    kind: Callable[[str], Kind],
+    unknown: Kind,
     missing: Missing,
 ) -> Kind | Missing:
+    """The value of an attribute; `unknown` for one that only another version knows."""
     value = shown.get(key)
-    return kind(value) if value else missing
+    if not value:
+        return missing
+    known = {member.value: member for member in type(unknown)}
+    return known.get(value, unknown)
 
 
 def _cursor(org: str, token: bytes) -> str:

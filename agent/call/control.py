@@ -4,6 +4,7 @@ import structlog
 from livekit import rtc
 from pydantic import ValidationError
 
+from domain.json_model import FROM_ANOTHER_VERSION
 from domain.sessions.control import CONTROL_TOPIC, FinishCall
 
 log = structlog.stdlib.get_logger(__name__)
@@ -22,7 +23,7 @@ def finish_request(packet: rtc.DataPacket) -> FinishCall | None:
         log.warning("control_message_of_a_participant_ignored", identity=sender.identity)
         return None
     try:
-        return FinishCall.model_validate_json(packet.data)
+        return FinishCall.model_validate_json(packet.data, context=FROM_ANOTHER_VERSION)
     except ValidationError as error:
         log.error("control_message_unreadable", faults=error.error_count())
         return None

@@ -5,8 +5,8 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from domain.agents.config_model import FROM_ANOTHER_VERSION
 from domain.agents.servers import JobRef
+from domain.json_model import FROM_ANOTHER_VERSION
 from domain.sessions.dispatch_metadata import DispatchMetadata, EverlineMetadata
 
 

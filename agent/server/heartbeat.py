@@ -21,6 +21,7 @@ from adapters.settings import AgentSettings
 from agent.repeating import repeat
 from agent.version import agent_version
 from domain.agents.servers import Heartbeat, HeartbeatAnswer, JobTick, LostJob
+from domain.json_model import FROM_ANOTHER_VERSION
 from domain.sessions.control import HEARTBEAT_PATH
 
 log = structlog.stdlib.get_logger(__name__)
@@ -115,7 +116,9 @@ class HeartbeatSender:
         try:
             response = await self._http.post(HEARTBEAT_PATH, content=body, headers=headers)
             response.raise_for_status()
-            answer = HeartbeatAnswer.model_validate_json(response.content)
+            answer = HeartbeatAnswer.model_validate_json(
+                response.content, context=FROM_ANOTHER_VERSION
+            )
         except httpx.HTTPStatusError as error:
             return self._note_failure(f"the API answered {error.response.status_code}")
         except (httpx.RequestError, ValidationError) as error:

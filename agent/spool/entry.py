@@ -31,6 +31,7 @@ from pydantic import ValidationError
 from agent.spool.files import sync_directory, take_lock, write_private
 from agent.spool.record import Pending, Record, SpoolError, Target
 from agent.spool.rejected import RECORDINGS, TARGET, keep_rejected
+from domain.json_model import FROM_ANOTHER_VERSION
 from domain.recordings.recording import CallRecording
 
 log = structlog.stdlib.get_logger(__name__)
@@ -91,7 +92,9 @@ class SpoolEntry:
         if lock is None:
             return None
         try:
-            target = Target.model_validate_json((path / TARGET).read_bytes())
+            target = Target.model_validate_json(
+                (path / TARGET).read_bytes(), context=FROM_ANOTHER_VERSION
+            )
         except FileNotFoundError:
             os.close(lock)
             if path.exists():
@@ -279,7 +282,9 @@ class SpoolEntry:
     def recording(self) -> CallRecording | None:
         """The recording that waits to be stored; None if there is none."""
         try:
-            return CallRecording.model_validate_json((self.path / _RECORDING).read_bytes())
+            return CallRecording.model_validate_json(
+                (self.path / _RECORDING).read_bytes(), context=FROM_ANOTHER_VERSION
+            )
         except FileNotFoundError:
             return None
         except ValidationError as error:

@@ -2,8 +2,11 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import BaseModel
+
+from domain.json_model import without_unknown
 
 
 class Scope(StrEnum):
@@ -30,7 +33,7 @@ class ApiKeyRecord(BaseModel):
     org: str
     user_id: str | None = None
     name: str | None = None
-    scopes: tuple[Scope, ...] = USUAL_SCOPES
+    scopes: Annotated[tuple[Scope, ...], without_unknown(Scope)] = USUAL_SCOPES
     is_admin: bool = False
     created_at: datetime
     created_by: str | None = None

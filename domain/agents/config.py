@@ -23,6 +23,7 @@ from domain.agents.tool_config import (
     McpServer,
     Transfer,
 )
+from domain.json_model import or_else
 from domain.recordings.recording import Recording
 from domain.transcripts.analysis import AnalysisPlan
 
@@ -50,7 +51,7 @@ class Engine(ConfigModel):
     with fallbacks that stand in, in order, for a model that cannot start or fails in the call.
     """
 
-    kind: EngineKind = EngineKind.PIPELINE
+    kind: Annotated[EngineKind, or_else(EngineKind.PIPELINE)] = EngineKind.PIPELINE
     stt: str | None = None
     llm: str | None = None
     tts: str | None = None
@@ -64,7 +65,7 @@ class Engine(ConfigModel):
 class ConversationStart(ConfigModel):
     """Who speaks first, and with which words."""
 
-    who: Literal["human", "ai"] = "human"
+    who: Annotated[Literal["human", "ai"], or_else("human")] = "human"
     greeting: str | None = None
 
 
@@ -96,7 +97,7 @@ class DispatchedConfig(ConfigModel):
     prompt: str | None = Field(default=None, max_length=200_000)
     dynamic_variables: dict[str, str] = {}
     dynamic_variable_defaults: dict[str, str] = {}
-    turn_detection: Literal["english", "multilingual"] | None = None
+    turn_detection: Annotated[Literal["english", "multilingual"], or_else(None)] | None = None
     noise_cancellation: NoiseCancellation | None = None
     conversation_start: ConversationStart | None = None
     agent_name: str | None = None

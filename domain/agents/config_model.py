@@ -5,16 +5,12 @@ from typing import Any, cast
 
 from pydantic import ConfigDict, ValidationInfo, model_validator
 
-from domain.json_model import JsonModel, is_unicode
+from domain.json_model import JsonModel, from_another_version, is_unicode
 
 SECRET: dict[str, Any] = {"secret": True}
 """Marks a field whose value is masked in every response and left out of every log."""
 MAX_DEPTH = 96
 """How deep a configuration may be nested: MongoDB stops at 100, readers of JSON soon after."""
-
-FROM_ANOTHER_VERSION: dict[str, Any] = {"from_another_version": True}
-"""Context of a validation: what another Everline has sent may have fields that this one does not
-know, at any depth; they are ignored."""
 
 
 class ConfigModel(JsonModel):
@@ -30,7 +26,7 @@ class ConfigModel(JsonModel):
         What the API accepted and the worker cannot read would be a session that never ends.
         """
         _check_json(value)
-        if info.context is FROM_ANOTHER_VERSION and cls.model_config.get("extra") == "forbid":
+        if from_another_version(info) and cls.model_config.get("extra") == "forbid":
             return cls._without_unknown(value)
         return value
 

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, ConfigDict, Field, field_validator
 from domain.agents.config_model import SECRET, ConfigModel
 from domain.agents.schema_references import check_references
 from domain.agents.variables import variables_in
+from domain.json_model import or_else
 
 TOOL_NAME = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
 """What every provider of models takes as the name of a function."""
@@ -116,7 +117,7 @@ class HttpTool(ConfigModel):
     """Tells the model when to call it, and what it answers."""
     parameters: ParameterSchema = NO_PARAMETERS
     """JSON Schema of the arguments; they are checked before the request is made."""
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
+    method: Annotated[Literal["GET", "POST", "PUT", "PATCH", "DELETE"], or_else("GET")] = "POST"
     url: HttpUrl
     headers: Headers = {}
     query: dict[str, str] = {}

@@ -4,12 +4,13 @@ import re
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
 from domain.agents.config_model import ConfigModel
 from domain.ids import SessionKey
-from domain.json_model import JsonModel
+from domain.json_model import JsonModel, or_else
 
 GIVE_UP_AFTER = timedelta(days=7)
 """How long after its beginning an agent server tries to store a recording, or asks for its fate."""
@@ -45,7 +46,7 @@ class CallRecording(JsonModel):
     model_config = ConfigDict(extra="ignore")
 
     attempt: int = Field(ge=1, examples=[1])
-    state: RecordingState
+    state: Annotated[RecordingState, or_else(RecordingState.PENDING)]
     path: str = Field(max_length=500, examples=["acme/s-1/1-AJ_x.ogg"])
     """Where it is below the recordings' URL."""
     started_at: datetime | None = None

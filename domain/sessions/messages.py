@@ -5,10 +5,11 @@ Every message carries an event id; a message that arrives twice is handled once.
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from domain.json_model import JsonModel
+from domain.json_model import JsonModel, or_else
 from domain.sessions.session import EndReason, Outcome, Stage
 from domain.transcripts.transcript import ReportEnd
 
@@ -26,7 +27,7 @@ class Message(JsonModel):
 class EndRequest(Message):
     """Signal `end`: finish the call and close."""
 
-    reason: EndReason = EndReason.END_REQUESTED
+    reason: Annotated[EndReason, or_else(EndReason.END_REQUESTED)] = EndReason.END_REQUESTED
     by: str | None = None
     """Who asked, for the timeline: an identity or a route, never a secret."""
 
@@ -64,7 +65,7 @@ class ReportReceived(Message):
     attempt: int | None
     """None for an agent that sends no attempt: the current one is meant."""
     digest: str
-    end_reason: ReportEnd
+    end_reason: Annotated[ReportEnd, or_else(ReportEnd.UNKNOWN)]
     turn_count: int
     stored: bool
     error: str | None = None
@@ -75,6 +76,8 @@ class ParticipantKind(StrEnum):
 
     CALLER = "caller"
     AGENT = "agent"
+    OTHER = "other"
+    """Known to another version alone; it steers nothing."""
 
 
 class ParticipantChange(StrEnum):
@@ -85,16 +88,18 @@ class ParticipantChange(StrEnum):
     NOT_SEEN = "not_seen"
     """A check of the room did not find this connection. Unlike `left`, it may be found again."""
     ROOM_FINISHED = "room_finished"
+    OTHER = "other"
+    """Known to another version alone; it changes nothing."""
 
 
 class ParticipantChanged(Message):
     """Signal `participant_changed`: from LiveKit's webhooks, in any order."""
 
-    change: ParticipantChange
+    change: Annotated[ParticipantChange, or_else(ParticipantChange.OTHER)]
     identity: str | None = None
     sid: str | None = None
     """LiveKit's id of this one connection; a page reload brings a new one."""
-    kind: ParticipantKind | None = None
+    kind: Annotated[ParticipantKind, or_else(ParticipantKind.OTHER)] | None = None
     detail: str | None = None
     """LiveKit's disconnect reason."""
 
@@ -127,7 +132,7 @@ class TimeLeft(BaseModel):
 class WaitUntil(BaseModel):
     """Update `wait_until`: answers when the stage is reached or cannot be any more."""
 
-    stage: Stage
+    stage: Annotated[Stage, or_else(Stage.JOINED)]
     request_digest: str | None = None
     """Digest of the start request that waits; another one than the session's is refused."""
 
@@ -155,6 +160,6 @@ class Finalise(BaseModel):
 class SessionResult(BaseModel):
     """What a closed session's workflow returns."""
 
-    outcome: Outcome
-    end_reason: EndReason
+    outcome: Annotated[Outcome, or_else(Outcome.FAILED)]
+    end_reason: Annotated[EndReason, or_else(EndReason.AGENT_ENDED)]
     closed_at: datetime

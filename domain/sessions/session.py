@@ -2,12 +2,13 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.agents.config import AgentConfig
 from domain.ids import Id, SessionKey
-from domain.json_model import JsonModel
+from domain.json_model import JsonModel, or_else
 
 
 class SessionState(StrEnum):
@@ -204,16 +205,17 @@ class SessionStatus(BaseModel):
     session_id: str
     room_name: str
     """LiveKit's name of the room."""
-    state: SessionState
-    waiting_for: WaitingFor
+    state: Annotated[SessionState, or_else(SessionState.LIVE)]
+    """An unknown one is not over: only `closed` is."""
+    waiting_for: Annotated[WaitingFor, or_else(WaitingFor.NOTHING)]
     version: int
     """Grows with every change of the status."""
     agent_id: str | None = None
     agent_name: str
     agent_version: int | None = None
     user_id: str | None = None
-    outcome: Outcome | None = None
-    end_reason: EndReason | None = None
+    outcome: Annotated[Outcome, or_else(Outcome.FAILED)] | None = None
+    end_reason: Annotated[EndReason, or_else(EndReason.AGENT_ENDED)] | None = None
     reason: str | None = None
     """The end in a sentence for a person."""
     attempt: int = 0

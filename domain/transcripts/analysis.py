@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from domain.agents.config_model import ConfigModel
 from domain.ids import Id
+from domain.json_model import or_else
 
 MAX_SCHEMA_CHARS = 16_384
 MAX_CRITERIA = 20
@@ -114,7 +115,7 @@ class CriterionResult(BaseModel):
     """What was found about one criterion."""
 
     id: str
-    result: Verdict
+    result: Annotated[Verdict, or_else(Verdict.UNKNOWN)]
     rationale: str
 
 
@@ -136,7 +137,7 @@ class Findings(BaseModel):
 class Analysis(BaseModel):
     """What was found out about a call, by its agent's plan."""
 
-    status: AnalysisStatus
+    status: Annotated[AnalysisStatus, or_else(AnalysisStatus.UNAVAILABLE)]
     reason: str | None = None
     """Why it failed or is unavailable; None otherwise."""
     data: dict[str, Any] | None = None

@@ -1,9 +1,11 @@
 """What a silent listener hears in the room of an agent that sends no turns itself."""
 
 from datetime import datetime
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+from domain.json_model import or_else
 from domain.transcripts.transcript import MAX_TURN_CHARS, Role, Turn
 
 HEARD_PREFIX = "heard-"
@@ -15,7 +17,7 @@ class Heard(BaseModel):
 
     segment: str = Field(min_length=1, max_length=150)
     """LiveKit's id of it, the same in every repetition."""
-    role: Role
+    role: Annotated[Role, or_else(Role.ASSISTANT)]
     text: str
     began_at: datetime
     """When its first text came."""

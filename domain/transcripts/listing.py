@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 
 from domain.errors import InvalidInput
+from domain.json_model import or_else
 from domain.sessions.session import EndReason, Outcome, SessionState, SessionStatus
 from domain.transcripts.search_terms import MAX_QUERY_TERMS, terms_of
 from domain.transcripts.summary import Summary, SummaryStatus
@@ -49,9 +51,9 @@ class TranscriptLine(BaseModel):
     user_id: str | None = None
     room_name: str | None = None
     """LiveKit's name of the room."""
-    state: TranscriptState
-    outcome: Outcome | None = None
-    end_reason: EndReason | None = None
+    state: Annotated[TranscriptState, or_else(TranscriptState.PARTIAL)]
+    outcome: Annotated[Outcome, or_else(Outcome.FAILED)] | None = None
+    end_reason: Annotated[EndReason, or_else(EndReason.AGENT_ENDED)] | None = None
     started_at: datetime
     joined_at: datetime | None = None
     ended_at: datetime
@@ -68,7 +70,7 @@ class TranscriptLine(BaseModel):
     joins: int = 0
     join_seconds: float | None = None
     """First dispatch until the agent was proven in the room."""
-    summary: SummaryStatus | None = None
+    summary: Annotated[SummaryStatus, or_else(SummaryStatus.FAILED)] | None = None
     cost: float | None = None
     """Estimated, US dollars; None if it is not known."""
     response_seconds: float | None = None

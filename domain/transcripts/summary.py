@@ -2,10 +2,12 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import BaseModel
 
 from domain.ids import SessionKey
+from domain.json_model import or_else
 from domain.transcripts.analysis import Analysis, AnalysisPlan
 
 
@@ -40,7 +42,7 @@ class Summary(BaseModel):
 
     org: str
     session_id: str
-    status: SummaryStatus
+    status: Annotated[SummaryStatus, or_else(SummaryStatus.FAILED)]
     revision: int = 1
     """Counts the summaries of the session; above 1 it was asked for again."""
     text: str | None = None

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from heapq import merge
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 
-from domain.json_model import JsonModel, writable
+from domain.json_model import JsonModel, or_else, writable
 from domain.recordings.recording import CallRecording
 from domain.sessions.session import EndReason
 from domain.transcripts.pricing import CostEstimate
@@ -45,7 +45,8 @@ class Turn(JsonModel):
     item_id: str = Field(min_length=1, max_length=200)
     attempt: int = Field(ge=1)
     seq: int | None = Field(default=None, ge=0)
-    role: Role
+    role: Annotated[Role, or_else(Role.ASSISTANT)]
+    """An unknown one is taken as the agent's side: nobody puts words in the caller's mouth."""
     text: str = Field(max_length=MAX_TURN_CHARS)
     created_at: datetime
     interrupted: bool = False
@@ -118,7 +119,7 @@ class AgentReport(JsonModel):
     )
     attempt: int = Field(ge=1)
     job_id: str | None = None
-    end_reason: ReportEnd = ReportEnd.UNKNOWN
+    end_reason: Annotated[ReportEnd, or_else(ReportEnd.UNKNOWN)] = ReportEnd.UNKNOWN
     error: str | None = None
     """Reason in a sentence if the agent ended by a fault."""
     turns: list[Turn] = []

@@ -3,10 +3,11 @@
 import hashlib
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel
 
+from domain.json_model import or_else
 from domain.webhooks.endpoints import Endpoint
 from domain.webhooks.events import Event, EventType
 
@@ -61,12 +62,13 @@ class Delivery(BaseModel):
     org: str
     delivery_id: str
     endpoint_id: str
-    event: EventType
+    event: Annotated[EventType, or_else(EventType.TEST)]
+    """An unknown one is sent as it is: `body` names it."""
     event_id: str
     session_id: str | None = None
     body: str
     """What is sent at every attempt, byte for byte."""
-    status: DeliveryStatus = DeliveryStatus.PENDING
+    status: Annotated[DeliveryStatus, or_else(DeliveryStatus.DEAD_LETTER)] = DeliveryStatus.PENDING
     reason: str | None = None
     """Why it is a dead letter, in a sentence."""
     occurred_at: datetime

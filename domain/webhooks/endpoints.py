@@ -2,10 +2,11 @@
 
 import secrets
 from datetime import datetime
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, Field
 
+from domain.json_model import or_else
 from domain.webhooks.events import Event, EventType
 
 MAX_ENDPOINTS = 20
@@ -39,8 +40,9 @@ class Endpoint(BaseModel):
     org: str
     endpoint_id: str
     url: str
-    events: list[EventType] = []
-    """What it is told; everything if empty."""
+    events: list[Annotated[EventType, or_else(EventType.TEST)]] = []
+    """What it is told; everything if empty. So an unknown event is not left out: an endpoint that
+    wants no other would be told everything."""
     description: str | None = None
     enabled: bool = True
     disabled_at: datetime | None = None

@@ -7,11 +7,12 @@ import hashlib
 import json
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel
 
 from domain.ids import SessionKey
+from domain.json_model import or_else
 
 
 class EventType(StrEnum):
@@ -32,7 +33,7 @@ class Event(BaseModel):
 
     event_id: str
     """`webhook-id` of every delivery of it."""
-    type: EventType
+    type: Annotated[EventType, or_else(EventType.TEST)]
     org: str
     session_id: str | None = None
     at: datetime

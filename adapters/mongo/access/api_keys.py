@@ -14,6 +14,7 @@ from adapters.mongo.tenancy import OrgCollection
 from domain.access.api_keys import ApiKeyRecord, CreatedKey, NewKeyRequest
 from domain.access.principal import Principal
 from domain.errors import StorageUnavailable
+from domain.json_model import reader
 
 COLLECTION = "api_keys"
 LAST_USED_STEP = timedelta(minutes=1)
@@ -58,7 +59,7 @@ class MongoApiKeys:
         """
         async with storage_errors("list API keys"):
             found = await self._keys.of(org).find({}, sort=[("created_at", -1)], limit=MOST_LISTED)
-        return read_all(found, ApiKeyRecord.model_validate, "API key")
+        return read_all(found, reader(ApiKeyRecord), "API key")
 
     async def revoke(self, org: str, prefix: str) -> bool:
         """End a key for good, from the next request on; False if the org has no such key.
@@ -86,7 +87,7 @@ class MongoApiKeys:
         # The look-up compares hashes, not keys; still, nothing is left to the server's timing.
         if found is None or not hmac.compare_digest(found["key_hash"], digest):
             return None
-        record = read_one(found, ApiKeyRecord.model_validate, "API key", "make another key")
+        record = read_one(found, reader(ApiKeyRecord), "API key", "make another key")
         now = datetime.now(UTC)
         if not record.works_at(now):
             return None

@@ -12,6 +12,7 @@ from adapters.mongo.sort_keys import sort_key_of_time
 from adapters.mongo.tenancy import OrgCollection
 from domain.access.audit import AuditAction, AuditEntry, AuditPage
 from domain.errors import InvalidInput
+from domain.json_model import reader
 
 COLLECTION = "audit"
 _PLACE = re.compile(r"[0-9]{14}\.[A-Za-z0-9_.:-]{1,256}")
@@ -59,6 +60,6 @@ class MongoAudit:
         async with storage_errors("list audit entries"):
             found = await self._entries.of(org).find(wanted, sort=[("place", -1)], limit=limit + 1)
         return AuditPage(
-            entries=read_all(found[:limit], AuditEntry.model_validate, "audit entry"),
+            entries=read_all(found[:limit], reader(AuditEntry), "audit entry"),
             next=found[limit - 1]["place"] if len(found) > limit else None,
         )

@@ -13,6 +13,7 @@ from adapters.mongo.tenancy import OrgCollection, OrgDocuments
 from domain.access.quotas import Slot
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
+from domain.json_model import reader
 from domain.paging import Page
 
 COLLECTION = "slots"
@@ -80,7 +81,7 @@ class MongoSlots:
 
     async def _taken(self, mine: OrgDocuments) -> list[Slot]:
         found = await mine.find({}, sort=[("number", 1)], limit=_MOST_PER_ORG)
-        return read_all(found, Slot.model_validate, "slot")
+        return read_all(found, reader(Slot), "slot")
 
     async def every(self, limit: int, after: str | None = None) -> Page[Slot]:
         """Taken slots of all orgs, by their ids; for the reaper alone.

@@ -20,6 +20,7 @@ from adapters.temporal.encryption import EncryptionCodec
 from domain.agents.config import AgentConfig
 from domain.agents.saved_agent import AgentKey, SavedAgent
 from domain.errors import StorageUnavailable, Unreadable
+from domain.json_model import FROM_ANOTHER_VERSION, reader
 
 AGENTS = "agents"
 VERSIONS = "agent_versions"
@@ -209,12 +210,14 @@ class MongoAgents:
         return storable(document, "the agent")
 
     def _agent(self, document: Document) -> SavedAgent:
-        config = AgentConfig.model_validate_json(self._codec.unseal(document["config"]))
-        return SavedAgent.model_validate(document | {"config": config})
+        config = AgentConfig.model_validate_json(
+            self._codec.unseal(document["config"]), context=FROM_ANOTHER_VERSION
+        )
+        return reader(SavedAgent)(document | {"config": config})
 
 
 def _without_config(document: Document) -> SavedAgent:
-    return SavedAgent.model_validate(document | {"config": AgentConfig()})
+    return reader(SavedAgent)(document | {"config": AgentConfig()})
 
 
 def _agent_document_id(key: AgentKey) -> str:

@@ -13,6 +13,7 @@ from adapters.mongo.errors import storage_errors
 from adapters.mongo.reading import read_all, read_one
 from domain.agents.servers import AgentServer, Heartbeat
 from domain.ids import SessionKey
+from domain.json_model import reader
 
 COLLECTION = "agent_servers"
 CONDEMNED = "condemned_jobs"
@@ -66,7 +67,7 @@ class MongoAgentServers:
         """
         async with storage_errors("read heartbeats"):
             found = await self._servers.find({"last_heartbeat": {"$gte": since}}).to_list(None)
-        servers = read_all(found, AgentServer.model_validate, "agent server")
+        servers = read_all(found, reader(AgentServer), "agent server")
         return sorted(servers, key=lambda server: server.server_id)
 
     async def prove_path(self, at: datetime) -> None:
@@ -96,7 +97,7 @@ class MongoAgentServers:
         """
         async with storage_errors("read heartbeats"):
             found = await self._servers.find_one({"_id": server_id})
-        return read_one(found, AgentServer.model_validate, "agent server") if found else None
+        return read_one(found, reader(AgentServer), "agent server") if found else None
 
     async def caller_seen(self, key: SessionKey) -> str | None:
         """The caller's connection as the session's agent sees it; see `JobTick.caller`.
@@ -109,7 +110,7 @@ class MongoAgentServers:
         alive = {"jobs.session_id": key.session_id, DEALT_WITH: {"$exists": False}}
         async with storage_errors("read heartbeats"):
             found = await self._servers.find(alive).to_list(None)
-        servers = read_all(found, AgentServer.model_validate, "agent server")
+        servers = read_all(found, reader(AgentServer), "agent server")
         said = [job.caller for server in servers for job in server.jobs if job.key == key]
         # The agent of an earlier attempt may still be leaving: one that sees the caller suffices.
         return max((caller for caller in said if caller is not None), default=None)

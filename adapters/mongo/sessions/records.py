@@ -11,6 +11,7 @@ from adapters.mongo.tenancy import OrgCollection
 from adapters.mongo.versioned import replace_if_newer
 from domain.errors import InvalidInput
 from domain.ids import SessionKey
+from domain.json_model import reader
 from domain.paging import Page
 from domain.sessions.listing import SessionFilter, SessionPage, line_of
 from domain.sessions.session import SessionState, SessionStatus
@@ -54,7 +55,7 @@ class MongoSessions:
         """
         async with storage_errors("read a session"):
             found = await self._sessions.of_session(key).find_one({"_id": session_document_id(key)})
-        return None if found is None else read_one(found, SessionStatus.model_validate, _WHAT)
+        return None if found is None else read_one(found, reader(SessionStatus), _WHAT)
 
     async def not_closed(self, limit: int, after: str | None = None) -> Page[SessionStatus]:
         """Records of all orgs that are not terminal, by their ids; for the reaper alone.
@@ -64,9 +65,10 @@ class MongoSessions:
         Raises:
             StorageUnavailable: MongoDB does not answer.
         """
-        states = [state.value for state in SessionState if state is not SessionState.CLOSED]
+        # Not those of the states that are known: another version may know further ones.
+        not_closed = {"state": {"$ne": SessionState.CLOSED.value}}
         async with storage_errors("look for open sessions"):
-            found = await self._sessions.every_org_behind(after, limit, {"state": {"$in": states}})
+            found = await self._sessions.every_org_behind(after, limit, not_closed)
         return part_of(found, limit, SessionStatus.model_validate, _WHAT)
 
     async def closed_page(
@@ -83,7 +85,7 @@ class MongoSessions:
             found = await self._sessions.of(org).find(
                 conditions, sort=[("place", -1)], limit=limit + 1
             )
-        statuses = read_all(found[:limit], SessionStatus.model_validate, _WHAT)
+        statuses = read_all(found[:limit], reader(SessionStatus), _WHAT)
         return SessionPage(
             sessions=[line_of(status) for status in statuses],
             next=found[limit - 1]["place"] if len(found) > limit else None,

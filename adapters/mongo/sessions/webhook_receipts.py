@@ -3,6 +3,7 @@
 from adapters.mongo.client import Database
 from adapters.mongo.errors import storage_errors
 from adapters.mongo.reading import read_one
+from domain.json_model import reader
 from domain.sessions.webhook_receipts import WebhookReceipts
 
 COLLECTION = "livekit_webhooks"
@@ -35,4 +36,4 @@ class MongoWebhookReceipts:
             found = await self._receipts.find_one({"_id": DOCUMENT})
         if found is None:
             return WebhookReceipts()
-        return read_one(found, WebhookReceipts.model_validate, "webhook receipts")
+        return read_one(found, reader(WebhookReceipts), "webhook receipts")

@@ -17,6 +17,7 @@ from adapters.mongo.sort_keys import place_of_seconds, sort_key_of_time
 from adapters.mongo.tenancy import OrgCollection
 from adapters.mongo.transcripts.lines import COLLECTION, EVERY
 from domain.errors import InvalidInput
+from domain.json_model import reader
 from domain.transcripts.listing import (
     SortField,
     SortOrder,
@@ -87,7 +88,7 @@ class MongoTranscriptLists:
 
 
 def _line(document: Document) -> TranscriptLine:
-    return TranscriptLine.model_validate(document["line"])
+    return reader(TranscriptLine)(document["line"])
 
 
 def ranges_of(wanted: TranscriptFilter) -> dict[str, list[Document]]:

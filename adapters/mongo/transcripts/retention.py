@@ -5,6 +5,7 @@ from adapters.mongo.documents import dump
 from adapters.mongo.errors import storage_errors
 from adapters.mongo.reading import read_one
 from adapters.mongo.tenancy import OrgCollection
+from domain.json_model import reader
 from domain.transcripts.retention import RetentionRule
 
 COLLECTION = "retention_rules"
@@ -26,7 +27,7 @@ class MongoRetentionRules:
             found = await self._rules.of(org).find_one({"_id": org})
         if found is None:
             return RetentionRule(org=org)
-        return read_one(found, RetentionRule.model_validate, "the retention rule of")
+        return read_one(found, reader(RetentionRule), "the retention rule of")
 
     async def put(self, rule: RetentionRule) -> None:
         """Store the org's rule.

@@ -8,6 +8,7 @@ from adapters.mongo.errors import storage_errors
 from adapters.mongo.reading import read_one
 from adapters.mongo.tenancy import OrgCollection
 from domain.ids import SessionKey
+from domain.json_model import reader
 from domain.transcripts.summary import Summary
 
 COLLECTION = "summaries"
@@ -53,4 +54,4 @@ class MongoSummaries:
 def _summary(document: Document) -> Summary:
     texts = {name: document.get(name) for name in FREE_FORM}
     read = {name: json.loads(text) for name, text in texts.items() if text is not None}
-    return Summary.model_validate(document | read)
+    return reader(Summary)(document | read)

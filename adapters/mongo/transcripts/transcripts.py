@@ -19,6 +19,7 @@ from adapters.mongo.reading import read_all, read_one
 from adapters.mongo.tenancy import Change, OrgCollection
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
+from domain.json_model import reader
 from domain.recordings.recording import CallRecording, RecordingState
 from domain.transcripts.listening import HEARD_PREFIX
 from domain.transcripts.transcript import AgentReport, KeptReports, TranscriptHeader, Turn, ordered
@@ -165,7 +166,7 @@ class MongoTranscripts:
         """
         async with storage_errors("read recordings"):
             found = await self._recordings.of_session(key).find_all()
-        return read_all(found, CallRecording.model_validate, "the recording")
+        return read_all(found, reader(CallRecording), "the recording")
 
     async def drop_heard(self, key: SessionKey, attempt: int) -> int:
         """Delete what a listener heard in an attempt; returns how many turns.
@@ -189,7 +190,7 @@ class MongoTranscripts:
             found = await self._headers.of_session(key).find_one({"_id": session_document_id(key)})
         if found is None:
             return None
-        return read_one(found, TranscriptHeader.model_validate, "the transcript of session")
+        return read_one(found, reader(TranscriptHeader), "the transcript of session")
 
     async def put_header(self, header: TranscriptHeader) -> None:
         """Store the header; `sealed_at` of an existing one stays.
@@ -241,8 +242,8 @@ def _completing_fields(turn: Turn, what: str) -> dict[str, Any]:
 
 def _report(document: Document) -> AgentReport:
     # Not pydantic's own JSON: that refuses lone surrogates, which a foreign field may hold.
-    return AgentReport.model_validate(json.loads(document["body"]))
+    return reader(AgentReport)(json.loads(document["body"]))
 
 
 def _turn(document: Document) -> Turn:
-    return Turn.model_validate(document | {"metrics": json.loads(document["metrics"])})
+    return reader(Turn)(document | {"metrics": json.loads(document["metrics"])})

@@ -18,6 +18,7 @@ from adapters.mongo.sort_keys import sort_key_of_time
 from adapters.mongo.tenancy import OrgCollection
 from adapters.temporal.encryption import EncryptionCodec
 from domain.errors import InvalidInput, Unreadable
+from domain.json_model import reader
 from domain.webhooks.deliveries import (
     MAX_ATTEMPTS_KEPT,
     Delivery,
@@ -132,13 +133,13 @@ class MongoEndpoints:
 
     def _endpoint(self, document: Document) -> Endpoint:
         secrets = _SECRETS.validate_json(self._codec.unseal(document["secrets"]))
-        return Endpoint.model_validate(document | {"secrets": secrets})
+        return reader(Endpoint)(document | {"secrets": secrets})
 
     def _listed(self, document: Document) -> Endpoint:
         try:
             return read_one(document, self._endpoint, "webhook endpoint")
         except Unreadable:  # logged where it was raised
-            return Endpoint.model_validate(document | {"secrets": []})
+            return reader(Endpoint)(document | {"secrets": []})
 
 
 class MongoDeliveries:
@@ -176,7 +177,7 @@ class MongoDeliveries:
         wanted = {"_id": _delivery_document_id(key)}
         async with storage_errors("read a webhook delivery"):
             found = await self._deliveries.of(key.org).find_one(wanted)
-        return None if found is None else read_one(found, Delivery.model_validate, _DELIVERY)
+        return None if found is None else read_one(found, reader(Delivery), _DELIVERY)
 
     async def note(self, delivery: Delivery, attempt: DeliveryAttempt | None) -> None:
         """Store the delivery's status, reason and next attempt, and add an attempt to its log.
@@ -216,7 +217,7 @@ class MongoDeliveries:
                 conditions, sort=[("place", -1)], limit=limit + 1
             )
         return DeliveryPage(
-            deliveries=read_all(found[:limit], Delivery.model_validate, _DELIVERY),
+            deliveries=read_all(found[:limit], reader(Delivery), _DELIVERY),
             next=found[limit - 1]["place"] if len(found) > limit else None,
         )
 

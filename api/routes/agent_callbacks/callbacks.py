@@ -13,6 +13,7 @@ from api.problems import problems
 from api.routes.agent_callbacks.reporters import AgentClaims, check_attempt
 from domain.agents.servers import Heartbeat, HeartbeatAnswer, LostJob
 from domain.errors import InvalidInput, Unavailable
+from domain.json_model import FROM_ANOTHER_VERSION
 from domain.sessions.control import HEARTBEAT_PATH, HEARTBEAT_PATH_CHECK
 from domain.sessions.messages import (
     EVENT_ID_CHARS,
@@ -71,7 +72,7 @@ async def record_heartbeat(request: Request, deps: Deps) -> HeartbeatAnswer:
     body = await request.body()
     verify_body(deps.livekit_keys, request.headers.get("authorization", ""), body, HEARTBEAT)
     try:
-        beat = Heartbeat.model_validate_json(body)
+        beat = Heartbeat.model_validate_json(body, context=FROM_ANOTHER_VERSION)
     except ValidationError as error:
         raise InvalidInput(f"not a heartbeat: {error.error_count()} faults", field="body") from None
     # Beside each other: a Temporal that is away must not make the server look silent, and a

@@ -10,6 +10,7 @@ from pydantic import Discriminator, Tag
 
 from api.dependencies import CallbackToken, Deps, bearer_claims
 from domain.errors import Forbidden
+from domain.json_model import of_any_version
 from domain.sessions.callback_token import CallbackClaims
 from domain.transcripts.external_report import ForeignReport
 from domain.transcripts.transcript import AgentReport
@@ -49,10 +50,11 @@ def _shape(body: object) -> str:
 
 
 AnyReport = Annotated[
-    Annotated[AgentReport, Tag(OUR_REPORT)] | Annotated[ForeignReport, Tag(FOREIGN_REPORT)],
+    Annotated[AgentReport, of_any_version(AgentReport), Tag(OUR_REPORT)]
+    | Annotated[ForeignReport, Tag(FOREIGN_REPORT)],
     Discriminator(_shape),
 ]
-"""A report of our agent worker, or of any other agent in the shapes of LiveKit's SDKs."""
+"""A report of our agent worker, of any version, or of another agent, as LiveKit's SDKs shape it."""
 
 
 def check_attempt(allowed: int, attempt: int, field: str = "attempt") -> None:

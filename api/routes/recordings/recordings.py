@@ -20,6 +20,7 @@ from api.problems import problems
 from api.routes.agent_callbacks.reporters import AgentClaims, check_attempt
 from domain.errors import Conflict, Forbidden, NotFound, StorageUnavailable
 from domain.ids import SessionKey
+from domain.json_model import of_any_version
 from domain.recordings.recording import CallRecording, RecordingState, belongs_to
 from services.recordings.recordings import recordings_now
 
@@ -48,7 +49,9 @@ class RecordingNoted(BaseModel):
 
 @router.post("/v1/agent/recording", tags=["agent callbacks"])
 async def note_recording(
-    recording: CallRecording, deps: Deps, claims: AgentClaims
+    recording: Annotated[CallRecording, of_any_version(CallRecording)],
+    deps: Deps,
+    claims: AgentClaims,
 ) -> RecordingNoted:
     """An agent worker says how far the recording of its attempt is."""
     check_attempt(claims.attempt, recording.attempt)

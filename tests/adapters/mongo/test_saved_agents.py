@@ -189,14 +189,27 @@ async def test_lists_are_found_by_an_index_that_leads_with_the_org(
     assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"])
 
 
-async def test_an_agent_of_a_newer_everline_says_so(
+async def test_an_agent_of_a_newer_everline_is_read_without_what_is_new(
     agents: MongoAgents, database: Database
 ) -> None:
     await agents.insert(agent())
     newer = EncryptionCodec(KEYS).seal(b'{"agent_name": "x", "telepathy": {"to": "secret"}}')
     await database["agents"].update_one({}, {"$set": {"config": newer}})
 
-    with pytest.raises(Unreadable, match=r"another version of Everline \(telepathy\)"):
+    read = await agents.get(agent().key)
+
+    assert read is not None
+    assert read.config == AgentConfig(agent_name="x")
+
+
+async def test_an_agent_that_fits_no_version_says_so(
+    agents: MongoAgents, database: Database
+) -> None:
+    await agents.insert(agent())
+    spoilt = EncryptionCodec(KEYS).seal(b'{"agent_name": "x", "prompt": ["secret"]}')
+    await database["agents"].update_one({}, {"$set": {"config": spoilt}})
+
+    with pytest.raises(Unreadable, match=r"another version of Everline \(prompt\)"):
         await agents.get(agent().key)
 
 

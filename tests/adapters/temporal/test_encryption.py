@@ -3,7 +3,7 @@
 import base64
 import json
 import uuid
-from typing import Any
+from datetime import UTC, datetime
 
 import pytest
 from temporalio.api.common.v1 import Payload
@@ -20,6 +20,7 @@ from adapters.temporal.encryption import (
     encode_payloads,
 )
 from domain.errors import InvalidInput
+from domain.sessions.messages import EndRequest
 from tests.adapters.temporal.secret_workflow import SecretRequest, SecretWorkflow
 from tests.servers import TemporalServer
 
@@ -195,6 +196,15 @@ async def test_a_reader_without_the_key_is_told_so(
         await stranger.get_workflow_handle(queue).result()
 
 
-def test_only_the_codec_and_failures_differ_from_temporals_pydantic_converter() -> None:
-    ours: Any = data_converter({"k1": OLD})
-    assert ours.payload_converter_class is pydantic_data_converter.payload_converter_class
+def test_payloads_are_written_as_temporals_pydantic_converter_writes_them() -> None:
+    at = datetime(2030, 1, 31, tzinfo=UTC)
+    values = [
+        EndRequest(event_id="e", by="ü"),
+        None,
+        b"bytes",
+        {"at": at},
+        1.5,
+    ]
+    ours = data_converter({"k1": OLD}).payload_converter.to_payloads(values)
+    theirs = pydantic_data_converter.payload_converter.to_payloads(values)
+    assert [one.SerializeToString() for one in ours] == [one.SerializeToString() for one in theirs]

@@ -65,7 +65,7 @@ def test_no_metadata_makes_a_plain_agent(text: str) -> None:
 
 
 def test_a_wrong_field_is_named_without_its_value_and_everline_can_be_told() -> None:
-    broken = json.loads(TEXT) | {"engine": {"kind": "telepathy-secret"}}
+    broken = json.loads(TEXT) | {"engine": {"kind": ["secret"]}}
     with pytest.raises(MetadataFault, match=r"engine\.kind") as fault:
         read_metadata(json.dumps(broken), "room")
 
