@@ -192,10 +192,9 @@ async def delete_transcript(sessionId: SessionId, deps: Deps, client: Client) ->
                 cure="end it, and delete its transcript once it is closed",
             )
     removed = await retention.delete(client, sessionId, datetime.now(UTC))
-    return TranscriptDeleted(sessionId=sessionId, **removed.model_dump())
+    return TranscriptDeleted.of(removed, session_id=sessionId)
 
 
 def _list(page: ListedPage) -> TranscriptList:
-    return TranscriptList(
-        transcripts=[head_of(line) for line in page.lines], nextCursor=page.cursor
-    )
+    heads = [head_of(line) for line in page.lines]
+    return TranscriptList(transcripts=heads, next_cursor=page.cursor)
