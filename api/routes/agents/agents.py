@@ -94,7 +94,7 @@ async def list_agents(
 ) -> AgentList:
     """The org's saved agents."""
     page = await agents_of(deps).page(client.org, limit, cursor)
-    return AgentList(agents=[_answer(agent) for agent in page.agents], next_cursor=page.next_cursor)
+    return AgentList(agents=[_answer(agent) for agent in page.items], next_cursor=page.next)
 
 
 @router.post("", status_code=201)

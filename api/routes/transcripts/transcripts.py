@@ -19,17 +19,18 @@ from api.routes.transcripts.statistics import AgentStats, stats_of
 from domain.errors import Conflict
 from domain.ids import ID_PATTERN, Id, SessionKey
 from domain.json_model import Time
+from domain.paging import Page
 from domain.sessions.session import EndReason, Outcome, SessionState
 from domain.transcripts.listing import (
     SortField,
     SortOrder,
     TranscriptFilter,
+    TranscriptLine,
     TranscriptOrder,
     TranscriptState,
     search_terms_of_query,
 )
 from domain.transcripts.summary import SummaryStatus
-from services.transcripts.listing import ListedPage
 
 router = APIRouter(prefix="/api/transcripts", tags=["transcripts"])
 
@@ -195,6 +196,6 @@ async def delete_transcript(sessionId: SessionId, deps: Deps, client: Client) ->
     return TranscriptDeleted.of(removed, session_id=sessionId)
 
 
-def _list(page: ListedPage) -> TranscriptList:
-    heads = [head_of(line) for line in page.lines]
-    return TranscriptList(transcripts=heads, next_cursor=page.cursor)
+def _list(page: Page[TranscriptLine]) -> TranscriptList:
+    heads = [head_of(line) for line in page.items]
+    return TranscriptList(transcripts=heads, next_cursor=page.next)
