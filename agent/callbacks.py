@@ -6,7 +6,6 @@ Every call either succeeds or raises one of two errors: `Unavailable` (try again
 
 import ssl
 from functools import cache
-from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 from urllib.parse import quote
 
@@ -74,12 +73,7 @@ class CallbackClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:

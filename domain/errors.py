@@ -14,15 +14,24 @@ class EverlineError(Exception):
         message: one sentence for a person; never holds a secret or transcript text.
         field: the input field that is wrong, if one is.
         cure: what to do about it, if that is known.
+        retry_after: seconds after which the same request may work, if that is known.
     """
 
     code = "error"
 
-    def __init__(self, message: str, *, field: str | None = None, cure: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        cure: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.field = field
         self.cure = cure
+        self.retry_after = retry_after
 
     def in_full(self) -> str:
         """Message and cure, for where there is one line for both."""
@@ -90,24 +99,9 @@ class IdempotencyMismatch(Conflict):
 
 
 class Unavailable(EverlineError):
-    """Something outside is away; the same request may work later (HTTP 503).
-
-    Attributes:
-        retry_after: seconds after which the other side wants to be asked again, if it said so.
-    """
+    """Something outside is away; the same request may work later (HTTP 503)."""
 
     code = "unavailable"
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        field: str | None = None,
-        cure: str | None = None,
-        retry_after: int | None = None,
-    ) -> None:
-        super().__init__(message, field=field, cure=cure)
-        self.retry_after = retry_after
 
 
 class StorageUnavailable(Unavailable):
@@ -127,24 +121,9 @@ class Unreadable(StorageUnavailable):
 
 
 class TooManyRequests(EverlineError):
-    """The org asks for more than it may have now (HTTP 429).
-
-    Attributes:
-        retry_after: seconds after which the same request may work.
-    """
+    """The org asks for more than it may have now; `retry_after` is known (HTTP 429)."""
 
     code = "too_many_requests"
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        retry_after: int,
-        field: str | None = None,
-        cure: str | None = None,
-    ) -> None:
-        super().__init__(message, field=field, cure=cure)
-        self.retry_after = retry_after
 
 
 class SessionQuotaExceeded(TooManyRequests):

@@ -2,7 +2,6 @@
 
 import json
 import uuid
-from types import TracebackType
 from typing import Self
 
 import httpx
@@ -26,12 +25,7 @@ class ApiHeartbeatPath:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
     async def prove(self) -> None:

@@ -1,7 +1,7 @@
 """LiveKit's rooms, participants and dispatches, behind the port `Rooms`."""
 
-from collections.abc import Sequence
-from types import TracebackType
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from typing import Self
 
 from livekit import api
@@ -47,12 +47,7 @@ class LiveKitRooms:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -158,15 +153,8 @@ class LiveKitRooms:
         request = dispatch_protocol.CreateAgentDispatchRequest(
             room=room, agent_name=agent_name, metadata=metadata
         )
-        try:
-            async with livekit_call("dispatch an agent", self._api_url):
-                created = await self._api.agent_dispatch.create_dispatch(request)
-        except LiveKitHasNone:
-            raise _no_such_room(room) from None
-        except Unavailable:
-            if await self._listed(room):
-                raise
-            raise _no_such_room(room) from None
+        async with self._call_in(room, "dispatch an agent"):
+            created = await self._api.agent_dispatch.create_dispatch(request)
         return created.id
 
     async def dispatches(self, room: str) -> dict[str, str]:
@@ -185,13 +173,9 @@ class LiveKitRooms:
     async def delete_dispatch(self, room: str, dispatch_id: str) -> bool:
         """Delete a dispatch; False if there was none. Does not stop a running agent."""
         try:
-            async with livekit_call("delete a dispatch", self._api_url):
+            async with self._call_in(room, "delete a dispatch"):
                 await self._api.agent_dispatch.delete_dispatch(dispatch_id, room)
-        except LiveKitHasNone:
-            return False
-        except Unavailable:
-            if await self._listed(room):
-                raise
+        except NotFound:
             return False
         return True
 
@@ -213,9 +197,15 @@ class LiveKitRooms:
             kind=models.DataPacket.RELIABLE,
             destination_identities=identities,
         )
+        async with self._call_in(room, "send data into a room"):
+            await self._api.room.send_data(request)
+
+    @asynccontextmanager
+    async def _call_in(self, room: str, operation: str) -> AsyncGenerator[None]:
+        """As `livekit_call`, for a request that the room's node answers; raises `NotFound`."""
         try:
-            async with livekit_call("send data into a room", self._api_url):
-                await self._api.room.send_data(request)
+            async with livekit_call(operation, self._api_url):
+                yield
         except LiveKitHasNone:
             raise _no_such_room(room) from None
         except Unavailable:

@@ -75,3 +75,15 @@ def part_of(
     """What a look for up to `limit` documents, by their ids, found of a longer walk."""
     more = len(documents) == limit
     return Page(read_all(documents, read, what), next=documents[-1]["_id"] if more else None)
+
+
+def page_of(
+    documents: Sequence[Document],
+    limit: int,
+    read: Callable[[Document], Model],
+    what: str,
+    sorted_by: str = "place",
+) -> Page[Model]:
+    """The page of up to `limit` documents for which one more was looked up."""
+    following = documents[limit - 1][sorted_by] if len(documents) > limit else None
+    return Page(read_all(documents[:limit], read, what), next=following)

@@ -108,13 +108,6 @@ class TranscriptOrder(BaseModel):
     order: SortOrder = SortOrder.DESCENDING
 
 
-class TranscriptPage(BaseModel):
-    """Part of a list; `next` is the place where the following part begins, None at the end."""
-
-    lines: list[TranscriptLine]
-    next: str | None = None
-
-
 def line_of(
     status: SessionStatus | None,
     header: TranscriptHeader | None,

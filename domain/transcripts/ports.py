@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Protocol
 
 from domain.ids import SessionKey
+from domain.paging import Page
 from domain.recordings.recording import CallRecording
 from domain.transcripts.analysis import AnalysisPlan, Findings
 from domain.transcripts.listening import Heard
-from domain.transcripts.listing import TranscriptFilter, TranscriptOrder, TranscriptPage
+from domain.transcripts.listing import TranscriptFilter, TranscriptLine, TranscriptOrder
 from domain.transcripts.retention import OldTranscript, Removed, RetentionRule
 from domain.transcripts.statistics import TranscriptStats
 from domain.transcripts.summary import Summary, SummaryOrder
@@ -130,7 +131,7 @@ class TranscriptListing(Protocol):
         order: TranscriptOrder,
         limit: int,
         after: str | None,
-    ) -> TranscriptPage:
+    ) -> Page[TranscriptLine]:
         """The org's transcripts in this order; `after` is an earlier page's `next`."""
         ...
 

@@ -109,14 +109,6 @@ class DeliveryFilter(BaseModel):
     event: EventType | None = None
 
 
-class DeliveryPage(BaseModel):
-    """Deliveries, the newest first."""
-
-    deliveries: list[Delivery]
-    next: str | None
-    """Cursor of the next page; None on the last one."""
-
-
 class SendAnswer(BaseModel):
     """What a receiver answered to one attempt."""
 

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from domain.paging import Page
 from domain.webhooks.deliveries import (
     Delivery,
     DeliveryAttempt,
     DeliveryFilter,
     DeliveryKey,
-    DeliveryPage,
     SendAnswer,
 )
 from domain.webhooks.endpoints import Endpoint, EndpointKey, SigningSecret
@@ -77,7 +77,7 @@ class DeliveryStore(Protocol):
 
     async def page(
         self, org: str, wanted: DeliveryFilter, limit: int, after: str | None
-    ) -> DeliveryPage:
+    ) -> Page[Delivery]:
         """Deliveries of an org, the newest first; `after` is the cursor of the page before."""
         ...
 

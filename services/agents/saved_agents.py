@@ -11,6 +11,7 @@ from domain.agents.ports import SavedAgents
 from domain.agents.saved_agent import AgentKey, SavedAgent, check_cursor, new_agent_id
 from domain.errors import Conflict, NotFound, PreconditionFailed
 from domain.ids import check_id
+from domain.paging import Page
 from services.agents.configuration import named_in, no_such_agent, resolve
 
 MOST_TRIES = 5
@@ -23,14 +24,6 @@ class Saved:
 
     agent: SavedAgent
     warnings: list[ConfigWarning]
-
-
-@dataclass(frozen=True)
-class Page:
-    """A part of a list; `next_cursor` is None at its end."""
-
-    agents: list[SavedAgent]
-    next_cursor: str | None
 
 
 class Agents:
@@ -75,7 +68,7 @@ class Agents:
             raise no_such_agent(agent_id)
         return found
 
-    async def page(self, org: str, limit: int, cursor: str | None) -> Page:
+    async def page(self, org: str, limit: int, cursor: str | None) -> Page[SavedAgent]:
         """The org's agents, the newest first.
 
         Raises:

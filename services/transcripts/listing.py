@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from domain.agents.ports import SavedAgents
 from domain.agents.saved_agent import AgentKey
 from domain.errors import InvalidInput, NotFound
+from domain.paging import Page
 from domain.transcripts.listing import TranscriptFilter, TranscriptLine, TranscriptOrder
 from domain.transcripts.ports import TranscriptFigures, TranscriptListing
 from domain.transcripts.statistics import TranscriptStats
@@ -18,14 +19,6 @@ STATS_SPAN = timedelta(days=30)
 """What statistics look at unless a time is named."""
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _CHECK_LENGTH = 12
-
-
-@dataclass(frozen=True)
-class ListedPage:
-    """Part of a list; `cursor` leads to the following part, None at the end."""
-
-    lines: list[TranscriptLine]
-    cursor: str | None
 
 
 @dataclass(frozen=True)
@@ -57,7 +50,7 @@ class TranscriptLists:
         order: TranscriptOrder,
         limit: int,
         cursor: str | None,
-    ) -> ListedPage:
+    ) -> Page[TranscriptLine]:
         """Up to `limit` of the org's transcripts; new ones never shift what a cursor leads to.
 
         Raises:
@@ -68,7 +61,7 @@ class TranscriptLists:
         after = _read_cursor(cursor, wanted, order)
         page = await self._listing.page(org, wanted, order, limit, after)
         following = None if page.next is None else _cursor(page.next, wanted, order)
-        return ListedPage(page.lines, following)
+        return Page(page.items, following)
 
     async def page_of_agent(
         self,
@@ -77,14 +70,14 @@ class TranscriptLists:
         order: TranscriptOrder,
         limit: int,
         cursor: str | None,
-    ) -> ListedPage:
+    ) -> Page[TranscriptLine]:
         """As `page`, for one agent, which the filter names.
 
         Raises:
             NotFound: the org has no such agent, and no transcript of one.
         """
         page = await self.page(org, wanted, order, limit, cursor)
-        if not page.lines:
+        if not page.items:
             await self._require_agent(org, wanted.agent or "")
         return page
 

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from domain.errors import Conflict, InvalidInput, NotFound
+from domain.paging import Page
 from domain.webhooks.deliveries import (
     Delivery,
     DeliveryFilter,
     DeliveryKey,
-    DeliveryPage,
     DeliveryStatus,
     delivery_of,
 )
@@ -173,7 +173,7 @@ class Webhooks:
 
     async def deliveries(
         self, org: str, wanted: DeliveryFilter, limit: int, after: str | None
-    ) -> DeliveryPage:
+    ) -> Page[Delivery]:
         """The org's deliveries, the newest first.
 
         Raises:

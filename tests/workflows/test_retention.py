@@ -89,7 +89,7 @@ class Cellar:
     async def left(self, org: str) -> list[str]:
         lists = self.archive.transcript_lists
         page = await lists.page(org, TranscriptFilter(), TranscriptOrder(), 100, None)
-        return sorted(line.session_id for line in page.lines)
+        return sorted(line.session_id for line in page.items)
 
     async def log(self, org: str) -> list[AuditEntry]:
         return (await self.archive.audit.page(org, None, 100, None)).entries

@@ -7,11 +7,10 @@ from pymongo.errors import DuplicateKeyError
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, dump, storable
 from adapters.mongo.errors import storage_errors
-from adapters.mongo.reading import read_all
-from adapters.mongo.sort_keys import sort_key_of_time
+from adapters.mongo.reading import page_of
+from adapters.mongo.sort_keys import check_sort_key, sort_key_of_time
 from adapters.mongo.tenancy import OrgCollection
 from domain.access.audit import AuditAction, AuditEntry, AuditPage
-from domain.errors import InvalidInput
 from domain.json_model import reader
 
 COLLECTION = "audit"
@@ -54,12 +53,8 @@ class MongoAudit:
         """
         wanted: Document = {"action": action.value} if action else {}
         if after is not None:
-            if not _PLACE.fullmatch(after):
-                raise InvalidInput("not a cursor of this list", field="cursor")
-            wanted["place"] = {"$lt": after}
+            wanted["place"] = {"$lt": check_sort_key(after, _PLACE)}
         async with storage_errors("list audit entries"):
             found = await self._entries.of(org).find(wanted, sort=[("place", -1)], limit=limit + 1)
-        return AuditPage(
-            entries=read_all(found[:limit], reader(AuditEntry), "audit entry"),
-            next=found[limit - 1]["place"] if len(found) > limit else None,
-        )
+        page = page_of(found, limit, reader(AuditEntry), "audit entry")
+        return AuditPage(entries=page.items, next=page.next)

@@ -1,15 +1,12 @@
 """The readable projection of sessions, behind the port `SessionArchive`."""
 
-import re
-
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, dump, session_document_id, storable
 from adapters.mongo.errors import storage_errors
-from adapters.mongo.reading import part_of, read_all, read_one
-from adapters.mongo.sort_keys import sort_key_of_time
+from adapters.mongo.reading import page_of, part_of, read_one
+from adapters.mongo.sort_keys import check_sort_key, sort_key_of_time
 from adapters.mongo.tenancy import OrgCollection
 from adapters.mongo.versioned import replace_if_newer
-from domain.errors import InvalidInput
 from domain.ids import SessionKey
 from domain.json_model import reader
 from domain.paging import Page
@@ -18,7 +15,6 @@ from domain.sessions.session import SessionState, SessionStatus
 
 COLLECTION = "sessions"
 _WHAT = "the record of session"
-_PLACE = re.compile(r"[0-9]{14}\.[A-Za-z0-9_-]{1,128}")
 
 
 class MongoSessions:
@@ -85,11 +81,8 @@ class MongoSessions:
             found = await self._sessions.of(org).find(
                 conditions, sort=[("place", -1)], limit=limit + 1
             )
-        statuses = read_all(found[:limit], reader(SessionStatus), _WHAT)
-        return SessionPage(
-            sessions=[line_of(status) for status in statuses],
-            next=found[limit - 1]["place"] if len(found) > limit else None,
-        )
+        page = page_of(found, limit, reader(SessionStatus), _WHAT)
+        return SessionPage(sessions=[line_of(status) for status in page.items], next=page.next)
 
 
 def _conditions(wanted: SessionFilter, after: str | None) -> Document:
@@ -100,9 +93,7 @@ def _conditions(wanted: SessionFilter, after: str | None) -> Document:
         conditions["agent"] = wanted.agent
     before = [sort_key_of_time(wanted.started_before)] if wanted.started_before else []
     if after:
-        if not _PLACE.fullmatch(after):
-            raise InvalidInput("not a cursor of this list", field="cursor")
-        before.append(after)
+        before.append(check_sort_key(after))
     place: Document = {"$lt": min(before)} if before else {}
     if wanted.started_after:
         place["$gte"] = sort_key_of_time(wanted.started_after)

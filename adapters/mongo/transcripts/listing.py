@@ -6,25 +6,23 @@ looked at in those documents alone. MongoDB joins the two stages again; the serv
 stack would not take an index that does not cover the whole filter.
 """
 
-import re
 from typing import Any
 
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document
 from adapters.mongo.errors import storage_errors
-from adapters.mongo.reading import read_all
-from adapters.mongo.sort_keys import place_of_seconds, sort_key_of_time
+from adapters.mongo.reading import page_of
+from adapters.mongo.sort_keys import check_sort_key, place_of_seconds, sort_key_of_time
 from adapters.mongo.tenancy import OrgCollection
 from adapters.mongo.transcripts.lines import COLLECTION, EVERY
-from domain.errors import InvalidInput
 from domain.json_model import reader
+from domain.paging import Page
 from domain.transcripts.listing import (
     SortField,
     SortOrder,
     TranscriptFilter,
     TranscriptLine,
     TranscriptOrder,
-    TranscriptPage,
 )
 
 _FIELDS = {
@@ -32,7 +30,6 @@ _FIELDS = {
     SortField.ENDED_AT: "ended",
     SortField.DURATION: "duration",
 }
-_PLACE = re.compile(r"[0-9]{14}\.[A-Za-z0-9_-]{1,128}")
 
 
 class MongoTranscriptLists:
@@ -48,20 +45,18 @@ class MongoTranscriptLists:
         order: TranscriptOrder,
         limit: int,
         after: str | None,
-    ) -> TranscriptPage:
+    ) -> Page[TranscriptLine]:
         """The org's transcripts in this order; `after` is an earlier page's `next`.
 
         Raises:
             StorageUnavailable: MongoDB does not answer.
             InvalidInput: `after` is not from an earlier page.
         """
-        if after is not None and not _PLACE.fullmatch(after):
-            raise InvalidInput("not a cursor of this list", field="cursor")
         field = _FIELDS[order.field]
         ranges = ranges_of(wanted)
         if after is not None:
             beyond = "$lt" if order.order is SortOrder.DESCENDING else "$gt"
-            ranges.setdefault(field, []).append({beyond: after})
+            ranges.setdefault(field, []).append({beyond: check_sort_key(after)})
         leading, further = _conditions(wanted, ranges, field)
         stages: list[Document] = [{"$match": further}] if further else []
         stages += [
@@ -71,10 +66,7 @@ class MongoTranscriptLists:
         ]
         async with storage_errors("list transcripts"):
             found = await self._lines.of(org).aggregate(leading, stages)
-        return TranscriptPage(
-            lines=read_all(found[:limit], _line, "the line of transcript"),
-            next=found[limit - 1][field] if len(found) > limit else None,
-        )
+        return page_of(found, limit, _line, "the line of transcript", sorted_by=field)
 
     async def has_agent(self, org: str, agent: str) -> bool:
         """Whether the org has a transcript of this agent.

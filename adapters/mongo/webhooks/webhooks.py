@@ -3,7 +3,6 @@
 Secrets are encrypted; what operators look for (URLs, states, reasons, times) is readable.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,19 +12,19 @@ from pymongo.errors import DuplicateKeyError
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, dump, storable
 from adapters.mongo.errors import storage_errors
-from adapters.mongo.reading import read_all, read_one
-from adapters.mongo.sort_keys import sort_key_of_time
+from adapters.mongo.reading import page_of, read_all, read_one
+from adapters.mongo.sort_keys import check_sort_key, sort_key_of_time
 from adapters.mongo.tenancy import OrgCollection
 from adapters.temporal.encryption import EncryptionCodec
-from domain.errors import InvalidInput, Unreadable
+from domain.errors import Unreadable
 from domain.json_model import reader
+from domain.paging import Page
 from domain.webhooks.deliveries import (
     MAX_ATTEMPTS_KEPT,
     Delivery,
     DeliveryAttempt,
     DeliveryFilter,
     DeliveryKey,
-    DeliveryPage,
 )
 from domain.webhooks.endpoints import MAX_ENDPOINTS, Endpoint, EndpointKey, SigningSecret
 
@@ -36,7 +35,6 @@ FILTERS = ("endpoint_id", "status", "event")
 KEPT_SECONDS = 30 * 24 * 3600
 """When MongoDB forgets a delivery: long after its last attempt."""
 
-_PLACE = re.compile(r"[0-9]{14}\.[A-Za-z0-9_-]{1,128}")
 _DELIVERY = "webhook delivery"
 _SECRETS = TypeAdapter(list[SigningSecret])
 
@@ -200,7 +198,7 @@ class MongoDeliveries:
 
     async def page(
         self, org: str, wanted: DeliveryFilter, limit: int, after: str | None
-    ) -> DeliveryPage:
+    ) -> Page[Delivery]:
         """Deliveries of an org, the newest first; `after` is the cursor of the page before.
 
         Raises:
@@ -209,17 +207,12 @@ class MongoDeliveries:
         """
         conditions: Document = wanted.model_dump(exclude_none=True)
         if after is not None:
-            if not _PLACE.fullmatch(after):
-                raise InvalidInput("not a cursor of this list", field="cursor")
-            conditions["place"] = {"$lt": after}
+            conditions["place"] = {"$lt": check_sort_key(after)}
         async with storage_errors("list webhook deliveries"):
             found = await self._deliveries.of(org).find(
                 conditions, sort=[("place", -1)], limit=limit + 1
             )
-        return DeliveryPage(
-            deliveries=read_all(found[:limit], reader(Delivery), _DELIVERY),
-            next=found[limit - 1]["place"] if len(found) > limit else None,
-        )
+        return page_of(found, limit, reader(Delivery), _DELIVERY)
 
 
 def _endpoint_document_id(key: EndpointKey) -> str:

@@ -27,10 +27,6 @@ class Anthropic(Provider):
 
     def probe(self, descriptor: Descriptor, voice: str | None) -> Probe:
         """The model, by its name."""
-        return Probe(
-            descriptor,
-            self.key_setting,
-            f"{self._settings.anthropic_base_url or BASE_URL}/v1/models/{descriptor.model}",
-            {"x-api-key": self._key(descriptor), "anthropic-version": "2023-06-01"},
-            names=f"the model {descriptor.model!r}",
-        )
+        headers = {"x-api-key": self._key(descriptor), "anthropic-version": "2023-06-01"}
+        base_url = self._settings.anthropic_base_url or BASE_URL
+        return self._model_probe(descriptor, f"{base_url}/v1", headers)

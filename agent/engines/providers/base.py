@@ -92,6 +92,20 @@ class Provider:
         """How to find out whether key, model and voice are accepted; None if it cannot be."""
         return None
 
+    def _model_probe(
+        self, descriptor: Descriptor, base_url: str, headers: Mapping[str, str]
+    ) -> Probe:
+        url = f"{base_url}/models/{descriptor.model}"
+        names = f"the model {descriptor.model!r}"
+        return Probe(descriptor, self.key_setting, url, headers, names=names)
+
+    def _voice_probe(
+        self, descriptor: Descriptor, voice: str, base_url: str, headers: Mapping[str, str]
+    ) -> Probe:
+        names = f"the voice {voice!r}"
+        url = f"{base_url}/voices/{voice}"
+        return Probe(descriptor, self.key_setting, url, headers, names=names)
+
     def _without(self, descriptor: Descriptor, models: str) -> EngineFault:
         return EngineFault(
             descriptor.field,

@@ -46,9 +46,7 @@ class Cartesia(Provider):
         wanted = descriptor.voice or voice
         if wanted is None:
             return Probe(descriptor, self.key_setting, f"{self._base_url}/voices?limit=1", headers)
-        url = f"{self._base_url}/voices/{wanted}"
-        names = f"the voice {wanted!r}"
-        return Probe(descriptor, self.key_setting, url, headers, names=names)
+        return self._voice_probe(descriptor, wanted, self._base_url, headers)
 
     @property
     def _base_url(self) -> str:

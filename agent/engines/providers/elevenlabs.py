@@ -59,9 +59,7 @@ class ElevenLabs(Provider):
         wanted = descriptor.voice or voice
         if wanted is None:
             return Probe(descriptor, self.key_setting, f"{self._base_url}/models", headers)
-        url = f"{self._base_url}/voices/{wanted}"
-        names = f"the voice {wanted!r}"
-        return Probe(descriptor, self.key_setting, url, headers, names=names)
+        return self._voice_probe(descriptor, wanted, self._base_url, headers)
 
     @property
     def _base_url(self) -> str:

@@ -37,10 +37,5 @@ class Google(Provider):
     def probe(self, descriptor: Descriptor, voice: str | None) -> Probe:
         """The model, by its name."""
         base_url = self._settings.google_gemini_base_url or BASE_URL
-        return Probe(
-            descriptor,
-            self.key_setting,
-            f"{base_url}/{_API_VERSION}/models/{descriptor.model}",
-            {"x-goog-api-key": self._key(descriptor)},
-            names=f"the model {descriptor.model!r}",
-        )
+        headers = {"x-goog-api-key": self._key(descriptor)}
+        return self._model_probe(descriptor, f"{base_url}/{_API_VERSION}", headers)

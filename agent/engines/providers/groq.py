@@ -48,13 +48,8 @@ class Groq(Provider):
 
     def probe(self, descriptor: Descriptor, voice: str | None) -> Probe:
         """The model, by its name."""
-        return Probe(
-            descriptor,
-            self.key_setting,
-            f"{self._base_url}/models/{descriptor.model}",
-            {"Authorization": f"Bearer {self._key(descriptor)}"},
-            names=f"the model {descriptor.model!r}",
-        )
+        headers = {"Authorization": f"Bearer {self._key(descriptor)}"}
+        return self._model_probe(descriptor, self._base_url, headers)
 
     @property
     def _base_url(self) -> str:

@@ -50,13 +50,8 @@ class OpenAi(Provider):
 
     def probe(self, descriptor: Descriptor, voice: str | None) -> Probe:
         """The model, by its name."""
-        return Probe(
-            descriptor,
-            self.key_setting,
-            f"{self._settings.openai_base_url or BASE_URL}/models/{descriptor.model}",
-            {"Authorization": f"Bearer {self._key(descriptor)}"},
-            names=f"the model {descriptor.model!r}",
-        )
+        headers = {"Authorization": f"Bearer {self._key(descriptor)}"}
+        return self._model_probe(descriptor, self._settings.openai_base_url or BASE_URL, headers)
 
     @property
     def _base_url(self) -> Any:

@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from api.answers import CamelCaseAnswer
 from api.dependencies import Client, Deps, agents_of
 from api.problems import problems
 from api.routes.agents.masked_config import MaskedConfig
@@ -49,42 +50,42 @@ class AgentChange(AgentBody):
     )
 
 
-class AgentAnswer(BaseModel):
+class AgentAnswer(CamelCaseAnswer):
     """A saved agent; secrets in `config` are masked, and a mask that is sent back keeps them."""
 
-    agentId: str
+    agent_id: str
     version: int
     config: MaskedConfig
-    createdAt: datetime
-    createdBy: str | None
-    updatedAt: datetime
-    updatedBy: str | None
-    restoredFrom: int | None = Field(description="the earlier version that this one is a copy of")
+    created_at: datetime
+    created_by: str | None
+    updated_at: datetime
+    updated_by: str | None
+    restored_from: int | None = Field(description="the earlier version that this one is a copy of")
     warnings: list[ConfigWarning] = []
 
 
-class AgentList(BaseModel):
+class AgentList(CamelCaseAnswer):
     """A page of agents, the newest first; the next one is asked for with its cursor."""
 
     agents: list[AgentAnswer]
-    nextCursor: str | None
+    next_cursor: str | None
 
 
-class VersionAnswer(BaseModel):
+class VersionAnswer(CamelCaseAnswer):
     """One version in a list; its configuration has a route of its own."""
 
     version: int
-    agentName: str | None
-    updatedAt: datetime
-    updatedBy: str | None
-    restoredFrom: int | None
+    agent_name: str | None
+    updated_at: datetime
+    updated_by: str | None
+    restored_from: int | None
 
 
-class VersionList(BaseModel):
+class VersionList(CamelCaseAnswer):
     """A page of versions, the current one first; the next one is asked for with its cursor."""
 
     versions: list[VersionAnswer]
-    nextCursor: str | None
+    next_cursor: str | None
 
 
 @router.get("")
@@ -93,7 +94,7 @@ async def list_agents(
 ) -> AgentList:
     """The org's saved agents."""
     page = await agents_of(deps).page(client.org, limit, cursor)
-    return AgentList(agents=[_answer(agent) for agent in page.agents], nextCursor=page.next_cursor)
+    return AgentList(agents=[_answer(agent) for agent in page.items], next_cursor=page.next)
 
 
 @router.post("", status_code=201)
@@ -174,17 +175,8 @@ async def list_versions(
     """What an agent was, the current version first."""
     found, further = await agents_of(deps).versions(client.org, agentId, limit, cursor)
     return VersionList(
-        versions=[
-            VersionAnswer(
-                version=agent.version,
-                agentName=agent.config.agent_name,
-                updatedAt=agent.updated_at,
-                updatedBy=agent.updated_by,
-                restoredFrom=agent.restored_from,
-            )
-            for agent in found
-        ],
-        nextCursor=None if further is None else str(further),
+        versions=[VersionAnswer.of(one, agent_name=one.config.agent_name) for one in found],
+        next_cursor=None if further is None else str(further),
     )
 
 
@@ -220,13 +212,4 @@ def _saved(saved: Saved, response: Response) -> AgentAnswer:
 
 
 def _answer(agent: SavedAgent) -> AgentAnswer:
-    return AgentAnswer(
-        agentId=agent.agent_id,
-        version=agent.version,
-        config=masked(agent.config),
-        createdAt=agent.created_at,
-        createdBy=agent.created_by,
-        updatedAt=agent.updated_at,
-        updatedBy=agent.updated_by,
-        restoredFrom=agent.restored_from,
-    )
+    return AgentAnswer.of(agent, config=masked(agent.config))

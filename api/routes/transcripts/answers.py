@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from api.answers import CamelCaseAnswer
 from domain.recordings.recording import CallRecording
 from domain.sessions.session import EndReason, Outcome
 from domain.transcripts.analysis import Analysis
@@ -23,87 +24,87 @@ from domain.transcripts.transcript import (
 from domain.transcripts.usage import CallLatency, ModelUsage
 
 
-class TranscriptHead(BaseModel):
+class TranscriptHead(CamelCaseAnswer):
     """One transcript in a list."""
 
-    sessionId: str
-    agentId: str = Field(description="for a session without a saved agent, the agent's name")
-    agentVersion: int | None
-    userId: str | None
-    roomName: str | None
+    session_id: str
+    agent_id: str = Field(description="for a session without a saved agent, the agent's name")
+    agent_version: int | None
+    user_id: str | None
+    room_name: str | None
     state: TranscriptState
     outcome: Outcome | None
-    endReason: EndReason | None
-    startedAt: datetime
-    joinedAt: datetime | None
-    endedAt: datetime | None
-    durationSeconds: float | None = Field(description="from the agent's join to the call's end")
-    turnCount: int
-    userTurns: int
-    agentTurns: int
+    end_reason: EndReason | None
+    started_at: datetime
+    joined_at: datetime | None
+    ended_at: datetime | None
+    duration_seconds: float | None = Field(description="from the agent's join to the call's end")
+    turn_count: int
+    user_turns: int
+    agent_turns: int
     interruptions: int
-    toolCalls: int
-    toolErrors: int
+    tool_calls: int
+    tool_errors: int
     attempts: int = Field(description="dispatch attempts")
     joins: int
-    joinSeconds: float | None = Field(description="first dispatch until the agent was in the room")
-    responseSeconds: float | None = Field(
+    join_seconds: float | None = Field(description="first dispatch until the agent was in the room")
+    response_seconds: float | None = Field(
         description="median time from the end of the caller's speech to the agent's first audio"
     )
     cost: float | None = Field(description="estimated, US dollars; null if it is not known")
     recordings: int
-    summaryStatus: SummaryStatus | None
+    summary_status: SummaryStatus | None
 
 
-class TranscriptList(BaseModel):
+class TranscriptList(CamelCaseAnswer):
     """A page of transcripts; the next one is asked for with its cursor."""
 
     transcripts: list[TranscriptHead]
-    nextCursor: str | None
+    next_cursor: str | None
 
 
-class TurnAnswer(BaseModel):
+class TurnAnswer(CamelCaseAnswer):
     """One turn."""
 
-    itemId: str
+    item_id: str
     attempt: int
     seq: int | None
     role: Role
     text: str
-    createdAt: datetime
+    created_at: datetime
     interrupted: bool
-    startedSpeakingAt: datetime | None
-    stoppedSpeakingAt: datetime | None
+    started_speaking_at: datetime | None
+    stopped_speaking_at: datetime | None
     metrics: dict[str, float] = Field(description="latencies as the agent measured them, seconds")
-    agentId: str | None = Field(
+    agent_id: str | None = Field(
         description="the saved agent that had taken over; null for the one that began the call"
     )
 
 
-class ReportAnswer(BaseModel):
+class ReportAnswer(CamelCaseAnswer):
     """What one agent handed in at the end of its part, without its turns."""
 
     attempt: int
-    jobId: str | None
-    agentVersion: str | None
-    endReason: ReportEnd
+    job_id: str | None
+    agent_version: str | None
+    end_reason: ReportEnd
     error: str | None
-    startedAt: datetime | None
-    endedAt: datetime | None
-    turnCount: int
+    started_at: datetime | None
+    ended_at: datetime | None
+    turn_count: int
     errors: list[AgentError] = Field(description="of providers, also those that the call survived")
-    missingVariables: list[str] = Field(description="dynamic variables that nobody gave")
-    configuredOtherwise: list[ConfiguredOtherwise] = Field(
+    missing_variables: list[str] = Field(description="dynamic variables that nobody gave")
+    configured_otherwise: list[ConfiguredOtherwise] = Field(
         description="what was done otherwise than configured, for instance by a fallback"
     )
-    toolCalls: list[ToolCall]
-    handOffs: list[HandOff]
-    leftOut: list[str] = Field(
+    tool_calls: list[ToolCall]
+    hand_offs: list[HandOff]
+    left_out: list[str] = Field(
         description="the report's own fields that it came without because it was too large"
     )
 
 
-class SummaryAnswer(BaseModel):
+class SummaryAnswer(CamelCaseAnswer):
     """The summary, or why there is none."""
 
     status: SummaryStatus
@@ -113,7 +114,7 @@ class SummaryAnswer(BaseModel):
     summariser: str | None
     analysis: Analysis | None
     current: bool = Field(description="whether it was written of the transcript as it is now")
-    updatedAt: datetime
+    updated_at: datetime
 
 
 class TranscriptAnswer(TranscriptHead):
@@ -121,20 +122,20 @@ class TranscriptAnswer(TranscriptHead):
 
     complete: bool
     digest: str | None
-    sealedAt: datetime | None
+    sealed_at: datetime | None
     turns: list[TurnAnswer]
     reports: list[ReportAnswer]
     summary: SummaryAnswer | None
     usage: list[ModelUsage]
-    costEstimate: CostEstimate | None
+    cost_estimate: CostEstimate | None
     latency: CallLatency | None
-    recordingFiles: list[CallRecording]
+    recording_files: list[CallRecording]
 
 
-class TranscriptDeleted(BaseModel):
+class TranscriptDeleted(CamelCaseAnswer):
     """What was deleted with a transcript."""
 
-    sessionId: str
+    session_id: str
     turns: int
     reports: int
     recordings: int
@@ -144,32 +145,12 @@ class TranscriptDeleted(BaseModel):
 def head_of(line: TranscriptLine) -> TranscriptHead:
     """A line of a list."""
     live = line.state is TranscriptState.LIVE
-    return TranscriptHead(
-        sessionId=line.session_id,
-        agentId=line.agent,
-        agentVersion=line.agent_version,
-        userId=line.user_id,
-        roomName=line.room_name,
-        state=line.state,
-        outcome=line.outcome,
-        endReason=line.end_reason,
-        startedAt=line.started_at,
-        joinedAt=line.joined_at,
-        endedAt=None if live else line.ended_at,
-        durationSeconds=None if live else line.duration_seconds,
-        turnCount=line.turn_count,
-        userTurns=line.user_turns,
-        agentTurns=line.agent_turns,
-        interruptions=line.interruptions,
-        toolCalls=line.tool_calls,
-        toolErrors=line.tool_errors,
-        attempts=line.attempts,
-        joins=line.joins,
-        joinSeconds=line.join_seconds,
-        responseSeconds=line.response_seconds,
-        cost=line.cost,
-        recordings=line.recordings,
-        summaryStatus=line.summary,
+    return TranscriptHead.of(
+        line,
+        agent_id=line.agent,
+        ended_at=None if live else line.ended_at,
+        duration_seconds=None if live else line.duration_seconds,
+        summary_status=line.summary,
     )
 
 
@@ -181,18 +162,18 @@ def answer_of(
     summary: Summary | None,
 ) -> TranscriptAnswer:
     """The whole transcript."""
-    return TranscriptAnswer(
-        **head_of(line).model_dump(),
+    return TranscriptAnswer.of(
+        head_of(line),
         complete=header.complete if header else False,
         digest=header.digest if header else None,
-        sealedAt=header.sealed_at if header else None,
+        sealed_at=header.sealed_at if header else None,
         turns=[_turn(turn) for turn in turns],
-        reports=[_report(report) for report in reports],
+        reports=[ReportAnswer.of(report, turn_count=len(report.turns)) for report in reports],
         summary=_summary(summary, header) if summary else None,
         usage=header.usage if header else [],
-        costEstimate=header.cost if header else None,
+        cost_estimate=header.cost if header else None,
         latency=header.latency if header else None,
-        recordingFiles=header.recordings if header else [],
+        recording_files=header.recordings if header else [],
     )
 
 
@@ -205,51 +186,12 @@ def _turn(turn: Turn) -> TurnAnswer:
         and not isinstance(value, bool)
         and abs(value) < _MOST_SECONDS
     }
-    return TurnAnswer(
-        itemId=turn.item_id,
-        attempt=turn.attempt,
-        seq=turn.seq,
-        role=turn.role,
-        text=turn.text,
-        createdAt=turn.created_at,
-        interrupted=turn.interrupted,
-        startedSpeakingAt=turn.started_speaking_at,
-        stoppedSpeakingAt=turn.stopped_speaking_at,
-        metrics=measured,
-        agentId=turn.agent_id,
-    )
+    return TurnAnswer.of(turn, metrics=measured)
 
 
 _MOST_SECONDS = 1e12
 
 
-def _report(report: AgentReport) -> ReportAnswer:
-    return ReportAnswer(
-        attempt=report.attempt,
-        jobId=report.job_id,
-        agentVersion=report.agent_version,
-        endReason=report.end_reason,
-        error=report.error,
-        startedAt=report.started_at,
-        endedAt=report.ended_at,
-        turnCount=len(report.turns),
-        errors=report.errors,
-        missingVariables=report.missing_variables,
-        configuredOtherwise=report.configured_otherwise,
-        toolCalls=report.tool_calls,
-        handOffs=report.hand_offs,
-        leftOut=report.left_out,
-    )
-
-
 def _summary(summary: Summary, header: TranscriptHeader | None) -> SummaryAnswer:
-    return SummaryAnswer(
-        status=summary.status,
-        text=summary.text,
-        error=summary.error,
-        attempts=summary.attempts,
-        summariser=summary.summariser,
-        analysis=summary.analysis,
-        current=header is not None and summary.transcript_digest == header.digest,
-        updatedAt=summary.updated_at,
-    )
+    current = header is not None and summary.transcript_digest == header.digest
+    return SummaryAnswer.of(summary, current=current)

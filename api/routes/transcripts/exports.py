@@ -86,19 +86,19 @@ def cues(transcript: TranscriptAnswer) -> list[Cue]:
     spoken = sorted((turn for turn in transcript.turns if turn.text.strip()), key=_beginning)
     if not spoken:
         return []
-    began = min(transcript.joinedAt or transcript.startedAt, _beginning(spoken[0]))
+    began = min(transcript.joined_at or transcript.started_at, _beginning(spoken[0]))
     # From here on lengths of time: the latest date there is has nothing behind it.
     starts = [_beginning(turn) - began for turn in spoken]
     found: list[Cue] = []
     for turn, start, following in zip_longest(spoken, starts, starts[1:]):
-        stopped = turn.stoppedSpeakingAt
+        stopped = turn.stopped_speaking_at
         end = stopped - began if stopped else _guessed_end(turn, start, following)
         found.append(Cue(start, max(end, start + _SHORTEST), turn))
     return found
 
 
 def _beginning(turn: TurnAnswer) -> datetime:
-    return turn.startedSpeakingAt or turn.createdAt
+    return turn.started_speaking_at or turn.created_at
 
 
 def _guessed_end(turn: TurnAnswer, start: timedelta, following: timedelta | None) -> timedelta:
@@ -120,7 +120,7 @@ def _json_lines(transcript: TranscriptAnswer) -> Iterator[str]:
 def _web_vtt(transcript: TranscriptAnswer) -> Iterator[str]:
     yield "WEBVTT"
     yield ""
-    yield f"NOTE session {transcript.sessionId}, {transcript.state.value}"
+    yield f"NOTE session {transcript.session_id}, {transcript.state.value}"
     yield ""
     for number, cue in enumerate(cues(transcript), start=1):
         yield str(number)
@@ -147,10 +147,10 @@ def _one_line(text: str) -> str:
 
 
 def _plain_text(transcript: TranscriptAnswer) -> Iterator[str]:
-    yield f"Session {transcript.sessionId} with {transcript.agentId} ({transcript.state.value})"
-    yield f"Started {transcript.startedAt.isoformat()}"
-    if transcript.endedAt:
-        yield f"Ended   {transcript.endedAt.isoformat()}"
+    yield f"Session {transcript.session_id} with {transcript.agent_id} ({transcript.state.value})"
+    yield f"Started {transcript.started_at.isoformat()}"
+    if transcript.ended_at:
+        yield f"Ended   {transcript.ended_at.isoformat()}"
     yield ""
     for cue in cues(transcript):
         cut = " (interrupted)" if cue.turn.interrupted else ""

@@ -2,12 +2,13 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from domain.transcripts.statistics import Spread, TranscriptStats
+from api.answers import CamelCaseAnswer
+from domain.transcripts.statistics import TranscriptStats
 
 
-class SpreadAnswer(BaseModel):
+class SpreadAnswer(CamelCaseAnswer):
     """How a figure is spread over the transcripts that have it."""
 
     count: int
@@ -17,74 +18,51 @@ class SpreadAnswer(BaseModel):
     max: float | None
 
 
-class JoinAnswer(BaseModel):
+class JoinAnswer(CamelCaseAnswer):
     """How agents came into their rooms."""
 
     sessions: int = Field(description="sessions in which an agent was to come")
     joined: int
-    successRate: float | None = Field(description="between 0 and 1; null without a session")
+    success_rate: float | None = Field(description="between 0 and 1; null without a session")
     attempts: int
     seconds: SpreadAnswer
 
 
-class AgentStats(BaseModel):
+class AgentStats(CamelCaseAnswer):
     """Figures over an agent's transcripts of calls that started from `from` to before `to`."""
 
-    agentId: str
+    agent_id: str
     # `from` is a word of Python's.
     since: datetime = Field(alias="from")
     until: datetime = Field(alias="to")
     count: int
-    durationSeconds: SpreadAnswer
+    duration_seconds: SpreadAnswer
     turns: SpreadAnswer
-    userTurns: int
-    agentTurns: int
+    user_turns: int
+    agent_turns: int
     interruptions: int
-    toolCalls: int
-    toolErrors: int
+    tool_calls: int
+    tool_errors: int
     recordings: int
-    responseSeconds: SpreadAnswer
+    response_seconds: SpreadAnswer
     cost: SpreadAnswer
-    costTotal: float
+    cost_total: float
     join: JoinAnswer
     states: dict[str, int]
     outcomes: dict[str, int]
-    endReasons: dict[str, int]
-    summaryStates: dict[str, int]
+    end_reasons: dict[str, int]
+    summary_states: dict[str, int]
 
 
 def stats_of(agent: str, since: datetime, until: datetime, stats: TranscriptStats) -> AgentStats:
     """An agent's figures."""
-    given = {
-        "agentId": agent,
-        "from": since,
-        "to": until,
-        "count": stats.count,
-        "durationSeconds": _spread(stats.duration),
-        "turns": _spread(stats.turns),
-        "userTurns": stats.user_turns,
-        "agentTurns": stats.agent_turns,
-        "interruptions": stats.interruptions,
-        "toolCalls": stats.tool_calls,
-        "toolErrors": stats.tool_errors,
-        "recordings": stats.recordings,
-        "responseSeconds": _spread(stats.response),
-        "cost": _spread(stats.cost),
-        "costTotal": stats.cost_total,
-        "join": JoinAnswer(
-            sessions=stats.joins.sessions,
-            joined=stats.joins.joined,
-            successRate=stats.joins.success_rate,
-            attempts=stats.joins.attempts,
-            seconds=_spread(stats.joins.seconds),
-        ),
-        "states": stats.states,
-        "outcomes": stats.outcomes,
-        "endReasons": stats.end_reasons,
-        "summaryStates": stats.summaries,
-    }
-    return AgentStats.model_validate(given)
-
-
-def _spread(spread: Spread) -> SpreadAnswer:
-    return SpreadAnswer(**spread.model_dump())
+    return AgentStats.of(
+        stats,
+        agent_id=agent,
+        since=since,
+        until=until,
+        duration_seconds=stats.duration,
+        response_seconds=stats.response,
+        join=JoinAnswer.of(stats.joins, success_rate=stats.joins.success_rate),
+        summary_states=stats.summaries,
+    )

@@ -19,17 +19,18 @@ from api.routes.transcripts.statistics import AgentStats, stats_of
 from domain.errors import Conflict
 from domain.ids import ID_PATTERN, Id, SessionKey
 from domain.json_model import Time
+from domain.paging import Page
 from domain.sessions.session import EndReason, Outcome, SessionState
 from domain.transcripts.listing import (
     SortField,
     SortOrder,
     TranscriptFilter,
+    TranscriptLine,
     TranscriptOrder,
     TranscriptState,
     search_terms_of_query,
 )
 from domain.transcripts.summary import SummaryStatus
-from services.transcripts.listing import ListedPage
 
 router = APIRouter(prefix="/api/transcripts", tags=["transcripts"])
 
@@ -192,10 +193,9 @@ async def delete_transcript(sessionId: SessionId, deps: Deps, client: Client) ->
                 cure="end it, and delete its transcript once it is closed",
             )
     removed = await retention.delete(client, sessionId, datetime.now(UTC))
-    return TranscriptDeleted(sessionId=sessionId, **removed.model_dump())
+    return TranscriptDeleted.of(removed, session_id=sessionId)
 
 
-def _list(page: ListedPage) -> TranscriptList:
-    return TranscriptList(
-        transcripts=[head_of(line) for line in page.lines], nextCursor=page.cursor
-    )
+def _list(page: Page[TranscriptLine]) -> TranscriptList:
+    heads = [head_of(line) for line in page.items]
+    return TranscriptList(transcripts=heads, next_cursor=page.next)

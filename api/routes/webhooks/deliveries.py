@@ -2,11 +2,12 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
+from api.answers import Answer
 from api.dependencies import Client, Deps, webhooks_of
 from api.problems import problems
 from domain.ids import ID_PATTERN, Id
@@ -24,7 +25,7 @@ router = APIRouter(prefix="/v1/webhooks/deliveries", tags=["webhooks"])
 DeliveryId = Annotated[str, Path(pattern=ID_PATTERN, description="The delivery's id.")]
 
 
-class DeliveryAnswer(BaseModel):
+class DeliveryAnswer(Answer):
     """One event on its way to one endpoint, with the attempts so far."""
 
     delivery_id: str
@@ -40,16 +41,6 @@ class DeliveryAnswer(BaseModel):
     attempt_count: int
     attempts: list[DeliveryAttempt] = Field(description="the newest last; of many the newest 50")
     body: dict[str, Any] = Field(description="what is sent")
-
-    @classmethod
-    def of(cls, delivery: Delivery) -> Self:
-        """The answer for a delivery."""
-        fields = delivery.model_dump(exclude={"org", "endpoint_id", "body"})
-        return cls(
-            webhook_id=delivery.endpoint_id,
-            body=json.loads(delivery.body),
-            **fields,
-        )
 
 
 class DeliveryList(BaseModel):
@@ -74,9 +65,7 @@ async def list_webhook_deliveries(
     """The org's deliveries of the last 30 days."""
     wanted = DeliveryFilter(endpoint_id=webhook_id, status=status, event=event)
     page = await webhooks_of(deps).deliveries(client.org, wanted, limit, cursor)
-    return DeliveryList(
-        deliveries=[DeliveryAnswer.of(delivery) for delivery in page.deliveries], next=page.next
-    )
+    return DeliveryList(deliveries=[answer_of(one) for one in page.items], next=page.next)
 
 
 @router.get("/{delivery_id}")
@@ -85,11 +74,18 @@ async def get_webhook_delivery(
 ) -> DeliveryAnswer:
     """One delivery with its attempts."""
     key = DeliveryKey(client.org, delivery_id)
-    return DeliveryAnswer.of(await webhooks_of(deps).delivery(key))
+    return answer_of(await webhooks_of(deps).delivery(key))
 
 
 @router.post("/{delivery_id}/redeliver", status_code=202, responses=problems(409))
 async def redeliver_webhook(delivery_id: DeliveryId, deps: Deps, client: Client) -> DeliveryAnswer:
     """Deliver once more, now, with the same `webhook-id`; also what was delivered before."""
     key = DeliveryKey(client.org, delivery_id)
-    return DeliveryAnswer.of(await webhooks_of(deps).redeliver(key, datetime.now(UTC)))
+    return answer_of(await webhooks_of(deps).redeliver(key, datetime.now(UTC)))
+
+
+def answer_of(delivery: Delivery) -> DeliveryAnswer:
+    """The answer for a delivery."""
+    return DeliveryAnswer.of(
+        delivery, webhook_id=delivery.endpoint_id, body=json.loads(delivery.body)
+    )

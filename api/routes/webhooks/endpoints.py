@@ -7,9 +7,10 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
+from api.answers import Answer
 from api.dependencies import Client, Deps, webhooks_of
 from api.problems import problems
-from api.routes.webhooks.deliveries import DeliveryAnswer
+from api.routes.webhooks.deliveries import DeliveryAnswer, answer_of
 from domain.errors import InvalidInput
 from domain.ids import ID_PATTERN
 from domain.json_model import JsonModel
@@ -61,7 +62,7 @@ class RotateBody(JsonModel):
     )
 
 
-class WebhookAnswer(BaseModel):
+class WebhookAnswer(Answer):
     """An endpoint, without its secret."""
 
     webhook_id: str
@@ -157,27 +158,19 @@ async def rotate_webhook_secret(
 async def ping_webhook(webhook_id: WebhookId, deps: Deps, client: Client) -> DeliveryAnswer:
     """Send it an event `webhook.test`; look at the delivery to see what came of it."""
     key = EndpointKey(client.org, webhook_id)
-    return DeliveryAnswer.of(await webhooks_of(deps).test(key, datetime.now(UTC)))
+    return answer_of(await webhooks_of(deps).test(key, datetime.now(UTC)))
 
 
 def _with_secret(endpoint: Endpoint, response: Response) -> WebhookCreated:
     response.headers["Cache-Control"] = "no-store"
     shown = _answer(endpoint, datetime.now(UTC))
-    return WebhookCreated(**shown.model_dump(), secret=endpoint.secrets[0].value)
+    return WebhookCreated.of(shown, secret=endpoint.secrets[0].value)
 
 
 def _answer(endpoint: Endpoint, now: datetime) -> WebhookAnswer:
     signing = [secret for secret in endpoint.secrets if secret.signs_at(now)]
-    return WebhookAnswer(
+    return WebhookAnswer.of(
+        endpoint,
         webhook_id=endpoint.endpoint_id,
-        url=endpoint.url,
-        events=endpoint.events,
-        description=endpoint.description,
-        enabled=endpoint.enabled,
-        disabled_at=endpoint.disabled_at,
-        disabled_reason=endpoint.disabled_reason,
-        failing_since=endpoint.failing_since,
-        created_at=endpoint.created_at,
-        updated_at=endpoint.updated_at,
         secrets_expire_at=[secret.expires_at for secret in signing if secret.expires_at],
     )

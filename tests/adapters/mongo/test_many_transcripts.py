@@ -116,9 +116,9 @@ class Shelf:
                     order = TranscriptOrder(field=field, order=direction)
                     wanted = TranscriptFilter(**asked)
                     page = await lists.page(OURS, wanted, order, 20, None)
-                    assert page.lines
-                    if page.cursor:
-                        await lists.page(OURS, wanted, order, 20, page.cursor)
+                    assert page.items
+                    if page.next:
+                        await lists.page(OURS, wanted, order, 20, page.next)
                     await self._note(plans, f"{asked} by {field} {direction}")
         now = NOON + timedelta(days=3)
         assert (await lists.stats(OURS, "ag-1", None, None, now)).stats.count

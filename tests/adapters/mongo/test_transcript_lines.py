@@ -18,7 +18,7 @@ from tests.adapters.mongo.examples import NOON, report, status, turn
 async def lines(archive: MongoArchive, org: str = "acme", **wanted: object) -> list[TranscriptLine]:
     asked = TranscriptFilter.model_validate(wanted)
     page = await archive.transcript_lists.page(org, asked, TranscriptOrder(), 100, None)
-    return page.lines
+    return page.items
 
 
 def summary(status: SummaryStatus) -> Summary:

@@ -109,26 +109,26 @@ async def test_plain_text_has_one_line_per_turn(tenant: Tenant) -> None:
 def spoken(number: int, start: float, end: float | None, text: str = "Hello there") -> TurnAnswer:
     """A turn with measured times, in seconds after the call's start."""
     return TurnAnswer(
-        itemId=f"i{number}",
+        item_id=f"i{number}",
         attempt=1,
         seq=number,
         role=Role.USER,
         text=text,
-        createdAt=START + timedelta(seconds=start),
+        created_at=START + timedelta(seconds=start),
         interrupted=False,
-        startedSpeakingAt=START + timedelta(seconds=start) if end else None,
-        stoppedSpeakingAt=START + timedelta(seconds=end) if end else None,
+        started_speaking_at=START + timedelta(seconds=start) if end else None,
+        stopped_speaking_at=START + timedelta(seconds=end) if end else None,
         metrics={},
-        agentId=None,
+        agent_id=None,
     )
 
 
 def vtt_times(*turns: TurnAnswer) -> list[tuple[str, str]]:
     given: dict[str, Any] = dict.fromkeys(TranscriptAnswer.model_fields) | {
-        "sessionId": "a",
-        "agentId": "ag-1",
+        "session_id": "a",
+        "agent_id": "ag-1",
         "state": TranscriptState.LIVE,
-        "startedAt": START,
+        "started_at": START,
         "turns": list(turns),
     }
     answer = TranscriptAnswer.model_construct(**given)
@@ -162,5 +162,5 @@ def test_a_turn_before_the_agents_join_is_the_begin() -> None:
 
 
 def test_a_turn_of_the_latest_date_that_there_is() -> None:
-    latest = spoken(1, 0, None).model_copy(update={"createdAt": datetime.max.replace(tzinfo=UTC)})
+    latest = spoken(1, 0, None).model_copy(update={"created_at": datetime.max.replace(tzinfo=UTC)})
     assert len(vtt_times(spoken(0, 0, 1), latest)) == 1, "its hours have more than two digits"

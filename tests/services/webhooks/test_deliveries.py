@@ -241,7 +241,7 @@ async def _all_of(office: Office, endpoint: Endpoint) -> list[Delivery]:
     wanted = DeliveryFilter(endpoint_id=endpoint.endpoint_id)
     while True:
         page = await office.deliveries.page(endpoint.org, wanted, 100, cursor)
-        found += page.deliveries
+        found += page.items
         cursor = page.next
         if cursor is None:
             assert len({delivery.delivery_id for delivery in found}) == len(found)
@@ -373,4 +373,4 @@ async def test_the_record_of_a_session_is_not_written_without_its_webhooks(offic
 
 async def _events(office: Office) -> list[str]:
     page = await office.deliveries.page("acme", DeliveryFilter(), 100, None)
-    return sorted(delivery.event.value for delivery in page.deliveries)
+    return sorted(delivery.event.value for delivery in page.items)
