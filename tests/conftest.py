@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.servers",
     "tests.workflows.studio",
     "tests.harness.plugin",
+    "tests.api.plugin",
     "tests.stack.interpreters",
     "tests.api.plugin",
 ]
