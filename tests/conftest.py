@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.workflows.studio",
     "tests.harness.plugin",
     "tests.api.plugin",
+    "tests.fast",
     "tests.stack.interpreters",
     "tests.api.plugin",
 ]
