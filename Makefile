@@ -27,7 +27,7 @@ export UV_LINK_MODE ?= copy
 # Pyright from its wheel; no look for newer versions at run time.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup servers up demo down test test-tools check format bench chaos fuzz large-data record-histories lock clean
+.PHONY: help setup servers up dev demo down test test-fast test-tools check format bench chaos fuzz large-data record-histories lock clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -56,6 +56,9 @@ servers: setup ## Find or build the Temporal and LiveKit servers (once per user)
 up: setup ## Run the whole stack in the foreground
 	@$(BIN)/everline up $(ARGS)
 
+dev: setup ## Run the stack in the foreground; edits of the API and the worker restart them
+	@$(BIN)/everline up --reload $(ARGS)
+
 demo: setup ## Place a real call and show it from start to end
 	@$(BIN)/everline demo $(ARGS)
 
@@ -65,7 +68,10 @@ down: setup ## Stop the stack
 # Most tests wait most of the time: two processes, each with servers of its own, take half as long.
 PROCESSES ?= 2
 test: servers test-tools ## Run every test (ARGS=… for pytest, PROCESSES=… at once)
-	@$(BIN)/pytest -n $(PROCESSES) --dist loadfile $(ARGS)
+	@$(BIN)/pytest -n $(PROCESSES) --dist loadfile --durations=20 $(ARGS)
+
+test-fast: setup ## Run the tests that start no server and no other process
+	@$(BIN)/pytest -n $(PROCESSES) --dist loadfile --fast $(ARGS)
 
 # A browser takes part in some tests. It is the system's own: packages of Python have none.
 test-tools:

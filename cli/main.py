@@ -84,6 +84,10 @@ def up(
     free_ports: Annotated[
         bool, typer.Option("--free-ports", help="Pick free ports for a new stack.")
     ] = False,
+    reload: Annotated[
+        bool,
+        typer.Option("--reload", help="Restart API and worker when their sources change."),
+    ] = False,
     api_port: Annotated[int | None, typer.Option(help="API (4000).")] = None,
     temporal_port: Annotated[int | None, typer.Option(help="Temporal (7233).")] = None,
     temporal_ui_port: Annotated[int | None, typer.Option(help="Temporal UI (8233).")] = None,
@@ -113,7 +117,8 @@ def up(
     }
     given = [*without, os.environ.get("EVERLINE_WITHOUT", "")]
     wanted = Wanted(left_out=parse_names(given), settings=parse_settings(setting))
-    request = UpRequest(wanted, ports, free_ports, _repeat(without, setting, ports, free_ports))
+    repeated = _repeat(without, setting, ports, free_ports, reload)
+    request = UpRequest(wanted, ports, free_ports, repeated, reload)
     home.create()
     # In the background, it is the supervisor there that keeps this log.
     kept = None if detach else home.log("supervisor")
@@ -130,10 +135,15 @@ def up(
 
 
 def _repeat(
-    without: list[str], setting: list[str], ports: dict[str, int | str | None], free_ports: bool
+    without: list[str],
+    setting: list[str],
+    ports: dict[str, int | str | None],
+    free_ports: bool,
+    reload: bool,
 ) -> list[str]:
     """Return the options of `up` once more, for the process in the background."""
     words = ["--free-ports"] if free_ports else []
+    words += ["--reload"] if reload else []
     words += [word for name in without for word in ("--without", name)]
     words += [word for text in setting for word in ("--set", text)]
     for field, port in ports.items():

@@ -15,7 +15,7 @@ from stack.errors import AlreadyRunningError, StackError
 from stack.layout.credentials import load_credentials
 from stack.layout.environment import Addresses
 from stack.layout.files import write_atomically
-from stack.layout.home import Home
+from stack.layout.home import CHECKOUT, Home
 from stack.layout.livekit_config import write_livekit_config
 from stack.layout.parts import Plan
 from stack.layout.port_check import require_free_ports
@@ -40,12 +40,14 @@ class UpRequest:
         ports: Ports by field of `Ports`; `None` where not given.
         free_ports: Pick free ports where none is given or remembered.
         arguments: The options as given, to repeat them for a detached supervisor.
+        reload: Restart the API and the worker when their Python sources change.
     """
 
     wanted: Wanted = field(default_factory=Wanted)
     ports: Mapping[str, int | str | None] = field(default_factory=dict[str, "int | str | None"])
     free_ports: bool = False
     arguments: Sequence[str] = ()
+    reload: bool = False
 
 
 def is_running(home: Home) -> bool:
@@ -72,7 +74,8 @@ def run_in_foreground(
     try:
         stop_what_was_left(home, progress)
         plan = make_plan(home, request, binaries, caller)
-        return asyncio.run(Supervisor(plan, progress).run())
+        sources = CHECKOUT if request.reload else None
+        return asyncio.run(Supervisor(plan, progress, sources=sources).run())
     finally:
         lock.release()
 

@@ -16,6 +16,8 @@ pytest_plugins = [
     "tests.servers",
     "tests.workflows.studio",
     "tests.harness.plugin",
+    "tests.api.plugin",
+    "tests.fast",
     "tests.stack.interpreters",
     "tests.api.plugin",
 ]

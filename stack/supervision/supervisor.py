@@ -3,14 +3,16 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from stack.layout.parts import Part, Plan, all_parts
 from stack.layout.wanted import read_wanted
 from stack.progress import Progress
 from stack.supervision.logs import cap_log
 from stack.supervision.process_supervisor import PartFailedError, ProcessSupervisor
+from stack.supervision.reload import changed_parts
 from stack.supervision.state import (
     ProcessState,
     StackPhase,
@@ -28,19 +30,32 @@ _LOOK_EVERY = 0.05
 
 
 class Supervisor:
-    """The parent of all processes of one stack."""
+    """The parent of all processes of one stack.
+
+    Args:
+        plan: What was decided before.
+        progress: Where it says what it does.
+        parts: Builds the parts of a plan.
+        sources: Restart the API and the worker when Python files below this folder change.
+    """
 
     def __init__(
-        self, plan: Plan, progress: Progress, parts: Callable[[Plan], list[Part]] = all_parts
+        self,
+        plan: Plan,
+        progress: Progress,
+        parts: Callable[[Plan], list[Part]] = all_parts,
+        sources: Path | None = None,
     ) -> None:
         self._plan = plan
         self._progress = progress
         self._parts = parts
+        self._sources = sources
         self._order = [part.name for part in parts(plan)]
         self._processes: dict[str, ProcessSupervisor] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._started_up = asyncio.Event()
         self._changing = asyncio.Lock()
         self._phase: StackPhase = "starting"
         self._started = own_start_time()
@@ -59,10 +74,13 @@ class Supervisor:
             loop.add_signal_handler(number, self._on_stop)
         loop.add_signal_handler(CHANGE_SIGNAL, self._on_change)
         chores = asyncio.create_task(self._chores())
+        reload = asyncio.create_task(self._reload())
+        reload.add_done_callback(self._on_reload_end)
         code = 1
         try:
             code = await self._start_and_stay()
         finally:
+            reload.cancel()
             await self._stop_everything(failed=code != 0)
             chores.cancel()
         return code
@@ -85,6 +103,7 @@ class Supervisor:
         try:
             if await self._until_ready():
                 self._phase = "running"
+                self._started_up.set()
                 state = self.state()
                 self._progress.say(
                     banner(state, self._plan.credentials.api_key), kept=banner(state, None)
@@ -169,6 +188,30 @@ class Supervisor:
                     self._begin(part)
             self._wish = self._plan.wanted.revision
             self._journal()
+
+    async def _reload(self) -> None:
+        """Restart parts whose code was edited; one that cannot start waits for the next edit."""
+        if self._sources is None:
+            return
+        async for names in changed_parts(self._sources):
+            await self._started_up.wait()
+            await self._restart(names)
+
+    async def _restart(self, names: Sequence[str]) -> None:
+        async with self._changing:
+            parts = [part for part in self._parts(self._plan) if part.name in names]
+            parts = [part for part in parts if part.name in self._processes]
+            self._progress.say(f"! sources changed; restarting {', '.join(p.name for p in parts)}")
+            await asyncio.gather(*(self._end(part.name) for part in parts))
+            for part in parts:
+                self._begin(part)
+            self._journal()
+
+    def _on_reload_end(self, task: asyncio.Task[None]) -> None:
+        """End the stack rather than run on with code that is no longer the edited one."""
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            self._fault = fault
+            self._stop.set()
 
     def _is_as_desired(self, kept: ProcessSupervisor, part: Part) -> bool:
         """Tell whether a part is wanted, as it is; one that failed has to be tried again."""

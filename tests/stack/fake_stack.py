@@ -1,4 +1,4 @@
-"""A supervisor over three small programs; run as `python -m tests.stack.fake_stack HOME MODE`.
+"""A supervisor over small programs: `python -m tests.stack.fake_stack HOME MODE [SOURCES]`.
 
 Each program notes its start and its end in `HOME/events` and is healthy once its file is there.
 """
@@ -40,10 +40,15 @@ while True:
 
 
 def fake_parts(plan: Plan, mode: str) -> list[Part]:
-    """Return `temporal`, then `api`, then `agent`; what `mode` names goes wrong."""
+    """Return `temporal`, then `api`, then `agent`; what `mode` names goes wrong.
+
+    In the mode `worker` there is a worker too.
+    """
+    worker = [_part(plan, "worker", ("api",), "")] if mode == "worker" else []
     return [
         _part(plan, "temporal", (), mode),
         _part(plan, "api", ("temporal",), mode),
+        *worker,
         _part(plan, "agent", ("api",), mode),
     ]
 
@@ -52,6 +57,8 @@ def _part(plan: Plan, name: str, needs: tuple[str, ...], mode: str) -> Part:
     command = (sys.executable, "-c", PROGRAM, name, "stubborn" if mode == name else "")
     if mode == f"broken-{name}" and not (plan.home.root / "licence").exists():
         command = (sys.executable, "-c", "print('no licence found'); raise SystemExit(3)")
+    if mode == f"fragile-{name}" and (plan.home.root / "broken").exists():
+        command = (sys.executable, "-c", "raise SystemExit(3)")
     healthy = "never" if mode == f"held-{name}" else f"{name}.pid"
     return Part(
         name=name,
@@ -80,6 +87,7 @@ def main() -> int:
     """Run it as `everline up` runs the real one."""
     home: Home = find_home(given=Path(sys.argv[1]))
     mode = sys.argv[2]
+    sources = Path(sys.argv[3]) if sys.argv[3:] else None
     home.create()
     lock = FileLock(home.lock)
     assert lock.acquire()
@@ -87,7 +95,7 @@ def main() -> int:
     stop_what_was_left(home, progress)
     credentials = load_credentials(home)
     plan = Plan(home, credentials, Addresses(Ports()), {}, read_wanted(home), {})
-    supervisor = Supervisor(plan, progress, lambda plan: fake_parts(plan, mode))
+    supervisor = Supervisor(plan, progress, lambda plan: fake_parts(plan, mode), sources)
     return asyncio.run(supervisor.run())
 
 

@@ -65,9 +65,9 @@ async def until(condition: Callable[[], bool], what: str) -> None:
 
 
 @asynccontextmanager
-async def fake_stack(home: Path, mode: str = "") -> AsyncGenerator[Running]:
+async def fake_stack(home: Path, mode: str = "", *sources: Path) -> AsyncGenerator[Running]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.stack.fake_stack", str(home), mode),
+        *(sys.executable, "-m", "tests.stack.fake_stack", str(home), mode, *map(str, sources)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
