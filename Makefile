@@ -70,7 +70,7 @@ PROCESSES ?= 2
 test: servers test-tools ## Run every test (ARGS=… for pytest, PROCESSES=… at once)
 	@$(BIN)/pytest -n $(PROCESSES) --dist loadfile --durations=20 $(ARGS)
 
-test-fast: setup ## Run the tests that start no server and no other process
+test-fast: setup ## Run the tests that start no other process
 	@$(BIN)/pytest -n $(PROCESSES) --dist loadfile --fast $(ARGS)
 
 # A browser takes part in some tests. It is the system's own: packages of Python have none.
