@@ -98,6 +98,8 @@ class CallerActivities:
         seen_by_agent = await self._seen_by_agent(order)
         try:
             listed = callers_among(await self._rooms.participants(order.livekit_room))
+            if not listed and seen_by_agent is None:
+                await self._require_room(order.livekit_room)
         except EverlineError as error:
             if seen_by_agent is None:
                 # Also what LiveKit refuses, such as a wrong key, is no evidence of an absence.
@@ -105,6 +107,14 @@ class CallerActivities:
             return seen_by_agent
         sids = {caller.sid for caller in listed}
         return [*listed, *(caller for caller in seen_by_agent or [] if caller.sid not in sids)]
+
+    async def _require_room(self, room: str) -> None:
+        """Raise `Unavailable` if the room is missing: an empty list says nothing of the caller then.
+
+        Whether the room is lost is for the reaper and the watchdog to find out.
+        """
+        if not await self._rooms.exists(room):
+            raise Unavailable(f"LiveKit has no room {room!r}: whether it is lost is not known yet")
 
     async def _seen_by_agent(self, order: LookForCallers) -> list[Caller] | None:
         """The caller whom our agent sees; None if no agent says whether it sees one."""

@@ -99,6 +99,20 @@ async def test_a_caller_who_is_not_there_is_missed_after_one_check(studio: Studi
 
 
 @beside_the_others
+async def test_a_caller_is_not_missed_in_a_room_that_is_lost(studio: Studio) -> None:
+    call = await studio.call(caller_return=0.5).live()
+    await call.caller_leaves()
+    del studio.rooms.rooms[call.room]
+    await eventually(lambda: studio.rooms.count("exists", call.room) >= 2, 60)
+    assert (await call.status()).ended_at is None
+    await call.livekit_closes_the_room()
+
+    closed = await call.closed()
+
+    assert closed.ended == ("room_lost", "room_deleted")
+
+
+@beside_the_others
 async def test_nothing_is_concluded_while_livekit_says_nothing(studio: Studio) -> None:
     call = await studio.call(caller_wait=1).live(with_caller=False)
     studio.rooms.away.add(call.room)
