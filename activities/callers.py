@@ -109,7 +109,7 @@ class CallerActivities:
         return [*listed, *(caller for caller in seen_by_agent or [] if caller.sid not in sids)]
 
     async def _require_room(self, room: str) -> None:
-        """Raise `Unavailable` if the room is missing: an empty list says nothing of the caller then.
+        """Raise `Unavailable` if the room is missing: its empty list says nothing of the caller.
 
         Whether the room is lost is for the reaper and the watchdog to find out.
         """
