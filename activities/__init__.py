@@ -1,1 +1,1 @@
-"""The steps of a session's story, one module per step; ports come in through the constructor."""
+"""The steps of the workflows, one module for each kind; ports come in through the constructor."""

@@ -5,7 +5,7 @@ from pydantic import BaseModel
 from temporalio import activity
 
 from activities.dispatch import owner_of_dispatch
-from domain.errors import RoomNameTaken, Unavailable
+from domain.errors import EverlineError, RoomNameTaken, Unavailable
 from domain.ids import SessionKey
 from domain.sessions.ports import Room, Rooms
 from domain.sessions.rooms import owner_of_room, room_metadata
@@ -34,6 +34,8 @@ class DeleteRoom(BaseModel):
     org: str
     session_id: str
     livekit_room: str
+    insist: bool = False
+    """Whether a refusal by LiveKit, such as of a wrong key, is worth another try."""
 
 
 class RoomActivities:
@@ -76,9 +78,19 @@ class RoomActivities:
         """Delete the room; False if it was gone already or another session owns the name now.
 
         Raises:
-            Unavailable: the room is alive, but LiveKit's books have lost it and refuse to delete
-                it. Its participants were let go: LiveKit books a room again when somebody leaves.
+            Unavailable: the room is alive, but missing in LiveKit's list, and LiveKit refuses to
+                delete it. Its participants were removed: LiveKit lists a room again when somebody
+                leaves. Also, if the order insists, whatever else went wrong.
         """
+        try:
+            return await self._delete_room(order)
+        except EverlineError as error:
+            if order.insist:
+                # A failure for good would have to be repeated by the workflow, whose history grows.
+                raise Unavailable(error.message) from error
+            raise
+
+    async def _delete_room(self, order: DeleteRoom) -> bool:
         room, key = order.livekit_room, SessionKey(order.org, order.session_id)
         existing = await self._rooms.list_rooms([room])
         if not existing:

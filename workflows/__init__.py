@@ -1,1 +1,1 @@
-"""The story of a session from start to end, deterministic; read `session.py` first."""
+"""The workflows, deterministic: a session (read `session.py` first), and what outlives one."""

@@ -36,14 +36,17 @@ class ArchiveWorkflow:
 
 
 async def start_archive(order: SealTranscript) -> None:
-    """Hand the sealing to a workflow that outlives its parent."""
-    await workflow.start_child_workflow(
-        ArchiveWorkflow.run,
-        order,
-        id=archive_workflow_id(order.key),
-        parent_close_policy=ParentClosePolicy.ABANDON,
-        static_summary=f"archive of session {order.session_id}",
-    )
+    """Hand the sealing to a workflow that outlives its parent, unless it is at work already."""
+    try:
+        await workflow.start_child_workflow(
+            ArchiveWorkflow.run,
+            order,
+            id=archive_workflow_id(order.key),
+            parent_close_policy=ParentClosePolicy.ABANDON,
+            static_summary=f"archive of session {order.session_id}",
+        )
+    except WorkflowAlreadyStartedError:
+        workflow.logger.info("archive of session %s was started already", order.session_id)
 
 
 async def start_summary(

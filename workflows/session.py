@@ -1,400 +1,302 @@
-"""The story of a session, from its start to exactly one honest end.
+"""A session: one call with an agent, from the room's creation to its deletion.
 
-Read `_story` first: open the room, get an agent in, live, wind down, persist, summarise, close.
-Messages from outside are in `handlers.py`: they change what is known here, and nothing else. The
-activities with their time limits are in `session_activities.py`; what operators see is in
-`status_tracker.py`.
+Read `_run` first, then the chapters in its order: open the room, get an agent in, live, wind down,
+persist, summarise, close. What they use is in `session_parts/`: `attempts.py` has one agent in the
+room, `callers.py` who else is there, `records.py` what MongoDB and webhooks are told, and
+`activities.py` every step with its time limits and retries. `handlers.py` takes in the messages
+from outside: they change what the parts know, and the chapters decide what follows.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import (
-    ActivityError,
-    ChildWorkflowError,
-    FailureError,
-)
+from temporalio.exceptions import ActivityError, ChildWorkflowError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.joining import AgentSeen
-    from domain.errors import NotFound, RoomNameTaken
+    from domain.errors import RoomNameTaken
     from domain.sessions import ending as endings
-    from domain.sessions.attempts import Attempt
+    from domain.sessions.attempts import Attempt, AttemptState
     from domain.sessions.ending import Ending
     from domain.sessions.messages import SessionResult
-    from domain.sessions.session import EndReason, Outcome, SessionInput, SessionState, WaitingFor
+    from domain.sessions.session import (
+        EndReason,
+        Outcome,
+        SessionInput,
+        SessionState,
+        WaitingFor,
+    )
     from workflows.archive import start_archive, start_summary
-    from workflows.callers import CallerWatch
-    from workflows.failures import code_of, is_final, reason_of
-    from workflows.handlers import REDISPATCH_IS_SAFE
-    from workflows.waiting import passed, until
-
-Result = TypeVar("Result")
+    from workflows.failures import code_of, reason_of
+    from workflows.session_parts.attempts import Attempts
+    from workflows.session_parts.callers import Callers
+    from workflows.session_parts.changes import Changes
+    from workflows.session_parts.context import CallOver, SessionContext
+    from workflows.session_parts.handlers import REDISPATCH_IS_SAFE, SessionHandlers
+    from workflows.session_parts.listening import Listener
+    from workflows.session_parts.messages import HandledMessages
+    from workflows.session_parts.records import Records
+    from workflows.waiting import passed, seconds_to, until
 
 ATTEMPTS_ON_REQUEST = 3
 """Dispatch attempts at the least when a healthy agent is replaced because somebody asked for it."""
-LAST_WORDS = 10.0
-"""Seconds in which a listener ends by itself once its agent has left."""
+DELETION_PAUSE = 600.0
+"""Seconds before a room is deleted again after that was refused for good."""
 
 
 @workflow.defn(name="session")
-class SessionWorkflow(CallerWatch):
-    """One call with an agent, from the room's creation to its deletion."""
+class SessionWorkflow(SessionHandlers):
+    """One call with an agent, with exactly one end."""
 
     @workflow.init
     def __init__(self, request: SessionInput) -> None:
-        super().__init__(request)
-        self._owns_room = False
+        self._request = request
+        self._limits = request.limits
+        self._session = SessionContext(request)
+        self._activities = self._session.activities
+        self._tracker = self._session.tracker
+        self._callers = Callers(self._session)
+        self._attempts = Attempts(self._session, self._callers)
+        self._listener = Listener(self._session)
+        self._records = Records(self._session)
+        self._changes = Changes(self._session)
+        self._handled = HandledMessages()
+        self._finalised = False
+        self._room_to_delete = False
         self._replacements = 0
-        self._archive_is_away = not request.archive
-        self._late_news: workflow.ActivityHandle[int] | None = None
-        self._listening: workflow.ActivityHandle[int] | None = None
-
-    # ── the story ────────────────────────────────────────────────────────────────────────────────
 
     @workflow.run
     async def run(self, request: SessionInput) -> SessionResult:
-        """Run the story; a cancel of the workflow is an end like any other."""
-        story = asyncio.create_task(self._story())
+        """Run the session; a cancel of the workflow is an end like any other."""
+        session = asyncio.create_task(self._run())
         while True:
             try:
                 # Shielded, because a cancel must lead through wind-down and close, not past them.
-                return await asyncio.shield(story)
+                return await asyncio.shield(session)
             except asyncio.CancelledError:
-                if story.cancelled():
+                if session.cancelled():
                     raise
-                self._end_with(endings.CANCELLED)
+                self._session.end_with(endings.CANCELLED)
 
-    async def _story(self) -> SessionResult:
+    async def _run(self) -> SessionResult:
         ending = await self._call()
-        self._stop_watching_callers()
         ending = await self._wind_down(ending)
-        await self._stop_listening()
         await self._persist()
         await self._summarise()
         return await self._close(ending)
 
     async def _call(self) -> Ending:
-        """From the room's creation until there is a reason to end."""
+        """From the room's creation until the call has come to its end."""
         try:
-            await self._open()
-            self._start_watching_callers()
-            ending = await self._get_agent_in(
-                endings.AGENT_NEVER_JOINED, self._limits.join_attempts
-            )
-            while ending is None:
-                ending = await self._live() or await self._replace_agent()
+            await self._open_room()
+            self._callers.start_watching()
+            await self._get_agent_in(endings.AGENT_NEVER_JOINED, self._limits.join_attempts)
+            while True:
+                lost = await self._live_until_agent_is_lost()
+                await self._replace_agent(lost)
+        except CallOver as over:
+            return over.ending
         except ActivityError as error:
-            return self._ending or _failure(error)
-        return ending
+            return self._session.ending or _ending_of_failure(error)
 
     # ── open ─────────────────────────────────────────────────────────────────────────────────────
 
-    async def _open(self) -> None:
-        """Create the room; it is ours to delete from the moment in which it may exist."""
+    async def _open_room(self) -> None:
         # What was said before the first step is heard first: a cancel reaches `run` only now.
         await asyncio.sleep(0)
-        if self._ending:
+        if self._session.ending:
             return
-        self._owns_room = True
         try:
-            await self._unless_ended(self._activities.open_room())
+            await self._session.unless_ended(self._activities.open_room())
         except ActivityError as error:
-            self._owns_room = code_of(error) != RoomNameTaken.code
+            # After a time-out or a cancel, the room may exist all the same.
+            self._room_to_delete = code_of(error) != RoomNameTaken.code
             raise
+        self._room_to_delete = True
         self._tracker.log("room created")
 
-    # ── dispatch and join ────────────────────────────────────────────────────────────────────────
+    # ── get an agent in ──────────────────────────────────────────────────────────────────────────
 
-    async def _get_agent_in(self, when_none: Ending, attempts: int) -> Ending | None:
-        """An agent, proven in the room; else why there is none."""
-        clock = asyncio.create_task(self._end_in_time())
-        joined = await self._try_attempts(when_none, attempts)
-        clock.cancel()
-        if isinstance(joined, Ending):
-            return joined
-        await self._agent_joined(joined)
-        return None
+    async def _get_agent_in(self, if_none: Ending, attempts: int) -> None:
+        """Have an agent in the call, proven in the room, within so many attempts.
 
-    async def _try_attempts(self, when_none: Ending, attempts: int) -> Attempt | Ending:
-        """Up to so many attempts until an agent is proven in the room; else why there is none."""
+        Raises:
+            CallOver: the call has ended meanwhile, or no attempt succeeded (`if_none`).
+        """
+        clock = self._session.run_beside(self._end_in_time())
+        try:
+            attempt = await self._make_attempts(if_none, attempts)
+        finally:
+            clock.cancel()
+        self._tracker.agent_joined(attempt, self._limits.max_duration, self._live_waits_for())
+        self._listener.start(attempt)
+        await self._records.update()
+
+    async def _make_attempts(self, if_none: Ending, attempts: int) -> Attempt:
         for tries in range(attempts):
             if tries:
                 self._tracker.wait_for(WaitingFor.RETRY)
                 pause = self._limits.join_pause(tries)
-                await until(lambda: self._ending is not None, pause, "before the next attempt")
-            if self._ending:
-                return self._ending
-            attempt = await self._try_attempt()
-            if attempt.joined and not attempt.gone:
+                await until(
+                    lambda: self._session.ending is not None, pause, "before the next attempt"
+                )
+            self._require_no_ending()
+            attempt = await self._attempts.make()
+            if attempt.in_call:
                 return attempt
-            if self._ending:
-                return self._ending
-            if attempt.failed:
-                when_none = endings.agent_failed(attempt.failed)
-            await self._abandon(attempt)
-            if attempt.failure_is_final:
+            self._require_no_ending()
+            if attempt.state is AttemptState.FAILED:
+                if_none = endings.agent_failed(attempt.problem or "")
+            await self._attempts.abandon(attempt)
+            if not attempt.worth_retrying:
                 break
             if not self._tracker.status.joins:
                 # The record that tells webhooks of the start is written with the first join.
-                self._announce_later()
-        return when_none
+                self._records.announce()
+        raise CallOver(if_none)
 
-    async def _try_attempt(self) -> Attempt:
-        """Dispatch one agent and wait until it is proven, has failed, or its time is over."""
-        last = self._attempt
-        number = last.number + 1 if last else 1
-        # Until it is seen, the next agent is taken for one of the same kind.
-        attempt = self._attempt = Attempt(number, foreign=last is not None and last.foreign)
-        self._tracker.begin_attempt(number)
-        try:
-            await self._unless_ended(self._activities.dispatch_agent(number))
-        except ActivityError as error:
-            self._dispatch_failed(attempt, error)
-            return attempt
-        self._tracker.dispatched(number)
-        await self._await_appearance(attempt)
-        if attempt.seen and not attempt.foreign:
-            await self._await_readiness(attempt)
-        return attempt
-
-    def _dispatch_failed(self, attempt: Attempt, error: ActivityError) -> None:
-        attempt.notes.append(f"dispatch failed: {reason_of(error)}")
-        if code_of(error) == NotFound.code:
-            self._end_with(endings.ROOM_LOST)
-        elif is_final(error):
-            attempt.failed = reason_of(error)
-            attempt.failure_is_final = True
-
-    async def _await_appearance(self, attempt: Attempt) -> None:
-        """The agent participant is ACTIVE in the room: nothing less is evidence."""
-        self._tracker.wait_for(WaitingFor.AGENT_JOIN)
-        look = self._activities.await_agent(attempt.number)
-        await until(lambda: look.done() or attempt.gone or self._ending is not None)
-        if not look.done():
-            look.cancel()
-        try:
-            self._agent_seen(attempt, await look)
-        except ActivityError as error:
-            attempt.notes.append(attempt.failed or attempt.lost or reason_of(error))
-
-    def _agent_seen(self, attempt: Attempt, seen: AgentSeen) -> None:
-        attempt.seen = True
-        attempt.foreign = seen.foreign
-        attempt.agent_identity = seen.identity
-        # The webhook that a caller came may have been lost; who was seen is there.
-        self._take_in_seen(seen.callers)
-
-    async def _await_readiness(self, attempt: Attempt) -> None:
-        """Our agent worker's own word that it hears, thinks and speaks."""
-        if attempt.joined:
-            return
-        self._tracker.wait_for(WaitingFor.AGENT_READY)
-        in_time = await until(
-            lambda: attempt.joined or attempt.gone or self._ending is not None,
-            self._limits.ready_timeout,
-            "the agent's own word that it is ready",
-        )
-        if not in_time:
-            attempt.notes.append(f"in the room, but not ready in {self._limits.ready_timeout:g} s")
-        elif attempt.failed or attempt.lost:
-            attempt.notes.append(attempt.failed or attempt.lost or "")
-
-    async def _agent_joined(self, attempt: Attempt) -> None:
-        self._tracker.agent_joined(attempt, self._limits.max_duration, self._live_waits_for())
-        if attempt.foreign and attempt.agent_identity and self._request.archive:
-            self._listening = self._activities.listen_to_agent(
-                attempt.number, attempt.agent_identity
-            )
-        await self._record()
-
-    async def _abandon(self, attempt: Attempt) -> None:
-        """Take back an attempt, so that its agent can never meet the next one."""
-        attempt.abandoned = True
-        if attempt.notes:
-            self._tracker.log(f"attempt {attempt.number} given up: {'; '.join(attempt.notes)}")
-        try:
-            removed = await self._activities.retract_attempts(attempt.number)
-        except ActivityError as error:
-            self._tracker.log(f"attempt {attempt.number} not taken back: {reason_of(error)}")
-            return
-        if removed:
-            self._tracker.log(f"removed {', '.join(removed)}")
+    def _require_no_ending(self) -> None:
+        if self._session.ending:
+            raise CallOver(self._session.ending)
 
     # ── live ─────────────────────────────────────────────────────────────────────────────────────
 
-    async def _live(self) -> Ending | None:
-        """Until there is a reason to end; None if the agent is lost and has to be replaced."""
+    async def _live_until_agent_is_lost(self) -> Attempt:
+        """Let the call go on; returns the attempt whose agent is lost and has to be replaced.
+
+        Raises:
+            CallOver: the call has ended.
+        """
         while True:
-            await self._notice_lost_agent()
+            await self._attempts.notice_loss()
             ending = self._reason_to_end()
-            if ending or self._agent_must_be_replaced():
-                return ending
+            if ending:
+                raise CallOver(ending)
+            attempt = self._attempts.current
+            if attempt and self._has_to_be_replaced(attempt):
+                return attempt
             self._tracker.enter(SessionState.LIVE, self._live_waits_for())
             version = self._tracker.status.version
             await until(
                 lambda known=version: self._tracker.status.version != known,
-                self._next_check(),
+                self._seconds_to_next_check(),
                 f"at the latest: {self._tracker.status.waiting_for.value} or maximum duration",
             )
 
     def _reason_to_end(self) -> Ending | None:
-        if self._ending:
-            return self._ending
-        if self._caller_is_absent():
-            came = self._presence.ever_came
-            return endings.CALLER_LEFT if came else endings.CALLER_NEVER_JOINED
+        if self._session.ending:
+            return self._session.ending
+        if self._callers.are_absent():
+            return endings.CALLER_LEFT if self._callers.ever_came else endings.CALLER_NEVER_JOINED
         if passed(self._tracker.status.deadline):
             return endings.MAX_DURATION
         return None
 
-    async def _notice_lost_agent(self) -> None:
-        attempt = self._attempt
-        if attempt is None:
-            return
-        if passed(attempt.lost_at(self._limits.lost_report_grace)):
-            await self._confirm_that_it_left(attempt)
-        attempt.lost = attempt.loss()
-
-    async def _confirm_that_it_left(self, attempt: Attempt) -> None:
-        """A lost connection that is made again is told as a leave, too: the room knows better."""
-        left = attempt.left_detail or "no reason given"
-        # What it does during the look is not forgotten: a new leave is looked at by itself.
-        attempt.came_back()
-        try:
-            seen = await self._unless_ended(self._activities.look_for_agent(attempt.number))
-        except ActivityError:
-            seen = None
-        if seen is not None and seen.identity == attempt.agent_identity:
-            self._tracker.log(f"agent {attempt.agent_identity} is in the room again")
-        elif self._ending is None:
-            attempt.lost = attempt.lost or f"it left the room ({left})"
-
-    def _agent_must_be_replaced(self) -> bool:
+    def _has_to_be_replaced(self, attempt: Attempt) -> bool:
         """Whether the agent is lost while there is, or may come, somebody to talk to."""
-        attempt = self._attempt
-        if attempt is None or attempt.lost is None:
+        if attempt.state is not AttemptState.LOST:
             return False
-        away = self._presence.ever_came and not self._presence.present
-        return attempt.replaced_by_order or not away
+        caller_is_away = self._callers.ever_came and not self._callers.present
+        return attempt.replaced_on_request or not caller_is_away
 
     async def _end_in_time(self) -> None:
-        """The time of a call runs, and its caller may go, while it has no agent, too."""
+        """End the call in time while it has no agent: its clock runs, and its caller may leave."""
         while not (ending := self._reason_to_end()):
             ends_at = self._ends_at()
             await until(
-                lambda known=ends_at: self._ending is not None or self._ends_at() != known,
-                _seconds_to(ends_at),
+                lambda known=ends_at: self._session.ending is not None or self._ends_at() != known,
+                seconds_to(ends_at),
                 "the call's time, while it has no agent",
             )
-        self._end_with(ending)
+        self._session.end_with(ending)
 
     def _ends_at(self) -> datetime | None:
         """When time alone ends the call; None while it does not run."""
         # Once the caller is missed, a check of the room decides, not the time.
-        missed_at = None if self._missed_at() else self._caller_deadline()
+        missed_at = None if self._callers.unchecked_deadline() else self._callers.deadline()
         times = (missed_at, self._tracker.status.deadline)
         return min((at for at in times if at), default=None)
 
-    def _next_check(self) -> float | None:
-        lost_at = self._attempt and self._attempt.lost_at(self._limits.lost_report_grace)
-        return _seconds_to(self._ends_at(), lost_at)
+    def _seconds_to_next_check(self) -> float | None:
+        attempt = self._attempts.current
+        overdue_at = attempt.overdue_at(self._limits.lost_report_grace) if attempt else None
+        return seconds_to(self._ends_at(), overdue_at)
 
     def _live_waits_for(self) -> WaitingFor:
-        if self._presence.present:
+        if self._callers.present:
             return WaitingFor.CALL_END
-        return WaitingFor.CALLER_RETURN if self._presence.ever_came else WaitingFor.CALLER
+        return WaitingFor.CALLER_RETURN if self._callers.ever_came else WaitingFor.CALLER
 
-    async def _replace_agent(self) -> Ending | None:
-        """A new attempt in the same room, with the turns so far; None once the new agent is in."""
-        lost = self._attempt
-        if lost is None:
-            raise AssertionError("an agent is replaced only after it was in the room")
-        ending = endings.agent_lost(f"the agent of attempt {lost.number} is lost: {lost.lost}")
+    async def _replace_agent(self, lost: Attempt) -> None:
+        """Get a new agent into the same room, with the turns so far.
+
+        Raises:
+            CallOver: there was no other agent, or the call has ended meanwhile.
+        """
+        ending = endings.agent_lost(f"the agent of attempt {lost.number} is lost: {lost.problem}")
         self._tracker.agent_lost(ending.text)
-        if not lost.replaced_by_order:
+        if not lost.replaced_on_request:
             if self._replacements >= self._limits.max_replacements:
-                return ending
+                raise CallOver(ending)
             self._replacements += 1
-        await self._abandon(lost)
-        await self._stop_listening()
-        return await self._get_agent_in(ending, self._attempts_after(lost))
-
-    def _attempts_after(self, lost: Attempt) -> int:
-        """A healthy agent was let go on request: one dispatch that fails must not end its call."""
+        await self._attempts.abandon(lost)
+        await self._listener.stop(lost)
         attempts = self._limits.join_attempts
-        if lost.replaced_by_order and workflow.patched(REDISPATCH_IS_SAFE):
-            return max(attempts, ATTEMPTS_ON_REQUEST)
-        return attempts
+        if lost.replaced_on_request and workflow.patched(REDISPATCH_IS_SAFE):
+            # A healthy agent was let go: one dispatch that fails must not end its call.
+            attempts = max(attempts, ATTEMPTS_ON_REQUEST)
+        await self._get_agent_in(ending, attempts)
 
     # ── wind down ────────────────────────────────────────────────────────────────────────────────
 
     async def _wind_down(self, ending: Ending) -> Ending:
-        """Have the agent finish, and give its report time to come."""
+        """Have the agent finish, and give its report time to come; returns the settled ending."""
+        self._callers.stop_watching()
         self._tracker.call_over(ending)
-        await self._record()
-        attempt = self._attempt
+        await self._records.update()
+        attempt = self._attempts.current
         if attempt and not attempt.report:
-            if attempt.joined and not attempt.gone:
-                await self._collect_report(ending)
-            elif self._owns_room and not attempt.abandoned:
-                await self._abandon(attempt)
+            if attempt.state is AttemptState.READY:
+                await self._collect_report(attempt, ending)
+            elif self._room_to_delete and attempt.state is not AttemptState.ABANDONED:
+                await self._attempts.abandon(attempt)
         if attempt:
-            attempt.abandoned = True
+            attempt.abandon()
+        await self._listener.stop(attempt)
         return endings.settled(ending, attempt, ever_joined=self._tracker.status.joins > 0)
 
-    async def _collect_report(self, ending: Ending) -> None:
+    async def _collect_report(self, attempt: Attempt, ending: Ending) -> None:
         """Ask, then insist: an agent that is removed from the room still runs its end hook."""
+
+        def settled() -> bool:
+            return self._finalised or attempt.report is not None
+
         grace = self._limits.report_grace
-        await self._tell(self._activities.ask_agents_to_finish, ending)
-        if not await until(self._report_is_settled, grace * 2 / 3, "the agent's report"):
-            await self._tell(self._activities.remove_agents, ending)
-            await until(self._report_is_settled, grace / 3, "the removed agent's report")
-        if not (self._attempt and self._attempt.report):
+        await self._tell_agent(self._activities.ask_agents_to_finish, attempt, ending)
+        if not await until(settled, grace * 2 / 3, "the agent's report"):
+            await self._tell_agent(self._activities.remove_agents, attempt, ending)
+            await until(settled, grace / 3, "the removed agent's report")
+        if not attempt.report:
             self._tracker.log("no report came, the streamed turns are what there is")
 
-    def _report_is_settled(self) -> bool:
-        return self._finalised or bool(self._attempt and self._attempt.report)
-
-    async def _tell(
-        self, step: Callable[[str, str | None], Awaitable[int]], ending: Ending
+    async def _tell_agent(
+        self, step: Callable[[str, str | None], Awaitable[int]], attempt: Attempt, ending: Ending
     ) -> None:
-        attempt = self._attempt
-        ours = attempt.agent_identity if attempt and not attempt.foreign else None
         try:
-            await step(ending.reason.value, ours)
+            await step(ending.reason.value, None if attempt.external else attempt.agent_identity)
         except ActivityError as error:
             self._tracker.log(f"the agent could not be told: {reason_of(error)}")
 
-    async def _stop_listening(self) -> None:
-        """A foreign agent is gone: its listener writes down the last words and ends by itself."""
-        listening, self._listening = self._listening, None
-        if listening is None:
-            return
-        reported = self._attempt is not None and self._attempt.report is not None
-        if not reported:
-            await until(listening.done, LAST_WORDS, "the listener's last words")
-        if not listening.done():
-            listening.cancel()
-        try:
-            heard = await listening
-        except ActivityError as error:
-            if not reported:
-                self._tracker.log(f"the listener was stopped: {reason_of(error)}")
-        else:
-            self._tracker.log(f"{heard} turns were heard in the room")
-
-    # ── persist, summarise, close ────────────────────────────────────────────────────────────────
+    # ── persist, summarise ───────────────────────────────────────────────────────────────────────
 
     async def _persist(self) -> None:
         """Seal the transcript; when MongoDB is away, a child workflow does so once it is back."""
         if not self._request.archive:
             return
         self._tracker.enter(SessionState.PERSISTING, WaitingFor.ARCHIVE)
-        order = self._activities.transcript_to_seal(self._attempt.number if self._attempt else 0)
+        attempt = self._attempts.current
+        order = self._activities.transcript_to_seal(attempt.number if attempt else 0)
         try:
             complete = await self._activities.seal_transcript(order)
         except ActivityError as error:
@@ -404,7 +306,7 @@ class SessionWorkflow(CallerWatch):
         self._tracker.archived(complete)
 
     async def _summarise(self) -> None:
-        """Have the transcript summarised; a slow model never holds the room."""
+        """Have the transcript summarised by a child workflow; a slow model never holds the room."""
         if not self._tracker.status.archived:
             return
         self._tracker.enter(SessionState.SUMMARISING, WaitingFor.SUMMARY)
@@ -417,91 +319,55 @@ class SessionWorkflow(CallerWatch):
         else:
             self._tracker.summarised("pending")
 
+    # ── close ────────────────────────────────────────────────────────────────────────────────────
+
     async def _close(self, ending: Ending) -> SessionResult:
-        """Set the terminal state in bounded time; stay open until the room is gone."""
+        """Set the terminal state in bounded time; stay open until everything is cleared away."""
         self._tracker.enter(SessionState.CLOSING, WaitingFor.ROOM_DELETION)
-        if not self._owns_room:
+        if self._room_to_delete:
+            await self._delete_room(within=self._limits.room_deletion_wait)
+        else:
             self._tracker.room_never_made()
-        await self._delete_room(within=self._limits.room_deletion_wait)
         closed_at = self._tracker.close(ending)
-        if self._late_news:
-            # The final record announces everything.
-            self._late_news.cancel()
+        self._records.stop_announcing()
         # LiveKit may be away for long: that the session is closed need not wait for it.
-        early = asyncio.create_task(self._record_the_end()) if self._owns_room else None
+        early = asyncio.create_task(self._records.finish()) if self._room_to_delete else None
         # Beside each other: a MongoDB that is away must not hold the room, nor LiveKit the slot.
-        freed = asyncio.create_task(self._activities.free_slot()) if self._request.slot else None
-        await self._delete_room()
+        freed = asyncio.create_task(self._free_slot())
+        await self._delete_room_at_last()
         if early:
             await early
-        await self._record_the_end()
-        if freed:
-            await freed
+        # The record of every session says at last that its room is gone.
+        await self._records.finish()
+        await freed
+        await self._session.everything_beside_ended()
         await until(workflow.all_handlers_finished)
         outcome = ending.outcome or Outcome.FAILED
         return SessionResult(outcome=outcome, end_reason=ending.reason, closed_at=closed_at)
 
-    async def _delete_room(self, within: float | None = None) -> None:
-        """Unbounded, it never gives up: people repair a wrong key, and the room has to go."""
-        while self._owns_room:
-            try:
-                await self._activities.delete_room(within)
-            except ActivityError as error:
-                self._tracker.log(f"the room is not deleted yet: {reason_of(error)}")
-                if within is not None:
-                    return
-                await asyncio.sleep(60)
-            else:
-                self._owns_room = False
-                self._tracker.room_deleted()
+    async def _delete_room_at_last(self) -> None:
+        """Delete the room, for as long as it takes: people repair a wrong key, and it has to go."""
+        while self._room_to_delete:
+            await self._delete_room(within=None)
+            if self._room_to_delete:
+                # Only a worker of an earlier release gives up for good.
+                await until(lambda: False, DELETION_PAUSE, "before the room is deleted again")
 
-    # ── what the chapters share ──────────────────────────────────────────────────────────────────
+    async def _delete_room(self, within: float | None) -> None:
+        try:
+            await self._activities.delete_room(within)
+        except ActivityError as error:
+            self._tracker.log(f"the room is not deleted yet: {reason_of(error)}")
+        else:
+            self._room_to_delete = False
+            self._tracker.room_deleted()
 
-    async def _unless_ended(self, step: workflow.ActivityHandle[Result]) -> Result:
-        """A step's result; a reason to end lets go of a step that gets no answer.
-
-        Raises:
-            ActivityError: the step failed, or was let go.
-        """
-        await until(lambda: step.done() or self._ending is not None)
-        if not step.done():
-            step.cancel()
-        return await step
-
-    async def _record(self) -> None:
-        """Keep the readable record up to date; once MongoDB was away, the end's record suffices."""
-        if not self._archive_is_away:
-            try:
-                return await self._activities.record(self._tracker.status)
-            except FailureError:
-                # A local activity's failure arrives as it is, without an ActivityError around it;
-                # that its worker was shut down is one, too.
-                self._archive_is_away = True
-                self._tracker.log("the record could not be written, it follows at the end")
-        self._announce_later()
-
-    def _announce_later(self) -> None:
-        """Tell webhooks while the story goes on: they need no record, and no MongoDB just now."""
-        if not self._request.archive:
-            return
-        if self._late_news:
-            self._late_news.cancel()
-        self._late_news = self._activities.announce_later(self._tracker.status)
-        # Nobody waits for it, and a cancelled one has failed.
-        self._late_news.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-    async def _record_the_end(self) -> None:
-        if self._request.archive:
-            await self._activities.record_the_end(self._tracker.status)
+    async def _free_slot(self) -> None:
+        if self._request.slot:
+            await self._activities.free_slot()
 
 
-def _seconds_to(*times: datetime | None) -> float | None:
-    """How long it is until the first of these; None if there is none."""
-    soonest = min((at for at in times if at), default=None)
-    return (soonest - workflow.now()).total_seconds() if soonest else None
-
-
-def _failure(error: ActivityError) -> Ending:
+def _ending_of_failure(error: ActivityError) -> Ending:
     """A step that could not be done in its time ends the session, with the reason."""
     taken = code_of(error) == RoomNameTaken.code
     end_reason = EndReason.ROOM_NAME_TAKEN if taken else EndReason.FAILED

@@ -1,4 +1,4 @@
-"""Waiting for a condition, in a story that a cancel of the workflow must not break."""
+"""Waiting for a condition or a time, in code that a cancel of the workflow must not break."""
 
 import asyncio
 from collections.abc import Callable
@@ -36,3 +36,9 @@ async def until(
 def passed(at: datetime | None) -> bool:
     """Whether a time is over; None never is."""
     return at is not None and workflow.now() >= at
+
+
+def seconds_to(*times: datetime | None) -> float | None:
+    """How long it is until the first of these; None if there is none."""
+    soonest = min((at for at in times if at), default=None)
+    return (soonest - workflow.now()).total_seconds() if soonest else None

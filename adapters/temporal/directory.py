@@ -18,7 +18,7 @@ from domain.ids import SessionKey, key_of_workflow_id, session_workflow_id
 from domain.sessions.messages import AgentLost, Message, ParticipantChange, ParticipantChanged
 from domain.sessions.search_attributes import SearchAttribute
 from domain.sessions.session import SessionState, SessionStatus, WaitingFor
-from workflows.search_attributes import AGENT, JOIN_ATTEMPTS, ROOM
+from workflows.session_parts.search_attributes import AGENT, JOIN_ATTEMPTS, ROOM
 
 # Not those that are starting: their room may not be there yet. Visibility may be seconds behind.
 _LIVE = (

@@ -29,7 +29,7 @@ from domain.sessions.listing import (
 )
 from domain.sessions.search_attributes import SearchAttribute
 from domain.sessions.session import EndReason, Outcome, SessionState, WaitingFor
-from workflows.search_attributes import (
+from workflows.session_parts.search_attributes import (
     AGENT,
     END_REASON,
     JOIN_ATTEMPTS,

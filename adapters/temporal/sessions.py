@@ -55,8 +55,8 @@ from domain.sessions.session import (
     Stage,
     closed_from_outside,
 )
-from workflows.search_attributes import ORG, ROOM, STATE, search_attributes
 from workflows.session import SessionWorkflow
+from workflows.session_parts.search_attributes import ORG, ROOM, STATE, search_attributes
 
 Result = TypeVar("Result")
 Handle = WorkflowHandle[SessionWorkflow, SessionResult]

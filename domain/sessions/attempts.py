@@ -2,36 +2,156 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from domain.sessions.messages import AgentReady, ReportReceived
 
 
+class AttemptState(StrEnum):
+    """How far an attempt is.
+
+    `dispatched` → `appeared` → `ready` → `reported`. Each of these may become `failed` or `lost`,
+    and every one ends as `abandoned` once the session no longer wants its agent.
+    """
+
+    DISPATCHED = "dispatched"
+    """Its agent was not seen in the room yet."""
+    APPEARED = "appeared"
+    """Its agent is in the room, and has not claimed the attempt yet."""
+    READY = "ready"
+    """Its agent is in the call."""
+    REPORTED = "reported"
+    """Its agent has reported the end of the call."""
+    FAILED = "failed"
+    """Its agent says that it cannot start, or cannot go on."""
+    LOST = "lost"
+    """Its agent is dead, has left, or is to be replaced."""
+    ABANDONED = "abandoned"
+    """The session does not want its agent any more: a claim that comes now is refused."""
+
+
 @dataclass
 class Attempt:
-    """What is known of one attempt. Attempts are numbered from 1; only the last one is current."""
+    """What is known of one attempt. Attempts are numbered from 1; only the last one is current.
+
+    The methods are the transitions between its states; nothing else changes its state.
+    """
 
     number: int
+    external: bool = False
+    """The agent carries no attempt: it is not our agent worker and sends no callbacks."""
+    state: AttemptState = AttemptState.DISPATCHED
+    joined: bool = False
+    """Its agent was ready at some time, whatever came of it."""
     agent_identity: str | None = None
     """Identity of the agent participant, once it was seen ACTIVE or has claimed the attempt."""
-    foreign: bool = False
-    """The agent carries no attempt: it is not our agent worker and sends no callbacks."""
-    seen: bool = False
-    claimed_by: str | None = None
-    """Job id of the agent whose claim was accepted."""
-    failed: str | None = None
-    """The agent's own word that it cannot start."""
-    failure_is_final: bool = False
-    lost: str | None = None
-    """Why the agent counts as lost."""
-    replaced_by_order: bool = False
+    job_id: str | None = None
+    """The job whose claim was accepted."""
+    problem: str | None = None
+    """Why it failed or is lost, as a sentence for people."""
+    worth_retrying: bool = True
+    """Whether another attempt may succeed after this one has failed."""
+    replaced_on_request: bool = False
     """Somebody wants another agent: nothing is wrong with this one."""
     left_at: datetime | None = None
-    """When its participant left the room."""
+    """When its participant left the room; that alone does not make it lost."""
     left_detail: str | None = None
-    abandoned: bool = False
-    """Given up: a claim that comes now is refused."""
+    """LiveKit's reason for the leave."""
     report: ReportReceived | None = None
     notes: list[str] = field(default_factory=lambda: list[str]())
+    """What went wrong in it, for the timeline."""
+
+    # ── transitions ──────────────────────────────────────────────────────────────────────────────
+
+    def appear(self, identity: str, *, external: bool) -> None:
+        """Its agent participant is ACTIVE in the room."""
+        self.agent_identity = identity
+        self.external = external
+        if self.state is AttemptState.DISPATCHED:
+            self.state = AttemptState.APPEARED
+            self._become_ready()
+
+    def claim(self, claim: AgentReady) -> None:
+        """Its agent is ready by its own word; it may not be seen in the room yet."""
+        self.job_id = claim.job_id
+        self.agent_identity = claim.identity
+        self._become_ready()
+
+    def _become_ready(self) -> None:
+        # An external agent claims nothing: it is ready as soon as it appears.
+        if self.state is AttemptState.APPEARED and (self.external or self.job_id):
+            self.state = AttemptState.READY
+            self.joined = True
+
+    def take_report(self, report: ReportReceived) -> None:
+        """Its agent's report came. One that comes before the agent was ready is a failure."""
+        self.report = report
+        if not self.joined:
+            if self.state is not AttemptState.FAILED:
+                self.fail(report.error or "it ended before it was ready")
+        elif self.state is AttemptState.READY:
+            self.state = AttemptState.REPORTED
+
+    def fail(self, reason: str) -> None:
+        """Its agent's own word that it cannot start or go on; that says more than its loss."""
+        if self.state not in (AttemptState.FAILED, AttemptState.ABANDONED):
+            self.state = AttemptState.FAILED
+            self.problem = reason
+
+    def lose(self, reason: str) -> None:
+        """Its agent will not bring the call to its end. The first reason stays."""
+        if self.state not in (AttemptState.LOST, AttemptState.ABANDONED):
+            self.state = AttemptState.LOST
+            self.problem = self.problem or reason
+
+    def replace(self, by: str) -> None:
+        """Somebody wants another agent in its place."""
+        self.state = AttemptState.LOST
+        self.problem = f"replaced by {by}"
+        self.replaced_on_request = True
+
+    def abandon(self) -> None:
+        """The session does not want its agent any more."""
+        self.state = AttemptState.ABANDONED
+
+    def leave(self, at: datetime, detail: str | None) -> None:
+        """Its participant left the room, by a connection that it may make again."""
+        self.left_at = self.left_at or at
+        self.left_detail = detail
+
+    def come_back(self) -> None:
+        """Its participant is, or may be, in the room again."""
+        self.left_at = self.left_detail = None
+
+    # ── questions ────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def in_call(self) -> bool:
+        """Its agent is in the call, or has reported the call's end."""
+        return self.state in (AttemptState.READY, AttemptState.REPORTED)
+
+    @property
+    def gone(self) -> bool:
+        """Its agent is no longer able to finish the call."""
+        return self.state in (AttemptState.FAILED, AttemptState.LOST, AttemptState.ABANDONED)
+
+    def loss(self) -> str | None:
+        """Why this agent, once ready, will not bring the call to its end; None if it may."""
+        if self.state in (AttemptState.FAILED, AttemptState.LOST):
+            return self.problem
+        if self.report and self.report.end_reason.abandons_the_call():
+            return f"it closed by {self.report.end_reason.value}"
+        return None
+
+    def overdue_at(self, grace: float) -> datetime | None:
+        """When to check whether an agent that left is lost; None if there is no need to.
+
+        Args:
+            grace: how long its report may take after its leave, in seconds.
+        """
+        if self.left_at is None or self.report or self.state is AttemptState.LOST:
+            return None
+        return self.left_at + timedelta(seconds=grace)
 
     def refusal(self, claim: AgentReady) -> str | None:
         """Why this claim is refused; None if it is the one that the attempt waits for."""
@@ -39,56 +159,21 @@ class Attempt:
             return f"attempt {claim.attempt} was replaced by attempt {self.number}"
         if claim.attempt > self.number:
             return f"attempt {claim.attempt} was never dispatched"
-        if self.abandoned or self.lost or self.failed:
-            return f"attempt {claim.attempt} was given up"
-        if self.claimed_by not in (None, claim.job_id):
+        if self.gone:
+            return f"attempt {claim.attempt} was abandoned"
+        if self.job_id not in (None, claim.job_id):
             return f"attempt {claim.attempt} was claimed by another job"
         return None
+
+    def belongs_to(self, job_id: str | None) -> bool:
+        """Whether a job (None: whichever it is) is the one of the claim, or may still become it."""
+        return job_id in (None, self.job_id or job_id)
 
     def dies_with(self, job_id: str | None) -> bool:
         """Whether the death of this job (None: of its agent) leaves the attempt without an agent.
 
-        An agent that has handed in its report may die, and so may one that did not get the claim.
+        An agent that has handed in its report or has failed may die, and so may one that did not
+        get the claim.
         """
-        return self.report is None and self.belongs_to(job_id)
-
-    def belongs_to(self, job_id: str | None) -> bool:
-        """Whether a job (None: whichever it is) is the one of the claim, or may still become it."""
-        return job_id in (None, self.claimed_by or job_id)
-
-    def lost_at(self, grace: float) -> datetime | None:
-        """When to look whether an agent that left is lost, unless its report comes before.
-
-        Args:
-            grace: how long its report may take, in seconds.
-        """
-        if self.left_at is None or self.report or self.lost:
-            return None
-        return self.left_at + timedelta(seconds=grace)
-
-    def loss(self) -> str | None:
-        """Why this agent, once proven, will not bring the call to its end; None if it may."""
-        if self.lost or self.failed:
-            return self.lost or self.failed
-        if self.report and self.report.end_reason.abandons_the_call():
-            return f"it closed by {self.report.end_reason.value}"
-        return None
-
-    def came_back(self) -> None:
-        """Its participant left by a connection that it has made again."""
-        self.left_at = self.left_detail = None
-
-    def claim(self, claim: AgentReady) -> None:
-        """Accept a claim."""
-        self.claimed_by = claim.job_id
-        self.agent_identity = claim.identity
-
-    @property
-    def joined(self) -> bool:
-        """The agent is proven: in the room, and ready by its own word (a foreign one has none)."""
-        return self.seen and (self.foreign or self.claimed_by is not None)
-
-    @property
-    def gone(self) -> bool:
-        """The agent is no longer able to finish this call."""
-        return bool(self.lost or self.failed or self.abandoned)
+        done = self.report is not None or self.state is AttemptState.FAILED
+        return not done and self.belongs_to(job_id)

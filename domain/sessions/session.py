@@ -12,7 +12,7 @@ from domain.json_model import JsonModel, or_else
 
 
 class SessionState(StrEnum):
-    """Where a session is in its story; only `closed` is terminal."""
+    """How far a session is; only `closed` is terminal."""
 
     STARTING = "starting"
     JOINING = "joining"
@@ -23,6 +23,19 @@ class SessionState(StrEnum):
     SUMMARISING = "summarising"
     CLOSING = "closing"
     CLOSED = "closed"
+
+    def call_is_over(self) -> bool:
+        """Whether the call itself has ended, and the session only finishes its work."""
+        return self in _AFTER_THE_CALL
+
+
+_AFTER_THE_CALL = (
+    SessionState.ENDING,
+    SessionState.PERSISTING,
+    SessionState.SUMMARISING,
+    SessionState.CLOSING,
+    SessionState.CLOSED,
+)
 
 
 class Outcome(StrEnum):
@@ -192,7 +205,7 @@ class SessionInput(BaseModel):
 
 
 class TimelineEntry(BaseModel):
-    """One line of a session's story, as operators read it. Never holds transcript text."""
+    """One line of a session's timeline, as operators read it. Never holds transcript text."""
 
     at: datetime
     text: str
@@ -243,6 +256,24 @@ class SessionStatus(BaseModel):
     room_deleted: bool = False
     """Whether no room of this session is left: it was deleted, or never made."""
     timeline: list[TimelineEntry] = []
+
+    def has_reached(self, stage: Stage) -> bool:
+        """Whether a stage is reached, or cannot be reached any more."""
+        if self.state.call_is_over():
+            return True
+        if stage is Stage.JOINED:
+            return self.joins > 0
+        return stage is Stage.ACCEPTED or self.agent_dispatched
+
+    def seconds_left(self, now: datetime, limits: SessionLimits) -> float:
+        """How long the call may still last; before its agent has joined, all of its time."""
+        if self.deadline is None:
+            return limits.max_duration
+        return max((self.deadline - now).total_seconds(), 0.0)
+
+    def without_timeline(self) -> "SessionStatus":
+        """The same, short enough for every answer to an update."""
+        return self.model_copy(update={"timeline": []})
 
 
 def closed_from_outside(status: SessionStatus) -> SessionStatus:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from activities.archive import SealTranscript
 from domain.errors import InvalidInput, Unavailable
 from domain.ids import archive_workflow_id, summary_workflow_id
 from domain.transcripts.summary import SummaryOrder
@@ -10,8 +11,9 @@ from tests.fakes.agents import NEVER_COMES, Plays
 from tests.fakes.rooms import Fault
 from tests.waiting import eventually
 from tests.workflows.calls import Studio
-from tests.workflows.evidence import in_order
+from tests.workflows.evidence import activities_scheduled, in_order
 from tests.workflows.scenes import beside_the_others, takes_long
+from workflows.archive import ArchiveWorkflow
 from workflows.summary import SummaryWorkflow
 
 
@@ -104,6 +106,23 @@ async def test_a_room_whose_deletion_is_refused_is_tried_again(studio: Studio) -
 
 
 @beside_the_others
+async def test_a_deletion_that_livekit_refuses_for_long_adds_no_history(studio: Studio) -> None:
+    call = await studio.call(room_deletion_wait=60).live()
+    studio.rooms.faults["delete", call.room] += [Fault.REFUSED] * 4
+    await call.crew.report(1, ReportEnd.AGENT_ENDED)
+
+    closed = await call.closed()
+
+    assert studio.rooms.count("delete", call.room) == 5
+    assert activities_scheduled(closed.history)["delete_room"] == 2, (
+        "one that the close waits for, and one that insists"
+    )
+    assert call.room not in studio.rooms.rooms
+    assert in_order(closed.told, "the room is not deleted yet: LiveKit refuses", "room deleted")
+    assert closed.ended == ("completed", "agent_ended")
+
+
+@beside_the_others
 async def test_a_room_that_is_someone_elses_by_now_is_not_deleted(studio: Studio) -> None:
     call = await studio.call().live()
     studio.rooms.rooms[call.room].metadata = '{"org": "acme", "session": "the-next"}'
@@ -116,7 +135,7 @@ async def test_a_room_that_is_someone_elses_by_now_is_not_deleted(studio: Studio
 
 
 @beside_the_others
-async def test_agents_that_cannot_be_taken_back_do_not_stop_the_story(studio: Studio) -> None:
+async def test_agents_that_cannot_be_removed_do_not_stop_the_session(studio: Studio) -> None:
     call = studio.call(NEVER_COMES, Plays(), join_timeout=1)
     studio.rooms.faults["dispatches", call.room] += [Fault.AWAY]
     studio.rooms.faults["delete_dispatch", call.room] += [Fault.REFUSED]
@@ -125,7 +144,7 @@ async def test_agents_that_cannot_be_taken_back_do_not_stop_the_story(studio: St
 
     closed = await call.closed()
 
-    assert in_order(closed.told, "attempt 1 not taken back: LiveKit refuses", "attempt 2")
+    assert in_order(closed.told, "attempt 1 not removed: LiveKit refuses", "attempt 2")
     assert closed.ended == ("completed", "end_requested")
 
 
@@ -140,6 +159,29 @@ async def test_an_agent_that_cannot_be_told_is_removed(studio: Studio) -> None:
 
     assert in_order(closed.told, "the agent could not be told: LiveKit refuses", "report of 2")
     assert closed.ended == ("completed", "end_requested")
+
+
+@beside_the_others
+async def test_an_archive_that_is_at_work_already_is_left_to_it(studio: Studio) -> None:
+    call = await studio.call(archive_wait=3).live()
+    studio.archive.switch.away.add(call.key)
+    order = SealTranscript(**call.key._asdict(), agent_id=None, last_attempt=1)
+    archive = await studio.client.start_workflow(
+        ArchiveWorkflow.run,
+        order,
+        id=archive_workflow_id(call.key),
+        task_queue=studio.settings.temporal_task_queue,
+    )
+    await call.crew.report(1, ReportEnd.AGENT_ENDED)
+
+    status = await call.until("closed", lambda status: status.state == "closed")
+    studio.archive.switch.away.discard(call.key)
+    closed = await call.closed()
+
+    assert status.archived is False
+    assert closed.ended == ("completed", "agent_ended")
+    assert await archive.result() is False, "no report was stored, only signalled"
+    assert await call.summary_closed() == "ready"
 
 
 @beside_the_others

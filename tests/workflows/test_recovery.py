@@ -312,7 +312,7 @@ async def test_an_agent_that_dies_before_it_is_ready_is_not_waited_for(studio: S
     closed = await call.closed()
 
     assert in_order(
-        closed.told, "attempt 1 given up: its process ended with code -9", "attempt 2: dispatched"
+        closed.told, "attempt 1 abandoned: its process ended with code -9", "attempt 2: dispatched"
     ), closed.told
     assert call.dispatched_attempts() == [1, 2]
 

@@ -17,7 +17,7 @@ from services.sessions.listing import SessionLists
 from tests.api.door import at_last, is_problem
 from tests.api.house import House, Tenant, unique
 from tests.waiting import eventually
-from workflows.search_attributes import ORG, STATE
+from workflows.session_parts.search_attributes import ORG, STATE
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

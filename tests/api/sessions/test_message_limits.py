@@ -13,7 +13,7 @@ from adapters.temporal.message_limits import FAILURES_PER_ATTEMPT
 from tests.api.door import Door, at_last, is_problem, session_body
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.workflows.calls import Call
-from workflows.handlers import MOST_CHANGES
+from workflows.session_parts.changes import MOST_CHANGES
 
 MORE_THAN_UPDATES = 2_500
 """Temporal takes 2,000 updates of a workflow."""

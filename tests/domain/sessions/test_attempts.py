@@ -1,24 +1,97 @@
-"""One dispatch attempt: whose claim is accepted, and when its agent is proven or gone."""
+"""One dispatch attempt: its states, whose claim is accepted, and when its agent is lost."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.sessions.attempts import Attempt
+from domain.sessions.attempts import Attempt, AttemptState
 from domain.sessions.messages import AgentReady, ReportReceived
 from domain.transcripts.transcript import ReportEnd
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DISPATCHED, APPEARED, READY = AttemptState.DISPATCHED, AttemptState.APPEARED, AttemptState.READY
+REPORTED, FAILED = AttemptState.REPORTED, AttemptState.FAILED
+LOST, ABANDONED = AttemptState.LOST, AttemptState.ABANDONED
 
 
-def _report(end_reason: ReportEnd) -> ReportReceived:
+def _report(end_reason: ReportEnd, error: str | None = None) -> ReportReceived:
     return ReportReceived(
-        event_id="r1", attempt=1, digest="d", end_reason=end_reason, turn_count=2, stored=True
+        event_id="r1",
+        attempt=1,
+        digest="d",
+        end_reason=end_reason,
+        turn_count=2,
+        stored=True,
+        error=error,
     )
 
 
 def _claim(attempt: int, job: str = "AJ_1") -> AgentReady:
     return AgentReady(attempt=attempt, job_id=job, identity=f"agent-{job}")
+
+
+Step = Callable[[Attempt], None]
+
+STEPS: dict[str, Step] = {
+    "appear": lambda attempt: attempt.appear("agent-AJ_1", external=False),
+    "appear external": lambda attempt: attempt.appear("somebody", external=True),
+    "claim": lambda attempt: attempt.claim(_claim(1)),
+    "report": lambda attempt: attempt.take_report(_report(ReportEnd.AGENT_ENDED)),
+    "fail": lambda attempt: attempt.fail("no such model"),
+    "lose": lambda attempt: attempt.lose("no sign of life"),
+    "replace": lambda attempt: attempt.replace("an operator"),
+    "abandon": lambda attempt: attempt.abandon(),
+}
+
+
+def _after(*steps: str) -> Attempt:
+    attempt = Attempt(1)
+    for step in steps:
+        STEPS[step](attempt)
+    return attempt
+
+
+READY_BY = ("appear", "claim")
+
+
+@pytest.mark.parametrize(
+    ("steps", "state", "joined", "problem"),
+    [
+        ((), DISPATCHED, False, None),
+        (("appear",), APPEARED, False, None),
+        (("claim",), DISPATCHED, False, None),
+        (("appear", "claim"), READY, True, None),
+        (("claim", "appear"), READY, True, None),
+        (("appear external",), READY, True, None),
+        ((*READY_BY, "report"), REPORTED, True, None),
+        (("report",), FAILED, False, "it ended before it was ready"),
+        (("appear", "report"), FAILED, False, "it ended before it was ready"),
+        (("fail",), FAILED, False, "no such model"),
+        (("fail", "appear"), FAILED, False, "no such model"),
+        (("fail", "report"), FAILED, False, "no such model"),
+        (("fail", "lose"), LOST, False, "no such model"),
+        (("lose", "fail"), FAILED, False, "no such model"),
+        (("lose", "report"), FAILED, False, "it ended before it was ready"),
+        ((*READY_BY, "lose"), LOST, True, "no sign of life"),
+        ((*READY_BY, "lose", "report"), LOST, True, "no sign of life"),
+        ((*READY_BY, "fail", "report"), FAILED, True, "no such model"),
+        ((*READY_BY, "replace"), LOST, True, "replaced by an operator"),
+        ((*READY_BY, "replace", "lose"), LOST, True, "replaced by an operator"),
+        ((*READY_BY, "report", "abandon"), ABANDONED, True, None),
+        (("abandon", "appear"), ABANDONED, False, None),
+        (("abandon", "fail"), ABANDONED, False, None),
+        (("abandon", "lose"), ABANDONED, False, None),
+    ],
+)
+def test_each_message_leads_to_one_state(
+    steps: tuple[str, ...], state: AttemptState, joined: bool, problem: str | None
+) -> None:
+    attempt = _after(*steps)
+
+    assert (attempt.state, attempt.joined, attempt.problem) == (state, joined, problem)
+    assert attempt.in_call == (state in (READY, REPORTED))
+    assert attempt.gone == (state in (FAILED, LOST, ABANDONED))
 
 
 def test_the_first_claim_of_the_attempt_is_accepted_and_stays() -> None:
@@ -39,55 +112,62 @@ def test_other_attempts_are_refused_with_the_reason() -> None:
     assert attempt.refusal(_claim(3)) == "attempt 3 was never dispatched"
 
 
-@pytest.mark.parametrize(
-    "given_up",
-    [{"abandoned": True}, {"lost": "no sign of life"}, {"failed": "no such model"}],
-    ids=["abandoned", "lost", "failed"],
-)
-def test_an_attempt_that_was_given_up_takes_no_claim(given_up: dict[str, object]) -> None:
-    attempt = Attempt(2, claimed_by="AJ_1", **given_up)  # pyright: ignore[reportArgumentType] - its own fields
+@pytest.mark.parametrize("step", ["abandon", "lose", "fail"])
+def test_an_attempt_whose_agent_is_gone_takes_no_claim(step: str) -> None:
+    attempt = _after("claim", step)
 
     assert attempt.gone
-    assert attempt.refusal(_claim(2)) == "attempt 2 was given up"
-
-
-def test_an_agent_is_proven_by_being_seen_and_by_its_own_word() -> None:
-    seen = Attempt(1, seen=True)
-    claimed = Attempt(1, claimed_by="AJ_1")
-    both = Attempt(1, seen=True, claimed_by="AJ_1")
-    foreign = Attempt(1, seen=True, foreign=True)
-
-    assert [seen.joined, claimed.joined, both.joined, foreign.joined] == [False, False, True, True]
+    assert attempt.refusal(_claim(1)) == "attempt 1 was abandoned"
 
 
 def test_an_agent_that_left_is_looked_for_when_its_report_is_overdue() -> None:
-    attempt = Attempt(1, seen=True, claimed_by="AJ_1")
-    assert attempt.lost_at(3) is None, "it never left"
+    attempt = _after(*READY_BY)
+    assert attempt.overdue_at(3) is None, "it never left"
 
-    attempt.left_at, attempt.left_detail = NOON, "CONNECTION_TIMEOUT"
+    attempt.leave(NOON, "CONNECTION_TIMEOUT")
+    attempt.leave(NOON + timedelta(seconds=1), "CLIENT_INITIATED")
 
-    assert attempt.lost_at(3) == NOON + timedelta(seconds=3)
+    assert attempt.overdue_at(3) == NOON + timedelta(seconds=3)
+    assert attempt.left_detail == "CLIENT_INITIATED"
     assert attempt.loss() is None, "a leave alone proves nothing"
-    attempt.came_back()
-    assert attempt.lost_at(3) is None
-    attempt.left_at = NOON
-    attempt.report = _report(ReportEnd.CALLER_LEFT)
-    assert attempt.lost_at(3) is None
+    attempt.come_back()
+    assert attempt.overdue_at(3) is None
+    attempt.leave(NOON, None)
+    attempt.take_report(_report(ReportEnd.CALLER_LEFT))
+    assert attempt.overdue_at(3) is None
 
 
 @pytest.mark.parametrize("reason", ReportEnd)
 def test_a_report_loses_the_agent_only_if_it_abandons_the_call(reason: ReportEnd) -> None:
-    attempt = Attempt(1, seen=True, claimed_by="AJ_1", report=_report(reason))
+    attempt = _after(*READY_BY)
+    attempt.take_report(_report(reason))
 
     loss = attempt.loss()
 
     assert loss == (f"it closed by {reason.value}" if reason.abandons_the_call() else None)
 
 
+def test_a_report_before_the_agent_was_ready_fails_by_its_own_error() -> None:
+    attempt = Attempt(1)
+
+    attempt.take_report(_report(ReportEnd.ERROR, error="no such voice"))
+
+    assert (attempt.state, attempt.problem) == (FAILED, "no such voice")
+
+
+@pytest.mark.parametrize("job", [None, "AJ_1"])
+def test_only_an_agent_that_is_still_needed_can_die(job: str | None) -> None:
+    assert _after(*READY_BY).dies_with(job)
+    assert not _after(*READY_BY).dies_with("AJ_2"), "another job has the claim"
+    assert not _after(*READY_BY, "report").dies_with(job)
+    assert not _after(*READY_BY, "fail").dies_with(job)
+
+
 def test_the_first_reason_of_a_loss_stays() -> None:
-    silent = Attempt(1, lost="no sign of life", failed="no such model", left_at=NOON)
-    failed = Attempt(1, failed="no such model", left_at=NOON)
+    silent = _after(*READY_BY, "lose")
+    silent.lose("its process ended")
+    silent.leave(NOON, None)
 
     assert silent.loss() == "no sign of life"
-    assert silent.lost_at(0) is None
-    assert failed.loss() == "no such model"
+    assert silent.overdue_at(0) is None
+    assert _after(*READY_BY, "fail").loss() == "no such model"

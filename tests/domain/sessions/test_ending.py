@@ -7,7 +7,7 @@ import pytest
 from domain.sessions import ending as endings
 from domain.sessions.attempts import Attempt
 from domain.sessions.ending import Ending
-from domain.sessions.messages import ReportReceived
+from domain.sessions.messages import AgentReady, ReportReceived
 from domain.sessions.session import EndReason, Outcome
 from domain.transcripts.transcript import ReportEnd
 
@@ -16,10 +16,14 @@ REQUESTED = Ending(EndReason.END_REQUESTED, "the end was requested")
 
 
 def _attempt(said: ReportEnd | None) -> Attempt:
-    attempt = Attempt(1, seen=True, claimed_by="AJ_1")
+    attempt = Attempt(1)
+    attempt.appear("agent-AJ_1", external=False)
+    attempt.claim(AgentReady(attempt=1, job_id="AJ_1", identity="agent-AJ_1"))
     if said:
-        attempt.report = ReportReceived(
-            event_id="r", attempt=1, digest="d", end_reason=said, turn_count=0, stored=True
+        attempt.take_report(
+            ReportReceived(
+                event_id="r", attempt=1, digest="d", end_reason=said, turn_count=0, stored=True
+            )
         )
     return attempt
 

@@ -1,11 +1,19 @@
 """The budgets of a session: every wait has one, and LiveKit's time-outs are longer."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from domain.sessions.session import GivenLimits, SessionLimits
+from domain.sessions.session import (
+    GivenLimits,
+    SessionLimits,
+    SessionState,
+    SessionStatus,
+    WaitingFor,
+)
 
 limits = st.builds(
     SessionLimits,
@@ -63,3 +71,25 @@ def test_a_typo_of_a_client_is_refused_and_a_newer_everlines_limit_is_left_out()
     assert (
         SessionLimits.model_validate(GivenLimits(max_duration=60).model_dump()).max_duration == 60
     )
+
+
+@pytest.mark.parametrize(
+    ("deadline_in", "left"), [(None, 600.0), (90.0, 90.0), (0.0, 0.0), (-5.0, 0.0)]
+)
+def test_an_agent_is_told_the_time_that_is_really_left(
+    deadline_in: float | None, left: float
+) -> None:
+    now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    status = SessionStatus(
+        org="acme",
+        session_id="s1",
+        room_name="acme.r1",
+        state=SessionState.LIVE,
+        waiting_for=WaitingFor.CALL_END,
+        version=1,
+        agent_name="agent",
+        started_at=now,
+        deadline=None if deadline_in is None else now + timedelta(seconds=deadline_in),
+    )
+
+    assert status.seconds_left(now, SessionLimits(max_duration=600)) == left

@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
         TimelineEntry,
         WaitingFor,
     )
-    from workflows.search_attributes import (
+    from workflows.session_parts.search_attributes import (
         END_REASON,
         JOIN_ATTEMPTS,
         OUTCOME,
@@ -58,7 +58,7 @@ class SessionStatusTracker:
         """Add a line to the timeline."""
         status = self.status
         status.timeline.append(TimelineEntry(at=workflow.now(), text=text[:ENTRY_LIMIT]))
-        # The beginning and the end tell the story; what repeats is in the middle.
+        # The beginning and the end say most; what repeats is in the middle.
         if len(status.timeline) > TIMELINE_LIMIT:
             del status.timeline[TIMELINE_LIMIT // 2]
         self._changed()
@@ -93,7 +93,7 @@ class SessionStatusTracker:
         """The agent is proven in the room; the first time starts the clock of the call."""
         status, now = self.status, workflow.now()
         status.agent_identity = attempt.agent_identity
-        status.foreign_agent = attempt.foreign
+        status.foreign_agent = attempt.external
         status.agent_joined = True
         status.joins += 1
         if status.joined_at is None:

@@ -242,7 +242,10 @@ class SessionActivities:
         return await workflow.execute_activity_method(
             RoomActivities.delete_room,
             DeleteRoom(
-                org=request.org, session_id=request.session_id, livekit_room=request.livekit_room
+                org=request.org,
+                session_id=request.session_id,
+                livekit_room=request.livekit_room,
+                insist=within is None,
             ),
             start_to_close_timeout=_CALL,
             schedule_to_close_timeout=timedelta(seconds=within) if within else None,

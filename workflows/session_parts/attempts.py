@@ -1,0 +1,183 @@
+"""The dispatch attempts of a session: how an agent gets into the room, and how it is lost."""
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from domain.errors import NotFound
+    from domain.sessions import ending as endings
+    from domain.sessions.attempts import Attempt, AttemptState
+    from domain.sessions.messages import (
+        AgentFailed,
+        AgentLost,
+        AgentReady,
+        ParticipantChanged,
+        ReportReceived,
+    )
+    from domain.sessions.session import WaitingFor
+    from workflows.failures import code_of, is_final, reason_of
+    from workflows.session_parts.callers import Callers
+    from workflows.session_parts.context import SessionContext
+    from workflows.waiting import passed, until
+
+
+class Attempts:
+    """Makes attempts, one after the other, and takes in what is said of the current one."""
+
+    def __init__(self, session: SessionContext, callers: Callers) -> None:
+        self._session = session
+        self._callers = callers
+        self.current: Attempt | None = None
+        """The last attempt that was made; None before the first."""
+
+    # ── one attempt ──────────────────────────────────────────────────────────────────────────────
+
+    async def make(self) -> Attempt:
+        """Dispatch one agent, and wait until it is in the call, has failed, or its time is over."""
+        last, tracker = self.current, self._session.tracker
+        number = last.number + 1 if last else 1
+        # Until it is seen, the next agent is taken for one of the same kind.
+        attempt = self.current = Attempt(number, external=last is not None and last.external)
+        tracker.begin_attempt(number)
+        try:
+            await self._session.unless_ended(self._session.activities.dispatch_agent(number))
+        except ActivityError as error:
+            self._dispatch_failed(attempt, error)
+            return attempt
+        tracker.dispatched(number)
+        await self._await_appearance(attempt)
+        if attempt.state is AttemptState.APPEARED:
+            await self._await_claim(attempt)
+        return attempt
+
+    def _dispatch_failed(self, attempt: Attempt, error: ActivityError) -> None:
+        attempt.notes.append(f"dispatch failed: {reason_of(error)}")
+        if code_of(error) == NotFound.code:
+            self._session.end_with(endings.ROOM_LOST)
+        elif is_final(error):
+            attempt.fail(reason_of(error))
+            attempt.worth_retrying = False
+
+    async def _await_appearance(self, attempt: Attempt) -> None:
+        """Wait until the agent participant is ACTIVE in the room: nothing less is evidence."""
+        self._session.tracker.wait_for(WaitingFor.AGENT_JOIN)
+        look = self._session.activities.await_agent(attempt.number)
+        await until(lambda: look.done() or attempt.gone or self._session.ending is not None)
+        if not look.done():
+            look.cancel()
+        try:
+            seen = await look
+        except ActivityError as error:
+            attempt.notes.append(attempt.problem or reason_of(error))
+            return
+        attempt.appear(seen.identity, external=seen.foreign)
+        self._callers.anybody_counts = seen.foreign
+        self._callers.take_in_seen(seen.callers)
+
+    async def _await_claim(self, attempt: Attempt) -> None:
+        """Wait for our agent worker's own word that it hears, thinks and speaks."""
+        self._session.tracker.wait_for(WaitingFor.AGENT_READY)
+        ready_timeout = self._session.limits.ready_timeout
+        in_time = await until(
+            lambda: attempt.joined or attempt.gone or self._session.ending is not None,
+            ready_timeout,
+            "the agent's own word that it is ready",
+        )
+        if not in_time:
+            attempt.notes.append(f"in the room, but not ready in {ready_timeout:g} s")
+        elif attempt.problem:
+            attempt.notes.append(attempt.problem)
+
+    async def abandon(self, attempt: Attempt) -> None:
+        """Remove an attempt's dispatch and agent, so that it can never meet the next one."""
+        attempt.abandon()
+        tracker = self._session.tracker
+        if attempt.notes:
+            tracker.log(f"attempt {attempt.number} abandoned: {'; '.join(attempt.notes)}")
+        try:
+            removed = await self._session.activities.retract_attempts(attempt.number)
+        except ActivityError as error:
+            tracker.log(f"attempt {attempt.number} not removed: {reason_of(error)}")
+            return
+        if removed:
+            tracker.log(f"removed {', '.join(removed)}")
+
+    # ── the loss of an agent that was in the call ────────────────────────────────────────────────
+
+    async def notice_loss(self) -> None:
+        """Conclude from what is known by now whether the current attempt's agent is lost."""
+        attempt = self.current
+        if attempt is None:
+            return
+        if passed(attempt.overdue_at(self._session.limits.lost_report_grace)):
+            await self._check_that_it_left(attempt)
+        reason = attempt.loss()
+        if reason:
+            attempt.lose(reason)
+
+    async def _check_that_it_left(self, attempt: Attempt) -> None:
+        """LiveKit tells of a leave, too, when a lost connection is made again: look in the room."""
+        detail = attempt.left_detail or "no reason given"
+        # What happens during the check is not forgotten: a new leave gets a check of its own.
+        attempt.come_back()
+        try:
+            seen = await self._session.unless_ended(
+                self._session.activities.look_for_agent(attempt.number)
+            )
+        except ActivityError:
+            seen = None
+        if seen is not None and seen.identity == attempt.agent_identity:
+            self._session.tracker.log(f"agent {attempt.agent_identity} is in the room again")
+        elif self._session.ending is None:
+            attempt.lose(f"it left the room ({detail})")
+
+    # ── what is said of the current attempt ──────────────────────────────────────────────────────
+
+    def refusal(self, claim: AgentReady) -> str | None:
+        """Why an agent's claim is refused; None if it is accepted."""
+        return self.current.refusal(claim) if self.current else "no agent was dispatched"
+
+    def agent_failed(self, failure: AgentFailed) -> None:
+        """An agent says that it cannot start, or cannot go on."""
+        attempt, tracker = self.current, self._session.tracker
+        if attempt is None or failure.attempt != attempt.number:
+            return
+        if not attempt.belongs_to(failure.job_id):
+            tracker.log(f"attempt {attempt.number}: job {failure.job_id} is not needed")
+            return
+        attempt.fail(failure.reason)
+        attempt.worth_retrying = failure.retryable
+        tracker.log(f"attempt {attempt.number}: the agent failed: {failure.reason}")
+
+    def agent_lost(self, loss: AgentLost) -> None:
+        """An agent is dead, by its server's word or by its server's silence."""
+        attempt = self.current
+        if attempt and loss.attempt == attempt.number and attempt.dies_with(loss.job_id):
+            attempt.lose(loss.reason)
+            self._session.tracker.touch()
+
+    def agent_left(self, change: ParticipantChanged) -> None:
+        """An agent participant left the room."""
+        attempt = self.current
+        if attempt is None or change.identity != attempt.agent_identity:
+            return
+        if attempt.state is not AttemptState.ABANDONED:
+            attempt.leave(workflow.now(), change.detail)
+            reason = change.detail or "no reason"
+            self._session.tracker.log(f"agent {change.identity} left the room ({reason})")
+
+    def report_received(self, report: ReportReceived) -> None:
+        """A report came; only the current attempt's first one steers anything."""
+        attempt, tracker = self.current, self._session.tracker
+        number = report.attempt or (attempt.number if attempt else 0)
+        settled = attempt is None or attempt.report or attempt.state is AttemptState.ABANDONED
+        if attempt is None or settled or number != attempt.number:
+            tracker.log(f"a report of attempt {number} is kept, it changes nothing")
+            return
+        attempt.take_report(report)
+        tracker.status.report_received = True
+        tracker.log(
+            f"attempt {number}: report of {report.turn_count} turns, {report.end_reason.value}"
+        )
+        if attempt.joined and not report.end_reason.abandons_the_call():
+            self._session.end_with(endings.reported(report.end_reason))

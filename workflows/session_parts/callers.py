@@ -1,0 +1,175 @@
+"""Who of the callers is in the room, and when their absence ends the call.
+
+LiveKit's webhooks are hints and may be lost. So the room is checked before a caller's absence ends
+a call, and at intervals while the caller is believed to be in it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.callers import CallersSeen
+    from activities.joining import Caller
+    from domain.sessions.messages import ParticipantChange, ParticipantChanged, ParticipantKind
+    from domain.sessions.presence import Presence
+    from workflows.session_parts.context import SessionContext
+    from workflows.waiting import passed, until
+
+CHECKS = "check-the-room-for-callers"
+"""The patch: sessions that were started before it end by time alone."""
+PAUSE = 60.0
+"""Seconds after a check that failed for good, which no answer of LiveKit's makes it do."""
+
+
+class Callers:
+    """The callers of one session."""
+
+    def __init__(self, session: SessionContext) -> None:
+        self._session = session
+        self.anybody_counts = False
+        """An external agent talks to whoever is there; our agent hears the session's caller."""
+        self._everybody = Presence()
+        self._people = {session.request.caller_identity: Presence()}
+        self._watch: asyncio.Task[None] | None = None
+        self._check: workflow.ActivityHandle[CallersSeen] | None = None
+        self._absent_at: datetime | None = None
+        """The deadline at which a check found nobody: it ends the call."""
+        self._turns: int | None = None
+        """How many turns of callers were stored at the last check that found nobody."""
+
+    @property
+    def present(self) -> bool:
+        """Whether somebody is in the room whom the agent talks to."""
+        return self._counting.present
+
+    @property
+    def ever_came(self) -> bool:
+        """Whether somebody whom the agent talks to has been in the room."""
+        return self._counting.ever_came
+
+    @property
+    def _counting(self) -> Presence:
+        session_caller = self._people[self._session.request.caller_identity]
+        return self._everybody if self.anybody_counts else session_caller
+
+    # ── what is said of them ─────────────────────────────────────────────────────────────────────
+
+    def take_in(self, change: ParticipantChanged) -> None:
+        """Somebody came or left, as LiveKit or a check of the room says."""
+        self._everybody.apply(change, workflow.now())
+        person = self._people.setdefault(change.identity or "", Presence())
+        news = person.apply(change, workflow.now())
+        self._session.tracker.status.caller_present = self.present
+        if news:
+            who = "caller" if self._counting in (person, self._everybody) else "somebody else:"
+            what = "is in the room" if person.present else "left the room"
+            if change.change is ParticipantChange.NOT_SEEN:
+                what = "is not in the room any more"
+            self._session.tracker.log(f"{who} {change.identity} {what}")
+
+    def take_in_seen(self, callers: Sequence[Caller]) -> None:
+        """These are in the room, although the webhook that they came may have been lost."""
+        for caller in callers:
+            self.take_in(_change(ParticipantChange.JOINED, caller.identity, caller.sid))
+
+    # ── when their absence ends the call ─────────────────────────────────────────────────────────
+
+    def are_absent(self) -> bool:
+        """Whether the callers' absence ends the call."""
+        return passed(self.deadline()) and self.unchecked_deadline() is None
+
+    def deadline(self) -> datetime | None:
+        """When an absence that goes on ends the call; None while nobody is missed."""
+        return self._counting.missed_at(
+            self._session.tracker.status.joined_at, self._session.limits
+        )
+
+    def unchecked_deadline(self) -> datetime | None:
+        """The deadline that has passed and waits for a check of the room; None without one."""
+        at, watch = self.deadline(), self._watch
+        if watch is None or watch.done() or at == self._absent_at or not passed(at):
+            return None
+        return at
+
+    # ── checks of the room ───────────────────────────────────────────────────────────────────────
+
+    def start_watching(self) -> None:
+        """Check the room from now on, beside whatever the session does."""
+        if workflow.patched(CHECKS):
+            self._watch = self._session.run_beside(self._check_the_room())
+
+    def stop_watching(self) -> None:
+        """Check the room no more."""
+        if self._watch:
+            self._watch.cancel()
+        if self._check:
+            self._check.cancel()
+
+    async def _check_the_room(self) -> None:
+        """Check the room whenever a caller is missed, and while one is there.
+
+        Each check ends with a change: a caller who was missed, found, or came meanwhile. So the
+        history grows with what happens in the room, not with the time.
+        """
+        while True:
+            if not await until(lambda: self.present or self.unchecked_deadline() is not None):
+                continue
+            missed_at = self.unchecked_deadline()
+            here, everybody = self._counting.here, self._everybody.here
+            check = self._session.activities.look_for_callers(sorted(here))
+            self._check = check
+            await until(lambda done=check.done, known=here: done() or self._counting.here != known)
+            if not check.done():
+                check.cancel()
+                continue
+            try:
+                seen = await check
+            except ActivityError:
+                await until(lambda: False, PAUSE, "before the next check of the room")
+                continue
+            self._take_in_check(everybody, seen)
+            if missed_at is not None and self.unchecked_deadline() == missed_at:
+                self._absent_at = missed_at
+                self._session.tracker.touch()
+
+    def _take_in_check(self, before: dict[str, str], seen: CallersSeen) -> None:
+        was_present = self.present
+        self.take_in_seen(seen.callers)
+        if self.present and not was_present:
+            self._session.tracker.log(
+                "found by a check of the room: no webhook of LiveKit's had told"
+            )
+        sids = {caller.sid for caller in seen.callers}
+        # Who came during the check may not have been listed yet.
+        for sid, identity in before.items():
+            if sid not in sids:
+                self.take_in(_change(ParticipantChange.NOT_SEEN, identity, sid))
+        if not self.present and seen.turns is not None:
+            self._take_in_turns(seen.turns)
+
+    def _take_in_turns(self, turns: int) -> None:
+        """A caller who has spoken since the last check was there, whoever did not see it."""
+        known, self._turns = self._turns, turns
+        if known is None:
+            # What somebody who came by a webhook has said before may be long ago.
+            known = turns if self.ever_came else 0
+        if turns > known:
+            self._counting.heard(workflow.now())
+            self._session.tracker.log(
+                "the caller has spoken, although nobody was found in the room"
+            )
+
+
+def _change(change: ParticipantChange, identity: str, sid: str) -> ParticipantChanged:
+    """What a check found, as a webhook would tell it."""
+    return ParticipantChanged(
+        event_id=f"seen:{sid}",
+        change=change,
+        identity=identity,
+        sid=sid,
+        kind=ParticipantKind.CALLER,
+    )

@@ -1,0 +1,66 @@
+"""What all parts of a session's workflow share: its request, its activities, its end."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from domain.sessions.ending import Ending
+    from domain.sessions.session import SessionInput
+    from workflows.session_parts.activities import SessionActivities
+    from workflows.session_parts.status_tracker import SessionStatusTracker
+    from workflows.waiting import until
+
+Result = TypeVar("Result")
+
+
+class CallOver(Exception):
+    """The call has come to its end; raised out of whatever the session waits for just then."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.text)
+        self.ending = ending
+
+
+class SessionContext:
+    """One session, as all of its parts know it."""
+
+    def __init__(self, request: SessionInput) -> None:
+        self.request = request
+        self.limits = request.limits
+        self.activities = SessionActivities(request)
+        self.tracker = SessionStatusTracker(request, workflow.now())
+        self.ending: Ending | None = None
+        """Why the call ends; None while nothing has ended it."""
+        self._beside: list[asyncio.Task[None]] = []
+
+    def end_with(self, ending: Ending) -> None:
+        """End the call; the first reason is the one that counts."""
+        if self.ending is None and not self.tracker.status.state.call_is_over():
+            self.ending = ending
+            self.tracker.touch()
+
+    async def unless_ended(self, step: workflow.ActivityHandle[Result]) -> Result:
+        """A step's result. If the call ends meanwhile, the step is cancelled.
+
+        Raises:
+            ActivityError: the step failed, or was cancelled.
+        """
+        await until(lambda: step.done() or self.ending is not None)
+        if not step.done():
+            step.cancel()
+        return await step
+
+    def run_beside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something beside the session's steps; whoever starts it cancels it."""
+        task = asyncio.create_task(work)
+        self._beside.append(task)
+        return task
+
+    async def everything_beside_ended(self) -> None:
+        """Wait until nothing runs beside the session any more, and raise what went wrong there."""
+        for ended in await asyncio.gather(*self._beside, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended

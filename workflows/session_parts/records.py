@@ -1,0 +1,48 @@
+"""What others than Temporal know of a session: its record in MongoDB, its customer's webhooks."""
+
+from temporalio import workflow
+from temporalio.exceptions import FailureError
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.session_parts.context import SessionContext
+
+
+class Records:
+    """Keeps one session's record up to date; without an archive there is none."""
+
+    def __init__(self, session: SessionContext) -> None:
+        self._session = session
+        self._wanted = session.request.archive
+        self._mongodb_is_away = False
+        self._announcement: workflow.ActivityHandle[int] | None = None
+
+    async def update(self) -> None:
+        """Write how far the session is; once MongoDB was away, the final record suffices."""
+        if self._wanted and not self._mongodb_is_away:
+            try:
+                return await self._session.activities.record(self._session.tracker.status)
+            except FailureError:
+                # A local activity's failure arrives as it is, without an ActivityError around it;
+                # that its worker was shut down is one, too.
+                self._mongodb_is_away = True
+                self._session.tracker.log("the record could not be written, it follows at the end")
+        self.announce()
+
+    def announce(self) -> None:
+        """Tell webhooks how far the session is, without a record, while the session goes on."""
+        if not self._wanted:
+            return
+        self.stop_announcing()
+        self._announcement = self._session.activities.announce_later(self._session.tracker.status)
+        # Nobody waits for it, and a cancelled one has failed.
+        self._announcement.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def stop_announcing(self) -> None:
+        """Leave it to a later record: each announces everything."""
+        if self._announcement:
+            self._announcement.cancel()
+
+    async def finish(self) -> None:
+        """Write the closed session's record, for as long as it takes."""
+        if self._wanted:
+            await self._session.activities.record_the_end(self._session.tracker.status)
