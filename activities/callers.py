@@ -1,4 +1,4 @@
-"""Check who of the callers is in the room, by everything that can be asked."""
+"""Check which callers are in the room, by every source there is."""
 
 import asyncio
 from datetime import timedelta
@@ -24,13 +24,13 @@ STILL_HERE = "caller_still_here"
 
 
 class LookForCallers(BaseModel):
-    """Whose callers to look for."""
+    """The session whose callers to look for."""
 
     org: str
     session_id: str
     livekit_room: str
     caller_identity: str
-    """Whom our agent worker talks to; its word is about this caller alone."""
+    """The caller that our agent talks to; the agent reports on this caller only."""
     present: list[str] = []
     """Connections that are known to be in the room. While all of them are, the check is repeated;
     with none it is answered at once."""
@@ -52,12 +52,12 @@ class CallersSeen(BaseModel):
 
 
 class CallerActivities:
-    """Webhooks may be lost, so no call ends for a caller's absence before the room was checked."""
+    """Webhooks may be lost, so the room is checked before a caller's absence ends a call."""
 
     def __init__(
         self, rooms: Rooms, signs: CallerSigns | None, transcripts: TranscriptArchive | None
     ) -> None:
-        """Take what can be asked.
+        """Take the sources.
 
         Args:
             rooms: LiveKit's rooms.
@@ -70,7 +70,7 @@ class CallerActivities:
 
     @activity.defn
     async def look_for_callers(self, order: LookForCallers) -> CallersSeen:
-        """Find the callers in the room, by LiveKit's list and by the agent's own word.
+        """Find the callers in the room, by LiveKit's list and by what the agent reports.
 
         Temporal repeats the check while nothing has changed: a retry writes no history.
 

@@ -26,8 +26,8 @@ class CapacityActivities:
         """Calls that the agent servers of a name would take now.
 
         Returns:
-            None if that is not known: no MongoDB, or no such server is heard. Agents that are not
-            Everline's send no heartbeats.
+            None if that is not known: there is no MongoDB, or no such server sends heartbeats, as
+            external agents do not.
 
         Raises:
             StorageUnavailable: MongoDB does not answer.

@@ -1,4 +1,4 @@
-"""Dispatch an agent for one attempt, and take a dispatch back."""
+"""Dispatch an agent for one attempt, and remove the agents of earlier attempts."""
 
 import json
 from typing import Any
@@ -49,7 +49,7 @@ class DispatchAgent(BaseModel):
 
 
 class RetractAttempts(BaseModel):
-    """Take back every dispatch and remove every agent of the attempts up to this one."""
+    """Delete every dispatch and remove every agent of the attempts up to this one."""
 
     org: str
     session_id: str
@@ -76,13 +76,13 @@ def owner_of_dispatch(metadata: str) -> SessionKey | None:
 
 
 def attempt_of(participant: Participant) -> int | None:
-    """The attempt that an agent participant names; None for a foreign agent."""
+    """The attempt that an agent participant names; None for an external agent."""
     value = participant.attributes.get(ATTEMPT_ATTRIBUTE, "")
     return int(value) if value.isdecimal() else None
 
 
 class DispatchActivities:
-    """Getting an agent on its way."""
+    """Dispatching an agent, and removing it."""
 
     def __init__(self, rooms: Rooms, callback_url: str, callback_secret: str) -> None:
         self._rooms = rooms
@@ -154,8 +154,8 @@ class DispatchActivities:
     async def retract_attempts(self, order: RetractAttempts) -> list[str]:
         """Delete stale dispatches and remove stale agents; returns the identities removed.
 
-        Deleting a dispatch does not stop a running agent; removing its participant does, and takes
-        away the ghost that LiveKit keeps for 20 s after an agent died.
+        Deleting a dispatch does not stop a running agent; removing its participant does. That also
+        clears what LiveKit still lists for 20 s after an agent died.
         """
         room = order.livekit_room
         for dispatch_id, metadata in (await self._rooms.dispatches(room)).items():

@@ -26,7 +26,7 @@ class FinishActivities:
 
     @activity.defn
     async def ask_agents_to_finish(self, order: FinishAgents) -> int:
-        """Send our agents a message into the room; remove foreign ones, which ends their job.
+        """Send our agents a message into the room; remove external ones, which ends their jobs.
 
         Returns:
             How many agents were told or removed.

@@ -18,11 +18,11 @@ AGENT_NOT_SEEN = "agent_not_seen"
 ON_BEHALF = "lk.publish_on_behalf"
 """LiveKit's attribute of a participant that speaks for another one."""
 QUICKEST_POLL, SLOWEST_POLL = 0.1, 1.0
-"""Seconds between two looks; a warm agent is in the room within 0.3 s."""
+"""Seconds between two polls; a warm agent is in the room within 0.3 s."""
 SECOND_LOOK = 1.0
 """Seconds until an agent that a list does not have is looked for again."""
 POLL_SHARE = 0.15
-"""Of the time already waited: what a look may add to it."""
+"""Of the time already waited: what a poll may add to it."""
 
 
 class LookForAgent(BaseModel):
@@ -100,7 +100,7 @@ class JoinActivities:
 
     @activity.defn
     async def look_for_agent(self, order: LookForAgent) -> AgentSeen | None:
-        """Whether this attempt's agent is ACTIVE in the room; None only after a second look.
+        """Whether this attempt's agent is ACTIVE in the room; None only after a second check.
 
         Raises:
             Unavailable: LiveKit does not answer.
@@ -137,7 +137,7 @@ def callers_among(participants: list[Participant]) -> list[Caller]:
 
 
 def _agent_of(participants: list[Participant], attempt: int) -> Participant | None:
-    """Our agent of this attempt, else a foreign one; the ghost of an older attempt is neither.
+    """Our agent of this attempt, else an external one; what is left of an older attempt is neither.
 
     A helper that publishes on behalf of an agent (an avatar) is no agent of its own.
     """

@@ -27,7 +27,7 @@ LAST_TURNS_SECONDS = 5.0
 
 
 class ListenToAgent(BaseModel):
-    """The agent of one attempt whose turns are to be heard."""
+    """The agent of one attempt whose turns to transcribe."""
 
     org: str
     session_id: str

@@ -12,7 +12,7 @@ __all__ = ["ReapingActivities", "Swept"]
 
 
 class ReapingActivities:
-    """The reaper inside a schedule: one look follows the other, never two at once."""
+    """The reaper inside a schedule: one run after the other, never two at once."""
 
     def __init__(self, reaper: Reaper) -> None:
         self._reaper = reaper

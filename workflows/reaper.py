@@ -1,4 +1,4 @@
-"""The reaper: a short look every half minute, started by a Temporal schedule."""
+"""The reaper: a short run every half minute, started by a Temporal schedule."""
 
 from datetime import timedelta
 

@@ -28,7 +28,7 @@ RETENTION_ID = "retention"
 INTERVAL = timedelta(days=1)
 _STORE = RetryPolicy(initial_interval=timedelta(seconds=2), maximum_interval=timedelta(minutes=5))
 _PATIENCE = timedelta(hours=6)
-"""How long MongoDB may be away before the walk; the next day's begins anew."""
+"""How long MongoDB may be down before the run; the next day's begins anew."""
 
 
 class RetentionOrder(BaseModel):

@@ -40,7 +40,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.waiting import passed, seconds_to, until
 
 ATTEMPTS_ON_REQUEST = 3
-"""Dispatch attempts at the least when a healthy agent is replaced because somebody asked for it."""
+"""The fewest dispatch attempts when a healthy agent is replaced on request."""
 DELETION_PAUSE = 600.0
 """Seconds before a room is deleted again after that was refused for good."""
 
@@ -103,7 +103,7 @@ class SessionWorkflow(SessionHandlers):
     # ── open ─────────────────────────────────────────────────────────────────────────────────────
 
     async def _open_room(self) -> None:
-        # What was said before the first step is heard first: a cancel reaches `run` only now.
+        # Messages that came before the first step are handled first: also a cancel of `run`.
         await asyncio.sleep(0)
         if self._session.ending:
             return
@@ -244,7 +244,7 @@ class SessionWorkflow(SessionHandlers):
         await self._listener.stop(lost)
         attempts = self._limits.join_attempts
         if lost.replaced_on_request and workflow.patched(REDISPATCH_IS_SAFE):
-            # A healthy agent was let go: one dispatch that fails must not end its call.
+            # A healthy agent was removed: one failed dispatch must not end its call.
             attempts = max(attempts, ATTEMPTS_ON_REQUEST)
         await self._get_agent_in(ending, attempts)
 
@@ -291,7 +291,7 @@ class SessionWorkflow(SessionHandlers):
     # ── persist, summarise ───────────────────────────────────────────────────────────────────────
 
     async def _persist(self) -> None:
-        """Seal the transcript; when MongoDB is away, a child workflow does so once it is back."""
+        """Seal the transcript; when MongoDB is down, a child workflow does so once it is back."""
         if not self._request.archive:
             return
         self._tracker.enter(SessionState.PERSISTING, WaitingFor.ARCHIVE)
@@ -322,7 +322,7 @@ class SessionWorkflow(SessionHandlers):
     # ── close ────────────────────────────────────────────────────────────────────────────────────
 
     async def _close(self, ending: Ending) -> SessionResult:
-        """Set the terminal state in bounded time; stay open until everything is cleared away."""
+        """Set the terminal state in bounded time; stay open until everything is cleaned up."""
         self._tracker.enter(SessionState.CLOSING, WaitingFor.ROOM_DELETION)
         if self._room_to_delete:
             await self._delete_room(within=self._limits.room_deletion_wait)
@@ -330,9 +330,9 @@ class SessionWorkflow(SessionHandlers):
             self._tracker.room_never_made()
         closed_at = self._tracker.close(ending)
         self._records.stop_announcing()
-        # LiveKit may be away for long: that the session is closed need not wait for it.
+        # LiveKit may be down for long: that the session is closed is recorded without it.
         early = asyncio.create_task(self._records.finish()) if self._room_to_delete else None
-        # Beside each other: a MongoDB that is away must not hold the room, nor LiveKit the slot.
+        # In parallel: a MongoDB that is down must not hold up the room, nor LiveKit the slot.
         freed = asyncio.create_task(self._free_slot())
         await self._delete_room_at_last()
         if early:

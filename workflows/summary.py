@@ -1,4 +1,4 @@
-"""The summary of a session: its one writer, never abandoned half-way."""
+"""The summary of a session: it has one writer, and is never left half done."""
 
 from datetime import timedelta
 
@@ -56,7 +56,7 @@ class SummaryWorkflow:
             return SummaryStatus.FAILED
         if to_be_analysed:
             await self._analyse(order)
-        # Local: it is one look for endpoints in most cases, and nothing else happens here.
+        # Local: it only looks up endpoints in most cases, and nothing else happens here.
         await workflow.execute_local_activity_method(
             SummaryActivities.announce_summary,
             order,

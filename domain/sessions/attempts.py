@@ -23,7 +23,7 @@ class AttemptState(StrEnum):
     REPORTED = "reported"
     """Its agent has reported the end of the call."""
     FAILED = "failed"
-    """Its agent says that it cannot start, or cannot go on."""
+    """Its agent reports that it cannot start or continue."""
     LOST = "lost"
     """Its agent is dead, has left, or is to be replaced."""
     ABANDONED = "abandoned"
@@ -72,7 +72,7 @@ class Attempt:
             self._become_ready()
 
     def claim(self, claim: AgentReady) -> None:
-        """Its agent is ready by its own word; it may not be seen in the room yet."""
+        """Its agent claims to be ready; it may not be seen in the room yet."""
         self.job_id = claim.job_id
         self.agent_identity = claim.identity
         self._become_ready()
@@ -93,7 +93,7 @@ class Attempt:
             self.state = AttemptState.REPORTED
 
     def fail(self, reason: str) -> None:
-        """Its agent's own word that it cannot start or go on; that says more than its loss."""
+        """Its agent reports that it cannot start or continue; that says more than its loss."""
         if self.state not in (AttemptState.FAILED, AttemptState.ABANDONED):
             self.state = AttemptState.FAILED
             self.problem = reason

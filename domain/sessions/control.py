@@ -8,7 +8,7 @@ CONTROL_TOPIC = "everline.control"
 """Topic of LiveKit data packets from Everline to the agent; JSON of a `FinishCall`."""
 
 ATTEMPT_ATTRIBUTE = "everline.attempt"
-"""Participant attribute by which our agent worker names its attempt; a foreign agent has none."""
+"""Participant attribute by which our agent worker names its attempt; an external agent has none."""
 
 HEARTBEAT_PATH = "/v1/agent-servers/heartbeat"
 """Where agent servers report; signed as LiveKit signs its webhooks."""

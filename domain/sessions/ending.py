@@ -37,12 +37,12 @@ CANCELLED = Ending(EndReason.CANCELLED, "the workflow was cancelled", Outcome.CA
 
 
 def agent_failed(reason: str) -> Ending:
-    """The agent said that it cannot start."""
+    """The agent reported that it cannot start."""
     return Ending(EndReason.AGENT_FAILED, reason, Outcome.AGENT_FAILED)
 
 
 def agent_lost(reason: str) -> Ending:
-    """The agent went away in the middle of the call and could not be replaced."""
+    """The agent was lost in the middle of the call and could not be replaced."""
     return Ending(EndReason.AGENT_LOST, reason, Outcome.AGENT_LOST)
 
 
@@ -56,7 +56,7 @@ def settled(ending: Ending, attempt: Attempt | None, *, ever_joined: bool) -> En
 
     An end before any agent was there is `cancelled`. A room that the agent closed after it had
     finished was not lost: its report says what happened. A call whose agent reported a fault, or
-    that ended while its agent was replaced, was left alone by its agent.
+    that ended while its agent was replaced, was abandoned by its agent.
     """
     report = attempt.report if attempt else None
     if report and ending.outcome is Outcome.ROOM_LOST:

@@ -1,4 +1,4 @@
-"""What is said to and by a session's workflow: signals, updates and their answers.
+"""The messages to a session's workflow: signals, updates and their answers.
 
 Every message carries an event id; a message that arrives twice is handled once.
 """
@@ -44,7 +44,7 @@ class AgentFailed(Message):
 
 
 class AgentLost(Message):
-    """Signal `agent_lost`: this attempt's agent is dead, by its server's word or its silence."""
+    """Signal `agent_lost`: this attempt's agent is dead: its server says so, or is silent."""
 
     attempt: int
     reason: str = Field(max_length=500)
@@ -53,7 +53,7 @@ class AgentLost(Message):
 
 
 def agent_lost(attempt: int, job_id: str, reason: str) -> AgentLost:
-    """The one message about this job, whoever tells it first."""
+    """The one message about this job, whoever sends it first."""
     return AgentLost(
         event_id=f"lost:{attempt}:{job_id}", attempt=attempt, job_id=job_id, reason=reason
     )

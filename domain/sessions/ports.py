@@ -60,7 +60,7 @@ class Sessions(Protocol):
 
         Raises:
             IdempotencyMismatch: this session id was used for another request.
-            Unavailable: Temporal is away; nothing was started, or a retry will find it.
+            Unavailable: Temporal is down; nothing was started, or a retry will find it.
         """
         ...
 
@@ -70,7 +70,7 @@ class Sessions(Protocol):
         Raises:
             NotFound: Temporal knows no session under this id.
             IdempotencyMismatch: another request started it.
-            Unavailable: Temporal is away.
+            Unavailable: Temporal is down.
         """
         ...
 
@@ -79,7 +79,7 @@ class Sessions(Protocol):
 
         Raises:
             NotFound: Temporal knows no such session (any more).
-            Unavailable: Temporal is away, or no worker answers.
+            Unavailable: Temporal is down, or no worker answers.
         """
         ...
 
@@ -96,7 +96,7 @@ class Sessions(Protocol):
         """Send a signal; False if the session is closed or unknown, which is final.
 
         Raises:
-            Unavailable: Temporal is away.
+            Unavailable: Temporal is down.
         """
         ...
 
@@ -110,7 +110,7 @@ class Sessions(Protocol):
             Conflict: the session is not in a state for it, or was changed too often.
             NoCapacity: a new agent would find no agent server with a free place.
             TooManyRequests: other changes of the session are being made right now.
-            Unavailable: Temporal is away, or no worker answers.
+            Unavailable: Temporal is down, or no worker answers.
         """
         ...
 
@@ -130,7 +130,7 @@ class Sessions(Protocol):
         """How many workers poll for workflow tasks.
 
         Raises:
-            Unavailable: Temporal is away.
+            Unavailable: Temporal is down.
         """
         ...
 
@@ -138,7 +138,7 @@ class Sessions(Protocol):
         """Return if Temporal's database can be read and written.
 
         Raises:
-            Unavailable: it cannot, or Temporal is away.
+            Unavailable: it cannot, or Temporal is down.
         """
         ...
 
@@ -178,14 +178,14 @@ class Rooms(Protocol):
         ...
 
     async def list_rooms(self, names: Sequence[str] | None = None) -> list[Room]:
-        """All rooms, or those of these names, as far as LiveKit's books have them.
+        """All rooms, or those of these names, as far as LiveKit lists them.
 
         A room that is missing may be alive all the same: `exists` asks where it is held.
         """
         ...
 
     async def exists(self, room: str) -> bool:
-        """Whether the room is there, by the word of the node that holds it or by a list.
+        """Whether the room is there, according to the node that holds it, or to a list.
 
         False proves nothing by itself: the way to the node may have been broken. Ask again.
         """

@@ -36,7 +36,7 @@ async def test_a_caller_of_whom_no_webhook_tells_is_kept(rig: Rig, tmp_path: Pat
         assert (talking.state, talking.caller_present) == (SessionState.LIVE, True), answer
         assert (closed.outcome, closed.end_reason) == (Outcome.COMPLETED, EndReason.CALLER_LEFT)
         told = [entry.text for entry in closed.timeline]
-        assert any("no webhook of LiveKit's had told" in text for text in told), told
+        assert any("no LiveKit webhook had reported it" in text for text in told), told
         assert health["status"] == "ok", "calls work"
         assert "refused: the signature is not valid" in health["livekit_webhooks"]["detail"]
         [finding] = [one for one in found if one.title == "LiveKit's webhooks"]

@@ -29,7 +29,9 @@ async def test_a_caller_of_whom_no_webhook_tells_is_found_before_the_call_ends(
 
     assert (found.state, found.waiting_for) == ("live", "call_end")
     assert closed.ended == ("completed", "agent_ended")
-    assert in_order(closed.told, "caller caller is in the room", "no webhook of LiveKit's had told")
+    assert in_order(
+        closed.told, "caller caller is in the room", "no LiveKit webhook had reported it"
+    )
 
 
 @beside_the_others

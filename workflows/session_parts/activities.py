@@ -41,7 +41,7 @@ _PATIENT_RETRY = RetryPolicy(
 )
 
 _ONCE_IT_IS_DONE = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
-"""A call that is on its way is waited for: what it makes must be there when it is taken back."""
+"""A call in flight is waited for: what it creates has to exist before it can be removed."""
 
 
 class SessionActivities:
@@ -51,7 +51,7 @@ class SessionActivities:
         self._request = request
 
     def open_room(self) -> workflow.ActivityHandle[str]:
-        """Create the room; LiveKit may be away for two minutes."""
+        """Create the room; LiveKit may be down for two minutes."""
         request = self._request
         return workflow.start_activity_method(
             RoomActivities.open_room,
@@ -132,7 +132,7 @@ class SessionActivities:
         )
 
     def look_for_callers(self, present: list[str]) -> workflow.ActivityHandle[CallersSeen]:
-        """Who of the callers is in the room: at once, or as soon as one of `present` is not.
+        """Which callers are in the room: at once, or as soon as one of `present` is not.
 
         It is retried for as long as it takes: a retry writes no history, and while LiveKit does not
         answer nothing is known.
@@ -157,7 +157,7 @@ class SessionActivities:
         )
 
     def listen_to_agent(self, attempt: int, identity: str) -> workflow.ActivityHandle[int]:
-        """Write down what a foreign agent and its caller say, for as long as the agent is there."""
+        """Write down what an external agent and its caller say, while the agent is there."""
         request = self._request
         return workflow.start_activity_method(
             ListenActivities.listen_to_agent,
@@ -176,7 +176,7 @@ class SessionActivities:
         )
 
     async def retract_attempts(self, up_to: int) -> list[str]:
-        """Take back the dispatches and agents of the attempts so far."""
+        """Remove the dispatches and agents of the attempts so far."""
         request = self._request
         return await workflow.execute_activity_method(
             DispatchActivities.retract_attempts,
@@ -189,7 +189,7 @@ class SessionActivities:
             start_to_close_timeout=_CALL,
             schedule_to_close_timeout=timedelta(seconds=20),
             retry_policy=_QUICK_RETRY,
-            summary=f"take back attempts up to {up_to}",
+            summary=f"remove the agents of attempts up to {up_to}",
         )
 
     async def ask_agents_to_finish(self, reason: str, agent: str | None) -> int:
@@ -226,7 +226,7 @@ class SessionActivities:
         )
 
     def transcript_to_seal(self, last_attempt: int) -> SealTranscript:
-        """What the archive workflow takes over when MongoDB is away."""
+        """What the archive workflow takes over when MongoDB is down."""
         request = self._request
         return SealTranscript(
             org=request.org,
@@ -265,7 +265,7 @@ class SessionActivities:
         )
 
     def announce_later(self, status: SessionStatus) -> workflow.ActivityHandle[int]:
-        """Tell the customer's endpoints how far the session is, for as long as it takes MongoDB.
+        """Tell the customer's endpoints how far the session is, once MongoDB answers.
 
         Not local: an update may arrive in the same task, and its acceptance and what follows a
         local activity were seen to change places at a replay.

@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
 
 
 class Attempts:
-    """Makes attempts, one after the other, and takes in what is said of the current one."""
+    """Makes attempts, one after the other, and handles what is reported about the current one."""
 
     def __init__(self, session: SessionContext, callers: Callers) -> None:
         self._session = session
@@ -75,13 +75,13 @@ class Attempts:
         self._callers.take_in_seen(seen.callers)
 
     async def _await_claim(self, attempt: Attempt) -> None:
-        """Wait for our agent worker's own word that it hears, thinks and speaks."""
+        """Wait until our agent worker claims the attempt: it can hear, think and speak."""
         self._session.tracker.wait_for(WaitingFor.AGENT_READY)
         ready_timeout = self._session.limits.ready_timeout
         in_time = await until(
             lambda: attempt.joined or attempt.gone or self._session.ending is not None,
             ready_timeout,
-            "the agent's own word that it is ready",
+            "the agent's claim that it is ready",
         )
         if not in_time:
             attempt.notes.append(f"in the room, but not ready in {ready_timeout:g} s")
@@ -116,7 +116,7 @@ class Attempts:
             attempt.lose(reason)
 
     async def _check_that_it_left(self, attempt: Attempt) -> None:
-        """LiveKit tells of a leave, too, when a lost connection is made again: look in the room."""
+        """Look in the room: LiveKit reports a leave also when an agent reconnects."""
         detail = attempt.left_detail or "no reason given"
         # What happens during the check is not forgotten: a new leave gets a check of its own.
         attempt.come_back()
@@ -131,7 +131,7 @@ class Attempts:
         elif self._session.ending is None:
             attempt.lose(f"it left the room ({detail})")
 
-    # ── what is said of the current attempt ──────────────────────────────────────────────────────
+    # ── what is reported about the current attempt ───────────────────────────────────────────────
 
     def refusal(self, claim: AgentReady) -> str | None:
         """Why an agent's claim is refused; None if it is accepted."""
@@ -150,7 +150,7 @@ class Attempts:
         tracker.log(f"attempt {attempt.number}: the agent failed: {failure.reason}")
 
     def agent_lost(self, loss: AgentLost) -> None:
-        """An agent is dead, by its server's word or by its server's silence."""
+        """An agent is dead: its server says so, or its server is silent."""
         attempt = self.current
         if attempt and loss.attempt == attempt.number and attempt.dies_with(loss.job_id):
             attempt.lose(loss.reason)

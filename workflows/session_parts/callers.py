@@ -1,4 +1,4 @@
-"""Who of the callers is in the room, and when their absence ends the call.
+"""Which callers are in the room, and when their absence ends the call.
 
 LiveKit's webhooks are hints and may be lost. So the room is checked before a caller's absence ends
 a call, and at intervals while the caller is believed to be in it.
@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
 CHECKS = "check-the-room-for-callers"
 """The patch: sessions that were started before it end by time alone."""
 PAUSE = 60.0
-"""Seconds after a check that failed for good, which no answer of LiveKit's makes it do."""
+"""Seconds after a check that failed for good, which only a bug can cause."""
 
 
 class Callers:
@@ -56,10 +56,10 @@ class Callers:
         session_caller = self._people[self._session.request.caller_identity]
         return self._everybody if self.anybody_counts else session_caller
 
-    # ── what is said of them ─────────────────────────────────────────────────────────────────────
+    # ── what is reported about them ──────────────────────────────────────────────────────────────
 
     def take_in(self, change: ParticipantChanged) -> None:
-        """Somebody came or left, as LiveKit or a check of the room says."""
+        """Somebody came or left, according to LiveKit or to a check of the room."""
         self._everybody.apply(change, workflow.now())
         person = self._people.setdefault(change.identity or "", Presence())
         news = person.apply(change, workflow.now())
@@ -98,7 +98,7 @@ class Callers:
     # ── checks of the room ───────────────────────────────────────────────────────────────────────
 
     def start_watching(self) -> None:
-        """Check the room from now on, beside whatever the session does."""
+        """Check the room from now on, in parallel to whatever the session does."""
         if workflow.patched(CHECKS):
             self._watch = self._session.run_beside(self._check_the_room())
 
@@ -141,7 +141,7 @@ class Callers:
         self.take_in_seen(seen.callers)
         if self.present and not was_present:
             self._session.tracker.log(
-                "found by a check of the room: no webhook of LiveKit's had told"
+                "found by a check of the room: no LiveKit webhook had reported it"
             )
         sids = {caller.sid for caller in seen.callers}
         # Who came during the check may not have been listed yet.
@@ -152,10 +152,10 @@ class Callers:
             self._take_in_turns(seen.turns)
 
     def _take_in_turns(self, turns: int) -> None:
-        """A caller who has spoken since the last check was there, whoever did not see it."""
+        """A caller who has spoken since the last check was there, even if no check found them."""
         known, self._turns = self._turns, turns
         if known is None:
-            # What somebody who came by a webhook has said before may be long ago.
+            # Turns of a caller known by a webhook may be old.
             known = turns if self.ever_came else 0
         if turns > known:
             self._counting.heard(workflow.now())

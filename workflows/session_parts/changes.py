@@ -1,4 +1,4 @@
-"""The changes that people ask of an open session: a longer call, another agent, a quicker close."""
+"""What people may change in an open session: a longer call, another agent, a quicker close."""
 
 from collections import Counter
 from datetime import timedelta
@@ -72,7 +72,7 @@ class Changes:
         try:
             free = await self._session.activities.count_free_places()
         except ActivityError:
-            # MongoDB is away: as without it, nobody knows.
+            # MongoDB is down: nobody knows, as without MongoDB.
             return
         if free == 0:
             name = self._session.request.agent_name

@@ -1,4 +1,4 @@
-"""What is said to a session from outside: signals, updates and the query.
+"""The messages to a session: signals, updates and the query.
 
 A handler changes what the parts of the session know, and nothing else; the chapters in `session.py`
 decide what follows from it.
@@ -35,7 +35,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.waiting import until
 
 REDISPATCH_IS_SAFE = "redispatch-needs-a-free-place"
-"""Patch: the agent in the room is let go only if another one has a place, and tries to get in."""
+"""Patch: an agent is replaced only if an agent server has a free place for the new one."""
 
 
 class SessionHandlers:
@@ -55,7 +55,7 @@ class SessionHandlers:
 
     @workflow.signal
     def end(self, request: EndRequest) -> None:
-        """Somebody asks for the end of the call."""
+        """Somebody requests the end of the call."""
         if self._handled.is_new(request):
             by = f" by {request.by}" if request.by else ""
             self._session.end_with(Ending(request.reason, f"the end was requested{by}"))
@@ -68,7 +68,7 @@ class SessionHandlers:
 
     @workflow.signal
     def agent_lost(self, loss: AgentLost) -> None:
-        """The agent is dead, by its server's word or by its server's silence."""
+        """The agent is dead: its server says so, or its server is silent."""
         if self._handled.is_new(loss):
             self._attempts.agent_lost(loss)
 
@@ -80,7 +80,7 @@ class SessionHandlers:
 
     @workflow.signal
     def participant_changed(self, change: ParticipantChanged) -> None:
-        """LiveKit says that somebody came or left, or that it closed the room."""
+        """LiveKit reports that somebody came or left, or that it closed the room."""
         if not self._handled.is_new(change) or change.change is ParticipantChange.OTHER:
             return
         if change.change is ParticipantChange.ROOM_FINISHED:

@@ -1,4 +1,4 @@
-"""What others than Temporal know of a session: its record in MongoDB, its customer's webhooks."""
+"""What others are told about a session: its record in MongoDB, and the customer's webhooks."""
 
 from temporalio import workflow
 from temporalio.exceptions import FailureError
@@ -13,18 +13,18 @@ class Records:
     def __init__(self, session: SessionContext) -> None:
         self._session = session
         self._wanted = session.request.archive
-        self._mongodb_is_away = False
+        self._mongodb_is_down = False
         self._announcement: workflow.ActivityHandle[int] | None = None
 
     async def update(self) -> None:
-        """Write how far the session is; once MongoDB was away, the final record suffices."""
-        if self._wanted and not self._mongodb_is_away:
+        """Write how far the session is; once MongoDB was down, the final record is enough."""
+        if self._wanted and not self._mongodb_is_down:
             try:
                 return await self._session.activities.record(self._session.tracker.status)
             except FailureError:
                 # A local activity's failure arrives as it is, without an ActivityError around it;
                 # that its worker was shut down is one, too.
-                self._mongodb_is_away = True
+                self._mongodb_is_down = True
                 self._session.tracker.log("the record could not be written, it follows at the end")
         self.announce()
 

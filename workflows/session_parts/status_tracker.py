@@ -104,7 +104,7 @@ class SessionStatusTracker:
         self.log(f"attempt {attempt.number}: {attempt.agent_identity} is in the room, ready")
 
     def agent_lost(self, text: str) -> None:
-        """The agent went away in the middle of the call."""
+        """The agent was lost in the middle of the call."""
         self.status.agent_joined = False
         self.enter(SessionState.RECOVERING, WaitingFor.RETRY)
         self.log(text)
@@ -123,7 +123,7 @@ class SessionStatusTracker:
         self.log(f"transcript sealed, {'complete' if complete else 'without the report'}")
 
     def archive_deferred(self, reason: str) -> None:
-        """MongoDB is away; another workflow persists when it is back."""
+        """MongoDB is down; another workflow seals the transcript when it is back."""
         self.status.archived = False
         self.log(f"the transcript is sealed later: {reason}")
 
