@@ -65,13 +65,13 @@ demo: setup ## Place a real call and show it from start to end
 down: setup ## Stop the stack
 	@$(BIN)/everline down
 
-# Most tests wait most of the time: two processes, each with servers of its own, take half as long.
-PROCESSES ?= 2
+# Most tests wait most of the time: three processes, each with servers of its own, fill two cores.
+PROCESSES ?= 3
 test: servers test-tools ## Run every test (ARGS=… for pytest, PROCESSES=… at once)
 	@$(BIN)/pytest -n $(PROCESSES) --dist loadfile --durations=20 $(ARGS)
 
-test-fast: setup ## Run the tests that start no other process
-	@$(BIN)/pytest -n $(PROCESSES) --dist loadfile --fast $(ARGS)
+test-fast: setup ## Run the tests that start no other process and no server
+	@$(BIN)/pytest -n 2 --dist loadfile --fast $(ARGS)
 
 # A browser takes part in some tests. It is the system's own: packages of Python have none.
 test-tools:

@@ -18,8 +18,8 @@ pytest_plugins = [
     "tests.harness.plugin",
     "tests.api.plugin",
     "tests.fast",
+    "tests.order",
     "tests.stack.interpreters",
-    "tests.api.plugin",
 ]
 
 

@@ -1,14 +1,16 @@
-"""`make test-fast`: only the tests that start no process, found by reading their code.
+"""`make test-fast`: only the tests without processes and servers, found by reading their code.
 
-A test is left out if its code, or that of a fixture it uses, reaches a call that starts a process:
-the code is followed through our own modules, classes and fixtures. Following can miss a call, so a
-test that was kept and starts a process all the same fails.
+A test is left out if its code, or that of a fixture it uses, reaches a call that starts a process
+or listens on a port: the code is followed through our own modules, classes and fixtures. Following
+can miss a call, so a test that was kept and does either all the same fails.
 """
 
 import asyncio
+import http.server
 import inspect
 import multiprocessing.process
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Generator, Iterable, Iterator
@@ -16,7 +18,11 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import pytest
+import uvicorn
+from aiohttp import web
 from playwright.async_api import async_playwright
+
+from stack.layout.sockets import is_free
 
 FAST = "--fast"
 OURS = {
@@ -25,40 +31,49 @@ OURS = {
 }
 STARTING: dict[ModuleType, frozenset[str]] = {
     subprocess: frozenset({"Popen", "run", "call", "check_call", "check_output"}),
-    asyncio: frozenset({"create_subprocess_exec", "create_subprocess_shell"}),
+    asyncio: frozenset({"create_subprocess_exec", "create_subprocess_shell", "start_server"}),
     os: frozenset({"fork", "posix_spawn", "posix_spawnp", "system", "popen"}),
+    socket: frozenset({"create_server"}),
+    http.server: frozenset({"HTTPServer", "ThreadingHTTPServer"}),
+    web: frozenset({"TCPSite"}),
+    uvicorn: frozenset({"Server"}),
 }
-"""What starts a process, by module. What libraries do inside is seen by the guard alone."""
+"""What starts a process or listens, by module. What libraries do inside, only the guard sees."""
 _STARTERS: list[object] = [
     async_playwright,
+    is_free,  # tries the port
     *(getattr(module, name) for module, names in STARTING.items() for name in names),
 ]
-_EVENTS = {"subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"}
+_PROCESSES = {"subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"}
 _running: list[str] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option of `make test-fast`."""
-    parser.addoption(FAST, action="store_true", help="only tests that start no process")
+    parser.addoption(FAST, action="store_true", help="only tests without processes and servers")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Set the guard; an audit hook cannot be taken back, and is for this option alone."""
     if config.getoption(FAST):
-        sys.addaudithook(_refuse_processes)
+        sys.addaudithook(_refuse)
         multiprocessing.process.BaseProcess.start = _refuse_process  # raises no audit event
 
 
-def _refuse_processes(event: str, arguments: tuple[object, ...]) -> None:
-    if event in _EVENTS and _running:
-        raise AssertionError(
-            f"{_running[-1]} was taken for a fast test and starts a process: "
-            f"{arguments[1] if event == 'subprocess.Popen' else event}"
-        )
+def _refuse(event: str, arguments: tuple[object, ...]) -> None:
+    if not _running:
+        return
+    if event in _PROCESSES:
+        found = f"starts a process: {arguments[1] if event == 'subprocess.Popen' else event}"
+    elif event == "socket.bind" and isinstance(arguments[1], tuple):  # a port, no file
+        found = f"listens on a port: {arguments[1]}"
+    else:
+        return
+    raise AssertionError(f"{_running[-1]} was taken for a fast test and {found}")
 
 
 def _refuse_process(self: multiprocessing.process.BaseProcess) -> None:
-    _refuse_processes("os.fork", ())
+    _refuse("os.fork", ())
 
 
 @pytest.hookimpl(wrapper=True)
@@ -73,11 +88,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what starts a process."""
+    """Leave out what starts a process or listens."""
     if not config.getoption(FAST):
         return
     reader = Reader()
-    slow = {item for item in items if reader.starts_process(_code_of(item))}
+    slow = {item for item in items if reader.is_slow(_code_of(item))}
     config.hook.pytest_deselected(items=[item for item in items if item in slow])
     items[:] = [item for item in items if item not in slow]
 
@@ -114,8 +129,8 @@ class Reader:
         self._starting: dict[int, object] = {id(starter): starter for starter in _STARTERS}
         self._harmless: dict[int, object] = {}
 
-    def starts_process(self, begin: Iterable[object]) -> bool:
-        """Tell whether any of this code reaches a call that starts a process."""
+    def is_slow(self, begin: Iterable[object]) -> bool:
+        """Tell whether any of this code reaches a call that starts a process or listens."""
         waiting: list[tuple[object, object]] = [(found, None) for found in begin]
         seen: dict[int, tuple[object, object]] = {}
         while waiting:

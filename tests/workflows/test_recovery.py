@@ -77,7 +77,7 @@ async def test_an_agent_that_leaves_without_a_report_is_replaced(studio: Studio)
 
 @beside_the_others
 async def test_an_agent_that_makes_its_connection_again_is_not_lost(studio: Studio) -> None:
-    call = await studio.call(MUTE).live()
+    call = await studio.call(MUTE, Plays()).live()
     await call.agent_reconnects()
 
     status = await call.until(

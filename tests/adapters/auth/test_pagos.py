@@ -208,7 +208,10 @@ async def test_nothing_secret_is_logged_or_said(fake: FakePagos) -> None:
             said = [str(await refusal(pagos))]
             fake.outage, fake.odd_answer = None, b'{"org": "secret-of-somebody"}'
             said.append(str(await refusal(pagos)))
-    assert logs[0]["cure"] == "check PAGOS_ADMIN_TOKEN"
+    # Others may log meanwhile: the servers that the tests of this process share.
+    refused, odd = [log for log in logs if log["event"] == "pagos gave no usable answer"]
+    assert refused["cure"] == "check PAGOS_ADMIN_TOKEN"
+    assert odd["cure"].startswith("check PAGOS_RESOLVE_PATH")
     everything = f"{logs} {said}"
     for secret in (KEY, ADMIN_TOKEN, "secret-of-somebody"):
         assert secret not in everything
