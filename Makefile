@@ -65,8 +65,8 @@ demo: setup ## Place a real call and show it from start to end
 down: setup ## Stop the stack
 	@$(BIN)/everline down
 
-# Most tests wait most of the time: three processes, each with servers of its own, fill two cores.
-PROCESSES ?= 3
+# Most tests wait most of the time: two processes, each with servers of its own, take half as long.
+PROCESSES ?= 2
 test: servers test-tools ## Run every test (ARGS=… for pytest, PROCESSES=… at once)
 	@$(BIN)/pytest -n $(PROCESSES) --dist loadfile --durations=20 $(ARGS)
 
