@@ -1,4 +1,4 @@
-"""`python -m bench`: what Everline costs, beside the bare minimum on the same servers."""
+"""`python -m bench`: what Everline costs, compared with the bare minimum on the same servers."""
 
 import argparse
 import asyncio
@@ -26,11 +26,11 @@ from stack.errors import StackError
 OF_A_STACK = ("starts", "joins", "histories", "silences")
 OF_THE_AGENT = ("turns", "capacity")
 MEASUREMENTS = OF_A_STACK + OF_THE_AGENT
-SessionActivities = Callable[..., Callable[[], None]]
-"""Makes the progress of a measurement: by its name, and its rounds if they are others."""
+StepPrinter = Callable[..., Callable[[], None]]
+"""Makes a function that prints progress, from a measurement's name and number of rounds."""
 
 LIMIT_SECONDS = 2400
-"""The whole run; a stack that has to be built is built before."""
+"""Limit of the whole run."""
 MOST_ROUNDS = 200
 
 
@@ -82,7 +82,7 @@ async def _run(given: argparse.Namespace, progress: Console, output: Console) ->
 
 
 async def _measure_a_stack(
-    stack: Stand, asked: Sequence[str], rounds: int, steps: SessionActivities, results: _Results
+    stack: Stand, asked: Sequence[str], rounds: int, steps: StepPrinter, results: _Results
 ) -> None:
     worker = Worker(
         stack.temporal,
@@ -106,7 +106,7 @@ async def _measure_the_agent(
     instant: InstantStand,
     asked: Sequence[str],
     rounds: int,
-    steps: SessionActivities,
+    steps: StepPrinter,
     results: _Results,
 ) -> None:
     if "turns" in asked:

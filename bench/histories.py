@@ -11,7 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from bench.bare import TASK_QUEUE, BareSession
 from bench.series import Comparison, Series
-from bench.spans import SessionActivities
+from bench.spans import StepTimes
 from bench.stand import Stand
 from domain.ids import SessionKey, session_workflow_id, summary_workflow_id
 
@@ -46,7 +46,7 @@ class HistoryReport:
     events: Comparison
     size: Comparison
     kinds: dict[str, Kinds]
-    steps: SessionActivities
+    steps: StepTimes
 
 
 async def measure_histories(stand: Stand, rounds: int, step: Callable[[], None]) -> HistoryReport:
@@ -81,7 +81,7 @@ async def measure_histories(stand: Stand, rounds: int, step: Callable[[], None])
         Comparison("events in Temporal", events[names[0]], [events[n] for n in names[1:]], [note]),
         Comparison("bytes in Temporal", size[names[0]], [size[n] for n in names[1:]]),
         kinds,
-        SessionActivities.of(sessions),
+        StepTimes.of(sessions),
     )
 
 

@@ -1,4 +1,4 @@
-"""How long the steps of a workflow waited and worked, by the times in its history."""
+"""How long the steps of workflows waited and ran, according to their histories."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ class Span:
 
     Attributes:
         name: the activity, or `workflow task`.
-        waited: milliseconds from its scheduling until a worker had it.
-        worked: milliseconds until its end was written.
+        waited: milliseconds from its scheduling until a worker started it.
+        worked: milliseconds from then until its end was recorded.
     """
 
     name: str
@@ -33,24 +33,20 @@ class Span:
 
 
 @dataclass
-class SessionActivities:
+class StepTimes:
     """The steps of all measured workflows, by name."""
 
     waited: dict[str, Series]
     worked: dict[str, Series]
 
     @classmethod
-    def of(cls, histories: list[WorkflowHistory]) -> "SessionActivities":
+    def of(cls, histories: list[WorkflowHistory]) -> "StepTimes":
         """Collect the steps of these histories, in the order of their first appearance."""
         steps = cls({}, {})
         for history in histories:
             for span in _spans(list(history.events)):
-                steps.waited.setdefault(span.name, Series(span.name, "ms")).values.append(
-                    span.waited
-                )
-                steps.worked.setdefault(span.name, Series(span.name, "ms")).values.append(
-                    span.worked
-                )
+                for by_name, value in ((steps.waited, span.waited), (steps.worked, span.worked)):
+                    by_name.setdefault(span.name, Series(span.name, "ms")).values.append(value)
         return steps
 
 
@@ -72,16 +68,8 @@ def _spans(events: list[HistoryEvent]) -> Iterator[Span]:
 
 
 def _activity_ids(event: HistoryEvent) -> tuple[int, int]:
-    for field in (
-        "activity_task_completed_event_attributes",
-        "activity_task_failed_event_attributes",
-        "activity_task_timed_out_event_attributes",
-        "activity_task_canceled_event_attributes",
-    ):
-        if event.HasField(field):
-            found = getattr(event, field)
-            return found.scheduled_event_id, found.started_event_id
-    raise ValueError(f"event {event.event_id} is no end of an activity")
+    attributes = getattr(event, event.WhichOneof("attributes") or "")
+    return attributes.scheduled_event_id, attributes.started_event_id
 
 
 def _between(first: HistoryEvent, second: HistoryEvent) -> float:

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from bench.histories import HistoryReport, Kinds
 from bench.series import Comparison, Series
-from bench.spans import SessionActivities
+from bench.spans import StepTimes
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
@@ -43,7 +43,7 @@ def print_kinds(console: Console, kinds: dict[str, Kinds]) -> None:
     console.print()
 
 
-def print_steps(console: Console, steps: SessionActivities) -> None:
+def print_steps(console: Console, steps: StepTimes) -> None:
     """How long each step of a session waited for a worker, and worked; medians."""
     table = Table(title="steps of a session, median (p95)", title_justify="left")
     table.add_column("step", no_wrap=True)

@@ -1,19 +1,18 @@
-"""`everline agents …`: saved agents and their versions, through the HTTP API."""
+"""`everline agents …`: manages saved agents and their versions through the HTTP API."""
 
 import json
 from pathlib import Path
 from typing import Annotated, cast
-from urllib.parse import quote
 
 import typer
-from rich.console import Console
 
-from cli.api_client import call_api
+from cli.api_client import Json, api_path, call_api
+from cli.options import AsJson, OrgOption
+from cli.output import print_json, print_table
 from stack.errors import StackError
-from stack.layout.home import Home
 
 agents_app = typer.Typer(
-    help="Save agents, change them, go back to earlier versions.",
+    help="Save and change agents, and restore earlier versions.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -21,16 +20,14 @@ agents_app = typer.Typer(
 AgentId = Annotated[str, typer.Argument(help="The agent's id, as `agents list` shows it.")]
 Version = Annotated[int, typer.Argument(min=1, help="As `agents versions` shows it.")]
 ConfigFile = Annotated[
-    Path,
-    typer.Argument(help="JSON file with the configuration, `-` for the standard input."),
+    Path, typer.Argument(help="JSON file with the configuration, `-` for standard input.")
 ]
 Expected = Annotated[
     int | None,
     typer.Option("--version", min=1, help="Only if this is still the current version."),
 ]
-OrgOption = Annotated[str | None, typer.Option("--org", help="Act for this org (admins only).")]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
-Json = dict[str, object]
+Limit = Annotated[int, typer.Option(min=1, max=100)]
+Cursor = Annotated[str | None, typer.Option(help="`nextCursor` of the previous page.")]
 
 _AGENT_COLUMNS = ("agentId", "version", "name", "updatedAt", "updatedBy")
 _VERSION_COLUMNS = ("version", "agentName", "updatedAt", "updatedBy", "restoredFrom")
@@ -39,18 +36,19 @@ _VERSION_COLUMNS = ("version", "agentName", "updatedAt", "updatedBy", "restoredF
 @agents_app.command("list")
 def list_agents(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
-    cursor: Annotated[str | None, typer.Option(help="`nextCursor` of the page before.")] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
     org: OrgOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """List saved agents, the newest first."""
-    answer = _page(context, "/agents", limit, cursor, org)
+    """List saved agents, newest first."""
+    query = {"limit": limit, "cursor": cursor}
+    answer = call_api(context.obj, "GET", "/agents", query=query, org=org)
     if as_json:
-        return _print(answer)
+        return print_json(answer)
     agents = cast("list[Json]", answer["agents"])
-    named = [{**agent, "name": cast("Json", agent["config"])["agent_name"]} for agent in agents]
-    _show(named, _AGENT_COLUMNS, answer, "everline agents list")
+    rows = [agent | {"name": cast("Json", agent["config"])["agent_name"]} for agent in agents]
+    print_table(_AGENT_COLUMNS, rows, _more("list", answer))
 
 
 @agents_app.command("get")
@@ -58,20 +56,20 @@ def get(
     context: typer.Context,
     agent_id: AgentId,
     version: Annotated[
-        int | None, typer.Option(min=1, help="An earlier one; the current one unless given.")
+        int | None, typer.Option(min=1, help="An earlier version; default: the current one.")
     ] = None,
     org: OrgOption = None,
 ) -> None:
     """Show an agent as JSON; its secrets are masked."""
-    path = _path(agent_id) if version is None else f"{_path(agent_id)}/versions/{version}"
-    _print(call_api(_home(context), "GET", path, org=org))
+    path = ("agents", agent_id, *(("versions", str(version)) if version else ()))
+    print_json(call_api(context.obj, "GET", api_path(*path), org=org))
 
 
 @agents_app.command("create")
 def create(context: typer.Context, file: ConfigFile, org: OrgOption = None) -> None:
-    """Save a new agent from a file; `agent_name` is needed in it."""
-    made = call_api(_home(context), "POST", "/agents", body={"config": _read(file)}, org=org)
-    _report(made, "saved")
+    """Save a new agent from a file, which must give its `agent_name`."""
+    body = {"config": _read(file)}
+    _report(call_api(context.obj, "POST", "/agents", body=body, org=org), "saved")
 
 
 @agents_app.command("update")
@@ -82,13 +80,17 @@ def update(
     expected: Expected = None,
     org: OrgOption = None,
 ) -> None:
-    """Save another configuration as the agent's next version.
+    """Save a configuration as the agent's next version.
 
-    A file that `agents get` printed can be edited and sent as it is: masks keep stored secrets.
+    The output of `agents get` can be edited and sent back: masked secrets keep their stored value.
     """
-    body: Json = {"config": _read(file)}
     changed = call_api(
-        _home(context), "PUT", _path(agent_id), body=body, org=org, if_match=_etag(expected)
+        context.obj,
+        "PUT",
+        api_path("agents", agent_id),
+        body={"config": _read(file)},
+        org=org,
+        if_match=_etag(expected),
     )
     _report(changed, "saved")
 
@@ -97,17 +99,18 @@ def update(
 def versions(
     context: typer.Context,
     agent_id: AgentId,
-    limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
-    cursor: Annotated[str | None, typer.Option(help="`nextCursor` of the page before.")] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
     org: OrgOption = None,
     as_json: AsJson = False,
 ) -> None:
     """List an agent's versions, the current one first."""
-    answer = _page(context, f"{_path(agent_id)}/versions", limit, cursor, org)
+    path, query = api_path("agents", agent_id, "versions"), {"limit": limit, "cursor": cursor}
+    answer = call_api(context.obj, "GET", path, query=query, org=org)
     if as_json:
-        return _print(answer)
-    found = cast("list[Json]", answer["versions"])
-    _show(found, _VERSION_COLUMNS, answer, f"everline agents versions {agent_id}")
+        return print_json(answer)
+    rows = cast("list[Json]", answer["versions"])
+    print_table(_VERSION_COLUMNS, rows, _more(f"versions {agent_id}", answer))
 
 
 @agents_app.command("rollback")
@@ -118,9 +121,9 @@ def rollback(
     expected: Expected = None,
     org: OrgOption = None,
 ) -> None:
-    """Save an earlier version's configuration, secrets included, as the next version."""
-    path = f"{_path(agent_id)}/versions/{version}/restore"
-    restored = call_api(_home(context), "POST", path, org=org, if_match=_etag(expected))
+    """Save an earlier version's configuration, including its secrets, as the next version."""
+    path = api_path("agents", agent_id, "versions", str(version), "restore")
+    restored = call_api(context.obj, "POST", path, org=org, if_match=_etag(expected))
     _report(restored, f"restored from version {version}")
 
 
@@ -128,50 +131,37 @@ def rollback(
 def delete(
     context: typer.Context, agent_id: AgentId, expected: Expected = None, org: OrgOption = None
 ) -> None:
-    """Delete an agent with its versions; its sessions and their transcripts stay."""
-    call_api(_home(context), "DELETE", _path(agent_id), org=org, if_match=_etag(expected))
+    """Delete an agent and its versions; its sessions and their transcripts stay."""
+    path = api_path("agents", agent_id)
+    call_api(context.obj, "DELETE", path, org=org, if_match=_etag(expected))
     typer.echo(f"Agent {agent_id} is deleted.")
 
 
 def _read(file: Path) -> Json:
-    """A configuration from a file: by itself, or as `agents get` prints it.
+    """Read a configuration, either bare or as `agents get` prints it.
 
     Raises:
-        StackError: There is no such file, or it is not a JSON object.
+        StackError: The file cannot be read or is not a JSON object.
     """
-    name = "the standard input" if str(file) == "-" else str(file)
+    stdin = str(file) == "-"
+    name = "standard input" if stdin else str(file)
     try:
-        text = (
-            typer.get_text_stream("stdin").read() if str(file) == "-" else file.read_text("utf-8")
-        )
+        text = typer.get_text_stream("stdin").read() if stdin else file.read_text("utf-8")
         found: object = json.loads(text)
     except OSError as problem:
         raise StackError(f"{name}: {problem.strerror}") from None
     except ValueError as problem:
         raise StackError(f"{name} is not JSON: {problem}") from None
     if not isinstance(found, dict):
-        raise StackError(f"{name} has to hold a JSON object, the agent's configuration")
+        raise StackError(f"{name} must contain a JSON object, the agent's configuration")
     config = cast("Json", found)
     inside = config.get("config")
     return cast("Json", inside) if isinstance(inside, dict) and "agentId" in config else config
 
 
-def _page(
-    context: typer.Context, path: str, limit: int, cursor: str | None, org: str | None
-) -> Json:
-    query: dict[str, str | int] = {"limit": limit} | ({"cursor": cursor} if cursor else {})
-    return call_api(_home(context), "GET", path, query=query, org=org)
-
-
-def _show(rows: list[Json], columns: tuple[str, ...], answer: Json, command: str) -> None:
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    lines = [columns, *(tuple(str(row[name] or "-") for name in columns) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(columns))]
-    for line in lines:
-        words = (word.ljust(width) for word, width in zip(line, widths, strict=True))
-        console.print("  ".join(words).rstrip())
-    if answer["nextCursor"]:
-        console.print(f"more: {command} --cursor {answer['nextCursor']}")
+def _more(command: str, answer: Json) -> str:
+    cursor = answer["nextCursor"]
+    return f"everline agents {command} --cursor {cursor}" if cursor else ""
 
 
 def _report(answer: Json, what: str) -> None:
@@ -183,16 +173,3 @@ def _report(answer: Json, what: str) -> None:
 
 def _etag(version: int | None) -> str | None:
     return None if version is None else f'"{version}"'
-
-
-def _path(agent_id: str) -> str:
-    return f"/agents/{quote(agent_id, safe='')}"
-
-
-def _home(context: typer.Context) -> Home:
-    assert isinstance(context.obj, Home)
-    return context.obj
-
-
-def _print(answer: Json) -> None:
-    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))

@@ -1,8 +1,10 @@
-"""Talking to the stack's own API from the command line."""
+"""Calls the API of the local stack."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import cast
+from urllib.parse import quote
 
 import httpx
 
@@ -14,96 +16,89 @@ from stack.supervision.state import read_state
 Json = dict[str, object]
 
 
+def api_path(*segments: str) -> str:
+    """Return a path in which every segment is escaped."""
+    return "".join(f"/{quote(segment, safe='')}" for segment in segments)
+
+
 def call_api(
     home: Home,
     method: str,
     path: str,
     *,
     body: Mapping[str, object] | None = None,
-    query: Mapping[str, str | int] | None = None,
+    query: Mapping[str, str | int | None] | None = None,
     org: str | None = None,
     if_match: str | None = None,
 ) -> Json:
-    """Call the API of a running stack with its own key.
+    """Call the API with the stack's own key.
 
     Args:
         home: The stack's home.
-        method: `GET`, `POST`, `PUT` or `DELETE`.
+        method: HTTP method.
         path: Path with a leading slash.
-        body: What to send as JSON.
-        query: What to ask for in the URL.
-        org: The org to act for; the stack's own unless given.
+        body: Sent as JSON.
+        query: Query parameters; empty ones are left out.
+        org: The org to act for; default: the stack's own.
         if_match: ETag of the version that a change expects to find.
 
     Returns:
-        The JSON object of the answer; empty if it has none.
+        The JSON object of the response, empty if it has no body.
 
     Raises:
-        StackError: The stack does not run, the API does not answer or it answers with an error.
+        StackError: The stack is not running, or the API does not answer or returns an error.
     """
+    given = {"x-org-id": org, "if-match": if_match}
+    headers = {name: value for name, value in given.items() if value}
+    params = {name: value for name, value in (query or {}).items() if value}
     with _client(home) as client:
-        try:
-            given = {"x-org-id": org, "if-match": if_match}
-            headers = {name: value for name, value in given.items() if value}
-            answer = client.request(method, path, json=body, params=query, headers=headers)
-        except httpx.HTTPError as problem:
-            raise _unreachable(client, problem) from None
+        answer = client.request(method, path, json=body, params=params, headers=headers)
     _require_success(answer)
     return cast("Json", answer.json()) if answer.content else {}
 
 
 def stream_events(home: Home, path: str) -> Iterator[tuple[str, Json]]:
-    """Read server-sent events of a running stack until the stream's `end`.
-
-    Args:
-        home: The stack's home.
-        path: Path with a leading slash.
-
-    Yields:
-        The event's name and its data.
+    """Yield the name and data of server-sent events, up to the event `end`.
 
     Raises:
         StackError: As `call_api`.
     """
     name = ""
-    with _client(home) as client:
-        try:
-            with client.stream("GET", path, timeout=None) as answer:
-                if not answer.is_success:
-                    answer.read()
-                    _require_success(answer)
-                for line in answer.iter_lines():
-                    field, _, value = line.partition(": ")
-                    if field == "event":
-                        name = value
-                    elif field == "data":
-                        yield name, cast("Json", json.loads(value))
-                    if name == "end":
-                        return
-        except httpx.HTTPError as problem:
-            raise _unreachable(client, problem) from None
+    with _client(home) as client, client.stream("GET", path, timeout=None) as answer:
+        if not answer.is_success:
+            answer.read()
+            _require_success(answer)
+        for line in answer.iter_lines():
+            field, _, value = line.partition(": ")
+            if field == "event":
+                name = value
+            elif field == "data":
+                yield name, cast("Json", json.loads(value))
+            if name == "end":
+                return
 
 
-def _client(home: Home) -> httpx.Client:
+@contextmanager
+def _client(home: Home) -> Generator[httpx.Client]:
     credentials = read_credentials(home)
     state = read_state(home)
     url = state.urls.api
     if credentials is None or url is None:
         command = "everline up" if state.supervisor_pid is None else "everline start api"
-        raise StackError(f"no API runs in {home.root}; start it with `{command}`")
+        raise StackError(f"the API of {home.root} is not running; start it with `{command}`")
     headers = {"x-api-key": credentials.api_key}
-    return httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=30)
-
-
-def _unreachable(client: httpx.Client, problem: httpx.HTTPError) -> StackError:
-    return StackError(
-        f"{client.base_url} does not answer ({type(problem).__name__}); see `everline status`"
-    )
+    try:
+        with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=30) as client:
+            yield client
+    except httpx.HTTPError as problem:
+        raise StackError(
+            f"{url} does not answer ({type(problem).__name__}); see `everline status`"
+        ) from None
 
 
 def _require_success(answer: httpx.Response) -> None:
     if not answer.is_success:
-        path = answer.request.url.path
+        request = answer.request
         raise StackError(
-            f"{answer.request.method} {path}: {answer.status_code} {answer.text[:500]}"
+            f"{request.method} {request.url.path}: {answer.status_code} {answer.text[:500]}"
         )

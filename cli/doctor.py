@@ -1,4 +1,4 @@
-"""`everline doctor`: what is in order, what is not, and the cure of each."""
+"""`everline doctor`: checks this machine and the stack, and says how to fix what is wrong."""
 
 import asyncio
 import ipaddress
@@ -36,14 +36,7 @@ NEWEST_PYTHON = (3, 13)
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check.
-
-    Attributes:
-        title: What was looked at.
-        ok: Whether it is in order.
-        detail: What was found.
-        cure: What to do about it.
-    """
+    """The result of one check; `cure` says what to do if it is not ok."""
 
     title: str
     ok: bool
@@ -52,9 +45,8 @@ class Finding:
 
 
 def doctor(context: typer.Context) -> None:
-    """Check this machine and the stack; exit code 1 when something needs a cure."""
-    home = context.obj
-    assert isinstance(home, Home)
+    """Check this machine and the stack; exits with 1 if anything is wrong."""
+    home: Home = context.obj
     console = Console(soft_wrap=True)
     healthy = True
     for finding in chain(examine(home, os.environ), examine_speech(home, os.environ)):
@@ -68,7 +60,7 @@ def doctor(context: typer.Context) -> None:
 
 
 def examine(home: Home, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Look at everything, one finding after the other."""
+    """Check everything but the speech models."""
     yield _python()
     for server in SERVERS:
         yield _server(server, environ)
@@ -85,12 +77,12 @@ def examine(home: Home, environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def examine_speech(home: Home, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Let the local models hear and speak a sentence: those that run, or some started for it."""
+    """Try the local models with a sentence: the running ones, or ones started for the check."""
     title = "speech models"
     state, wanted = read_state(home), read_wanted(home)
     running = state.supervisor_pid is not None
     if running and not any(p.name == "models" and p.state == "running" for p in state.processes):
-        return  # what they are doing is a finding of `examine`
+        return  # reported by `examine`
     if not running and not wanted.wants("models"):
         yield Finding(title, True, "left out")
         return
@@ -147,21 +139,16 @@ def _server(server: Server, environ: Mapping[str, str]) -> Finding:
 
 
 def _named_server(server: Server, title: str, program: Path) -> Finding:
-    """The user's own choice is used whatever it is, but its fault is told."""
-    cure = f"leave out {server.variable}, and a sound one is built once"
+    """Report a known fault; the user's choice is used all the same."""
+    cure = f"unset {server.variable}; a good one is then built once"
     if not os.access(program, os.X_OK):
-        return Finding(title, False, f"{program} is no program that can be run", cure)
+        return Finding(title, False, f"{program} is not an executable program", cure)
     fault = find_fault(server, program)
-    return Finding(
-        title,
-        fault is None,
-        f"{program}: {fault}" if fault else str(program),
-        cure,
-    )
+    return Finding(title, fault is None, f"{program}: {fault}" if fault else str(program), cure)
 
 
 def _interface() -> Finding:
-    """WebRTC in Python passes over the loopback interface: it needs another one with an address."""
+    """WebRTC in Python ignores the loopback interface: another one must have an address."""
     usable = [
         name
         for name, addresses in psutil.net_if_addrs().items()
@@ -179,7 +166,6 @@ def _interface() -> Finding:
 
 
 def _folder(home: Home) -> Finding:
-    """The stack's folder: everything that it keeps is there."""
     existing = next(path for path in (home.root, *home.root.parents) if path.exists())
     cure = "name another one: EVERLINE_HOME=/path, or --home"
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
@@ -210,7 +196,6 @@ def _ports(home: Home, environ: Mapping[str, str]) -> Finding:
 def _processes(state: StackState) -> Iterator[Finding]:
     for process in state.processes:
         if process.state == "left_out":
-            # Somebody wanted it so; whoever looks for a fault wants to know.
             yield Finding(process.name, True, f"left out; everline start {process.name} starts it")
             continue
         detail = f"{process.state}, pid {process.pid}, restarts {process.restarts}"
@@ -225,7 +210,7 @@ def _processes(state: StackState) -> Iterator[Finding]:
 
 
 def _sessions_need(api: str) -> Iterator[Finding]:
-    """What the API itself says that is between a start and an agent in the room."""
+    """Report what `/health/agent` says about everything that a session needs."""
     try:
         report = asyncio.run(fetch_agent_health(api))
     except NotHealthyError as problem:

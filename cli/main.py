@@ -12,6 +12,7 @@ from rich.console import Console
 from cli.agents import agents_app
 from cli.doctor import doctor
 from cli.keys import keys_app
+from cli.options import AsJson, SetOption
 from cli.sessions import sessions_app
 from cli.webhooks import webhooks_app
 from stack.binaries import locate_servers
@@ -19,6 +20,7 @@ from stack.down import stop_stack
 from stack.errors import AlreadyRunningError, StackError
 from stack.layout.credentials import read_credentials
 from stack.layout.home import Home, find_home
+from stack.layout.ports import SETTINGS
 from stack.layout.wanted import PART_NAMES, Wanted, parse_names, parse_settings
 from stack.progress import Progress
 from stack.supervision.control import await_started, change_parts
@@ -42,13 +44,13 @@ app.command("doctor")(doctor)
 
 
 def main() -> None:
-    """Run the command; what cannot be done is said in plain words."""
+    """Run the command; expected failures are printed without a traceback."""
     try:
         app()
     except StackError as problem:
         _complain(str(problem))
     except OSError as problem:
-        # A full disk, a folder of somebody else: the file and the system's word for it say it all.
+        # Such as a full disk or missing permissions.
         if problem.filename is None:
             raise
         _complain(f"{problem.filename}: {problem.strerror}")
@@ -76,11 +78,8 @@ def up(
     detach: Annotated[bool, typer.Option(help="Run in the background.")] = False,
     without: Annotated[
         list[str], typer.Option(help=f"Leave a part out: {', '.join(PART_NAMES)}.")
-    ] = [],  # noqa: B006  # typer reads the default and never changes it
-    setting: Annotated[
-        list[str],
-        typer.Option("--set", help="[PART:]NAME=VALUE in the environment of api, worker, agent."),
-    ] = [],  # noqa: B006  # typer reads the default and never changes it
+    ] = [],  # noqa: B006  # typer never changes it
+    setting: SetOption = [],  # noqa: B006  # typer never changes it
     free_ports: Annotated[
         bool, typer.Option("--free-ports", help="Pick free ports for a new stack.")
     ] = False,
@@ -100,138 +99,96 @@ def up(
     models_port: Annotated[int | None, typer.Option(help="Local models (4010).")] = None,
 ) -> None:
     """Start the whole stack and keep it running; Ctrl-C stops it."""
-    home = _home(context)
+    home: Home = context.obj
     console = Console(soft_wrap=True)
     if is_running(home):
-        _say_that_it_runs(home, console)
-        return
-    ports: dict[str, int | str | None] = {
-        "api": api_port,
-        "temporal": temporal_port,
-        "temporal_ui": temporal_ui_port,
-        "livekit": livekit_port,
-        "livekit_tcp": livekit_tcp_port,
-        "livekit_udp": livekit_udp_ports,
-        "mongodb": mongodb_port,
-        "models": models_port,
-    }
-    given = [*without, os.environ.get("EVERLINE_WITHOUT", "")]
-    wanted = Wanted(left_out=parse_names(given), settings=parse_settings(setting))
-    repeated = _repeat(without, setting, ports, free_ports, reload)
+        return _print_running(home, console)
+    # The parameter of a port is named after its option.
+    ports = {one.field: context.params[one.option[2:].replace("-", "_")] for one in SETTINGS}
+    # For the process in the background.
+    repeated = ["--free-ports"] * free_ports + ["--reload"] * reload
+    repeated += [f"--without={name}" for name in without] + [f"--set={text}" for text in setting]
+    repeated += [
+        f"{one.option}={ports[one.field]}" for one in SETTINGS if ports[one.field] is not None
+    ]
+    left_out = parse_names([*without, os.environ.get("EVERLINE_WITHOUT", "")])
+    wanted = Wanted(left_out=left_out, settings=parse_settings(setting))
     request = UpRequest(wanted, ports, free_ports, repeated, reload)
     home.create()
-    # In the background, it is the supervisor there that keeps this log.
-    kept = None if detach else home.log("supervisor")
-    progress = Progress(console, kept)
     run = run_detached if detach else run_in_foreground
-    try:
-        code = run(home, request, progress)
-    except AlreadyRunningError:
-        _say_that_it_runs(home, console)
-        return
-    finally:
-        progress.close()
+    # A detached supervisor writes this log itself.
+    with Progress(console, None if detach else home.log("supervisor")) as progress:
+        try:
+            code = run(home, request, progress)
+        except AlreadyRunningError:
+            return _print_running(home, console)
     raise typer.Exit(code)
 
 
-def _repeat(
-    without: list[str],
-    setting: list[str],
-    ports: dict[str, int | str | None],
-    free_ports: bool,
-    reload: bool,
-) -> list[str]:
-    """Return the options of `up` once more, for the process in the background."""
-    words = ["--free-ports"] if free_ports else []
-    words += ["--reload"] if reload else []
-    words += [word for name in without for word in ("--without", name)]
-    words += [word for text in setting for word in ("--set", text)]
-    for field, port in ports.items():
-        if port is not None:
-            ending = "ports" if field == "livekit_udp" else "port"
-            words += [f"--{field.replace('_', '-')}-{ending}", str(port)]
-    return words
-
-
-def _say_that_it_runs(home: Home, console: Console) -> None:
-    """A second `up` finds the first, and waits for it if it is still starting."""
+def _print_running(home: Home, console: Console) -> None:
+    """Tell that the stack is running; wait for it if it is still starting."""
     state = await_started(home)
     credentials = read_credentials(home)
-    console.print(
+    _print(
+        console,
         f"This stack is already {state.state} (pid {state.supervisor_pid}, {home.root}); "
         "`everline down` stops it.",
-        markup=False,
-        highlight=False,
     )
     if credentials is not None:
-        console.print(banner(state, credentials.api_key), markup=False, highlight=False)
+        _print(console, banner(state, credentials.api_key))
+
+
+def _print(console: Console, text: str, end: str = "\n") -> None:
+    console.print(text, markup=False, highlight=False, end=end)
 
 
 @app.command()
 def down(context: typer.Context) -> None:
     """Stop the stack."""
     console = Console(soft_wrap=True)
-    progress = Progress(console)
-    try:
-        stopped = stop_stack(_home(context), progress)
-    finally:
-        progress.close()
+    with Progress(console) as progress:
+        stopped = stop_stack(context.obj, progress)
     console.print("Everline is stopped." if stopped else "Nothing was running.")
 
 
 @app.command()
-def status(
-    context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-) -> None:
-    """Show what runs, and where."""
-    home = _home(context)
-    state = read_state(home)
-    credentials = read_credentials(home)
+def status(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show what is running, and where."""
+    state, credentials = read_state(context.obj), read_credentials(context.obj)
     api_key = credentials.api_key if credentials else None
-    if as_json:
-        typer.echo(json.dumps(_as_json(state, api_key), indent=2))
-        return
-    _show(Console(soft_wrap=True), state, api_key)
-
-
-def _as_json(state: StackState, api_key: str | None) -> dict[str, object]:
+    if not as_json:
+        return _print_status(Console(soft_wrap=True), state, api_key)
     shown = {"name", "pid", "state", "log"}
-    return {
+    document = {
         "state": state.state,
         "urls": state.urls.model_dump(by_alias=True),
         "apiKey": api_key,
         "processes": [process.model_dump(include=shown) for process in state.processes],
     }
+    typer.echo(json.dumps(document, indent=2))
 
 
-def _show(console: Console, state: StackState, api_key: str | None) -> None:
-    console.print(f"Everline: {state.state}", highlight=False)
+def _print_status(console: Console, state: StackState, api_key: str | None) -> None:
+    _print(console, f"Everline: {state.state}")
     console.print(f"  {'process':<10} {'pid':<8} {'restarts':<9} {'state':<11} log", style="dim")
     for process in state.processes:
         row = f"{process.name:<10} {process.pid or '':<8} {process.restarts:<9} {process.state:<11}"
-        console.print(f"  {row} {process.log}", markup=False, highlight=False)
-        if process.reason:
-            console.print(f"             {process.reason}", markup=False, highlight=False)
-        elif process.last_restart:
-            text = f"started again because it {process.last_restart}"
-            console.print(f"             {text}", markup=False, highlight=False)
+        _print(console, f"  {row} {process.log}")
+        restarted = process.last_restart and f"restarted because it {process.last_restart}"
+        if note := process.reason or restarted:
+            _print(console, f"             {note}")
     if state.state in ("running", "degraded") and api_key:
-        console.print(
-            banner(state, api_key).split("\n", 2)[2], markup=False, highlight=False, end=""
-        )
+        _print(console, banner(state, api_key).split("\n", 2)[2], end="")
 
 
 @app.command()
 def start(
     context: typer.Context,
-    names: Annotated[list[str], typer.Argument(help="Parts to start again.")],
-    setting: Annotated[
-        list[str], typer.Option("--set", help="[PART:]NAME=VALUE in their environment.")
-    ] = [],  # noqa: B006  # typer reads the default and never changes it
+    names: Annotated[list[str], typer.Argument(help="Parts to start.")],
+    setting: SetOption = [],  # noqa: B006  # typer never changes it
 ) -> None:
     """Start parts of a running stack that were left out or stopped."""
-    change_parts(_home(context), start=parse_names(names), settings=parse_settings(setting))
+    change_parts(context.obj, start=parse_names(names), settings=parse_settings(setting))
 
 
 @app.command()
@@ -239,45 +196,45 @@ def stop(
     context: typer.Context,
     names: Annotated[list[str], typer.Argument(help="Parts to stop.")],
 ) -> None:
-    """Stop parts of a running stack; the rest goes on without them."""
-    change_parts(_home(context), stop=parse_names(names))
+    """Stop parts of a running stack; the others keep running."""
+    change_parts(context.obj, stop=parse_names(names))
 
 
 @app.command()
 def servers() -> None:
     """Find the Temporal and LiveKit servers, or build them (once per user)."""
     console = Console(soft_wrap=True)
-    progress = Progress(console)
-    try:
+    with Progress(console) as progress:
         found = locate_servers(progress)
-    finally:
-        progress.close()
     for name, path in found.items():
-        console.print(f"{name:<16} {path}", markup=False, highlight=False)
+        _print(console, f"{name:<16} {path}")
 
 
 @app.command()
 def logs(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help=f"{', '.join(PART_NAMES)}, or supervisor.")],
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Keep showing.")] = False,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Follow the log.")] = False,
     lines: Annotated[int, typer.Option("-n", help="How many lines to begin with.")] = 50,
 ) -> None:
     """Show the log of a process."""
     if name != "supervisor":
         parse_names([name])
-    log = _home(context).log(name)
+    home: Home = context.obj
+    log = home.log(name)
     if not log.exists() and not follow:
-        raise StackError(f"there is no {log}: {name} has not run in this stack; `everline up` does")
+        raise StackError(f"{log} does not exist: {name} never ran; start it with `everline up`")
     for line in tail(log, lines):
         typer.echo(line)
     position = log.stat().st_size if log.exists() else 0
     while follow:
         time.sleep(0.3)
         size = log.stat().st_size if log.exists() else 0
-        with log.open("rb") if size != position else open(os.devnull, "rb") as file:
-            file.seek(position if size > position else 0)
-            typer.echo(file.read().decode("utf-8", errors="replace"), nl=False)
+        if size != position:
+            with log.open("rb") as file:
+                # A log that has shrunk was cut: it starts anew.
+                file.seek(position if size > position else 0)
+                typer.echo(file.read().decode("utf-8", errors="replace"), nl=False)
         position = size
 
 
@@ -288,16 +245,11 @@ def logs(
 )
 def place_demo_call(context: typer.Context) -> None:
     """Place a real call and show it from start to end."""
-    # Loaded only here: it brings WebRTC, which takes a second to import.
+    # Imported late: WebRTC takes a second to load.
     from stack.demo.command import demo
 
     command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     command.command()(demo)
-    os.environ["EVERLINE_HOME"] = str(_home(context).root)
+    home: Home = context.obj
+    os.environ["EVERLINE_HOME"] = str(home.root)
     command(args=context.args, prog_name="everline demo")
-
-
-def _home(context: typer.Context) -> Home:
-    home = context.obj
-    assert isinstance(home, Home)
-    return home

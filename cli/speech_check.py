@@ -1,4 +1,4 @@
-"""Whether the local models really hear and speak: tried with a recorded sentence."""
+"""Tests the local speech models with a recorded sentence."""
 
 import asyncio
 import importlib.util
@@ -29,25 +29,22 @@ _STOP_SECONDS = 10.0
 
 
 class SpeechFault(Exception):
-    """The models do not hear or speak; the message says in what way."""
+    """The speech models do not work; the message says why."""
 
 
 def are_models_installed() -> bool:
-    """Tell whether the packages of the local stack are there."""
+    """Tell whether the packages of the local stack are installed."""
     return importlib.util.find_spec("faster_whisper") is not None
 
 
 async def try_models(url: str) -> str:
-    """Have a running models server transcribe a recording, and its own voice.
-
-    Args:
-        url: Where it is reached, without `/v1`.
+    """Have the server at `url` (without `/v1`) transcribe a recording and its own voice.
 
     Returns:
-        What was heard, for people.
+        What it recognised, for display.
 
     Raises:
-        SpeechFault: It does not answer, or hears something else.
+        SpeechFault: It does not answer, or recognises something else.
     """
     line = read_lines(1)[0]
     timeout = httpx.Timeout(_ANSWER_SECONDS)
@@ -62,11 +59,7 @@ async def try_models(url: str) -> str:
 
 
 async def try_models_alone(home: Home, wanted: Wanted, environ: Mapping[str, str]) -> str:
-    """Start a models server as the stack would, try it, and stop it.
-
-    Raises:
-        SpeechFault: It does not start, or what `try_models` raises.
-    """
+    """Start a models server as the stack would, try it (see `try_models`), and stop it."""
     async with _models(home, wanted, environ) as url:
         return await try_models(url)
 

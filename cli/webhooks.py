@@ -1,22 +1,17 @@
-"""`everline webhooks …`: endpoints and their deliveries, through the HTTP API."""
+"""`everline webhooks …`: manages endpoints and their deliveries through the HTTP API."""
 
-import json
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
-from cli.api_client import call_api
-from stack.layout.home import Home
+from cli.api_client import api_path, call_api
+from cli.options import OrgOption
+from cli.output import print_json
 
 webhooks_app = typer.Typer(
     help="Webhook endpoints and their deliveries.", no_args_is_help=True, add_completion=False
 )
-
 WebhookId = Annotated[str, typer.Argument(help="The endpoint's id.")]
-OrgOption = Annotated[str | None, typer.Option("--org", help="Act for this org (admins only).")]
-
-_PATH = "/v1/webhooks"
 
 
 @webhooks_app.command("create")
@@ -24,32 +19,33 @@ def create(
     context: typer.Context,
     url: Annotated[str, typer.Argument(help="Where events are sent.")],
     event: Annotated[
-        list[str] | None, typer.Option(help="Such as session.ended; every event if left out.")
+        list[str] | None, typer.Option(help="Such as session.ended; default: every event.")
     ] = None,
     org: OrgOption = None,
 ) -> None:
-    """Make an endpoint; its signing secret is shown this once."""
-    body: dict[str, object] = {"url": url, "events": event or []}
-    _print(call_api(_home(context), "POST", _PATH, body=body, org=org))
+    """Create an endpoint; its signing secret is shown only now."""
+    body = {"url": url, "events": event or []}
+    print_json(call_api(context.obj, "POST", api_path("v1", "webhooks"), body=body, org=org))
 
 
 @webhooks_app.command("list")
 def list_webhooks(context: typer.Context, org: OrgOption = None) -> None:
     """List the endpoints, with their health, as JSON."""
-    _print(call_api(_home(context), "GET", _PATH, org=org))
+    print_json(call_api(context.obj, "GET", api_path("v1", "webhooks"), org=org))
 
 
 @webhooks_app.command("test")
 def ping(context: typer.Context, webhook_id: WebhookId, org: OrgOption = None) -> None:
-    """Send an endpoint a `webhook.test`."""
-    _print(call_api(_home(context), "POST", f"{_PATH}/{_quoted(webhook_id)}/test", org=org))
+    """Send an endpoint a `webhook.test` event."""
+    path = api_path("v1", "webhooks", webhook_id, "test")
+    print_json(call_api(context.obj, "POST", path, org=org))
 
 
 @webhooks_app.command("enable")
 def enable(context: typer.Context, webhook_id: WebhookId, org: OrgOption = None) -> None:
     """Enable an endpoint that was disabled."""
-    path = f"{_PATH}/{_quoted(webhook_id)}"
-    _print(call_api(_home(context), "PATCH", path, body={"enabled": True}, org=org))
+    path = api_path("v1", "webhooks", webhook_id)
+    print_json(call_api(context.obj, "PATCH", path, body={"enabled": True}, org=org))
 
 
 @webhooks_app.command("deliveries")
@@ -58,13 +54,13 @@ def deliveries(
     status: Annotated[str | None, typer.Option(help="pending, delivered or dead_letter.")] = None,
     webhook_id: Annotated[str | None, typer.Option(help="Only those to this endpoint.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=200)] = 20,
-    cursor: Annotated[str | None, typer.Option(help="`next` of the page before.")] = None,
+    cursor: Annotated[str | None, typer.Option(help="`next` of the previous page.")] = None,
     org: OrgOption = None,
 ) -> None:
-    """Show the log of deliveries, the newest event first, as JSON."""
-    wanted = {"status": status, "webhook_id": webhook_id, "cursor": cursor}
-    query = {"limit": limit} | {name: value for name, value in wanted.items() if value}
-    _print(call_api(_home(context), "GET", f"{_PATH}/deliveries", query=query, org=org))
+    """List deliveries as JSON, newest event first."""
+    query = {"limit": limit, "status": status, "webhook_id": webhook_id, "cursor": cursor}
+    path = api_path("v1", "webhooks", "deliveries")
+    print_json(call_api(context.obj, "GET", path, query=query, org=org))
 
 
 @webhooks_app.command("redeliver")
@@ -74,18 +70,5 @@ def redeliver(
     org: OrgOption = None,
 ) -> None:
     """Send a delivery again, now."""
-    path = f"{_PATH}/deliveries/{_quoted(delivery_id)}/redeliver"
-    _print(call_api(_home(context), "POST", path, org=org))
-
-
-def _quoted(word: str) -> str:
-    return quote(word, safe="")
-
-
-def _home(context: typer.Context) -> Home:
-    assert isinstance(context.obj, Home)
-    return context.obj
-
-
-def _print(answer: dict[str, object]) -> None:
-    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+    path = api_path("v1", "webhooks", "deliveries", delivery_id, "redeliver")
+    print_json(call_api(context.obj, "POST", path, org=org))

@@ -1,4 +1,4 @@
-"""`everline down`: asking a supervisor to stop, and seeing that it does."""
+"""`everline down`: stops a stack and everything that it started."""
 
 import time
 
@@ -14,10 +14,7 @@ _LEFTOVER_GRACE = 15.0
 
 
 def stop_stack(home: Home, progress: Progress) -> bool:
-    """Stop the stack of a home, with everything it started.
-
-    Returns:
-        Whether there was anything to stop.
+    """Stop the stack of a home; returns whether anything was running.
 
     Raises:
         StackError: Its supervisor does not end.
@@ -26,24 +23,18 @@ def stop_stack(home: Home, progress: Progress) -> bool:
     if running:
         supervisor = find_supervisor(read_state(home))
         if supervisor is None:
-            raise StackError(
-                f"the stack of {home.root} is just being started; try again in a moment"
-            )
+            raise StackError(f"the stack of {home.root} is just starting; try again in a moment")
         with progress.step("stop", f"log: {home.log('supervisor')}"):
             supervisor.terminate()
-            _wait(home, progress)
+            deadline = time.monotonic() + _LIMIT_SECONDS
+            while is_locked(home.lock):
+                if time.monotonic() > deadline:
+                    raise StackError(
+                        f"the stack did not stop within {_LIMIT_SECONDS:.0f} s; "
+                        f"see {home.log('supervisor')}"
+                    )
+                progress.remind()
+                time.sleep(0.1)
     leftovers = find_leftovers(home)
     stop_leftovers(leftovers, _LEFTOVER_GRACE)
     return running or bool(leftovers)
-
-
-def _wait(home: Home, progress: Progress) -> None:
-    deadline = time.monotonic() + _LIMIT_SECONDS
-    while is_locked(home.lock):
-        if time.monotonic() > deadline:
-            raise StackError(
-                f"the stack did not stop within {_LIMIT_SECONDS:.0f} s; "
-                f"see {home.log('supervisor')}"
-            )
-        progress.remind()
-        time.sleep(0.1)

@@ -1,9 +1,9 @@
-"""What can go wrong on one machine, each with its cure in the message."""
+"""Errors of the local stack."""
 
 
 class StackError(Exception):
-    """The stack cannot do what was asked; the message says why and what to do."""
+    """The stack cannot do what was requested; the message says why and what to do."""
 
 
 class AlreadyRunningError(StackError):
-    """Another supervisor of the same home came first."""
+    """Another supervisor of the same home started first."""

@@ -1,4 +1,4 @@
-"""A whole stack for programs: tests, the demo and the benches boot and break one with it."""
+"""A stack controlled by a program: tests and benchmarks start one and break it."""
 
 import asyncio
 import os
@@ -19,11 +19,7 @@ _START_SECONDS = 1800.0  # the first start on a machine builds the servers
 
 
 class LocalStack:
-    """A running stack.
-
-    Attributes:
-        home: Its folder.
-    """
+    """A running stack in a home."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
@@ -40,14 +36,13 @@ class LocalStack:
         """Start a stack in the background and wait until all of it is healthy.
 
         Args:
-            home: Folder of the stack; a used one continues where it was.
-            without: Parts to leave out. Leaving out `mongodb` leaves `MONGODB_URI` unset.
-            settings: Further environment variables by part, such as
-                `{"agent": {"AGENT_NAME": "other"}}`.
+            home: Folder of the stack, which may have been used before.
+            without: Parts to leave out; without `mongodb`, `MONGODB_URI` is unset.
+            settings: Additional environment variables by part.
             free_ports: Pick free ports instead of the defaults.
 
         Raises:
-            StackError: It did not start; the message has what the command printed.
+            StackError: It did not start; the message contains the command's output.
         """
         words = ["--free-ports"] if free_ports else []
         words += [f"--without={name}" for name in without]
@@ -58,26 +53,23 @@ class LocalStack:
 
     @classmethod
     async def find(cls, home: Path | None = None) -> "LocalStack | None":
-        """Return the stack that runs in a home (`EVERLINE_HOME` unless given), if one does.
-
-        One that somebody is just starting is waited for.
-        """
+        """Return the stack running in a home (default: `EVERLINE_HOME`), waiting if it starts."""
         found = find_home(given=home)
         state = await asyncio.to_thread(await_started, found)
         return cls(found) if state.supervisor_pid is not None else None
 
     async def stop(self) -> None:
-        """Stop it with everything that it started."""
+        """Stop the stack and everything that it started."""
         await _everline(self.home.root, "down")
 
     @property
     def state(self) -> StackState:
-        """What runs right now."""
+        """What is running."""
         return read_state(self.home)
 
     @property
     def urls(self) -> Urls:
-        """Where its parts are reached."""
+        """Addresses of its parts."""
         return self.state.urls
 
     @property
@@ -96,11 +88,11 @@ class LocalStack:
 
     @property
     def api_key(self) -> str:
-        """What to send as `x-api-key`."""
+        """The value of `x-api-key`."""
         return self.credentials.api_key
 
     def process(self, name: str) -> ProcessState:
-        """Return what one part is doing."""
+        """Return the state of one part."""
         return self.state.process(name)
 
     def log(self, name: str) -> str:
@@ -108,11 +100,7 @@ class LocalStack:
         return self.home.log(name).read_text(encoding="utf-8", errors="replace")
 
     async def start_part(self, name: str, settings: Mapping[str, str] | None = None) -> int:
-        """Start a part that was left out or stopped, and wait until it is healthy.
-
-        Args:
-            name: The part.
-            settings: Further environment variables for it.
+        """Start a part, with additional environment variables, and wait until it is healthy.
 
         Returns:
             Its process id.
@@ -122,39 +110,32 @@ class LocalStack:
         return self._pid(name)
 
     async def stop_part(self, name: str) -> None:
-        """Stop a part and keep it stopped."""
+        """Stop a part; it is not restarted."""
         await asyncio.to_thread(change_parts, self.home, stop=[name])
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> int:
-        """Send a signal to a part's process, SIGKILL unless told otherwise.
-
-        Returns:
-            The process id that it went to, for `wait_restarted`.
-        """
+        """Send a signal to a part's process; returns its process id, for `wait_restarted`."""
         pid = self._pid(name)
         os.kill(pid, number)
         return pid
 
     async def wait_restarted(self, name: str, killed: int) -> int:
-        """Wait until a part is healthy again as another process.
+        """Wait until a part is healthy again; returns its new process id.
 
         Args:
             name: The part.
             killed: The process id that `kill` returned.
-
-        Returns:
-            The new process id.
         """
         process = await asyncio.to_thread(await_running, self.home, name, other_than=killed)
         assert process.pid is not None
         return process.pid
 
     async def kill_everything(self) -> None:
-        """Kill the supervisor and all its processes with SIGKILL, as a power cut would."""
+        """Kill the supervisor and all its processes, as a power failure would."""
         state = self.state
         pids = [state.supervisor_pid, *(process.pid for process in state.processes)]
         for pid in pids:
-            # Losing the supervisor already ends the others where the kernel ties them together.
+            # On Linux, the others end with the supervisor.
             with suppress(ProcessLookupError):
                 if pid is not None:
                     os.kill(pid, signal.SIGKILL)
@@ -177,7 +158,7 @@ async def local_stack(
     without: Iterable[str] = (),
     settings: Mapping[str, Mapping[str, str]] | None = None,
 ) -> AsyncGenerator[LocalStack]:
-    """Run a stack on free ports for a block, and stop it afterwards."""
+    """Run a stack on free ports while the block runs."""
     stack = await LocalStack.start(home, without=without, settings=settings)
     try:
         yield stack
@@ -186,7 +167,7 @@ async def local_stack(
 
 
 async def _everline(home: Path, *words: str) -> str:
-    """Run the command and return what it printed."""
+    """Run the command and return its output."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "cli", "--home", str(home), *words),
         stdin=asyncio.subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""`everline up`: everything between the command and a running supervisor."""
+"""`everline up`: prepares a stack and runs its supervisor."""
 
 import asyncio
 import importlib.util
@@ -33,13 +33,13 @@ _LEFTOVER_GRACE = 30.0
 
 @dataclass(frozen=True)
 class UpRequest:
-    """What was asked for on the command line.
+    """The options of `everline up`.
 
     Attributes:
         wanted: Parts to leave out and settings of single parts.
-        ports: Ports by field of `Ports`; `None` where not given.
+        ports: Ports by field of `Ports`; None if not given.
         free_ports: Pick free ports where none is given or remembered.
-        arguments: The options as given, to repeat them for a detached supervisor.
+        arguments: The same options for a detached supervisor.
         reload: Restart the API and the worker when their Python sources change.
     """
 
@@ -51,26 +51,23 @@ class UpRequest:
 
 
 def is_running(home: Home) -> bool:
-    """Tell whether a supervisor of this home is alive."""
+    """Tell whether a supervisor of this home is running."""
     return is_locked(home.lock)
 
 
 def run_in_foreground(
     home: Home, request: UpRequest, progress: Progress, caller: Mapping[str, str] = os.environ
 ) -> int:
-    """Run the stack in this process until it is asked to stop.
-
-    Returns:
-        The exit code.
+    """Run the stack in this process until it is told to stop; returns the exit code.
 
     Raises:
-        AlreadyRunningError: Another one was started at the same moment.
-        StackError: It cannot start; the message says why and what to do.
+        AlreadyRunningError: Another supervisor was started at the same moment.
+        StackError: It cannot start.
     """
     binaries = _locate_binaries(request.wanted, progress, caller)
     lock = FileLock(home.lock)
     if not lock.acquire():
-        raise AlreadyRunningError(f"the stack of {home.root} was started by somebody else")
+        raise AlreadyRunningError(f"the stack of {home.root} was started by another process")
     try:
         stop_what_was_left(home, progress)
         plan = make_plan(home, request, binaries, caller)
@@ -94,10 +91,21 @@ def make_plan(
     """Decide everything and write the configuration of the servers.
 
     Raises:
-        StackError: A port is taken or no port, a part is not installed, or a file is damaged.
+        StackError: A port is taken or invalid, a part is not installed, or a file is damaged.
     """
     wanted = request.wanted
-    _require_installed(wanted)
+    modules = {"mongodb": "secantus", "models": "faster_whisper"}
+    missing = [
+        part
+        for part, module in modules.items()
+        if wanted.wants(part) and importlib.util.find_spec(module) is None
+    ]
+    if missing:
+        options = " ".join(f"--without {part}" for part in missing)
+        raise StackError(
+            f"{' and '.join(missing)} cannot start: the packages of the local stack are not "
+            f"installed. Run `make setup`, or leave them out: everline up {options}"
+        )
     ports = choose_ports(request.ports, caller, read_ports(home), pick_free=request.free_ports)
     require_free_ports(ports, [name for name in PART_NAMES if wanted.wants(name)])
     remember_ports(home, ports)
@@ -110,37 +118,22 @@ def make_plan(
 
 
 def stop_what_was_left(home: Home, progress: Progress) -> None:
-    """End what an earlier supervisor, killed, could not end itself."""
+    """Stop the processes that an earlier, killed supervisor left behind."""
     leftovers = find_leftovers(home)
     if leftovers:
         with progress.step("clean up", f"{len(leftovers)} processes of an earlier run"):
             stop_leftovers(leftovers, _LEFTOVER_GRACE)
 
 
-def _require_installed(wanted: Wanted) -> None:
-    modules = {"mongodb": "secantus", "models": "faster_whisper"}
-    missing = [
-        part
-        for part, module in modules.items()
-        if wanted.wants(part) and importlib.util.find_spec(module) is None
-    ]
-    if missing:
-        raise StackError(
-            f"{' and '.join(missing)} cannot start: the packages of the local stack are not "
-            "installed. Run `make setup`, or leave them out: everline up "
-            + " ".join(f"--without {part}" for part in missing)
-        )
-
-
 def run_detached(
     home: Home, request: UpRequest, progress: Progress, caller: Mapping[str, str] = os.environ
 ) -> int:
-    """Start the stack in the background and wait until it runs, showing what it says.
+    """Start the stack in the background, and show its log until it runs.
 
-    Interrupted before it runs, it is stopped again.
+    If interrupted before that, stop it again.
 
     Returns:
-        The exit code: 0 once it runs, 1 when it did not start.
+        The exit code: 0 if it runs, 1 if it did not start.
     """
     _locate_binaries(request.wanted, progress, caller)
     log = home.log("supervisor")
@@ -151,7 +144,7 @@ def run_detached(
             [sys.executable, "-m", "cli", "--home", str(home.root), "up", *request.arguments],
             env=dict(caller),
             stdin=subprocess.DEVNULL,
-            # It keeps the log itself, without the key that it shows; what is wrong goes there too.
+            # It writes the log itself, without the API key that it prints; errors go there too.
             stdout=subprocess.DEVNULL,
             stderr=output,
             start_new_session=True,
@@ -170,23 +163,18 @@ def _follow(
     while True:
         ended = process.poll()
         state = read_state(home)
-        mine = state.supervisor_pid == process.pid
         position = _show_new_lines(log, position, progress)
         if ended is not None:
             if ended == 0 and is_running(home):
-                progress.say(f"the stack of {home.root} was started by somebody else")
+                progress.say(f"the stack of {home.root} was started by another process")
                 return 0
             return ended or 1
-        if mine and state.state in ("running", "degraded"):
+        if state.supervisor_pid == process.pid and state.state in ("running", "degraded"):
             _show_new_lines(log, position, progress)
-            _show_key(home, progress)
+            # The log does not contain it.
+            progress.say(f"  {'API key':<12} {load_credentials(home).api_key}\n")
             return 0
         time.sleep(0.1)
-
-
-def _show_key(home: Home, progress: Progress) -> None:
-    """Say what is in no log."""
-    progress.say(f"  {'API key':<12} {load_credentials(home).api_key}\n")
 
 
 def _show_new_lines(log: Path, position: int, progress: Progress) -> int:

@@ -1,10 +1,9 @@
-"""Whether the worker of this machine does its work: `python -m worker.health`, for health checks.
+"""Health check of the worker on this machine: `python -m worker.health`.
 
-A worker has no port. It does its work if Temporal was asked for some from here lately.
+A worker has no port; it is healthy if it has polled Temporal recently.
 """
 
 import asyncio
-import os
 import socket
 import sys
 import time
@@ -16,23 +15,20 @@ from adapters.settings import SettingsError, TemporalSettings, load
 from adapters.temporal import client as temporal_client
 from adapters.temporal.errors import temporal_error
 from adapters.temporal.task_queue import polling_workers
+from worker.exit import exit_at_once
 
 ANSWER_TIME = timedelta(seconds=4)
 
 
 class NotPollingError(Exception):
-    """The worker does not do its work; the message says why."""
+    """The worker does not poll; the message says why."""
 
 
 async def check(settings: TemporalSettings, hostname: str) -> None:
-    """Return if a worker of this host polls the task queue.
-
-    Args:
-        settings: Where Temporal is, and the task queue.
-        hostname: The host's name, with which the SDK signs its polls as `pid@hostname`.
+    """Return if a worker of this host polls the task queue; the SDK polls as `pid@hostname`.
 
     Raises:
-        NotPollingError: Temporal does not answer, or no such worker has asked it lately.
+        NotPollingError: Temporal does not answer, or no such worker has polled recently.
     """
     try:
         client = await temporal_client.connect(settings)
@@ -49,7 +45,7 @@ async def check(settings: TemporalSettings, hostname: str) -> None:
 
 
 def main() -> int:
-    """Say what is wrong on standard error; returns the exit code, 1 if anything is."""
+    """Print what is wrong to standard error; returns the exit code."""
     try:
         asyncio.run(check(load(TemporalSettings), socket.gethostname()))
     except (SettingsError, NotPollingError) as problem:
@@ -59,9 +55,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # The SDK's threads outlive its client, and the interpreter's end under them was seen to abort
-    # the process when all was done.
-    os._exit(code)
+    exit_at_once(main())

@@ -79,7 +79,7 @@ WORKFLOWS = [
 ]
 RETRY_SECONDS = 2.0
 MAX_LISTENERS = 200
-"""Calls of foreign agents that one worker process hears at the same time."""
+"""Calls of external agents that one worker process transcribes at the same time."""
 
 
 class Archive(Protocol):
@@ -161,15 +161,15 @@ def activities_of(
 
 
 def listener_of(settings: WorkerSettings, archive: Archive | None) -> ListenActivities:
-    """The activity that hears foreign agents."""
+    """The activity that listens to external agents."""
     transcripts = Transcripts(archive.transcripts, settings.prices) if archive else None
     return ListenActivities(LiveKitListener.of(settings), transcripts)
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:
-    """How workflow code runs: in Temporal's sandbox, in which nothing may be left to chance."""
+    """Run workflow code in Temporal's sandbox, which enforces determinism."""
     restrictions = SandboxRestrictions.default.with_passthrough_modules(
-        # Pure models: re-importing them for every run would cost time and prove nothing.
+        # Pure models: importing them again for every run would only cost time.
         "domain",
         "pydantic",
         "pydantic_core",
@@ -194,7 +194,7 @@ def session_worker(
 
 
 def listening_worker(client: Client, settings: WorkerSettings, listen: ListenActivities) -> Worker:
-    """The worker of listeners: they last as long as calls, and must not take others' places."""
+    """The worker of listeners: they last as long as calls, so they have slots of their own."""
     return Worker(
         client,
         task_queue=listening_task_queue(settings.temporal_task_queue),
@@ -209,7 +209,7 @@ def listening_worker(client: Client, settings: WorkerSettings, listen: ListenAct
 async def watching(
     settings: WorkerSettings, client: Client, archive: MongoArchive | None, reaper: Reaper
 ) -> AsyncGenerator[None]:
-    """Watch over the agent servers for the block; without MongoDB nobody can."""
+    """Watch the agent servers while the block runs; this needs MongoDB."""
     if archive is None:
         yield
         return
@@ -231,7 +231,7 @@ async def run(settings: WorkerSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    # First: a URI that is none is told at once, also while Temporal is away.
+    # First, so that an invalid URI is reported even while Temporal is unavailable.
     archive = MongoArchive.of(settings)
     client = await _connected(settings, stop)
     if client is None:
@@ -283,7 +283,7 @@ async def run(settings: WorkerSettings) -> None:
 
 
 async def _connected(settings: WorkerSettings, stop: asyncio.Event) -> Client | None:
-    """Temporal may start later than the worker; None if the process was stopped before."""
+    """Connect, waiting for Temporal if needed; None if the process was stopped before."""
     while not stop.is_set():
         try:
             return await temporal_client.connect(settings)
@@ -302,10 +302,10 @@ async def _connected(settings: WorkerSettings, stop: asyncio.Event) -> Client | 
 async def _installation(
     client: Client, settings: WorkerSettings, stop: asyncio.Event
 ) -> str | None:
-    """Which installation this is; None if the process was stopped before Temporal has said it.
+    """Return the id of this installation; None if the process was stopped before.
 
     Raises:
-        InstallationDiffers: not the one that the settings name.
+        InstallationDiffers: it is not the one in the settings.
     """
     installation = TemporalInstallation(client, settings.everline_installation)
     while not stop.is_set():
@@ -329,13 +329,13 @@ async def _ensure_schedules(client: Client, task_queue: str) -> None:
 
 
 def main() -> None:
-    """Read the settings and run; exits with a message if the environment is not complete."""
+    """Read the settings and run; exit with a message if the environment is incomplete."""
     try:
         settings = load(WorkerSettings)
     except SettingsError as error:
         sys.exit(f"everline worker: {error}")
     logs.configure(development=settings.development, level=settings.log_level)
-    # LiveKit's SDK tells of every stream that the listeners have no use for.
+    # LiveKit's SDK logs every stream that the listeners ignore.
     logging.getLogger("livekit").setLevel(logging.WARNING)
     try:
         asyncio.run(run(settings))

@@ -1,4 +1,4 @@
-"""How the workers of this process end: all at the same time, within one grace."""
+"""Shuts down all workers of this process at the same time, within one grace period."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -8,15 +8,15 @@ from datetime import timedelta
 from temporalio.worker import Worker
 
 GRACEFUL_SHUTDOWN = timedelta(seconds=20)
-"""Running activities get this long; cut ones are retried by another worker."""
+"""How long running activities get; interrupted ones are retried by another worker."""
 
 
 @asynccontextmanager
 async def serving(*workers: Worker) -> AsyncGenerator[None]:
-    """Have workers serve for the block.
+    """Run workers while the block runs.
 
-    One after the other they would take the sum of their graces, which is longer than a container
-    is given before it is killed.
+    Shutting them down one by one would take the sum of their grace periods, which is longer than
+    a container gets before it is killed.
     """
     async with AsyncExitStack() as stack:
         for worker in workers:

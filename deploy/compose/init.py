@@ -28,7 +28,7 @@ from stack.errors import StackError
 from stack.layout.credentials import Credentials, load_credentials, read_credentials
 from stack.layout.files import write_atomically
 from stack.layout.home import Home
-from stack.layout.livekit_config import WEBHOOK_PATH
+from stack.layout.livekit_config import common_config
 
 PROCESSES: Mapping[str, tuple[type[BaseSettings], ...]] = {
     "api": (ApiSettings, PagosSettings, LocalKeySettings),
@@ -145,7 +145,8 @@ def env_file(values: Mapping[str, str]) -> str:
 def livekit_config(values: Mapping[str, str]) -> str:
     """Return LiveKit's configuration (JSON, which is YAML too)."""
     key, secret = values["LIVEKIT_API_KEY"], values["LIVEKIT_API_SECRET"]
-    config = {
+    api = values.get("EVERLINE_CALLBACK_URL", "http://api:4000")
+    config = common_config(key, secret, api) | {
         "port": 7880,
         "redis": {"address": values.get("EVERLINE_REDIS_ADDRESS", "redis:6379")},
         "rtc": {
@@ -153,16 +154,6 @@ def livekit_config(values: Mapping[str, str]) -> str:
             "udp_port": values.get("EVERLINE_LIVEKIT_UDP_PORTS", "7882-7885"),
             **addresses(values),
         },
-        # A caller's late token or a late dispatch would bring a deleted room back to life.
-        "room": {"auto_create": False},
-        # Whoever says that it has a place gets a job, however high the load that it reports: by
-        # default, dispatches to agents at 70 % are dropped.
-        "agents": {"target_load": 1.0},
-        "webhook": {
-            "api_key": key,
-            "urls": [values.get("EVERLINE_CALLBACK_URL", "http://api:4000") + WEBHOOK_PATH],
-        },
-        "keys": {key: secret},
         "logging": {"level": "info", "json": True},
     }
     return json.dumps(config, indent=2)

@@ -1,11 +1,10 @@
 """Prepares Temporal for sessions: the `temporal-setup` service of docker-compose.yml.
 
-Creates the namespace if there is none, registers the search attributes, sets the retention. Safe to
-repeat. Temporal Cloud wants this done with its own tools.
+Creates the namespace if it is missing, registers the search attributes and sets the retention. Safe
+to repeat. For Temporal Cloud, use its own tools instead.
 """
 
 import asyncio
-import os
 import sys
 import time
 
@@ -19,8 +18,9 @@ from adapters.temporal import client as temporal_client
 from adapters.temporal.errors import temporal_error
 from stack.layout.temporal_setup import RETENTION, prepare_namespace
 from stack.supervision.health import NotHealthyError
+from worker.exit import exit_at_once
 
-# A new namespace is known to all parts of the server after up to 10 s.
+# It takes up to 10 s until all parts of the server know a new namespace.
 LIMIT_SECONDS = 120.0
 PAUSE_SECONDS = 1.0
 
@@ -64,7 +64,7 @@ async def create_namespace(client: Client) -> None:
 
 
 async def exists(client: Client, namespace: str) -> bool:
-    """Tell whether there is such a namespace."""
+    """Tell whether the namespace exists."""
     try:
         await client.workflow_service.describe_namespace(
             DescribeNamespaceRequest(namespace=namespace)
@@ -77,7 +77,7 @@ async def exists(client: Client, namespace: str) -> bool:
 
 
 def main() -> int:
-    """Set up what the environment names; returns the exit code."""
+    """Set up the namespace that the environment names; returns the exit code."""
     try:
         settings = load(TemporalConnection)
         asyncio.run(set_up(settings))
@@ -92,9 +92,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # The SDK's threads outlive its client, and the interpreter's end under them was seen to abort
-    # the process when all was done.
-    os._exit(code)
+    exit_at_once(main())

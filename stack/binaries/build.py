@@ -1,4 +1,4 @@
-"""Building a server from its pinned, checksummed modules, once per version and user."""
+"""Builds a server from its pinned, checksummed modules, once per version and user."""
 
 import os
 import shutil
@@ -13,8 +13,9 @@ from stack.binaries.toolchain import Toolchain, find_toolchain
 from stack.errors import StackError
 from stack.progress import Progress, Step
 from stack.supervision.locks import FileLock
+from stack.supervision.logs import tail
 
-# A build that downloads everything over a slow line takes long; one that hangs must end.
+# Downloading everything over a slow line takes long, but a hanging build must end.
 _LIMIT_SECONDS = 45 * 60
 _TAIL_LINES = 15
 
@@ -22,17 +23,21 @@ _TAIL_LINES = 15
 def build_server(
     server: Server, target: Path, progress: Progress, environ: Mapping[str, str] = os.environ
 ) -> Path:
-    """Build a server and put it in place in one step.
+    """Build a server and move it to `target`.
 
-    A second clone that comes meanwhile waits for the first one's build instead of repeating it.
+    A second clone waits for a build in progress instead of repeating it.
 
     Raises:
-        StackError: The build failed; the message has the end of its log and what to do.
+        StackError: The build failed; the message shows the end of its log and what to do.
     """
     folder = target.parent
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.parent / f".{folder.name}.lock")
-    _wait_for(lock, server, progress)
+    if not lock.acquire():
+        with progress.step(f"build {server.title}", "another process is building it; waiting"):
+            while not lock.acquire():
+                progress.remind()
+                time.sleep(0.5)
     try:
         if os.access(target, os.X_OK):
             return target
@@ -44,7 +49,10 @@ def build_server(
         )
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".build-") as scratch:
             built = Path(scratch) / server.name
-            _run(server, toolchain, built, log, progress, step)
+            code = _run(server, toolchain, built, log, progress, step)
+            if code != 0:
+                progress.fail(step, f"go build ended with code {code}")
+                raise StackError(_explain(server, log))
             folder.mkdir(exist_ok=True)
             os.replace(built, target)
         progress.done(step, str(target))
@@ -53,63 +61,44 @@ def build_server(
         lock.release()
 
 
-def _wait_for(lock: FileLock, server: Server, progress: Progress) -> None:
-    if lock.acquire():
-        return
-    with progress.step(f"build {server.title}", "another process is building it; waiting"):
-        while not lock.acquire():
-            progress.remind()
-            time.sleep(0.5)
-
-
 def _run(
     server: Server, toolchain: Toolchain, built: Path, log: Path, progress: Progress, step: Step
-) -> None:
-    # A copy: an installed package may be read-only, and Go wants to write beside go.mod.
+) -> int:
+    """Run `go build`; returns its exit code, -1 if it took too long."""
+    # A copy, because an installed package may be read-only and Go writes beside go.mod.
     module = built.parent / "module"
     shutil.copytree(server.sources, module)
     command = [str(toolchain.go), "build", "-mod=readonly", "-trimpath", "-ldflags", "-s -w"]
-    with log.open("w", encoding="utf-8") as output:
-        process = subprocess.Popen(
+    with (
+        log.open("w", encoding="utf-8") as output,
+        subprocess.Popen(
             [*command, "-o", str(built), server.package],
             cwd=module,
             env=toolchain.environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-        )
+        ) as process,
+    ):
         try:
-            code = _await(process, progress, step)
+            while process.poll() is None and step.seconds < _LIMIT_SECONDS:
+                progress.remind()
+                time.sleep(0.2)
+            return -1 if process.returncode is None else process.returncode
         finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-    if code != 0:
-        progress.fail(step, f"go build ended with code {code}")
-        raise StackError(_explain(server, log))
-
-
-def _await(process: subprocess.Popen[bytes], progress: Progress, step: Step) -> int:
-    while step.seconds < _LIMIT_SECONDS:
-        progress.remind()
-        try:
-            return process.wait(timeout=1)
-        except subprocess.TimeoutExpired:
-            continue  # still building
-    return -1
+            process.kill()
 
 
 def _explain(server: Server, log: Path) -> str:
-    tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:]
     return "\n".join(
         [
             f"{server.title} {server.version} could not be built. The end of {log}:",
-            *(f"    {line}" for line in tail),
+            *(f"    {line}" for line in tail(log, _TAIL_LINES)),
             "What to do:",
             "  - no network or a proxy: set HTTPS_PROXY or GOPROXY and start again "
-            "(what was downloaded is kept);",
+            "(downloads are kept);",
             "  - disk full: a build needs about 6 GB while it runs;",
             f"  - or install it yourself: {server.install}",
-            f"    and have it on PATH, or name it with {server.variable}=/path/to/{server.name}.",
+            f"    and put it on PATH, or set {server.variable}=/path/to/{server.name}.",
         ]
     )

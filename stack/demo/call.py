@@ -1,4 +1,4 @@
-"""The demo's call, from its start to the proof that nothing of it is left."""
+"""The demo's call, from its start to the check that nothing of it is left."""
 
 import asyncio
 import secrets
@@ -36,14 +36,14 @@ AGENT = {
 
 
 def new_session_id() -> str:
-    """An id that tells when the demo was run."""
+    """Return an id with the current time."""
     return f"demo-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 async def place_call(stage: Stage, screen: Screen) -> Evidence:
-    """Call the agent, talk with it, end the session, and look at what is left of it.
+    """Call the agent, talk with it, end the session, and check what is left of it.
 
-    Whatever fails is in the evidence. A cancel ends the session before it is raised again.
+    Failures are part of the evidence. On cancellation, the session is ended first.
     """
     seen = Evidence(session_id=new_session_id(), lines=read_lines())
     keys = stage.credentials
@@ -63,13 +63,13 @@ async def place_call(stage: Stage, screen: Screen) -> Evidence:
 
 
 async def _abandon(client: SessionClient) -> bool:
-    """End the session; returns whether there is none any more."""
+    """End the session; returns whether it is gone."""
     for _ in range(2):
         try:
             await client.end()
             break
         except ApiRefusedError:
-            # Not there: its start was interrupted, and may still arrive.
+            # Not found: its start was interrupted, and may still arrive.
             await asyncio.sleep(1)
     else:
         return True
@@ -85,7 +85,7 @@ async def _abandon(client: SessionClient) -> bool:
 
 
 class DemoCall:
-    """One call, step after step; each is shown as soon as it is over."""
+    """One call; each step is shown as soon as it is over."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class DemoCall:
         self._watch = Watch(client, self._take_in_turn)
 
     async def run(self) -> None:
-        """Talk, and whatever came of that, end the session and look at what is left."""
+        """Talk, then end the session and check what is left, even if the talk failed."""
         following: asyncio.Task[None] | None = None
         try:
             if await self._do(Step.START, self._start):
@@ -135,7 +135,7 @@ class DemoCall:
             self._screen.show(step, self._seen)
 
     async def _do(self, step: Step, work: Callable[[], Awaitable[None]]) -> bool:
-        """Do a step and show what came of it; returns whether it could be done."""
+        """Do a step and show its result; returns whether it succeeded."""
         try:
             with _doing(step, "it took too long"):
                 await work()
@@ -151,7 +151,7 @@ class DemoCall:
         self._seen.start_seconds = time.monotonic() - began
 
     async def _meet(self) -> None:
-        """Connect as the caller, and ask everybody who can see the agent."""
+        """Connect as the caller, and ask the API and LiveKit about the agent."""
         started = self._seen.started
         assert started is not None
         async with asyncio.timeout(_MEET_SECONDS):
@@ -165,7 +165,7 @@ class DemoCall:
         await self._watch.until(lambda watch: bool(watch.turns), ANSWER_SECONDS)
 
     async def _say(self, line: Line) -> None:
-        """Play a line, and wait until the agent has answered it and is silent."""
+        """Play a line, and wait until the agent has answered and is silent."""
         exchange = Exchange(line)
         self._seen.exchanges.append(exchange)
         before = len(self._watch.turns)
@@ -225,7 +225,7 @@ def _is_over(watch: Watch) -> bool:
 
 
 def _answered(turns: list[Turn]) -> bool:
-    """Whether what was said since is an utterance of the caller's and then a whole answer."""
+    """Whether the turns contain one of the caller and end with a complete answer."""
     return (
         any(turn.by_caller for turn in turns)
         and not turns[-1].by_caller
@@ -235,7 +235,7 @@ def _answered(turns: list[Turn]) -> bool:
 
 @contextmanager
 def _doing(step: Step, when_late: str) -> Generator[None]:
-    """Name the step in which something went wrong."""
+    """Attribute errors in the block to a step."""
     try:
         yield
     except (ApiRefusedError, WitnessSilentError, rtc.ConnectError) as error:

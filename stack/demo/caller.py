@@ -1,7 +1,7 @@
-"""A caller without a browser: joins a room, plays recorded speech, and keeps what it hears.
+"""A caller without a browser: joins a room, plays recorded speech, and records what it hears.
 
-Used by the demo, the end-to-end tests and the benchmarks. A real microphone never stops sending,
-so neither does this one: between recordings it sends silence.
+Used by the demo, the end-to-end tests and the benchmarks. Like a real microphone, it never stops
+sending: between recordings it sends silence.
 """
 # The SDK leaves the types of a room's event handlers open:
 # pyright: reportUnknownMemberType=false
@@ -17,18 +17,18 @@ from stack.demo.hearing import HEARD_RATE, Heard
 from stack.demo.subtitles import Subtitle, Subtitles
 
 MICROPHONE_RATE = 24_000
-"""Samples a second of what the caller says; recordings have to have it."""
+"""Sample rate of the microphone, and of all recordings."""
 _FRAME_SAMPLES = MICROPHONE_RATE // 50
 _QUEUE_MS = 100
 _SILENCE = bytes(2 * _FRAME_SAMPLES)
 
 
 class WrongRecording(Exception):
-    """A recording that the microphone cannot play; the message says what it has to be."""
+    """The microphone cannot play a recording; the message says which format it needs."""
 
 
 class Caller:
-    """One participant with a microphone, ears for the agent, and its subtitles."""
+    """A participant with a microphone that records the agent's audio and subtitles."""
 
     def __init__(self) -> None:
         self.room = rtc.Room()
@@ -54,7 +54,7 @@ class Caller:
         self._talking = asyncio.create_task(self._talk())
 
     async def wait_until_heard(self, within: float) -> None:
-        """Wait until somebody has subscribed to the microphone: what is said before is lost.
+        """Wait until somebody has subscribed to the microphone: earlier speech is lost.
 
         Raises:
             TimeoutError: nobody did within that many seconds.
@@ -64,7 +64,7 @@ class Caller:
                 await track.wait_for_subscription()
 
     async def play(self, recording: Path) -> None:
-        """Say a recording; returns when its last word has been sent."""
+        """Play a recording; returns when its last word has been sent."""
         for frame in _frames(recording):
             self._frames.put_nowait(frame)
         await self._frames.join()
@@ -73,7 +73,7 @@ class Caller:
     async def wait_for_subtitle(
         self, wanted: Callable[[Subtitle], bool], within: float
     ) -> Subtitle:
-        """The first final subtitle that fits, of those that were read and those to come.
+        """Return the first final subtitle that matches, waiting for it if needed.
 
         Raises:
             TimeoutError: none came within that many seconds.
@@ -94,7 +94,7 @@ class Caller:
         """Leave the room."""
         self._silenced = True
         if self._talking:
-            # Not cancelled: the SDK complains of a frame whose end nobody waits for.
+            # Not cancelled: the SDK logs an error for a frame that nobody awaits.
             await asyncio.wait([self._talking], timeout=5.0)
             self._tasks.add(self._talking)
         for task in self._tasks:

@@ -1,4 +1,4 @@
-"""The HTTP API as the demo uses it: as a customer's program would."""
+"""The HTTP API, used by the demo as a customer's program would."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _QUIET = httpx.Timeout(30.0, connect=5.0)
 
 
 class ApiRefusedError(Exception):
-    """The API did not do it; the message has its own words."""
+    """The API refused a request; the message contains its response."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Event:
 
 
 class SessionClient:
-    """One session, seen from outside."""
+    """Requests about one session."""
 
     def __init__(self, api: str, key: str, session_id: str) -> None:
         self.session_id = session_id
@@ -46,28 +46,28 @@ class SessionClient:
         await self._http.aclose()
 
     async def start(self, body: Mapping[str, object]) -> Started:
-        """Start the session and wait until its agent is proven to be in the room."""
+        """Start the session and wait until its agent has joined."""
         given = {**body, "session_id": self.session_id}
         return await self._ask(Started, "POST", "/v1/sessions/start?wait=joined", given)
 
     async def end(self) -> None:
-        """Ask for the end; the session winds down on its own."""
+        """Request the end of the session."""
         await self._send("POST", f"{self._path}/end")
 
     async def status(self) -> Status:
-        """What the session is doing, or how it ended."""
+        """Return the session's status."""
         return await self._ask(Status, "GET", self._path)
 
     async def transcript(self) -> Transcript:
-        """The stored turns."""
+        """Return the stored turns."""
         return await self._ask(Transcript, "GET", f"{self._path}/turns")
 
     async def summary(self) -> Summary:
-        """The stored summary."""
+        """Return the stored summary."""
         return await self._ask(Summary, "GET", f"{self._path}/summary")
 
     async def events(self) -> AsyncGenerator[Event]:
-        """The session's events until its end.
+        """Yield the session's events until its end.
 
         Raises:
             ApiRefusedError: the stream was refused or broke.
@@ -111,7 +111,7 @@ class SessionClient:
 
 
 async def read_events(lines: AsyncIterator[str]) -> AsyncGenerator[Event]:
-    """Put the lines of a `text/event-stream` together."""
+    """Parse the lines of a `text/event-stream`."""
     fields: dict[str, str] = {}
     async for line in lines:
         name, _, value = line.partition(":")

@@ -1,4 +1,4 @@
-"""What was seen of the demo's call, collected while it happens."""
+"""What is observed of the demo's call while it happens."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,7 +10,7 @@ from stack.demo.witness import AgentInRoom
 
 
 class Step(StrEnum):
-    """What has to happen, in this order."""
+    """The steps of the demo, in order."""
 
     START = "start"
     JOIN = "join proof"
@@ -24,12 +24,7 @@ class Step(StrEnum):
 
 
 class StepFailedError(Exception):
-    """A step could not be done; the call goes on to its end all the same.
-
-    Attributes:
-        step: Which one.
-        reason: Why, in a sentence.
-    """
+    """A step failed, for the given reason; the call continues to its end."""
 
     def __init__(self, step: Step, reason: str) -> None:
         super().__init__(f"{step.value}: {reason}")
@@ -39,13 +34,12 @@ class StepFailedError(Exception):
 
 @dataclass
 class Exchange:
-    """One line of the caller's and what came of it.
+    """A line that the caller played, and the agent's answer.
 
     Attributes:
-        line: What was played.
-        heard: What the agent's ears made of it.
-        answer: What the agent said to it, as text.
-        speech_seconds: How long the agent was heard answering.
+        heard: What was recognised.
+        answer: The agent's answer, as text.
+        speech_seconds: Length of the answer's audio.
         silence_seconds: From the caller's last word to the agent's first sound.
     """
 
@@ -58,7 +52,7 @@ class Exchange:
 
 @dataclass
 class Evidence:
-    """Everything that the verdict is made of; what was not reached is None or empty."""
+    """The input of the verdict; what was not reached is None or empty."""
 
     session_id: str
     lines: list[Line]
@@ -68,14 +62,14 @@ class Evidence:
     joined: Status | None = None
     """The status right after the start."""
     agents: list[AgentInRoom] = field(default_factory=list[AgentInRoom])
-    """As LiveKit listed them once the caller was there."""
+    """As listed by LiveKit after the caller joined."""
     seen_by_caller: list[str] = field(default_factory=list[str])
-    """Identities of those whom the caller met in the room."""
+    """Identities of the participants that the caller saw in the room."""
     exchanges: list[Exchange] = field(default_factory=list[Exchange])
     live_turns: list[Turn] = field(default_factory=list[Turn])
-    """As the event stream told them."""
+    """As received from the event stream."""
     speech_seconds: float = 0.0
-    """How long the agent was heard in all."""
+    """Total length of the agent's audio."""
     recording: Path | None = None
     """What the caller heard."""
     ended: Status | None = None
@@ -83,10 +77,10 @@ class Evidence:
     transcript: Transcript | None = None
     summary: Summary | None = None
     rooms_left: list[str] | None = None
-    """Rooms of that name that LiveKit still lists."""
+    """Rooms of that name that LiveKit lists afterwards."""
     put_out: bool = False
     """Whether LiveKit closed the caller's own connection."""
 
     def fault(self, step: Step) -> str | None:
-        """Why a step could not be done, if it could not."""
+        """Return why a step failed, if it did."""
         return next((fault.reason for fault in self.faults if fault.step is step), None)

@@ -1,4 +1,4 @@
-"""What the recorded caller says, and how it shows that it was understood."""
+"""What the recorded caller says, and what a correct answer contains."""
 
 import json
 import re
@@ -17,20 +17,14 @@ _NOT_A_WORD = re.compile(r"[^\w\s']")
 
 @dataclass(frozen=True)
 class Line:
-    """One recording.
-
-    Attributes:
-        recording: The WAV file.
-        says: Its words.
-        answer_contains: What an agent's answer names that has understood it.
-    """
+    """One recording (WAV), its words, and what a correct answer contains."""
 
     recording: Path
     says: str
     answer_contains: tuple[str, ...]
 
     def missing_in(self, answer: str) -> list[str]:
-        """What an answer should name and does not; case does not matter."""
+        """Return what a correct answer would contain and this one does not, ignoring case."""
         spoken = answer.casefold()
         return [words for words in self.answer_contains if words.casefold() not in spoken]
 
@@ -42,7 +36,7 @@ class _Entry(TypedDict):
 
 
 def read_lines(count: int = DEMO_LINES) -> list[Line]:
-    """The first recordings, in the order in which they make a conversation."""
+    """Return the first recordings, in the order of the conversation."""
     entries = cast("list[_Entry]", json.loads((SPEECH / "lines.json").read_text("utf-8")))
     return [
         Line(SPEECH / entry["file"], entry["says"], tuple(entry["answer_contains"]))
@@ -51,7 +45,7 @@ def read_lines(count: int = DEMO_LINES) -> list[Line]:
 
 
 def wrong_words(said: str, heard: str) -> int:
-    """How many words have to be changed, added or left out to make `said` of `heard`."""
+    """Return the word-level edit distance between two texts."""
     wanted, found = _words(said), _words(heard)
     row = list(range(len(found) + 1))
     for i, word in enumerate(wanted, 1):
@@ -62,7 +56,7 @@ def wrong_words(said: str, heard: str) -> int:
 
 
 def word_count(text: str) -> int:
-    """How many words a text has, counted as `wrong_words` does."""
+    """Count the words of a text as `wrong_words` does."""
     return len(_words(text))
 
 

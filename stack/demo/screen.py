@@ -1,4 +1,4 @@
-"""What a person sees of the demo: on a terminal in colour, anywhere else as plain lines."""
+"""Shows the demo: in colour on a terminal, as plain lines anywhere else."""
 
 import re
 import time
@@ -14,13 +14,13 @@ from stack.demo.verdict import Check, check
 
 _PLAIN_WIDTH = 160
 _PICTURE_WIDTH = 112
-# A picture that loads nothing from elsewhere; any monospaced font does.
+# Removed, so that the picture loads nothing from the network.
 _FETCHED_FONT = re.compile(r"@font-face\s*\{.*?\}\s*", re.DOTALL)
 _STYLES = {"caller": "cyan", "agent": "magenta"}
 
 
 def open_console(*, stderr: bool = False, record: bool = False) -> Console:
-    """A console for the demo; logs get long lines instead of wrapped ones."""
+    """Return the console of the demo; lines in logs are not wrapped."""
     console = Console(stderr=stderr, highlight=False, record=record)
     if record:
         console.width = _PICTURE_WIDTH
@@ -30,7 +30,7 @@ def open_console(*, stderr: bool = False, record: bool = False) -> Console:
 
 
 class Screen:
-    """Shows the call as it goes on."""
+    """Shows the call in progress."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -39,15 +39,15 @@ class Screen:
 
     @property
     def seconds(self) -> float:
-        """How long it has been shown."""
+        """Time since the start of the demo."""
         return time.monotonic() - self._began
 
     def say(self, text: str) -> None:
-        """Print a line of its own."""
+        """Print a line."""
         self._console.print(text, markup=False)
 
     def title(self, stage: str) -> None:
-        """Say what is going to happen, and where."""
+        """Say what will happen, and where."""
         self._console.print()
         self._console.print(
             "Everline demo: a real call on this machine, recorded speech in, spoken answers out",
@@ -56,7 +56,7 @@ class Screen:
         self._row(True, "stack", stage)
 
     def show(self, step: Step, seen: Evidence) -> None:
-        """Show what came of a step."""
+        """Show the result of a step."""
         found = check(step, seen)
         self._row(found.ok, found.step.value, found.detail)
         if step is Step.AUDIO and seen.recording:
@@ -68,24 +68,24 @@ class Screen:
                 self._utterance(f"{number}.", turn)
 
     def talk_begins(self) -> None:
-        """The turns follow."""
+        """Introduce the live turns."""
         self._talk_began = time.monotonic()
         self._console.print(Text("  live turns, as the event stream tells them:", style="dim"))
 
     def turn(self, turn: Turn) -> None:
-        """Show a turn as it comes."""
+        """Show a live turn."""
         self._utterance(f"{time.monotonic() - self._talk_began:.1f} s", turn)
 
     def link(self, title: str, url: str, remark: str = "") -> None:
-        """Show where to look further."""
-        # Whole on one line, so that it can be clicked and copied.
+        """Show a link."""
+        # On one line, so that it can be clicked and copied.
         line = Text.assemble((f"  {title:<11} ", "bold"), (url, "blue"))
         if remark:
             line.append(f"  {remark}", "dim")
         self._console.print(line, soft_wrap=True)
 
     def conclude(self, checks: list[Check]) -> None:
-        """The last word."""
+        """Show the overall result."""
         failed = [found for found in checks if not found.ok]
         self._console.print()
         if failed:
@@ -98,7 +98,7 @@ class Screen:
             self._console.print(Text(verdict, style="bold green"))
 
     def save_picture(self, path: Path) -> None:
-        """Write what was shown as an SVG; the console must have been opened to record."""
+        """Save the output as an SVG; requires a recording console."""
         picture = self._console.export_svg(title="make demo")
         path.write_text(_FETCHED_FONT.sub("", picture), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The stack that the demo plays on: the one that runs, or one started and stopped for it."""
+"""The stack of the demo: the running one, or one that is started and stopped for it."""
 
 import signal
 import time
@@ -17,7 +17,7 @@ from stack.supervision.control import await_started
 from stack.supervision.state import StackState, Urls, read_state
 from stack.up import UpRequest, is_running, run_detached
 
-_STAYS_AWAY = ("left_out", "failed", "stopped", "stopping")
+_NOT_RESTARTING = ("left_out", "failed", "stopped", "stopping")
 _RESTART_SECONDS = 60.0
 
 
@@ -26,11 +26,8 @@ class Stage:
     """A running stack.
 
     Attributes:
-        home: Its folder.
-        urls: Where its parts are reached.
-        credentials: Its keys.
-        started: Whether the demo has started it.
-        stays: Whether it runs on after the demo.
+        started: Whether the demo started it.
+        stays: Whether it keeps running after the demo.
     """
 
     home: Home
@@ -44,16 +41,16 @@ class Stage:
 def standing_stack(
     home: Home, progress: Progress, *, keep: bool, free_ports: bool
 ) -> Generator[Stage]:
-    """Have a whole stack for a block, and leave it as it was found.
+    """Provide a complete stack for the block, and leave it as it was found.
 
     Args:
         home: The stack's home.
         progress: Shows what is built, started and stopped.
-        keep: Leave a stack running that was started here.
+        keep: Do not stop a stack that was started here.
         free_ports: Pick free ports for a new stack.
 
     Raises:
-        StackError: It does not run and cannot be started, or parts of it are missing.
+        StackError: It cannot be started, or parts of it are missing.
     """
     started = not is_running(home)
     try:
@@ -83,14 +80,14 @@ def _start(home: Home, progress: Progress, *, free_ports: bool) -> None:
 
 
 def _await_all_parts(home: Home) -> StackState:
-    """Wait for parts that are just starting again; complain of those that stay away."""
+    """Wait for parts that are restarting; fail if others are not running."""
     deadline = time.monotonic() + _RESTART_SECONDS
     while True:
         state = read_state(home)
         absent = [part for part in state.processes if part.state != "running"]
         if not absent and state.processes:
             return state
-        hopeless = [part for part in absent if part.state in _STAYS_AWAY]
+        hopeless = [part for part in absent if part.state in _NOT_RESTARTING]
         if hopeless or not state.processes or time.monotonic() > deadline:
             names = " and ".join(f"{part.name} is {part.state}" for part in hopeless or absent)
             raise StackError(
@@ -102,7 +99,7 @@ def _await_all_parts(home: Home) -> StackState:
 
 @contextmanager
 def interruptible() -> Generator[None]:
-    """Let SIGTERM and SIGHUP end a block as Ctrl-C does, with everything that is to be cleaned."""
+    """Let SIGTERM and SIGHUP interrupt the block as Ctrl-C does, so that it cleans up."""
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""What is said in a room as text: LiveKit's transcription streams."""
+"""Reads LiveKit's transcription streams."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,21 +18,21 @@ class Subtitle:
 
 
 class Subtitles:
-    """Final utterances in the order in which they were complete."""
+    """Final utterances in the order of their completion."""
 
     def __init__(self) -> None:
         self.lines: list[Subtitle] = []
         self._changed = asyncio.Condition()
 
     async def read(self, reader: rtc.TextStreamReader, identity: str) -> None:
-        """Read one stream to its end, and keep it unless it is an interim version."""
+        """Read a stream to its end, and keep its text if it is final."""
         segment = (reader.info.attributes or {}).get("lk.segment_id", reader.info.stream_id)
         try:
             text = await reader.read_all()
         except rtc.StreamError:
-            return  # who spoke has died in the middle of the sentence
-        # The agent's own text is sent bit by bit and named final only in the stream's trailer,
-        # which the attributes contain once the stream has been read.
+            return  # the speaker died in mid-sentence
+        # The agent's own text arrives in pieces and is marked as final only in the stream's
+        # trailer, which is part of the attributes once the stream has been read.
         if (reader.info.attributes or {}).get("lk.transcription_final") != "true" or not text:
             return
         async with self._changed:
@@ -41,10 +41,7 @@ class Subtitles:
                 self._changed.notify_all()
 
     async def first(self, wanted: Callable[[Subtitle], bool]) -> Subtitle:
-        """The first utterance that fits; waits for it."""
+        """Return the first utterance that matches, waiting for it if needed."""
         async with self._changed:
-            while True:
-                for line in self.lines:
-                    if wanted(line):
-                        return line
-                await self._changed.wait()
+            await self._changed.wait_for(lambda: any(map(wanted, self.lines)))
+            return next(filter(wanted, self.lines))

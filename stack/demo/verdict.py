@@ -1,4 +1,4 @@
-"""Whether all of it happened: pure, from the evidence alone."""
+"""Judges each step of the demo from the evidence alone."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,21 +7,15 @@ from stack.demo.evidence import Evidence, Exchange, Step
 from stack.demo.lines import word_count, wrong_words
 
 MOST_WRONG_WORDS = 1 / 3
-"""Share of a line's words that may be heard wrongly, as long as the answer is right."""
+"""Share of a line's words that may be misheard, as long as the answer is right."""
 LEAST_SPEECH = 0.5
-"""Seconds of the agent's voice that have to be heard in answer to each line."""
+"""Seconds of the agent's voice that each answer must have."""
 NOT_REACHED = "was not reached"
 
 
 @dataclass(frozen=True)
 class Check:
-    """The verdict on one step.
-
-    Attributes:
-        step: The step.
-        ok: Whether it happened.
-        detail: What was seen of it, or what was missing.
-    """
+    """The verdict on one step; `detail` says what was observed, or what was missing."""
 
     step: Step
     ok: bool
@@ -29,12 +23,12 @@ class Check:
 
 
 def judge(evidence: Evidence) -> list[Check]:
-    """All steps, in their order."""
+    """Judge all steps, in order."""
     return [check(step, evidence) for step in Step]
 
 
 def check(step: Step, evidence: Evidence) -> Check:
-    """The verdict on one step."""
+    """Judge one step."""
     fault = evidence.fault(step)
     if fault:
         return Check(step, False, fault)

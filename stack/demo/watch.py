@@ -1,4 +1,4 @@
-"""What the session's event stream has told so far."""
+"""Follows a session's event stream."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class Watch:
         self._changed = asyncio.Condition()
 
     async def follow(self) -> None:
-        """Read the stream to its end; after a break everything is sent again, and told apart by id.
+        """Read the stream to its end; after a reconnect, skip events with known ids.
 
         Raises:
             ApiRefusedError: it broke too often.
@@ -34,10 +34,10 @@ class Watch:
                 return
             except ApiRefusedError:
                 await asyncio.sleep(_PAUSE)
-        raise ApiRefusedError("the event stream broke again and again")
+        raise ApiRefusedError(f"the event stream broke {_RECONNECTS} times")
 
     async def until(self, wanted: Callable[["Watch"], bool], within: float) -> None:
-        """Wait until what is known fulfils a condition.
+        """Wait until the events so far meet a condition.
 
         Raises:
             TimeoutError: it did not within that many seconds.

@@ -1,4 +1,4 @@
-"""LiveKit itself as the witness: who is in the room, and whether the room is still there."""
+"""Asks LiveKit directly who is in the room, and whether the room still exists."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -14,18 +14,12 @@ _ATTEMPT = "everline.attempt"
 
 
 class WitnessSilentError(Exception):
-    """LiveKit did not answer the question."""
+    """LiveKit did not answer."""
 
 
 @dataclass(frozen=True)
 class AgentInRoom:
-    """An agent participant as LiveKit lists it.
-
-    Attributes:
-        identity: Its identity; LiveKit makes it from the job's id.
-        active: Whether it is connected with all that it needs.
-        attempt: The attempt that it says it belongs to.
-    """
+    """An agent participant as LiveKit lists it, with its `everline.attempt` attribute."""
 
     identity: str
     active: bool
@@ -33,7 +27,7 @@ class AgentInRoom:
 
 
 class Witness:
-    """Questions to LiveKit's server API, past Everline."""
+    """Requests to LiveKit's server API, bypassing Everline."""
 
     def __init__(self, url: str, api_key: str, api_secret: str) -> None:
         self._api = api.LiveKitAPI(url, api_key, api_secret)
@@ -46,7 +40,7 @@ class Witness:
         await self._api.aclose()  # pyright: ignore[reportUnknownMemberType]
 
     async def agents_in(self, room: str) -> list[AgentInRoom]:
-        """The agents that LiveKit lists in a room.
+        """Return the agents that LiveKit lists in a room.
 
         Raises:
             WitnessSilentError: it does not answer.
@@ -65,7 +59,7 @@ class Witness:
         ]
 
     async def rooms_named(self, room: str) -> list[str]:
-        """The rooms of that name that LiveKit still has: none, or one.
+        """Return the rooms of that name that LiveKit lists: none, or one.
 
         Raises:
             WitnessSilentError: it does not answer.

@@ -1,4 +1,4 @@
-"""Keys and secrets of one stack: generated once, kept in its home, never committed."""
+"""Keys and secrets of one stack: generated once and kept in its home."""
 
 import base64
 import hashlib
@@ -12,16 +12,15 @@ from stack.layout.home import Home
 
 
 class Credentials(BaseModel):
-    """Everything secret that the processes of one stack share.
+    """The secrets that the processes of one stack share.
 
     Attributes:
-        api_key: What clients send as `x-api-key`; the API itself only gets its hash.
-        livekit_api_key: Name of LiveKit's key.
-        livekit_api_secret: LiveKit's secret; signs tokens and webhooks.
+        api_key: What clients send as `x-api-key`; the API gets only its hash.
+        livekit_api_secret: Signs tokens and webhooks.
         encryption_key: AES-256 key of the payload codec, base64 of 32 bytes.
-        encryption_key_id: The name that payloads carry, so that keys can be rotated.
+        encryption_key_id: Stored in each payload, so that keys can be rotated.
         callback_secret: Signs the agents' callback tokens.
-        codec_secret: Path segment under which the Temporal UI finds the codec endpoint.
+        codec_secret: Path segment of the codec endpoint that the Temporal UI uses.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,12 +40,12 @@ class Credentials(BaseModel):
 
     @property
     def encryption_keys(self) -> str:
-        """The keyring in the form of `EVERLINE_ENCRYPTION_KEYS`."""
+        """The value of `EVERLINE_ENCRYPTION_KEYS`."""
         return f"{self.encryption_key_id}:{self.encryption_key}"
 
 
 def generate_credentials() -> Credentials:
-    """Make up a fresh set."""
+    """Generate new credentials."""
     return Credentials(
         api_key=f"evl_{secrets.token_urlsafe(32)}",
         livekit_api_key=f"API{secrets.token_hex(6)}",
@@ -59,11 +58,11 @@ def generate_credentials() -> Credentials:
 
 
 def read_credentials(home: Home) -> Credentials | None:
-    """Return the stack's credentials, or nothing if it never started.
+    """Return the stack's credentials, or None if it never started.
 
     Raises:
-        StackError: The file is there but damaged. It is never replaced silently: the history in
-            Temporal can only be read with its encryption key.
+        StackError: The file is damaged. It is never replaced silently, because Temporal's history
+            can only be read with its encryption key.
     """
     if not home.credentials.exists():
         return None
@@ -79,7 +78,7 @@ def read_credentials(home: Home) -> Credentials | None:
 
 
 def load_credentials(home: Home) -> Credentials:
-    """Return the stack's credentials, generating them at its first start."""
+    """Return the stack's credentials, generated at its first start."""
     existing = read_credentials(home)
     if existing is None:
         existing = generate_credentials()

@@ -1,4 +1,4 @@
-"""Writing small files so that a reader never sees half of one."""
+"""Writes small files atomically."""
 
 import os
 import tempfile
@@ -6,13 +6,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, text: str, *, private: bool = False) -> None:
-    """Replace a file in one step.
-
-    Args:
-        path: The file to replace; its folder exists.
-        text: The whole new content.
-        private: Keep it readable by its owner alone (0600).
-    """
+    """Replace the content of a file in one step; only its owner can read a private one (0600)."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -1,21 +1,17 @@
-"""The check before a start: every port is free, or the message says who holds it and what to do."""
+"""Checks before a start that every port is free."""
 
 from collections.abc import Collection
 
 from stack.errors import StackError
 from stack.layout.ports import SETTINGS, PortRange, Ports, PortSetting
-from stack.layout.sockets import find_holder, is_free
+from stack.layout.sockets import describe_holder, is_free
 
 
 def require_free_ports(ports: Ports, parts: Collection[str]) -> None:
-    """Make sure that every port of these parts can be listened on.
-
-    Args:
-        ports: The chosen ports.
-        parts: Names of the processes that are going to start.
+    """Make sure that the ports of the given parts are free.
 
     Raises:
-        StackError: Lists every port that is taken, its holder, and how to choose another.
+        StackError: Lists every port that is taken, who holds it, and how to choose another.
     """
     taken = [
         _explain(setting, port)
@@ -26,29 +22,28 @@ def require_free_ports(ports: Ports, parts: Collection[str]) -> None:
     ]
     if taken:
         raise StackError(
-            "\n".join(taken) + "\nA second stack beside another one picks free ports by itself: "
-            "everline --home .everline-2 up --free-ports"
+            "\n".join(taken) + "\nTo run a second stack beside another one, let it pick free "
+            "ports: everline --home .everline-2 up --free-ports"
         )
 
 
-def _numbers(ports: Ports, setting: PortSetting) -> list[int]:
+def _numbers(ports: Ports, setting: PortSetting) -> Collection[int]:
     value: int | PortRange = getattr(ports, setting.field)
-    return list(value.numbers()) if isinstance(value, PortRange) else [value]
+    return [value] if isinstance(value, int) else value.numbers()
 
 
 def _is_free(setting: PortSetting, port: int) -> bool:
-    # LiveKit offers no address for its TCP media port: it listens on all of them.
+    # LiveKit listens for TCP media on all addresses; there is no setting for it.
     everywhere = setting.field == "livekit_tcp"
     return is_free(port, udp=setting.udp) and (not everywhere or is_free(port, address=""))
 
 
 def _explain(setting: PortSetting, port: int) -> str:
-    holder = find_holder(port, udp=setting.udp)
     protocol = "UDP port" if setting.udp else "Port"
     example = f"{port + 100}-{port + 103}" if setting.udp else str(port + 100)
     return (
         f"{protocol} {port} ({setting.purpose}) is taken by "
-        f"{holder or 'a process that only its owner may see'}. "
+        f"{describe_holder(port, udp=setting.udp)}. "
         f"Stop that process, or choose another: everline up {setting.option} {example} "
         f"(or {setting.variable}={example})."
     )

@@ -1,4 +1,4 @@
-"""The ports of one stack: chosen once, remembered, each one settable."""
+"""The ports of one stack: chosen once and remembered."""
 
 import random
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class PortRange(BaseModel):
-    """UDP ports, first and last included; LiveKit shares one per processor among all calls."""
+    """UDP ports, first and last included; LiveKit needs one per processor."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,7 +32,7 @@ class PortRange(BaseModel):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `7882-7885`, or a single port."""
+        """Parse `7882-7885`, or a single port."""
         first, _, last = text.partition("-")
         return cls.model_validate({"first": first.strip(), "last": (last or first).strip()})
 
@@ -61,24 +61,22 @@ class Ports(BaseModel):
     @model_validator(mode="after")
     def _no_port_twice(self) -> Self:
         seen: dict[int, str] = {}
-        for setting in SETTINGS:
-            if setting.udp:
-                continue
-            port = getattr(self, setting.field)
+        for field in [setting.field for setting in SETTINGS if not setting.udp]:
+            port = getattr(self, field)
             if port in seen:
-                raise ValueError(f"port {port} is given for both {seen[port]} and {setting.field}")
-            seen[port] = setting.field
+                raise ValueError(f"port {port} is given for both {seen[port]} and {field}")
+            seen[port] = field
         return self
 
 
 @dataclass(frozen=True)
 class PortSetting:
-    """How one port is named by people.
+    """How a port can be set.
 
     Attributes:
         field: Its field in `Ports`.
         part: The process that listens on it.
-        purpose: What it is for, for messages.
+        purpose: What it is for, in messages.
         udp: Whether it is a range of UDP ports.
     """
 
@@ -117,16 +115,16 @@ def choose_ports(
     *,
     pick_free: bool = False,
 ) -> Ports:
-    """Decide every port: option, else environment, else what this stack used before, else default.
+    """Choose each port: the option, else the environment, else the remembered one, else a default.
 
     Args:
-        options: Values from the command line by field of `Ports`; `None` means not given.
-        environ: The caller's environment; `PORT` is the API's, as in every deployment.
+        options: Values of the command line by field of `Ports`; None if not given.
+        environ: The caller's environment; `PORT` also sets the API's.
         remembered: The ports of this stack's last run.
-        pick_free: Pick free ports where nothing is given and nothing remembered.
+        pick_free: Pick free ports where nothing is given or remembered.
 
     Raises:
-        StackError: Names every value that is no port, and two uses of one port.
+        StackError: A value is not a port, or a port is used twice.
     """
     chosen: dict[str, object] = {}
     if remembered is not None:
@@ -157,25 +155,22 @@ def _given(
     setting: PortSetting, options: Mapping[str, int | str | None], environ: Mapping[str, str]
 ) -> tuple[str, int | str | None]:
     """Return where a value comes from, and the value."""
-    option = options.get(setting.field)
-    if option is not None:
-        return setting.option, option
-    if environ.get(setting.variable):
-        return setting.variable, environ[setting.variable]
-    if setting.field == "api" and environ.get("PORT"):
-        return "PORT", environ["PORT"]
-    return setting.option, None
+    value = options.get(setting.field)
+    for variable in (setting.variable, *(("PORT",) if setting.field == "api" else ())):
+        if value is None and environ.get(variable):
+            return variable, environ[variable]
+    return setting.option, value
 
 
 def _explain(error: ErrorDetails) -> str:
-    """Turn one pydantic error into a line that names the option."""
+    """Turn a pydantic error into a line that names the option."""
     setting = next((s for s in SETTINGS if error["loc"][:1] == (s.field,)), None)
     if setting is None:
         return error["msg"].removeprefix("Value error, ")
     return f"{setting.option} ({setting.variable}): {error['msg']}; got {error['input']!r}"
 
 
-# Below the range that systems hand out to outgoing connections, so that none takes one in between.
+# Below the ephemeral ports, so that no outgoing connection takes one of them first.
 _FREE_FIRST, _FREE_LAST = 20000, 29000
 
 
@@ -200,10 +195,10 @@ def _pick_free() -> Ports:
 
 
 def read_ports(home: Home) -> Ports | None:
-    """Return the ports this stack chose, or nothing if it never started.
+    """Return the ports that this stack chose, or None if it never started.
 
     Raises:
-        StackError: The file was changed into something that is no set of ports.
+        StackError: The file is damaged.
     """
     if not home.ports.exists():
         return None
@@ -216,5 +211,5 @@ def read_ports(home: Home) -> Ports | None:
 
 
 def remember_ports(home: Home, ports: Ports) -> None:
-    """Keep the choice: open sessions and agents carry these addresses over a restart."""
+    """Store the choice: open sessions and agents keep these addresses over a restart."""
     write_atomically(home.ports, ports.model_dump_json(indent=2))

@@ -1,4 +1,4 @@
-"""What Temporal needs before sessions can run in it; safe to repeat on a database in use."""
+"""Prepares Temporal for sessions; safe to repeat on a database in use."""
 
 from datetime import timedelta
 
@@ -18,21 +18,17 @@ from stack.supervision.health import NotHealthyError
 
 NAMESPACE = "default"
 
-# A closed session id never runs again within this time.
 RETENTION = timedelta(days=30)
-
+"""A closed session's id cannot be used again for this long."""
 SEARCH_ATTRIBUTES = {one.value: one.kind for one in SearchAttribute}
-"""Types by names, as Temporal's own tools spell them."""
+"""Type names, as Temporal's own tools spell them, by attribute name."""
 
 
 async def prepare_temporal(address: str) -> None:
-    """Register the search attributes that are missing and set the namespace's retention.
-
-    Args:
-        address: `host:port` of the front-end of this stack's own Temporal.
+    """Prepare the namespace of the Temporal at `host:port`.
 
     Raises:
-        NotHealthyError: Temporal does not take it yet.
+        NotHealthyError: Temporal is not ready for it yet.
     """
     try:
         await prepare_namespace(await Client.connect(address, namespace=NAMESPACE))
@@ -41,16 +37,11 @@ async def prepare_temporal(address: str) -> None:
 
 
 async def prepare_namespace(client: Client) -> None:
-    """Register what is missing in the namespace of a client, and set how long histories are kept.
+    """Register missing search attributes in the client's namespace, and set its retention.
 
     Raises:
-        RPCError: Temporal does not take it (yet).
+        RPCError: Temporal refuses, or is not ready for it yet.
     """
-    await _register_search_attributes(client)
-    await _keep_histories(client)
-
-
-async def _register_search_attributes(client: Client) -> None:
     known = await client.operator_service.list_search_attributes(
         ListSearchAttributesRequest(namespace=client.namespace)
     )
@@ -63,9 +54,6 @@ async def _register_search_attributes(client: Client) -> None:
         await client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
         )
-
-
-async def _keep_histories(client: Client) -> None:
     wanted = Duration()
     wanted.FromTimedelta(RETENTION)
     found = await client.workflow_service.describe_namespace(

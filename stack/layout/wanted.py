@@ -1,4 +1,4 @@
-"""What was asked of this stack: which parts are left out, and settings given to single parts."""
+"""The desired state of a stack: parts to leave out, and settings of single parts."""
 
 from collections.abc import Iterable
 
@@ -13,12 +13,12 @@ OUR_PARTS = ("api", "worker", "agent")
 
 
 class Wanted(BaseModel):
-    """The wish that the supervisor fulfils; changing it while it runs starts or stops parts.
+    """The desired state; the supervisor starts and stops parts when it changes.
 
     Attributes:
-        left_out: Names of the parts that shall not run.
-        settings: Environment variables given to single parts, by the part's name.
-        revision: Counts the changes, so that who made one can see when it is taken up.
+        left_out: Names of parts that must not run.
+        settings: Environment variables by part.
+        revision: Counts the changes, to find out when one has been applied.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -28,27 +28,27 @@ class Wanted(BaseModel):
     revision: int = 0
 
     def wants(self, name: str) -> bool:
-        """Tell whether a part shall run."""
+        """Tell whether a part should run."""
         return name not in self.left_out
 
 
 def read_wanted(home: Home) -> Wanted:
-    """Return the wish; everything shall run when there is none."""
+    """Return the desired state; by default, everything runs."""
     if not home.wanted.exists():
         return Wanted()
     return Wanted.model_validate_json(home.wanted.read_text(encoding="utf-8"))
 
 
 def write_wanted(home: Home, wanted: Wanted) -> None:
-    """Keep the wish; the supervisor reads it when it starts and on SIGUSR1."""
+    """Store the desired state; the supervisor reads it at its start and on SIGUSR1."""
     write_atomically(home.wanted, wanted.model_dump_json(indent=2), private=True)
 
 
 def parse_names(given: Iterable[str]) -> list[str]:
-    """Read part names, given one by one or separated by commas.
+    """Parse part names, given one by one or separated by commas.
 
     Raises:
-        StackError: Names the unknown ones and lists those that exist.
+        StackError: A name is unknown.
     """
     names = [name.strip() for words in given for name in words.split(",") if name.strip()]
     unknown = [name for name in names if name not in PART_NAMES]
@@ -58,10 +58,10 @@ def parse_names(given: Iterable[str]) -> list[str]:
 
 
 def parse_settings(given: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Read `[PART:]NAME=VALUE`; without a part it is for api, worker and agent alike.
+    """Parse `[PART:]NAME=VALUE`; without a part it applies to api, worker and agent.
 
     Raises:
-        StackError: Something is not of that form.
+        StackError: A value has another form.
     """
     settings: dict[str, dict[str, str]] = {}
     for text in given:

@@ -1,4 +1,4 @@
-"""The server: routes, start and end."""
+"""The models server: routes, start and shutdown."""
 
 from __future__ import annotations
 
@@ -21,11 +21,9 @@ _log = logging.getLogger("everline.models")
 
 
 def create_app(settings: ModelsSettings, on_load_failure: Callable[[], None]) -> FastAPI:
-    """The application; it starts loading its models when the server starts.
+    """Create the application, which loads its models when the server starts.
 
-    Args:
-        settings: Where and what to load.
-        on_load_failure: Called when the models cannot be loaded; the reason is logged before.
+    A failure to load is logged, then `on_load_failure` is called.
     """
 
     @asynccontextmanager
@@ -53,7 +51,7 @@ async def _load_into(
 ) -> None:
     try:
         app.state.models = await load(settings)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the process must say it and end
+    except Exception as error:  # noqa: BLE001 - log any failure and end
         _log.critical("the models cannot be loaded: %s", error, exc_info=_log.isEnabledFor(10))
         on_failure()
 
@@ -66,7 +64,7 @@ async def health(request: Request) -> JSONResponse:
 
 
 async def list_models(request: Request) -> dict[str, object]:
-    """The models that really answer, whatever name a request gives."""
+    """List the models, which serve requests for any name."""
     names = _names(models_of(request))
     created: int = request.app.state.started
     return {
@@ -79,7 +77,7 @@ async def list_models(request: Request) -> dict[str, object]:
 
 
 async def get_model(name: str, request: Request) -> dict[str, object]:
-    """Any name is good: it says who is asked for, and the same models answer to all."""
+    """Return a model of any name, because the same models serve them all."""
     created: int = request.app.state.started
     return {"id": name, "object": "model", "created": created, "owned_by": "everline"}
 

@@ -1,11 +1,11 @@
-"""A bounded lane for CPU-bound work: few calls run, few wait, the rest is told to come back."""
+"""Limits CPU-bound work: few requests run, few wait, and the others are refused."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import ParamSpec, TypeVar
 
@@ -15,26 +15,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Ticket:
-    """One admitted request: it may run as many steps as it needs, one after the other."""
-
-    def __init__(self, executor: ThreadPoolExecutor) -> None:
-        self._executor = executor
-
-    async def run(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `step` in a thread of the lane, after those that were there before."""
-        loop = asyncio.get_running_loop()
-        call: Awaitable[T] = loop.run_in_executor(self._executor, lambda: step(*args, **kwargs))
-        return await call
-
-
 class Lane:
-    """Threads for one kind of model, with a bound on how many requests may be inside.
+    """Threads for one kind of model, with a limit on the requests that use them.
 
     Args:
-        name: Shown in errors and thread names.
+        name: Appears in errors and thread names.
         running: Steps that run at the same time.
-        waiting: Requests that may wait beyond those running.
+        waiting: Requests that may wait in addition to those running.
     """
 
     def __init__(self, name: str, *, running: int, waiting: int) -> None:
@@ -43,9 +30,9 @@ class Lane:
         self._inside = 0
         self._executor = ThreadPoolExecutor(max_workers=running, thread_name_prefix=name)
 
-    @asynccontextmanager
-    async def admit(self) -> AsyncGenerator[Ticket]:
-        """Take a place in the lane for one request.
+    @contextmanager
+    def admit(self) -> Generator[None]:
+        """Admit one request, which may `run` steps in the block, one after the other.
 
         Raises:
             ApiProblem: 503 with Retry-After when the lane is full.
@@ -60,10 +47,15 @@ class Lane:
             )
         self._inside += 1
         try:
-            yield Ticket(self._executor)
+            yield
         finally:
             self._inside -= 1
 
+    async def run(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a step in one of the threads, after the steps that came before."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, lambda: step(*args, **kwargs))
+
     def close(self) -> None:
-        """Stop taking work; steps that wait are dropped, a running one finishes."""
+        """Accept no more work; drop waiting steps, and let a running one finish."""
         self._executor.shutdown(wait=False, cancel_futures=True)

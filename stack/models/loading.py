@@ -1,4 +1,4 @@
-"""The models of this process: loaded once at the start, in a thread, and found by the routes."""
+"""Loads the models once, in threads, and gives the routes access to them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Model = TypeVar("Model")
 
 @dataclass(frozen=True)
 class Loaded(Generic[Model]):
-    """A model and the lane in which its work runs."""
+    """A model and the lane that limits its work."""
 
     model: Model
     lane: Lane
@@ -45,7 +45,7 @@ class Models:
 
 
 async def load(settings: ModelsSettings) -> Models:
-    """Load transcriber and voice side by side.
+    """Load transcriber and voice in parallel.
 
     Raises:
         ModelNotFound: The configured Whisper model is not on this machine.
@@ -68,7 +68,7 @@ def _lane(name: str, settings: ModelsSettings) -> Lane:
     return Lane(name, running=settings.concurrency, waiting=settings.queue_limit)
 
 
-# The imports take half of the start-up time; in these threads /health answers meanwhile.
+# These imports take half of the start-up time; in threads, /health answers meanwhile.
 def _load_transcriber(settings: ModelsSettings) -> Transcriber:
     from stack.models.transcriber import Transcriber
 

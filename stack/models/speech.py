@@ -32,7 +32,7 @@ async def speak(request: Request, body: SpeechRequest) -> Response:
         raise bad_field("input", "is blank; give the text to say")
     pieces = _pieces(voice, body)
     if body.response_format == "pcm":
-        # The first piece is made before the headers go out: a full lane can still say 503.
+        # The first piece is made before the headers are sent, so that a full lane can return 503.
         first = await anext(pieces)
         pieces = _after(first, pieces)
     else:
@@ -45,16 +45,16 @@ async def speak(request: Request, body: SpeechRequest) -> Response:
 
 async def _pieces(voice: Loaded[Voice], body: SpeechRequest) -> AsyncGenerator[bytes]:
     spoken = 0
-    async with voice.lane.admit() as ticket:
+    with voice.lane.admit():
         sentences = voice.model.speak(body.input, body.speed)
-        while (piece := await ticket.run(next, sentences, None)) is not None:
+        while (piece := await voice.lane.run(next, sentences, None)) is not None:
             spoken += len(piece)
             yield piece
     _log.info("spoke %.1f s of audio", spoken / 2 / SPEAKING_RATE)
 
 
 async def _after(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-    # Closed here and not by the garbage collector, so that a client that left gives its place free.
+    # Closed here rather than by the garbage collector, so that a client that left frees the lane.
     async with aclosing(rest):
         yield first
         async for piece in rest:
@@ -69,7 +69,7 @@ async def _events(pieces: AsyncIterator[bytes], body: SpeechRequest) -> AsyncGen
     async for piece in pieces:
         audio = base64.b64encode(piece).decode("ascii")
         yield f"data: {json.dumps({'type': 'speech.audio.delta', 'audio': audio})}\n\n"
-    # Words in place of tokens: this voice has no tokens.
+    # Words instead of tokens, which this voice does not have.
     count = len(body.input.split())
     usage = {"input_tokens": count, "output_tokens": 0, "total_tokens": count}
     yield f"data: {json.dumps({'type': 'speech.audio.done', 'usage': usage})}\n\n"

@@ -1,4 +1,4 @@
-"""The transcriber: Whisper, with a short cut for the few seconds that a caller's turn takes."""
+"""Speech recognition with Whisper, and a faster path for the short turns of a caller."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from stack.models.sound import HEARING_RATE
 
 Samples = NDArray[np.float32]
 
-# These libraries carry no types, or wrong ones; what is taken from them is typed below.
+# These libraries have no types, or wrong ones.
 _ctranslate2 = cast(Any, ctranslate2)
 _whisper = cast(Any, transcribe)
 _vad = cast(Any, vad)
 
-# Whisper always encodes 30 s, which is most of its work. It was found to hear a turn just as well
-# in half of that; tighter windows make it loop.
+# Whisper always encodes 30 s, which is most of its work. Half of that recognises a turn just as
+# well; shorter windows make it loop.
 _SHORT_FRAMES = 1500
 _SHORT_SECONDS = 15.0
 _FRAME_SAMPLES = 160
 _MAX_SHORT_TOKENS = 120
-# A short-cut result with a mean log probability below the first, or a text that compresses better
-# than the second (Whisper's own sign of a loop), is heard again, in full.
+# A short result with a mean log probability below the first, or with a compression ratio above the
+# second (Whisper's own sign of a loop), is recognised again with the full window.
 _DOUBTFUL = -0.6
 _LOOPING = 2.4
 
 
 class ModelNotFound(RuntimeError):
-    """The configured model is not on this machine."""
+    """The configured model is not installed on this machine."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A piece of what was heard; `start` and `end` in seconds."""
+    """A piece of recognised speech; `start` and `end` in seconds."""
 
     start: float
     end: float
@@ -52,7 +52,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Transcription:
-    """What was heard in one audio file of `duration` seconds."""
+    """The speech recognised in an audio file of `duration` seconds."""
 
     language: str
     duration: float
@@ -60,7 +60,7 @@ class Transcription:
 
     @property
     def text(self) -> str:
-        """Everything heard, as one line; empty when nobody spoke."""
+        """The whole text on one line; empty if nobody spoke."""
         return " ".join(segment.text for segment in self.segments)
 
 
@@ -81,7 +81,7 @@ class Transcriber:
         parallel: Calls that may run at the same time.
 
     Raises:
-        ModelNotFound: There is no such model on this machine; nothing is ever downloaded.
+        ModelNotFound: The model is not on this machine; nothing is ever downloaded.
     """
 
     def __init__(self, model: str, *, threads: int, parallel: int) -> None:
@@ -103,13 +103,13 @@ class Transcriber:
         self.multilingual = bool(self._model.model.is_multilingual)
 
     def knows(self, language: str) -> bool:
-        """Whether this model hears `language` (an ISO 639-1 code)."""
+        """Whether this model supports `language` (an ISO 639-1 code)."""
         return language in self._model.supported_languages
 
     def transcribe(
         self, samples: Samples, language: str | None, prompt: str | None
     ) -> Transcription:
-        """Hear what is said.
+        """Recognise speech.
 
         Args:
             samples: Mono, 16 kHz, from -1 to 1, shape (n,).
@@ -117,7 +117,7 @@ class Transcriber:
             prompt: Words that are likely to come up, such as names.
         """
         duration = len(samples) / HEARING_RATE
-        # Whisper makes up words for silence and noise ("You", "Thank you."), so ask a VAD first.
+        # Whisper invents words for silence and noise ("You", "Thank you."), so ask a VAD first.
         if not _vad.get_speech_timestamps(samples):
             return Transcription(language or "en", duration, ())
         if duration < _SHORT_SECONDS and (language or not self.multilingual):
@@ -127,7 +127,7 @@ class Transcriber:
         return self._hear_long(samples, duration, language, prompt)
 
     def _hear_short(self, samples: Samples, language: str, prompt: str | None) -> Segment | None:
-        """One pass over a 15 s window; None when the result should not be trusted."""
+        """Recognise a 15 s window in one pass; None if the result is doubtful."""
         model = self._model
         tokenizer = Tokenizer(
             model.hf_tokenizer, self.multilingual, task="transcribe", language=language
@@ -164,7 +164,7 @@ class Transcriber:
             initial_prompt=prompt,
             # A loop in one window must not spread into the next.
             condition_on_previous_text=False,
-            # Whisper makes up words for long pauses; a doubtful short turn is heard as it is.
+            # Whisper invents words for long pauses; a doubtful short turn is not filtered.
             vad_filter=duration >= _SHORT_SECONDS,
         )
         heard = tuple(

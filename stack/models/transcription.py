@@ -49,8 +49,8 @@ async def transcribe(
         return transcriber.model.transcribe(decode(data, max_seconds=limit), spoken, prompt or None)
 
     try:
-        async with transcriber.lane.admit() as ticket:
-            heard = await ticket.run(hear)
+        with transcriber.lane.admit():
+            heard = await transcriber.lane.run(hear)
     except UnreadableAudio as error:
         raise bad_field("file", f"{error}; send WAV, MP3, Ogg, FLAC or WebM") from error
     except AudioTooLong as error:

@@ -1,4 +1,4 @@
-"""The voice: a piper voice that speaks one sentence at a time."""
+"""Speech synthesis with piper, one sentence at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from piper.config import PiperConfig
 
 from stack.models.sound import SPEAKING_RATE, Delivery
 
-# onnxruntime carries no types for its compiled part.
+# onnxruntime has no types for its compiled part.
 _onnx = cast(Any, onnxruntime)
 
 _SILENCE = bytes(SPEAKING_RATE // 10 * 2)
@@ -39,8 +39,8 @@ class Voice:
         self.name = path.stem
         config = PiperConfig.from_dict(json.loads(Path(f"{path}.json").read_text("utf-8")))
         options = _onnx.SessionOptions()
-        # The planner of memory reuse and graph optimisation take 3-4 s at the start and win nothing
-        # on a voice of this size; without them it loads in 0.2 s.
+        # Memory planning and graph optimisation take 3-4 s at the start and gain nothing
+        # for a voice of this size; without them it loads in 0.2 s.
         options.enable_mem_reuse = False
         options.graph_optimization_level = _onnx.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = threads
@@ -50,7 +50,7 @@ class Voice:
         self._voice = PiperVoice(session=session, config=config)
 
     def speak(self, text: str, speed: float) -> Iterator[bytes]:
-        """Speech of `text`, a piece for each sentence.
+        """Speak `text`, sentence by sentence.
 
         Args:
             text: What to say; a tenth of a second of silence if nothing in it can be pronounced.

@@ -1,4 +1,4 @@
-"""One running process: how it is started, watched and ended."""
+"""One child process: start it, wait for it, stop it."""
 
 import asyncio
 import os
@@ -6,34 +6,37 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from stack.layout.home import Home
 from stack.supervision import parent_death
 
 STACK_MARK = "EVERLINE_STACK"
-"""Environment variable by which the processes of one stack are recognised: its home's path."""
+"""Environment variable of every process of a stack; its value is the path of the home."""
 
 
 class Child:
-    """A process in a group of its own, so that Ctrl-C reaches the supervisor alone."""
+    """A process in a group of its own, so that Ctrl-C reaches only the supervisor.
+
+    Attributes:
+        started: Unix time of its start, in seconds.
+        pid: Its process id, which is also its group's id.
+    """
 
     def __init__(self, process: asyncio.subprocess.Process, started: float) -> None:
         self._process = process
         self.started = started
+        self.pid = process.pid
 
     @classmethod
     async def start(
         cls, command: Sequence[str | Path], environment: Mapping[str, str], home: Home, log: Path
     ) -> "Child":
-        """Start a program with its output appended to a log file.
+        """Start a program and append its output to a log file.
 
-        Args:
-            command: Program and arguments; the program by its path.
-            environment: Its whole environment.
-            home: The stack it belongs to; also its working directory, so that no `.env` or
-                configuration file of another folder is picked up.
-            log: Where its output goes.
+        Its working directory is the home, so that it reads no `.env` or configuration file of
+        another folder.
 
         Raises:
             OSError: The program could not be started.
@@ -43,7 +46,7 @@ class Child:
             started = time.time()
             process = await asyncio.create_subprocess_exec(
                 *tied,
-                *(str(word) for word in command),
+                *map(str, command),
                 cwd=home.root,
                 env={**environment, STACK_MARK: str(home.root)},
                 stdin=asyncio.subprocess.DEVNULL,
@@ -54,44 +57,36 @@ class Child:
         return cls(process, started)
 
     @property
-    def pid(self) -> int:
-        """Its process id, which is its group's id too."""
-        return self._process.pid
-
-    @property
     def exit_code(self) -> int | None:
-        """How it ended (negative: by which signal), or nothing while it runs."""
+        """Its exit code (negative: the number of the signal); None while it runs."""
         return self._process.returncode
 
     async def wait(self) -> int:
-        """Wait for its end."""
+        """Wait until it ends; returns its exit code."""
         return await self._process.wait()
 
     async def stop(self, grace: float) -> bool:
-        """Ask it to end, and end it by force after `grace` seconds, with all that it started.
+        """Terminate it, and kill its whole group after `grace` seconds at most.
 
         Returns:
-            Whether it went by itself.
+            Whether it ended without being killed.
         """
-        willing = True
+        in_time = True
         if self.exit_code is None:
             self._process.send_signal(signal.SIGTERM)
             try:
                 await asyncio.wait_for(self.wait(), grace)
             except TimeoutError:
-                willing = False
+                in_time = False
         self.kill_group()
         await self.wait()
-        return willing
+        return in_time
 
     def kill_group(self) -> None:
-        """End the process and everything it started, at once."""
-        try:
+        """Kill the process and everything it started."""
+        # macOS answers PermissionError when only a zombie is left of the group.
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return  # all gone already
-        except PermissionError:
-            return  # macOS answers so when only a zombie is left of the group
 
 
 def describe_exit(code: int) -> str:
@@ -100,5 +95,5 @@ def describe_exit(code: int) -> str:
         return f"ended with code {code}"
     try:
         return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:  # a signal that Python has no name for
+    except ValueError:  # Python has no name for this signal
         return f"was killed by signal {-code}"

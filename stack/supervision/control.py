@@ -1,7 +1,7 @@
-"""Changing a stack while it runs."""
+"""Changes a running stack, and waits for it."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 from stack.errors import StackError
 from stack.layout.home import Home
@@ -20,23 +20,22 @@ def change_parts(
     stop: Sequence[str] = (),
     settings: Mapping[str, Mapping[str, str]] | None = None,
 ) -> None:
-    """Start and stop parts of a running stack and wait until that is done.
+    """Start and stop parts of a running stack, and wait until that is done.
 
-    A part that runs already and gets other settings is started again with them; one that failed is
-    tried again.
+    A running part whose settings change is restarted; a failed one is tried again.
 
     Args:
         home: The stack's home.
-        start: Parts that shall run.
-        stop: Parts that shall not.
+        start: Parts to start.
+        stop: Parts to stop.
         settings: Environment variables to add, by part.
 
     Raises:
-        StackError: The stack does not run, or a part did not start.
+        StackError: The stack is not running, or a part did not start.
     """
     supervisor = find_supervisor(read_state(home))
     if supervisor is None:
-        raise StackError(f"no stack runs in {home.root}; start it with `everline up`")
+        raise StackError(f"no stack is running in {home.root}; start it with `everline up`")
     wanted = read_wanted(home)
     wanted.left_out = [name for name in (*wanted.left_out, *stop) if name not in start]
     for part, values in (settings or {}).items():
@@ -44,19 +43,23 @@ def change_parts(
     wanted.revision += 1
     write_wanted(home, wanted)
     supervisor.send_signal(CHANGE_SIGNAL)
-    # Until then, what the state says of a part is of the time before this change.
-    _await_taken_up(home, wanted.revision)
+    # Until then, the state file describes the time before this change.
+    for state in _poll(home):
+        if state.wish >= wanted.revision:
+            break
+        if state.supervisor_pid is None:
+            raise StackError(f"the stack of {home.root} ended meanwhile")
+    else:
+        raise StackError(
+            f"the stack did not apply the change within {_LIMIT_SECONDS:.0f} s; "
+            f"see {home.log('supervisor')}"
+        )
     for name in start:
         await_running(home, name)
 
 
 def await_running(home: Home, name: str, *, other_than: int | None = None) -> ProcessState:
-    """Wait until a part is healthy.
-
-    Args:
-        home: The stack's home.
-        name: The part.
-        other_than: A process id that does not count, because its process was ended.
+    """Wait until a part is healthy, with another process id than `other_than`.
 
     Raises:
         StackError: It failed, or is not healthy in time.
@@ -69,50 +72,40 @@ def await_running(home: Home, name: str, *, other_than: int | None = None) -> Pr
 
 
 def await_started(home: Home) -> StackState:
-    """Wait until a stack that somebody started is not just starting any more."""
-    deadline = time.monotonic() + _LIMIT_SECONDS
+    """Wait until a stack that is starting has started or failed."""
     state = read_state(home)
-    while is_locked(home.lock) and time.monotonic() < deadline:
+    for state in _poll(home):
+        if not is_locked(home.lock):
+            break
         if find_supervisor(state) is not None and state.state != "starting":
             break
-        time.sleep(0.1)
-        state = read_state(home)
     return state
 
 
 def await_process(home: Home, name: str, condition: Callable[[ProcessState], bool]) -> ProcessState:
-    """Wait until a part is as wished.
+    """Wait until a part meets a condition.
 
     Raises:
-        StackError: It failed, the stack ended, or the limit of three minutes is over.
+        StackError: It failed, the stack ended, or three minutes have passed.
     """
-    deadline = time.monotonic() + _LIMIT_SECONDS
-    while True:
-        state = read_state(home)
+    process = read_state(home).process(name)
+    for state in _poll(home):
         process = state.process(name)
         if condition(process):
             return process
         if process.state == "failed" or state.supervisor_pid is None:
-            raise StackError(
-                f"{name} is {process.state}{f': {process.reason}' if process.reason else ''}; "
-                f"log: {process.log}"
-            )
-        if time.monotonic() > deadline:
-            raise StackError(
-                f"{name} is still {process.state} after {_LIMIT_SECONDS:.0f} s "
-                f"({process.reason or 'no reason known'}); log: {process.log}"
-            )
-        time.sleep(0.05)
+            reason = f": {process.reason}" if process.reason else ""
+            raise StackError(f"{name} is {process.state}{reason}; log: {process.log}")
+    raise StackError(
+        f"{name} is still {process.state} after {_LIMIT_SECONDS:.0f} s "
+        f"({process.reason or 'no reason known'}); log: {process.log}"
+    )
 
 
-def _await_taken_up(home: Home, revision: int) -> None:
+def _poll(home: Home) -> Generator[StackState]:
+    """Yield the stack's state again and again, for as long as anything is waited for."""
     deadline = time.monotonic() + _LIMIT_SECONDS
-    while (state := read_state(home)).wish < revision:
-        if state.supervisor_pid is None:
-            raise StackError(f"the stack of {home.root} ended meanwhile")
-        if time.monotonic() > deadline:
-            raise StackError(
-                f"the stack did not take up the change within {_LIMIT_SECONDS:.0f} s; "
-                f"see {home.log('supervisor')}"
-            )
+    yield read_state(home)
+    while time.monotonic() < deadline:
         time.sleep(0.05)
+        yield read_state(home)

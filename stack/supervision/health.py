@@ -1,4 +1,4 @@
-"""How each process shows that it does its work, not merely that it lives."""
+"""Health checks: each proves that a process does its work, not only that it is alive."""
 
 import asyncio
 import time
@@ -17,45 +17,50 @@ from temporalio.service import RPCError
 from stack.supervision.mongodb_probe import probe_mongodb
 from stack.supervision.temporal_probe import probe_temporal
 
-_PATIENCE = 10.0
-"""Seconds; a slow machine is no fault."""
+_TIMEOUT = 10.0
+"""Seconds; generous, because a slow machine is not a fault."""
 _POLLED_WITHIN = 75.0
-"""Seconds; a poll is noted when it begins and waits for up to 60 s."""
+"""Seconds; Temporal records when a poll begins, and a poll waits for up to 60 s."""
 _HEARD_WITHIN = 15.0
-"""Seconds; heartbeats come every two."""
+"""Seconds; heartbeats arrive every two."""
 
 
 class NotHealthyError(Exception):
-    """A process does not do its work (yet); the message says in what way."""
+    """A process does not do its work; the message says why."""
 
 
 class CannotTellError(NotHealthyError):
-    """Nothing is known of a process, because another one that would tell does not answer."""
+    """A process cannot be checked, because another one does not answer."""
 
 
 Check = Callable[[float], Awaitable[None]]
-"""Raises `NotHealthyError`; is given the time at which the process was started (Unix seconds)."""
+"""Raises `NotHealthyError`; its argument is when the process was started (Unix time, seconds)."""
 
 
-async def fetch(url: str, headers: dict[str, str] | None = None) -> httpx.Response:
-    """GET a URL of this stack; proxies of the machine are not for it.
+async def _request(
+    method: str,
+    url: str,
+    headers: dict[str, str] | None = None,
+    json: dict[str, list[str]] | None = None,
+) -> httpx.Response:
+    """Send a request without the machine's proxies.
 
     Raises:
         NotHealthyError: Nothing answered in time.
     """
     try:
-        async with httpx.AsyncClient(trust_env=False, timeout=_PATIENCE) as client:
-            return await client.get(url, headers=headers)
+        async with httpx.AsyncClient(trust_env=False, timeout=_TIMEOUT) as client:
+            return await client.request(method, url, headers=headers, json=json)
     except httpx.HTTPError as problem:
         raise NotHealthyError(f"{url} does not answer ({type(problem).__name__})") from None
 
 
 def http_ok(*urls: str) -> Check:
-    """Healthy when every URL answers with success."""
+    """Healthy if every URL returns success."""
 
     async def check(since: float) -> None:
         for url in urls:
-            answer = await fetch(url)
+            answer = await _request("GET", url)
             if not answer.is_success:
                 raise NotHealthyError(f"{url} answers {answer.status_code}")
 
@@ -63,25 +68,15 @@ def http_ok(*urls: str) -> Check:
 
 
 def livekit_serves(url: str, key: str, secret: str) -> Check:
-    """Healthy when LiveKit says that it is ready and reads its list of rooms.
-
-    Args:
-        url: Of its HTTP API.
-        key: API key.
-        secret: What belongs to the key.
-    """
+    """Healthy if LiveKit's HTTP API at `url` is ready and lists rooms."""
     path = f"{url}/twirp/livekit.RoomService/ListRooms"
 
     async def check(since: float) -> None:
         await http_ok(url)(since)
         claims = {"iss": key, "exp": int(time.time()) + 60, "video": {"roomList": True}}
         headers = {"Authorization": f"Bearer {jwt.encode(claims, secret, 'HS256')}"}
-        try:
-            async with httpx.AsyncClient(trust_env=False, timeout=_PATIENCE) as client:
-                names = {"names": ["everline-health-check"]}
-                answer = await client.post(path, json=names, headers=headers)
-        except httpx.HTTPError as problem:
-            raise NotHealthyError(f"LiveKit lists no rooms ({type(problem).__name__})") from None
+        names = {"names": ["everline-health-check"]}
+        answer = await _request("POST", path, headers, names)
         if not answer.is_success:
             raise NotHealthyError(f"LiveKit lists no rooms (it answers {answer.status_code})")
 
@@ -89,11 +84,11 @@ def livekit_serves(url: str, key: str, secret: str) -> Check:
 
 
 def mongodb_answers(port: int) -> Check:
-    """Healthy when the server takes a journaled write and reads it back."""
+    """Healthy if the server accepts a journaled write and reads it back."""
 
     async def check(since: float) -> None:
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 await probe_mongodb(port)
         except ValueError as refusal:
             raise NotHealthyError(f"the server on port {port} {refusal}") from None
@@ -106,11 +101,11 @@ def mongodb_answers(port: int) -> Check:
 
 
 def temporal_serves(address: str, namespace: str, ui: str | None) -> Check:
-    """Healthy when the front-end serves, its database is read and written, and the UI answers."""
+    """Healthy if the front end serves, its database can be read and written, and the UI answers."""
 
     async def check(since: float) -> None:
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 client = await Client.connect(address, namespace=namespace)
                 serving = await client.service_client.check_health()
         except (RPCError, RuntimeError, TimeoutError) as problem:
@@ -118,9 +113,9 @@ def temporal_serves(address: str, namespace: str, ui: str | None) -> Check:
                 f"Temporal does not answer on {address} ({type(problem).__name__})"
             ) from None
         if not serving:
-            raise NotHealthyError("Temporal says that it does not serve")
+            raise NotHealthyError("Temporal reports that it is not serving")
         try:
-            await probe_temporal(client, timedelta(seconds=_PATIENCE))
+            await probe_temporal(client, timedelta(seconds=_TIMEOUT))
         except RPCError as problem:
             raise NotHealthyError(
                 f"Temporal's database cannot be read and written: {problem}"
@@ -132,30 +127,30 @@ def temporal_serves(address: str, namespace: str, ui: str | None) -> Check:
 
 
 def worker_polls(address: str, namespace: str, task_queue: str) -> Check:
-    """Healthy when Temporal was asked for work lately, since the process was started."""
+    """Healthy if a worker has polled Temporal recently, and since the process was started."""
+    request = DescribeTaskQueueRequest(
+        namespace=namespace,
+        task_queue=TaskQueue(name=task_queue),
+        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    )
 
     async def check(since: float) -> None:
-        request = DescribeTaskQueueRequest(
-            namespace=namespace,
-            task_queue=TaskQueue(name=task_queue),
-            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-        )
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 client = await Client.connect(address, namespace=namespace)
                 queue = await client.workflow_service.describe_task_queue(request)
         except (RPCError, RuntimeError, TimeoutError) as problem:
             raise CannotTellError(f"Temporal does not answer ({type(problem).__name__})") from None
-        # Pollers are listed for minutes after their death; their last poll tells old from new.
-        lately = max(since, time.time() - _POLLED_WITHIN)
-        if not any(p.last_access_time.ToNanoseconds() / 1e9 >= lately for p in queue.pollers):
+        # Dead pollers stay listed for minutes; the time of the last poll tells them apart.
+        recent = max(since, time.time() - _POLLED_WITHIN)
+        if not any(p.last_access_time.ToNanoseconds() / 1e9 >= recent for p in queue.pollers):
             raise NotHealthyError(f"nothing polls the task queue {task_queue!r}")
 
     return check
 
 
 def agent_listed(api: str) -> Check:
-    """Healthy when the API heard from an agent server lately, since the process was started."""
+    """Healthy if the API got a heartbeat recently, and since the process was started."""
 
     async def check(since: float) -> None:
         try:
@@ -164,9 +159,9 @@ def agent_listed(api: str) -> Check:
             raise CannotTellError(str(problem)) from None
         if not report.servers_known:
             raise CannotTellError(f"the API cannot tell: {report.agents.detail}")
-        lately = max(since, time.time() - _HEARD_WITHIN)
-        if not any(server.last_heartbeat.timestamp() >= lately for server in report.servers):
-            raise NotHealthyError("the API has not heard from it lately (/health/agent)")
+        recent = max(since, time.time() - _HEARD_WITHIN)
+        if not any(server.last_heartbeat.timestamp() >= recent for server in report.servers):
+            raise NotHealthyError("the API got no recent heartbeat from it (/health/agent)")
 
     return check
 
@@ -179,7 +174,7 @@ class ServerSeen(BaseModel):
 
 
 class Verdict(BaseModel):
-    """One thing that a session needs, in `/health/agent`."""
+    """One requirement of a session in `/health/agent`."""
 
     ok: bool
     detail: str
@@ -187,26 +182,24 @@ class Verdict(BaseModel):
 
 
 class AgentHealth(BaseModel):
-    """What this side reads of `/health/agent`."""
+    """The part of `/health/agent` that is read here; APIs of older releases lack some fields."""
 
     livekit: Verdict
     installations: Verdict | None = None
-    """None from an API of an older release."""
     temporal: Verdict
     agents: Verdict
     livekit_webhooks: Verdict | None = None
-    """None from an older API."""
     servers: list[ServerSeen]
     servers_known: bool = True
 
 
 async def fetch_agent_health(api: str) -> AgentHealth:
-    """Ask the API whether an agent could be talked to; its 503 is an answer as well.
+    """Return the API's `/health/agent`, which also comes with status 503.
 
     Raises:
-        NotHealthyError: It does not answer, or with something else.
+        NotHealthyError: The API does not answer, or with something else.
     """
-    answer = await fetch(f"{api}/health/agent")
+    answer = await _request("GET", f"{api}/health/agent")
     try:
         return AgentHealth.model_validate_json(answer.content)
     except ValidationError:

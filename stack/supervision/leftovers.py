@@ -1,6 +1,7 @@
-"""Processes that an earlier stack of this home left behind, after a `kill -9` for instance."""
+"""Processes that an earlier run of this stack left behind, for example after `kill -9`."""
 
 import os
+from contextlib import suppress
 
 import psutil
 
@@ -9,37 +10,27 @@ from stack.supervision.child import STACK_MARK
 
 
 def find_leftovers(home: Home) -> list[psutil.Process]:
-    """Find all processes that carry this home's mark.
+    """Find all processes whose environment names this home.
 
-    The mark is read from the processes themselves, so that this works without any state file and
-    can never mean a stranger that got a recorded process id.
+    This needs no state file, and cannot mistake another process with a recycled process id.
     """
-    mark = str(home.root)
     found: list[psutil.Process] = []
     for process in psutil.process_iter():
-        if process.pid == os.getpid():
-            continue
-        try:
-            if process.environ().get(STACK_MARK) == mark:
+        # Other users' processes, and those that have just ended, are not ours.
+        with suppress(psutil.Error, OSError):
+            ours = process.environ().get(STACK_MARK) == str(home.root)
+            if ours and process.pid != os.getpid():
                 found.append(process)
-        except (psutil.Error, OSError):
-            continue  # another user's, or gone: not one of ours
     return found
 
 
 def stop_leftovers(processes: list[psutil.Process], grace: float) -> None:
-    """Ask processes to end, and end by force those that have not after `grace` seconds."""
+    """Terminate processes, and kill those that are still there after `grace` seconds."""
     for process in processes:
-        _signal(process.terminate)
-    _, stubborn = psutil.wait_procs(processes, timeout=grace)
-    for process in stubborn:
-        _signal(process.kill)
-    psutil.wait_procs(stubborn, timeout=5)
-
-
-def _signal(send: object) -> None:
-    assert callable(send)
-    try:
-        send()
-    except psutil.NoSuchProcess:
-        return  # went by itself
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, remaining = psutil.wait_procs(processes, timeout=grace)
+    for process in remaining:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(remaining, timeout=5)

@@ -1,4 +1,4 @@
-"""Locks between processes that a crash cannot leave behind."""
+"""File locks that a crash cannot leave behind: the kernel releases them."""
 
 import fcntl
 import os
@@ -8,21 +8,14 @@ from pathlib import Path
 
 
 class FileLock:
-    """An exclusive lock on a file; the kernel releases it when its holder dies, however it dies."""
+    """An exclusive lock on a file, held until `release` or the end of the process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._handle: int | None = None
 
     def acquire(self, *, wait: bool = False) -> bool:
-        """Take the lock.
-
-        Args:
-            wait: Block until it is free instead of giving up at once.
-
-        Returns:
-            Whether the lock is held now.
-        """
+        """Take the lock, waiting for it if asked to; returns whether it is held now."""
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -33,14 +26,14 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        """Give the lock back; does nothing when it is not held."""
+        """Release the lock if it is held."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
 
     @contextmanager
     def held(self) -> Generator[None]:
-        """Hold the lock for a block, waiting for it first."""
+        """Hold the lock for the block, waiting for it first."""
         self.acquire(wait=True)
         try:
             yield
@@ -49,10 +42,10 @@ class FileLock:
 
 
 def is_locked(path: Path) -> bool:
-    """Tell whether somebody holds the lock right now."""
+    """Tell whether any process holds the lock."""
     if not path.exists():
         return False
-    # Looking needs no right to write: the disk may have become read-only under a running stack.
+    # Opened read-only: the disk may have become read-only under a running stack.
     handle = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

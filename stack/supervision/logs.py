@@ -1,4 +1,4 @@
-"""Log files that cannot fill a disk."""
+"""Log files of a bounded size."""
 
 from pathlib import Path
 
@@ -6,10 +6,9 @@ _LIMIT_BYTES = 20 * 1024 * 1024
 
 
 def cap_log(log: Path, limit: int = _LIMIT_BYTES) -> None:
-    """Move a log that has grown past `limit` bytes to `NAME.1`, replacing the one before.
+    """Move a log of more than `limit` bytes to `NAME.1`, replacing the previous one.
 
-    The file itself is emptied, not renamed: its process has it open for appending and goes on at
-    its new end.
+    The file is truncated, not renamed, because its process keeps appending to it.
     """
     if not log.exists() or log.stat().st_size <= limit:
         return
@@ -19,18 +18,16 @@ def cap_log(log: Path, limit: int = _LIMIT_BYTES) -> None:
             source.seek(-limit, 2)
             target.write(source.read())
     except OSError:
-        # The disk is full: room for what is written now is worth more than what was before.
+        # The disk is full: make room for new lines rather than keep old ones.
         older.unlink(missing_ok=True)
     with log.open("r+b") as file:
         file.truncate(0)
 
 
 def tail(log: Path, lines: int) -> list[str]:
-    """Return the last lines of a log; none when there is no log."""
+    """Return the last lines of a log; none if it does not exist."""
     if not log.exists():
         return []
     with log.open("rb") as file:
-        file.seek(0, 2)
-        file.seek(max(0, file.tell() - 64 * 1024))
-        text = file.read().decode("utf-8", errors="replace")
-    return text.splitlines()[-lines:]
+        file.seek(max(0, log.stat().st_size - 64 * 1024))
+        return file.read().decode("utf-8", errors="replace").splitlines()[-lines:]

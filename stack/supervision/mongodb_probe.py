@@ -1,6 +1,6 @@
 """One write and one read of a MongoDB server, in its wire protocol (OP_MSG).
 
-The driver belongs to `adapters/` alone, and these few fields need none.
+Only `adapters/` may import the driver.
 """
 
 import asyncio
@@ -8,19 +8,18 @@ import struct
 import time
 
 _DATABASE = "everline_stack"
-_COLLECTION = "health"
 _ID = "supervisor"
 
 Value = int | str | bool | list["Value"] | dict[str, "Value"]
 
 
 async def probe_mongodb(port: int) -> None:
-    """Return if the server takes a journaled write and reads it back: one document, replaced.
+    """Return if the server accepts a journaled write, always of one document, and reads it back.
 
     Raises:
         OSError: Nothing listens, or the connection broke.
-        asyncio.IncompleteReadError: It ended the connection.
-        ValueError: It answered, and refused; the message says what.
+        asyncio.IncompleteReadError: The server closed the connection.
+        ValueError: The server refused; the message says what.
     """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
@@ -29,21 +28,18 @@ async def probe_mongodb(port: int) -> None:
             raise ValueError("takes no writes")
         mark = time.time_ns() % 2**31
         change: Value = {"q": {"_id": _ID}, "u": {"$set": {"mark": mark}}, "upsert": True}
-        written = await _ask(
-            reader,
-            writer,
-            {
-                "update": _COLLECTION,
-                "updates": [change],
-                "writeConcern": {"w": 1, "j": True},
-                "$db": _DATABASE,
-            },
-        )
+        concern: Value = {"w": 1, "j": True}
+        update: dict[str, Value] = {
+            "update": "health",
+            "updates": [change],
+            "writeConcern": concern,
+            "$db": _DATABASE,
+        }
+        written = await _ask(reader, writer, update)
         if not _succeeded(written) or b"\x04writeErrors\x00" in written:
             raise ValueError("refuses a write")
-        found = await _ask(
-            reader, writer, {"find": _COLLECTION, "filter": {"_id": _ID}, "$db": _DATABASE}
-        )
+        find: dict[str, Value] = {"find": "health", "filter": {"_id": _ID}, "$db": _DATABASE}
+        found = await _ask(reader, writer, find)
         if not _succeeded(found) or b"\x10mark\x00" + struct.pack("<i", mark) not in found:
             raise ValueError("does not read what was written")
     finally:
@@ -60,7 +56,7 @@ async def _ask(
 
 
 def _succeeded(reply: bytes) -> bool:
-    """Tell whether `ok` is 1, which servers send as a double or as a whole number."""
+    """Tell whether `ok` is 1, which servers send as a double or an integer."""
     one = (b"\x01ok\x00" + struct.pack("<d", 1.0), b"\x10ok\x00" + struct.pack("<i", 1))
     return any(form in reply for form in one)
 

@@ -1,8 +1,8 @@
-"""Ties a program's life to the supervisor's, then becomes that program.
+"""Ties a program to its supervisor, then becomes that program.
 
-Run as `python parent_death.py SUPERVISOR_PID PROGRAM ARGUMENTS…`. Where the kernel can (Linux), the
-program gets SIGTERM when the supervisor dies, even by SIGKILL; elsewhere the next `everline up`
-finds it. It stands alone, imports nothing of ours and starts in a few milliseconds.
+Run as `python parent_death.py SUPERVISOR_PID PROGRAM ARGUMENTS…`. On Linux the program gets SIGTERM
+when the supervisor dies, even by SIGKILL; elsewhere the next `everline up` stops it. To start in
+milliseconds, this script imports nothing of ours.
 """
 
 import ctypes

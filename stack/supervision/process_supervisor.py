@@ -1,4 +1,4 @@
-"""Keeps one part alive: starts it, and starts it again when it dies or stays unhealthy."""
+"""Keeps one part alive: starts it, and restarts it when it dies or stays unhealthy."""
 
 import asyncio
 import time
@@ -23,19 +23,20 @@ _SHOWN_LINES = 15
 
 
 class PartFailedError(Exception):
-    """A part did not start; the message says how, `log_tail` holds its last words."""
+    """A part did not start; the message says why, `log_tail` is the end of its log."""
 
     def __init__(self, name: str, reason: str, log_tail: Sequence[str]) -> None:
         super().__init__(f"{name} {reason}")
+        self.reason = reason
         self.log_tail = list(log_tail)
 
 
 class ProcessSupervisor:
-    """The life of one part.
+    """Supervises one part.
 
     Attributes:
-        part: What is kept.
-        state: What it is doing; `changed` is called after every change of it.
+        part: What is supervised.
+        state: What it is doing; `changed` is called after every change.
         ready: Set once it was healthy for the first time.
     """
 
@@ -63,12 +64,12 @@ class ProcessSupervisor:
     async def keep(
         self, needs_met: Callable[[], Awaitable[None]], needs_well: Callable[[], bool]
     ) -> None:
-        """Start the part once its needs are healthy, and keep it alive until cancelled.
+        """Start the part once its dependencies are healthy, and keep it alive until cancelled.
 
         Args:
-            needs_met: Waits until all that it needs was healthy once.
-            needs_well: Tells whether all that it needs passes its checks now. Only then is a
-                failed check the part's own fault.
+            needs_met: Waits until every dependency has been healthy once.
+            needs_well: Tells whether every dependency passes its checks now. Only then does a
+                failed check count against the part.
 
         Raises:
             PartFailedError: It did not become healthy at its first start.
@@ -76,22 +77,21 @@ class ProcessSupervisor:
         await needs_met()
         await self._start_first()
         while True:
-            reason = await self._watch(needs_well)
-            await self._start_again(reason)
+            await self._restart(await self._watch(needs_well))
 
     async def stop(self) -> None:
-        """End the part: politely, and by force after its grace."""
+        """Terminate the part, and kill it after its grace period."""
         if self._child is None:
             self._set("stopped")
             return
         self._set("stopping")
         step = self._progress.begin(f"stop {self.part.name}")
-        willing = await self._child.stop(self.part.grace_seconds)
+        in_time = await self._child.stop(self.part.grace_seconds)
         self._set("stopped")
-        self._progress.done(step, "" if willing else "by force, its grace was over")
+        self._progress.done(step, "" if in_time else "killed after its grace period")
 
     def kill(self) -> None:
-        """End the part at once."""
+        """Kill the part at once."""
         if self._child is not None:
             self._child.kill_group()
 
@@ -99,7 +99,7 @@ class ProcessSupervisor:
         step = self._progress.begin(self.part.name, f"log: {self._log}")
         self._set("starting")
         try:
-            await self._start_and_wait()
+            await self._start()
         except PartFailedError as failure:
             self._set("failed", str(failure))
             self._progress.fail(step, str(failure))
@@ -111,11 +111,11 @@ class ProcessSupervisor:
         self.ready.set()
         self._progress.done(step, f"pid {self.state.pid}  {self.part.where}")
 
-    async def _start_again(self, reason: str) -> None:
-        """Start the part until it is healthy again, waiting longer from time to time."""
+    async def _restart(self, reason: str) -> None:
+        """Start the part until it is healthy again, with growing delays."""
         if time.monotonic() - self._healthy_since > _STEADY_AFTER:
             self._failures = 0
-        self._progress.say(f"! {self.part.name} {reason}; starting it again")
+        self._progress.say(f"! {self.part.name} {reason}; restarting it")
         self.state.last_restart = reason
         began = time.monotonic()
         while True:
@@ -124,34 +124,33 @@ class ProcessSupervisor:
             self._failures += 1
             self.state.restarts += 1
             try:
-                await self._start_and_wait()
+                await self._start()
                 break
             except PartFailedError as failure:
-                reason = str(failure).removeprefix(f"{self.part.name} ")
+                reason = failure.reason
                 self._progress.say(f"! {failure}; log: {self._log}")
         self._set("running")
         seconds = time.monotonic() - began
         self._progress.say(f"✓ {self.part.name} runs again after {seconds:.1f} s")
 
-    async def _start_and_wait(self) -> None:
-        """Start the process and wait until it is healthy; a failed one is ended."""
-        await self._launch()
+    async def _start(self) -> None:
+        """Start the process and wait until it is healthy; stop it if it does not become so."""
+        child = await self._launch()
         try:
-            await self._until_healthy()
+            await self._until_healthy(child)
         except PartFailedError:
-            if self._child is not None:
-                await self._child.stop(self.part.grace_seconds)
+            await child.stop(self.part.grace_seconds)
             raise
         self._healthy_since = time.monotonic()
 
-    async def _launch(self) -> None:
+    async def _launch(self) -> Child:
         starting = asyncio.ensure_future(
             Child.start(self.part.command, self.part.environment, self._home, self._log)
         )
         try:
             child = await asyncio.shield(starting)
         except asyncio.CancelledError:
-            # Cancelled half-way, the process would be lost sight of.
+            # Keep the process that is being created, so that `stop` finds it.
             self._child = await starting
             raise
         except OSError as problem:
@@ -159,35 +158,36 @@ class ProcessSupervisor:
         self._child = child
         self.state.pid, self.state.since = child.pid, child.started
         self._changed()
+        return child
 
-    async def _until_healthy(self) -> None:
-        assert self._child is not None
+    async def _until_healthy(self, child: Child) -> None:
         deadline = time.monotonic() + self.part.start_seconds
         while True:
             try:
-                await self.part.check(self._child.started)
+                await self.part.check(child.started)
                 await self.part.prepare()
-                # A stranger may have answered in its place.
-                if self._child.exit_code is None:
+                # Another process may have answered in its place.
+                if child.exit_code is None:
                     return
                 reason = "is gone"
             except NotHealthyError as problem:
                 reason = str(problem)
-            code = await self._exit_within(_CHECK_WHILE_STARTING)
+            code = await _exit_within(child, _CHECK_WHILE_STARTING)
             if code is not None:
                 raise self._failed(describe_exit(code))
             if time.monotonic() > deadline:
                 raise self._failed(f"not healthy after {self.part.start_seconds:.0f} s: {reason}")
 
     async def _watch(self, needs_well: Callable[[], bool]) -> str:
-        """Return how the process ended, by itself or because it stayed unhealthy."""
-        assert self._child is not None
+        """Check the process until it ends or stays unhealthy; returns which, as a sentence end."""
+        child = self._child
+        assert child is not None
         misses = passes = 0
-        while (code := await self._exit_within(self.part.check_seconds)) is None:
-            # After each restart that did not help for long, twice as many: when the cause lies
-            # elsewhere (a full disk), one restart after the other would only do harm.
+        while (code := await _exit_within(child, self.part.check_seconds)) is None:
+            # Allow twice as many failures after each restart that did not help for long: when the
+            # cause lies elsewhere (a full disk), repeated restarts only do harm.
             allowed = self.part.misses * 2 ** min(self._unhealthy_restarts, _MOST_DOUBLINGS)
-            problem = await self._check_once()
+            problem = await self._check_once(child)
             if problem is None:
                 self._failed_checks = misses = 0
                 passes += 1
@@ -203,40 +203,28 @@ class ProcessSupervisor:
                 self._set("unhealthy", str(problem))
             if misses >= allowed:
                 self._unhealthy_restarts += 1
-                await self._kill_and_wait()
+                # Not terminated first: a process that hangs would not react.
+                child.kill_group()
+                await child.wait()
+                self._failed_checks = 0
                 return f"failed {misses} checks in a row ({problem}) and was killed"
-        # What it started must not go on without it: two agents in a room would be worse than none.
-        self._child.kill_group()
+        # Its children must not outlive it: two agents in a room are worse than none.
+        child.kill_group()
         self._failed_checks = 0
         return describe_exit(code)
 
-    async def _check_once(self) -> NotHealthyError | None:
+    async def _check_once(self, child: Child) -> NotHealthyError | None:
         """Return what is wrong with the process, if anything is."""
-        assert self._child is not None
         try:
-            if _is_frozen(self._child.pid):
+            if _is_frozen(child.pid):
                 return NotHealthyError("its process is stopped, as by SIGSTOP")
             async with asyncio.timeout(_CHECK_LIMIT):
-                await self.part.check(self._child.started)
+                await self.part.check(child.started)
         except NotHealthyError as problem:
             return problem
         except TimeoutError:
             return NotHealthyError(f"its check did not end within {_CHECK_LIMIT:.0f} s")
         return None
-
-    async def _kill_and_wait(self) -> None:
-        """End it by force: what hangs does not react to a request."""
-        assert self._child is not None
-        self._child.kill_group()
-        await self._child.wait()
-        self._failed_checks = 0
-
-    async def _exit_within(self, seconds: float) -> int | None:
-        assert self._child is not None
-        try:
-            return await asyncio.wait_for(self._child.wait(), seconds)
-        except TimeoutError:
-            return None
 
     def _failed(self, reason: str) -> PartFailedError:
         return PartFailedError(self.part.name, reason, tail(self._log, _SHOWN_LINES))
@@ -248,6 +236,13 @@ class ProcessSupervisor:
         if state in ("restarting", "stopped", "failed"):
             self.state.pid = None
         self._changed()
+
+
+async def _exit_within(child: Child, seconds: float) -> int | None:
+    try:
+        return await asyncio.wait_for(child.wait(), seconds)
+    except TimeoutError:
+        return None
 
 
 def _is_frozen(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""Tells which parts run code that has just been edited, for `everline up --reload`."""
+"""Finds the parts whose code was edited, for `everline up --reload`."""
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -10,13 +10,13 @@ from watchfiles import (
 
 _SHARED = ("domain", "services", "workflows", "activities", "adapters")
 SOURCES = {"api": (*_SHARED, "api"), "worker": (*_SHARED, "worker")}
-"""The packages that a part imports. Agents are not reloaded: calls would be cut off."""
+"""The packages that each part imports. Agents are not reloaded: that would cut off calls."""
 
 
 async def changed_parts(root: Path) -> AsyncGenerator[list[str]]:
-    """Yield the parts to restart each time Python files below `root` have changed.
+    """Yield the parts to restart whenever Python files below `root` change.
 
-    Changes that come together, such as those of a `git checkout`, are yielded once.
+    Simultaneous changes, such as those of a `git checkout`, are yielded once.
     """
     names = {name for packages in SOURCES.values() for name in packages}
     folders = {folder: name for name in sorted(names) if (folder := root / name).is_dir()}

@@ -1,4 +1,4 @@
-"""What runs right now: written by the supervisor, read by everybody else."""
+"""What is running: written by the supervisor, read by everybody else."""
 
 import os
 from typing import Literal
@@ -34,13 +34,9 @@ class ProcessState(_Camel):
     """One process of the stack.
 
     Attributes:
-        name: Its part's name.
-        pid: Its process id while it runs.
-        state: What it is doing.
-        log: Path of its log file.
-        restarts: How often it was started again because it died or was not healthy.
-        last_restart: Why it was started again the last time.
-        since: When it was started, in seconds of the Unix clock.
+        restarts: How often it was restarted because it died or was unhealthy.
+        last_restart: Reason of the last restart.
+        since: Unix time of its start, in seconds.
         reason: Why it is not running, if it is not.
     """
 
@@ -55,7 +51,7 @@ class ProcessState(_Camel):
 
 
 class Urls(_Camel):
-    """Where the stack is reached; nothing for what was left out."""
+    """Addresses of the stack; None for parts that were left out."""
 
     api: str | None = None
     console: str | None = None
@@ -69,13 +65,11 @@ class StackState(_Camel):
     """The whole stack.
 
     Attributes:
-        state: `degraded` means: it ran, and a part of it does not right now.
-        urls: Where its parts are reached.
-        processes: Its parts in the order in which they start.
-        supervisor_pid: The process that keeps it alive.
-        supervisor_started: When that process was started, to tell it from a later one with its id.
-        wish: Revision of the wish (`stack.layout.wanted`) that was last taken up: what was to be
-            stopped is stopped, and what was to be started is at least under way.
+        state: `degraded` means that it started, and a part of it is not running now.
+        processes: Its parts in their start order.
+        supervisor_started: Unix time; tells the supervisor from a later process with its id.
+        wish: Revision of the desired state (`stack.layout.wanted`) that was last applied: what had
+            to stop is stopped, and what had to start is starting.
     """
 
     state: StackPhase = "stopped"
@@ -91,10 +85,7 @@ class StackState(_Camel):
         Raises:
             KeyError: There is none of that name.
         """
-        for process in self.processes:
-            if process.name == name:
-                return process
-        raise KeyError(name)
+        return {process.name: process for process in self.processes}[name]
 
 
 def write_state(home: Home, state: StackState) -> None:
@@ -103,39 +94,34 @@ def write_state(home: Home, state: StackState) -> None:
 
 
 def read_state(home: Home) -> StackState:
-    """Return the stack's state; everything is `stopped` when no supervisor is alive.
+    """Return the stack's state; without a live supervisor everything is `stopped`.
 
     Raises:
-        StackError: A stack runs, and the file is damaged. Without one, it does not matter.
+        StackError: A stack is running and its state file is damaged.
     """
-    state = _read_file(home)
+    state: StackState | None = StackState()
+    if home.state.exists():
+        try:
+            state = StackState.model_validate_json(home.state.read_text(encoding="utf-8"))
+        except ValidationError:
+            state = None
     if is_locked(home.lock):
         if state is None:
             raise StackError(
-                f"{home.state} is damaged, and a stack runs: end the process that holds "
+                f"{home.state} is damaged, and a stack is running: end the process that holds "
                 f"{home.lock}, then `everline up` cleans up and starts it again"
             )
-    else:
-        state = state or StackState()
-        if state.state != "failed":
-            state.state = "stopped"
-        state.supervisor_pid = None
-        state.urls = Urls()
-        for process in state.processes:
-            process.pid = None
-            if process.state not in ("failed", "left_out"):
-                process.state = "stopped"
+        return state
+    state = state or StackState()
+    if state.state != "failed":
+        state.state = "stopped"
+    state.supervisor_pid = None
+    state.urls = Urls()
+    for process in state.processes:
+        process.pid = None
+        if process.state not in ("failed", "left_out"):
+            process.state = "stopped"
     return state
-
-
-def _read_file(home: Home) -> StackState | None:
-    """Return what was written; nothing if that is damaged."""
-    if not home.state.exists():
-        return StackState()
-    try:
-        return StackState.model_validate_json(home.state.read_text(encoding="utf-8"))
-    except ValidationError:
-        return None
 
 
 def own_start_time() -> float:
@@ -144,7 +130,7 @@ def own_start_time() -> float:
 
 
 def find_supervisor(state: StackState) -> psutil.Process | None:
-    """Return the supervisor's process, making sure that it is not another with its old id."""
+    """Return the supervisor's process, unless its id belongs to another process now."""
     if state.supervisor_pid is None or state.supervisor_started is None:
         return None
     try:

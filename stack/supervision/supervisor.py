@@ -1,4 +1,4 @@
-"""Runs a stack: every part in order, kept alive, stopped in the reverse order."""
+"""Runs a stack: starts the parts in order, keeps them alive, stops them in the reverse order."""
 
 import asyncio
 import os
@@ -24,17 +24,17 @@ from stack.supervision.state import (
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CHANGE_SIGNAL = signal.SIGUSR1
-"""Tells the supervisor that the wish (`stack.layout.wanted`) has changed."""
+"""Tells the supervisor that the desired state (`stack.layout.wanted`) has changed."""
 _CAP_LOGS_EVERY = 30
-_LOOK_EVERY = 0.05
+_POLL_EVERY = 0.05
 
 
 class Supervisor:
     """The parent of all processes of one stack.
 
     Args:
-        plan: What was decided before.
-        progress: Where it says what it does.
+        plan: What to run.
+        progress: Shows what it does.
         parts: Builds the parts of a plan.
         sources: Restart the API and the worker when Python files below this folder change.
     """
@@ -64,10 +64,10 @@ class Supervisor:
         self._unwritable = ""
 
     async def run(self) -> int:
-        """Run the stack until it is asked to stop.
+        """Run the stack until it is told to stop.
 
         Returns:
-            The exit code: 0 after a wished end, 1 when a part could not be started.
+            The exit code: 0 after a requested end, 1 if a part could not be started.
         """
         loop = asyncio.get_running_loop()
         for number in _STOP_SIGNALS:
@@ -86,20 +86,20 @@ class Supervisor:
         return code
 
     def _on_stop(self) -> None:
-        """Stop; asked a second time, kill."""
+        """Stop; on a second signal, kill."""
         if self._stop.is_set():
             self._hurry.set()
         self._stop.set()
 
     def _on_change(self) -> None:
-        change = asyncio.create_task(self._fulfil_wish())
+        change = asyncio.create_task(self._apply_wanted())
         change.add_done_callback(lambda task: task.result())
 
     async def _start_and_stay(self) -> int:
         for part in self._parts(self._plan):
             if self._plan.wanted.wants(part.name):
                 self._begin(part)
-        self._journal()
+        self._write_state()
         try:
             if await self._until_ready():
                 self._phase = "running"
@@ -108,8 +108,8 @@ class Supervisor:
                 self._progress.say(
                     banner(state, self._plan.credentials.api_key), kept=banner(state, None)
                 )
-                # Afterwards: who started it in the background shows its log until it says so.
-                self._journal()
+                # Only now: `everline up --detach` shows the log until the state says so.
+                self._write_state()
             await self._stop.wait()
         except PartFailedError as failure:
             self._explain(failure)
@@ -119,63 +119,59 @@ class Supervisor:
         return 0
 
     def _begin(self, part: Part) -> None:
-        process = ProcessSupervisor(part, self._plan.home, self._progress, self._journal)
+        process = ProcessSupervisor(part, self._plan.home, self._progress, self._write_state)
         self._processes[part.name] = process
         life = process.keep(lambda: self._needs_met(part), lambda: self._needs_well(part))
         task = asyncio.create_task(life, name=part.name)
-        task.add_done_callback(self._on_keeper_end)
+        task.add_done_callback(self._on_process_end)
         self._tasks[part.name] = task
 
     async def _needs_met(self, part: Part) -> None:
-        """Wait until all that a part needs is healthy; what is left out is not waited for.
-
-        Looked up anew each time: a needed part may be stopped or replaced meanwhile.
-        """
+        """Wait until all dependencies that are not left out are healthy."""
         while True:
-            needed = [self._processes[name] for name in part.needs if name in self._processes]
-            if all(process.ready.is_set() for process in needed):
+            # Looked up again each time: a dependency may be stopped or replaced meanwhile.
+            if all(process.ready.is_set() for process in self._needed(part)):
                 return
-            await asyncio.sleep(_LOOK_EVERY)
+            await asyncio.sleep(_POLL_EVERY)
 
     def _needs_well(self, part: Part) -> bool:
-        """Tell whether all that a part relies on, directly or not, passes its checks now."""
-        needed = [self._processes[name] for name in part.needs if name in self._processes]
+        """Tell whether all direct and indirect dependencies pass their checks now."""
+        needed = self._needed(part)
         return all(process.well and self._needs_well(process.part) for process in needed)
 
-    def _on_keeper_end(self, task: asyncio.Task[None]) -> None:
-        """Only a failure ends a process; while the stack starts, `_until_ready` deals with it."""
+    def _needed(self, part: Part) -> list[ProcessSupervisor]:
+        return [self._processes[name] for name in part.needs if name in self._processes]
+
+    def _on_process_end(self, task: asyncio.Task[None]) -> None:
+        """Handle the failure of a part, except during the start (see `_until_ready`)."""
         failure = None if task.cancelled() else task.exception()
         if failure is None or self._phase == "starting":
             return
         if isinstance(failure, PartFailedError):
-            # A part added to a running stack: the rest goes on without it.
+            # A part that was added to a running stack: the others go on without it.
             self._explain(failure)
             return
-        # Nobody would start that part again: rather no stack than one that only seems to be kept.
+        # A bug: nothing would restart that part, so end the whole stack.
         self._fault = failure
         self._stop.set()
 
     async def _until_ready(self) -> bool:
-        """Wait until every part is healthy.
-
-        Returns:
-            False when the stack was asked to stop before.
+        """Wait until every part is healthy; returns False if the stack was told to stop first.
 
         Raises:
             PartFailedError: A part did not start.
         """
         while not self._stop.is_set():
             for task in self._tasks.values():
-                if task.done():  # only a failure ends the task of a process
+                if task.done():  # only on failure
                     task.result()
             if all(process.ready.is_set() for process in self._processes.values()):
                 return True
-            # Looked up anew each time: parts may be stopped or replaced meanwhile.
-            await asyncio.sleep(_LOOK_EVERY)
+            await asyncio.sleep(_POLL_EVERY)
         return False
 
-    async def _fulfil_wish(self) -> None:
-        """Stop the parts that are not wanted any more and start those that are again."""
+    async def _apply_wanted(self) -> None:
+        """Stop the parts that are no longer wanted, and start those that are wanted again."""
         async with self._changing:
             self._plan = replace(self._plan, wanted=read_wanted(self._plan.home))
             parts = self._parts(self._plan)
@@ -187,10 +183,10 @@ class Supervisor:
                 if self._plan.wanted.wants(part.name) and part.name not in self._processes:
                     self._begin(part)
             self._wish = self._plan.wanted.revision
-            self._journal()
+            self._write_state()
 
     async def _reload(self) -> None:
-        """Restart parts whose code was edited; one that cannot start waits for the next edit."""
+        """Restart parts whose code was edited; one that fails to start waits for the next edit."""
         if self._sources is None:
             return
         async for names in changed_parts(self._sources):
@@ -205,16 +201,16 @@ class Supervisor:
             await asyncio.gather(*(self._end(part.name) for part in parts))
             for part in parts:
                 self._begin(part)
-            self._journal()
+            self._write_state()
 
     def _on_reload_end(self, task: asyncio.Task[None]) -> None:
-        """End the stack rather than run on with code that is no longer the edited one."""
+        """End the stack if reloading fails, so that it never runs outdated code."""
         if not task.cancelled() and (fault := task.exception()) is not None:
             self._fault = fault
             self._stop.set()
 
     def _is_as_desired(self, kept: ProcessSupervisor, part: Part) -> bool:
-        """Tell whether a part is wanted, as it is; one that failed has to be tried again."""
+        """Tell whether a part is wanted with its current settings and has not failed."""
         wanted = self._plan.wanted.wants(part.name)
         same = kept.part.environment == part.environment
         return wanted and same and kept.state.state != "failed"
@@ -228,7 +224,7 @@ class Supervisor:
 
     async def _stop_everything(self, *, failed: bool) -> None:
         self._phase = "stopping"
-        self._journal()
+        self._write_state()
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -243,11 +239,11 @@ class Supervisor:
                 self._processes[name].state.state = "failed"
                 self._processes[name].state.reason = reason
         self._phase = "failed" if failed else "stopped"
-        self._journal()
+        self._write_state()
 
     async def _kill_when_hurried(self) -> None:
         await self._hurry.wait()
-        self._progress.say("! asked again: killing what still runs")
+        self._progress.say("! second signal: killing what is still running")
         for process in self._processes.values():
             process.kill()
 
@@ -258,7 +254,7 @@ class Supervisor:
             seconds += 1
             self._progress.remind()
             if self._unwritable:
-                self._journal()
+                self._write_state()
             if seconds % _CAP_LOGS_EVERY == 0:
                 self._cap_logs()
 
@@ -270,7 +266,7 @@ class Supervisor:
                 self._progress.say(f"! the log of {name} cannot be cut: {problem}")
 
     def state(self) -> StackState:
-        """Return what runs right now."""
+        """Return what is running."""
         processes = [self._process(name) for name in self._order]
         kept = ("running", "left_out")
         phase = self._phase
@@ -301,8 +297,8 @@ class Supervisor:
             mongodb=addresses.mongodb_uri,
         )
 
-    def _journal(self) -> None:
-        """Tell others what runs; a full disk must not end the watch over the parts."""
+    def _write_state(self) -> None:
+        """Write the state file; a full disk must not end the supervision."""
         try:
             write_state(self._plan.home, self.state())
         except OSError as problem:
@@ -310,8 +306,8 @@ class Supervisor:
             if reason != self._unwritable:
                 self._unwritable = reason
                 self._progress.say(
-                    f"! {self._plan.home.state} cannot be written ({reason}): until it can, "
-                    "`everline status` shows what was before"
+                    f"! {self._plan.home.state} cannot be written ({reason}): "
+                    "`everline status` is out of date until it can"
                 )
             return
         if self._unwritable:
@@ -325,7 +321,7 @@ class Supervisor:
 
 
 def banner(state: StackState, api_key: str | None) -> str:
-    """Return what a person needs to know once the stack runs; without the key, for a log."""
+    """Return the addresses of a running stack, for display; without the key, for a log."""
     rows = {
         "API": state.urls.api,
         "API docs": f"{state.urls.api}/docs" if state.urls.api else None,

@@ -1,4 +1,4 @@
-"""One read and one write of Temporal's database, leaving nothing behind."""
+"""One read and one write of Temporal's database that leave nothing behind."""
 
 from datetime import timedelta
 
@@ -15,42 +15,34 @@ _NAME = "everline-stack-health"
 """A workflow that never exists, and a task queue that nobody polls."""
 
 
-async def probe_temporal(client: Client, patience: timedelta) -> None:
+async def probe_temporal(client: Client, limit: timedelta) -> None:
     """Return if the database can be read and written.
 
     The read passes through the history service. The write replaces the configuration of an unused
-    task queue, always the same row: no workflow, no history, nothing in the UI.
-
-    Args:
-        client: Of the namespace.
-        patience: How long each of the two may take.
+    task queue, always the same row: no workflow, no history, nothing in the UI. Each request gets
+    `limit` and is not retried: a wedged database fails every time.
 
     Raises:
-        RPCError: One of them failed. Nothing is tried again: a wedged database fails every time.
+        RPCError: One of them failed.
     """
+    read = DescribeWorkflowExecutionRequest(
+        namespace=client.namespace, execution=WorkflowExecution(workflow_id=_NAME)
+    )
+    write = UpdateTaskQueueConfigRequest(
+        namespace=client.namespace,
+        identity="everline",
+        task_queue=_NAME,
+        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+        update_queue_rate_limit=UpdateTaskQueueConfigRequest.RateLimitUpdate(reason="health check"),
+    )
+    service = client.workflow_service
     try:
-        await client.workflow_service.describe_workflow_execution(
-            DescribeWorkflowExecutionRequest(
-                namespace=client.namespace, execution=WorkflowExecution(workflow_id=_NAME)
-            ),
-            timeout=patience,
-        )
+        await service.describe_workflow_execution(read, timeout=limit)
     except RPCError as answer:
         if answer.status is not RPCStatusCode.NOT_FOUND:
             raise
     try:
-        await client.workflow_service.update_task_queue_config(
-            UpdateTaskQueueConfigRequest(
-                namespace=client.namespace,
-                identity="everline",
-                task_queue=_NAME,
-                task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
-                update_queue_rate_limit=UpdateTaskQueueConfigRequest.RateLimitUpdate(
-                    reason="health check"
-                ),
-            ),
-            timeout=patience,
-        )
+        await service.update_task_queue_config(write, timeout=limit)
     except RPCError as answer:
         if answer.status is not RPCStatusCode.UNIMPLEMENTED:  # before server 1.29
             raise
