@@ -74,7 +74,6 @@ class ApiDependencies:
     installation: Installation
     keys: ApiKeys
     agent_servers: AgentServers
-    archive: Archive | None
     callers: CallerTokens
     agent_name: str
     livekit_keys: Mapping[str, str]
@@ -82,19 +81,18 @@ class ApiDependencies:
     webhook_keys: Mapping[str, str]
     """Secrets by key name that LiveKit signs its webhooks with."""
     callback_secret: str
+    archive: Archive | None = None
+    """None without MongoDB, as are the agents, records and webhooks."""
     agents: Agents | None = None
-    """None without MongoDB."""
     catalog: Catalog = BUILT_IN
     lists: SessionLists | None = None
     records: Records | None = None
-    """None without MongoDB."""
     key_store: ApiKeyStore | None = None
     """None without MongoDB, and where keys are an account service's."""
     keys_are_local: bool = True
     summary_runs: SummaryRuns | None = None
     """None where no summary can be asked for again."""
     webhooks: Webhooks | None = None
-    """None without MongoDB."""
     quota: SessionQuota | None = None
     """None for any number of sessions."""
     recordings: RecordingStore | None = None
@@ -249,43 +247,27 @@ Access = Annotated[SessionAccess, Depends(session_access)]
 
 
 def archive_of(deps: ApiDependencies) -> Archive:
-    """The archive.
-
-    Raises:
-        StorageUnavailable: MongoDB is not configured.
-    """
-    return _kept(deps.archive, "transcripts are")
+    """The archive; `StorageUnavailable` without MongoDB, as of the three below."""
+    return _stored(deps.archive, "transcripts are")
 
 
 def records_of(deps: ApiDependencies) -> Records:
-    """What is kept of calls that are over: lists of transcripts, retention, the audit log.
-
-    Raises:
-        StorageUnavailable: MongoDB is not configured.
-    """
-    return _kept(deps.records, "transcripts, their retention and the audit log are")
+    """Lists of transcripts, retention and the audit log."""
+    return _stored(deps.records, "transcripts, their retention and the audit log are")
 
 
 def agents_of(deps: ApiDependencies) -> Agents:
-    """The saved agents.
-
-    Raises:
-        StorageUnavailable: MongoDB is not configured.
-    """
+    """The saved agents."""
     cure = "set MONGODB_URI; without it, send the configuration with each session"
-    return _kept(deps.agents, "saved agents are", cure)
+    return _stored(deps.agents, "saved agents are", cure)
 
 
 def webhooks_of(deps: ApiDependencies) -> Webhooks:
-    """The org's webhooks.
-
-    Raises:
-        StorageUnavailable: MongoDB is not configured.
-    """
-    return _kept(deps.webhooks, "webhook endpoints are")
+    """The org's webhooks."""
+    return _stored(deps.webhooks, "webhook endpoints are")
 
 
-def _kept(part: Part | None, which: str, cure: str = "set MONGODB_URI") -> Part:
+def _stored(part: Part | None, which: str, cure: str = "set MONGODB_URI") -> Part:
     if part is None:
         raise StorageUnavailable(
             f"{which} kept in MongoDB, which is not configured", cure=cure, retry_after=60

@@ -4,6 +4,8 @@ The open ones come from Temporal, which knows their state; those that are over f
 from Temporal for as long as it remembers them if there is no archive or it does not answer.
 """
 
+from dataclasses import dataclass
+
 import structlog
 
 from domain.errors import InvalidInput, StorageUnavailable
@@ -16,12 +18,12 @@ _OPEN, _RECORDED, _REMEMBERED = "o", "r", "t"
 """What a cursor goes on with: open ones, the archive's closed ones, Temporal's closed ones."""
 
 
+@dataclass
 class SessionLists:
     """One list over the two sources; a cursor says where it goes on."""
 
-    def __init__(self, listing: SessionListing, history: SessionHistory | None) -> None:
-        self._listing = listing
-        self._history = history
+    listing: SessionListing
+    history: SessionHistory | None
 
     async def page(
         self, org: str, wanted: SessionFilter, limit: int, cursor: str | None
@@ -37,7 +39,7 @@ class SessionLists:
         part, after = _read(cursor)
         if part != _OPEN:
             return await self._closed(org, wanted, limit, part, after)
-        page = await self._listing.open_page(org, wanted, limit, after)
+        page = await self.listing.open_page(org, wanted, limit, after)
         if page.next:
             return SessionPage(sessions=page.sessions, next=_OPEN + page.next)
         if not wanted.closed_ones:
@@ -54,16 +56,16 @@ class SessionLists:
     async def _closed(
         self, org: str, wanted: SessionFilter, limit: int, part: str, after: str | None
     ) -> SessionPage:
-        if self._history and part == _RECORDED:
+        if self.history and part == _RECORDED:
             try:
-                page = await self._history.closed_page(org, wanted, limit, after)
+                page = await self.history.closed_page(org, wanted, limit, after)
             except StorageUnavailable as error:
                 if after:
                     raise  # The two are ordered differently; a list cannot change in its middle.
                 log.warning("closed sessions are listed by Temporal", reason=error.message)
             else:
                 return _with_part(page, _RECORDED)
-        page = await self._listing.closed_page(org, wanted, limit, after)
+        page = await self.listing.closed_page(org, wanted, limit, after)
         return _with_part(page, _REMEMBERED)
 
 
