@@ -49,11 +49,11 @@ def create_app(
     """The app with all its routes.
 
     Args:
-        services: what the routes stand on.
-        lifespan: what is opened before the first request and closed after the last one.
-        extra: routers beside the API's own.
-        origins: web pages that may call it from a browser.
-        development: whether an unexpected error says in its answer what it was.
+        services: what the routes use.
+        lifespan: opens adapters before the first request and closes them after the last.
+        extra: further routers.
+        origins: web pages that may call the API from a browser.
+        development: whether a 500 response names the exception.
     """
     app = FastAPI(
         title="Everline",
@@ -96,8 +96,6 @@ def create_app(
         webhooks.router,
         livekit.router,
     ]
-    for router in routers:
-        app.include_router(router)
-    for router in extra:
+    for router in [*routers, *extra]:
         app.include_router(router)
     return app

@@ -27,13 +27,6 @@ async def authenticate(
 ) -> Principal:
     """The principal of a request, for the org that it acts for.
 
-    Args:
-        request: the request; what is found out is left in its state for the log.
-        keys: who knows the keys.
-        rates: how fast an org may ask.
-        api_key: the header `x-api-key`.
-        org: the header `x-org-id`.
-
     Raises:
         Unauthenticated: no key, or one that is not known.
         Forbidden: the key may not do this, or may not act for that org.

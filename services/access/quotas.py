@@ -180,15 +180,14 @@ class _OpenSessions:
         return really
 
 
+@dataclass
 class SlotSweep:
     """The reaper's look at slots that their sessions could not free."""
 
-    def __init__(self, slots: AllSlots, lives: SessionLives, at_once: int = MOST_SLOTS) -> None:
-        """Take the slots, whom to ask about them, and how many to look at in one sweep."""
-        self._slots = slots
-        self._lives = lives
-        self._at_once = at_once
-        self._after: str | None = None
+    slots: AllSlots
+    lives: SessionLives
+    at_once: int = MOST_SLOTS
+    _after: str | None = field(default=None, init=False)
 
     async def sweep(self, known_open: set[SessionKey]) -> int:
         """Free those of the next slots that have no open workflow; returns how many.
@@ -202,15 +201,15 @@ class SlotSweep:
             Unavailable: Temporal or MongoDB does not answer; the next sweep goes on.
         """
         freed = 0
-        page = await self._slots.every(self._at_once, self._after)
+        page = await self.slots.every(self.at_once, self._after)
         # At once: a slot that a sweep fails at must not be in the way of all others.
         self._after = page.next
         for slot in page.items:
             if slot.key in known_open:
                 continue
-            life = await self._lives.life(slot.key)
+            life = await self.lives.life(slot.key)
             if life is Life.ENDED:
-                freed += await self._slots.free(slot.key)
+                freed += await self.slots.free(slot.key)
             elif life is Life.UNKNOWN:
                 freed += await self._free_or_doubt(slot)
         return freed
@@ -218,6 +217,6 @@ class SlotSweep:
     async def _free_or_doubt(self, slot: Slot) -> bool:
         """A start may be on its way between its slot and its workflow: it gets until next time."""
         if slot.doubted:
-            return await self._slots.free_doubted(slot)
-        await self._slots.doubt(slot)
+            return await self.slots.free_doubted(slot)
+        await self.slots.doubt(slot)
         return False

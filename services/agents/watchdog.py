@@ -8,7 +8,7 @@ by the watchdog's own clock, whatever the clocks of API and agent servers say.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
@@ -29,24 +29,20 @@ class _Heard:
     at: float
 
 
+@dataclass
 class Watchdog:
     """Looks at all agent servers, about once a second."""
 
-    def __init__(
-        self,
-        signs: SignsOfLife,
-        path: HeartbeatPath,
-        losses: AgentLosses,
-        longest_silence: float,
-        clock: Callable[[], float],
-    ) -> None:
-        self._signs = signs
-        self._path = path
-        self._losses = losses
-        self._longest_silence = longest_silence
-        self._clock = clock
-        self._heard: dict[str, _Heard] = {}
-        self._open_since = self._open_at = -LONGEST_GAP
+    signs: SignsOfLife
+    path: HeartbeatPath
+    losses: AgentLosses
+    longest_silence: float
+    """Seconds."""
+    clock: Callable[[], float]
+    """Monotonic seconds."""
+    _heard: dict[str, _Heard] = field(default_factory=dict[str, _Heard], init=False)
+    _open_since: float = field(default=-LONGEST_GAP, init=False)
+    _open_at: float = field(default=-LONGEST_GAP, init=False)
 
     async def look(self) -> list[str]:
         """Look once; returns the ids of the servers that were found dead.
@@ -55,9 +51,9 @@ class Watchdog:
             Unavailable: the path is broken, or MongoDB or Temporal does not answer. Nothing is
                 concluded from that, and the next look goes on.
         """
-        await self._path.prove()
-        proven_at = self._clock()
-        stamps = await self._signs.last_heartbeats()
+        await self.path.prove()
+        proven_at = self.clock()
+        stamps = await self.signs.last_heartbeats()
         if proven_at - self._open_at > LONGEST_GAP:
             self._open_since = proven_at
         self._open_at = proven_at
@@ -68,7 +64,7 @@ class Watchdog:
         return dead
 
     def _take_in(self, stamps: dict[str, datetime]) -> None:
-        now = self._clock()
+        now = self.clock()
         known = self._heard
         self._heard = {
             server_id: known[server_id]
@@ -80,16 +76,16 @@ class Watchdog:
     def _is_dead(self, server_id: str) -> bool:
         heard_at = self._heard[server_id].at
         # To the last proof, not to now: what has passed since may be an outage that begins.
-        return self._open_at - max(heard_at, self._open_since) >= self._longest_silence
+        return self._open_at - max(heard_at, self._open_since) >= self.longest_silence
 
     async def _give_up(self, server_id: str) -> None:
         heard = self._heard[server_id]
-        server = await self._signs.server(server_id)
+        server = await self.signs.server(server_id)
         if server is None or server.last_heartbeat != heard.stamp:
             return
         if server.jobs:
             await self._replace_agents(server)
-        await self._signs.dealt_with(server_id, heard.stamp)
+        await self.signs.dealt_with(server_id, heard.stamp)
         # Nobody looks at it again before it is heard again, in whichever worker.
         del self._heard[server_id]
 
@@ -97,12 +93,12 @@ class Watchdog:
         log.warning("agent server is silent", server=server.server_id, jobs=len(server.jobs))
         # First of all it must be certain that they stop if they are still alive.
         jobs = [job.job_id for job in server.jobs]
-        await self._signs.condemn(server.server_id, jobs, datetime.now(UTC))
+        await self.signs.condemn(server.server_id, jobs, datetime.now(UTC))
         for job in server.jobs:
             await self._tell(job)
 
     async def _tell(self, job: JobTick) -> None:
         if job.key is None or job.attempt is None:
             return
-        reason = f"its agent server was silent for {self._longest_silence:g} s"
-        await self._losses.tell_agent_is_lost(job.key, agent_lost(job.attempt, job.job_id, reason))
+        reason = f"its agent server was silent for {self.longest_silence:g} s"
+        await self.losses.tell_agent_is_lost(job.key, agent_lost(job.attempt, job.job_id, reason))

@@ -7,6 +7,7 @@ missing proves nothing, and no number of empty lists does.
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -28,25 +29,17 @@ AT_ONCE = 20
 """Rooms asked for beside each other; one that is gone takes LiveKit 3 s."""
 
 
+@dataclass
 class MissingRooms:
     """Tells rooms that are gone from those that LiveKit's list has lost."""
 
-    def __init__(
-        self, rooms: Rooms, installation: str, signs: SignsOfLife | None, pause: float = PAUSE
-    ) -> None:
-        """Take the witnesses.
-
-        Args:
-            rooms: LiveKit's.
-            installation: whose rooms are looked for.
-            signs: heartbeats of agent servers; None without MongoDB.
-            pause: seconds before each look.
-        """
-        self._rooms = rooms
-        self._installation = installation
-        self._signs = signs
-        self._pause = pause
-        self._gate = asyncio.Semaphore(AT_ONCE)
+    rooms: Rooms
+    installation: str
+    signs: SignsOfLife | None
+    """Heartbeats of agent servers; None without MongoDB."""
+    pause: float = PAUSE
+    """Seconds before each check."""
+    _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE), init=False)
 
     async def gone(self, suspects: Mapping[SessionKey, str]) -> list[SessionKey]:
         """Those of the sessions whose rooms nobody knows of at any look, and whose agents are mute.
@@ -59,7 +52,7 @@ class MissingRooms:
         for _ in range(LOOKS):
             if not missing:
                 break
-            await asyncio.sleep(self._pause)
+            await asyncio.sleep(self.pause)
             before, heard = heard, await self._last_heard()
             talking = await self._talking(before, heard)
             asked = [key for key in missing if key not in talking]
@@ -76,17 +69,17 @@ class MissingRooms:
 
     async def _shows_up(self, key: SessionKey, room: str) -> bool:
         async with self._gate:
-            for found in await self._rooms.list_rooms([room]):
+            for found in await self.rooms.list_rooms([room]):
                 owner = owner_of_room(found.metadata)
                 # If it is not, the name has gone to somebody else, and so has who is in there.
-                return owner is not None and owner.may_be(key, self._installation)
-            return bool(await self._rooms.participants(room)) or await self._rooms.exists(room)
+                return owner is not None and owner.may_be(key, self.installation)
+            return bool(await self.rooms.participants(room)) or await self.rooms.exists(room)
 
     async def _last_heard(self) -> dict[str, datetime]:
-        if self._signs is None:
+        if self.signs is None:
             return {}
         try:
-            return await self._signs.last_heartbeats()
+            return await self.signs.last_heartbeats()
         except StorageUnavailable as error:
             log.warning("no heartbeats to tell missing rooms by", reason=error.message)
             return {}
@@ -95,14 +88,14 @@ class MissingRooms:
         self, before: Mapping[str, datetime], now: Mapping[str, datetime]
     ) -> set[SessionKey]:
         """The sessions of agents that were heard between two looks: no clock is compared."""
-        if self._signs is None:
+        if self.signs is None:
             return set()
         talking: set[SessionKey] = set()
         for server_id, stamp in now.items():
             if before.get(server_id, stamp) == stamp:
                 continue
             try:
-                server = await self._signs.server(server_id)
+                server = await self.signs.server(server_id)
             except StorageUnavailable as error:
                 log.warning("no heartbeats to tell missing rooms by", reason=error.message)
                 return talking
