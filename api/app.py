@@ -1,4 +1,4 @@
-"""The FastAPI application, from its services."""
+"""Build the FastAPI application."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -69,7 +69,7 @@ def create_app(
     app.state.dependencies = services
     problems.install(app)
     openapi.install(app)
-    # The last one is the outermost: every answer has its id, and CORS headers, also an error.
+    # The last one is the outermost: errors, too, get a request id and CORS headers.
     app.add_middleware(TrailingSlash)
     app.add_middleware(BodyLimit)
     app.add_middleware(LastResort, development=development)
@@ -91,7 +91,7 @@ def create_app(
         agent_callbacks.router,
         agent_questions.router,
         summaries.router,
-        # Before the endpoints: their ids would take its place in the path.
+        # Before the endpoints, whose id parameter would match `deliveries`.
         webhook_deliveries.router,
         webhooks.router,
         livekit.router,

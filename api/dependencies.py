@@ -47,7 +47,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class Records:
-    """What is kept of calls that are over: their lists, their retention, and who deleted what."""
+    """Records of finished calls: lists, retention and the audit log."""
 
     lists: TranscriptLists
     retention: Retention
@@ -56,7 +56,7 @@ class Records:
 
 @dataclass(frozen=True)
 class CallerTokens:
-    """How callers get into a room."""
+    """Settings of the tokens that callers join with."""
 
     livekit_url: str
     """As clients use it: wss:// or ws://."""
@@ -88,18 +88,18 @@ class ApiDependencies:
     lists: SessionLists | None = None
     records: Records | None = None
     key_store: ApiKeyStore | None = None
-    """None without MongoDB, and where keys are an account service's."""
+    """None without MongoDB, or if an account service manages the keys."""
     keys_are_local: bool = True
     summary_runs: SummaryRuns | None = None
-    """None where no summary can be asked for again."""
+    """None if summaries cannot be rerun."""
     webhooks: Webhooks | None = None
     quota: SessionQuota | None = None
-    """None for any number of sessions."""
+    """None for no limit."""
     recordings: RecordingStore | None = None
-    """None where no storage of recordings is configured."""
+    """None if no recording storage is configured."""
     livekit_webhooks: LiveKitWebhooks = field(default_factory=LiveKitWebhooks)
     unsigned_reports: bool = False
-    """Whether reports without a callback token are taken, from agents that are not ours."""
+    """Whether external agents may send reports without a callback token."""
     rates: RequestRates = field(default_factory=lambda: RequestRates(0, 1, time.monotonic))
     watches: SessionWatches = field(default_factory=lambda: SessionWatches(0))
     failures: FailureLimits = field(default_factory=FailureLimits)
@@ -145,7 +145,7 @@ Part = TypeVar("Part")
 Deps = Annotated[ApiDependencies, Depends(dependencies)]
 
 
-# For the document alone: what is missing is told by our own errors, not by FastAPI's.
+# Only for the OpenAPI document: our own errors say what is missing, not FastAPI's.
 _API_KEY = APIKeyHeader(
     name="x-api-key", scheme_name="ApiKey", auto_error=False, description="Your API key."
 )
@@ -184,11 +184,11 @@ Client = Annotated[Principal, Depends(principal)]
 
 
 CallbackToken = Annotated[object, Security(_CALLBACK_TOKEN)]
-"""Says in the document that a route takes the token; `bearer_claims` reads it."""
+"""Documents that a route accepts the token; `bearer_claims` reads it."""
 
 
 def bearer_claims(request: Request, deps: ApiDependencies, now: float) -> CallbackClaims:
-    """Whom the request's callback token speaks for.
+    """The claims of the request's callback token.
 
     Raises:
         Unauthenticated: no token, or not one of ours.
@@ -209,15 +209,11 @@ def bearer_claims(request: Request, deps: ApiDependencies, now: float) -> Callba
 
 @dataclass(frozen=True)
 class SessionAccess:
-    """A session that the request may touch.
-
-    Attributes:
-        key: the session.
-        attempt: the attempt of the agent that asks; None for a client.
-    """
+    """A session that the request may access."""
 
     key: SessionKey
     attempt: int | None
+    """The attempt of the requesting agent; None for a client."""
 
 
 async def session_access(
@@ -276,11 +272,11 @@ def _stored(part: Part | None, which: str, cure: str = "set MONGODB_URI") -> Par
 
 
 async def require_kept(deps: ApiDependencies, key: SessionKey) -> None:
-    """Raise `NotFound` if the session's transcript was deleted, and all that belongs to it."""
+    """Raise `NotFound` if the session's transcript was deleted."""
     if deps.records and await deps.records.retention.is_deleted(key):
         raise no_transcript(key)
 
 
 def no_transcript(key: SessionKey) -> NotFound:
-    """The same for a session that never was, that is another org's, and one that was deleted."""
+    """One error for unknown sessions, other orgs' sessions and deleted transcripts."""
     return NotFound(f"there is no transcript of session {key.session_id}", field="sessionId")

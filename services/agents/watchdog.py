@@ -1,4 +1,4 @@
-"""The watchdog: tells sessions whose agent server has fallen silent that their agents are lost.
+"""The watchdog: tells sessions that their agent is lost when its agent server falls silent.
 
 What an agent server knows of its own jobs, it says itself. This is about servers that say nothing:
 killed, hung, or cut off. Silence alone proves nothing, because the way that heartbeats take can be
@@ -20,7 +20,7 @@ from domain.sessions.messages import agent_lost
 log = structlog.get_logger()
 
 LONGEST_GAP = 3.0
-"""Seconds between two proofs of the path; what is longer was an outage, or nobody watched."""
+"""Seconds between two checks of the path; a longer gap counts as an outage."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class _Heard:
 
 @dataclass
 class Watchdog:
-    """Looks at all agent servers, about once a second."""
+    """Checks all agent servers, about once a second."""
 
     signs: SignsOfLife
     path: HeartbeatPath
@@ -45,11 +45,11 @@ class Watchdog:
     _open_at: float = field(default=-LONGEST_GAP, init=False)
 
     async def look(self) -> list[str]:
-        """Look once; returns the ids of the servers that were found dead.
+        """Check once; returns the ids of the servers that were found dead.
 
         Raises:
             Unavailable: the path is broken, or MongoDB or Temporal does not answer. Nothing is
-                concluded from that, and the next look goes on.
+                concluded from that, and the next check continues.
         """
         await self.path.prove()
         proven_at = self.clock()
@@ -57,13 +57,13 @@ class Watchdog:
         if proven_at - self._open_at > LONGEST_GAP:
             self._open_since = proven_at
         self._open_at = proven_at
-        self._take_in(stamps)
+        self._update_heard(stamps)
         dead = [server_id for server_id in self._heard if self._is_dead(server_id)]
         for server_id in dead:
-            await self._give_up(server_id)
+            await self._declare_dead(server_id)
         return dead
 
-    def _take_in(self, stamps: dict[str, datetime]) -> None:
+    def _update_heard(self, stamps: dict[str, datetime]) -> None:
         now = self.clock()
         known = self._heard
         self._heard = {
@@ -75,10 +75,10 @@ class Watchdog:
 
     def _is_dead(self, server_id: str) -> bool:
         heard_at = self._heard[server_id].at
-        # To the last proof, not to now: what has passed since may be an outage that begins.
+        # Up to the last proof, not now: an outage may have begun since.
         return self._open_at - max(heard_at, self._open_since) >= self.longest_silence
 
-    async def _give_up(self, server_id: str) -> None:
+    async def _declare_dead(self, server_id: str) -> None:
         heard = self._heard[server_id]
         server = await self.signs.server(server_id)
         if server is None or server.last_heartbeat != heard.stamp:
@@ -86,12 +86,12 @@ class Watchdog:
         if server.jobs:
             await self._replace_agents(server)
         await self.signs.dealt_with(server_id, heard.stamp)
-        # Nobody looks at it again before it is heard again, in whichever worker.
+        # No worker checks it again before its next heartbeat.
         del self._heard[server_id]
 
     async def _replace_agents(self, server: AgentServer) -> None:
         log.warning("agent server is silent", server=server.server_id, jobs=len(server.jobs))
-        # First of all it must be certain that they stop if they are still alive.
+        # First make sure that the old agents stop if they are still alive.
         jobs = [job.job_id for job in server.jobs]
         await self.signs.condemn(server.server_id, jobs, datetime.now(UTC))
         for job in server.jobs:

@@ -15,7 +15,7 @@ from domain.sessions.ports import SessionHistory, SessionListing
 log = structlog.get_logger()
 
 _OPEN, _RECORDED, _REMEMBERED = "o", "r", "t"
-"""What a cursor goes on with: open ones, the archive's closed ones, Temporal's closed ones."""
+"""Cursor prefixes: open sessions, closed ones in the archive, closed ones in Temporal."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class SessionLists:
             return page
         left = limit - len(page.sessions)
         if left == 0:
-            # Another look for nothing is better than a page that is longer than was asked for.
+            # An empty next page is better than a page longer than requested.
             return SessionPage(sessions=page.sessions, next=_RECORDED)
         closed = await self._closed(org, wanted, left, _RECORDED, None)
         shown = {line.session_id for line in page.sessions}
@@ -61,7 +61,7 @@ class SessionLists:
                 page = await self.history.closed_page(org, wanted, limit, after)
             except StorageUnavailable as error:
                 if after:
-                    raise  # The two are ordered differently; a list cannot change in its middle.
+                    raise  # The sources are ordered differently: do not switch mid-list.
                 log.warning("closed sessions are listed by Temporal", reason=error.message)
             else:
                 return _with_part(page, _RECORDED)

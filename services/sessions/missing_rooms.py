@@ -1,8 +1,8 @@
-"""Rooms that LiveKit's list does not have: suspected, and looked at again before anybody is told.
+"""Rooms missing from LiveKit's list: checked again before their sessions are told.
 
-The list is kept in Redis. A Redis that restarts or fails over has lost entries of rooms in which
-people talk, and LiveKit writes one again only when somebody comes or leaves. So an entry that is
-missing proves nothing, and no number of empty lists does.
+The list is kept in Redis. When Redis restarts or fails over, it can lose entries of live rooms, and
+LiveKit rewrites an entry only when somebody joins or leaves. So a missing entry proves nothing,
+however often it is missing.
 """
 
 import asyncio
@@ -22,16 +22,16 @@ log = structlog.get_logger()
 
 LOOKS = 2
 PAUSE = 3.0
-"""Seconds before each look: heartbeats come every two seconds."""
+"""Seconds before each check: heartbeats come every two seconds."""
 FRESH_TICK = 5.0
 """Seconds since an agent's event loop answered; one that is silent for longer is killed."""
 AT_ONCE = 20
-"""Rooms asked for beside each other; one that is gone takes LiveKit 3 s."""
+"""Rooms checked concurrently; LiveKit takes 3 s for one that is gone."""
 
 
 @dataclass
 class MissingRooms:
-    """Tells rooms that are gone from those that LiveKit's list has lost."""
+    """Distinguishes deleted rooms from rooms that LiveKit's list has lost."""
 
     rooms: Rooms
     installation: str
@@ -42,7 +42,7 @@ class MissingRooms:
     _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE), init=False)
 
     async def gone(self, suspects: Mapping[SessionKey, str]) -> list[SessionKey]:
-        """Those of the sessions whose rooms nobody knows of at any look, and whose agents are mute.
+        """The sessions whose rooms are missing at every check and whose agents send no heartbeat.
 
         Raises:
             Unavailable: LiveKit does not answer; nothing is known then.
@@ -87,7 +87,7 @@ class MissingRooms:
     async def _talking(
         self, before: Mapping[str, datetime], now: Mapping[str, datetime]
     ) -> set[SessionKey]:
-        """The sessions of agents that were heard between two looks: no clock is compared."""
+        """The sessions whose agents sent a heartbeat between two checks; no clocks are compared."""
         if self.signs is None:
             return set()
         talking: set[SessionKey] = set()

@@ -1,4 +1,4 @@
-"""Close what sessions cannot close themselves: the reaper's look from outside.
+"""The reaper: close what sessions could not close themselves.
 
 A session deletes its room and writes its record, whatever happens to the processes around it. Three
 things end it without that: `terminate`, a restore of Temporal from a backup, and a webhook that
@@ -24,7 +24,7 @@ from services.sessions.missing_rooms import MissingRooms
 log = structlog.get_logger()
 
 MOST_RECORDS = 500
-"""Records looked at in one sweep; the next one goes on behind them."""
+"""Records checked in one sweep; the next sweep continues after them."""
 
 
 class Swept(BaseModel):
@@ -42,7 +42,7 @@ class Swept(BaseModel):
 
 @dataclass
 class Reaper:
-    """One sweep after the other, by a Temporal schedule; each is idempotent."""
+    """Sweeps on a Temporal schedule; each sweep is idempotent."""
 
     rooms: Rooms
     installation: str
@@ -56,7 +56,7 @@ class Reaper:
     _after: str | None = field(default=None, init=False)
 
     async def sweep(self) -> Swept:
-        """Look once.
+        """Run one sweep.
 
         Raises:
             Unavailable: LiveKit, Temporal or MongoDB does not answer; the next sweep goes on.
@@ -71,7 +71,7 @@ class Reaper:
         return swept
 
     async def compare_rooms(self) -> Swept:
-        """Look at the rooms alone; the watchdog does so between the sweeps.
+        """Check only the rooms; the watchdog does so between sweeps.
 
         Raises:
             Unavailable: LiveKit or Temporal does not answer.
@@ -82,7 +82,7 @@ class Reaper:
         # After the sessions: a room that is missing from this list was missing all the time.
         rooms = {room.name: room for room in await self.rooms.list_rooms()}
         swept = Swept()
-        # At first: what is missing may take some time.
+        # First, because the check of missing rooms may take time.
         for room in rooms.values():
             swept.rooms_deleted += await self._delete_orphan(room, live)
         suspects = {key: name for key, name in live.items() if not self._has(rooms.get(name), key)}
@@ -116,7 +116,7 @@ class Reaper:
         return await self.rooms.delete(room.name)
 
     async def _record_cut_short(self, archive: SessionRecords) -> int:
-        """Close the records of what was terminated of late, however many others are open.
+        """Close the records of recently terminated sessions, however many others are open.
 
         A session that was terminated before its agent had joined never wrote one.
         """
@@ -131,9 +131,9 @@ class Reaper:
         return closed
 
     async def _close_records(self, archive: SessionRecords, live: dict[SessionKey, str]) -> int:
-        """Walk on over the open records, for workflows that Temporal tells nothing of any more."""
+        """Check the next open records, for workflows that Temporal no longer lists."""
         page = await archive.not_closed(self.records_at_once, self._after)
-        # At once: a record that a sweep fails at must not be in the way of all others.
+        # Advance first: a record that fails must not block the others.
         self._after = page.next
         closed = 0
         for status in page.items:

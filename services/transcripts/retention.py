@@ -1,4 +1,4 @@
-"""Deletion of transcripts: one by one, or when their time is over; each with an audit entry."""
+"""Delete transcripts on request or when they expire, each with an audit entry."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class Expired(BaseModel):
 
 @dataclass
 class Retention:
-    """What may go, goes.
+    """Deletes transcripts.
 
     `files` is None where no storage of recordings is configured; `default_days` is for orgs that
     have chosen nothing, 0 keeps for ever.
@@ -98,7 +98,7 @@ class Retention:
         return removed
 
     async def drop_late(self, key: SessionKey, recording: CallRecording | None) -> bool:
-        """Delete a recording that came after its transcript was deleted; whether it was.
+        """Delete a recording that arrived after its transcript was deleted; whether it was deleted.
 
         Raises:
             Unavailable: the storage did not do it; to be sent again.
@@ -141,7 +141,7 @@ class Retention:
         try:
             return (await self.rules.get(org)).days
         except Unreadable:
-            # A new choice is the cure.
+            # Choosing a new rule repairs it.
             return "unreadable"
 
     # ── by time ──────────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,4 @@
-"""Tell the customers' endpoints: announce events, and deliver each to each endpoint.
+"""Announce events, and deliver each to every endpoint that wants it.
 
 Announcing stores one delivery per endpoint and starts its workflow. Delivery ids follow from event
 and endpoint, so an event can be announced any number of times and is on its way once.
@@ -35,13 +35,13 @@ log = structlog.get_logger()
 JITTER = 0.1
 """Share of a pause by which it is made shorter or longer."""
 LONGEST_PAUSE = timedelta(hours=24)
-"""However long a receiver asks to be left alone."""
+"""Upper limit of a receiver's Retry-After."""
 GONE = 410
 
 
 @dataclass
 class Announcer:
-    """Puts events on their way to the endpoints that want them."""
+    """Starts deliveries of events to the endpoints that want them."""
 
     endpoints: EndpointStore
     deliveries: DeliveryStore
@@ -60,10 +60,10 @@ class Announcer:
         for event in events:
             for endpoint in endpoints:
                 if endpoint.wants(event):
-                    new += await self._put_on_its_way(delivery_of(event, endpoint))
+                    new += await self._start_delivery(delivery_of(event, endpoint))
         return new
 
-    async def _put_on_its_way(self, delivery: Delivery) -> bool:
+    async def _start_delivery(self, delivery: Delivery) -> bool:
         new = await self.deliveries.insert(delivery)
         if not new:
             known = await self.deliveries.get(delivery.key)
@@ -74,7 +74,7 @@ class Announcer:
         return new
 
     async def announce_session(self, status: SessionStatus) -> int:
-        """Announce what a session has been through so far; likewise."""
+        """Announce the events of a session so far; likewise."""
         return await self.announce(status.org, events_of_session(status))
 
 
@@ -118,7 +118,7 @@ class AnnouncedRecords(AnnouncedSessions):
 
 @dataclass(frozen=True)
 class Tried:
-    """What became of one attempt.
+    """The result of one attempt.
 
     Attributes:
         status: where the delivery is now.
@@ -131,7 +131,7 @@ class Tried:
 
 @dataclass
 class Deliverer:
-    """Makes the attempts; when, is its workflow's business."""
+    """Makes delivery attempts; the workflow decides when."""
 
     endpoints: EndpointStore
     deliveries: DeliveryStore
@@ -142,7 +142,7 @@ class Deliverer:
     """How long an endpoint may fail without any success."""
 
     async def attempt(self, key: DeliveryKey, number: int, now: datetime) -> Tried:
-        """Try once, and write down what came of it.
+        """Make one attempt and record its result.
 
         Args:
             key: the delivery.
@@ -158,7 +158,7 @@ class Deliverer:
         endpoint = await self.endpoints.get(EndpointKey(key.org, delivery.endpoint_id))
         if endpoint is None or not endpoint.enabled:
             what = "disabled" if endpoint else "deleted"
-            return await self._bury(delivery, None, f"the endpoint is {what}", now)
+            return await self._dead_letter(delivery, None, f"the endpoint is {what}", now)
         answer = await self._send(delivery, endpoint, now)
         ended = now + timedelta(milliseconds=answer.duration_ms)
         await self._note_health(endpoint, answer, ended)
@@ -172,7 +172,7 @@ class Deliverer:
         if answer.reason is None:
             return await self._settle(delivery, made, DeliveryStatus.DELIVERED, None, ended)
         if answer.final or answer.status_code == GONE or number > len(self.schedule):
-            return await self._bury(delivery, made, answer.reason, ended)
+            return await self._dead_letter(delivery, made, answer.reason, ended)
         pause = _pause(self.schedule[number - 1], answer.retry_after)
         return await self._wait(delivery, made, pause, ended)
 
@@ -220,7 +220,7 @@ class Deliverer:
         await self.deliveries.note(waiting, made)
         return Tried(DeliveryStatus.PENDING, pause)
 
-    async def _bury(
+    async def _dead_letter(
         self, delivery: Delivery, made: DeliveryAttempt | None, reason: str, now: datetime
     ) -> Tried:
         log.warning(
