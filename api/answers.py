@@ -1,4 +1,4 @@
-"""Answers that are made of objects of the domain, field by field."""
+"""Base classes of responses that are built from domain objects."""
 
 from typing import Any, Self
 
@@ -7,22 +7,22 @@ from pydantic.alias_generators import to_camel
 
 
 class Answer(BaseModel):
-    """Base of answers whose fields are named as in the object that they show."""
+    """Base of responses that share field names with a domain object."""
 
     model_config = ConfigDict(from_attributes=True)
 
     @classmethod
     def of(cls, shown: BaseModel, **others: Any) -> Self:
-        """Make the answer from the fields it shares with `shown`; `others` go before those.
+        """Build the response from the fields of `shown`; `others` override them.
 
         Raises:
-            ValidationError: a field is neither in `shown` nor in `others`, or does not fit.
+            ValidationError: a field is missing from both, or has the wrong type.
         """
         return cls.model_validate(dict(shown) | others)
 
 
 class CamelCaseAnswer(Answer):
-    """Base of answers whose names are in camelCase on the wire, like the seed service's."""
+    """Base of responses with camelCase names on the wire, as in the seed service."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,

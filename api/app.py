@@ -1,4 +1,4 @@
-"""The FastAPI application, from its services."""
+"""Build the FastAPI application."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -49,11 +49,11 @@ def create_app(
     """The app with all its routes.
 
     Args:
-        services: what the routes stand on.
-        lifespan: what is opened before the first request and closed after the last one.
-        extra: routers beside the API's own.
-        origins: web pages that may call it from a browser.
-        development: whether an unexpected error says in its answer what it was.
+        services: what the routes use.
+        lifespan: opens adapters before the first request and closes them after the last.
+        extra: further routers.
+        origins: web pages that may call the API from a browser.
+        development: whether a 500 response names the exception.
     """
     app = FastAPI(
         title="Everline",
@@ -69,7 +69,7 @@ def create_app(
     app.state.dependencies = services
     problems.install(app)
     openapi.install(app)
-    # The last one is the outermost: every answer has its id, and CORS headers, also an error.
+    # The last one is the outermost: errors, too, get a request id and CORS headers.
     app.add_middleware(TrailingSlash)
     app.add_middleware(BodyLimit)
     app.add_middleware(LastResort, development=development)
@@ -91,13 +91,11 @@ def create_app(
         agent_callbacks.router,
         agent_questions.router,
         summaries.router,
-        # Before the endpoints: their ids would take its place in the path.
+        # Before the endpoints, whose id parameter would match `deliveries`.
         webhook_deliveries.router,
         webhooks.router,
         livekit.router,
     ]
-    for router in routers:
-        app.include_router(router)
-    for router in extra:
+    for router in [*routers, *extra]:
         app.include_router(router)
     return app

@@ -1,8 +1,8 @@
-"""Who makes a request, for which org, and whether they may: the part that no route can leave out.
+"""Authentication: who makes a request, for which org, and whether they may.
 
 `x-api-key` names the caller. An admin names another org by `x-org-id`, and each such request is
-logged. For anybody else that header may only repeat their own org: 403 otherwise, the same for an
-org that exists and for one that does not.
+logged. Anybody else may only repeat their own org; every other value answers 403, whether that org
+exists or not.
 """
 
 import structlog
@@ -27,18 +27,11 @@ async def authenticate(
 ) -> Principal:
     """The principal of a request, for the org that it acts for.
 
-    Args:
-        request: the request; what is found out is left in its state for the log.
-        keys: who knows the keys.
-        rates: how fast an org may ask.
-        api_key: the header `x-api-key`.
-        org: the header `x-org-id`.
-
     Raises:
         Unauthenticated: no key, or one that is not known.
         Forbidden: the key may not do this, or may not act for that org.
         TooManyRequests: the key's org asks too fast.
-        Unavailable: it cannot be told whose key it is.
+        Unavailable: the key cannot be looked up now.
     """
     if not api_key:
         raise Unauthenticated(
@@ -58,7 +51,7 @@ async def authenticate(
 
 
 def needed_scope(method: str, path: str) -> Scope:
-    """What a key needs for a route."""
+    """The scope that a route requires."""
     if path == KEYS_PATH or path.startswith(f"{KEYS_PATH}/"):
         return Scope.KEYS
     return Scope.READ if method in _READING else Scope.WRITE

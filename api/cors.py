@@ -1,4 +1,4 @@
-"""Which web pages may call the API from a browser."""
+"""CORS: which web pages may call the API from a browser."""
 
 from dataclasses import dataclass
 
@@ -35,24 +35,24 @@ _REFUSED = {
         reason="pages of a public network may not call an API in a private one",
     ),
 }
-"""By the framework's word for what is wrong."""
+"""By the framework's name of the failed check."""
 
 
 class PagesCors(CORSMiddleware):
-    """For every route but the codec endpoint, which is the Temporal UI's alone and answers itself.
+    """CORS for all routes except the codec endpoint, which has its own headers.
 
-    Asked first, this one would refuse the header `x-namespace` that the UI sends.
+    This middleware would refuse the header `x-namespace` that the Temporal UI sends.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what is not for it."""
+        """Bypass CORS for the codec endpoint."""
         if scope["type"] == "http" and scope["path"].startswith("/codec/"):
             await self.app(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """As the framework's; a refusal has the shape of all problems."""
+        """As the framework's, but a refusal is a problem response."""
         response = super().preflight_response(request_headers)
         return response if response.status_code == 200 else RefusedPreflight(response)
 
@@ -61,12 +61,12 @@ class RefusedPreflight(Response):
     """403 to a page that may not call the API, or not in this way."""
 
     def __init__(self, refusal: Response) -> None:
-        """Take the framework's refusal: what is wrong, and the headers for the browser."""
+        """Wrap the framework's refusal."""
         super().__init__(status_code=403)
         self._refusal = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer; only here is the request's id known."""
+        """Send the problem; the request id is known only now."""
         wrong = bytes(self._refusal.body).decode().removeprefix("Disallowed CORS ").split(", ")
         faults = [_REFUSED[each] for each in wrong]
         problem = Problem(

@@ -47,7 +47,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class Records:
-    """What is kept of calls that are over: their lists, their retention, and who deleted what."""
+    """Records of finished calls: lists, retention and the audit log."""
 
     lists: TranscriptLists
     retention: Retention
@@ -56,7 +56,7 @@ class Records:
 
 @dataclass(frozen=True)
 class CallerTokens:
-    """How callers get into a room."""
+    """Settings of the tokens that callers join with."""
 
     livekit_url: str
     """As clients use it: wss:// or ws://."""
@@ -74,7 +74,6 @@ class ApiDependencies:
     installation: Installation
     keys: ApiKeys
     agent_servers: AgentServers
-    archive: Archive | None
     callers: CallerTokens
     agent_name: str
     livekit_keys: Mapping[str, str]
@@ -82,26 +81,25 @@ class ApiDependencies:
     webhook_keys: Mapping[str, str]
     """Secrets by key name that LiveKit signs its webhooks with."""
     callback_secret: str
+    archive: Archive | None = None
+    """None without MongoDB, as are the agents, records and webhooks."""
     agents: Agents | None = None
-    """None without MongoDB."""
     catalog: Catalog = BUILT_IN
     lists: SessionLists | None = None
     records: Records | None = None
-    """None without MongoDB."""
     key_store: ApiKeyStore | None = None
-    """None without MongoDB, and where keys are an account service's."""
+    """None without MongoDB, or if an account service manages the keys."""
     keys_are_local: bool = True
     summary_runs: SummaryRuns | None = None
-    """None where no summary can be asked for again."""
+    """None if summaries cannot be rerun."""
     webhooks: Webhooks | None = None
-    """None without MongoDB."""
     quota: SessionQuota | None = None
-    """None for any number of sessions."""
+    """None for no limit."""
     recordings: RecordingStore | None = None
-    """None where no storage of recordings is configured."""
+    """None if no recording storage is configured."""
     livekit_webhooks: LiveKitWebhooks = field(default_factory=LiveKitWebhooks)
     unsigned_reports: bool = False
-    """Whether reports without a callback token are taken, from agents that are not ours."""
+    """Whether external agents may send reports without a callback token."""
     rates: RequestRates = field(default_factory=lambda: RequestRates(0, 1, time.monotonic))
     watches: SessionWatches = field(default_factory=lambda: SessionWatches(0))
     failures: FailureLimits = field(default_factory=FailureLimits)
@@ -147,7 +145,7 @@ Part = TypeVar("Part")
 Deps = Annotated[ApiDependencies, Depends(dependencies)]
 
 
-# For the document alone: what is missing is told by our own errors, not by FastAPI's.
+# Only for the OpenAPI document: our own errors say what is missing, not FastAPI's.
 _API_KEY = APIKeyHeader(
     name="x-api-key", scheme_name="ApiKey", auto_error=False, description="Your API key."
 )
@@ -186,11 +184,11 @@ Client = Annotated[Principal, Depends(principal)]
 
 
 CallbackToken = Annotated[object, Security(_CALLBACK_TOKEN)]
-"""Says in the document that a route takes the token; `bearer_claims` reads it."""
+"""Documents that a route accepts the token; `bearer_claims` reads it."""
 
 
 def bearer_claims(request: Request, deps: ApiDependencies, now: float) -> CallbackClaims:
-    """Whom the request's callback token speaks for.
+    """The claims of the request's callback token.
 
     Raises:
         Unauthenticated: no token, or not one of ours.
@@ -211,15 +209,11 @@ def bearer_claims(request: Request, deps: ApiDependencies, now: float) -> Callba
 
 @dataclass(frozen=True)
 class SessionAccess:
-    """A session that the request may touch.
-
-    Attributes:
-        key: the session.
-        attempt: the attempt of the agent that asks; None for a client.
-    """
+    """A session that the request may access."""
 
     key: SessionKey
     attempt: int | None
+    """The attempt of the requesting agent; None for a client."""
 
 
 async def session_access(
@@ -249,43 +243,27 @@ Access = Annotated[SessionAccess, Depends(session_access)]
 
 
 def archive_of(deps: ApiDependencies) -> Archive:
-    """The archive.
-
-    Raises:
-        StorageUnavailable: MongoDB is not configured.
-    """
-    return _kept(deps.archive, "transcripts are")
+    """The archive; `StorageUnavailable` without MongoDB, as of the three below."""
+    return _stored(deps.archive, "transcripts are")
 
 
 def records_of(deps: ApiDependencies) -> Records:
-    """What is kept of calls that are over: lists of transcripts, retention, the audit log.
-
-    Raises:
-        StorageUnavailable: MongoDB is not configured.
-    """
-    return _kept(deps.records, "transcripts, their retention and the audit log are")
+    """Lists of transcripts, retention and the audit log."""
+    return _stored(deps.records, "transcripts, their retention and the audit log are")
 
 
 def agents_of(deps: ApiDependencies) -> Agents:
-    """The saved agents.
-
-    Raises:
-        StorageUnavailable: MongoDB is not configured.
-    """
+    """The saved agents."""
     cure = "set MONGODB_URI; without it, send the configuration with each session"
-    return _kept(deps.agents, "saved agents are", cure)
+    return _stored(deps.agents, "saved agents are", cure)
 
 
 def webhooks_of(deps: ApiDependencies) -> Webhooks:
-    """The org's webhooks.
-
-    Raises:
-        StorageUnavailable: MongoDB is not configured.
-    """
-    return _kept(deps.webhooks, "webhook endpoints are")
+    """The org's webhooks."""
+    return _stored(deps.webhooks, "webhook endpoints are")
 
 
-def _kept(part: Part | None, which: str, cure: str = "set MONGODB_URI") -> Part:
+def _stored(part: Part | None, which: str, cure: str = "set MONGODB_URI") -> Part:
     if part is None:
         raise StorageUnavailable(
             f"{which} kept in MongoDB, which is not configured", cure=cure, retry_after=60
@@ -294,11 +272,11 @@ def _kept(part: Part | None, which: str, cure: str = "set MONGODB_URI") -> Part:
 
 
 async def require_kept(deps: ApiDependencies, key: SessionKey) -> None:
-    """Raise `NotFound` if the session's transcript was deleted, and all that belongs to it."""
+    """Raise `NotFound` if the session's transcript was deleted."""
     if deps.records and await deps.records.retention.is_deleted(key):
         raise no_transcript(key)
 
 
 def no_transcript(key: SessionKey) -> NotFound:
-    """The same for a session that never was, that is another org's, and one that was deleted."""
+    """One error for unknown sessions, other orgs' sessions and deleted transcripts."""
     return NotFound(f"there is no transcript of session {key.session_id}", field="sessionId")

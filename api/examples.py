@@ -1,318 +1,190 @@
-"""One example of each body, as the OpenAPI document shows it; a test holds each to its model."""
+"""Examples of the API's bodies: built from their schemas, with a typical value for each field."""
 
-from typing import Any
-
-from pydantic import BaseModel
-
-from api.problems import Fault, Problem
-from api.routes.access.keys import KeyBody, KeyCreated, Keys
-from api.routes.agent_callbacks.callbacks import Accepted
-from api.routes.agents.agents import (
-    AgentAnswer,
-    AgentBody,
-    AgentChange,
-    AgentList,
-    VersionAnswer,
-    VersionList,
-)
-from api.routes.agents.catalogs import ModelOptions, PipelineOptions, ToolOptions
-from api.routes.health import AgentHealth, Health
-from api.routes.livekit import Received
-from api.routes.seed import (
-    EndRequestBody,
-    EndResponse,
-    ReportResponse,
-    SessionRequest,
-    SessionResponse,
-)
-from api.routes.sessions.operators import ExtendBody
-from api.routes.sessions.sessions import Ended, StartBody, StartResponse
-from api.routes.transcripts.examples import TRANSCRIPT_EXAMPLES
-from api.routes.transcripts.summaries import SummaryBody
-from api.routes.transcripts.turns import Turns, TurnsIn, TurnsStored
-from api.routes.webhooks.examples import WEBHOOK_EXAMPLES
-from domain.agents.servers import Heartbeat, HeartbeatAnswer
-from domain.sessions.dispatch_metadata import DispatchMetadata
-from domain.sessions.listing import SessionPage
-from domain.sessions.messages import AgentFailed, AgentReady, ReadyAnswer, TimeLeft
-from domain.sessions.session import SessionStatus
-from domain.transcripts.analysis import Analysis, AnalysisPlan
-from domain.transcripts.summary import Summary
-from domain.transcripts.transcript import AgentReport
+import re
+from typing import Any, cast
 
 Json = dict[str, Any]
-
-_START, _END = "2030-01-31T08:00:00Z", "2030-01-31T08:04:10Z"
-_DIGEST = "86ddcf63a1f0c5b9d7e2048b6a3f91cc57d80e4b29af16d3580c7be94f2a61d0"
 
 _CONFIG: Json = {
     "prompt": "You are the host of a restaurant.",
     "conversation_start": {"who": "ai", "greeting": "Good evening! How can I help?"},
     "tools": ["end_call"],
 }
-_ENGINE: Json = {
-    "kind": "pipeline",
-    "stt": "openai/gpt-4o-mini-transcribe",
-    "llm": "openai/gpt-4.1-mini",
-    "tts": "openai/gpt-4o-mini-tts:ash",
-}
-_RESOLVED: Json = {"engine": _ENGINE, **_CONFIG}
 _NAMED: Json = {"agent_name": "Host", **_CONFIG}
-_WARNING: Json = {
-    "field": "tools",
-    "reason": "there is no tool 'fly'; it is left out",
-    "cure": "use one of the ids that GET /config/tools lists",
-}
-_TURN: Json = {
-    "item_id": "item_7e2d",
-    "attempt": 1,
-    "seq": 2,
-    "role": "user",
-    "text": "A table for four, please.",
-    "created_at": _START,
-    "interrupted": False,
-    "started_speaking_at": None,
-    "stopped_speaking_at": None,
-    "metrics": {},
-    "agent_id": None,
-}
-_STATUS: Json = {
-    "org": "acme",
-    "session_id": "call-1",
-    "room_name": "acme.call-1",
-    "state": "live",
-    "waiting_for": "call_end",
-    "version": 9,
-    "agent_name": "local-test",
-    "attempt": 1,
-    "dispatches": 1,
-    "joins": 1,
-    "agent_dispatched": True,
-    "agent_joined": True,
-    "agent_identity": "agent-AJ_zdqzsKyAJx7J",
-    "caller_present": True,
-    "join_seconds": 0.92,
-    "started_at": _START,
-    "joined_at": _START,
-    "timeline": [{"at": _START, "text": "room created"}],
-}
-_LINE: Json = {
-    "session_id": "call-1",
-    "room_name": "acme.call-1",
-    "agent": "local-test",
-    "state": "closed",
-    "waiting_for": "nothing",
-    "outcome": "completed",
-    "end_reason": "end_requested",
-    "attempt": 1,
-    "started_at": _START,
-    "closed_at": _END,
-}
-_AGENT: Json = {
-    "agentId": "018ab3f4c2d19e07f1c2d3e4",
-    "version": 3,
-    "config": _NAMED,
-    "createdAt": _START,
-    "createdBy": "anna",
-    "updatedAt": _END,
-    "updatedBy": "anna",
-    "restoredFrom": None,
-    "warnings": [],
-}
-_VERSION: Json = {
-    "version": 3,
-    "agentName": "Host",
-    "updatedAt": _END,
-    "updatedBy": "anna",
-    "restoredFrom": None,
-}
-_KEY: Json = {
-    "prefix": "d0f3mkU7",
-    "org": "acme",
-    "user_id": "anna",
-    "name": "laptop",
-    "scopes": ["read", "write"],
-    "is_admin": False,
-    "created_at": _START,
-    "created_by": "anna",
-}
-_MODELS: Json = {
-    "date": "2030-01-31",
-    "providers": [
-        {
-            "id": "openai",
-            "name": "OpenAI",
-            "models": [{"id": "openai/gpt-realtime", "name": "gpt-realtime"}],
-            "voices": [{"id": "alloy", "name": "alloy"}],
-            "customVoices": False,
-            "defaultModel": "openai/gpt-realtime",
-            "defaultVoice": "alloy",
-            "source": "livekit-plugins-openai",
-        }
-    ],
-}
-_TOOL: Json = {"id": "end_call", "name": "End call", "description": "Lets the agent hang up."}
-_WELL: Json = {"ok": True, "detail": "https://livekit.example.com answers"}
-_JOB: Json = {"job_id": "AJ_zdqzsKyAJx7J", "tick_age": 0.4}
-_SERVER: Json = {
-    "server_id": "host-1",
-    "agent_name": "local-test",
-    "max_jobs": 10,
-    "free": 9,
-    "draining": False,
-    "jobs": [_JOB],
+_PLAN: Json = {
+    "summary_prompt": "For the kitchen: allergies and wishes first.",
+    "data_schema": {"type": "object", "properties": {"guests": {"type": "integer"}}},
+    "success_criteria": [{"id": "booked", "description": "A table was booked."}],
 }
 _FAULT: Json = {
     "field": "roomName",
     "reason": "room acme.table-4 belongs to another session",
     "cure": "choose another roomName, or leave it out to get a new one",
 }
-_PROBLEM: Json = {
-    "type": "about:blank",
-    "title": "RoomNameTaken",
-    "status": 409,
-    "code": "room_name_taken",
-    "detail": "room acme.table-4 belongs to another session",
-    "errors": [_FAULT],
-    "request_id": "31259f67b31a42959799f009c2eac432",
+_URL = "https://hooks.example.com/everline"
+
+WRITTEN: dict[str, Json] = {
+    "AgentBody": {"config": _NAMED},
+    "AgentChange": {"config": _NAMED, "version": 3},
+    "AnalysisPlan": _PLAN,
+    "ConfigWarning": {"field": "tools", "reason": "there is no tool 'fly'; it is left out"},
+    "ConfiguredOtherwise": {"field": "engine.tts", "reason": "the fallback speaks"},
+    "DispatchMetadata": {**_CONFIG, "session_id": "call-1"},
+    "EndRequestBody": {"roomName": "acme.table-4"},
+    "ForeignReport": {
+        "room": "acme.call-1",
+        "chat_history": {"items": [{"role": "user", "content": ["A table for four, please."]}]},
+    },
+    "Fault": _FAULT,
+    "HeartbeatAnswer": {"accepted": True, "stop": []},
+    "KeyBody": {"name": "laptop", "user_id": "anna", "scopes": ["read", "write"]},
+    "Problem": {
+        "title": "RoomNameTaken",
+        "status": 409,
+        "code": "room_name_taken",
+        "detail": _FAULT["reason"],
+        "errors": [_FAULT],
+        "request_id": "31259f67b31a42959799f009c2eac432",
+    },
+    "ProviderOptions": {
+        "id": "openai",
+        "name": "OpenAI",
+        "models": [{"id": "openai/gpt-realtime", "name": "gpt-realtime"}],
+        "voices": [{"id": "alloy", "name": "alloy"}],
+        "customVoices": False,
+        "defaultModel": "openai/gpt-realtime",
+        "defaultVoice": "alloy",
+        "source": "livekit-plugins-openai",
+    },
+    "RotateBody": {"overlap_hours": 24},
+    "SessionRequest": {"userIdentity": "ann", "roomName": "table-4", "agentConfig": _CONFIG},
+    "StartBody": {"session_id": "call-1", "user_identity": "ann", "agent_config": _CONFIG},
+    "SummaryBody": {"analysis": _PLAN},
+    "TurnsIn": {"turns": [{"role": "user", "text": "A table for four, please."}]},
+    "WebhookBody": {"url": _URL, "events": ["session.ended", "summary.ready"]},
+    "WebhookChange": {"enabled": True},
+}
+"""Written by hand, by schema: mostly bodies whose fields are optional."""
+
+_VALUES: Json = {
+    "actor": "user anna",
+    "agent": "local-test",
+    "agent_config": _CONFIG,
+    "agent_id": "018ab3f4c2d19e07f1c2d3e4",
+    "agent_name": "local-test",
+    "call_id": "call_1",
+    "callback_token": "eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl",
+    "config": _NAMED,
+    "created_by": "anna",
+    "data": {"guests": 4},
+    "date": "2030-01-31",
+    "delivery_id": "dlv_307eb9ebeecc558dbdfa3d36c450d7d0",
+    "description": "Lets the agent hang up.",
+    "detail": "https://livekit.example.com answers",
+    "digest": "86ddcf63a1f0c5b9d7e2048b6a3f91cc57d80e4b29af16d3580c7be94f2a61d0",
+    "draining": False,
+    "end_reason": "caller_left",
+    "event_id": "evt_5f0c1c2f9f1e8a4d7b6a3e2d1c0b9a88",
+    "id": "end_call",
+    "identity": "agent-AJ_zdqzsKyAJx7J",
+    "interrupted": False,
+    "item_id": "item_7e2d",
+    "job_id": "AJ_zdqzsKyAJx7J",
+    "join_seconds": 0.92,
+    "key": "evk_d0f3mkU7_of-which-only-the-hash-is-kept",
+    "kind": "APITimeoutError",
+    "livekit_token": "eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl",
+    "livekit_url": "wss://livekit.example.com",
+    "model": "openai/gpt-4.1-mini",
+    "name": "end_call",
+    "org": "acme",
+    "path": "acme/call-1/1-AJ_zdqzsKyAJx7J.ogg",
+    "prefix": "d0f3mkU7",
+    "provider": "openai",
+    "remaining": 3412.5,
+    "room_name": "acme.call-1",
+    "secret": "whsec_c2hvd24gb25jZSwgYW5kIHN0b3JlZCBlbmNyeXB0ZWQ=",
+    "seconds": 600,
+    "server_id": "host-1",
+    "session_id": "call-1",
+    "subject": "call-1",
+    "stage": "tts_error",
+    "status": "ready",
+    "summariser": "extractive",
+    "summary_status": "ready",
+    "text": "A table for four, please.",
+    "to_agent": "Billing",
+    "tool_errors": 0,
+    "transcript_days": 90,
+    "updated_by": "anna",
+    "url": _URL,
+    "user_id": "anna",
+    "user_identity": "ann",
+    "user_token": "eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl",
+    "voice": "openai/gpt-4o-mini-tts:ash",
+    "webhook_id": "we_01a204e645aec18590a92ce2",
+}
+"""By the field's name in snake case, for every field of this name that takes such a value."""
+_OF_TYPE: Json = {"boolean": True, "integer": 1, "number": 1.5, "object": {}, "null": None}
+_TYPE_NAMES: dict[type, str] = {
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    dict: "object",
 }
 
-_PLAN: Json = {
-    "summary_prompt": "For the kitchen: allergies and wishes first.",
-    "data_schema": {"type": "object", "properties": {"guests": {"type": "integer"}}},
-    "success_criteria": [{"id": "booked", "description": "A table was booked."}],
-}
 
-EXAMPLES: dict[type[BaseModel], Json] = {
-    Problem: _PROBLEM,
-    Fault: _FAULT,
-    # Sessions
-    StartBody: {"session_id": "call-1", "user_identity": "ann", "agent_config": _CONFIG},
-    StartResponse: {
-        "session_id": "call-1",
-        "room_name": "acme.call-1",
-        "livekit_url": "wss://livekit.example.com",
-        "livekit_token": "eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl",
-        "user_identity": "ann",
-        "model": "openai/gpt-4.1-mini",
-        "voice": "openai/gpt-4o-mini-tts:ash",
-        "agent_dispatched": True,
-        "agent_joined": True,
-        "agent_config": _RESOLVED,
-        "warnings": [],
-    },
-    SessionStatus: _STATUS,
-    SessionPage: {"sessions": [_LINE], "next": None},
-    Ended: {"session_id": "call-1", "ended": True},
-    ExtendBody: {"seconds": 600},
-    SessionRequest: {"userIdentity": "ann", "roomName": "table-4", "agentConfig": _CONFIG},
-    SessionResponse: {
-        "userToken": "eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl",
-        "roomName": "acme.table-4",
-        "sessionId": "4f0c2b7de95a",
-        "livekitUrl": "wss://livekit.example.com",
-        "agentDispatched": True,
-        "agentConfig": _RESOLVED,
-        "warnings": [_WARNING],
-    },
-    EndRequestBody: {"roomName": "acme.table-4"},
-    EndResponse: {"sessionId": "4f0c2b7de95a", "ended": True},
-    # What was said
-    TurnsIn: {"turns": [{"role": "user", "text": "A table for four, please."}]},
-    TurnsStored: {"stored": 1, "duplicates": 0},
-    Turns: {
-        "session_id": "call-1",
-        "turns": [_TURN],
-        "transcript": {
-            "org": "acme",
-            "session_id": "call-1",
-            "complete": True,
-            "turn_count": 1,
-            "attempts": 1,
-            "digest": _DIGEST,
-            "sealed_at": _END,
-            "updated_at": _END,
-        },
-    },
-    Summary: {
-        "org": "acme",
-        "session_id": "call-1",
-        "status": "ready",
-        "text": "The caller's request: a table for four.",
-        "attempts": 1,
-        "summariser": "extractive",
-        "transcript_digest": _DIGEST,
-        "updated_at": _END,
-    },
-    # Saved agents
-    AgentBody: {"config": _NAMED},
-    AgentChange: {"config": _NAMED, "version": 3},
-    AgentAnswer: _AGENT,
-    AgentList: {"agents": [_AGENT], "nextCursor": None},
-    VersionAnswer: _VERSION,
-    VersionList: {"versions": [_VERSION], "nextCursor": None},
-    # Catalogs
-    ToolOptions: {"date": "2030-01-31", "tools": [_TOOL]},
-    ModelOptions: _MODELS,
-    PipelineOptions: {"stt": _MODELS, "llm": _MODELS, "tts": _MODELS},
-    # Keys
-    KeyBody: {"name": "laptop", "user_id": "anna", "scopes": ["read", "write"]},
-    KeyCreated: {"key": "evk_d0f3mkU7_of-which-only-the-hash-is-kept", **_KEY},
-    Keys: {"keys": [_KEY]},
-    SummaryBody: {"analysis": _PLAN},
-    AnalysisPlan: _PLAN,
-    Analysis: {
-        "status": "ready",
-        "reason": None,
-        "data": {"guests": 4},
-        "criteria": [
-            {"id": "booked", "result": "success", "rationale": "The agent confirmed the table."}
-        ],
-        "success": True,
-        "attempts": 1,
-    },
-    # Health
-    Health: {"status": "ok", "uptime_seconds": 86_400.5},
-    AgentHealth: {
-        "status": "ok",
-        "agent_name": "local-test",
-        "livekit": _WELL,
-        "temporal": {"ok": True, "detail": "4 pollers on the task queue"},
-        "agents": {"ok": True, "detail": "1 agent servers named 'local-test', room for 9 calls"},
-        "installations": {
-            "ok": True,
-            "detail": "this is 'default-5f1c09ab', alone on this LiveKit as far as rooms show",
-        },
-        "livekit_webhooks": {"ok": True, "detail": "the last one came at 2030-01-31 08:04:10 UTC"},
-        "servers": [{**_SERVER, "last_heartbeat": _END}],
-        "servers_known": True,
-    },
-    # What agents and LiveKit send
-    AgentReady: {"attempt": 1, "job_id": "AJ_zdqzsKyAJx7J", "identity": "agent-AJ_zdqzsKyAJx7J"},
-    ReadyAnswer: {"accepted": True, "reason": None, "remaining": 3600.0},
-    AgentFailed: {
-        "event_id": "failed:1:AJ_zdqzsKyAJx7J",
-        "attempt": 1,
-        "reason": "OPENAI_API_KEY is not set",
-        "retryable": False,
-    },
-    Accepted: {"accepted": True},
-    HeartbeatAnswer: {"accepted": True, "stop": []},
-    AgentReport: {
-        "version": 1,
-        "attempt": 1,
-        "job_id": "AJ_zdqzsKyAJx7J",
-        "end_reason": "caller_left",
-        "turns": [_TURN],
-        "usage": [],
-        "started_at": _START,
-        "ended_at": _END,
-    },
-    ReportResponse: {"sessionId": "4f0c2b7de95a", "stored": True},
-    Heartbeat: _SERVER,
-    Received: {"forwarded": True},
-    TimeLeft: {"remaining": 3412.5},
-    DispatchMetadata: {**_RESOLVED, "agentId": "018ab3f4c2d19e07f1c2d3e4", "session_id": "call-1"},
-    **TRANSCRIPT_EXAMPLES,
-    **WEBHOOK_EXAMPLES,
-}
+def example_of(name: str, schemas: Json) -> Json:
+    """An example of an object: its required fields, and the others that have a typical value.
+
+    Args:
+        name: the name of its schema.
+        schemas: all schemas of the document, by name.
+    """
+    if name in WRITTEN:
+        return WRITTEN[name]
+    schema: Json = schemas[name]
+    required: list[str] = schema.get("required", [])
+    example: Json = {}
+    for field, described in schema.get("properties", {}).items():
+        typical = _VALUES.get(re.sub(r"(?<!^)(?=[A-Z])", "_", field).lower())
+        if _takes(typical, described, schemas):
+            example[field] = typical
+        elif field in required:
+            example[field] = _value(described, schemas)
+    return example
+
+
+def _takes(value: object, schema: Json, schemas: Json) -> bool:
+    if "anyOf" in schema:
+        return any(_takes(value, one, schemas) for one in schema["anyOf"])
+    if "$ref" in schema:
+        schema = schemas[_name(schema)]
+    if "const" in schema or "enum" in schema:
+        return value in schema.get("enum", [schema.get("const")])
+    return _TYPE_NAMES.get(type(value)) == schema.get("type")
+
+
+def _value(schema: Json, schemas: Json) -> Any:
+    if "anyOf" in schema:
+        first = schema["anyOf"][0]
+        # Plain values that may be null are null: they are the exceptions, such as errors.
+        nullable = {"type": "null"} in schema["anyOf"]
+        return None if nullable and "$ref" not in first else _value(first, schemas)
+    if "$ref" in schema:
+        name = _name(schema)
+        return (
+            _value(schemas[name], schemas) if "enum" in schemas[name] else example_of(name, schemas)
+        )
+    if "const" in schema or "enum" in schema:
+        return schema.get("const") or schema["enum"][0]
+    if schema.get("type") == "array":
+        return [_value(schema["items"], schemas)] if "$ref" in schema["items"] else []
+    if schema.get("format") == "date-time":
+        return "2030-01-31T08:04:10Z"
+    return _OF_TYPE.get(cast(str, schema.get("type")), "example")
+
+
+def _name(reference: Json) -> str:
+    return reference["$ref"].rpartition("/")[2]

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 import uvicorn
@@ -34,7 +34,7 @@ from api.cors import Origins
 from api.dependencies import ApiDependencies, Archive, CallerTokens, Records
 from api.routes.codec import codec_router
 from domain.access.ports import ApiKeys
-from domain.agents.catalogs import BUILT_IN, Catalog, extended
+from domain.agents.catalogs import BUILT_IN, extended
 from domain.errors import Unavailable
 from services.access.quotas import SessionQuota
 from services.access.rate_limits import RequestRates
@@ -85,7 +85,6 @@ async def wire(settings: ApiSettings) -> Wiring:
     pagos = Pagos(load(PagosSettings)) if settings.auth_provider == "pagos" else None
     keys: ApiKeys = pagos or _local_keys(archive)
     listing = TemporalListing(client)
-    recordings = _recordings(settings)
     services = ApiDependencies(
         sessions=TemporalSessions(client, settings.temporal_task_queue),
         rooms=rooms,
@@ -93,22 +92,18 @@ async def wire(settings: ApiSettings) -> Wiring:
         keys=keys,
         agent_servers=archive.agent_servers if archive else MemoryAgentServers(),
         livekit_webhooks=LiveKitWebhooks(archive.livekit_webhooks if archive else None),
-        archive=_archive(settings, archive),
         callers=_callers(settings),
         agent_name=settings.dispatch_name,
         livekit_keys={settings.livekit_api_key: settings.livekit_api_secret.get_secret_value()},
         webhook_keys=_webhook_keys(settings),
         callback_secret=settings.everline_callback_secret.get_secret_value(),
-        agents=_agents(settings, archive, catalog),
         catalog=catalog,
         lists=SessionLists(listing, archive.sessions if archive else None),
-        records=_records(settings, archive, recordings),
         key_store=archive.api_keys if archive and not pagos else None,
         keys_are_local=pagos is None,
         summary_runs=TemporalSummaryRuns(client, settings.temporal_task_queue),
-        webhooks=_webhooks(settings, archive, client),
         quota=_quota(settings, archive, listing),
-        recordings=recordings,
+        recordings=_recordings(settings),
         unsigned_reports=settings.everline_accept_unsigned_reports,
         rates=RequestRates(
             settings.everline_org_requests_per_second,
@@ -117,6 +112,8 @@ async def wire(settings: ApiSettings) -> Wiring:
         ),
         watches=SessionWatches(settings.everline_event_streams_per_org),
     )
+    if archive:
+        services = _with_mongodb(services, settings, archive, client)
     return Wiring(settings, services, rooms, archive, pagos)
 
 
@@ -184,48 +181,35 @@ def _local_keys(archive: MongoArchive | None) -> LocalKeys:
     return LocalKeys(local.everline_bootstrap_key_hash, local.everline_bootstrap_org, stored)
 
 
-def _archive(settings: ApiSettings, archive: MongoArchive | None) -> Archive | None:
-    if archive is None:
-        return None
-    transcripts = Transcripts(archive.transcripts, settings.prices)
-    return Archive(archive.sessions, transcripts, archive.summaries)
-
-
-def _records(
-    settings: ApiSettings, archive: MongoArchive | None, recordings: RecordingStore | None
-) -> Records | None:
-    if archive is None:
-        return None
+def _with_mongodb(
+    services: ApiDependencies, settings: ApiSettings, mongo: MongoArchive, client: Client
+) -> ApiDependencies:
     codec = EncryptionCodec(settings.everline_encryption_keys)
-    agents = archive.saved_agents(codec)
+    agents = mongo.saved_agents(codec)
     days = settings.everline_transcript_retention_days
-    return Records(
-        TranscriptLists(archive.transcript_lists, archive.transcript_stats, agents),
-        Retention(
-            archive.transcript_lines, archive.retention_rules, archive.audit, recordings, days
+    transcripts = Transcripts(mongo.transcripts, settings.prices)
+    return replace(
+        services,
+        archive=Archive(mongo.sessions, transcripts, mongo.summaries),
+        agents=Agents(agents, services.catalog),
+        records=Records(
+            TranscriptLists(mongo.transcript_lists, mongo.transcript_stats, agents),
+            Retention(
+                mongo.transcript_lines,
+                mongo.retention_rules,
+                mongo.audit,
+                services.recordings,
+                days,
+            ),
+            mongo.audit,
         ),
-        archive.audit,
-    )
-
-
-def _agents(settings: ApiSettings, archive: MongoArchive | None, catalog: Catalog) -> Agents | None:
-    if archive is None:
-        return None
-    codec = EncryptionCodec(settings.everline_encryption_keys)
-    return Agents(archive.saved_agents(codec), catalog)
-
-
-def _webhooks(
-    settings: ApiSettings, archive: MongoArchive | None, client: Client
-) -> Webhooks | None:
-    if archive is None:
-        return None
-    return Webhooks(
-        archive.webhook_endpoints(EncryptionCodec(settings.everline_encryption_keys)),
-        archive.webhook_deliveries,
-        TemporalDeliveryRuns(client, settings.temporal_task_queue),
-        # Only to check URLs: the worker sends.
-        HttpWebhookSender(allow_private=settings.everline_webhooks_allow_private),
+        webhooks=Webhooks(
+            mongo.webhook_endpoints(codec),
+            mongo.webhook_deliveries,
+            TemporalDeliveryRuns(client, settings.temporal_task_queue),
+            # Only to check URLs: the worker sends.
+            HttpWebhookSender(allow_private=settings.everline_webhooks_allow_private),
+        ),
     )
 
 

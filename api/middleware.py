@@ -1,4 +1,4 @@
-"""What happens to every request: an id, a size limit, and one wide event in the log."""
+"""Middleware of every request: request id, size limit, one log event."""
 
 import logging
 import time
@@ -17,15 +17,15 @@ log = structlog.get_logger()
 
 REQUEST_ID = "x-request-id"
 QUIET_ROUTES = ("/health", "/health/agent", HEARTBEAT_PATH)
-"""Asked every few seconds by machines: of interest only when debugging."""
+"""Polled every few seconds by machines: logged at debug level."""
 CLIENT_GONE = 499
-"""As other servers call a request whose client hung up before its body was there."""
+"""The usual status for a client that disconnected before its body was read."""
 MAX_BODY_BYTES = 4 * 1024 * 1024
-"""Twice what an agent worker lets a report become (`MAX_REPORT_BYTES` in `agent.report_size`)."""
+"""Twice the size limit of a report (`MAX_REPORT_BYTES` in `agent.report_size`)."""
 
 
 class RequestLog:
-    """Gives each request an id and logs one event when it is answered: no body, no query string."""
+    """Adds a request id and logs one event per response, without body and query string."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -73,16 +73,16 @@ class RequestLog:
 
 
 def _session(scope: Scope) -> str | None:
-    """The session that the request is about, by its path or by the agent's token."""
+    """The session of the request, from its path or from the agent's token."""
     parameters: dict[str, Any] = scope.get("path_params") or {}
     named = parameters.get("session_id") or parameters.get("sessionId")
     return named or scope["state"].get("session")
 
 
 class TrailingSlash:
-    """Takes `/agents/` for `/agents`, as the seed service does.
+    """Treats `/agents/` as `/agents`, as the seed service does.
 
-    The framework's redirect would name the scheme that it sees, which is http behind a proxy.
+    Behind a proxy, the framework's redirect would name the wrong scheme (http).
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -96,7 +96,7 @@ class TrailingSlash:
 
 
 class LastResort:
-    """Answers 500 in the shape of all problems to what nobody foresaw."""
+    """Answers unexpected exceptions with a 500 problem."""
 
     def __init__(self, app: ASGIApp, *, development: bool) -> None:
         self._app = app
@@ -117,7 +117,7 @@ class LastResort:
         try:
             await self._app(scope, receive, watched)
         except ClientDisconnect:
-            # Nobody is there to be answered; the status is for the log.
+            # The client is gone: the status is only for the log.
             scope["state"]["outcome"] = "client_gone"
             await Response(status_code=CLIENT_GONE)(scope, receive, send)
         except Exception as error:  # whatever it is, it is logged and answered
@@ -129,7 +129,7 @@ class LastResort:
 
 
 class BodyLimit:
-    """Answers 413 to bodies that are too large, whether they say so or not."""
+    """Answers 413 to bodies that are too large, with or without content-length."""
 
     def __init__(self, app: ASGIApp, limit: int = MAX_BODY_BYTES) -> None:
         self._app = app
@@ -158,7 +158,7 @@ class BodyLimit:
         async def watched(message: Message) -> None:
             nonlocal answered
             if read > self._limit and not answered:
-                # FastAPI takes the exception for a fault of the body, and would answer that.
+                # FastAPI would answer the exception as an invalid body.
                 raise _TooLarge
             answered = True
             await send(message)

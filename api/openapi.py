@@ -5,6 +5,8 @@ give (a key is missing, a body is too large …) are derived here from what the 
 new route has them by being there; what only one route can give it says itself: `problems(409)`.
 """
 
+import json
+import re
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -13,7 +15,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
-from api.examples import EXAMPLES
+from api.examples import example_of
 from api.problems import STATUS_MEANING, Problem
 from api.routes.agents.masked_config import LOOKS_LIKE
 from domain.agents.servers import Heartbeat
@@ -95,7 +97,7 @@ def described(app: FastAPI) -> Json:
             _any_of(operation["requestBody"])
         for parameter in operation.get("parameters", ()):
             parameter["schema"] = _sendable(parameter["schema"])
-    _add_examples(schemas)
+    _add_examples(document)
     return document
 
 
@@ -182,10 +184,10 @@ def _refer(part: Any) -> None:
             _refer(one)
 
 
-def _add_examples(schemas: Json) -> None:
-    """Put the examples to their schemas; one that is both sent and answered has two schemas."""
-    for model, example in EXAMPLES.items():
-        name = model.__name__
-        for variant in (name, f"{name}-Input", f"{name}-Output"):
-            if variant in schemas:
-                cast(Json, schemas[variant])["examples"] = [example]
+def _add_examples(document: Json) -> None:
+    """Give an example to every object that an operation receives or answers, and to errors."""
+    schemas = document["components"]["schemas"]
+    bodies = re.findall(r"#/components/schemas/([\w-]+)", json.dumps(document["paths"]))
+    for name in {*bodies, Heartbeat.__name__}:
+        if "properties" in schemas[name]:
+            schemas[name]["examples"] = [example_of(name, schemas)]

@@ -29,7 +29,7 @@ from domain.ids import ID_CURE, ID_PATTERN
 log = structlog.get_logger()
 
 RETRY_AFTER_SECONDS = 2
-"""Of a 503 whose cause named no time of its own."""
+"""Default of a 503 whose cause names no time."""
 
 STATUS: Sequence[tuple[type[EverlineError], int]] = (
     (InvalidInput, 422),
@@ -58,27 +58,27 @@ STATUS_MEANING = {
 }
 
 _OF_A_NAME = "[key]"
-"""Pydantic's end of the location of a name that is not as names have to be."""
+"""How pydantic ends the location of an invalid key."""
 
 CURES = {
     "missing": "add the field",
     "extra_forbidden": "correct the field's name, or leave it out",
     "json_invalid": "send valid JSON with content-type application/json",
 }
-"""By pydantic's type of error; the others say themselves what they want."""
+"""By pydantic's error type; the messages of the others say what is expected."""
 _V1_NAMES = {
     "sessionId": "session_id",
     "roomName": "room_name",
     "agentId": "agent_id",
     "agentConfig": "agent_config",
 }
-"""What services call by the seed service's names; routes under `/v1` take no other than theirs."""
+"""Services use the seed service's names; routes under `/v1` have their own."""
 _NO_JSON = ("missing", "model_attributes_type")
-"""Of a whole body: there is none, or, with another content type, it was not even read."""
+"""Errors of a whole body that is missing, or was not read because of its content type."""
 
 
 class Fault(BaseModel):
-    """One thing that is wrong with the request."""
+    """One error in the request."""
 
     field: str | None = None
     reason: str
@@ -99,7 +99,7 @@ class Problem(BaseModel):
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Errors that a route can give beside those that `api.openapi` derives, for its `responses`."""
+    """A route's `responses` for errors that `api.openapi` does not derive."""
     return {status: {"description": STATUS_MEANING[status]} for status in statuses}
 
 
@@ -111,7 +111,7 @@ def respond(request: Request, problem: Problem, headers: dict[str, str] | None =
 def response_of(
     problem: Problem, scope: Scope, headers: dict[str, str] | None = None
 ) -> JSONResponse:
-    """The same where there is no request yet, only its scope; its log gets the problem's code."""
+    """As `respond`, from the scope alone; the request log gets the problem's code."""
     problem.request_id = request_id_of(scope)
     scope.setdefault("state", {})["outcome"] = problem.code
     return JSONResponse(
@@ -184,7 +184,7 @@ def _retry_after(error: EverlineError) -> dict[str, str]:
 async def _validation_error(request: Request, error: Exception) -> Any:
     if not isinstance(error, RequestValidationError):
         raise error
-    # The input itself is left out: it may be a secret or somebody's words.
+    # Leave out the input: it may contain secrets or transcript text.
     faults = [
         Fault(
             field=_field(item, error.body),
@@ -207,7 +207,7 @@ async def _validation_error(request: Request, error: Exception) -> Any:
 
 
 def _cure(item: Mapping[str, Any]) -> str | None:
-    # A person does not want to read a regular expression.
+    # A regular expression does not help people.
     if (
         item["type"] == "string_pattern_mismatch"
         and ID_PATTERN.strip("^$") in item["ctx"]["pattern"]
@@ -234,9 +234,9 @@ def _field(item: Mapping[str, Any], body: Any) -> str:
 
 
 def _places(location: Sequence[str | int], body: Any, *, missing: bool) -> Iterator[str | int]:
-    """The parts of a location that are in the body, or `missing` there.
+    """The parts of a location that are in the body, or `missing` from it.
 
-    Pydantic puts the names of a union's alternatives between them, which nobody has sent.
+    Pydantic inserts the names of union alternatives, which are not part of the body.
     """
     here = body
     for number, part in enumerate(location, start=1):
@@ -258,7 +258,7 @@ async def _http_error(request: Request, error: Exception) -> Any:
     if not isinstance(error, HTTPException):
         raise error
     if error.status_code == 400:
-        # FastAPI's answer to a body that cannot even be read as text; the same fault as bad JSON.
+        # FastAPI's response to a body that is not text; report it like invalid JSON.
         fault = InvalidInput("the body cannot be read", field="body", cure=CURES["json_invalid"])
         return answer(request, fault)
     detail = str(error.detail)
@@ -272,14 +272,14 @@ async def _http_error(request: Request, error: Exception) -> Any:
 
 
 def _allowed_methods(request: Request) -> str:
-    """What the path takes by all of its routes; the framework names those of one route alone."""
+    """The methods of all routes of the path; the framework names only those of one route."""
     path = getattr(request.scope.get("route"), "path", "")
     described: dict[str, Any] = cast(FastAPI, request.app).openapi()["paths"].get(path, {})
     return ", ".join(sorted(method.upper() for method in described))
 
 
 def unexpected(scope: Scope, error: Exception, *, development: bool) -> Problem:
-    """An error that nobody foresaw: the log has it whole, the answer only in development."""
+    """An unexpected error: logged in full, but shown to the client only in development."""
     detail = "something unexpected happened; the log has it under this request id"
     if development:
         detail = f"{type(error).__name__}: {error}"

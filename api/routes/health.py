@@ -1,4 +1,4 @@
-"""Whether the API works, and whether an agent could be talked to now."""
+"""Health of the API, and of everything that a call needs."""
 
 import asyncio
 import time
@@ -19,16 +19,16 @@ router = APIRouter(tags=["health"])
 
 STARTED = time.monotonic()
 REMEMBERED = timedelta(minutes=2)
-"""Silent servers are still shown for this long, so that one sees what went away."""
+"""How long silent servers are still listed, so that operators see what went away."""
 WEBHOOK_LATENESS = timedelta(minutes=1)
-"""How much older the last webhook may be than an agent's join, of which one has told."""
+"""How much older than an agent's join the last webhook may be."""
 WEBHOOK_PATIENCE = timedelta(seconds=10)
-"""How long a join's webhooks may take."""
+"""How long the webhooks of a join may take."""
 MOST_ROOMS = 20
-"""Rooms without an installation that are looked at: one of a stranger's is enough."""
+"""How many rooms without an installation are checked: one external room is enough."""
 CHECK_SECONDS = 2.0
-"""Less than the health checks of containers and of the stack wait for the whole answer (3 s): one
-server that hangs must not hide what the others say."""
+"""Time limit of each check, below the 3 s of container health checks, so that one server that hangs
+does not hide the results of the others."""
 
 MONGODB_CURE = "check MONGODB_URI, and that MongoDB runs"
 LIVEKIT_CURE = "check LIVEKIT_URL, and that LiveKit runs"
@@ -54,7 +54,7 @@ class Health(BaseModel):
 
 
 class Check(BaseModel):
-    """One thing that a session needs."""
+    """The state of one dependency."""
 
     ok: bool
     detail: str
@@ -78,11 +78,11 @@ class AgentHealth(BaseModel):
     """False when the heartbeats could not be read: `servers` is empty then and says nothing."""
 
 
-# Uptime checks ask with HEAD, which the framework does not derive.
+# Uptime checks send HEAD, which FastAPI does not derive from GET.
 @router.head("/health", include_in_schema=False)
 @router.get("/health")
 async def get_health() -> Health:
-    """The process is up and answers."""
+    """Whether the process is up."""
     return Health(uptime_seconds=round(time.monotonic() - STARTED, 3))
 
 
@@ -108,7 +108,7 @@ async def get_agent_health(deps: Deps, response: Response) -> AgentHealth:
     )
     ok = livekit.ok and temporal.ok and agents.ok
     response.status_code = 200 if ok else 503
-    # Which calls run where is the tenants' business; this route needs no key.
+    # This route needs no key, so it must not tell which tenants' calls run where.
     shown = [server.model_copy(update={"jobs": _without_ids(server)}) for server in servers or ()]
     return AgentHealth(
         status="ok" if ok else "degraded",
@@ -131,7 +131,7 @@ def _without_ids(server: AgentServer):
 
 
 async def _agents(deps: ApiDependencies, now: datetime) -> tuple[list[AgentServer] | None, Check]:
-    """The servers heard of, or nothing if that cannot be known now."""
+    """The known servers (None if unknown), and the check."""
     try:
         servers = await _in_time("MongoDB", deps.agent_servers.seen_since(now - REMEMBERED))
     except EverlineError as error:

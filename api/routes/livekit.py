@@ -1,4 +1,4 @@
-"""LiveKit's webhooks: hints, filtered before they become signals."""
+"""LiveKit's webhooks, filtered before they become signals."""
 
 from datetime import UTC, datetime
 
@@ -69,7 +69,7 @@ async def receive_livekit_event(request: Request, deps: Deps) -> Received:
     if not (event.room or "").startswith(livekit_room_name(owner.key.org, "")):
         log.warning("a room names another org than its own name", room=event.room)
         return Received(forwarded=False)
-    # Rooms of older releases name no installation, and their calls go on over an upgrade.
+    # Rooms of older releases name no installation; their calls continue during an upgrade.
     if await deps.control.of_another_installation(owner):
         log.debug("another installation's room", room=event.room, installation=owner.installation)
         return Received(forwarded=False)
@@ -77,7 +77,7 @@ async def receive_livekit_event(request: Request, deps: Deps) -> Received:
 
 
 async def _note_egress(deps: ApiDependencies, result: EgressResult) -> bool:
-    """Link a recording that LiveKit's egress service has finished, if it is of one of our rooms."""
+    """Link a recording that LiveKit's egress has finished, if it belongs to one of our rooms."""
     found = recording_at(result.filename)
     if found is None or deps.archive is None or org_of_room(result.room) != found[0].org:
         return False
@@ -95,7 +95,7 @@ async def _note_egress(deps: ApiDependencies, result: EgressResult) -> bool:
 
 
 def change_of(event: LiveKitEvent) -> ParticipantChanged | None:
-    """The signal that an event means; None for the many that no session waits for."""
+    """The signal for an event; None if no session needs it."""
     event_id = f"livekit:{event.id}"
     if event.event == "room_finished":
         return ParticipantChanged(event_id=event_id, change=ParticipantChange.ROOM_FINISHED)
@@ -103,7 +103,7 @@ def change_of(event: LiveKitEvent) -> ParticipantChanged | None:
         return None
     joined = event.event == "participant_joined"
     caller = event.participant_kind in _CALLERS
-    # That an agent came is proven by looking and by its own claim, not by a hint.
+    # An agent's join is proven by its claim and by polling, not by a webhook.
     if not caller and (joined or event.participant_kind != "agent"):
         return None
     return ParticipantChanged(

@@ -1,4 +1,4 @@
-"""How many sessions an org may have at the same time, counted exactly.
+"""Per-org limit of concurrent sessions, counted exactly.
 
 With MongoDB each session takes a slot before its workflow starts, and frees it as it ends; a slot's
 number is taken once, so there cannot be more sessions than numbers. A slot whose session was
@@ -22,15 +22,15 @@ from domain.ids import SessionKey
 log = structlog.get_logger()
 
 RETRY_SECONDS = 5
-"""When a refused start may try again: nobody can know when a call ends."""
+"""Retry-After of a refused start, seconds."""
 LOOKS_AT_ONCE = 20
-"""Questions to Temporal at the same time while an org at its limit has its slots looked behind."""
+"""Concurrent requests to Temporal while the slots of an org at its limit are checked."""
 MOST_SLOTS = 5_000
-"""Slots looked at in one sweep; the next one goes on behind them."""
+"""Slots checked in one sweep; the next sweep continues after them."""
 
 
 class SessionQuota:
-    """The door that a start passes."""
+    """Reserves a slot for each start."""
 
     def __init__(self, limit: int, slots: Slots | None, lives: SessionLives) -> None:
         """Take the limit (1 or more) and where it is counted; `slots` is None without MongoDB."""
@@ -42,7 +42,7 @@ class SessionQuota:
 
     @asynccontextmanager
     async def reservation(self, key: SessionKey) -> AsyncGenerator[bool]:
-        """A place for the session that is started in the block; a retry has the same place.
+        """Reserve a slot for the session that is started in the block; a retry reuses it.
 
         Yields:
             Whether the session holds a slot, which it has to free when it ends.
@@ -55,7 +55,7 @@ class SessionQuota:
         try:
             yield holds_slot
         except Conflict:
-            await self._take_back(key)
+            await self._release(key)
             raise
         finally:
             self._count.settle(key)
@@ -108,7 +108,7 @@ class SessionQuota:
 
         await asyncio.gather(*(look(slot) for slot in await slots.taken(org)))
 
-    async def _take_back(self, key: SessionKey) -> None:
+    async def _release(self, key: SessionKey) -> None:
         """Free the slot of a start that was refused, unless a session lives under this id."""
         if self._slots is None:
             return
@@ -128,14 +128,14 @@ class SessionQuota:
 
 @dataclass
 class _Looks:
-    """The looks behind one org's slots."""
+    """The checks of one org's slots."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     begun: int = 0
 
 
 class _OpenSessions:
-    """Counts by Temporal's list, which is a moment behind: what this process admits is added."""
+    """Counts by Temporal's list, which lags, plus what this process has just admitted."""
 
     def __init__(self, lives: SessionLives) -> None:
         self._lives = lives
@@ -162,7 +162,7 @@ class _OpenSessions:
             return True
 
     def settle(self, key: SessionKey) -> None:
-        """The start has come to its end, one way or the other."""
+        """The start has finished, successfully or not."""
         admitted = self._admitted.get(key.org, {})
         if key.session_id in admitted:
             admitted[key.session_id] = False
@@ -180,15 +180,14 @@ class _OpenSessions:
         return really
 
 
+@dataclass
 class SlotSweep:
-    """The reaper's look at slots that their sessions could not free."""
+    """Frees slots that their sessions could not free; called by the reaper."""
 
-    def __init__(self, slots: AllSlots, lives: SessionLives, at_once: int = MOST_SLOTS) -> None:
-        """Take the slots, whom to ask about them, and how many to look at in one sweep."""
-        self._slots = slots
-        self._lives = lives
-        self._at_once = at_once
-        self._after: str | None = None
+    slots: AllSlots
+    lives: SessionLives
+    at_once: int = MOST_SLOTS
+    _after: str | None = field(default=None, init=False)
 
     async def sweep(self, known_open: set[SessionKey]) -> int:
         """Free those of the next slots that have no open workflow; returns how many.
@@ -202,22 +201,22 @@ class SlotSweep:
             Unavailable: Temporal or MongoDB does not answer; the next sweep goes on.
         """
         freed = 0
-        page = await self._slots.every(self._at_once, self._after)
-        # At once: a slot that a sweep fails at must not be in the way of all others.
+        page = await self.slots.every(self.at_once, self._after)
+        # Advance first: a slot that fails must not block the others.
         self._after = page.next
         for slot in page.items:
             if slot.key in known_open:
                 continue
-            life = await self._lives.life(slot.key)
+            life = await self.lives.life(slot.key)
             if life is Life.ENDED:
-                freed += await self._slots.free(slot.key)
+                freed += await self.slots.free(slot.key)
             elif life is Life.UNKNOWN:
                 freed += await self._free_or_doubt(slot)
         return freed
 
     async def _free_or_doubt(self, slot: Slot) -> bool:
-        """A start may be on its way between its slot and its workflow: it gets until next time."""
+        """A start may be between its slot and its workflow: wait until the next sweep."""
         if slot.doubted:
-            return await self._slots.free_doubted(slot)
-        await self._slots.doubt(slot)
+            return await self.slots.free_doubted(slot)
+        await self.slots.doubt(slot)
         return False

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from domain.errors import TooManyRequests
 
@@ -16,24 +16,23 @@ class _Bucket:
     at: float
 
 
+@dataclass
 class RequestRates:
     """Requests per second with a burst, each org for itself.
 
     Several API processes each allow the whole rate.
     """
 
-    def __init__(self, per_second: float, burst: int, clock: Callable[[], float]) -> None:
-        """Take the limits.
+    per_second: float
+    """Sustained rate of one org; 0 means no limit."""
+    burst: int
+    """Requests that an org may make at once after a pause; at least 1."""
+    clock: Callable[[], float]
+    """Monotonic seconds."""
+    _buckets: dict[str, _Bucket] = field(default_factory=dict[str, _Bucket], init=False)
 
-        Args:
-            per_second: requests that an org may make in the long run; 0 means any number.
-            burst: requests that it may make at once after a pause.
-            clock: monotonic seconds.
-        """
-        self._per_second = per_second
-        self._burst = max(burst, 1)
-        self._clock = clock
-        self._buckets: dict[str, _Bucket] = {}
+    def __post_init__(self) -> None:
+        self.burst = max(self.burst, 1)
 
     def take(self, org: str) -> None:
         """Count one request of an org.
@@ -41,14 +40,14 @@ class RequestRates:
         Raises:
             TooManyRequests: it has none left now, with the seconds until the next.
         """
-        if not self._per_second:
+        if not self.per_second:
             return
-        now = self._clock()
+        now = self.clock()
         bucket = self._bucket(org, now)
         if bucket.tokens < 1:
             raise TooManyRequests(
-                f"more than {self._per_second:g} requests per second",
-                retry_after=math.ceil((1 - bucket.tokens) / self._per_second),
+                f"more than {self.per_second:g} requests per second",
+                retry_after=math.ceil((1 - bucket.tokens) / self.per_second),
                 cure="wait for Retry-After seconds",
             )
         bucket.tokens -= 1
@@ -57,13 +56,13 @@ class RequestRates:
         bucket = self._buckets.get(org)
         if bucket is None:
             self._forget_full_ones(now)
-            bucket = self._buckets[org] = _Bucket(self._burst, now)
+            bucket = self._buckets[org] = _Bucket(self.burst, now)
         bucket.tokens = self._tokens(bucket, now)
         bucket.at = now
         return bucket
 
     def _tokens(self, bucket: _Bucket, now: float) -> float:
-        return min(self._burst, bucket.tokens + (now - bucket.at) * self._per_second)
+        return min(self.burst, bucket.tokens + (now - bucket.at) * self.per_second)
 
     def _forget_full_ones(self, now: float) -> None:
         if len(self._buckets) < _MOST_ORGS:
@@ -71,5 +70,5 @@ class RequestRates:
         self._buckets = {
             org: bucket
             for org, bucket in self._buckets.items()
-            if self._tokens(bucket, now) < self._burst
+            if self._tokens(bucket, now) < self.burst
         }

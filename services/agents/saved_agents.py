@@ -26,12 +26,12 @@ class Saved:
     warnings: list[ConfigWarning]
 
 
+@dataclass
 class Agents:
     """The saved agents of whoever asks: the org is always the principal's."""
 
-    def __init__(self, store: SavedAgents, catalog: Catalog) -> None:
-        self._store = store
-        self._catalog = catalog
+    store: SavedAgents
+    catalog: Catalog
 
     async def create(self, who: Principal, config: AgentConfig, now: datetime) -> Saved:
         """Save a new agent.
@@ -54,7 +54,7 @@ class Agents:
             updated_at=at,
             updated_by=who.user_id,
         )
-        await self._store.insert(agent)
+        await self.store.insert(agent)
         return Saved(agent, warnings)
 
     async def get(self, org: str, agent_id: str) -> SavedAgent:
@@ -63,7 +63,7 @@ class Agents:
         Raises:
             NotFound: the org has no such agent.
         """
-        found = await self._store.get(_key(org, agent_id))
+        found = await self.store.get(_key(org, agent_id))
         if found is None:
             raise no_such_agent(agent_id)
         return found
@@ -74,7 +74,7 @@ class Agents:
         Raises:
             InvalidInput: the cursor is not one.
         """
-        found = await self._store.list_agents(org, limit + 1, check_cursor(cursor))
+        found = await self.store.list_agents(org, limit + 1, check_cursor(cursor))
         return Page(found[:limit], found[limit - 1].agent_id if len(found) > limit else None)
 
     async def update(
@@ -106,7 +106,7 @@ class Agents:
                 given = with_stored_secrets(config, current.config)
                 complete, warnings = self._checked(given, agent_id)
             following = _next(current, complete, who, now)
-            if await self._store.replace(following, current.version):
+            if await self.store.replace(following, current.version):
                 return Saved(following, warnings)
         raise _too_busy(agent_id)
 
@@ -125,7 +125,7 @@ class Agents:
             earlier = await self.version(who.org, agent_id, version)
             complete, warnings = self._checked(earlier.config, agent_id)
             following = _next(current, complete, who, now, restored_from=version)
-            if await self._store.replace(following, current.version):
+            if await self.store.replace(following, current.version):
                 return Saved(following, warnings)
         raise _too_busy(agent_id)
 
@@ -136,7 +136,7 @@ class Agents:
             NotFound: the org has no such agent.
             PreconditionFailed: `expected` is not the current version.
         """
-        if not await self._store.delete(_key(org, agent_id), expected, now):
+        if not await self.store.delete(_key(org, agent_id), expected, now):
             await self._current(org, agent_id, expected)
             raise _too_busy(agent_id)
 
@@ -147,7 +147,7 @@ class Agents:
             NotFound: the org has no such agent or version.
         """
         await self._current(org, agent_id, None)
-        found = await self._store.get_version(_key(org, agent_id), version)
+        found = await self.store.get_version(_key(org, agent_id), version)
         if found is None:
             raise NotFound(f"agent {agent_id} has no version {version}", field="version")
         return found
@@ -161,11 +161,11 @@ class Agents:
             NotFound: the org has no such agent.
         """
         await self._current(org, agent_id, None)
-        found = await self._store.list_versions(_key(org, agent_id), limit + 1, before)
+        found = await self.store.list_versions(_key(org, agent_id), limit + 1, before)
         return found[:limit], found[limit - 1].version if len(found) > limit else None
 
     async def _current(self, org: str, agent_id: str, expected: int | None) -> SavedAgent:
-        current = await self._store.to_be_replaced(_key(org, agent_id))
+        current = await self.store.to_be_replaced(_key(org, agent_id))
         if current is None:
             raise no_such_agent(agent_id)
         if expected is not None and current.version != expected:
@@ -180,7 +180,7 @@ class Agents:
         self, config: AgentConfig, agent_id: str
     ) -> tuple[AgentConfig, list[ConfigWarning]]:
         """What is saved is what was sent; that it can start a session is tried here already."""
-        warnings = resolve(None, config, self._catalog).warnings
+        warnings = resolve(None, config, self.catalog).warnings
         if config.agent_id not in (None, agent_id):
             warnings.append(
                 ConfigWarning(

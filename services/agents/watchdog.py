@@ -1,4 +1,4 @@
-"""The watchdog: tells sessions whose agent server has fallen silent that their agents are lost.
+"""The watchdog: tells sessions that their agent is lost when its agent server falls silent.
 
 What an agent server knows of its own jobs, it says itself. This is about servers that say nothing:
 killed, hung, or cut off. Silence alone proves nothing, because the way that heartbeats take can be
@@ -8,7 +8,7 @@ by the watchdog's own clock, whatever the clocks of API and agent servers say.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
@@ -20,7 +20,7 @@ from domain.sessions.messages import agent_lost
 log = structlog.get_logger()
 
 LONGEST_GAP = 3.0
-"""Seconds between two proofs of the path; what is longer was an outage, or nobody watched."""
+"""Seconds between two checks of the path; a longer gap counts as an outage."""
 
 
 @dataclass(frozen=True)
@@ -29,46 +29,42 @@ class _Heard:
     at: float
 
 
+@dataclass
 class Watchdog:
-    """Looks at all agent servers, about once a second."""
+    """Checks all agent servers, about once a second."""
 
-    def __init__(
-        self,
-        signs: SignsOfLife,
-        path: HeartbeatPath,
-        losses: AgentLosses,
-        longest_silence: float,
-        clock: Callable[[], float],
-    ) -> None:
-        self._signs = signs
-        self._path = path
-        self._losses = losses
-        self._longest_silence = longest_silence
-        self._clock = clock
-        self._heard: dict[str, _Heard] = {}
-        self._open_since = self._open_at = -LONGEST_GAP
+    signs: SignsOfLife
+    path: HeartbeatPath
+    losses: AgentLosses
+    longest_silence: float
+    """Seconds."""
+    clock: Callable[[], float]
+    """Monotonic seconds."""
+    _heard: dict[str, _Heard] = field(default_factory=dict[str, _Heard], init=False)
+    _open_since: float = field(default=-LONGEST_GAP, init=False)
+    _open_at: float = field(default=-LONGEST_GAP, init=False)
 
     async def look(self) -> list[str]:
-        """Look once; returns the ids of the servers that were found dead.
+        """Check once; returns the ids of the servers that were found dead.
 
         Raises:
             Unavailable: the path is broken, or MongoDB or Temporal does not answer. Nothing is
-                concluded from that, and the next look goes on.
+                concluded from that, and the next check continues.
         """
-        await self._path.prove()
-        proven_at = self._clock()
-        stamps = await self._signs.last_heartbeats()
+        await self.path.prove()
+        proven_at = self.clock()
+        stamps = await self.signs.last_heartbeats()
         if proven_at - self._open_at > LONGEST_GAP:
             self._open_since = proven_at
         self._open_at = proven_at
-        self._take_in(stamps)
+        self._update_heard(stamps)
         dead = [server_id for server_id in self._heard if self._is_dead(server_id)]
         for server_id in dead:
-            await self._give_up(server_id)
+            await self._declare_dead(server_id)
         return dead
 
-    def _take_in(self, stamps: dict[str, datetime]) -> None:
-        now = self._clock()
+    def _update_heard(self, stamps: dict[str, datetime]) -> None:
+        now = self.clock()
         known = self._heard
         self._heard = {
             server_id: known[server_id]
@@ -79,30 +75,30 @@ class Watchdog:
 
     def _is_dead(self, server_id: str) -> bool:
         heard_at = self._heard[server_id].at
-        # To the last proof, not to now: what has passed since may be an outage that begins.
-        return self._open_at - max(heard_at, self._open_since) >= self._longest_silence
+        # Up to the last proof, not now: an outage may have begun since.
+        return self._open_at - max(heard_at, self._open_since) >= self.longest_silence
 
-    async def _give_up(self, server_id: str) -> None:
+    async def _declare_dead(self, server_id: str) -> None:
         heard = self._heard[server_id]
-        server = await self._signs.server(server_id)
+        server = await self.signs.server(server_id)
         if server is None or server.last_heartbeat != heard.stamp:
             return
         if server.jobs:
             await self._replace_agents(server)
-        await self._signs.dealt_with(server_id, heard.stamp)
-        # Nobody looks at it again before it is heard again, in whichever worker.
+        await self.signs.dealt_with(server_id, heard.stamp)
+        # No worker checks it again before its next heartbeat.
         del self._heard[server_id]
 
     async def _replace_agents(self, server: AgentServer) -> None:
         log.warning("agent server is silent", server=server.server_id, jobs=len(server.jobs))
-        # First of all it must be certain that they stop if they are still alive.
+        # First make sure that the old agents stop if they are still alive.
         jobs = [job.job_id for job in server.jobs]
-        await self._signs.condemn(server.server_id, jobs, datetime.now(UTC))
+        await self.signs.condemn(server.server_id, jobs, datetime.now(UTC))
         for job in server.jobs:
             await self._tell(job)
 
     async def _tell(self, job: JobTick) -> None:
         if job.key is None or job.attempt is None:
             return
-        reason = f"its agent server was silent for {self._longest_silence:g} s"
-        await self._losses.tell_agent_is_lost(job.key, agent_lost(job.attempt, job.job_id, reason))
+        reason = f"its agent server was silent for {self.longest_silence:g} s"
+        await self.losses.tell_agent_is_lost(job.key, agent_lost(job.attempt, job.job_id, reason))

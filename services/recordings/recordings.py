@@ -1,4 +1,4 @@
-"""What is known of recordings now, by their last word and by who could still bring them."""
+"""The current state of recordings: pending ones fail when no agent server has them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,13 +11,13 @@ from domain.transcripts.transcript import TranscriptHeader
 async def recordings_now(
     recordings: Sequence[CallRecording], servers: AgentServers, now: datetime
 ) -> list[CallRecording]:
-    """Recordings as they are to be read: those that nobody brings any more have failed.
+    """Recordings with their current state: a pending one that no agent server has is failed.
 
-    It is found when it is read, and never stored: an agent server that starts on their disk again
-    brings them.
+    This is derived on read and never stored: an agent server that restarts on the same disk still
+    uploads them.
 
     Raises:
-        Unavailable: nobody can say now which agent servers there are.
+        Unavailable: the agent servers cannot be listed now.
     """
     if all(one.state is not RecordingState.PENDING for one in recordings):
         return list(recordings)
@@ -29,10 +29,10 @@ async def recordings_now(
 async def header_now(
     header: TranscriptHeader | None, servers: AgentServers, now: datetime
 ) -> TranscriptHeader | None:
-    """A transcript's header with its recordings as they are to be read.
+    """A transcript's header with the current state of its recordings.
 
     Raises:
-        Unavailable: nobody can say now which agent servers there are.
+        Unavailable: the agent servers cannot be listed now.
     """
     if header is None:
         return None

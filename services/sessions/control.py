@@ -1,6 +1,7 @@
 """Find sessions, read their status, end them and steer them."""
 
 import hashlib
+from dataclasses import dataclass
 from uuid import uuid4
 
 from domain.agents.servers import MORE_PLACES
@@ -22,21 +23,14 @@ END_EVENT = "end"
 """Always the same: asking twice for the end is one signal."""
 
 
+@dataclass
 class SessionControl:
     """What can be done with a session that was started; there is no state here."""
 
-    def __init__(
-        self,
-        sessions: Sessions,
-        rooms: Rooms,
-        installation: Installation,
-        records: SessionArchive | None,
-    ) -> None:
-        """Take where sessions, rooms and records are; no records without MongoDB."""
-        self._sessions = sessions
-        self._rooms = rooms
-        self._installation = installation
-        self._records = records
+    sessions: Sessions
+    rooms: Rooms
+    installation: Installation
+    records: SessionArchive | None
 
     async def require(self, key: SessionKey) -> None:
         """Return if the session exists in this org, open, closed or archived.
@@ -48,7 +42,7 @@ class SessionControl:
             Unavailable: one that may know it cannot say now.
         """
         try:
-            known = await self._sessions.exists(key)
+            known = await self.sessions.exists(key)
         except Unavailable:
             if not await self._record(key):
                 raise
@@ -64,7 +58,7 @@ class SessionControl:
             Unavailable: it may exist, and nobody can say now.
         """
         try:
-            return await self._sessions.status(key)
+            return await self.sessions.status(key)
         except EverlineError:
             recorded = await self._record(key)
             if recorded is None:
@@ -79,7 +73,7 @@ class SessionControl:
             Unavailable: Temporal is away.
         """
         # Asked first: Temporal accepts an event that the session had before, even if it is closed.
-        if await self._sessions.is_open(key) and await self._sessions.signal(
+        if await self.sessions.is_open(key) and await self.sessions.signal(
             key, EndRequest(event_id=END_EVENT, by=by)
         ):
             return True
@@ -99,7 +93,7 @@ class SessionControl:
             Unavailable: Temporal is away, or no worker answers.
         """
         try:
-            return await self._sessions.operate(
+            return await self.sessions.operate(
                 key, operation, _update_id(operation, idempotency_key)
             )
         except IdempotencyMismatch as error:
@@ -134,11 +128,11 @@ class SessionControl:
         org = org_of_room(livekit_room)
         if org is None:
             return None
-        for found in await self._rooms.list_rooms([livekit_room]):
+        for found in await self.rooms.list_rooms([livekit_room]):
             owner = owner_of_room(found.metadata)
             if owner and owner.key.org == org and not await self.of_another_installation(owner):
                 return owner.key
-        return await self._sessions.find_by_room(org, livekit_room)
+        return await self.sessions.find_by_room(org, livekit_room)
 
     async def of_another_installation(self, owner: RoomOwner) -> bool:
         """Whether another installation opened a room; one without an id may be ours.
@@ -146,10 +140,10 @@ class SessionControl:
         Raises:
             Unavailable: Temporal, which knows our id, does not answer.
         """
-        return owner.installation not in (None, await self._installation.id())
+        return owner.installation not in (None, await self.installation.id())
 
     async def _record(self, key: SessionKey) -> SessionStatus | None:
-        return await self._records.get(key) if self._records else None
+        return await self.records.get(key) if self.records else None
 
 
 def _update_id(operation: Operation, idempotency_key: str | None) -> str:

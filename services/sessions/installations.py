@@ -1,4 +1,4 @@
-"""Whose rooms a LiveKit has: other installations of Everline may share it."""
+"""Which Everline installations share a LiveKit server."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from domain.sessions.rooms import owner_of_room
 
 @dataclass(frozen=True)
 class Neighbours:
-    """What a LiveKit's rooms say of the installations that use it.
+    """The installations that the rooms of a LiveKit server name.
 
     Attributes:
         others: ids of further installations, in order.
@@ -22,7 +22,7 @@ class Neighbours:
 
 
 def neighbours(rooms: Sequence[Room], installation: str) -> Neighbours:
-    """The other installations that can be seen in these rooms."""
+    """The other installations that these rooms name."""
     others: set[str] = set()
     unnamed: dict[str, SessionKey] = {}
     for room in rooms:

@@ -4,6 +4,8 @@ The open ones come from Temporal, which knows their state; those that are over f
 from Temporal for as long as it remembers them if there is no archive or it does not answer.
 """
 
+from dataclasses import dataclass
+
 import structlog
 
 from domain.errors import InvalidInput, StorageUnavailable
@@ -13,15 +15,15 @@ from domain.sessions.ports import SessionHistory, SessionListing
 log = structlog.get_logger()
 
 _OPEN, _RECORDED, _REMEMBERED = "o", "r", "t"
-"""What a cursor goes on with: open ones, the archive's closed ones, Temporal's closed ones."""
+"""Cursor prefixes: open sessions, closed ones in the archive, closed ones in Temporal."""
 
 
+@dataclass
 class SessionLists:
     """One list over the two sources; a cursor says where it goes on."""
 
-    def __init__(self, listing: SessionListing, history: SessionHistory | None) -> None:
-        self._listing = listing
-        self._history = history
+    listing: SessionListing
+    history: SessionHistory | None
 
     async def page(
         self, org: str, wanted: SessionFilter, limit: int, cursor: str | None
@@ -37,14 +39,14 @@ class SessionLists:
         part, after = _read(cursor)
         if part != _OPEN:
             return await self._closed(org, wanted, limit, part, after)
-        page = await self._listing.open_page(org, wanted, limit, after)
+        page = await self.listing.open_page(org, wanted, limit, after)
         if page.next:
             return SessionPage(sessions=page.sessions, next=_OPEN + page.next)
         if not wanted.closed_ones:
             return page
         left = limit - len(page.sessions)
         if left == 0:
-            # Another look for nothing is better than a page that is longer than was asked for.
+            # An empty next page is better than a page longer than requested.
             return SessionPage(sessions=page.sessions, next=_RECORDED)
         closed = await self._closed(org, wanted, left, _RECORDED, None)
         shown = {line.session_id for line in page.sessions}
@@ -54,16 +56,16 @@ class SessionLists:
     async def _closed(
         self, org: str, wanted: SessionFilter, limit: int, part: str, after: str | None
     ) -> SessionPage:
-        if self._history and part == _RECORDED:
+        if self.history and part == _RECORDED:
             try:
-                page = await self._history.closed_page(org, wanted, limit, after)
+                page = await self.history.closed_page(org, wanted, limit, after)
             except StorageUnavailable as error:
                 if after:
-                    raise  # The two are ordered differently; a list cannot change in its middle.
+                    raise  # The sources are ordered differently: do not switch mid-list.
                 log.warning("closed sessions are listed by Temporal", reason=error.message)
             else:
                 return _with_part(page, _RECORDED)
-        page = await self._listing.closed_page(org, wanted, limit, after)
+        page = await self.listing.closed_page(org, wanted, limit, after)
         return _with_part(page, _REMEMBERED)
 
 

@@ -1,12 +1,13 @@
-"""Rooms that LiveKit's list does not have: suspected, and looked at again before anybody is told.
+"""Rooms missing from LiveKit's list: checked again before their sessions are told.
 
-The list is kept in Redis. A Redis that restarts or fails over has lost entries of rooms in which
-people talk, and LiveKit writes one again only when somebody comes or leaves. So an entry that is
-missing proves nothing, and no number of empty lists does.
+The list is kept in Redis. When Redis restarts or fails over, it can lose entries of live rooms, and
+LiveKit rewrites an entry only when somebody joins or leaves. So a missing entry proves nothing,
+however often it is missing.
 """
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -21,35 +22,27 @@ log = structlog.get_logger()
 
 LOOKS = 2
 PAUSE = 3.0
-"""Seconds before each look: heartbeats come every two seconds."""
+"""Seconds before each check: heartbeats come every two seconds."""
 FRESH_TICK = 5.0
 """Seconds since an agent's event loop answered; one that is silent for longer is killed."""
 AT_ONCE = 20
-"""Rooms asked for beside each other; one that is gone takes LiveKit 3 s."""
+"""Rooms checked concurrently; LiveKit takes 3 s for one that is gone."""
 
 
+@dataclass
 class MissingRooms:
-    """Tells rooms that are gone from those that LiveKit's list has lost."""
+    """Distinguishes deleted rooms from rooms that LiveKit's list has lost."""
 
-    def __init__(
-        self, rooms: Rooms, installation: str, signs: SignsOfLife | None, pause: float = PAUSE
-    ) -> None:
-        """Take the witnesses.
-
-        Args:
-            rooms: LiveKit's.
-            installation: whose rooms are looked for.
-            signs: heartbeats of agent servers; None without MongoDB.
-            pause: seconds before each look.
-        """
-        self._rooms = rooms
-        self._installation = installation
-        self._signs = signs
-        self._pause = pause
-        self._gate = asyncio.Semaphore(AT_ONCE)
+    rooms: Rooms
+    installation: str
+    signs: SignsOfLife | None
+    """Heartbeats of agent servers; None without MongoDB."""
+    pause: float = PAUSE
+    """Seconds before each check."""
+    _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE), init=False)
 
     async def gone(self, suspects: Mapping[SessionKey, str]) -> list[SessionKey]:
-        """Those of the sessions whose rooms nobody knows of at any look, and whose agents are mute.
+        """The sessions whose rooms are missing at every check and whose agents send no heartbeat.
 
         Raises:
             Unavailable: LiveKit does not answer; nothing is known then.
@@ -59,7 +52,7 @@ class MissingRooms:
         for _ in range(LOOKS):
             if not missing:
                 break
-            await asyncio.sleep(self._pause)
+            await asyncio.sleep(self.pause)
             before, heard = heard, await self._last_heard()
             talking = await self._talking(before, heard)
             asked = [key for key in missing if key not in talking]
@@ -76,17 +69,17 @@ class MissingRooms:
 
     async def _shows_up(self, key: SessionKey, room: str) -> bool:
         async with self._gate:
-            for found in await self._rooms.list_rooms([room]):
+            for found in await self.rooms.list_rooms([room]):
                 owner = owner_of_room(found.metadata)
                 # If it is not, the name has gone to somebody else, and so has who is in there.
-                return owner is not None and owner.may_be(key, self._installation)
-            return bool(await self._rooms.participants(room)) or await self._rooms.exists(room)
+                return owner is not None and owner.may_be(key, self.installation)
+            return bool(await self.rooms.participants(room)) or await self.rooms.exists(room)
 
     async def _last_heard(self) -> dict[str, datetime]:
-        if self._signs is None:
+        if self.signs is None:
             return {}
         try:
-            return await self._signs.last_heartbeats()
+            return await self.signs.last_heartbeats()
         except StorageUnavailable as error:
             log.warning("no heartbeats to tell missing rooms by", reason=error.message)
             return {}
@@ -94,15 +87,15 @@ class MissingRooms:
     async def _talking(
         self, before: Mapping[str, datetime], now: Mapping[str, datetime]
     ) -> set[SessionKey]:
-        """The sessions of agents that were heard between two looks: no clock is compared."""
-        if self._signs is None:
+        """The sessions whose agents sent a heartbeat between two checks; no clocks are compared."""
+        if self.signs is None:
             return set()
         talking: set[SessionKey] = set()
         for server_id, stamp in now.items():
             if before.get(server_id, stamp) == stamp:
                 continue
             try:
-                server = await self._signs.server(server_id)
+                server = await self.signs.server(server_id)
             except StorageUnavailable as error:
                 log.warning("no heartbeats to tell missing rooms by", reason=error.message)
                 return talking

@@ -1,4 +1,4 @@
-"""Close what sessions cannot close themselves: the reaper's look from outside.
+"""The reaper: close what sessions could not close themselves.
 
 A session deletes its room and writes its record, whatever happens to the processes around it. Three
 things end it without that: `terminate`, a restore of Temporal from a backup, and a webhook that
@@ -7,6 +7,8 @@ LiveKit lost. So the reaper compares what LiveKit and the archive show with the 
 Several installations may share a LiveKit: rooms of others, and those that do not say whose they
 are, are left alone.
 """
+
+from dataclasses import dataclass, field
 
 import structlog
 from pydantic import BaseModel
@@ -22,7 +24,7 @@ from services.sessions.missing_rooms import MissingRooms
 log = structlog.get_logger()
 
 MOST_RECORDS = 500
-"""Records looked at in one sweep; the next one goes on behind them."""
+"""Records checked in one sweep; the next sweep continues after them."""
 
 
 class Swept(BaseModel):
@@ -38,84 +40,66 @@ class Swept(BaseModel):
     """Slots that were taken although their session is over."""
 
 
+@dataclass
 class Reaper:
-    """One sweep after the other, by a Temporal schedule; each is idempotent."""
+    """Sweeps on a Temporal schedule; each sweep is idempotent."""
 
-    def __init__(
-        self,
-        rooms: Rooms,
-        installation: str,
-        missing: MissingRooms,
-        directory: SessionDirectory,
-        archive: SessionRecords | None,
-        slots: SlotSweep | None = None,
-        records_at_once: int = MOST_RECORDS,
-    ) -> None:
-        """Take what is compared.
-
-        Args:
-            rooms: LiveKit's rooms.
-            installation: whose rooms are looked after.
-            missing: tells which rooms are gone.
-            directory: Temporal's sessions.
-            archive: their records; None without MongoDB.
-            slots: the sweep of their slots; likewise.
-            records_at_once: how many records one sweep looks at.
-        """
-        self._rooms = rooms
-        self._installation = installation
-        self._missing = missing
-        self._directory = directory
-        self._archive = archive
-        self._slots = slots
-        self._records_at_once = records_at_once
-        self._after: str | None = None
+    rooms: Rooms
+    installation: str
+    """Only this installation's rooms are deleted."""
+    missing: MissingRooms
+    directory: SessionDirectory
+    archive: SessionRecords | None
+    """None without MongoDB, as are the slots."""
+    slots: SlotSweep | None = None
+    records_at_once: int = MOST_RECORDS
+    _after: str | None = field(default=None, init=False)
 
     async def sweep(self) -> Swept:
-        """Look once.
+        """Run one sweep.
 
         Raises:
             Unavailable: LiveKit, Temporal or MongoDB does not answer; the next sweep goes on.
         """
-        live = await self._directory.live_sessions()
+        live = await self.directory.live_sessions()
         slots_freed = await self._free_slots(set(live))
         swept = await self._compare_rooms(live)
         swept.slots_freed = slots_freed
-        if self._archive:
-            swept.records_closed = await self._record_cut_short(self._archive)
-            swept.records_closed += await self._close_records(self._archive, live)
+        if self.archive:
+            swept.records_closed = await self._record_cut_short(self.archive)
+            swept.records_closed += await self._close_records(self.archive, live)
         return swept
 
     async def compare_rooms(self) -> Swept:
-        """Look at the rooms alone; the watchdog does so between the sweeps.
+        """Check only the rooms; the watchdog does so between sweeps.
 
         Raises:
             Unavailable: LiveKit or Temporal does not answer.
         """
-        return await self._compare_rooms(await self._directory.live_sessions())
+        return await self._compare_rooms(await self.directory.live_sessions())
 
     async def _compare_rooms(self, live: dict[SessionKey, str]) -> Swept:
         # After the sessions: a room that is missing from this list was missing all the time.
-        rooms = {room.name: room for room in await self._rooms.list_rooms()}
+        rooms = {room.name: room for room in await self.rooms.list_rooms()}
         swept = Swept()
-        # At first: what is missing may take some time.
+        # First, because the check of missing rooms may take time.
         for room in rooms.values():
             swept.rooms_deleted += await self._delete_orphan(room, live)
         suspects = {key: name for key, name in live.items() if not self._has(rooms.get(name), key)}
-        for key in await self._missing.gone(suspects):
-            await self._directory.tell_room_is_gone(key)
+        for key in await self.missing.gone(suspects):
+            await self.directory.tell_room_is_gone(key)
             swept.rooms_missed += 1
         return swept
 
     def _has(self, room: Room | None, key: SessionKey) -> bool:
         owner = owner_of_room(room.metadata) if room else None
-        return owner is not None and owner.may_be(key, self._installation)
+        return owner is not None and owner.may_be(key, self.installation)
 
     async def _free_slots(self, live: set[SessionKey]) -> int:
-        if self._slots is None:
+        if self.slots is None:
             return 0
         try:
-            return await self._slots.sweep(live)
+            return await self.slots.sweep(live)
         except StorageUnavailable as error:
             # The rooms need no MongoDB.
             log.warning("slots are swept later", reason=error.message)
@@ -123,21 +107,21 @@ class Reaper:
 
     async def _delete_orphan(self, room: Room, live: dict[SessionKey, str]) -> bool:
         owner = owner_of_room(room.metadata)
-        if owner is None or owner.installation != self._installation or owner.key in live:
+        if owner is None or owner.installation != self.installation or owner.key in live:
             return False
         if not room.name.startswith(f"{owner.key.org}."):
             return False
-        if await self._directory.is_open(owner.key):
+        if await self.directory.is_open(owner.key):
             return False
-        return await self._rooms.delete(room.name)
+        return await self.rooms.delete(room.name)
 
     async def _record_cut_short(self, archive: SessionRecords) -> int:
-        """Close the records of what was terminated of late, however many others are open.
+        """Close the records of recently terminated sessions, however many others are open.
 
         A session that was terminated before its agent had joined never wrote one.
         """
         closed = 0
-        for status in await self._directory.closed_from_outside():
+        for status in await self.directory.closed_from_outside():
             try:
                 known = await archive.get(SessionKey(status.org, status.session_id))
             except Unreadable:  # it is there, and the log has it
@@ -147,9 +131,9 @@ class Reaper:
         return closed
 
     async def _close_records(self, archive: SessionRecords, live: dict[SessionKey, str]) -> int:
-        """Walk on over the open records, for workflows that Temporal tells nothing of any more."""
-        page = await archive.not_closed(self._records_at_once, self._after)
-        # At once: a record that a sweep fails at must not be in the way of all others.
+        """Check the next open records, for workflows that Temporal no longer lists."""
+        page = await archive.not_closed(self.records_at_once, self._after)
+        # Advance first: a record that fails must not block the others.
         self._after = page.next
         closed = 0
         for status in page.items:
@@ -158,7 +142,7 @@ class Reaper:
         return closed
 
     async def _close_record(self, archive: SessionRecords, status: SessionStatus) -> bool:
-        if await self._directory.is_open(SessionKey(status.org, status.session_id)):
+        if await self.directory.is_open(SessionKey(status.org, status.session_id)):
             return False
         await archive.record(closed_from_outside(status))
         return True

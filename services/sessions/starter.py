@@ -52,44 +52,28 @@ class StartedSession:
     warnings: list[ConfigWarning]
 
 
+@dataclass
 class SessionStarter:
     """Starts sessions, each once however often its request is repeated."""
 
-    def __init__(
-        self,
-        sessions: Sessions,
-        rooms: Rooms,
-        installation: Installation,
-        webhooks: LiveKitWebhooks,
-        quota: SessionQuota | None,
-        agents: Agents | None,
-        catalog: Catalog,
-        *,
-        agent_name: str,
-        archive: bool,
-    ) -> None:
-        """Take what a start needs.
-
-        Args:
-            sessions: the workflows.
-            rooms: LiveKit's rooms.
-            installation: whose rooms are ours.
-            webhooks: told when an agent has joined, of which LiveKit's webhooks should tell.
-            quota: how many sessions an org may have; None for any number.
-            agents: the saved agents; None without MongoDB.
-            catalog: what can be configured.
-            agent_name: the name that agents are dispatched by.
-            archive: whether transcripts are kept.
-        """
-        self._sessions = sessions
-        self._rooms = rooms
-        self._installation = installation
-        self._webhooks = webhooks
-        self._quota = quota
-        self._agents = agents
-        self._catalog = catalog
-        self._agent_name = agent_name
-        self._archive = archive
+    sessions: Sessions
+    """The workflows."""
+    rooms: Rooms
+    """LiveKit's rooms."""
+    installation: Installation
+    """Whose rooms are ours."""
+    webhooks: LiveKitWebhooks
+    """Told when an agent has joined, of which LiveKit's webhooks should tell."""
+    quota: SessionQuota | None
+    """How many sessions an org may have; None for any number."""
+    agents: Agents | None
+    """The saved agents; None without MongoDB."""
+    catalog: Catalog
+    """What can be configured."""
+    agent_name: str
+    """The name that agents are dispatched by."""
+    archive: bool
+    """Whether transcripts are kept."""
 
     async def start(
         self, principal: Principal, request: StartRequest, stage: Stage
@@ -106,7 +90,7 @@ class SessionStarter:
         """
         try:
             configuration = await resolved_configuration(
-                request, principal, self._agents, self._catalog
+                request, principal, self.agents, self.catalog
             )
         except EverlineError:
             # Its agent may be changed, deleted or out of reach since then; the session is not.
@@ -118,20 +102,20 @@ class SessionStarter:
             request,
             configuration,
             principal,
-            agent_name=self._agent_name,
-            archive=self._archive,
+            agent_name=self.agent_name,
+            archive=self.archive,
         )
         _log_configuration(resolved, configuration.warnings)
         if request.room_name is not None:
             await self._refuse_room_of_another(resolved)
         async with self._reservation(resolved.key) as holds_slot:
             resolved.slot = holds_slot
-            started = await self._sessions.start(resolved, stage, WAIT_SECONDS[stage])
+            started = await self.sessions.start(resolved, stage, WAIT_SECONDS[stage])
             if started.closed:
                 # Raise inside the block, so that the slot is released.
                 raise _over(started, "is closed")
         if started.status and started.status.agent_joined and not started.again:
-            self._webhooks.expected(datetime.now(UTC))
+            self.webhooks.expected(datetime.now(UTC))
         as_resolved = started.input.agent_version == resolved.agent_version
         return _running(started, configuration.warnings if as_resolved else [])
 
@@ -148,7 +132,7 @@ class SessionStarter:
             return None
         digest = request.digest(principal.org)
         try:
-            return await self._sessions.find(key, digest, stage, WAIT_SECONDS[stage])
+            return await self.sessions.find(key, digest, stage, WAIT_SECONDS[stage])
         except NotFound:
             return None
 
@@ -165,19 +149,19 @@ class SessionStarter:
         room = resolved.livekit_room
         try:
             async with asyncio.timeout(ROOM_CHECK_SECONDS):
-                found = await self._rooms.list_rooms([room])
+                found = await self.rooms.list_rooms([room])
         except (EverlineError, TimeoutError) as error:
             reason = str(error) or "LiveKit does not answer in time"
             log.warning("the owner of the room is not known", room=room, reason=reason)
             return
         if not found:
             return
-        installation = await self._installation.id()
+        installation = await self.installation.id()
         owners = [owner_of_room(other.metadata) for other in found]
         if all(owner and owner.may_be(resolved.key, installation) for owner in owners):
             return
         # A session that was started before is what the answer is about, not the room's next owner.
-        if not await self._sessions.exists(resolved.key):
+        if not await self.sessions.exists(resolved.key):
             raise RoomNameTaken(
                 f"room {room} belongs to another session",
                 field="roomName",
@@ -187,10 +171,10 @@ class SessionStarter:
     @asynccontextmanager
     async def _reservation(self, key: SessionKey) -> AsyncGenerator[bool]:
         """Count the session against its org's quota; yields whether it has a slot to free."""
-        if self._quota is None:
+        if self.quota is None:
             yield False
             return
-        async with self._quota.reservation(key) as holds_slot:
+        async with self.quota.reservation(key) as holds_slot:
             yield holds_slot
 
 

@@ -1,4 +1,4 @@
-"""Sessions that somebody watches: each is looked at once for all its watchers in this process."""
+"""Watch sessions: each is polled once for all its watchers in this process."""
 
 import asyncio
 import contextvars
@@ -14,20 +14,16 @@ from domain.transcripts.transcript import Turn
 
 POLL_SECONDS = 0.5
 FULL_SECONDS = 5
-"""When who found no place may ask again."""
+"""Retry-After of a refused stream, seconds."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a look at a session found.
-
-    Attributes:
-        status: None if nobody can say now.
-        turns: all of them, in order; None if nobody can say now.
-    """
+    """A session at one moment; a part that is unavailable is None."""
 
     status: SessionStatus | None
     turns: Sequence[Turn] | None
+    """All of them, in order."""
 
 
 TakeSnapshot = Callable[[], Awaitable[Snapshot]]
@@ -40,17 +36,17 @@ class SessionWatches:
     """
 
     def __init__(self, most_per_org: int) -> None:
-        """Take the limit: streams that an org may have at the same time; 0 means any number."""
+        """Limit each org to this many concurrent streams; 0 means no limit."""
         self._most_per_org = most_per_org
         self._streams: Counter[str] = Counter()
         self._watched: dict[SessionKey, _Watched] = {}
 
     @contextmanager
     def place(self, org: str) -> Generator[None]:
-        """Take one of the org's places for the block.
+        """Reserve one of the org's streams for the block.
 
         Raises:
-            TooManyRequests: all of them are taken.
+            TooManyRequests: the org has reached its limit.
         """
         if self._most_per_org and self._streams[org] >= self._most_per_org:
             raise TooManyRequests(
@@ -70,7 +66,7 @@ class SessionWatches:
     def watch(
         self, key: SessionKey, take_snapshot: TakeSnapshot
     ) -> Generator[AsyncGenerator[Snapshot]]:
-        """Look at a session for the block, with all others who do.
+        """Poll a session for the block, together with its other watchers.
 
         Yields:
             The snapshots, without an end; the same one again while nothing changes. They raise what
@@ -91,7 +87,7 @@ class SessionWatches:
 
 
 class _Watched:
-    """One session, looked at from the first watcher's coming to the last one's going."""
+    """One session, polled from its first watcher to its last."""
 
     def __init__(self, take_snapshot: TakeSnapshot) -> None:
         self.watchers = 0
@@ -99,7 +95,7 @@ class _Watched:
         self._take_snapshot = take_snapshot
         self._latest: Snapshot | None = None
         self._next = _unanswered()
-        # It outlives the request that begins it, so nothing of that one may be in its logs.
+        # It outlives the request that starts it, so it must not inherit that request's log fields.
         self._looking = asyncio.create_task(self._poll(), context=contextvars.Context())
         self._looking.add_done_callback(self._pass_on_failure)
 
@@ -110,7 +106,7 @@ class _Watched:
         if self._latest and not self.failed:
             yield self._latest
         while True:
-            # Shielded: a watcher that goes must not take the others' snapshot along.
+            # Shielded: a watcher that leaves must not cancel the others' snapshot.
             yield await asyncio.shield(self._next)
 
     async def _poll(self) -> None:
@@ -123,7 +119,7 @@ class _Watched:
             await asyncio.sleep(POLL_SECONDS)
 
     def _pass_on_failure(self, looking: asyncio.Task[None]) -> None:
-        """A fault is every watcher's, now and whenever they ask; who comes later begins anew."""
+        """Raise the error in every current watcher; later watchers start again."""
         error = None if looking.cancelled() else looking.exception()
         if error:
             self.failed = True

@@ -1,4 +1,4 @@
-"""Keep in mind whether LiveKit's webhooks come, so that an operator is told when they do not."""
+"""Record whether LiveKit's webhooks arrive, so that operators learn when they do not."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -12,26 +12,26 @@ from domain.sessions.webhook_receipts import WebhookReceipts
 log = structlog.get_logger()
 
 STORE_EVERY = timedelta(seconds=10)
-"""How often one kind of receipt is stored at the most, however many webhooks come."""
+"""Minimum interval between two stored receipts of one kind."""
 LONGEST_CURE = 500
 
 
 class LiveKitWebhooks:
-    """Notes receipts at once and stores them beside the requests, which need no MongoDB."""
+    """Records receipts at once and stores them in the background: requests need no MongoDB."""
 
     def __init__(self, store: ReceiptStore | None = None) -> None:
-        """Take where the receipts are kept; None for this process's memory alone."""
+        """Keep the receipts in the store; None keeps them in memory."""
         self._store = store
         self._here = WebhookReceipts()
         self._stored: dict[str, datetime] = {}
         self._storing: set[asyncio.Task[None]] = set()
 
     def received(self, at: datetime) -> None:
-        """A genuine webhook came."""
+        """A webhook with a valid signature arrived."""
         self._note("received", at, WebhookReceipts(received_at=at))
 
     def expected(self, at: datetime) -> None:
-        """An agent has joined a call: LiveKit has sent webhooks of that."""
+        """An agent joined a call, so LiveKit must have sent webhooks."""
         self._note("expected", at, WebhookReceipts(expected_at=at))
 
     def rejected(self, at: datetime, error: Unauthenticated) -> None:

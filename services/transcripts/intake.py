@@ -1,5 +1,6 @@
 """Take in agents' reports: store them first, then tell their sessions."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from domain.errors import Conflict, EverlineError, InvalidInput, NotFound
@@ -14,21 +15,14 @@ from services.transcripts.retention import Retention
 from services.transcripts.transcripts import Transcripts
 
 
+@dataclass
 class ReportIntake:
     """Takes in reports of Everline's agent worker and of external agents."""
 
-    def __init__(
-        self,
-        sessions: Sessions,
-        control: SessionControl,
-        transcripts: Transcripts | None,
-        retention: Retention | None,
-    ) -> None:
-        """Take the sessions and where transcripts are kept (None without MongoDB)."""
-        self._sessions = sessions
-        self._control = control
-        self._transcripts = transcripts
-        self._retention = retention
+    sessions: Sessions
+    control: SessionControl
+    transcripts: Transcripts | None
+    retention: Retention | None
 
     async def take(self, key: SessionKey, report: AgentReport, now: datetime) -> bool:
         """Store a report and signal its session.
@@ -50,7 +44,7 @@ class ReportIntake:
         except EverlineError as error:
             failure = error
         digest = report.digest()
-        await self._sessions.signal(
+        await self.sessions.signal(
             key,
             ReportReceived(
                 # Only an attempt's first report tells the session anything.
@@ -89,18 +83,18 @@ class ReportIntake:
                 field="room",
                 cure="send LiveKit's name of the room as `room`",
             )
-        key = await self._control.by_livekit_room(room)
+        key = await self.control.by_livekit_room(room)
         if key is None:
             raise NotFound("there is no session in this room", field="room")
-        status = await self._sessions.status(key)
+        status = await self.sessions.status(key)
         _check_that_it_waits(status)
         return key, await self.take(key, external.report(status.attempt, now), now)
 
     async def _store(self, key: SessionKey, report: AgentReport, now: datetime) -> bool:
-        if self._transcripts is None:
+        if self.transcripts is None:
             return False
-        await self._transcripts.record_report(key, report, now)
-        return not (self._retention and await self._retention.drop_late(key, report.recording))
+        await self.transcripts.record_report(key, report, now)
+        return not (self.retention and await self.retention.drop_late(key, report.recording))
 
 
 def _as_external(report: AgentReport) -> ForeignReport:

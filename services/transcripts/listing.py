@@ -30,18 +30,13 @@ class SpanStats:
     stats: TranscriptStats
 
 
+@dataclass
 class TranscriptLists:
     """What tenants ask of their transcripts; `agents` is None where saved agents are not kept."""
 
-    def __init__(
-        self,
-        listing: TranscriptListing,
-        figures: TranscriptFigures,
-        agents: SavedAgents | None,
-    ) -> None:
-        self._listing = listing
-        self._figures = figures
-        self._agents = agents
+    listing: TranscriptListing
+    figures: TranscriptFigures
+    agents: SavedAgents | None
 
     async def page(
         self,
@@ -59,7 +54,7 @@ class TranscriptLists:
         """
         _check_spans(wanted)
         after = _read_cursor(cursor, wanted, order)
-        page = await self._listing.page(org, wanted, order, limit, after)
+        page = await self.listing.page(org, wanted, order, limit, after)
         following = None if page.next is None else _cursor(page.next, wanted, order)
         return Page(page.items, following)
 
@@ -99,15 +94,15 @@ class TranscriptLists:
         until = started_to or max(now, _after(started_from or now))
         since = started_from or max(until, _FIRST + STATS_SPAN) - STATS_SPAN
         _check_spans(TranscriptFilter(started_from=started_from, started_to=started_to))
-        stats = await self._figures.stats(org, agent, since, until)
+        stats = await self.figures.stats(org, agent, since, until)
         if not stats.count:
             await self._require_agent(org, agent)
         return SpanStats(since, until, stats)
 
     async def _require_agent(self, org: str, agent: str) -> None:
-        if self._agents and await self._agents.get(AgentKey(org, agent)):
+        if self.agents and await self.agents.get(AgentKey(org, agent)):
             return
-        if not await self._listing.has_agent(org, agent):
+        if not await self.listing.has_agent(org, agent):
             raise NotFound(f"there is no agent {agent}", field="agentId")
 
 

@@ -1,6 +1,7 @@
-"""Deletion of transcripts: one by one, or when their time is over; each with an audit entry."""
+"""Delete transcripts on request or when they expire, each with an audit entry."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -55,26 +56,19 @@ class Expired(BaseModel):
         )
 
 
+@dataclass
 class Retention:
-    """What may go, goes.
+    """Deletes transcripts.
 
     `files` is None where no storage of recordings is configured; `default_days` is for orgs that
     have chosen nothing, 0 keeps for ever.
     """
 
-    def __init__(
-        self,
-        transcripts: TranscriptRemoval,
-        rules: RetentionRules,
-        audit: AuditLog,
-        files: RecordingFiles | None,
-        default_days: int,
-    ) -> None:
-        self._transcripts = transcripts
-        self._rules = rules
-        self._audit = audit
-        self._files = files
-        self.default_days = default_days
+    transcripts: TranscriptRemoval
+    rules: RetentionRules
+    audit: AuditLog
+    files: RecordingFiles | None
+    default_days: int
 
     # ── by hand ──────────────────────────────────────────────────────────────────────────────────
 
@@ -99,28 +93,28 @@ class Retention:
             subject=session_id,
             details=_counts(removed),
         )
-        if not await self._audit.add(entry) and removed == Removed():
+        if not await self.audit.add(entry) and removed == Removed():
             raise NotFound(f"there is no transcript of session {session_id}", field="sessionId")
         return removed
 
     async def drop_late(self, key: SessionKey, recording: CallRecording | None) -> bool:
-        """Delete a recording that came after its transcript was deleted; whether it was.
+        """Delete a recording that arrived after its transcript was deleted; whether it was deleted.
 
         Raises:
             Unavailable: the storage did not do it; to be sent again.
         """
-        deleted = await self._transcripts.is_removed(key)
+        deleted = await self.transcripts.is_removed(key)
         if deleted and recording:
             await self._delete_files(key, [recording])
         return deleted
 
     async def is_deleted(self, key: SessionKey) -> bool:
         """Whether the transcript was deleted, by hand or when its time was over."""
-        return await self._transcripts.is_removed(key)
+        return await self.transcripts.is_removed(key)
 
     async def rule(self, org: str) -> RetentionRule:
         """What the org has chosen."""
-        return await self._rules.get(org)
+        return await self.rules.get(org)
 
     async def choose(self, who: Principal, days: int | None, now: datetime) -> RetentionRule:
         """Choose how long the org's transcripts are kept; None goes back to the default.
@@ -130,7 +124,7 @@ class Retention:
         """
         before = await self._days_before(who.org)
         rule = RetentionRule(org=who.org, days=days, updated_at=now, updated_by=actor(who))
-        await self._rules.put(rule)
+        await self.rules.put(rule)
         # Its id is the time: a change to the same value is a deed as well.
         entry = AuditEntry(
             org=who.org,
@@ -140,14 +134,14 @@ class Retention:
             actor=actor(who),
             details={"days": days, "days_before": before},
         )
-        await self._audit.add(entry)
-        return await self._rules.get(who.org)
+        await self.audit.add(entry)
+        return await self.rules.get(who.org)
 
     async def _days_before(self, org: str) -> int | str | None:
         try:
-            return (await self._rules.get(org)).days
+            return (await self.rules.get(org)).days
         except Unreadable:
-            # A new choice is the cure.
+            # Choosing a new rule repairs it.
             return "unreadable"
 
     # ── by time ──────────────────────────────────────────────────────────────────────────────────
@@ -157,11 +151,11 @@ class Retention:
 
         An org whose choice cannot be read keeps its transcripts until it can.
         """
-        orgs = await self._transcripts.orgs(after, limit)
+        orgs = await self.transcripts.orgs(after, limit)
         due: list[DueOrg] = []
         for org in orgs:
             try:
-                chosen = (await self._rules.get(org)).days
+                chosen = (await self.rules.get(org)).days
             except Unreadable as error:
                 log.error("an org's transcripts are kept", org=org, reason=error.message)
                 continue
@@ -195,7 +189,7 @@ class Retention:
         Raises:
             Unavailable: MongoDB does not do it; the same call again goes on.
         """
-        old = await self._transcripts.ended_before(due.org, due.before, limit, after)
+        old = await self.transcripts.ended_before(due.org, due.before, limit, after)
         done = Expired(after=after)
         for each in old:
             one = await self._expire_one(each.key, by, now)
@@ -204,7 +198,7 @@ class Retention:
         return done.model_copy(update={"more": len(old) == limit})
 
     async def _expire_one(self, key: SessionKey, by: str, now: datetime) -> Expired:
-        recordings = await self._transcripts.recordings(key)
+        recordings = await self.transcripts.recordings(key)
         try:
             await self._delete_files(key, recordings)
         except Unavailable as error:
@@ -215,7 +209,7 @@ class Retention:
                 reason=error.message,
             )
             return Expired(not_deleted=1)
-        return Expired(transcripts=1, removed=await self._transcripts.remove(key, by, now))
+        return Expired(transcripts=1, removed=await self.transcripts.remove(key, by, now))
 
     async def record_expired(
         self, due: DueOrg, expired: Expired, run_id: str, now: datetime
@@ -234,17 +228,17 @@ class Retention:
                 "ended_before": due.before.isoformat(),
             },
         )
-        await self._audit.add(entry)
+        await self.audit.add(entry)
 
     async def _remove(self, key: SessionKey, by: str, now: datetime) -> Removed:
         # Files first: once their links are gone nobody would find them.
-        await self._delete_files(key, await self._transcripts.recordings(key))
-        return await self._transcripts.remove(key, by, now)
+        await self._delete_files(key, await self.transcripts.recordings(key))
+        return await self.transcripts.remove(key, by, now)
 
     async def _delete_files(self, key: SessionKey, recordings: Sequence[CallRecording]) -> None:
         # A report may name any path, also another session's.
         ours = [recording for recording in recordings if belongs_to(recording, key)]
-        if self._files is None:
+        if self.files is None:
             if any(recording.state is RecordingState.STORED for recording in ours):
                 raise StorageUnavailable(
                     "the call was recorded, and the storage of recordings is not configured here",
@@ -254,7 +248,7 @@ class Retention:
                 )
             return
         for recording in ours:
-            await self._files.delete(recording.path)
+            await self.files.delete(recording.path)
 
 
 def actor(who: Principal) -> str:

@@ -1,6 +1,7 @@
 """Summarise and analyse a session's transcript: pending, then ready or failed."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from domain.errors import Conflict, EverlineError, NotFound
@@ -14,33 +15,26 @@ NOTHING_SAID = "The call ended before anything was said."
 NO_ANALYST = "the extractive summariser cannot analyse; a worker with SUMMARISER=openai can"
 
 
+@dataclass
 class Summaries:
     """There is one writer per session: its summary workflow."""
 
-    def __init__(
-        self,
-        summaries: SummaryArchive,
-        transcripts: TranscriptArchive,
-        summariser: Summariser,
-        analyst: Analyst | None = None,
-    ) -> None:
-        """Take the archive and the models; without an analyst, analyses are unavailable."""
-        self._summaries = summaries
-        self._transcripts = transcripts
-        self._summariser = summariser
-        self._analyst = analyst
+    summaries: SummaryArchive
+    transcripts: TranscriptArchive
+    summariser: Summariser
+    analyst: Analyst | None = None
 
     async def get(self, key: SessionKey) -> Summary | None:
         """The summary record of a session."""
-        return await self._summaries.get(key)
+        return await self.summaries.get(key)
 
     async def begin(self, order: SummaryOrder, now: datetime) -> None:
         """Show that a summary is on its way; what a re-run will replace stays until then."""
-        before = await self._summaries.get(order.key)
+        before = await self.summaries.get(order.key)
         pending = self._record(order, SummaryStatus.PENDING, now)
         if before:
             pending.text, pending.transcript_digest = before.text, before.transcript_digest
-        await self._summaries.put(pending)
+        await self.summaries.put(pending)
 
     async def write(self, order: SummaryOrder, attempt: int, now: datetime) -> Summary:
         """Summarise and store; a failed attempt is recorded with its reason and raised again.
@@ -50,10 +44,10 @@ class Summaries:
         Raises:
             EverlineError: why it failed; `Unavailable` is worth another attempt.
         """
-        turns = await self._transcripts.turns(order.key)
+        turns = await self.transcripts.turns(order.key)
         prompt = order.plan.summary_prompt if order.plan else None
         try:
-            text = await self._summariser.summarise(turns, prompt) if turns else NOTHING_SAID
+            text = await self.summariser.summarise(turns, prompt) if turns else NOTHING_SAID
         except EverlineError as error:
             await self._put_failure(order, SummaryStatus.PENDING, error.message, now, attempt)
             raise
@@ -62,13 +56,13 @@ class Summaries:
         ready.text = text
         ready.transcript_digest = transcript_digest(turns)
         ready.analysis = self._planned(order.plan, turns)
-        await self._summaries.put(ready)
+        await self.summaries.put(ready)
         return ready
 
     def _planned(self, plan: AnalysisPlan | None, turns: Sequence[Turn]) -> Analysis | None:
         if plan is None or not plan.asks:
             return None
-        if self._analyst is None:
+        if self.analyst is None:
             return Analysis(status=AnalysisStatus.UNAVAILABLE, reason=NO_ANALYST)
         if not any(turn.text.strip() for turn in turns):
             return Analysis(status=AnalysisStatus.UNAVAILABLE, reason="nothing was said")
@@ -76,7 +70,7 @@ class Summaries:
 
     async def give_up(self, order: SummaryOrder, reason: str, now: datetime) -> None:
         """Record that no summary will come, and why."""
-        last = await self._summaries.get(order.key)
+        last = await self.summaries.get(order.key)
         known = last.error if last and last.revision == order.revision else None
         attempts = last.attempts if last and last.revision == order.revision else 0
         await self._put_failure(order, SummaryStatus.FAILED, known or reason, now, attempts)
@@ -84,12 +78,12 @@ class Summaries:
     async def _put_failure(
         self, order: SummaryOrder, status: SummaryStatus, error: str, now: datetime, attempts: int
     ) -> None:
-        before = await self._summaries.get(order.key)
+        before = await self.summaries.get(order.key)
         failed = self._record(order, status, now)
         failed.attempts, failed.error = attempts, error
         if before:
             failed.text, failed.transcript_digest = before.text, before.transcript_digest
-        await self._summaries.put(failed)
+        await self.summaries.put(failed)
 
     async def analyse(self, order: SummaryOrder, attempt: int, now: datetime) -> Analysis:
         """Analyse and store; a failed attempt is recorded with its reason and raised again.
@@ -97,14 +91,14 @@ class Summaries:
         Raises:
             EverlineError: why it failed; `Unavailable` is worth another attempt.
         """
-        summary = await self._summaries.get(order.key)
+        summary = await self.summaries.get(order.key)
         if summary is None:
             raise NotFound("the summary that belongs to this analysis was deleted")
-        if self._analyst is None or order.plan is None:
+        if self.analyst is None or order.plan is None:
             raise Conflict(NO_ANALYST)
-        turns = await self._transcripts.turns(order.key)
+        turns = await self.transcripts.turns(order.key)
         try:
-            findings = await self._analyst.analyse(turns, order.plan)
+            findings = await self.analyst.analyse(turns, order.plan)
         except EverlineError as error:
             tried = Analysis(status=AnalysisStatus.PENDING, reason=error.message, attempts=attempt)
             await self._put_analysis(summary, tried, now)
@@ -121,7 +115,7 @@ class Summaries:
 
     async def give_up_analysis(self, order: SummaryOrder, reason: str, now: datetime) -> None:
         """Record that no analysis will come, and why; the summary stays ready."""
-        summary = await self._summaries.get(order.key)
+        summary = await self.summaries.get(order.key)
         if summary is None:
             return  # deleted with its transcript
         last = summary.analysis or Analysis(status=AnalysisStatus.PENDING)
@@ -131,7 +125,7 @@ class Summaries:
         await self._put_analysis(summary, failed, now)
 
     async def _put_analysis(self, summary: Summary, analysis: Analysis, now: datetime) -> None:
-        await self._summaries.put(
+        await self.summaries.put(
             summary.model_copy(update={"analysis": analysis, "updated_at": now})
         )
 
@@ -141,7 +135,7 @@ class Summaries:
             session_id=order.session_id,
             revision=order.revision,
             status=status,
-            summariser=self._summariser.name,
+            summariser=self.summariser.name,
             plan=order.plan,
             updated_at=now,
         )

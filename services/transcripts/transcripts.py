@@ -19,17 +19,17 @@ from domain.transcripts.transcript import (
 from domain.transcripts.usage import call_latency, total_usage
 
 _ROUNDS = 20
-"""Times that a header is written because something came in meanwhile."""
+"""How often a header is rewritten because of new material."""
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What became of the turns that were handed in."""
+    """The result of storing turns."""
 
     stored: int
     duplicates: int
     dropped: bool = False
-    """The transcript was deleted; what comes after that is in it no more."""
+    """The transcript was deleted, so the turns were not stored."""
 
 
 class Transcripts:
@@ -121,7 +121,7 @@ class Transcripts:
             kept = await self._archive.kept_reports(key)
             reports = kept.readable
             for report in filter(_replaces_what_was_heard, reports):
-                # Its listener may have written a last word after the report had come.
+                # The listener may have written a turn after the report arrived.
                 await self._archive.drop_heard(key, report.attempt)
             turns = await self._archive.turns(key)
             usage = total_usage(one for last in _last_of_jobs(reports) for one in last.usage)
@@ -158,10 +158,10 @@ class Transcripts:
 
 
 def _replaces_what_was_heard(report: AgentReport) -> bool:
-    """Whether a foreign agent's own words make those superfluous that a listener heard."""
+    """Whether an external agent's report replaces the turns that a listener transcribed."""
     return report.foreign and bool(report.turns)
 
 
 def _last_of_jobs(reports: Sequence[AgentReport]) -> list[AgentReport]:
-    """One report of each agent: a later one repeats what the earlier has counted."""
+    """The last report of each agent: it includes what earlier ones counted."""
     return list({(report.attempt, report.job_id): report for report in reports}.values())

@@ -1,4 +1,4 @@
-"""Tell the customers' endpoints: announce events, and deliver each to each endpoint.
+"""Announce events, and deliver each to every endpoint that wants it.
 
 Announcing stores one delivery per endpoint and starts its workflow. Delivery ids follow from event
 and endpoint, so an event can be announced any number of times and is on its way once.
@@ -35,19 +35,17 @@ log = structlog.get_logger()
 JITTER = 0.1
 """Share of a pause by which it is made shorter or longer."""
 LONGEST_PAUSE = timedelta(hours=24)
-"""However long a receiver asks to be left alone."""
+"""Upper limit of a receiver's Retry-After."""
 GONE = 410
 
 
+@dataclass
 class Announcer:
-    """Puts events on their way to the endpoints that want them."""
+    """Starts deliveries of events to the endpoints that want them."""
 
-    def __init__(
-        self, endpoints: EndpointStore, deliveries: DeliveryStore, runs: DeliveryRuns
-    ) -> None:
-        self._endpoints = endpoints
-        self._deliveries = deliveries
-        self._runs = runs
+    endpoints: EndpointStore
+    deliveries: DeliveryStore
+    runs: DeliveryRuns
 
     async def announce(self, org: str, events: Iterable[Event]) -> int:
         """Announce events of one org; returns how many deliveries are new.
@@ -55,28 +53,28 @@ class Announcer:
         Raises:
             Unavailable: MongoDB or Temporal is away; to be called again with the same events.
         """
-        endpoints = await self._endpoints.list_endpoints(org)
+        endpoints = await self.endpoints.list_endpoints(org)
         if not endpoints:
             return 0
         new = 0
         for event in events:
             for endpoint in endpoints:
                 if endpoint.wants(event):
-                    new += await self._put_on_its_way(delivery_of(event, endpoint))
+                    new += await self._start_delivery(delivery_of(event, endpoint))
         return new
 
-    async def _put_on_its_way(self, delivery: Delivery) -> bool:
-        new = await self._deliveries.insert(delivery)
+    async def _start_delivery(self, delivery: Delivery) -> bool:
+        new = await self.deliveries.insert(delivery)
         if not new:
-            known = await self._deliveries.get(delivery.key)
+            known = await self.deliveries.get(delivery.key)
             # Temporal forgets workflows sooner than the longest call may last.
             if known is None or known.attempt_count > 0:
                 return False
-        await self._runs.start(delivery.key)
+        await self.runs.start(delivery.key)
         return new
 
     async def announce_session(self, status: SessionStatus) -> int:
-        """Announce what a session has been through so far; likewise."""
+        """Announce the events of a session so far; likewise."""
         return await self.announce(status.org, events_of_session(status))
 
 
@@ -120,7 +118,7 @@ class AnnouncedRecords(AnnouncedSessions):
 
 @dataclass(frozen=True)
 class Tried:
-    """What became of one attempt.
+    """The result of one attempt.
 
     Attributes:
         status: where the delivery is now.
@@ -131,34 +129,20 @@ class Tried:
     pause: float | None = None
 
 
+@dataclass
 class Deliverer:
-    """Makes the attempts; when, is its workflow's business."""
+    """Makes delivery attempts; the workflow decides when."""
 
-    def __init__(
-        self,
-        endpoints: EndpointStore,
-        deliveries: DeliveryStore,
-        sender: WebhookSender,
-        schedule: Sequence[float] = USUAL_SCHEDULE,
-        disable_after: timedelta = timedelta(days=5),
-    ) -> None:
-        """Take the stores, the sender and the rules.
-
-        Args:
-            endpoints: where endpoints are.
-            deliveries: where deliveries are.
-            sender: what sends one request.
-            schedule: seconds before each further attempt; after the last one it is a dead letter.
-            disable_after: for how long an endpoint may fail without any success.
-        """
-        self._endpoints = endpoints
-        self._deliveries = deliveries
-        self._sender = sender
-        self._schedule = schedule
-        self._disable_after = disable_after
+    endpoints: EndpointStore
+    deliveries: DeliveryStore
+    sender: WebhookSender
+    schedule: Sequence[float] = USUAL_SCHEDULE
+    """Seconds before each further attempt; after the last one it is a dead letter."""
+    disable_after: timedelta = timedelta(days=5)
+    """How long an endpoint may fail without any success."""
 
     async def attempt(self, key: DeliveryKey, number: int, now: datetime) -> Tried:
-        """Try once, and write down what came of it.
+        """Make one attempt and record its result.
 
         Args:
             key: the delivery.
@@ -168,13 +152,13 @@ class Deliverer:
         Raises:
             Unavailable: MongoDB is away; if the request was sent, it will be sent again.
         """
-        delivery = await self._deliveries.get(key)
+        delivery = await self.deliveries.get(key)
         if delivery is None:
             return Tried(DeliveryStatus.DEAD_LETTER)
-        endpoint = await self._endpoints.get(EndpointKey(key.org, delivery.endpoint_id))
+        endpoint = await self.endpoints.get(EndpointKey(key.org, delivery.endpoint_id))
         if endpoint is None or not endpoint.enabled:
             what = "disabled" if endpoint else "deleted"
-            return await self._bury(delivery, None, f"the endpoint is {what}", now)
+            return await self._dead_letter(delivery, None, f"the endpoint is {what}", now)
         answer = await self._send(delivery, endpoint, now)
         ended = now + timedelta(milliseconds=answer.duration_ms)
         await self._note_health(endpoint, answer, ended)
@@ -187,35 +171,35 @@ class Deliverer:
         )
         if answer.reason is None:
             return await self._settle(delivery, made, DeliveryStatus.DELIVERED, None, ended)
-        if answer.final or answer.status_code == GONE or number > len(self._schedule):
-            return await self._bury(delivery, made, answer.reason, ended)
-        pause = _pause(self._schedule[number - 1], answer.retry_after)
+        if answer.final or answer.status_code == GONE or number > len(self.schedule):
+            return await self._dead_letter(delivery, made, answer.reason, ended)
+        pause = _pause(self.schedule[number - 1], answer.retry_after)
         return await self._wait(delivery, made, pause, ended)
 
     async def _send(self, delivery: Delivery, endpoint: Endpoint, now: datetime) -> SendAnswer:
         signing = [secret.value for secret in endpoint.secrets if secret.signs_at(now)]
         body = delivery.body.encode()
         headers = signed_headers(delivery.event_id, now, body, signing)
-        return await self._sender.send(endpoint.url, headers, body)
+        return await self.sender.send(endpoint.url, headers, body)
 
     async def _note_health(self, endpoint: Endpoint, answer: SendAnswer, now: datetime) -> None:
         """Keep since when an endpoint fails; one that is gone, or fails for long, is disabled."""
         since = endpoint.failing_since
         if answer.reason is None:
             if since:
-                await self._endpoints.change(endpoint.key, {"failing_since": None})
+                await self.endpoints.change(endpoint.key, {"failing_since": None})
             return
         if answer.status_code == GONE:
             await self._disable(endpoint, "the receiver answered 410 Gone", now)
         elif since is None:
-            await self._endpoints.change(endpoint.key, {"failing_since": now})
-        elif now - since >= self._disable_after:
+            await self.endpoints.change(endpoint.key, {"failing_since": now})
+        elif now - since >= self.disable_after:
             reason = f"every delivery has failed since {since:%Y-%m-%d %H:%M} UTC: {answer.reason}"
             await self._disable(endpoint, reason, now)
 
     async def _disable(self, endpoint: Endpoint, reason: str, now: datetime) -> None:
         fields = {"enabled": False, "disabled_at": now, "disabled_reason": reason}
-        await self._endpoints.change(endpoint.key, fields)
+        await self.endpoints.change(endpoint.key, fields)
         log.warning(
             "webhook endpoint disabled",
             org=endpoint.org,
@@ -233,10 +217,10 @@ class Deliverer:
                 "updated_at": now,
             }
         )
-        await self._deliveries.note(waiting, made)
+        await self.deliveries.note(waiting, made)
         return Tried(DeliveryStatus.PENDING, pause)
 
-    async def _bury(
+    async def _dead_letter(
         self, delivery: Delivery, made: DeliveryAttempt | None, reason: str, now: datetime
     ) -> Tried:
         log.warning(
@@ -264,7 +248,7 @@ class Deliverer:
                 "updated_at": now,
             }
         )
-        await self._deliveries.note(settled, made)
+        await self.deliveries.note(settled, made)
         return Tried(status)
 
 

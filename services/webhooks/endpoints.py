@@ -1,14 +1,13 @@
 """Webhook endpoints and the log of their deliveries, as an org sees them."""
 
 import secrets
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from domain.errors import Conflict, InvalidInput, NotFound
-from domain.paging import Page
 from domain.webhooks.deliveries import (
     Delivery,
-    DeliveryFilter,
     DeliveryKey,
     DeliveryStatus,
     delivery_of,
@@ -28,20 +27,14 @@ MAX_SECRETS = 5
 """Secrets that sign at the same time: the current one and those rotated lately."""
 
 
+@dataclass
 class Webhooks:
     """Everything that an org can do with its webhooks."""
 
-    def __init__(
-        self,
-        endpoints: EndpointStore,
-        deliveries: DeliveryStore,
-        runs: DeliveryRuns,
-        sender: WebhookSender,
-    ) -> None:
-        self._endpoints = endpoints
-        self._deliveries = deliveries
-        self._runs = runs
-        self._sender = sender
+    endpoints: EndpointStore
+    deliveries: DeliveryStore
+    runs: DeliveryRuns
+    sender: WebhookSender
 
     async def create(
         self,
@@ -58,8 +51,8 @@ class Webhooks:
             InvalidInput: the URL will never be called, with the reason.
             Conflict: the org has as many endpoints as it may have.
         """
-        self._sender.check(url)
-        if len(await self._endpoints.list_endpoints(org)) >= MAX_ENDPOINTS:
+        self.sender.check(url)
+        if len(await self.endpoints.list_endpoints(org)) >= MAX_ENDPOINTS:
             raise Conflict(
                 f"an org has at most {MAX_ENDPOINTS} webhook endpoints",
                 cure="delete one that is not needed, or let one receive more events",
@@ -75,12 +68,8 @@ class Webhooks:
             updated_at=now,
             secrets=[SigningSecret(value=new_secret(), created_at=now)],
         )
-        await self._endpoints.insert(endpoint)
+        await self.endpoints.insert(endpoint)
         return endpoint
-
-    async def endpoints(self, org: str) -> list[Endpoint]:
-        """The org's endpoints, the oldest first."""
-        return await self._endpoints.list_endpoints(org)
 
     async def endpoint(self, key: EndpointKey) -> Endpoint:
         """One endpoint.
@@ -88,7 +77,7 @@ class Webhooks:
         Raises:
             NotFound: the org has no such one.
         """
-        found = await self._endpoints.get(key)
+        found = await self.endpoints.get(key)
         if found is None:
             raise _no_endpoint(key)
         return found
@@ -104,14 +93,14 @@ class Webhooks:
         """
         fields = dict(wanted)
         if "url" in fields:
-            self._sender.check(fields["url"])
+            self.sender.check(fields["url"])
         if "events" in fields:
             fields["events"] = _chosen(fields["events"])
         if fields.get("enabled"):
             fields |= {"disabled_at": None, "disabled_reason": None, "failing_since": None}
         elif fields.get("enabled") is False:
             fields |= {"disabled_at": now, "disabled_reason": None}
-        if not await self._endpoints.change(key, fields | {"updated_at": now}):
+        if not await self.endpoints.change(key, fields | {"updated_at": now}):
             raise _no_endpoint(key)
         return await self.endpoint(key)
 
@@ -136,7 +125,7 @@ class Webhooks:
             )
         current = SigningSecret(value=new_secret(), created_at=now)
         rotations = endpoint.rotations + 1
-        if not await self._endpoints.replace_secrets(key, [current, *kept], rotations):
+        if not await self.endpoints.replace_secrets(key, [current, *kept], rotations):
             await self.endpoint(key)
             raise Conflict("the secret was rotated by somebody else at the same time")
         return await self.endpoint(key)
@@ -147,7 +136,7 @@ class Webhooks:
         Raises:
             NotFound: the org has no such one.
         """
-        if not await self._endpoints.delete(key):
+        if not await self.endpoints.delete(key):
             raise _no_endpoint(key)
 
     async def test(self, key: EndpointKey, now: datetime) -> Delivery:
@@ -167,19 +156,9 @@ class Webhooks:
             data={"endpoint_id": key.endpoint_id},
         )
         delivery = delivery_of(event, endpoint)
-        await self._deliveries.insert(delivery)
-        await self._runs.start(delivery.key)
+        await self.deliveries.insert(delivery)
+        await self.runs.start(delivery.key)
         return delivery
-
-    async def deliveries(
-        self, org: str, wanted: DeliveryFilter, limit: int, after: str | None
-    ) -> Page[Delivery]:
-        """The org's deliveries, the newest first.
-
-        Raises:
-            InvalidInput: the cursor is not of this list.
-        """
-        return await self._deliveries.page(org, wanted, limit, after)
 
     async def delivery(self, key: DeliveryKey) -> Delivery:
         """One delivery with its attempts.
@@ -187,7 +166,7 @@ class Webhooks:
         Raises:
             NotFound: the org has no such one, or it is older than the log.
         """
-        found = await self._deliveries.get(key)
+        found = await self.deliveries.get(key)
         if found is None:
             raise NotFound(f"there is no delivery {key.delivery_id}", field="delivery_id")
         return found
@@ -200,7 +179,7 @@ class Webhooks:
             Conflict: its endpoint is disabled, or was deleted.
         """
         delivery = await self.delivery(key)
-        endpoint = await self._endpoints.get(EndpointKey(key.org, delivery.endpoint_id))
+        endpoint = await self.endpoints.get(EndpointKey(key.org, delivery.endpoint_id))
         if endpoint is None:
             raise Conflict("the endpoint of this delivery was deleted", field="delivery_id")
         _require_enabled(endpoint)
@@ -212,8 +191,8 @@ class Webhooks:
                 "updated_at": now,
             }
         )
-        await self._deliveries.note(again, None)
-        await self._runs.start_again(key)
+        await self.deliveries.note(again, None)
+        await self.runs.start_again(key)
         return again
 
 

@@ -26,11 +26,11 @@ from domain.sessions.messages import (
 router = APIRouter(tags=["agent callbacks"])
 
 TELL_SECONDS = 2.0
-"""How long a heartbeat waits for Temporal; the agent server repeats what was not told."""
+"""How long a heartbeat waits for Temporal; the agent server resends lost jobs."""
 
 
 class Accepted(BaseModel):
-    """The message reached its session, or came too late to matter."""
+    """Whether the message reached its session in time."""
 
     accepted: bool
 
@@ -68,15 +68,15 @@ async def report_failed_start(failure: AgentFailed, deps: Deps, claims: AgentCla
     },
 )
 async def record_heartbeat(request: Request, deps: Deps) -> HeartbeatAnswer:
-    """An agent server's sign of life, signed with LiveKit's key; 503 asks for it again."""
+    """Store an agent server's heartbeat, signed with LiveKit's key; after a 503, send it again."""
     body = await request.body()
     verify_body(deps.livekit_keys, request.headers.get("authorization", ""), body, HEARTBEAT)
     try:
         beat = Heartbeat.model_validate_json(body, context=FROM_ANOTHER_VERSION)
     except ValidationError as error:
         raise InvalidInput(f"not a heartbeat: {error.error_count()} faults", field="body") from None
-    # Beside each other: a Temporal that is away must not make the server look silent, and a
-    # MongoDB that is away must not leave a caller without an agent.
+    # Concurrently: without Temporal the server must not look silent, and without MongoDB a lost
+    # agent must still be replaced.
     stop, told = await asyncio.gather(
         deps.agent_servers.record(beat, datetime.now(UTC)),
         _tell_losses(deps, beat.lost),

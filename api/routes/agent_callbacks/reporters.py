@@ -1,4 +1,4 @@
-"""Who sends a callback, and in which shape a report comes."""
+"""Authentication of callbacks, and the formats of reports."""
 
 import time
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ AgentClaims = Annotated[CallbackClaims, Depends(agent_claims)]
 
 
 def reporter_claims(request: Request, deps: Deps, _: CallbackToken) -> CallbackClaims | None:
-    """The agent that reports; None for one without a token, where such are taken.
+    """The reporting agent; None without a token, if such reports are accepted.
 
     Raises:
         Unauthenticated: no token, and reports without one are not taken; or not one of ours.
@@ -42,7 +42,7 @@ ReporterClaims = Annotated[CallbackClaims | None, Depends(reporter_claims)]
 
 
 def _shape(body: object) -> str:
-    """Whose report a body is: ours name their attempt."""
+    """The format of a report: Everline's reports name their attempt."""
     if isinstance(body, AgentReport):
         return OUR_REPORT
     ours = isinstance(body, Mapping) and "attempt" in cast(Mapping[str, Any], body)
@@ -58,7 +58,7 @@ AnyReport = Annotated[
 
 
 def check_attempt(allowed: int, attempt: int, field: str = "attempt") -> None:
-    """Refuse a message about another attempt than the token's.
+    """Refuse a message about an attempt that is not the token's.
 
     Raises:
         Forbidden: naming both.
@@ -70,7 +70,7 @@ def check_attempt(allowed: int, attempt: int, field: str = "attempt") -> None:
 def checked_report(
     claims: CallbackClaims, body: AgentReport | ForeignReport, now: datetime
 ) -> AgentReport:
-    """A report that comes with a callback token, in any shape, as a report of its attempt.
+    """Convert a report with a callback token, in any format, to a report of its attempt.
 
     Raises:
         Forbidden: the report is of another attempt than the token.

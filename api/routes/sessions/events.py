@@ -17,16 +17,16 @@ from services.sessions.watches import Snapshot
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
 LINGER_SNAPSHOTS = 6
-"""Looks after the close, so that turns that were on their way are seen as well."""
+"""Snapshots taken after the close, to catch turns that arrive late."""
 STOP_SECONDS = 8.0
-"""How long a stream may take to end when the process is told to stop: longer than one snapshot."""
+"""How long a stream may take to end at shutdown: longer than one snapshot."""
 
 
 async def stream_place(deps: Deps, client: Client) -> AsyncGenerator[None]:
-    """One of the org's places for streams, until the answer has ended, however it ends.
+    """Reserve one of the org's streams until the response ends.
 
     Raises:
-        TooManyRequests: all of them are taken.
+        TooManyRequests: the org has reached its limit.
     """
     with deps.watches.place(client.org):
         yield
@@ -78,7 +78,7 @@ async def _events(
             if snapshot.status and snapshot.status.state is SessionState.CLOSED:
                 snapshots_left -= 1
             if stopping.is_set():
-                # Without `end`: the session goes on, and the client asks again, somewhere else.
+                # Without `end`: the session continues, and the client reconnects elsewhere.
                 return
             if not snapshots_left:
                 break
@@ -86,7 +86,7 @@ async def _events(
 
 
 async def _snapshot(deps: ApiDependencies, key: SessionKey) -> Snapshot:
-    """What is there now; an outage only delays."""
+    """The current snapshot; parts that are unavailable are None."""
     status = turns = None
     with suppress(Unavailable):
         status = await deps.control.status(key)
@@ -95,7 +95,7 @@ async def _snapshot(deps: ApiDependencies, key: SessionKey) -> Snapshot:
 
 
 def _fresh(snapshot: Snapshot, seen: set[str]) -> Generator[ServerSentEvent]:
-    """What has not been sent yet."""
+    """Events that were not sent yet."""
     if snapshot.status is not None:
         state_id = f"state:{snapshot.status.version}"
         if state_id not in seen:

@@ -1,4 +1,4 @@
-"""How a started session is answered, whichever route started it."""
+"""The response to a start, shared by both start routes."""
 
 import secrets
 from typing import Any
@@ -17,13 +17,13 @@ from services.sessions.starter import StartedSession
 
 
 def still_starting(answer: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
-    """The answer of a start that did not get as far as it was to wait, for its `responses`."""
+    """The 202 response of a start whose stage was not reached in time, for `responses`."""
     text = "Accepted: the session goes on, and has not got as far as `wait` says."
     return {202: {"model": answer, "description": text}}
 
 
 def new_identity() -> str:
-    """An identity for a caller who names none."""
+    """An identity for a caller without one."""
     return f"caller-{secrets.token_hex(6)}"
 
 

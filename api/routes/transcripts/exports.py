@@ -13,9 +13,9 @@ from domain.json_lines import on_one_line
 from domain.transcripts.transcript import Role
 
 LETTERS_PER_SECOND = 15
-"""How fast people speak, where nobody measured when a turn ended."""
+"""Assumed speaking rate, for turns without a measured end."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
-"""Those that are no white space."""
+"""Control characters except white space."""
 _SHORTEST = timedelta(milliseconds=500)
 _SPEAKERS = {Role.USER: "Caller", Role.ASSISTANT: "Agent"}
 
@@ -63,7 +63,7 @@ def export(transcript: TranscriptAnswer, form: ExportFormat) -> str:
 
 
 def format_accepted(accept: str) -> ExportFormat:
-    """The format that an `Accept` header wants most; JSON if it wants none of ours."""
+    """The preferred format of an `Accept` header; JSON if none matches."""
     wanted = {media_type: form for form, media_type in MEDIA_TYPES.items()}
     wanted["*/*"] = ExportFormat.JSON
     best, most = ExportFormat.JSON, 0.0
@@ -76,18 +76,18 @@ def format_accepted(accept: str) -> ExportFormat:
 
 
 def _weight(parameters: list[str]) -> float:
-    """How much a part of the header is wanted, 0 to 1; one that cannot be read is not."""
+    """The quality value of a part, 0 to 1; 0 if it is malformed."""
     given = next((text[2:] for text in parameters if text.startswith("q=")), "1")
     return float(given) if re.fullmatch(r"0(\.\d{0,3})?|1(\.0{0,3})?", given) else 0.0
 
 
 def cues(transcript: TranscriptAnswer) -> list[Cue]:
-    """The turns with the times of their speech, in the order of their beginnings."""
+    """The turns with the times of their speech, by start time."""
     spoken = sorted((turn for turn in transcript.turns if turn.text.strip()), key=_beginning)
     if not spoken:
         return []
     began = min(transcript.joined_at or transcript.started_at, _beginning(spoken[0]))
-    # From here on lengths of time: the latest date there is has nothing behind it.
+    # Use durations from here on: dates near the maximum would overflow.
     starts = [_beginning(turn) - began for turn in spoken]
     found: list[Cue] = []
     for turn, start, following in zip_longest(spoken, starts, starts[1:]):
@@ -136,13 +136,13 @@ def _vtt_time(at: timedelta) -> str:
 
 
 def _vtt_text(text: str) -> str:
-    """One line without markup: a blank line or `-->` in what was said would end or begin a cue."""
+    """One line without markup: a blank line or `-->` in the text would break the cue."""
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _one_line(escaped)
 
 
 def _one_line(text: str) -> str:
-    """Without control characters: a terminal that shows the file would obey them."""
+    """Without control characters, which a terminal would interpret."""
     return " ".join(_CONTROLS.sub("\ufffd", text).split())
 
 

@@ -64,7 +64,7 @@ async def list_webhook_deliveries(
 ) -> DeliveryList:
     """The org's deliveries of the last 30 days."""
     wanted = DeliveryFilter(endpoint_id=webhook_id, status=status, event=event)
-    page = await webhooks_of(deps).deliveries(client.org, wanted, limit, cursor)
+    page = await webhooks_of(deps).deliveries.page(client.org, wanted, limit, cursor)
     return DeliveryList(deliveries=[answer_of(one) for one in page.items], next=page.next)
 
 

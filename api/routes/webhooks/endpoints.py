@@ -109,7 +109,7 @@ async def create_webhook(
 async def list_webhooks(deps: Deps, client: Client) -> WebhookList:
     """The org's endpoints."""
     now = datetime.now(UTC)
-    found = await webhooks_of(deps).endpoints(client.org)
+    found = await webhooks_of(deps).endpoints.list_endpoints(client.org)
     return WebhookList(webhooks=[_answer(endpoint, now) for endpoint in found])
 
 
