@@ -4,7 +4,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, CancelledErro
 
 
 def reason_of(error: ActivityError) -> str:
-    """The sentence of the innermost error, for people: a time-out says not on what."""
+    """The innermost error's sentence, for people: a time-out does not say what it waited for."""
     innermost: BaseException = error
     while innermost.__cause__:
         innermost = innermost.__cause__

@@ -1,10 +1,19 @@
 """A session: one call with an agent, from the room's creation to its deletion.
 
 Read `_run` first, then the chapters in its order: open the room, get an agent in, live, wind down,
-persist, summarise, close. What they use is in `session_parts/`: `attempts.py` has one agent in the
-room, `callers.py` who else is there, `records.py` what MongoDB and webhooks are told, and
-`activities.py` every step with its time limits and retries. `handlers.py` takes in the messages
-from outside: they change what the parts know, and the chapters decide what follows.
+persist, summarise, close. What they use is in `session_parts/`: `attempts.py` gets one agent into
+the room, `callers.py` knows who else is there, `listening.py` transcribes external agents,
+`records.py` tells MongoDB and webhooks, `changes.py` says what people may change, `activities.py`
+has every step with its time limits and retries, and `status_tracker.py` shows operators how far the
+session is. `handlers.py` receives the messages from outside.
+
+Temporal in one minute: a workflow is code that Temporal can run again from its recorded history, so
+it survives the death of every process. For that it must take the same steps again: it touches the
+outside only through activities (functions that run elsewhere, with retries), and new code asks
+`workflow.patched` before it takes other steps than the release that began the session. Signals and
+updates are messages to it, a query reads it; their handlers run whenever this code waits. They
+interrupt nothing: the first reason to end the call is kept in `_session.ending`, and every wait
+checks that.
 """
 
 import asyncio
@@ -33,21 +42,24 @@ with workflow.unsafe.imports_passed_through():
     from workflows.session_parts.callers import Callers
     from workflows.session_parts.changes import Changes
     from workflows.session_parts.context import CallOver, SessionContext
-    from workflows.session_parts.handlers import REDISPATCH_IS_SAFE, SessionHandlers
+    from workflows.session_parts.handlers import REDISPATCH_NEEDS_FREE_PLACE, SessionHandlers
     from workflows.session_parts.listening import Listener
     from workflows.session_parts.messages import HandledMessages
     from workflows.session_parts.records import Records
-    from workflows.waiting import passed, seconds_to, until
+    from workflows.waiting import passed, pause, seconds_to, until
 
 ATTEMPTS_ON_REQUEST = 3
 """The fewest dispatch attempts when a healthy agent is replaced on request."""
 DELETION_PAUSE = 600.0
-"""Seconds before a room is deleted again after that was refused for good."""
+"""Seconds between two activities that delete a room, if the first one has failed."""
 
 
 @workflow.defn(name="session")
 class SessionWorkflow(SessionHandlers):
-    """One call with an agent, with exactly one end."""
+    """One call with an agent, with exactly one end.
+
+    Its signals, updates and query are in `SessionHandlers`.
+    """
 
     @workflow.init
     def __init__(self, request: SessionInput) -> None:
@@ -69,13 +81,13 @@ class SessionWorkflow(SessionHandlers):
     @workflow.run
     async def run(self, request: SessionInput) -> SessionResult:
         """Run the session; a cancel of the workflow is an end like any other."""
-        session = asyncio.create_task(self._run())
+        work = asyncio.create_task(self._run())
         while True:
             try:
                 # Shielded, because a cancel must lead through wind-down and close, not past them.
-                return await asyncio.shield(session)
+                return await asyncio.shield(work)
             except asyncio.CancelledError:
-                if session.cancelled():
+                if work.cancelled():
                     raise
                 self._session.end_with(endings.CANCELLED)
 
@@ -103,12 +115,13 @@ class SessionWorkflow(SessionHandlers):
     # ── open ─────────────────────────────────────────────────────────────────────────────────────
 
     async def _open_room(self) -> None:
-        # Messages that came before the first step are handled first: also a cancel of `run`.
+        # Yield once, so that an end or a cancel that came before is seen before a room is made.
         await asyncio.sleep(0)
         if self._session.ending:
+            # The first attempt finds it.
             return
         try:
-            await self._session.unless_ended(self._activities.open_room())
+            await self._session.cancel_if_call_ends(self._activities.open_room())
         except ActivityError as error:
             # After a time-out or a cancel, the room may exist all the same.
             self._room_to_delete = code_of(error) != RoomNameTaken.code
@@ -124,22 +137,22 @@ class SessionWorkflow(SessionHandlers):
         Raises:
             CallOver: the call has ended meanwhile, or no attempt succeeded (`if_none`).
         """
-        clock = self._session.run_beside(self._end_in_time())
+        clock = self._session.run_in_background(self._end_when_time_is_up())
         try:
             attempt = await self._make_attempts(if_none, attempts)
         finally:
             clock.cancel()
         self._tracker.agent_joined(attempt, self._limits.max_duration, self._live_waits_for())
         self._listener.start(attempt)
-        await self._records.update()
+        await self._records.write()
 
     async def _make_attempts(self, if_none: Ending, attempts: int) -> Attempt:
         for tries in range(attempts):
             if tries:
                 self._tracker.wait_for(WaitingFor.RETRY)
-                pause = self._limits.join_pause(tries)
+                seconds = self._limits.join_pause(tries)
                 await until(
-                    lambda: self._session.ending is not None, pause, "before the next attempt"
+                    lambda: self._session.ending is not None, seconds, "before the next attempt"
                 )
             self._require_no_ending()
             attempt = await self._attempts.make()
@@ -148,11 +161,11 @@ class SessionWorkflow(SessionHandlers):
             self._require_no_ending()
             if attempt.state is AttemptState.FAILED:
                 if_none = endings.agent_failed(attempt.problem or "")
-            await self._attempts.abandon(attempt)
+            await self._attempts.retract(attempt)
             if not attempt.worth_retrying:
                 break
             if not self._tracker.status.joins:
-                # The record that tells webhooks of the start is written with the first join.
+                # Before the first join there is no record, so webhooks are told without one.
                 self._records.announce()
         raise CallOver(if_none)
 
@@ -177,6 +190,7 @@ class SessionWorkflow(SessionHandlers):
             if attempt and self._has_to_be_replaced(attempt):
                 return attempt
             self._tracker.enter(SessionState.LIVE, self._live_waits_for())
+            # Every change of what is known gives the status another version.
             version = self._tracker.status.version
             await until(
                 lambda known=version: self._tracker.status.version != known,
@@ -187,7 +201,7 @@ class SessionWorkflow(SessionHandlers):
     def _reason_to_end(self) -> Ending | None:
         if self._session.ending:
             return self._session.ending
-        if self._callers.are_absent():
+        if self._callers.absence_ends_call():
             return endings.CALLER_LEFT if self._callers.ever_came else endings.CALLER_NEVER_JOINED
         if passed(self._tracker.status.deadline):
             return endings.MAX_DURATION
@@ -200,7 +214,7 @@ class SessionWorkflow(SessionHandlers):
         caller_is_away = self._callers.ever_came and not self._callers.present
         return attempt.replaced_on_request or not caller_is_away
 
-    async def _end_in_time(self) -> None:
+    async def _end_when_time_is_up(self) -> None:
         """End the call in time while it has no agent: its clock runs, and its caller may leave."""
         while not (ending := self._reason_to_end()):
             ends_at = self._ends_at()
@@ -214,7 +228,7 @@ class SessionWorkflow(SessionHandlers):
     def _ends_at(self) -> datetime | None:
         """When time alone ends the call; None while it does not run."""
         # Once the caller is missed, a check of the room decides, not the time.
-        missed_at = None if self._callers.unchecked_deadline() else self._callers.deadline()
+        missed_at = None if self._callers.absence_to_check() else self._callers.absence_deadline()
         times = (missed_at, self._tracker.status.deadline)
         return min((at for at in times if at), default=None)
 
@@ -229,7 +243,7 @@ class SessionWorkflow(SessionHandlers):
         return WaitingFor.CALLER_RETURN if self._callers.ever_came else WaitingFor.CALLER
 
     async def _replace_agent(self, lost: Attempt) -> None:
-        """Get a new agent into the same room, with the turns so far.
+        """Get a new agent into the same room; it asks the API for the turns so far.
 
         Raises:
             CallOver: there was no other agent, or the call has ended meanwhile.
@@ -240,10 +254,10 @@ class SessionWorkflow(SessionHandlers):
             if self._replacements >= self._limits.max_replacements:
                 raise CallOver(ending)
             self._replacements += 1
-        await self._attempts.abandon(lost)
+        await self._attempts.retract(lost)
         await self._listener.stop(lost)
         attempts = self._limits.join_attempts
-        if lost.replaced_on_request and workflow.patched(REDISPATCH_IS_SAFE):
+        if lost.replaced_on_request and workflow.patched(REDISPATCH_NEEDS_FREE_PLACE):
             # A healthy agent was removed: one failed dispatch must not end its call.
             attempts = max(attempts, ATTEMPTS_ON_REQUEST)
         await self._get_agent_in(ending, attempts)
@@ -254,13 +268,13 @@ class SessionWorkflow(SessionHandlers):
         """Have the agent finish, and give its report time to come; returns the settled ending."""
         self._callers.stop_watching()
         self._tracker.call_over(ending)
-        await self._records.update()
+        await self._records.write()
         attempt = self._attempts.current
         if attempt and not attempt.report:
             if attempt.state is AttemptState.READY:
                 await self._collect_report(attempt, ending)
             elif self._room_to_delete and attempt.state is not AttemptState.ABANDONED:
-                await self._attempts.abandon(attempt)
+                await self._attempts.retract(attempt)
         if attempt:
             attempt.abandon()
         await self._listener.stop(attempt)
@@ -269,22 +283,24 @@ class SessionWorkflow(SessionHandlers):
     async def _collect_report(self, attempt: Attempt, ending: Ending) -> None:
         """Ask, then insist: an agent that is removed from the room still runs its end hook."""
 
-        def settled() -> bool:
+        def report_came_or_unwanted() -> bool:
             return self._finalised or attempt.report is not None
 
         grace = self._limits.report_grace
         await self._tell_agent(self._activities.ask_agents_to_finish, attempt, ending)
-        if not await until(settled, grace * 2 / 3, "the agent's report"):
+        if not await until(report_came_or_unwanted, grace * 2 / 3, "the agent's report"):
             await self._tell_agent(self._activities.remove_agents, attempt, ending)
-            await until(settled, grace / 3, "the removed agent's report")
+            await until(report_came_or_unwanted, grace / 3, "the removed agent's report")
         if not attempt.report:
             self._tracker.log("no report came, the streamed turns are what there is")
 
     async def _tell_agent(
         self, step: Callable[[str, str | None], Awaitable[int]], attempt: Attempt, ending: Ending
     ) -> None:
+        every_agent = None
+        identity = every_agent if attempt.external else attempt.agent_identity
         try:
-            await step(ending.reason.value, None if attempt.external else attempt.agent_identity)
+            await step(ending.reason.value, identity)
         except ActivityError as error:
             self._tracker.log(f"the agent could not be told: {reason_of(error)}")
 
@@ -331,16 +347,16 @@ class SessionWorkflow(SessionHandlers):
         closed_at = self._tracker.close(ending)
         self._records.stop_announcing()
         # LiveKit may be down for long: that the session is closed is recorded without it.
-        early = asyncio.create_task(self._records.finish()) if self._room_to_delete else None
+        early = asyncio.create_task(self._records.write_final()) if self._room_to_delete else None
         # In parallel: a MongoDB that is down must not hold up the room, nor LiveKit the slot.
         freed = asyncio.create_task(self._free_slot())
         await self._delete_room_at_last()
         if early:
             await early
-        # The record of every session says at last that its room is gone.
-        await self._records.finish()
+        # Now the record can say that the room is gone.
+        await self._records.write_final()
         await freed
-        await self._session.everything_beside_ended()
+        await self._session.background_ended()
         await until(workflow.all_handlers_finished)
         outcome = ending.outcome or Outcome.FAILED
         return SessionResult(outcome=outcome, end_reason=ending.reason, closed_at=closed_at)
@@ -350,8 +366,8 @@ class SessionWorkflow(SessionHandlers):
         while self._room_to_delete:
             await self._delete_room(within=None)
             if self._room_to_delete:
-                # Only a worker of an earlier release gives up for good.
-                await until(lambda: False, DELETION_PAUSE, "before the room is deleted again")
+                # The activity tries on whatever LiveKit answers; only an older worker's fails.
+                await pause(DELETION_PAUSE, "before the room is deleted again")
 
     async def _delete_room(self, within: float | None) -> None:
         try:

@@ -10,7 +10,7 @@ from temporalio import workflow
 async def until(
     condition: Callable[[], bool], seconds: float | None = None, what: str | None = None
 ) -> bool:
-    """Wait for a condition, with a bound; False if the time was over first.
+    """Wait for a condition; False if the time was over, or a cancel was reported, first.
 
     Args:
         condition: what has to become true.
@@ -33,8 +33,13 @@ async def until(
     return True
 
 
+async def pause(seconds: float, what: str) -> None:
+    """Wait for some seconds; `what` is the timer's name for operators."""
+    await until(lambda: False, seconds, what)
+
+
 def passed(at: datetime | None) -> bool:
-    """Whether a time is over; None never is."""
+    """Whether a time has passed; None never has."""
     return at is not None and workflow.now() >= at
 
 

@@ -10,8 +10,9 @@ from domain.sessions.messages import AgentReady, ReportReceived
 class AttemptState(StrEnum):
     """How far an attempt is.
 
-    `dispatched` → `appeared` → `ready` → `reported`. Each of these may become `failed` or `lost`,
-    and every one ends as `abandoned` once the session no longer wants its agent.
+    `dispatched` → `appeared` → `ready` → `reported`. Each of these may become `failed` or `lost`: a
+    loss becomes a failure if the agent itself reports one, a failure a loss if it was in the call.
+    Every attempt ends as `abandoned` once the session no longer wants its agent.
     """
 
     DISPATCHED = "dispatched"
@@ -23,7 +24,7 @@ class AttemptState(StrEnum):
     REPORTED = "reported"
     """Its agent has reported the end of the call."""
     FAILED = "failed"
-    """Its agent reports that it cannot start or continue."""
+    """Its agent reports that it cannot start or continue, or LiveKit refuses its dispatch."""
     LOST = "lost"
     """Its agent is dead, has left, or is to be replaced."""
     ABANDONED = "abandoned"
@@ -39,7 +40,7 @@ class Attempt:
 
     number: int
     external: bool = False
-    """The agent carries no attempt: it is not our agent worker and sends no callbacks."""
+    """The agent has no attempt attribute: it is not our agent worker and sends no callbacks."""
     state: AttemptState = AttemptState.DISPATCHED
     joined: bool = False
     """Its agent was ready at some time, whatever came of it."""
@@ -99,23 +100,24 @@ class Attempt:
             self.problem = reason
 
     def lose(self, reason: str) -> None:
-        """Its agent will not bring the call to its end. The first reason stays."""
+        """Its agent can no longer finish the call. The first reason stays."""
         if self.state not in (AttemptState.LOST, AttemptState.ABANDONED):
             self.state = AttemptState.LOST
             self.problem = self.problem or reason
 
     def replace(self, by: str) -> None:
-        """Somebody wants another agent in its place."""
-        self.state = AttemptState.LOST
-        self.problem = f"replaced by {by}"
-        self.replaced_on_request = True
+        """Somebody wants another agent in its place, whatever this one does."""
+        if self.state is not AttemptState.ABANDONED:
+            self.state = AttemptState.LOST
+            self.problem = f"replaced by {by}"
+            self.replaced_on_request = True
 
     def abandon(self) -> None:
         """The session does not want its agent any more."""
         self.state = AttemptState.ABANDONED
 
     def leave(self, at: datetime, detail: str | None) -> None:
-        """Its participant left the room, by a connection that it may make again."""
+        """Its participant left the room; it may reconnect."""
         self.left_at = self.left_at or at
         self.left_detail = detail
 

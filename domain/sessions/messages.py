@@ -37,7 +37,7 @@ class AgentFailed(Message):
 
     attempt: int
     job_id: str | None = None
-    """The job that cannot start; the failure of one without the claim is none of the attempt."""
+    """The job that cannot start; the failure of one without the claim does not count."""
     reason: str = Field(max_length=500)
     retryable: bool = False
     """Whether another attempt could succeed without anybody changing anything."""

@@ -36,11 +36,11 @@ class Attempts:
         """Dispatch one agent, and wait until it is in the call, has failed, or its time is over."""
         last, tracker = self.current, self._session.tracker
         number = last.number + 1 if last else 1
-        # Until it is seen, the next agent is taken for one of the same kind.
+        # Until it is seen, assume that the next agent is of the same kind.
         attempt = self.current = Attempt(number, external=last is not None and last.external)
         tracker.begin_attempt(number)
         try:
-            await self._session.unless_ended(self._session.activities.dispatch_agent(number))
+            await self._session.cancel_if_call_ends(self._session.activities.dispatch_agent(number))
         except ActivityError as error:
             self._dispatch_failed(attempt, error)
             return attempt
@@ -88,8 +88,8 @@ class Attempts:
         elif attempt.problem:
             attempt.notes.append(attempt.problem)
 
-    async def abandon(self, attempt: Attempt) -> None:
-        """Remove an attempt's dispatch and agent, so that it can never meet the next one."""
+    async def retract(self, attempt: Attempt) -> None:
+        """Abandon an attempt, and remove all dispatches and agents so far: none meets the next."""
         attempt.abandon()
         tracker = self._session.tracker
         if attempt.notes:
@@ -121,7 +121,7 @@ class Attempts:
         # What happens during the check is not forgotten: a new leave gets a check of its own.
         attempt.come_back()
         try:
-            seen = await self._session.unless_ended(
+            seen = await self._session.cancel_if_call_ends(
                 self._session.activities.look_for_agent(attempt.number)
             )
         except ActivityError:

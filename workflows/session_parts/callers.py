@@ -17,12 +17,12 @@ with workflow.unsafe.imports_passed_through():
     from domain.sessions.messages import ParticipantChange, ParticipantChanged, ParticipantKind
     from domain.sessions.presence import Presence
     from workflows.session_parts.context import SessionContext
-    from workflows.waiting import passed, until
+    from workflows.waiting import passed, pause, until
 
 CHECKS = "check-the-room-for-callers"
-"""The patch: sessions that were started before it end by time alone."""
+"""Patch: sessions that were started before it end on time alone, without a check of the room."""
 PAUSE = 60.0
-"""Seconds after a check that failed for good, which only a bug can cause."""
+"""Seconds after a check that failed permanently; no answer of LiveKit causes that."""
 
 
 class Callers:
@@ -78,19 +78,19 @@ class Callers:
 
     # ── when their absence ends the call ─────────────────────────────────────────────────────────
 
-    def are_absent(self) -> bool:
+    def absence_ends_call(self) -> bool:
         """Whether the callers' absence ends the call."""
-        return passed(self.deadline()) and self.unchecked_deadline() is None
+        return passed(self.absence_deadline()) and self.absence_to_check() is None
 
-    def deadline(self) -> datetime | None:
+    def absence_deadline(self) -> datetime | None:
         """When an absence that goes on ends the call; None while nobody is missed."""
         return self._counting.missed_at(
             self._session.tracker.status.joined_at, self._session.limits
         )
 
-    def unchecked_deadline(self) -> datetime | None:
+    def absence_to_check(self) -> datetime | None:
         """The deadline that has passed and waits for a check of the room; None without one."""
-        at, watch = self.deadline(), self._watch
+        at, watch = self.absence_deadline(), self._watch
         if watch is None or watch.done() or at == self._absent_at or not passed(at):
             return None
         return at
@@ -100,7 +100,7 @@ class Callers:
     def start_watching(self) -> None:
         """Check the room from now on, in parallel to whatever the session does."""
         if workflow.patched(CHECKS):
-            self._watch = self._session.run_beside(self._check_the_room())
+            self._watch = self._session.run_in_background(self._check_the_room())
 
     def stop_watching(self) -> None:
         """Check the room no more."""
@@ -116,9 +116,9 @@ class Callers:
         history grows with what happens in the room, not with the time.
         """
         while True:
-            if not await until(lambda: self.present or self.unchecked_deadline() is not None):
+            if not await until(lambda: self.present or self.absence_to_check() is not None):
                 continue
-            missed_at = self.unchecked_deadline()
+            missed_at = self.absence_to_check()
             here, everybody = self._counting.here, self._everybody.here
             check = self._session.activities.look_for_callers(sorted(here))
             self._check = check
@@ -129,10 +129,10 @@ class Callers:
             try:
                 seen = await check
             except ActivityError:
-                await until(lambda: False, PAUSE, "before the next check of the room")
+                await pause(PAUSE, "before the next check of the room")
                 continue
             self._take_in_check(everybody, seen)
-            if missed_at is not None and self.unchecked_deadline() == missed_at:
+            if missed_at is not None and self.absence_to_check() == missed_at:
                 self._absent_at = missed_at
                 self._session.tracker.touch()
 

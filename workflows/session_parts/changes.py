@@ -31,12 +31,11 @@ class Changes:
         self._extensions: dict[str, float] = {}
 
     def count(self, change: str) -> None:
-        """One more change of this kind was accepted."""
+        """Count an update of this kind, whatever comes of it: Temporal counts it, too."""
         self._counts[change] += 1
 
     def require_extendable(self, order: Extend) -> None:
         """The call is in progress, and will not be longer than a call may be."""
-        self._require_one_left("extended")
         seconds = self._extensions.get(order.idempotency_key or "")
         if seconds == order.seconds:
             return
@@ -63,7 +62,6 @@ class Changes:
 
     def require_live(self) -> None:
         """There is an agent in a live call, which can be replaced."""
-        self._require_one_left("redispatched")
         if self._session.tracker.status.state is not SessionState.LIVE:
             raise refused(Conflict.code, "an agent can be replaced only in a live call")
 
@@ -82,12 +80,12 @@ class Changes:
 
     def require_open(self) -> None:
         """The session is not closed."""
-        self._require_one_left("finalised")
         # The workflow goes on for a moment, until the end is recorded and the room is gone.
         if self._session.tracker.status.state is SessionState.CLOSED:
             raise refused(Conflict.code, "the session is closed")
 
-    def _require_one_left(self, change: str) -> None:
+    def require_one_left(self, change: str) -> None:
+        """The session may be changed in this way once more."""
         most = MOST_CHANGES[change]
         if self._counts[change] >= most:
             raise refused(Conflict.code, f"a session can be {change} {most} times at the most")

@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 class CallOver(Exception):
-    """The call has come to its end; raised out of whatever the session waits for just then."""
+    """The call has come to its end; the chapters of the call raise it between two steps."""
 
     def __init__(self, ending: Ending) -> None:
         super().__init__(ending.text)
@@ -34,7 +34,7 @@ class SessionContext:
         self.tracker = SessionStatusTracker(request, workflow.now())
         self.ending: Ending | None = None
         """Why the call ends; None while nothing has ended it."""
-        self._beside: list[asyncio.Task[None]] = []
+        self._background: list[asyncio.Task[None]] = []
 
     def end_with(self, ending: Ending) -> None:
         """End the call; the first reason is the one that counts."""
@@ -42,7 +42,7 @@ class SessionContext:
             self.ending = ending
             self.tracker.touch()
 
-    async def unless_ended(self, step: workflow.ActivityHandle[Result]) -> Result:
+    async def cancel_if_call_ends(self, step: workflow.ActivityHandle[Result]) -> Result:
         """A step's result. If the call ends meanwhile, the step is cancelled.
 
         Raises:
@@ -53,14 +53,14 @@ class SessionContext:
             step.cancel()
         return await step
 
-    def run_beside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something beside the session's steps; whoever starts it cancels it."""
+    def run_in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something while the session goes on; whoever starts it cancels it."""
         task = asyncio.create_task(work)
-        self._beside.append(task)
+        self._background.append(task)
         return task
 
-    async def everything_beside_ended(self) -> None:
-        """Wait until nothing runs beside the session any more, and raise what went wrong there."""
-        for ended in await asyncio.gather(*self._beside, return_exceptions=True):
+    async def background_ended(self) -> None:
+        """Wait until nothing runs in the background any more, and raise what went wrong there."""
+        for ended in await asyncio.gather(*self._background, return_exceptions=True):
             if isinstance(ended, Exception):
                 raise ended

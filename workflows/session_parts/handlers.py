@@ -1,7 +1,7 @@
 """The messages to a session: signals, updates and the query.
 
-A handler changes what the parts of the session know, and nothing else; the chapters in `session.py`
-decide what follows from it.
+A handler changes what the parts of the session know; the chapters in `session.py` decide what
+follows from it. Only `wait_until` and `redispatch` wait before they answer.
 """
 
 from temporalio import workflow
@@ -34,7 +34,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.session_parts.status_tracker import SessionStatusTracker
     from workflows.waiting import until
 
-REDISPATCH_IS_SAFE = "redispatch-needs-a-free-place"
+REDISPATCH_NEEDS_FREE_PLACE = "redispatch-needs-a-free-place"
 """Patch: an agent is replaced only if an agent server has a free place for the new one."""
 
 
@@ -130,6 +130,7 @@ class SessionHandlers:
 
     @extend.validator
     def _validate_extend(self, extension: Extend) -> None:
+        self._changes.require_one_left("extended")
         self._changes.require_extendable(extension)
 
     @workflow.update
@@ -137,7 +138,7 @@ class SessionHandlers:
         """Replace the agent by a new one; refused, with nothing changed, if none has a place."""
         self._changes.count("redispatched")
         attempt = self._attempts.current
-        if workflow.patched(REDISPATCH_IS_SAFE):
+        if workflow.patched(REDISPATCH_NEEDS_FREE_PLACE):
             await self._changes.require_free_place()
             if self._attempts.current is not attempt:
                 raise refused(Conflict.code, "the agent was replaced meanwhile")
@@ -149,6 +150,7 @@ class SessionHandlers:
 
     @redispatch.validator
     def _validate_redispatch(self, order: Redispatch) -> None:
+        self._changes.require_one_left("redispatched")
         self._changes.require_live()
 
     @workflow.update
@@ -163,6 +165,7 @@ class SessionHandlers:
 
     @finalise.validator
     def _validate_finalise(self, order: Finalise) -> None:
+        self._changes.require_one_left("finalised")
         self._changes.require_open()
 
     @workflow.query

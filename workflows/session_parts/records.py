@@ -16,8 +16,11 @@ class Records:
         self._mongodb_is_down = False
         self._announcement: workflow.ActivityHandle[int] | None = None
 
-    async def update(self) -> None:
-        """Write how far the session is; once MongoDB was down, the final record is enough."""
+    async def write(self) -> None:
+        """Write how far the session is.
+
+        Once that has failed, only webhooks are told, until the final record.
+        """
         if self._wanted and not self._mongodb_is_down:
             try:
                 return await self._session.activities.record(self._session.tracker.status)
@@ -34,15 +37,15 @@ class Records:
             return
         self.stop_announcing()
         self._announcement = self._session.activities.announce_later(self._session.tracker.status)
-        # Nobody waits for it, and a cancelled one has failed.
+        # Nobody waits for it; its exception is read so that asyncio does not warn.
         self._announcement.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def stop_announcing(self) -> None:
-        """Leave it to a later record: each announces everything."""
+        """Cancel an announcement that waits: each later record announces everything."""
         if self._announcement:
             self._announcement.cancel()
 
-    async def finish(self) -> None:
+    async def write_final(self) -> None:
         """Write the closed session's record, for as long as it takes."""
         if self._wanted:
             await self._session.activities.record_the_end(self._session.tracker.status)
