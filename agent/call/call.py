@@ -17,7 +17,7 @@ from livekit.agents.voice.report import SessionReport
 
 from adapters.settings import AgentSettings
 from agent.call.call_tools import CallTools
-from agent.call.claim import ReadyBudget, tell_failed
+from agent.call.claim import ReadyBudget, report_failure
 from agent.call.control import finish_request
 from agent.call.conversation import Conversation
 from agent.call.ending import Ending, requested_end
@@ -41,7 +41,7 @@ from agent.version import agent_version
 from domain.agents.call_policy import SilencePolicy
 from domain.recordings.recording import CallRecording
 from domain.sessions.dispatch_metadata import DispatchMetadata, EverlineMetadata
-from domain.sessions.messages import AgentFailed, AgentReady
+from domain.sessions.messages import AgentReady
 from domain.transcripts.transcript import ReportEnd, Turn, ordered
 
 log = structlog.stdlib.get_logger(__name__)
@@ -351,21 +351,3 @@ class Call:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-async def report_failure(
-    everline: EverlineMetadata, job_id: str, reason: str, *, retryable: bool
-) -> None:
-    """Tell Everline that this attempt's agent cannot start; a failure to tell it is logged."""
-    failure = AgentFailed(
-        event_id=f"failed:{everline.attempt}:{job_id}",
-        attempt=everline.attempt,
-        job_id=job_id,
-        reason=reason[:500],
-        retryable=retryable,
-    )
-    try:
-        async with CallbackClient(everline.callback_url, everline.callback_token) as client:
-            await tell_failed(client, failure)
-    except CallbackError as error:
-        log.error("agent_failed_not_delivered", why=str(error))

@@ -41,10 +41,9 @@ def build_model(request: ModelRequest, settings: AgentSettings) -> tuple[Any, Pr
     descriptor, stage = request.descriptor, request.stage
     plugin = PLUGINS.get(descriptor.provider)
     builder = plugin.stages.get(stage) if plugin else None
-    key = plugin.key(settings) if plugin else None
-    if plugin is not None and builder is not None and key is not None:
-        account = plugin.account(request, key, settings)
-        return builder(import_module(plugin.module), account), plugin.probe_of(account)
+    if plugin is not None and builder is not None and plugin.key(settings) is not None:
+        request = plugin.request_with(request, settings)
+        return builder(import_module(plugin.module), request), plugin.probe_of(request)
     if settings.inference_is_on:
         return build_with_inference(request, settings)
     through = "LIVEKIT_INFERENCE_API_KEY and LIVEKIT_INFERENCE_API_SECRET for LiveKit Inference"

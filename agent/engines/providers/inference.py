@@ -27,7 +27,7 @@ def build_with_inference(request: ModelRequest, settings: AgentSettings) -> tupl
         return inference.STT(name, language=language, **account), probe
     if request.stage == "llm":
         return inference.LLM(name, **account), probe
-    voice = request.wanted_voice or NOT_GIVEN
+    voice = request.voice or NOT_GIVEN
     return inference.TTS(name, voice=voice, language=language, **account), probe
 
 

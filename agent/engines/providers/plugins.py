@@ -5,7 +5,7 @@ process holds only those that have a key.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from livekit.agents import NOT_GIVEN
@@ -19,55 +19,30 @@ from agent.engines.providers.probe import Probe
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """A model for one stage of the pipeline.
-
-    Attributes:
-        stage: `stt`, `llm` or `tts`.
-        voice: for a descriptor that names none.
-        language: BCP-47 code; None for the provider's default.
-    """
+    """A model for one stage of the pipeline (`stt`, `llm` or `tts`)."""
 
     descriptor: Descriptor
     stage: str
-    voice: str | None = None
+    default_voice: str | None = None
+    """For a descriptor that names none."""
     language: str | None = None
+    """BCP-47 code; None for the provider's default."""
+    key: str = field(default="", repr=False)
+    base_url: str = ""
+    is_default_url: bool = True
 
     @property
-    def wanted_voice(self) -> str | None:
-        """The descriptor's own voice goes before the engine's."""
-        return self.descriptor.voice or self.voice
-
-
-@dataclass(frozen=True)
-class Account:
-    """A request with the account that serves it."""
-
-    request: ModelRequest
-    key: str = field(repr=False)
-    base_url: str
-    is_default_url: bool
-
-    @property
-    def model(self) -> str:
-        """The model's name at the provider."""
-        return self.request.descriptor.model
-
-    @property
-    def language(self) -> str | None:
-        """BCP-47 code of the language; None for the provider's default."""
-        return self.request.language
+    def voice(self) -> str | None:
+        """The descriptor's own voice, or else the engine's."""
+        return self.descriptor.voice or self.default_voice
 
     @property
     def common(self) -> dict[str, Any]:
         """What most constructors take."""
-        return {"model": self.model, "base_url": self.base_url, "api_key": self.key}
-
-    def voice(self, default: str) -> str:
-        """The voice to speak in."""
-        return self.request.wanted_voice or default
+        return {"model": self.descriptor.model, "base_url": self.base_url, "api_key": self.key}
 
 
-Builder = Callable[[Any, Account], Any]
+Builder = Callable[[Any, ModelRequest], Any]
 
 
 @dataclass(frozen=True)
@@ -98,143 +73,149 @@ class Plugin:
         key = cast(SecretStr | None, getattr(settings, self.key_setting.lower()))
         return key.get_secret_value() if key else None
 
-    def account(self, request: ModelRequest, key: str, settings: AgentSettings) -> Account:
-        """The request at the provider's URL, or at the configured one."""
+    def request_with(self, request: ModelRequest, settings: AgentSettings) -> ModelRequest:
+        """The request with this agent worker's account, at the configured base URL if any."""
         configured = cast(str | None, getattr(settings, self.url_setting))
-        return Account(request, key, configured or self.base_url, not configured)
+        return replace(
+            request,
+            key=self.key(settings) or "",
+            base_url=configured or self.base_url,
+            is_default_url=not configured,
+        )
 
-    def probe_of(self, account: Account) -> Probe:
+    def probe_of(self, request: ModelRequest) -> Probe:
         """How to find out whether key, model and voice are accepted."""
-        request, path, names = account.request, self.probe.format(model=account.model), None
-        if self.voice_probe and request.wanted_voice:
-            path, names = f"/voices/{request.wanted_voice}", f"the voice {request.wanted_voice!r}"
+        model, voice = request.descriptor.model, request.voice
+        path, names = self.probe.format(model=model), None
+        if self.voice_probe and voice:
+            path, names = f"/voices/{voice}", f"the voice {voice!r}"
         elif path != self.probe:
-            names = f"the model {account.model!r}"
-        url = account.base_url
+            names = f"the model {model!r}"
+        url = request.base_url
         if url.startswith("ws"):
             url = url.replace("ws", "http", 1)
-        headers = {name: text.format(key=account.key) for name, text in self.headers.items()}
+        headers = {name: text.format(key=request.key) for name, text in self.headers.items()}
         return Probe(request.descriptor, self.key_setting, url + path, headers, names=names)
 
 
 _BEARER = {"Authorization": "Bearer {key}"}
 
 
-def _whole_utterance_stt(plugin: Any, account: Account) -> Any:
+def _whole_utterance_stt(plugin: Any, request: ModelRequest) -> Any:
     """Takes an utterance at a time; without a language the model detects it."""
-    language = account.language
-    return plugin.STT(**account.common, language=language or "", detect_language=language is None)
+    language = request.language
+    return plugin.STT(**request.common, language=language or "", detect_language=language is None)
 
 
-def _chat_model(plugin: Any, account: Account) -> Any:
-    return plugin.LLM(**account.common)
+def _chat_model(plugin: Any, request: ModelRequest) -> Any:
+    return plugin.LLM(**request.common)
 
 
 def _websocket(url: str) -> str:
     return url if url.startswith("ws") else url.replace("http", "ws", 1)
 
 
-def _cartesia_stt(plugin: Any, account: Account) -> Any:
-    return plugin.STT(**account.common, language=account.language or "en")
+def _cartesia_stt(plugin: Any, request: ModelRequest) -> Any:
+    return plugin.STT(**request.common, language=request.language or "en")
 
 
-def _cartesia_tts(plugin: Any, account: Account) -> Any:
-    voice = account.voice("f786b574-daa5-4673-aa0c-cbe3e8534c02")
-    return plugin.TTS(**account.common, voice=voice, language=account.language or "en")
+def _cartesia_tts(plugin: Any, request: ModelRequest) -> Any:
+    voice = request.voice or "f786b574-daa5-4673-aa0c-cbe3e8534c02"
+    return plugin.TTS(**request.common, voice=voice, language=request.language or "en")
 
 
-def _eleven_stt(plugin: Any, account: Account) -> Any:
+def _eleven_stt(plugin: Any, request: ModelRequest) -> Any:
     """A streaming model ends utterances itself.
 
     It would otherwise wait to be told, which the session does neither without voice activity
     detection nor with another provider's fallback.
     """
-    streams = account.model == "scribe_v2_realtime"
+    streams = request.descriptor.model == "scribe_v2_realtime"
     return plugin.STT(
-        **account.common,
+        **request.common,
         # The service knows languages without their region.
-        language_code=account.language.partition("-")[0] if account.language else NOT_GIVEN,
+        language_code=request.language.partition("-")[0] if request.language else NOT_GIVEN,
         server_vad={"vad_silence_threshold_secs": 0.5} if streams else NOT_GIVEN,
     )
 
 
-def _eleven_tts(plugin: Any, account: Account) -> Any:
-    arguments = account.common
+def _eleven_tts(plugin: Any, request: ModelRequest) -> Any:
+    arguments = request.common
     return plugin.TTS(
         model=arguments.pop("model"),
-        voice_id=account.voice("hpp4J3VqNfWAUOO0d1Us"),
-        language=account.language or NOT_GIVEN,
+        voice_id=request.voice or "hpp4J3VqNfWAUOO0d1Us",
+        language=request.language or NOT_GIVEN,
         # Nothing to decode before the first sound.
         encoding="pcm_24000",
         **arguments,
     )
 
 
-def _deepgram_stt(plugin: Any, account: Account) -> Any:
+def _deepgram_stt(plugin: Any, request: ModelRequest) -> Any:
     """`flux` models have an API of their own; `flux-general` alone is English or any language."""
-    model, language = account.model, account.language
+    model, language = request.descriptor.model, request.language
     if not model.startswith("flux"):
-        url = f"{account.base_url}/v1/listen"
+        url = f"{request.base_url}/v1/listen"
         return plugin.STT(
-            model=model, language=language or "en-US", base_url=url, api_key=account.key
+            model=model, language=language or "en-US", base_url=url, api_key=request.key
         )
     if model == "flux-general":
         english = language is None or language.lower().startswith("en")
         model = f"{model}-{'en' if english else 'multi'}"
-    url = f"{account.base_url.replace('http', 'ws', 1)}/v2/listen"
-    return plugin.STTv2(model=model, base_url=url, api_key=account.key)
+    url = f"{request.base_url.replace('http', 'ws', 1)}/v2/listen"
+    return plugin.STTv2(model=model, base_url=url, api_key=request.key)
 
 
-def _deepgram_tts(plugin: Any, account: Account) -> Any:
+def _deepgram_tts(plugin: Any, request: ModelRequest) -> Any:
     """`aura-2` with a voice as Deepgram spells it, `aura-2-andromeda-en`; a full name stays."""
-    model = account.model
+    model = request.descriptor.model
     if model in ("aura", "aura-2"):
-        voice = account.voice("andromeda" if model == "aura-2" else "asteria")
+        voice = request.voice or ("andromeda" if model == "aura-2" else "asteria")
         if voice.startswith("aura-"):
             model = voice
         elif "-" in voice:
             model = f"{model}-{voice}"
         else:
-            model = f"{model}-{voice}-{(account.language or 'en')[:2]}"
-    return plugin.TTS(model=model, base_url=f"{account.base_url}/v1/speak", api_key=account.key)
+            model = f"{model}-{voice}-{(request.language or 'en')[:2]}"
+    return plugin.TTS(model=model, base_url=f"{request.base_url}/v1/speak", api_key=request.key)
 
 
-def _assemblyai_stt(plugin: Any, account: Account) -> Any:
+def _assemblyai_stt(plugin: Any, request: ModelRequest) -> Any:
     """Models that are not limited to one language take it as a hint."""
     names = {"universal-streaming": "universal-streaming-english"}
-    model = names.get(account.model, account.model)
+    model = names.get(request.descriptor.model, request.descriptor.model)
     hinted = model.startswith(("u3-", "universal-3"))
     return plugin.STT(
         model=model,
-        language_codes=account.language if hinted and account.language else NOT_GIVEN,
-        base_url=_websocket(account.base_url),
-        api_key=account.key,
+        language_codes=request.language if hinted and request.language else NOT_GIVEN,
+        base_url=_websocket(request.base_url),
+        api_key=request.key,
     )
 
 
-def _google_llm(plugin: Any, account: Account) -> Any:
+def _google_llm(plugin: Any, request: ModelRequest) -> Any:
     from google.genai.types import HttpOptions  # only where Google is used
 
     options: Any = NOT_GIVEN
-    if not account.is_default_url:
-        options = HttpOptions(base_url=account.base_url, api_version="v1beta", timeout=30_000)
+    if not request.is_default_url:
+        options = HttpOptions(base_url=request.base_url, api_version="v1beta", timeout=30_000)
     return plugin.LLM(
-        model=account.model, api_key=account.key, vertexai=False, http_options=options
+        model=request.descriptor.model, api_key=request.key, vertexai=False, http_options=options
     )
 
 
-def _xai_stt(plugin: Any, account: Account) -> Any:
-    language = (account.language or "en").partition("-")[0]
-    session = None if account.is_default_url else xai.at_base_url(account.base_url)
-    return plugin.STT(language=language, api_key=account.key, http_session=session)
+def _xai_stt(plugin: Any, request: ModelRequest) -> Any:
+    language = (request.language or "en").partition("-")[0]
+    session = None if request.is_default_url else xai.at_base_url(request.base_url)
+    return plugin.STT(language=language, api_key=request.key, http_session=session)
 
 
-def _xai_tts(plugin: Any, account: Account) -> Any:
+def _xai_tts(plugin: Any, request: ModelRequest) -> Any:
     return plugin.TTS(
-        voice=account.voice("ara"),
-        language=xai.spoken_language(account.language),
-        api_key=account.key,
-        http_session=None if account.is_default_url else xai.at_base_url(account.base_url),
+        voice=request.voice or "ara",
+        language=xai.spoken_language(request.language),
+        api_key=request.key,
+        http_session=None if request.is_default_url else xai.at_base_url(request.base_url),
     )
 
 
@@ -250,8 +231,8 @@ PLUGINS: Mapping[str, Plugin] = {
             "stt": _whole_utterance_stt,
             "llm": _chat_model,
             # Raw PCM: nothing to decode before the first sound.
-            "tts": lambda plugin, account: plugin.TTS(
-                **account.common, voice=account.voice("ash"), response_format="pcm"
+            "tts": lambda plugin, request: plugin.TTS(
+                **request.common, voice=request.voice or "ash", response_format="pcm"
             ),
         },
     ),
@@ -323,8 +304,8 @@ PLUGINS: Mapping[str, Plugin] = {
         {
             "stt": _whole_utterance_stt,
             "llm": _chat_model,
-            "tts": lambda plugin, account: plugin.TTS(
-                **account.common, voice=account.voice("autumn")
+            "tts": lambda plugin, request: plugin.TTS(
+                **request.common, voice=request.voice or "autumn"
             ),
         },
     ),
@@ -337,7 +318,7 @@ PLUGINS: Mapping[str, Plugin] = {
         "/models",
         {
             "stt": _xai_stt,
-            "llm": lambda plugin, account: plugin.responses.LLM(**account.common),
+            "llm": lambda plugin, request: plugin.responses.LLM(**request.common),
             "tts": _xai_tts,
         },
     ),
