@@ -75,7 +75,7 @@ def _note_acceptance(session: openai.realtime.RealtimeSession, choice: RealtimeC
 
     def received(event: dict[str, Any]) -> None:
         if event.get("type") == "session.updated":
-            choice.acceptance.taken()
+            choice.acceptance.accepted()
 
     session.on("openai_server_event_received", received)
 
