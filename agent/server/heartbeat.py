@@ -86,7 +86,9 @@ class HeartbeatSender:
         """Report once; returns whether the API accepted it."""
         beat = self._next()
         body = beat.model_dump_json()
-        headers = {"Authorization": self._sign(body), "Content-Type": "application/json"}
+        secret = self._settings.livekit_api_secret.get_secret_value()
+        token = sign_body(self._settings.livekit_api_key, secret, body.encode(), HEARTBEAT)
+        headers = {"Authorization": token, "Content-Type": "application/json"}
         try:
             response = await self._http.post(HEARTBEAT_PATH, content=body, headers=headers)
             response.raise_for_status()
@@ -129,7 +131,3 @@ class HeartbeatSender:
             log.warning("heartbeat_not_delivered", why=why)
         self._reached = False
         return False
-
-    def _sign(self, body: str) -> str:
-        secret = self._settings.livekit_api_secret.get_secret_value()
-        return sign_body(self._settings.livekit_api_key, secret, body.encode(), HEARTBEAT)

@@ -142,13 +142,13 @@ async def _hand_over(drainer: Drainer, uploads: Uploads) -> None:
     """Deliver what the last calls left, because the disk may not outlive this process."""
     try:
         async with asyncio.timeout(_LAST_DRAIN_SECONDS):
-            await drainer.drain_once(last=True)
+            await drainer.once(last=True)
     except (TimeoutError, OSError) as error:
         log.warning("spool_left_to_the_next_agent_server", error=type(error).__name__)
     # Second, because entries that the drainer has delivered may have a recording.
     try:
         async with asyncio.timeout(_LAST_UPLOAD_SECONDS):
-            await uploads.upload_once(last=True)
+            await uploads.once(last=True)
     except (TimeoutError, OSError) as error:
         log.warning("recordings_left_to_the_next_agent_server", error=type(error).__name__)
 

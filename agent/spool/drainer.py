@@ -10,11 +10,10 @@ from pathlib import Path
 import structlog
 
 from agent.callbacks import CallbackClient
-from agent.repeating import repeat
 from agent.spool.delivery import Delivery, EntryRefused
 from agent.spool.entry import TEMP_PREFIX, SpoolEntry
 from agent.spool.files import RECORDINGS, REJECTED
-from agent.spool.rounds import SCAN_SECONDS, Rounds
+from agent.spool.rounds import Rounds
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -27,27 +26,12 @@ _ENTRY_NAME = re.compile(r"[0-9a-f]{16}-[0-9]+-[0-9a-f]{16}")
 
 
 class Drainer(Rounds):
-    """Scans the spool at start and every `SCAN_SECONDS`, in the agent server's process."""
+    """Delivers entries whose jobs are gone, in the agent server's process."""
 
     def __init__(self, spool: Path) -> None:
         super().__init__(at_once=_CONCURRENT, longest_pause=LONGEST_PAUSE)
         self._spool = spool
         self._external: set[str] = set()
-
-    async def run(self) -> None:
-        """Drain until cancelled."""
-        # Calls continue without a readable spool, and it may be repaired meanwhile.
-        await repeat(
-            "drain_spool", self.drain_once, pause=SCAN_SECONDS, pause_after_failure=LONGEST_PAUSE
-        )
-
-    async def drain_once(self, *, last: bool = False) -> None:
-        """Deliver every entry that nobody owns and whose pause after a failure is over.
-
-        With `last`, before the process ends, also those that are still pausing.
-        """
-        await self._round(last=last)
-        await asyncio.to_thread(self._prune)
 
     def _entries(self) -> list[Path]:
         if not self._spool.is_dir():
@@ -79,7 +63,7 @@ class Drainer(Rounds):
             attempt=target.attempt,
         )
 
-    def _prune(self) -> None:
+    def _tidy(self, names: set[str]) -> None:
         if not self._spool.is_dir():
             return
         now = time.time()

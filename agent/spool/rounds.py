@@ -9,6 +9,7 @@ import structlog
 
 from agent.backoff import Backoff
 from agent.callbacks import Unavailable
+from agent.repeating import repeat
 from agent.spool.entry import SpoolEntry
 from agent.spool.files import discard_unreadable
 from agent.spool.record import SpoolError
@@ -43,18 +44,33 @@ class Rounds(ABC):
             Unavailable: the entry is to be released and tried again later.
         """
 
-    async def _round(self, *, last: bool) -> list[str]:
-        """Try every entry whose pause is over, or in the last round all; returns all names found.
+    @abstractmethod
+    def _tidy(self, names: set[str]) -> None:
+        """Clean up after a round that found entries with these names; runs in a thread."""
 
-        Rounds run one after the other.
+    async def run(self) -> None:
+        """Run rounds until cancelled."""
+        # Calls continue without a readable spool, and it may be repaired meanwhile.
+        await repeat(
+            type(self).__name__,
+            self.once,
+            pause=SCAN_SECONDS,
+            pause_after_failure=self._longest_pause,
+        )
+
+    async def once(self, *, last: bool = False) -> None:
+        """Try every entry that nobody owns and whose pause after a failure is over.
+
+        With `last`, before the process ends, also those that are still pausing. Rounds run one
+        after the other.
         """
         async with self._running:
             found = await asyncio.to_thread(self._entries)
-            names = [path.name for path in found]
-            self._retries = {name: self._retries[name] for name in names if name in self._retries}
+            names = {path.name for path in found}
+            self._retries = {name: each for name, each in self._retries.items() if name in names}
             due = [path for path in found if last or self._is_due(path.name)]
             await asyncio.gather(*(self._try(path) for path in due))
-            return names
+            await asyncio.to_thread(self._tidy, names)
 
     def _is_due(self, name: str) -> bool:
         retry = self._retries.get(name)

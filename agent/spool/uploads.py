@@ -10,11 +10,10 @@ from livekit.api import LiveKitAPI
 
 from adapters.recordings import RecordingStore
 from agent.callbacks import CallbackClient, Refused, Unavailable
-from agent.repeating import repeat
 from agent.sound.egress import LEFT, fate_of
 from agent.spool.entry import SpoolEntry
 from agent.spool.files import RECORDINGS
-from agent.spool.rounds import SCAN_SECONDS, Rounds
+from agent.spool.rounds import Rounds
 from domain import errors
 from domain.recordings.recording import GIVE_UP_AFTER, CallRecording, RecordingState
 
@@ -31,7 +30,7 @@ _LOST = "its agent was lost before any of it was written"
 
 
 class Uploads(Rounds):
-    """Looks for recordings at start and every `SCAN_SECONDS`, in the agent server's process.
+    """Stores recordings, in the agent server's process.
 
     Separate from the drainer: a slow storage must not delay turns. LiveKit is asked about the
     recordings of its egress service: a webhook may be lost, and a killed service sends none.
@@ -47,28 +46,14 @@ class Uploads(Rounds):
         self._alone: dict[str, float] = {}
         self._reported: set[str] = set()
 
-    async def run(self) -> None:
-        """Store recordings until cancelled."""
-        await repeat(
-            "upload_recordings",
-            self.upload_once,
-            pause=SCAN_SECONDS,
-            pause_after_failure=LONGEST_PAUSE,
-        )
-
-    async def upload_once(self, *, last: bool = False) -> None:
-        """Try every recording whose pause after a failure is over.
-
-        With `last`, before the process ends, also those that are still pausing.
-        """
-        present = set(await self._round(last=last))
-        self._reported &= present
-        self._alone = {name: since for name, since in self._alone.items() if name in present}
-
     def _entries(self) -> list[Path]:
         if not self._folder.is_dir():
             return []
         return sorted(path for path in self._folder.iterdir() if path.is_dir())
+
+    def _tidy(self, names: set[str]) -> None:
+        self._reported &= names
+        self._alone = {name: since for name, since in self._alone.items() if name in names}
 
     async def _work(self, entry: SpoolEntry) -> None:
         """Store an entry's recording, report it to the API, and delete the entry."""

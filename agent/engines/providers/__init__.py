@@ -19,7 +19,7 @@ __all__ = ["PLUGINS", "ModelRequest", "Probe", "build_model", "keyed_plugins", "
 
 def keyed_plugins(settings: AgentSettings) -> list[str]:
     """Modules that a warm process should have imported: those of the providers with a key."""
-    return [plugin.module for plugin in PLUGINS.values() if plugin.key(settings) is not None]
+    return [_module(name) for name, plugin in PLUGINS.items() if plugin.key(settings) is not None]
 
 
 def load_plugins(providers: Iterable[str], settings: AgentSettings) -> None:
@@ -27,7 +27,7 @@ def load_plugins(providers: Iterable[str], settings: AgentSettings) -> None:
     for name in providers:
         plugin = PLUGINS.get(name)
         if plugin is not None and plugin.key(settings) is not None:
-            import_module(plugin.module)
+            import_module(_module(name))
 
 
 def build_model(request: ModelRequest, settings: AgentSettings) -> tuple[Any, Probe]:
@@ -43,7 +43,8 @@ def build_model(request: ModelRequest, settings: AgentSettings) -> tuple[Any, Pr
     builder = plugin.stages.get(stage) if plugin else None
     if plugin is not None and builder is not None and plugin.key(settings) is not None:
         request = plugin.request_with(request, settings)
-        return builder(import_module(plugin.module), request), plugin.probe_of(request)
+        module = import_module(_module(descriptor.provider))
+        return builder(module, request), plugin.probe_of(request)
     if settings.inference_is_on:
         return build_with_inference(request, settings)
     through = "LIVEKIT_INFERENCE_API_KEY and LIVEKIT_INFERENCE_API_SECRET for LiveKit Inference"
@@ -59,3 +60,7 @@ def build_model(request: ModelRequest, settings: AgentSettings) -> tuple[Any, Pr
         f"provider {descriptor.provider!r} is not known to this agent worker for {stage}",
         f"use one of: {known}; or set {through}",
     )
+
+
+def _module(provider: str) -> str:
+    return f"livekit.plugins.{provider}"

@@ -43,30 +43,26 @@ class ModelRequest:
 
 
 Builder = Callable[[Any, ModelRequest], Any]
+_BEARER = {"Authorization": "Bearer {key}"}
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """A provider's official plugin.
+    """A provider's official plugin."""
 
-    Attributes:
-        module: to import, on the main thread.
-        key_setting: environment variable of the key.
-        url_setting: name of the setting that replaces `base_url`.
-        headers: that authenticate a probe; `{key}` stands for the key.
-        probe: path of a request that needs the key, and the model if it holds `{model}`.
-        stages: a builder for each stage that the provider has.
-        voice_probe: whether the provider looks up a voice under `/voices/`.
-    """
-
-    module: str
     key_setting: str
-    url_setting: str
+    """Environment variable of the key."""
     base_url: str
-    headers: Mapping[str, str]
-    probe: str
     stages: Mapping[str, Builder]
+    """A builder for each stage that the provider has."""
+    headers: Mapping[str, str] = field(default_factory=lambda: _BEARER)
+    """What authenticates a probe; `{key}` stands for the key."""
+    probe: str = "/models/{model}"
+    """Path of a request that needs the key, and the model if it holds `{model}`."""
     voice_probe: bool = False
+    """Whether the provider looks up a voice under `/voices/`."""
+    url_setting: str | None = None
+    """The setting that replaces `base_url`, if it is not named like the key's."""
 
     def key(self, settings: AgentSettings) -> str | None:
         """The key of this agent worker's account, if it has one."""
@@ -75,7 +71,8 @@ class Plugin:
 
     def request_with(self, request: ModelRequest, settings: AgentSettings) -> ModelRequest:
         """The request with this agent worker's account, at the configured base URL if any."""
-        configured = cast(str | None, getattr(settings, self.url_setting))
+        setting = self.url_setting or self.key_setting.lower().replace("api_key", "base_url")
+        configured = cast(str | None, getattr(settings, setting))
         return replace(
             request,
             key=self.key(settings) or "",
@@ -96,9 +93,6 @@ class Plugin:
             url = url.replace("ws", "http", 1)
         headers = {name: text.format(key=request.key) for name, text in self.headers.items()}
         return Probe(request.descriptor, self.key_setting, url + path, headers, names=names)
-
-
-_BEARER = {"Authorization": "Bearer {key}"}
 
 
 def _whole_utterance_stt(plugin: Any, request: ModelRequest) -> Any:
@@ -221,12 +215,8 @@ def _xai_tts(plugin: Any, request: ModelRequest) -> Any:
 
 PLUGINS: Mapping[str, Plugin] = {
     "openai": Plugin(
-        "livekit.plugins.openai",
         "OPENAI_API_KEY",
-        "openai_base_url",
         "https://api.openai.com/v1",
-        _BEARER,
-        "/models/{model}",
         {
             "stt": _whole_utterance_stt,
             "llm": _chat_model,
@@ -237,70 +227,55 @@ PLUGINS: Mapping[str, Plugin] = {
         },
     ),
     "cartesia": Plugin(
-        "livekit.plugins.cartesia",
         "CARTESIA_API_KEY",
-        "cartesia_base_url",
         "https://api.cartesia.ai",
+        {"stt": _cartesia_stt, "tts": _cartesia_tts},
         {"X-API-Key": "{key}", "Cartesia-Version": "2025-04-16"},
         "/voices?limit=1",
-        {"stt": _cartesia_stt, "tts": _cartesia_tts},
         voice_probe=True,
     ),
     "elevenlabs": Plugin(
-        "livekit.plugins.elevenlabs",
         "ELEVEN_API_KEY",
-        "eleven_base_url",
         "https://api.elevenlabs.io/v1",
+        {"stt": _eleven_stt, "tts": _eleven_tts},
         {"xi-api-key": "{key}"},
         "/models",
-        {"stt": _eleven_stt, "tts": _eleven_tts},
         voice_probe=True,
     ),
     "deepgram": Plugin(
-        "livekit.plugins.deepgram",
         "DEEPGRAM_API_KEY",
-        "deepgram_base_url",
         "https://api.deepgram.com",
+        {"stt": _deepgram_stt, "tts": _deepgram_tts},
         {"Authorization": "Token {key}"},
         "/v1/auth/token",
-        {"stt": _deepgram_stt, "tts": _deepgram_tts},
     ),
     "assemblyai": Plugin(
-        "livekit.plugins.assemblyai",
         "ASSEMBLYAI_API_KEY",
-        "assemblyai_base_url",
         "wss://streaming.assemblyai.com",
+        {"stt": _assemblyai_stt},
         {"Authorization": "{key}"},
         # A token for one minute, which only a valid key is given.
         "/v3/token?expires_in_seconds=60",
-        {"stt": _assemblyai_stt},
     ),
     # Google's speech models need other credentials and go through LiveKit Inference.
     "google": Plugin(
-        "livekit.plugins.google",
         "GOOGLE_API_KEY",
-        "google_gemini_base_url",
         "https://generativelanguage.googleapis.com",
+        {"llm": _google_llm},
         {"x-goog-api-key": "{key}"},
         "/v1beta/models/{model}",
-        {"llm": _google_llm},
+        url_setting="google_gemini_base_url",
     ),
     "anthropic": Plugin(
-        "livekit.plugins.anthropic",
         "ANTHROPIC_API_KEY",
-        "anthropic_base_url",
         "https://api.anthropic.com",
+        {"llm": _chat_model},
         {"x-api-key": "{key}", "anthropic-version": "2023-06-01"},
         "/v1/models/{model}",
-        {"llm": _chat_model},
     ),
     "groq": Plugin(
-        "livekit.plugins.groq",
         "GROQ_API_KEY",
-        "groq_base_url",
         "https://api.groq.com/openai/v1",
-        _BEARER,
-        "/models/{model}",
         {
             "stt": _whole_utterance_stt,
             "llm": _chat_model,
@@ -310,16 +285,13 @@ PLUGINS: Mapping[str, Plugin] = {
         },
     ),
     "xai": Plugin(
-        "livekit.plugins.xai",
         "XAI_API_KEY",
-        "xai_base_url",
         "https://api.x.ai/v1",
-        _BEARER,
-        "/models",
         {
             "stt": _xai_stt,
             "llm": lambda plugin, request: plugin.responses.LLM(**request.common),
             "tts": _xai_tts,
         },
+        probe="/models",
     ),
 }

@@ -2,7 +2,6 @@
 # The SDK leaves the types of a realtime session's event handlers open:
 # pyright: reportUnknownMemberType=false
 
-from collections.abc import Awaitable
 from typing import Any
 
 import structlog
@@ -24,14 +23,23 @@ XAI_SESSION_SECONDS = 25 * 60
 """xAI has ended sessions after 30 minutes or later, depending on the route."""
 
 
-class _OpenAiSession(AnsweringSession, openai.realtime.RealtimeSession):
+class _ClosableSession(AnsweringSession):
     async def aclose(self) -> None:
-        await _closed(super().aclose())
+        """Close a session that may have failed.
+
+        On close the plugin raises the session's failure again, and stops half-way: nobody would be
+        told that the session is over. The failure was emitted as an error before.
+        """
+        try:
+            await super().aclose()
+        except APIError as error:
+            log.info("realtime_session_had_failed", error=type(error).__name__)
 
 
-class _XaiSession(AnsweringSession, xai.realtime.RealtimeSession):
-    async def aclose(self) -> None:
-        await _closed(super().aclose())
+class _OpenAiSession(_ClosableSession, openai.realtime.RealtimeSession): ...
+
+
+class _XaiSession(_ClosableSession, xai.realtime.RealtimeSession): ...
 
 
 class _OpenAiModel(openai.realtime.RealtimeModel):
@@ -52,18 +60,6 @@ class _XaiModel(xai.realtime.RealtimeModel):
         self._sessions.add(session)
         _note_acceptance(session, self.choice)
         return self.choice.watched(session)
-
-
-async def _closed(closing: Awaitable[None]) -> None:
-    """Close a session that may have failed.
-
-    On close the plugin raises the session's failure again, and stops half-way: nobody would be
-    told that the session is over. The failure was emitted as an error before.
-    """
-    try:
-        await closing
-    except APIError as error:
-        log.info("realtime_session_had_failed", error=type(error).__name__)
 
 
 def _note_acceptance(session: openai.realtime.RealtimeSession, choice: RealtimeChoice) -> None:
