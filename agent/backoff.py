@@ -1,4 +1,4 @@
-"""Waiting longer after each failure, with jitter, so that agents do not return in step."""
+"""Exponential back-off with jitter, so that agents do not retry at the same time."""
 
 import random
 
@@ -12,7 +12,7 @@ class Backoff:
         self._failures = 0
 
     def next_pause(self) -> float:
-        """Seconds to wait after one more failure, between half and all of the step."""
+        """Seconds to wait after another failure, between half and all of the step."""
         step = min(self._first * 2**self._failures, self._longest)
         self._failures = min(self._failures + 1, 30)
         return step * random.uniform(0.5, 1.0)

@@ -24,7 +24,7 @@ _RETRIABLE_CLIENT_ERRORS = {408, 425, 429}
 
 @cache
 def tls_context() -> ssl.SSLContext:
-    """The process's trusted certificates: loading them takes a tenth of a second, once."""
+    """The trusted certificates, loaded once: that takes a tenth of a second."""
     return ssl.create_default_context()
 
 
@@ -33,16 +33,11 @@ class CallbackError(Exception):
 
 
 class Unavailable(CallbackError):
-    """The API cannot be reached or cannot take it now: try again."""
+    """The API is unreachable or cannot accept the request now: try again."""
 
 
 class Refused(CallbackError):
-    """The API has looked at it and said no, for good.
-
-    Attributes:
-        status: HTTP status of the answer.
-        detail: the problem's own sentence, if it has one.
-    """
+    """The API has refused the request for good; `detail` is the problem's own sentence, if any."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(f"the API answered {status}: {detail}")
@@ -51,7 +46,7 @@ class Refused(CallbackError):
 
     @property
     def concerns_all(self) -> bool:
-        """Whether it is the token or the session that is refused, not this one body."""
+        """Whether the token or the session is refused, not just this body."""
         return self.status in (401, 403, 404, 410)
 
 
@@ -109,7 +104,7 @@ class CallbackClient:
         return _parse(TimeLeft, await self._send("GET", "/v1/agent/time-left")).remaining
 
     async def add_turns(self, session_id: str, turns: list[dict[str, Any]]) -> None:
-        """Hand in turns; those that the API knows already are counted, not stored twice."""
+        """Hand in turns; the API does not store known ones twice."""
         await self._send("POST", f"/v1/sessions/{session_id}/turns", {"turns": turns})
 
     async def report(self, report: dict[str, Any]) -> None:
@@ -117,7 +112,7 @@ class CallbackClient:
         await self._send("POST", "/session/observability", report)
 
     async def recording(self, recording: CallRecording) -> None:
-        """Say how far the recording of this attempt is."""
+        """Report the state of this attempt's recording."""
         await self._send("POST", "/v1/agent/recording", recording.model_dump(mode="json"))
 
     async def _send(self, method: str, path: str, body: Any = None) -> httpx.Response:

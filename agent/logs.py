@@ -1,8 +1,8 @@
-"""Logging of the agent worker: structured, and without anything that was said or is secret.
+"""Logging of the agent worker: structured, without transcripts or secrets.
 
 Job processes send their records to the agent server's process, which writes them. The agents SDK
-puts transcripts, metadata and messages of exceptions into its records; of records that are not ours
-only the fixed part of the message and a few harmless fields are kept.
+puts transcripts, metadata and messages of exceptions into its records; of external records only the
+fixed part of the message and a few harmless fields are kept.
 """
 
 import logging
@@ -15,46 +15,29 @@ import structlog
 from adapters.settings import AgentSettings
 
 OURS = ("agent.", "adapters.", "domain.", "__main__")
-_QUIET = (
-    "httpx",
-    "httpx2",
-    "openai",
-    "mcp",
-    "asyncio",
-)
+_QUIET = ("httpx", "httpx2", "openai", "mcp", "asyncio")
 _HARMLESS = frozenset(
     {"job_id", "session_id", "org", "attempt", "room", "room_id", "agent_name", "dispatch_id"}
     | {"pid", "id", "worker_id", "url", "region", "protocol", "version", "packages", "plugin"}
     | {"elapsed_time", "timeout", "delay", "duration", "load", "threshold", "retry_count"}
-    | {
-        "max_retry",
-        "max_retries",
-        "attempts",
-        "retry",
-        "reason",
-        "type",
-        "status",
-        "status_code",
-        "recoverable",
-    }
-    | {"model", "provider", "label", "memory_usage_mb", "memory_limit_mb"}
+    | {"max_retry", "max_retries", "attempts", "retry", "reason", "type", "status", "status_code"}
+    | {"recoverable", "model", "provider", "label", "memory_usage_mb", "memory_limit_mb"}
 )
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _QUOTING = re.compile(r"(error|failed|exception)[^:]*: .*", re.IGNORECASE | re.DOTALL)
 
 
-class ForeignRecords(logging.Filter):
-    """Takes out of other libraries' records what may hold words of a conversation or a secret."""
+class ExternalRecords(logging.Filter):
+    """Removes from other libraries' records what may hold parts of a conversation or a secret."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Keep the record, reduced; never drops one."""
-        # Left by the handler that sent it here; it would be printed as a field.
+        """Reduce the record; never drops it."""
+        # Left by the sending handler; it would be printed as a field.
         vars(record).pop("message", None)
         if record.name.startswith(OURS):
             return True
         if "session_id" not in vars(record) and "attempt" in vars(record):
-            # The SDK counts its retries by it, before the session's fields are added: those that
-            # are there already are not overwritten.
+            # The SDK's retry count, which would keep the session's own field from being added.
             vars(record)["retry"] = vars(record).pop("attempt")
         for name in set(vars(record)) - _STANDARD - _HARMLESS:
             value = vars(record).pop(name)
@@ -88,7 +71,7 @@ def configure_logging(settings: AgentSettings) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
-    handler.addFilter(ForeignRecords())
+    handler.addFilter(ExternalRecords())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level)
@@ -102,22 +85,19 @@ def configure_job_logging(settings: AgentSettings) -> None:
     root = logging.getLogger()
     root.setLevel(settings.log_level)
     for handler in root.handlers:
-        # Here as well: the handler formats exceptions before it sends them.
-        handler.addFilter(ForeignRecords())
+        # In this process as well: the handler formats exceptions before sending them.
+        handler.addFilter(ExternalRecords())
 
 
 def _quieten() -> None:
-    # Their lines name whole URLs, and those of tools hold what was said.
+    # Their records hold whole URLs, and those of tools may quote the conversation.
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _configure_structlog() -> None:
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            structlog.stdlib.render_to_log_kwargs,
-        ],
+        processors=[structlog.stdlib.filter_by_level, structlog.stdlib.render_to_log_kwargs],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

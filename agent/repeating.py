@@ -1,4 +1,4 @@
-"""Work that an agent server or a job does again and again, whatever goes wrong in between."""
+"""Periodic work of an agent server, which continues after failures."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,16 +15,10 @@ async def repeat(
     pause: float,
     pause_after_failure: float,
 ) -> None:
-    """Do it again and again until cancelled.
+    """Repeat `once` until cancelled, with pauses in seconds; `what` is its name in the log.
 
-    A fault that nobody foresaw is logged and costs one round: the end of one of these loops would
-    end the agent server with all its calls.
-
-    Args:
-        what: a name for the log.
-        once: one round.
-        pause: seconds between two rounds.
-        pause_after_failure: seconds after one that has failed.
+    An unexpected error is logged and costs one round: the end of a loop would end the agent server
+    with all its calls.
     """
     while True:
         try:

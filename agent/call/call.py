@@ -17,7 +17,7 @@ from livekit.agents.voice.report import SessionReport
 
 from adapters.settings import AgentSettings
 from agent.call.call_tools import CallTools
-from agent.call.claim import ReadyBudget, tell_failed
+from agent.call.claim import ReadyBudget, report_failure
 from agent.call.control import finish_request
 from agent.call.conversation import Conversation
 from agent.call.ending import Ending, requested_end
@@ -36,21 +36,12 @@ from agent.engines import (
 )
 from agent.sound import CallSound
 from agent.sound.recording import CallRecorder
-from agent.spool import (
-    Disk,
-    DiskHangs,
-    Outbox,
-    Record,
-    RecordKind,
-    SpoolEntry,
-    Target,
-    spool_id,
-)
+from agent.spool import Disk, DiskHangs, Outbox, Record, RecordKind, SpoolEntry, Target, spool_id
 from agent.version import agent_version
 from domain.agents.call_policy import SilencePolicy
 from domain.recordings.recording import CallRecording
 from domain.sessions.dispatch_metadata import DispatchMetadata, EverlineMetadata
-from domain.sessions.messages import AgentFailed, AgentReady
+from domain.sessions.messages import AgentReady
 from domain.transcripts.transcript import ReportEnd, Turn, ordered
 
 log = structlog.stdlib.get_logger(__name__)
@@ -58,12 +49,12 @@ log = structlog.stdlib.get_logger(__name__)
 _T = TypeVar("_T")
 
 HAND_IN_SECONDS = 5.0
-"""How long the end of the job waits for the API; then the spool is left to the drainer. The agent
-stays visible in the room meanwhile."""
+"""How long the end of the job waits for the API; then the drainer delivers the rest. Meanwhile the
+agent stays visible in the room."""
 
 
 class Call:
-    """One job. Without an `everline` part in the metadata it is a plain agent without callbacks."""
+    """One job. Without an `everline` part in its metadata it is a plain agent without callbacks."""
 
     def __init__(
         self, ctx: JobContext, metadata: DispatchMetadata, settings: AgentSettings, vad: VAD
@@ -85,14 +76,14 @@ class Call:
         self._outbox: Outbox | None = None
         self._claimed = False
         self._remaining: float | None = None
-        self._equipment: CallTools | None = None
+        self._tools: CallTools | None = None
         self._entry: SpoolEntry | None = None
         self._recorder: CallRecorder | None = None
         self._missing_variables: Sequence[str] = ()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self) -> None:
-        """Join, claim the attempt, open the conversation; what fails is told to Everline."""
+        """Join, claim the attempt and open the conversation; report a failure to Everline."""
         try:
             await self._join_and_open()
         except EngineFault as fault:
@@ -104,7 +95,7 @@ class Call:
         except CallbackError as error:
             await self._cannot_start(str(error), retryable=True)
         except Exception as error:
-            # Whatever it is: a caller in a silent room is worse.
+            # Report any fault: otherwise the caller would wait in a silent room.
             log.exception("agent_start_failed")
             reason = f"the agent could not start: {type(error).__name__}"
             await self._cannot_start(reason, retryable=True)
@@ -112,7 +103,7 @@ class Call:
     def caller_connection(self) -> str | None:
         """LiveKit's sid of the caller's connection, `""` while the caller is not in the room.
 
-        None while the agent is not connected itself, and so does not know.
+        None while the agent itself is not connected.
         """
         room, caller = self._ctx.room, self._caller_identity()
         if caller is None or room.connection_state != rtc.ConnectionState.CONN_CONNECTED:
@@ -121,7 +112,7 @@ class Call:
         return participant.sid if participant else ""
 
     async def hand_in(self) -> None:
-        """The job's end hook: spool the report, and wait shortly for the API to take it."""
+        """The job's end hook: spool the report, and wait briefly for the API to accept it."""
         for task in self._tasks:
             task.cancel()
         if self._sound is not None:
@@ -137,7 +128,7 @@ class Call:
                 notices=[
                     *self._notices,
                     *(self._sound.notices if self._sound else ()),
-                    *(self._equipment.notices if self._equipment else ()),
+                    *(self._tools.notices if self._tools else ()),
                 ],
                 missing_variables=self._missing_variables,
                 recording=await self._recorded(),
@@ -153,9 +144,9 @@ class Call:
             )
 
     async def aclose(self) -> None:
-        """Close the connections; the report is handed in."""
-        if self._equipment is not None:
-            await self._equipment.aclose()
+        """Close the connections, after `hand_in`."""
+        if self._tools is not None:
+            await self._tools.aclose()
         if self._client is not None:
             await self._client.aclose()
 
@@ -167,10 +158,10 @@ class Call:
         inputs = EngineInputs(config=self._metadata, settings=self._settings, vad=self._vad)
         load_engine_plugins(inputs)
         sound = self._sound = CallSound(self._metadata, self._settings)
-        # In a thread: every client of a provider loads the trusted certificates.
+        # In a thread, because every provider client loads the trusted certificates.
         building = self._background(asyncio.to_thread(build_engine, inputs))
         self._watch_room()
-        # Before the session starts: the SDK cannot look for a given participant otherwise.
+        # Connect before the session starts: the SDK can only then find a given participant.
         await self._ctx.connect()
         parts = await building
         self._notices = list(parts.notices)
@@ -179,7 +170,7 @@ class Call:
         conversation = Conversation(parts, spoken, self._ending, sound)
         self._conversation = conversation
         budget = ReadyBudget(self._open_client()) if self._everline else None
-        self._equipment = CallTools(
+        self._tools = CallTools(
             self._ctx,
             self._metadata,
             self._settings,
@@ -191,7 +182,7 @@ class Call:
         history = await self._history(budget)
         conversation.on_commit(self._commit)
         conversation.on_close(lambda: self._ctx.shutdown("the session was closed"))
-        agent, engine = await self._equipment.opening(spoken.prompt, parts, history)
+        agent, engine = await self._tools.opening(spoken.prompt, parts, history)
         await conversation.start(
             self._ctx.room, self._caller_identity(), history, agent, engine.accepted
         )
@@ -202,11 +193,15 @@ class Call:
             return
         await sound.start(self._ctx.room, conversation.session)
         if self._ending.decided:
-            # While an avatar was waited for; whoever decided it closes the session.
+            # The call ended while waiting for an avatar; whoever ended it closes the session.
             return
         await self._start_recording(conversation)
-        conversation.open(self._background(self._caller_present()))
-        self._watch_clock(conversation)
+        caller = self._ctx.wait_for_participant(identity=self._caller_identity())
+        conversation.open(self._background(caller))
+        conversation.watch_silence(self._metadata.silence or SilencePolicy(), self._caller_here)
+        warning = self._metadata.max_duration_warning
+        if warning is not None and self._remaining is not None:
+            conversation.watch_time(warning, self._remaining, self._ask_remaining)
 
     async def _start_recording(self, conversation: Conversation) -> None:
         wanted = self._metadata.recording
@@ -218,11 +213,11 @@ class Call:
         )
         self._recorder = recorder
         if storage and self._settings.everline_egress:
-            # Beside the conversation: where no service is free, the answer takes seconds.
+            # In the background: without a free service the answer takes seconds.
             self._background(recorder.hand_over(self._ctx.api, self._ctx.room.name, storage))
 
     async def _known_spool(self) -> str | None:
-        """The spool's id, if the API that is told of the recording hears this agent server."""
+        """The spool's id, if this agent server sends its heartbeats to the call's own API."""
         home = self._settings.everline_callback_url
         if home is None or home.rstrip("/") != self._required_everline().callback_url.rstrip("/"):
             return None
@@ -231,12 +226,6 @@ class Call:
         except DiskHangs as error:
             log.error("spool_without_id", error=str(error))
             return None
-
-    def _watch_clock(self, conversation: Conversation) -> None:
-        conversation.watch_silence(self._metadata.silence or SilencePolicy(), self._caller_here)
-        warning = self._metadata.max_duration_warning
-        if warning is not None and self._remaining is not None:
-            conversation.watch_time(warning, self._remaining, self._ask_remaining)
 
     def _caller_here(self) -> bool:
         present = self._ctx.room.remote_participants
@@ -263,28 +252,18 @@ class Call:
         return ordered(turn for turn in turns if turn.attempt < self._attempt)
 
     async def _claim(self, budget: ReadyBudget) -> bool:
-        answer = await budget.claim(
-            AgentReady(
-                attempt=self._attempt,
-                job_id=self._ctx.job.id,
-                identity=self._ctx.room.local_participant.identity,
-                agent_version=agent_version(),
-            )
+        claim = AgentReady(
+            attempt=self._attempt,
+            job_id=self._ctx.job.id,
+            identity=self._ctx.room.local_participant.identity,
+            agent_version=agent_version(),
         )
+        answer = await budget.claim(claim)
         if not answer.accepted:
             self._leave(f"the claim was refused: {answer.reason}")
             return False
-        self._entry = SpoolEntry.in_memory(Path(self._settings.everline_spool_dir), self._target())
-        self._outbox = Outbox(self._entry, self._open_client())
-        await self._outbox.open()
-        self._claimed = True
-        self._remaining = answer.remaining
-        log.info("attempt_claimed", remaining=answer.remaining)
-        return True
-
-    def _target(self) -> Target:
         everline = self._required_everline()
-        return Target(
+        target = Target(
             callback_url=everline.callback_url,
             callback_token=everline.callback_token,
             org=everline.org,
@@ -292,6 +271,13 @@ class Call:
             attempt=everline.attempt,
             job_id=self._ctx.job.id,
         )
+        self._entry = SpoolEntry.in_memory(Path(self._settings.everline_spool_dir), target)
+        self._outbox = Outbox(self._entry, self._open_client())
+        await self._outbox.open()
+        self._claimed = True
+        self._remaining = answer.remaining
+        log.info("attempt_claimed", remaining=answer.remaining)
+        return True
 
     def _commit(self, item: object) -> None:
         turn = self._turn_log.turn(item)
@@ -304,11 +290,14 @@ class Call:
             request = finish_request(packet)
             if request is None:
                 return
-            if self._ending.note(requested_end(request.reason)):
-                log.info("finish_requested", reason=request.reason)
-                if self._claimed and self._conversation is not None:
-                    self._say_goodbye_at(request.reason, self._conversation)
-                    self._background(self._conversation.finish())
+            if not self._ending.note(requested_end(request.reason)):
+                return
+            log.info("finish_requested", reason=request.reason)
+            if self._claimed and self._conversation is not None:
+                warning = self._metadata.max_duration_warning
+                if request.reason == ReportEnd.MAX_DURATION and warning is not None:
+                    self._conversation.say_goodbye_with(warning.goodbye_text)
+                self._background(self._conversation.finish())
 
         def disconnected(reason: rtc.DisconnectReason.ValueType) -> None:
             if self._ending.note_disconnect(reason):
@@ -316,14 +305,6 @@ class Call:
 
         self._ctx.room.on("data_received", received)
         self._ctx.room.on("disconnected", disconnected)
-
-    def _say_goodbye_at(self, reason: str, conversation: Conversation) -> None:
-        warning = self._metadata.max_duration_warning
-        if reason == ReportEnd.MAX_DURATION and warning is not None:
-            conversation.say_goodbye_with(warning.goodbye_text)
-
-    async def _caller_present(self) -> rtc.RemoteParticipant:
-        return await self._ctx.wait_for_participant(identity=self._caller_identity())
 
     def _caller_identity(self) -> str | None:
         return self._everline.caller_identity if self._everline else None
@@ -334,7 +315,7 @@ class Call:
         try:
             return self._ctx.make_session_report(self._conversation.session)
         except Exception:
-            # The report of this call matters more than the SDK's part of it.
+            # The report is more important than the SDK's part of it.
             log.exception("sdk_report_failed")
             return None
 
@@ -344,14 +325,14 @@ class Call:
         try:
             return await self._recorder.aclose()
         except Exception:
-            # Its end can be told later; without the report the call would be given to another.
+            # The recording can be reported later; a missing report would replace the agent.
             log.exception("recording_not_closed")
             return self._recorder.recording
 
     async def _cannot_start(self, reason: str, *, retryable: bool) -> None:
         log.error("agent_failed", reason=reason, retryable=retryable)
         self._ending.note(ReportEnd.ERROR, reason)
-        # Once claimed, the report says it.
+        # After the claim, the report tells the reason.
         if self._everline is not None and not self._claimed:
             await report_failure(self._everline, self._ctx.job.id, reason, retryable=retryable)
         self._ctx.shutdown(reason)
@@ -370,21 +351,3 @@ class Call:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-async def report_failure(
-    everline: EverlineMetadata, job_id: str, reason: str, *, retryable: bool
-) -> None:
-    """Tell Everline that this attempt's agent cannot start; a failure to tell it is logged."""
-    failure = AgentFailed(
-        event_id=f"failed:{everline.attempt}:{job_id}",
-        attempt=everline.attempt,
-        job_id=job_id,
-        reason=reason[:500],
-        retryable=retryable,
-    )
-    try:
-        async with CallbackClient(everline.callback_url, everline.callback_token) as client:
-            await tell_failed(client, failure)
-    except CallbackError as error:
-        log.error("agent_failed_not_delivered", why=str(error))

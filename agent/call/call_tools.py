@@ -1,19 +1,29 @@
-"""What an agent brings to a call beside its engine: tools, and agents that it can hand over to."""
-# The SDK leaves the types of a session's user data open:
+"""The tools of a call's agents, and the saved agents that can take the conversation over."""
+# The SDK leaves the types of models and of a session's user data open:
 # pyright: reportUnknownMemberType=false
+
+import asyncio
 
 import httpx
 import structlog
-from livekit.agents import Agent, AgentSession, JobContext
+from livekit.agents import NOT_GIVEN, Agent, AgentSession, JobContext, llm
 from livekit.agents.vad import VAD
 
 from adapters.http.outbound import outbound_client
 from adapters.settings import AgentSettings
 from agent.call.ending import Ending
-from agent.call.handoff import Handoff
+from agent.call.prompt import words
 from agent.call.turns import restored
-from agent.callbacks import CallbackClient, tls_context
-from agent.engines import EngineParts, Notice
+from agent.callbacks import CallbackClient, CallbackError, tls_context
+from agent.engines import (
+    EngineFault,
+    EngineInputs,
+    EngineParts,
+    EngineUnavailable,
+    Notice,
+    build_engine,
+    load_engine_plugins,
+)
 from agent.tools import AnyTool, ToolInputs, agent_tools
 from agent.tools.hand_off import CannotHandOff
 from domain.sessions.dispatch_metadata import DispatchMetadata
@@ -21,19 +31,49 @@ from domain.transcripts.transcript import Turn, in_charge
 
 log = structlog.stdlib.get_logger(__name__)
 
+LOAD_SECONDS = 8.0
+"""How long the caller waits for the agent that takes over; then the present one continues."""
+
+
+class SucceedingAgent(Agent):
+    """A saved agent that the conversation was handed to; `parts` is None for the session's engine.
+
+    With `answers` it answers as soon as it takes over.
+    """
+
+    def __init__(
+        self,
+        config: DispatchMetadata,
+        instructions: str,
+        chat_ctx: llm.ChatContext,
+        tools: list[AnyTool],
+        parts: EngineParts | None,
+        *,
+        answers: bool,
+    ) -> None:
+        # An engine without its own stt or tts must not use the session's.
+        super().__init__(
+            id=config.agentId,
+            instructions=instructions,
+            chat_ctx=chat_ctx,
+            tools=tools,
+            stt=parts.stt if parts else NOT_GIVEN,
+            llm=parts.llm if parts else NOT_GIVEN,
+            tts=parts.tts if parts else NOT_GIVEN,
+            vad=parts.vad if parts else NOT_GIVEN,
+            turn_handling=parts.turn_handling if parts else NOT_GIVEN,
+        )
+        self.engine = parts
+        self._answers = answers
+
+    async def on_enter(self) -> None:
+        """Continue the conversation, without another greeting."""
+        if self._answers:
+            self.session.generate_reply()
+
 
 class CallTools:
-    """The tools of the agents of one call.
-
-    Args:
-        ctx: the job.
-        metadata: the configuration that the call began with.
-        settings: the agent worker's.
-        vad: voice activity detection, shared by the engines of the call.
-        ending: where tools say why the call ends.
-        client: the callback API; None for a plain agent.
-        session: the conversation.
-    """
+    """The tools of the agents of one call; without a `client` no saved agent can take over."""
 
     def __init__(
         self,
@@ -48,35 +88,29 @@ class CallTools:
         self._ctx = ctx
         self._metadata = metadata
         self._settings = settings
+        self._vad = vad
         self._ending = ending
-        self._hands_off = client is not None
+        self._client = client
         self._session = session
-        self._succession = Handoff(metadata, settings, vad, client, self._tools)
         self._web = outbound_client(
             allow_private=settings.everline_allow_private_tool_urls,
             timeout=httpx.Timeout(10.0),
             tls=tls_context(),
         )
-
-    @property
-    def notices(self) -> list[Notice]:
+        self.notices: list[Notice] = []
         """What the agents that took over could not do as configured."""
-        return self._succession.notices
 
     async def opening(
         self, prompt: str, parts: EngineParts, history: list[Turn]
     ) -> tuple[Agent, EngineParts]:
         """The agent that this attempt begins with, and its engine.
 
-        Args:
-            prompt: of the agent that the call began with, filled in.
-            parts: the engine that the call began with.
-            history: what was said before this attempt. If a saved agent had taken over by then,
-                it goes on, unless it cannot be loaded now.
+        If a saved agent had taken over in an earlier attempt (`history`), it continues, unless it
+        cannot be loaded now; else the agent of the call begins, with its `prompt` and its engine.
         """
         if agent_id := in_charge(history):
             try:
-                agent = await self._succession.take_over(agent_id, restored(history), answers=False)
+                agent = await self._take_over(agent_id, restored(history), answers=False)
             except CannotHandOff as error:
                 log.warning("hand_off_not_resumed", agent_id=agent_id, why=str(error))
             else:
@@ -97,13 +131,58 @@ class CallTools:
                 room=self._ctx.room,
                 livekit=lambda: self._ctx.api,
                 web=self._web,
-                hand_off=self._successor if self._hands_off else None,
+                hand_off=self._hand_off if self._client else None,
             )
         )
 
-    async def _successor(self, agent_id: str) -> Agent:
-        """The saved agent of this id, ready to take over; see `agent.tools.inputs.HandOff`."""
+    async def _hand_off(self, agent_id: str) -> Agent:
         history = self._session.current_agent.chat_ctx.copy(
             exclude_instructions=True, exclude_function_call=True, exclude_config_update=True
         )
-        return await self._succession.take_over(agent_id, history, answers=True)
+        return await self._take_over(agent_id, history, answers=True)
+
+    async def _take_over(
+        self, agent_id: str, history: llm.ChatContext, *, answers: bool
+    ) -> SucceedingAgent:
+        """The saved agent of this id, with its tools and, if it differs, its engine.
+
+        Raises:
+            CannotHandOff: it cannot be loaded or built within `LOAD_SECONDS`.
+        """
+        try:
+            async with asyncio.timeout(LOAD_SECONDS):
+                config = await self._load(agent_id)
+                parts = await self._engine(config)
+        except (CallbackError, EngineFault, EngineUnavailable, TimeoutError) as error:
+            raise CannotHandOff(str(error) or type(error).__name__) from error
+        for notice in parts.notices if parts else ():
+            log.warning("configured_otherwise", field=notice.field, reason=notice.reason)
+            self.notices.append(notice)
+        spoken = words(config)
+        if spoken.missing:
+            log.warning("dynamic_variables_missing", variables=list(spoken.missing))
+        return SucceedingAgent(
+            config, spoken.prompt, history, self._tools(config), parts, answers=answers
+        )
+
+    async def _load(self, agent_id: str) -> DispatchMetadata:
+        if self._client is None:
+            raise CannotHandOff("a plain agent has no callbacks")
+        loaded = await self._client.managed_agent(agent_id)
+        call = {
+            "agentId": agent_id,
+            "session_id": self._metadata.session_id,
+            "user_id": self._metadata.user_id,
+            "everline": self._metadata.everline,
+            # What this call knows of its caller applies to each of its agents.
+            "dynamic_variables": {**loaded.dynamic_variables, **self._metadata.dynamic_variables},
+        }
+        return loaded.model_copy(update=call)
+
+    async def _engine(self, config: DispatchMetadata) -> EngineParts | None:
+        """The engine of the agent; None if it is the one that the call began with."""
+        if config.engine == self._metadata.engine:
+            return None
+        inputs = EngineInputs(config=config, settings=self._settings, vad=self._vad)
+        load_engine_plugins(inputs)
+        return await asyncio.to_thread(build_engine, inputs)

@@ -11,13 +11,13 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 def finish_request(packet: rtc.DataPacket) -> FinishCall | None:
-    """The request to finish that a packet carries, if it is one and comes from the server.
+    """The server's request to finish, if the packet is one.
 
-    A packet of a participant has a sender; only LiveKit's server API sends without one.
+    A participant's packet has a sender; only LiveKit's server API sends without one.
     """
     if packet.topic != CONTROL_TOPIC:
         return None
-    # The SDK declares the sender as always there.
+    # The SDK declares the sender as never None.
     sender: rtc.RemoteParticipant | None = packet.participant
     if sender is not None:
         log.warning("control_message_of_a_participant_ignored", identity=sender.identity)

@@ -25,8 +25,7 @@ from agent.call.prompt import NUDGE, TIME_WARNING, UNPROMPTED_GREETING, Words
 from agent.engines import EngineParts, EngineUnavailable
 from agent.sound import CallSound
 from agent.watchers.answers import AnswerWatch
-from agent.watchers.failed_stages import FailedStages
-from agent.watchers.refused_requests import on_refusal
+from agent.watchers.provider_errors import ProviderErrors
 from agent.watchers.silence import SilenceWatch
 from agent.watchers.time_limit import TimeWarning
 from domain.agents.call_policy import DurationWarning, SilencePolicy
@@ -35,16 +34,16 @@ from domain.transcripts.transcript import ReportEnd, Role, Turn
 log = structlog.stdlib.get_logger(__name__)
 
 FINISH_SECONDS = 3.0
-"""How long a sentence that is being spoken may go on when the call is asked to finish."""
+"""How long the current sentence may continue when the call is asked to finish."""
 GOODBYE_SECONDS = 15.0
 """How long the agent may speak when it ends the call itself."""
-LAST_WORDS_SECONDS = 1.0
-"""How long the close waits for the text of what the caller is saying; the SDK waits that long even
-if nobody speaks (its default is 2.0)."""
+CLOSE_TRANSCRIPT_SECONDS = 1.0
+"""How long the close waits for the transcript of the caller's current words; the SDK waits that
+long even if nobody speaks (its default is 2.0)."""
 
 
 class Conversation:
-    """One attempt's talk with the caller."""
+    """One attempt's conversation with the caller."""
 
     def __init__(self, parts: EngineParts, words: Words, ending: Ending, sound: CallSound) -> None:
         self._sound = sound
@@ -64,10 +63,9 @@ class Conversation:
             vad=parts.vad,
             turn_handling=parts.turn_handling,
             tts_text_transforms=sound.text_transforms(),
-            session_close_transcript_timeout=LAST_WORDS_SECONDS,
+            session_close_transcript_timeout=CLOSE_TRANSCRIPT_SECONDS,
         )
-        on_refusal(self.session, self._give_up)
-        self._failed_stages = FailedStages(self.session, self._give_up)
+        self._provider_errors = ProviderErrors(self.session, self._fail)
 
     async def start(
         self,
@@ -77,23 +75,18 @@ class Conversation:
         agent: Agent,
         accepted: Callable[[], Awaitable[None]] | None,
     ) -> None:
-        """Start the session in a connected room, deaf and so silent until `open`.
+        """Start the session in a connected room, without audio input until `open`.
 
-        Args:
-            room: connected.
-            caller_identity: whom the agent listens to; None for the first who comes.
-            history: what was said before this attempt. The agent knows it, and the session's own
-                history (and so the report) holds only what follows.
-            agent: who speaks.
-            accepted: waits until the provider has taken the session; see `EngineParts`.
+        The agent listens to the caller of this identity, or without one to the first who joins. It
+        knows the `history`; the session's own history (and so the report) holds only what follows.
 
         Raises:
             EngineFault: the provider refuses the session, and would do so again.
-            EngineUnavailable: the provider cannot take it now.
+            EngineUnavailable: the provider cannot accept it now.
         """
         self._history = history
         options = RoomOptions(
-            # A page reload is not an end: Everline decides when the caller has left.
+            # A page reload does not end the call: Everline decides when the caller has left.
             close_on_disconnect=False,
             audio_input=self._sound.audio_input(),
             text_input=TextInputOptions(text_input_cb=self._typed),
@@ -105,7 +98,7 @@ class Conversation:
             agent,
             room=room,
             room_options=options,
-            # Nobody in the room may drive or observe the session.
+            # No participant may control or observe the session.
             session_host=False,
             record=False,
         )
@@ -113,8 +106,8 @@ class Conversation:
             await accepted()
         self._started = True
 
-    def _give_up(self, reason: str) -> None:
-        log.error("provider_given_up", reason=reason)
+    def _fail(self, reason: str) -> None:
+        log.error("provider_failed", reason=reason)
         self._ending.note(ReportEnd.ERROR, reason)
         if self._started:
             self.session.shutdown(drain=False)
@@ -137,14 +130,14 @@ class Conversation:
                 self._opening.cancel()
             for watch in self._watches:
                 watch.stop()
-            # One that cannot start says why itself.
+            # A session that cannot start reports the reason itself.
             if self._started:
                 handle()
 
         self.session.on("close", closed)
 
     def open(self, caller_present: asyncio.Task[rtc.RemoteParticipant]) -> None:
-        """Begin to listen, and speak first if that is the agent's part."""
+        """Begin to listen, and speak first if the configuration says so."""
         self._open = True
         self.session.input.set_audio_enabled(True)
         self._opening = asyncio.create_task(self._speak_first(caller_present), name="opening")
@@ -153,12 +146,12 @@ class Conversation:
         watch.start()
 
     def watch_silence(self, policy: SilencePolicy, caller_here: Callable[[], bool]) -> None:
-        """Follow the silence policy from now on."""
+        """Apply the silence policy from now on."""
 
         def nudge() -> None:
             self._speak(self._words.fill(policy.nudge_text), NUDGE)
 
-        def give_up() -> None:
+        def end_call() -> None:
             if self._ending.note(ReportEnd.SILENCE):
                 self._closing_words = self._words.fill(policy.goodbye_text)
                 self._finishing = asyncio.create_task(
@@ -166,7 +159,7 @@ class Conversation:
                 )
 
         watch = SilenceWatch(
-            self.session, policy, caller_here=caller_here, nudge=nudge, give_up=give_up
+            self.session, policy, caller_here=caller_here, nudge=nudge, end_call=end_call
         )
         self._watches.append(watch)
         watch.start()
@@ -193,8 +186,7 @@ class Conversation:
     async def finish(self, within: float = FINISH_SECONDS) -> None:
         """Say the closing words if there are any, else let the current sentence end; then close.
 
-        Args:
-            within: seconds after which the session is closed in any case.
+        After `within` seconds the session is closed in any case.
         """
         for watch in self._watches:
             watch.stop()
@@ -219,48 +211,44 @@ class Conversation:
     async def _speak_first(self, caller_present: asyncio.Task[rtc.RemoteParticipant]) -> None:
         await caller_present
         if greeting_is_due(self._history):
-            self._greet()
+            if self._words.agent_speaks_first:
+                self._speak(self._words.greeting, UNPROMPTED_GREETING)
         elif self._history[-1].role is Role.USER:
-            # The agent before this one died before it had answered.
+            # The previous agent died before it had answered.
             self.session.generate_reply()
 
-    def _greet(self) -> None:
-        if self._words.agent_speaks_first:
-            self._speak(self._words.greeting, UNPROMPTED_GREETING)
-
     def _speak(self, text: str | None, instructions: str) -> None:
-        """Say these words, or without them what the model makes of the instructions."""
+        """Say these words, or without them let the model follow the instructions."""
         if text and self._speaks_verbatim():
             self.session.say(text)
         else:
-            told = verbatim(text) if text else instructions
-            self.session.generate_reply(instructions=told)
+            self.session.generate_reply(instructions=verbatim(text) if text else instructions)
 
     def _speaks_verbatim(self) -> bool:
-        """Whether the agent that has the conversation now can say given words."""
+        """Whether the current agent can say given words."""
         voice, model = self._of_the_agent("tts"), self._of_the_agent("llm")
         says = isinstance(model, RealtimeModel) and model.capabilities.supports_say
         return voice is not None or says
 
     def _of_the_agent(self, part: str) -> object:
-        """The `tts` or `llm` of the agent that has the conversation now, or else the session's."""
+        """The current agent's `tts` or `llm`, or else the session's."""
         own: object = getattr(self.session.current_agent, part)
         return own if is_given(own) else getattr(self.session, part)
 
     async def _typed(self, session: AgentSession[None], event: TextInputEvent) -> None:
-        # Without words nobody has said anything, and nobody is interrupted.
+        # Blank text interrupts nobody.
         if self._open and event.text.strip():
             await session.interrupt()
             session.generate_reply(user_input=event.text)
 
 
 def verbatim(text: str) -> str:
-    """What a realtime model is told so that it speaks given words."""
+    """The instruction that makes a realtime model say given words."""
     return f"Say exactly the following words, and nothing else: {text}"
 
 
 def greeting_is_due(history: list[Turn]) -> bool:
-    """Whether nobody has greeted the caller to the end: the agent before may have died in it."""
+    """Whether no greeting was finished: the previous agent may have died during it."""
     return all(turn.role is Role.ASSISTANT and turn.interrupted for turn in history)
 
 

@@ -1,7 +1,7 @@
-"""Why the agent's part of the call ended, as the agent knows it: the first cause wins.
+"""Why the agent's part of the call ended: the first noted cause wins.
 
 LiveKit's own close reason is racy (a shutdown reports whatever closed the session first), so each
-cause is noted where it happens; a job that ends without any was shut down from outside.
+cause is noted where it happens; a job that ends without one was shut down from outside.
 """
 
 from livekit import rtc
@@ -40,7 +40,7 @@ class Ending:
         return self._reason or ReportEnd.SHUTDOWN
 
     def note(self, reason: ReportEnd, error: str | None = None) -> bool:
-        """Note a cause; returns whether it is the first, and so the one that counts."""
+        """Note a cause; returns whether it is the first one, which counts."""
         if self.decided:
             return False
         self._reason = reason

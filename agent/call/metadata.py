@@ -11,10 +11,10 @@ from domain.sessions.dispatch_metadata import DispatchMetadata, EverlineMetadata
 
 
 class MetadataFault(Exception):
-    """The metadata is not what Everline sends.
+    """The metadata is invalid.
 
     Attributes:
-        everline: its `everline` part if at least that can be read, so that Everline can be told.
+        everline: its `everline` part if that is readable, for reporting the failure.
     """
 
     def __init__(self, message: str, everline: EverlineMetadata | None) -> None:
@@ -23,10 +23,10 @@ class MetadataFault(Exception):
 
 
 def read_metadata(text: str, room_name: str) -> DispatchMetadata:
-    """The metadata of a job; an empty one makes a plain agent with the defaults.
+    """The metadata of a job; empty metadata makes a plain agent with the defaults.
 
     Raises:
-        MetadataFault: naming the fields that are wrong, without their values.
+        MetadataFault: names the invalid fields, without their values.
     """
     if not text.strip():
         return DispatchMetadata(session_id=room_name)
@@ -47,8 +47,7 @@ def attempt_of(text: str) -> int | None:
 def job_ref(job_id: str, text: str) -> JobRef:
     """Which session and attempt a job's metadata names, if it is Everline's.
 
-    Whatever else of it can be read: a dead agent is reported also when a newer Everline, or a job
-    that could not use its metadata, has put it there.
+    Reads only these fields, so that a dead agent is reported even if the rest is invalid or newer.
     """
     everline, session_id = _everline_part(text), _fields(text).get("session_id")
     return JobRef(
@@ -76,7 +75,7 @@ def _fields(text: str) -> dict[str, Any]:
 
 
 def _faults(error: ValidationError) -> str:
-    # Without the input: it holds the callback token and the caller's words.
+    # Without the input, which holds the callback token and the caller's words.
     faults = error.errors(include_input=False, include_url=False, include_context=False)
     return "; ".join(
         f"{'.'.join(map(str, fault['loc'])) or 'metadata'}: {fault['msg']}" for fault in faults[:5]

@@ -17,19 +17,19 @@ TIME_WARNING = "Tell the caller in one short sentence that the time of this call
 
 @dataclass(frozen=True)
 class Words:
-    """What the agent is told and what it says first."""
+    """The agent's prompt and its first words."""
 
     prompt: str
     greeting: str | None
     """None unless the agent speaks first with given words."""
     agent_speaks_first: bool
     missing: tuple[str, ...]
-    """Variables that have neither a value nor a default; they are left out of the text."""
+    """Variables without a value or a default; they are left out of the text."""
     values: Mapping[str, str]
     """The variables, with their defaults."""
 
     def fill(self, text: str | None) -> str | None:
-        """A text with the variables filled in; None for none and for an empty one."""
+        """A text with the variables filled in; None if it is empty."""
         return fill(text, self.values)[0].strip() or None if text else None
 
 

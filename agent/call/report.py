@@ -21,7 +21,7 @@ from domain.transcripts.transcript import REPORT_VERSION, AgentReport, ordered
 log = structlog.stdlib.get_logger(__name__)
 
 MAX_OUTPUT_CHARS = 2_000
-"""Kept of what a tool answered: a page of text that was fetched is of use to the model alone."""
+"""Limit of a tool's answer in the report: a fetched page is useful to the model only."""
 _MAX_ERROR_CHARS = 2_000
 _INSTRUCTION_ROLES = ("system", "developer")
 
@@ -40,9 +40,9 @@ def build_report(
 ) -> AgentReport:
     """The report of one attempt; `sdk` is the SDK's own, None if the session never started.
 
-    Turns that were streamed have the same numbers here; the others get the next ones. If what the
-    SDK tells cannot be put into a report, that is logged, and the report goes without it: it ends
-    the session, and its turns were streamed.
+    Streamed turns keep their numbers; the others get the next ones. If the SDK's part is not valid,
+    that is logged, and the report goes without it: the report ends the session, and the turns were
+    streamed.
     """
     known: dict[str, Any] = {
         "report_version": REPORT_VERSION,
@@ -60,7 +60,7 @@ def build_report(
     try:
         return AgentReport.model_validate({**known, **_told_by(sdk, turn_log)})
     except Exception as error:  # noqa: BLE001  # of any plugin's making
-        # Without the error's message: that quotes what was said.
+        # Without the error's message, which quotes the conversation.
         log.error("report_incomplete", error=frames(error))
         fault = {"at": datetime.now(UTC), "stage": "report_error", "kind": type(error).__name__}
         return AgentReport.model_validate({**known, "errors": [fault]})
@@ -74,23 +74,18 @@ def _told_by(sdk: SessionReport | None, turn_log: TurnLog) -> dict[str, Any]:
         "turns": ordered(turns),
         "tool_calls": tool_calls(items),
         "hand_offs": hand_offs(items),
-        "usage": _usage(sdk),
+        "usage": [usage.model_dump() for usage in (sdk.model_usage if sdk else None) or []],
         "errors": provider_errors(sdk.events if sdk else []),
         "close_reason": sdk_report and sdk_report.get("close_reason"),
         "sdk_report": sdk_report,
     }
 
 
-def _usage(sdk: SessionReport | None) -> list[dict[str, Any]]:
-    used = (sdk.model_usage if sdk else None) or []
-    return [usage.model_dump() for usage in used]
-
-
 def _sdk_report(sdk: SessionReport | None) -> dict[str, Any] | None:
-    """The SDK's report as plain JSON, without the instructions: they may hold the customer's data.
+    """The SDK's report as plain JSON, without the instructions, which may hold customer data.
 
-    Without its events, too: they repeat the history at forty times its size; and with no more than
-    `MAX_OUTPUT_CHARS` of what each tool answered.
+    Also without the events, which repeat the history at forty times its size, and with at most
+    `MAX_OUTPUT_CHARS` of each tool's answer.
     """
     if sdk is None:
         return None

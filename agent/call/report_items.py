@@ -1,16 +1,16 @@
 """Tool calls, hand-offs and errors, from LiveKit's conversation items and session events."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 from livekit.agents import llm
 
+from agent.call.turns import utc_time
 from domain.json_model import writable_text
 from domain.transcripts.report_items import AgentError, HandOff, ToolCall
 
 MAX_ERRORS = 200
-"""Kept of one attempt, the first ones; a provider that is away fails again and again."""
+"""The first errors of an attempt are kept; an unreachable provider fails again and again."""
 _MAX_NAME = 300
 _MAX_ARGUMENTS = 64_000
 
@@ -19,11 +19,8 @@ def tool_calls(items: Iterable[object]) -> list[ToolCall]:
     """The calls of tools in their order, each with its result's time and success."""
     found = list(items)
     results = {item.call_id: item for item in found if isinstance(item, llm.FunctionCallOutput)}
-    return [
-        _tool_call(item, results.get(item.call_id))
-        for item in found
-        if isinstance(item, llm.FunctionCall)
-    ]
+    calls = (item for item in found if isinstance(item, llm.FunctionCall))
+    return [_tool_call(call, results.get(call.call_id)) for call in calls]
 
 
 def _tool_call(call: llm.FunctionCall, result: llm.FunctionCallOutput | None) -> ToolCall:
@@ -31,7 +28,7 @@ def _tool_call(call: llm.FunctionCall, result: llm.FunctionCallOutput | None) ->
         call_id=_text(call.call_id, _MAX_NAME),
         name=_text(call.name, _MAX_NAME),
         arguments=_text(call.arguments, _MAX_ARGUMENTS),
-        started_at=_time(call.created_at),
+        started_at=utc_time(call.created_at),
         # The wall clock may have been set back meanwhile.
         seconds=max(round(result.created_at - call.created_at, 4), 0.0) if result else None,
         ok=not result.is_error if result else None,
@@ -39,10 +36,10 @@ def _tool_call(call: llm.FunctionCall, result: llm.FunctionCallOutput | None) ->
 
 
 def hand_offs(items: Iterable[object]) -> list[HandOff]:
-    """From which agent to which the conversation went; the first agent was handed it by nobody."""
+    """Which agents handed the conversation over; the start of the first agent is no hand-off."""
     return [
         HandOff(
-            at=_time(item.created_at),
+            at=utc_time(item.created_at),
             from_agent=_text(item.old_agent_id, _MAX_NAME),
             to_agent=_text(item.new_agent_id, _MAX_NAME),
         )
@@ -63,7 +60,7 @@ def _error(event: Any) -> AgentError:
     label = getattr(error, "label", None)
     recoverable = getattr(error, "recoverable", None)
     return AgentError(
-        at=_time(event.created_at),
+        at=utc_time(event.created_at),
         stage=_text(str(getattr(error, "type", None) or "error"), 100),
         kind=type(cause).__name__[:200],
         source=None if label is None else _text(str(label), _MAX_NAME),
@@ -73,7 +70,3 @@ def _error(event: Any) -> AgentError:
 
 def _text(text: str, longest: int) -> str:
     return writable_text(text)[:longest]
-
-
-def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

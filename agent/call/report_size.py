@@ -1,4 +1,4 @@
-"""A report in the size that the API takes, whatever the call was made of."""
+"""Keeping a report within the size that the API accepts."""
 
 import json
 from collections.abc import Mapping
@@ -12,27 +12,20 @@ from domain.transcripts.transcript import AgentReport, Turn
 log = structlog.stdlib.get_logger(__name__)
 
 MAX_REPORT_BYTES = 2 * 1024 * 1024
-"""Half of what the API takes: a larger report would be refused for good, and the call lost."""
+"""Half of the API's limit: a larger report would be refused for good, and the call lost."""
 _DISPENSABLE = (
-    "sdk_report",
-    "turns",
-    "tool_calls",
-    "hand_offs",
-    "configured_otherwise",
-    "missing_variables",
-    "usage",
+    *("sdk_report", "turns", "tool_calls", "hand_offs"),
+    *("configured_otherwise", "missing_variables", "usage"),
 )
-"""What is left out one after the other, until the rest is small enough. Turns are not lost by it;
-what remains has bounds of its own."""
+"""Left out one after the other, until the rest is small enough. Turns are then sent separately;
+the remaining fields have limits of their own."""
 
 
 def report_records(report: AgentReport, streamed: Mapping[str, Turn]) -> list[Record]:
-    """What is handed in at the end: the report, and before it what is too much for it.
+    """The report, preceded by the turns that do not fit into it.
 
-    Args:
-        report: of this attempt.
-        streamed: the turns that were handed in during the call, by their item's id. A report
-            without turns comes behind those that it has beyond them.
+    `streamed` are the turns that were handed in during the call, by their item's id; they are not
+    sent again.
     """
     body = report.model_dump(mode="json")
     left_out: list[str] = []

@@ -15,9 +15,9 @@ from domain.transcripts.transcript import MAX_TURN_CHARS, Role, Turn
 log = structlog.stdlib.get_logger(__name__)
 
 FIRST_AGENT = "default_agent"
-"""The SDK's id of an `Agent` that is of no class of its own: the one that a call begins with."""
+"""The SDK's id of an `Agent` without a subclass: the one that a call begins with."""
 _LONGEST_ID = 200
-"""Of a turn's item, letters."""
+"""Limit of a turn's item id, characters."""
 _SPEAKING_TIMES = ("started_speaking_at", "stopped_speaking_at")
 
 
@@ -32,7 +32,7 @@ class TurnLog:
     def turn(self, item: object) -> Turn | None:
         """The turn of an item; None for what nobody said (hand-offs, tool calls, instructions).
 
-        What a plugin makes of an item that no turn can be made of is logged, and costs that one.
+        An item that makes no valid turn is logged and skipped.
         """
         if isinstance(item, llm.AgentHandoff):
             first = item.new_agent_id == FIRST_AGENT
@@ -45,7 +45,7 @@ class TurnLog:
         try:
             return self._turn(item, text)
         except (ValueError, OverflowError, OSError) as error:
-            # Without the error's message: that quotes what was said.
+            # Without the error's message, which quotes the conversation.
             log.error("item_is_no_turn", role=item.role, error=frames(error))
             return None
 
@@ -58,7 +58,7 @@ class TurnLog:
             seq=seq,
             role=Role(item.role),
             text=writable_text(text)[:MAX_TURN_CHARS],
-            created_at=_time(item.created_at),
+            created_at=utc_time(item.created_at),
             interrupted=item.interrupted,
             started_speaking_at=_optional_time(metrics.get("started_speaking_at")),
             stopped_speaking_at=_optional_time(metrics.get("stopped_speaking_at")),
@@ -89,15 +89,16 @@ def _latencies(metrics: dict[str, Any]) -> dict[str, float]:
 
 
 def _item_id(given: str) -> str:
-    """The SDK's id; of one that cannot be stored its digest, since turns are told apart by it."""
+    """The SDK's id, or its digest if it cannot be stored: turns are deduplicated by it."""
     if given and len(given) <= _LONGEST_ID and is_unicode(given):
         return given
     return hashlib.sha256(given.encode(errors="surrogatepass")).hexdigest()
 
 
-def _time(seconds: float) -> datetime:
+def utc_time(seconds: float) -> datetime:
+    """A time of the SDK, seconds since 1970."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
 def _optional_time(seconds: Any) -> datetime | None:
-    return _time(seconds) if isinstance(seconds, int | float) else None
+    return utc_time(seconds) if isinstance(seconds, int | float) else None

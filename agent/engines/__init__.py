@@ -1,6 +1,6 @@
-"""Engines: what hears, thinks and speaks, built from the `engine` part of a configuration.
+"""Engines: stt, llm and tts, built from the `engine` part of a configuration.
 
-A new kind of engine is a module with a builder, entered in `ENGINES`.
+A new kind of engine is a module with two functions, entered in `ENGINES`.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,35 +21,33 @@ __all__ = [
     "load_engine_plugins",
 ]
 
-EngineBuilder = Callable[[EngineInputs], EngineParts]
-
-ENGINES: Mapping[EngineKind, EngineBuilder] = {
-    EngineKind.PIPELINE: build_pipeline,
-    EngineKind.REALTIME: build_realtime,
+ENGINES: Mapping[
+    EngineKind, tuple[Callable[[EngineInputs], None], Callable[[EngineInputs], EngineParts]]
+] = {
+    EngineKind.PIPELINE: (load_pipeline_plugins, build_pipeline),
+    EngineKind.REALTIME: (load_realtime_plugin, build_realtime),
 }
+"""What loads the plugins of an engine, and what builds it."""
 
 
 def load_engine_plugins(inputs: EngineInputs) -> None:
     """Import what the engine needs and is not imported yet; on the process's main thread."""
-    if inputs.config.engine.kind is EngineKind.PIPELINE:
-        load_pipeline_plugins(inputs)
-    elif inputs.config.engine.kind is EngineKind.REALTIME:
-        load_realtime_plugin(inputs)
+    if engine := ENGINES.get(inputs.config.engine.kind):
+        engine[0](inputs)
 
 
 def build_engine(inputs: EngineInputs) -> EngineParts:
     """The parts of the configured engine; asks its providers, so it may block for some seconds.
 
-    To be called in a thread, after `load_engine_plugins`.
+    Call it in a thread, after `load_engine_plugins`.
 
     Raises:
         EngineFault: the engine cannot start as configured; another attempt would not help.
     """
     kind = inputs.config.engine.kind
-    builder = ENGINES.get(kind)
-    if builder is None:
-        known = ", ".join(sorted(ENGINES))
-        raise EngineFault(
-            "engine.kind", f"this agent worker has no {kind.value!r} engine", f"use one of: {known}"
-        )
-    return builder(inputs)
+    if engine := ENGINES.get(kind):
+        return engine[1](inputs)
+    known = ", ".join(sorted(ENGINES))
+    raise EngineFault(
+        "engine.kind", f"this agent worker has no {kind.value!r} engine", f"use one of: {known}"
+    )

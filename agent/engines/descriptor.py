@@ -24,7 +24,7 @@ class Descriptor:
 
 
 def parse_descriptor(text: str, field: str) -> Descriptor:
-    """Take a descriptor apart, as the API does.
+    """Parse a descriptor, as the API does.
 
     Raises:
         EngineFault: naming `field`.

@@ -1,14 +1,10 @@
-"""Why an engine cannot start, and what it does otherwise than it was told."""
+"""Why an engine cannot start, and how it differs from its configuration."""
 
 from dataclasses import dataclass
 
 
 class EngineFault(Exception):
-    """A configuration that no attempt can start with.
-
-    Attributes:
-        field: the configuration field or setting that is wrong.
-    """
+    """A configuration that no attempt can start with; `field` is the wrong field or setting."""
 
     def __init__(self, field: str, problem: str, cure: str) -> None:
         super().__init__(f"{field}: {problem}; {cure}")
@@ -17,20 +13,20 @@ class EngineFault(Exception):
 
 @dataclass(frozen=True)
 class Notice:
-    """Something that is done otherwise than configured, while the call goes on."""
+    """A difference from the configuration, while the call continues."""
 
     field: str
     """The configuration field."""
     reason: str
-    """What is wrong, and what is done instead; without secrets and without spoken words."""
+    """What is wrong, and what is done instead; without secrets or transcripts."""
 
 
 class EngineUnavailable(Exception):
-    """A provider that cannot take a session now; another attempt may succeed.
+    """A provider cannot accept a session now; another attempt may succeed.
 
-    Its message is without secrets and without spoken words.
+    Messages hold no secrets and no transcripts.
     """
 
 
 class ProviderSilent(EngineUnavailable):
-    """A provider that owes an answer in mid-call and gives no sign."""
+    """A provider does not answer during a call."""

@@ -1,4 +1,4 @@
-"""What an engine is built from, and what it is made of."""
+"""The inputs and the parts of an engine."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class EngineParts:
     tts: TTS[Any] | None = None
     vad: VAD | None = None
     accepted: Callable[[], Awaitable[None]] | None = None
-    """Waits, once the session is started, until the provider has taken it; raises `EngineFault` or
+    """Waits until the provider has accepted the started session; raises `EngineFault` or
     `EngineUnavailable` if it does not. None if there is nothing to wait for."""
     notices: tuple[Notice, ...] = ()
-    """What is done otherwise than configured, for instance by a fallback."""
+    """Differences from the configuration, for instance a fallback."""

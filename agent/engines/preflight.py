@@ -1,8 +1,7 @@
 """Asking the providers, before a caller hears anything, whether they accept key, model and voice.
 
-Only a certain refusal counts, and a connection that cannot be made: a provider that does not answer
-in time, or says something else, is tried in the call, where the plugins retry and the fallbacks
-stand in.
+Only a clear refusal and a failed connection count. A provider that does not answer in time, or
+answers anything else, is tried during the call, with the plugins' retries and the fallbacks.
 """
 
 import asyncio
@@ -20,15 +19,14 @@ log = structlog.stdlib.get_logger(__name__)
 PROBE_SECONDS = 3.0
 """Time limit of all probes together; they run at the same time."""
 
-
 Finding = EngineFault | EngineUnavailable
-"""Why a model cannot work: for good, or as long as nobody is there."""
+"""Why a model cannot work: for good, or while its provider is unreachable."""
 
 
 def findings(probes: Iterable[Probe]) -> dict[str, Finding]:
-    """What is wrong with the models that cannot work, by the field of their descriptor.
+    """The findings by the field of the model's descriptor.
 
-    Blocks for `PROBE_SECONDS` at most; to be called in a thread without an event loop.
+    Blocks for `PROBE_SECONDS` at most; call it in a thread without an event loop.
     """
     return asyncio.run(_ask_all(list(probes)))
 

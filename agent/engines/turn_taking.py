@@ -10,12 +10,12 @@ from livekit.agents.vad import VAD
 from agent.engines.faults import Notice
 from domain.agents.config import DispatchedConfig
 
-# Runs in this process, on the audio itself; the larger one asks LiveKit's gateway.
+# Runs in this process on the audio; the larger version calls LiveKit's gateway.
 _DETECTOR_VERSION = "v1-mini"
 
 
 def turn_handling(config: DispatchedConfig) -> TurnHandlingOptions:
-    """How the session finds the end of the caller's turn.
+    """How the session detects the end of the caller's turn.
 
     Everything is explicit, because the SDK's defaults first try LiveKit's cloud gateway.
     """
@@ -41,9 +41,9 @@ def _turn_detection(config: DispatchedConfig) -> Any:
 
 
 def hearing(stt: STT[Any], vad: VAD, config: DispatchedConfig) -> STT[Any]:
-    """The ears of a session: without voice activity detection they have to stream by themselves."""
+    """The session's stt; without voice activity detection it has to stream by itself."""
     if config.vad_enabled is False and not stt.capabilities.streaming:
-        # Cut into utterances by the detector; the session itself does without it.
+        # The detector cuts the utterances here; the session itself does not use it.
         return StreamAdapter(stt=stt, vad=vad)
     return stt
 
@@ -51,11 +51,9 @@ def hearing(stt: STT[Any], vad: VAD, config: DispatchedConfig) -> STT[Any]:
 def turn_notices(config: DispatchedConfig) -> list[Notice]:
     """Settings that exclude each other."""
     if config.vad_enabled is False and config.turn_detection is not None:
-        return [
-            Notice(
-                "turn_detection",
-                "needs voice activity detection, which vad_enabled switches off;"
-                " speech recognition says where a turn ends",
-            )
-        ]
+        reason = (
+            "needs voice activity detection, which vad_enabled switches off;"
+            " speech recognition says where a turn ends"
+        )
+        return [Notice("turn_detection", reason)]
     return []

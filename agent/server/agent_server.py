@@ -1,5 +1,4 @@
-"""LiveKit's agent server, full when it runs as many jobs as it may, and not before."""
-
+"""LiveKit's agent server, full exactly when it runs as many jobs as it may."""
 # The SDK leaves the types of its process pool's events open:
 # pyright: reportUnknownMemberType=false
 
@@ -23,25 +22,25 @@ from agent.server.job import entrypoint, prewarm, request, session_end
 log = structlog.stdlib.get_logger(__name__)
 
 HIGHEST_FREE_LOAD = 0.5
-"""The reported load of a server with a free place stays below this.
+"""The reported load of a server with a free slot stays below this.
 
-LiveKit drops a dispatch, without a word, if no server's load is below its `agents.target_load`: 0.7
-by default, and unknown where LiveKit is somebody else's. Below it, a smaller load is preferred.
+LiveKit silently drops a dispatch if no server's load is below its `agents.target_load`: 0.7 by
+default, and unknown for a hosted LiveKit. Below it, a smaller load is preferred.
 """
 FULL_LOAD = 1.0
 _IDLE_PROCESSES = 2
-"""Warm processes: an agent that replaces a lost one must not wait for Python to start."""
+"""Warm processes: a replacement agent must not wait for Python to start."""
 _INITIALIZE_SECONDS = 60.0
 _FOREVER = 2**31
-"""Tries to reach LiveKit, which may start later than we do."""
+"""Connection attempts: LiveKit may start later than this process."""
 
 
 class CountingAgentServer(AgentServer):
     """Full when `max_jobs` are running or accepted.
 
-    The SDK's own estimate multiplies accepted jobs by an average, which for an empty server says
-    "full" after two; and it tells LiveKit of a full server, or of a free place, up to 2.5 s late.
-    `_is_available` and `_update_worker_status` are not public; tests guard them.
+    The SDK's own estimate multiplies accepted jobs by an average, by which an empty server is full
+    after two; and it reports a full server, or a free slot, up to 2.5 s late. `_is_available` and
+    `_update_worker_status` are private; tests guard them.
     """
 
     def __init__(self, settings: AgentSettings) -> None:
@@ -62,7 +61,7 @@ class CountingAgentServer(AgentServer):
             max_retry=_FOREVER,
             host="127.0.0.1",
             port=0,
-            # Once, for all processes: a plugin is imported in none of them again.
+            # Imported once for all processes.
             preload_modules=[
                 "agent.server.job",
                 *keyed_plugins(settings),
@@ -73,15 +72,15 @@ class CountingAgentServer(AgentServer):
         self.once("worker_started", self._follow_processes)
 
     def load(self) -> float:
-        """Running jobs as a part of `max_jobs`: the SDK's metric, and how it counts warm processes.
+        """Running jobs as a fraction of `max_jobs`: the SDK's metric, used for warm processes.
 
-        LiveKit is told another one; see `HIGHEST_FREE_LOAD`.
+        LiveKit gets another one; see `HIGHEST_FREE_LOAD`.
         """
         return len(self.active_jobs) / self.max_jobs
 
     @property
     def taken(self) -> int:
-        """Places in use: running jobs, and those that are accepted or about to be."""
+        """Slots in use: running jobs, and those that are accepted or about to be."""
         running = {info.job.id for info in self.active_jobs}
         return len(running - self._accepted) + max(self._reserved_slots, len(self._accepted))
 
@@ -95,9 +94,9 @@ class CountingAgentServer(AgentServer):
         self._accepted.add(job.id)
         asking = asyncio.current_task()
         if asking is not None:
-            # The SDK counts the request until this task is done; with it ends our count.
+            # The SDK counts the request until this task is done, and so do we.
             asking.add_done_callback(lambda _: self._answered(job.id))
-        # Before LiveKit reads the answer, it knows of the place that is taken.
+        # LiveKit learns of the used slot before it reads the answer.
         await self._update_worker_status()
         self._on_change()
         await request(job)
@@ -109,8 +108,8 @@ class CountingAgentServer(AgentServer):
     def on_process_closed(self, handle: Callable[[RunningJobInfo, int | None], None]) -> None:
         """Call `handle` with each job whose process has ended, and its exit code.
 
-        To be called once the server has started. The pool of processes is not public, and knows of
-        a killed process within a tenth of a second; a test guards it.
+        Call this once the server has started. The process pool is private, and notices a killed
+        process within a tenth of a second; a test guards it.
         """
 
         def closed(executor: JobExecutor) -> None:
@@ -120,7 +119,7 @@ class CountingAgentServer(AgentServer):
         self._proc_pool.on("process_closed", closed)
 
     def pid_of(self, job_id: str) -> int | None:
-        """The process of a running job; None if there is none (any more)."""
+        """The process of a running job, if there is one."""
         executor = self._proc_pool.get_by_job_id(job_id)
         return executor.pid if isinstance(executor, SupervisedProc) else None
 
@@ -137,7 +136,7 @@ class CountingAgentServer(AgentServer):
         self._changed()
 
     def _changed(self) -> None:
-        # A task, because the pool forgets an ended process only after it has told of it.
+        # In a task, because the pool removes an ended process only after this event.
         report = asyncio.get_running_loop().create_task(self._report_change())
         self._reports.add(report)
         report.add_done_callback(self._reports.discard)

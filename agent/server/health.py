@@ -1,7 +1,7 @@
-"""Whether this machine's agent server is heard: `python -m agent.server.health`, for health checks.
+"""Health check of this machine's agent server: `python -m agent.server.health`.
 
-A dispatch only finds an agent server whose heartbeats arrive, so that is what is asked: the API has
-heard from this host lately, under the name to which calls are dispatched.
+A dispatch only finds an agent server whose heartbeats arrive. So the API must have heard from this
+host lately, under the name to which calls are dispatched.
 """
 
 import socket
@@ -24,7 +24,7 @@ class NotHeardError(Exception):
 
 
 class _Report(BaseModel):
-    """What this side reads of `/health/agent`."""
+    """The fields of `/health/agent` that are read here."""
 
     agent_name: str
     servers: list[AgentServer]
@@ -33,9 +33,7 @@ class _Report(BaseModel):
 def check(settings: AgentSettings, hostname: str) -> None:
     """Return if the API hears this host's agent server under the right name.
 
-    Args:
-        settings: Where the API is, and the agent's name.
-        hostname: The host's name, with which ids of agent servers begin.
+    The ids of agent servers begin with `hostname`.
 
     Raises:
         NotHeardError: The API does not answer, or has not heard from it lately.
@@ -63,7 +61,7 @@ def heard_lately(servers: list[AgentServer], hostname: str, now: datetime) -> bo
 
 def _ask(url: str) -> _Report:
     try:
-        # The machine's proxies are not for it; its 503 is an answer as well.
+        # Bypass the machine's proxies; a 503 is an answer as well.
         answer = httpx.get(url, timeout=ANSWER_SECONDS, trust_env=False)
         return _Report.model_validate_json(answer.content)
     except httpx.HTTPError as problem:

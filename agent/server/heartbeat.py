@@ -1,7 +1,7 @@
-"""The agent server's sign of life: every two seconds, signed as LiveKit signs its webhooks.
+"""The agent server's heartbeat: every two seconds, signed as LiveKit signs its webhooks.
 
-It comes at once when a place is taken or free again and when a job is lost, so that nobody waits
-for the next one; and within `LOOK_SECONDS` when the server begins to drain.
+It is sent at once when a slot is taken or freed and when a job is lost, and within `LOOK_SECONDS`
+when the server begins to drain.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ import socket
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
 
 import httpx
 import structlog
@@ -19,8 +18,9 @@ from pydantic import ValidationError
 from adapters.livekit.signatures import HEARTBEAT, sign_body
 from adapters.settings import AgentSettings
 from agent.repeating import repeat
+from agent.server.running_jobs import RunningJobs
 from agent.version import agent_version
-from domain.agents.servers import Heartbeat, HeartbeatAnswer, JobTick, LostJob
+from domain.agents.servers import Heartbeat, HeartbeatAnswer
 from domain.json_model import FROM_ANOTHER_VERSION
 from domain.sessions.control import HEARTBEAT_PATH
 
@@ -28,36 +28,10 @@ log = structlog.stdlib.get_logger(__name__)
 
 HEARTBEAT_SECONDS = 2.0
 LOOK_SECONDS = 0.5
-"""How often the jobs are looked at in between."""
+"""How often the jobs are checked in between."""
 RETRY_SECONDS = 1.0
-"""After a heartbeat that was not taken: what is silent for too long counts as dead."""
+"""After a failed heartbeat: a server that is silent for too long counts as dead."""
 _TIMEOUT = httpx.Timeout(3.0, connect=2.0)
-
-
-class Jobs(Protocol):
-    """What there is to report; see `agent.running_jobs.RunningJobs`."""
-
-    def look(self) -> list[JobTick]:
-        """The running jobs."""
-        ...
-
-    @property
-    def free(self) -> int:
-        """Places for further jobs."""
-        ...
-
-    @property
-    def lost(self) -> list[LostJob]:
-        """The lost jobs that are not acknowledged."""
-        ...
-
-    def acknowledged(self, lost: list[LostJob]) -> None:
-        """Forget losses that were handed over."""
-        ...
-
-    def stop(self, job_ids: list[str]) -> None:
-        """End jobs whose calls were given to others."""
-        ...
 
 
 def new_server_id() -> str:
@@ -72,7 +46,7 @@ class HeartbeatSender:
         self,
         settings: AgentSettings,
         callback_url: str,
-        jobs: Jobs,
+        jobs: RunningJobs,
         draining: Callable[[], bool],
         spool: str | None = None,
     ) -> None:
@@ -90,15 +64,15 @@ class HeartbeatSender:
         self._http = httpx.AsyncClient(base_url=callback_url.rstrip("/"), timeout=_TIMEOUT)
 
     def hurry(self) -> None:
-        """Have the next heartbeat come now."""
+        """Send the next heartbeat now."""
         self._hurry.set()
 
     async def beat_forever(self) -> None:
-        """Report until cancelled; an API that is away is logged once, and once when it is back."""
+        """Report until cancelled; logs once when the API is lost, and once when it is back."""
         await repeat("heartbeat", self._look, pause=0.0, pause_after_failure=RETRY_SECONDS)
 
     async def _look(self) -> None:
-        """Look at the jobs, and report them if that is due; then wait for the next look."""
+        """Check the jobs, and report them if that is due; then wait for the next check."""
         loop = asyncio.get_running_loop()
         self._jobs.look()
         changed = self._hurry.is_set() or self._draining() != self._said_draining
@@ -109,10 +83,12 @@ class HeartbeatSender:
             await asyncio.wait_for(self._hurry.wait(), LOOK_SECONDS)
 
     async def beat(self) -> bool:
-        """Report once; returns whether the API took it."""
+        """Report once; returns whether the API accepted it."""
         beat = self._next()
         body = beat.model_dump_json()
-        headers = {"Authorization": self._sign(body), "Content-Type": "application/json"}
+        secret = self._settings.livekit_api_secret.get_secret_value()
+        token = sign_body(self._settings.livekit_api_key, secret, body.encode(), HEARTBEAT)
+        headers = {"Authorization": token, "Content-Type": "application/json"}
         try:
             response = await self._http.post(HEARTBEAT_PATH, content=body, headers=headers)
             response.raise_for_status()
@@ -155,7 +131,3 @@ class HeartbeatSender:
             log.warning("heartbeat_not_delivered", why=why)
         self._reached = False
         return False
-
-    def _sign(self, body: str) -> str:
-        secret = self._settings.livekit_api_secret.get_secret_value()
-        return sign_body(self._settings.livekit_api_key, secret, body.encode(), HEARTBEAT)

@@ -1,4 +1,4 @@
-"""What a job process runs. LiveKit's agent server calls these by name in processes of their own."""
+"""What a job process runs. LiveKit's agent server calls these functions by name."""
 
 import asyncio
 from typing import cast
@@ -8,7 +8,8 @@ from livekit.agents import JobContext, JobProcess, JobRequest, inference
 from livekit.agents.vad import VAD
 
 from adapters.settings import AgentSettings, load
-from agent.call.call import Call, report_failure
+from agent.call.call import Call
+from agent.call.claim import report_failure
 from agent.call.metadata import MetadataFault, attempt_of, read_metadata
 from agent.callbacks import tls_context
 from agent.logs import configure_job_logging
@@ -22,7 +23,7 @@ _SETTINGS, _VAD, _CALL, _TICKS = "settings", "vad", "call", "ticks"
 
 
 def prewarm(process: JobProcess) -> None:
-    """Prepare an idle process: what takes time is done before a call needs it."""
+    """Prepare an idle process, so that a call does not wait for it."""
     settings = load(AgentSettings)
     configure_job_logging(settings)
     process.userdata[_SETTINGS] = settings
@@ -47,7 +48,7 @@ async def entrypoint(ctx: JobContext) -> None:
         call = ctx.proc.userdata.get(_CALL)
         return call.caller_connection() if isinstance(call, Call) else None
 
-    # Kept, because asyncio holds its tasks weakly; it ends with the process's event loop.
+    # Stored, because asyncio holds tasks weakly; it ends with the event loop.
     ticks = asyncio.create_task(tick_forever(ctx.job.id, caller), name="ticks")
     ctx.proc.userdata[_TICKS] = ticks
     try:
@@ -73,7 +74,7 @@ async def session_end(ctx: JobContext) -> None:
         return
     try:
         await call.hand_in()
-        # Before the connections are closed: what happens in that is no loss of the call.
+        # First: a failure while closing the connections does not lose the call.
         say_done(ctx.job.id)
     finally:
         await call.aclose()

@@ -1,8 +1,8 @@
 """The agent worker's process: `python -m agent.server.main`.
 
-SIGTERM or SIGINT drains: no new jobs, the running ones may finish for `EVERLINE_DRAIN_SECONDS`,
-then they are shut down, which still hands in their reports; last, what is left is delivered, and
-recordings go to their storage. A second signal ends the draining.
+SIGTERM or SIGINT drains: no new jobs are accepted, and the running ones may finish for
+`EVERLINE_DRAIN_SECONDS`. Then they are shut down, which still hands in their reports; last, the
+rest of the spool is delivered, and recordings are uploaded. A second signal ends the draining.
 """
 # The SDK leaves the types of its server's event handlers open:
 # pyright: reportUnknownMemberType=false
@@ -32,7 +32,7 @@ log = structlog.stdlib.get_logger("agent.server.main")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _LAST_DRAIN_SECONDS = 3.0
 _LAST_UPLOAD_SECONDS = 10.0
-"""With the jobs' own end these fit into the 30 s that are the shortest grace of this process."""
+"""Together with the jobs' end these fit into 30 s, the shortest grace period of this process."""
 
 
 class Signals:
@@ -63,8 +63,10 @@ async def _serve(
     settings: AgentSettings, signals: Signals, ticks: TickSocket, livekit: LiveKitAPI
 ) -> None:
     server = build_server(settings)
+    url = settings.everline_recordings_url
+    storage = RecordingStore(url) if url else None
     drainer = Drainer(Path(settings.everline_spool_dir))
-    uploads = Uploads(Path(settings.everline_spool_dir), _recordings(settings), livekit)
+    uploads = Uploads(Path(settings.everline_spool_dir), storage, livekit)
     log.info("agent_server_starting", agent_name=settings.dispatch_name, max_jobs=settings.max_jobs)
     started = asyncio.Event()
     server.once("worker_started", started.set)
@@ -82,7 +84,9 @@ async def _serve(
             await _drain(server, settings.drain_seconds, signals)
         await server.aclose()
         await _hand_over(drainer, uploads)
-        _raise_first_failure([running, *helpers])
+        for task in (running, *helpers):
+            if task.done():
+                task.result()
     finally:
         ending: list[asyncio.Task[Any]] = [stopping, running, *helpers]
         for task in ending:
@@ -103,18 +107,19 @@ async def _heartbeats(
         await asyncio.Event().wait()
         return
     jobs = RunningJobs(server, ticks, settings.job_silence_seconds)
-
-    def draining() -> bool:
-        return server.draining or signals.first.is_set()
-
-    spool = spool_id(Path(settings.everline_spool_dir))
-    heartbeat = HeartbeatSender(settings, settings.everline_callback_url, jobs, draining, spool)
+    heartbeat = HeartbeatSender(
+        settings,
+        settings.everline_callback_url,
+        jobs,
+        lambda: server.draining or signals.first.is_set(),
+        spool_id(Path(settings.everline_spool_dir)),
+    )
     jobs.on_loss(heartbeat.hurry)
     server.on_change(heartbeat.hurry)
     try:
         await heartbeat.beat_forever()
     finally:
-        # The last one names no jobs, so that the silence after it is nobody's death.
+        # The last heartbeat names no jobs, so that the following silence reports none as dead.
         await heartbeat.beat()
         await heartbeat.aclose()
 
@@ -134,24 +139,18 @@ async def _drain(server: CountingAgentServer, seconds: int, signals: Signals) ->
 
 
 async def _hand_over(drainer: Drainer, uploads: Uploads) -> None:
-    """Deliver what the last calls left: the disk may not outlive this process."""
+    """Deliver what the last calls left, because the disk may not outlive this process."""
     try:
         async with asyncio.timeout(_LAST_DRAIN_SECONDS):
-            await drainer.drain_once(last=True)
+            await drainer.once(last=True)
     except (TimeoutError, OSError) as error:
         log.warning("spool_left_to_the_next_agent_server", error=type(error).__name__)
-    # Afterwards: what the drainer has delivered may have a recording.
+    # Second, because entries that the drainer has delivered may have a recording.
     try:
         async with asyncio.timeout(_LAST_UPLOAD_SECONDS):
-            await uploads.upload_once(last=True)
+            await uploads.once(last=True)
     except (TimeoutError, OSError) as error:
         log.warning("recordings_left_to_the_next_agent_server", error=type(error).__name__)
-
-
-def _raise_first_failure(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        if task.done():
-            task.result()
 
 
 def main() -> int:
@@ -168,11 +167,6 @@ def main() -> int:
     return 0
 
 
-def _recordings(settings: AgentSettings) -> RecordingStore | None:
-    url = settings.everline_recordings_url
-    return RecordingStore(url) if url else None
-
-
 def _check_spool(spool: Path) -> None:
     try:
         spool.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -181,7 +175,7 @@ def _check_spool(spool: Path) -> None:
         probe.unlink(missing_ok=True)
     except OSError as error:
         if error.errno in _FULL:
-            # It may have room again; until then calls do without it.
+            # There may be room again later; until then calls continue without it.
             return
         raise SettingsError(
             f"EVERLINE_SPOOL_DIR: {spool} cannot be written ({error.strerror});"

@@ -1,51 +1,35 @@
-"""The jobs of an agent server: which run, which are alive, and which were lost."""
+"""The jobs of an agent server: running, hung and lost ones."""
 
 import os
 import signal
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Protocol
 
 import structlog
 from livekit.agents.job import RunningJobInfo
 
 from agent.call.metadata import job_ref
 from agent.server.agent_server import CountingAgentServer
+from agent.server.ticks import TickSocket
 from domain.agents.servers import JobRef, JobTick, LostJob
 
 log = structlog.stdlib.get_logger(__name__)
 
 _MOST_LOST = 1_000
-"""Losses that wait for the API; more would not fit into a heartbeat."""
-
-
-class Ticks(Protocol):
-    """What jobs say to their server; see `agent.ticks.TickSocket`."""
-
-    def ages(self, jobs: Collection[str]) -> dict[str, float]:
-        """Seconds since the last tick of those of these jobs that ever ticked and are not done."""
-        ...
-
-    def caller(self, job_id: str) -> str | None:
-        """The caller's connection as the job sees it; see `JobTick.caller`."""
-        ...
-
-    def is_done(self, job_id: str) -> bool:
-        """Whether a job has said that its report is handed in, or in the spool."""
-        ...
+"""Unacknowledged losses; more would not fit into a heartbeat."""
 
 
 class RunningJobs:
     """Names running jobs with the age of their ticks, and collects the lost ones.
 
-    A job whose event loop is silent for too long is killed: what is given up must not come back,
-    and a hung process would keep its place for another minute.
+    A job whose event loop is silent for too long is killed: a replaced agent must not come back,
+    and a hung process would keep its slot for another minute.
     """
 
     def __init__(
         self,
         server: CountingAgentServer,
-        ticks: Ticks,
+        ticks: TickSocket,
         longest_silence: float,
     ) -> None:
         self._server = server
@@ -67,11 +51,13 @@ class RunningJobs:
         ages = self._ticks.ages(refs.keys())
         for job_id, age in ages.items():
             if age > self._longest_silence and job_id not in self._hung:
-                self._kill_hung(job_id, age)
+                self._hung[job_id] = f"its process did not answer for {age:.1f} s and was killed"
+                log.error("job_hangs", job_id=job_id, seconds=round(age, 1))
+                self._kill(job_id)
         return [
             JobTick(
                 **ref.model_dump(),
-                tick_age=_rounded(ages.get(job_id)),
+                tick_age=round(max(ages[job_id], 0.0), 2) if job_id in ages else None,
                 caller=self._ticks.caller(job_id),
             )
             for job_id, ref in refs.items()
@@ -79,7 +65,7 @@ class RunningJobs:
 
     @property
     def free(self) -> int:
-        """Places for further jobs."""
+        """Slots for further jobs."""
         return self._server.free
 
     @property
@@ -88,14 +74,14 @@ class RunningJobs:
         return list(self._lost.values())
 
     def acknowledged(self, lost: Sequence[LostJob]) -> None:
-        """Forget losses that were handed over."""
+        """Forget losses that the API has accepted."""
         for each in lost:
             self._lost.pop(each.job_id, None)
 
     def stop(self, job_ids: Sequence[str]) -> None:
-        """Kill the jobs whose calls were given to others while this server was not heard.
+        """Kill jobs whose calls other agents took over while this server was unreachable.
 
-        At once, so that two agents never talk in a room; what they said so far is in the spool.
+        Without delay, so that two agents never talk in a room; their turns are in the spool.
         """
         for job_id in job_ids:
             if self._kill(job_id):
@@ -108,11 +94,6 @@ class RunningJobs:
         }
         self._hung = {job: why for job, why in self._hung.items() if job in running}
         return self._known
-
-    def _kill_hung(self, job_id: str, age: float) -> None:
-        self._hung[job_id] = f"its process did not answer for {age:.1f} s and was killed"
-        log.error("job_hangs", job_id=job_id, seconds=round(age, 1))
-        self._kill(job_id)
 
     def _kill(self, job_id: str) -> bool:
         pid = self._server.pid_of(job_id)
@@ -132,10 +113,6 @@ class RunningJobs:
         if len(self._lost) > _MOST_LOST:
             del self._lost[next(iter(self._lost))]
         self._on_loss()
-
-
-def _rounded(age: float | None) -> float | None:
-    return None if age is None else round(max(age, 0.0), 2)
 
 
 def _ref(info: RunningJobInfo) -> JobRef:

@@ -1,9 +1,9 @@
 """Ticks: how a job proves to its agent server that its event loop runs.
 
 The SDK has no public channel from a job's process to its server, so the server opens one: a Unix
-datagram socket to which all its jobs send ticks, twice a second, and one last word when they have
-handed in their report. A tick also says whether the job sees its caller in the room. Nothing is
-written to a disk, which may stall, and no clocks are compared: the server notes when a tick came.
+datagram socket to which all jobs send ticks, twice a second, and a final message when they have
+handed in their report. A tick also tells whether the job sees its caller in the room. Nothing is
+written to a disk, which may stall, and no clocks are compared: the server notes the arrival.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ ADDRESS_VARIABLE = "EVERLINE_TICKS"
 _LONGEST_NAP = 4 * TICK_SECONDS
 """If the server itself slept for longer, its jobs may have ticked all the time."""
 _TICK, _DONE, _CALLER = "tick ", "done ", " caller "
-_LONGEST_WORD = 250
+_LONGEST_MESSAGE = 250
 
 
 class TickSocket:
@@ -52,10 +52,10 @@ class TickSocket:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def ages(self, jobs: Collection[str]) -> dict[str, float]:
-        """Seconds since the last tick of those of these jobs that ever ticked and are not done.
+        """Seconds since the last tick of these jobs, without those that never ticked or are done.
 
-        To be called about as often as jobs tick, because time that the server slept is not counted.
-        Other jobs are forgotten.
+        Call it about as often as jobs tick: time that the server slept is not counted. Other jobs
+        are forgotten.
         """
         now = self._clock()
         if now - self._looked_at > _LONGEST_NAP:
@@ -79,27 +79,21 @@ class TickSocket:
     def _receive(self, now: float) -> None:
         while True:
             try:
-                word = self._socket.recv(_LONGEST_WORD).decode("utf-8", "replace")
+                message = self._socket.recv(_LONGEST_MESSAGE).decode("utf-8", "replace")
             except BlockingIOError:
                 return
-            if word.startswith(_TICK):
-                job_id, says, caller = word.removeprefix(_TICK).partition(_CALLER)
+            if message.startswith(_TICK):
+                job_id, says, caller = message.removeprefix(_TICK).partition(_CALLER)
                 self._last[job_id] = now
                 self._callers[job_id] = caller if says else None
-            elif word.startswith(_DONE):
-                self._done.add(word.removeprefix(_DONE))
+            elif message.startswith(_DONE):
+                self._done.add(message.removeprefix(_DONE))
 
 
-def _nobody_knows() -> str | None:
-    return None
-
-
-async def tick_forever(job_id: str, caller: Callable[[], str | None] = _nobody_knows) -> None:
+async def tick_forever(job_id: str, caller: Callable[[], str | None] = lambda: None) -> None:
     """Send a job's ticks from its event loop until cancelled.
 
-    Args:
-        job_id: the job.
-        caller: gives the caller's connection as in `JobTick.caller`.
+    `caller` gives the caller's connection as in `JobTick.caller`.
     """
     while True:
         sid = caller()
@@ -108,17 +102,16 @@ async def tick_forever(job_id: str, caller: Callable[[], str | None] = _nobody_k
 
 
 def say_done(job_id: str) -> None:
-    """Tell the server that whatever happens to this job's process now is no loss."""
+    """Tell the server that the end of this job's process is no loss from now on."""
     _send(_DONE + job_id)
 
 
-def _send(word: str) -> None:
+def _send(message: str) -> None:
     address = os.environ.get(ADDRESS_VARIABLE)
     if address is None:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)
-        # A full socket means that the server sleeps, a missing one that it is gone: neither is the
-        # job's business.
+        # A full socket means that the server sleeps, a missing one that it is gone: ignore both.
         with suppress(OSError):
-            sender.sendto(word.encode(), address)
+            sender.sendto(message.encode(), address)

@@ -21,13 +21,13 @@ log = structlog.stdlib.get_logger(__name__)
 
 _ANAM_PLUGIN = "livekit.plugins.anam"
 LEAVING_SECONDS = 1.0
-"""Within it the agent leaves as well, if the room is closed."""
+"""If the room is being closed, the agent leaves within this time as well."""
 JOIN_SECONDS = 15.0
-"""For the provider's answer and the avatar's way into the room; the caller waits in silence."""
+"""For the provider's answer and the avatar's join; the caller waits in silence."""
 
 
 class SpeakingAvatar:
-    """The configured avatar; the agent goes on without a picture if it cannot be had.
+    """The configured avatar; without it the agent continues with its own voice.
 
     Raises:
         EngineFault: by the constructor, if there is no key; the API has checked the rest.
@@ -36,7 +36,10 @@ class SpeakingAvatar:
     def __init__(self, config: Avatar, settings: AgentSettings) -> None:
         self._config = config
         self._settings = settings
-        self._key = config.anam_setting("apiKey", "api_key") or _secret(settings)
+        default = settings.anam_api_key
+        self._key = config.anam_setting("apiKey", "api_key") or (
+            default.get_secret_value() if default else None
+        )
         if self._key is None:
             raise EngineFault(
                 "avatar.anam.apiKey", "there is no key of Anam's", "give one, or set ANAM_API_KEY"
@@ -46,10 +49,10 @@ class SpeakingAvatar:
         """Why it does not speak."""
 
     async def start(self, room: rtc.Room, session: AgentSession[Any]) -> None:
-        """Have the avatar join the room and speak, else the agent itself.
+        """Let the avatar join the room and speak, or else the agent itself.
 
-        The agent may not speak before: words for an avatar that is not there wait for it, and all
-        that follows waits for them, even if the agent has its own voice back by then.
+        The agent must not speak before this returns: words for an absent avatar would wait for it,
+        and block all later speech, even once the agent has its own voice back.
         """
         voice = _last(session.output.audio)
         avatar = self._anam_session()
@@ -67,7 +70,7 @@ class SpeakingAvatar:
                 accepted = True
                 await avatar.wait_for_join(timeout=None)
         except (APIError, TimeoutError, RuntimeError) as error:
-            # The last is the SDK's word for a room that was left meanwhile.
+            # RuntimeError: the SDK raises it if the room was left meanwhile.
             self._speak_without(_why(error, accepted), session, voice)
             self._watching = asyncio.create_task(_turn_away(room, avatar))
             return
@@ -75,7 +78,7 @@ class SpeakingAvatar:
         self._watching = asyncio.create_task(self._watch(room, avatar, session, voice))
 
     async def aclose(self) -> None:
-        """Stop looking out for it; one that joined leaves with the agent."""
+        """Stop watching; an avatar that joined leaves with the agent."""
         if self._watching is not None:
             self._watching.cancel()
 
@@ -123,7 +126,7 @@ class SpeakingAvatar:
 
 
 async def _turn_away(room: rtc.Room, avatar: Any) -> None:
-    """Remove an avatar that comes too late: it would stand there mute, and be charged for."""
+    """Remove an avatar that joins too late: it would be silent, and cost money."""
     try:
         await wait_for_participant(room=room, identity=avatar.avatar_identity)
     except RuntimeError:
@@ -144,11 +147,6 @@ def load_avatar_plugin(config: Avatar | None) -> None:
     """Import the plugin if the configuration wants an avatar; on the main thread."""
     if config is not None and config.enabled:
         import_module(_ANAM_PLUGIN)
-
-
-def _secret(settings: AgentSettings) -> str | None:
-    key = settings.anam_api_key
-    return key.get_secret_value() if key else None
 
 
 def _last(output: AudioOutput | None) -> AudioOutput | None:

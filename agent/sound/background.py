@@ -9,7 +9,6 @@ from livekit import rtc
 from livekit.agents import (
     AgentSession,
     AgentStateChangedEvent,
-    AudioConfig,
     BackgroundAudioPlayer,
     BuiltinAudioClip,
     PlayHandle,
@@ -41,10 +40,11 @@ class BackgroundSounds:
         ]
 
     async def start(self, room: rtc.Room, session: AgentSession[Any]) -> None:
-        """Publish the track and begin with the ambience; nothing at all if no sound is on."""
+        """Publish the track and start the ambience, if any sound is configured."""
         if not self._sounds:
             return
-        player = BackgroundAudioPlayer(ambient_sound=self._audio("ambient"))
+        ambient = self._sounds.get("ambient")
+        player = BackgroundAudioPlayer(ambient_sound=audio("ambient", ambient) if ambient else None)
         await player.start(room=room)
         self._player = player
         if "tool_call" in self._sounds:
@@ -58,10 +58,6 @@ class BackgroundSounds:
         player, self._player = self._player, None
         if player is not None:
             await player.aclose()
-
-    def _audio(self, place: str) -> AudioConfig | None:
-        sound = self._sounds.get(place)
-        return None if sound is None else audio(place, sound)
 
     def _tool(self, event: ToolExecutionUpdatedEvent) -> None:
         update = event.update
@@ -80,8 +76,8 @@ class BackgroundSounds:
             self._play("turn_taking", loop=False)
 
     def _play(self, place: str, *, loop: bool) -> PlayHandle | None:
-        sound = self._audio(place)
-        if self._player is None or sound is None:
+        if self._player is None or place not in self._sounds:
             return None
-        # The chime is made as it is played, and cannot begin again.
-        return self._player.play(sound, loop=loop and isinstance(sound.source, BuiltinAudioClip))
+        config = audio(place, self._sounds[place])
+        # The chime is generated while it plays, and cannot start again.
+        return self._player.play(config, loop=loop and isinstance(config.source, BuiltinAudioClip))

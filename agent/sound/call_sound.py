@@ -22,19 +22,15 @@ log = structlog.stdlib.get_logger(__name__)
 
 _PUBLISH_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
-"""For each kind of sound: where the room is gone, LiveKit never answers that a track is gone too,
-and the report waits behind this."""
+"""For each kind of sound: in a deleted room LiveKit never confirms that a track is unpublished, and
+the report waits for this."""
 
 
 class CallSound:
-    """Made on the main thread, as plugins are imported; started once the agent may be heard.
-
-    Args:
-        config: what is to be done.
-        settings: accounts of avatars.
+    """Made on the main thread, because it imports plugins; started once the agent may be heard.
 
     Raises:
-        EngineFault: an avatar that cannot be started as configured.
+        EngineFault: the avatar cannot be started as configured.
     """
 
     def __init__(self, config: DispatchedConfig, settings: AgentSettings) -> None:
@@ -49,7 +45,7 @@ class CallSound:
 
     @property
     def notices(self) -> list[Notice]:
-        """What is done otherwise than configured, as far as it is known."""
+        """The known differences from the configuration."""
         return [*self._notices, *(self._avatar.notices if self._avatar else ())]
 
     def audio_input(self) -> AudioInputOptions:
@@ -62,7 +58,7 @@ class CallSound:
         return ["filter_markdown", "filter_emoji", *own]
 
     async def start(self, room: rtc.Room, session: AgentSession[Any]) -> None:
-        """Begin with what can be heard and seen beside the agent's voice; what fails is noticed."""
+        """Start the avatar and the background sounds; failures become notices."""
         known = len(self.notices)
         if self._avatar is not None:
             await self._avatar.start(room, session)
@@ -76,7 +72,7 @@ class CallSound:
             log.warning("configured_otherwise", field=notice.field, reason=notice.reason)
 
     async def aclose(self) -> None:
-        """Stop it; the call is over. What cannot be stopped ends with the process."""
+        """Stop at the end of the call; what cannot be stopped ends with the process."""
         for part in (self._avatar, self._background):
             if part is None:
                 continue

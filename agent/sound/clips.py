@@ -1,9 +1,8 @@
 """The sounds that the agent worker has."""
 
-import math
-from array import array
 from collections.abc import AsyncIterator
 
+import numpy as np
 from livekit import rtc
 from livekit.agents import AudioConfig, BuiltinAudioClip
 
@@ -48,18 +47,10 @@ def unknown_clip(sound: Sound) -> bool:
 
 
 async def chime() -> AsyncIterator[rtc.AudioFrame]:
-    """Two short tones, made here: none of the bundled recordings is short."""
+    """Two short tones, generated because none of the bundled recordings is short."""
     for hertz, seconds in _CHIME_TONES:
         samples = int(_CHIME_RATE * seconds)
-        wave = array(
-            "h",
-            (
-                int(16_000 * math.sin(math.pi * n / samples) * math.sin(_angle(hertz, n)))
-                for n in range(samples)
-            ),
-        )
-        yield rtc.AudioFrame(wave.tobytes(), _CHIME_RATE, 1, samples)
-
-
-def _angle(hertz: float, sample: int) -> float:
-    return 2 * math.pi * hertz * sample / _CHIME_RATE
+        n = np.arange(samples)
+        envelope = np.sin(np.pi * n / samples)
+        wave = 16_000 * envelope * np.sin(2 * np.pi * hertz * n / _CHIME_RATE)
+        yield rtc.AudioFrame(wave.astype(np.int16).tobytes(), _CHIME_RATE, 1, samples)

@@ -19,13 +19,13 @@ from domain.recordings.recording import CallRecording, RecordingState
 log = structlog.stdlib.get_logger(__name__)
 
 ANSWER_SECONDS = 5.0
-"""How long LiveKit may take; its client's own time limit is not kept.
+"""How long LiveKit may take; its client does not keep its own time limit.
 
-Without a free service LiveKit looks for one for about 24 s; given up, it stops looking.
+Without a free service LiveKit searches for about 24 s; it stops when the request is abandoned.
 """
 
 START_SECONDS = 60.0
-"""How long the service may take from its word to its place in the room."""
+"""How long the service may take from accepting to joining the room."""
 
 LEFT = "LiveKit's egress service left during the call"
 
@@ -35,22 +35,22 @@ class EgressRefused(Exception):
 
 
 async def record_room(lk: api.LiveKitAPI, room: str, storage: str, path: str) -> str | None:
-    """Have a room recorded until it closes, its sound alone.
+    """Record a room until it closes, audio only.
 
     Args:
         lk: LiveKit's server API.
         room: LiveKit's full name of the room.
         storage: URL of the storage of recordings, `file://` or `s3://`.
-        path: where the recording is to lie below it.
+        path: of the recording within the storage.
 
     Returns:
-        LiveKit's id of the recording that was begun; None if the room is being recorded already, as
+        LiveKit's id of the recording; None if the room is being recorded already, for instance
         when this agent replaces another one.
 
     Raises:
-        EgressRefused: there is no egress service, or it does not take it.
+        EgressRefused: there is no egress service, or it does not accept the request.
     """
-    order = egress.RoomCompositeEgressRequest(
+    request = egress.RoomCompositeEgressRequest(
         room_name=room,
         audio_only=True,
         audio_mixing=egress.AudioMixing.DUAL_CHANNEL_AGENT,
@@ -60,11 +60,11 @@ async def record_room(lk: api.LiveKitAPI, room: str, storage: str, path: str) ->
         async with asyncio.timeout(ANSWER_SECONDS):
             if await _is_recorded(lk, room):
                 return None
-            info = await lk.egress.start_room_composite_egress(order)
+            info = await lk.egress.start_room_composite_egress(request)
     except TimeoutError:
         raise EgressRefused(f"no answer within {ANSWER_SECONDS:g} s") from None
     except api.TwirpError as error:
-        # Without its message: that may quote the request, and so the storage's key.
+        # Without its message, which may quote the request with the storage's key.
         raise EgressRefused(f"LiveKit answered {error.code}") from None
     except aiohttp.ClientError as error:
         raise EgressRefused(f"LiveKit cannot be reached: {type(error).__name__}") from None
@@ -74,15 +74,15 @@ async def record_room(lk: api.LiveKitAPI, room: str, storage: str, path: str) ->
 
 @dataclass(frozen=True)
 class Fate:
-    """How far a recording by the service is."""
+    """The state of a recording by the service."""
 
     state: RecordingState
     result: EgressResult | None = None
-    """What LiveKit says of it, if it has ended."""
+    """What LiveKit reports, if it has ended."""
     error: str | None = None
     alone: bool = False
-    """Pending, and neither the service nor anybody else is in the room: it is being closed, or the
-    service was killed, which tells nobody."""
+    """Pending, with an empty room: the room is being closed, or the service was killed, which
+    reports nothing."""
 
     def of(self, recording: CallRecording) -> CallRecording:
         """The recording with this fate."""
@@ -97,17 +97,10 @@ _FORGOTTEN = Fate(RecordingState.FAILED, error="LiveKit does not know it any mor
 
 
 async def fate_of(lk: api.LiveKitAPI, egress_id: str, within: float) -> Fate | None:
-    """How far a recording is by LiveKit's word, and by who is in the room.
+    """The state of a recording, by LiveKit's list and by the participants of the room.
 
-    A service that is killed says nothing: LiveKit calls its recording active for ever.
-
-    Args:
-        lk: LiveKit's server API.
-        egress_id: what `record_room` returned.
-        within: seconds that LiveKit may take to tell.
-
-    Returns:
-        None where LiveKit does not tell now.
+    A killed service reports nothing: LiveKit lists its recording as active for ever. None if
+    LiveKit does not answer within `within` seconds.
     """
     try:
         async with asyncio.timeout(within):
@@ -150,7 +143,7 @@ async def _is_recorded(lk: api.LiveKitAPI, room: str) -> bool:
     listed = (await lk.egress.list_egress(asked)).items
     if not listed:
         return False
-    # What a killed service leaves is listed for ever, for later rooms of this name as well.
+    # Recordings of a killed service are listed for ever, also for later rooms of this name.
     present = await _present(lk, room)
     return any(info.egress_id in present or _is_starting(info) for info in listed)
 
@@ -161,20 +154,19 @@ def _is_starting(info: egress.EgressInfo) -> bool:
 
 
 async def _present(lk: api.LiveKitAPI, room: str) -> set[str]:
-    """Identities in the room: a service that records is hidden in it, by its recording's id."""
+    """Identities in the room: a recording service is a hidden participant, with the egress id."""
     listed = await lk.room.list_participants(rooms.ListParticipantsRequest(room=room))
     return {participant.identity for participant in listed.participants}
 
 
 def _output(storage: str, path: str) -> egress.EncodedFileOutput:
     parts = urlsplit(storage)
+    output = egress.EncodedFileOutput(file_type=egress.EncodedFileType.OGG, disable_manifest=True)
     if parts.scheme == "file":
-        file = Path(unquote(parts.path)) / path
-        return egress.EncodedFileOutput(
-            file_type=egress.EncodedFileType.OGG, filepath=str(file), disable_manifest=True
-        )
+        output.filepath = str(Path(unquote(parts.path)) / path)
+        return output
     if parts.scheme != "s3":
-        raise EgressRefused(f"it is not told how to write to {parts.scheme}://")
+        raise EgressRefused(f"it cannot write to {parts.scheme}://")
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
     upload = egress.S3Upload(
         access_key=os.environ.get("AWS_ACCESS_KEY_ID", ""),
@@ -183,10 +175,9 @@ def _output(storage: str, path: str) -> egress.EncodedFileOutput:
         region=os.environ.get("AWS_REGION", ""),
         endpoint=endpoint,
         bucket=parts.netloc,
-        # Servers of one's own seldom have a host name per bucket.
+        # Self-hosted servers seldom have a host name per bucket.
         force_path_style=bool(endpoint),
     )
-    key = "/".join(filter(None, (parts.path.strip("/"), path)))
-    return egress.EncodedFileOutput(
-        file_type=egress.EncodedFileType.OGG, filepath=key, s3=upload, disable_manifest=True
-    )
+    output.s3.CopyFrom(upload)
+    output.filepath = "/".join(filter(None, (parts.path.strip("/"), path)))
+    return output

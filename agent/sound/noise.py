@@ -19,7 +19,7 @@ AudioFilter = rtc.FrameProcessor[rtc.AudioFrame] | rtc.NoiseCancellationOptions
 
 
 class NoiseSuppressor(rtc.FrameProcessor[rtc.AudioFrame]):
-    """WebRTC's own noise suppression, in this process: no account and no download."""
+    """WebRTC's own noise suppression, in this process: needs no account and no download."""
 
     def __init__(self) -> None:
         self._module = rtc.AudioProcessingModule(noise_suppression=True, high_pass_filter=True)
@@ -35,7 +35,7 @@ class NoiseSuppressor(rtc.FrameProcessor[rtc.AudioFrame]):
         self._enabled = value
 
     def _process(self, frame: rtc.AudioFrame) -> rtc.AudioFrame:
-        # The module takes 10 ms at a time; what is left over at the end stays as it is.
+        # The module takes 10 ms at a time; a shorter rest stays as it is.
         step = frame.sample_rate // 100
         width = 2 * frame.num_channels
         raw = bytes(frame.data)
@@ -55,9 +55,9 @@ class NoiseSuppressor(rtc.FrameProcessor[rtc.AudioFrame]):
 
 
 def noise_cancellation(config: DispatchedConfig) -> tuple[AudioFilter | None, list[Notice]]:
-    """The filter of the configured type; the local one stands in for one that is not here.
+    """The filter of the configured type, or the local one if that is not installed.
 
-    To be called on the main thread: LiveKit Cloud's plugin is imported if it is asked for.
+    Call this on the main thread: it imports LiveKit Cloud's plugin if that is configured.
     """
     wanted = config.noise_cancellation
     if wanted is None or not wanted.enabled:

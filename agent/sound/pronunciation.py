@@ -1,4 +1,4 @@
-"""Words as they are to be spoken: replaced on their way to the voice, not in the transcript."""
+"""Pronunciation rules: words are replaced in what the voice says, not in the transcript."""
 
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
@@ -18,9 +18,9 @@ def pronunciation(config: DispatchedConfig) -> TextTransform | None:
 
 
 class _Replacement:
-    """Replaces whole words, whatever their case, in text that arrives in pieces.
+    """Replaces whole words, ignoring case, in text that arrives in pieces.
 
-    Text that may still grow into one of the words is held back until the next piece.
+    Text that may still become one of the words is held back until the next piece.
     """
 
     def __init__(self, rules: Mapping[str, str]) -> None:
@@ -42,7 +42,7 @@ class _Replacement:
             yield self._replaced(before, held, after="")
 
     def _settled(self, text: str) -> int:
-        """Where the end begins that may still become a word, or is one whose end is unknown."""
+        """The start of a suffix that may still become a word, or is one whose end is unknown."""
         folded = _folded(text)
         for start in range(max(0, len(text) - self._longest), len(text)):
             if start > 0 and _is_word(text[start - 1]) and _is_word(text[start]):
@@ -52,7 +52,7 @@ class _Replacement:
         return len(text)
 
     def _replaced(self, before: str, text: str, after: str) -> str:
-        # Its neighbours decide whether a word at the edge is a whole one.
+        # The neighbouring characters decide whether a word at the edge is a whole one.
         whole = before + text + after[:1]
         parts: list[str] = []
         position, end = len(before), len(before) + len(text)
@@ -69,7 +69,7 @@ def _is_word(character: str) -> bool:
 
 
 def _folded(text: str) -> str:
-    """The text whatever its case, letter for letter: `lower` makes two letters of a Turkish `İ`."""
+    """Fold case letter by letter: `lower` makes two letters of a Turkish `İ`."""
     return "".join(map(_folded_letter, text))
 
 

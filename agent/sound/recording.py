@@ -1,8 +1,8 @@
-"""The recording of a call: by its agent, until LiveKit's egress service has taken it over.
+"""The recording of a call: by its agent, until LiveKit's egress service takes over.
 
 The agent uses LiveKit's own recorder, which writes an Ogg Opus file (the caller on the left
-channel, the agent on the right) beside the conversation, in a thread; here it writes into the job's
-spool entry, where what it has written survives the process.
+channel, the agent on the right) in a thread. The file is in the job's spool entry, where it
+survives the process.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from domain.recordings.recording import CallRecording, RecordingState, recording
 log = structlog.stdlib.get_logger(__name__)
 
 CLOSE_SECONDS = 3.0
-"""How long the end of the recording may keep the report waiting."""
+"""How long the end of the recording may delay the report."""
 
 
 class CallRecorder:
@@ -33,9 +33,9 @@ class CallRecorder:
 
     def __init__(self, entry: SpoolEntry, recording: CallRecording) -> None:
         self.recording: CallRecording | None = recording
-        """How far it is, for the report; None if there is nothing new to tell."""
+        """Its state, for the report; None if an earlier attempt's recording goes on."""
         self._entry = entry
-        # Not the outbox's, whose records must not wait for a recording.
+        # Separate from the outbox's, whose records must not wait for a recording.
         self._disk = Disk()
         self._recorder: RecorderIO | None = None
         self._lk: LiveKitAPI | None = None
@@ -48,13 +48,10 @@ class CallRecorder:
         storage: str | None,
         spool: str | None = None,
     ) -> "CallRecorder":
-        """Record a session that has been started; why that is not possible is in its recording.
+        """Record a started session; if that is impossible, the recording holds the reason.
 
-        Args:
-            session: with its input and output in the room.
-            entry: the attempt's spool entry.
-            storage: URL of the storage of recordings; None if none is configured.
-            spool: id of the spool, if the API hears of it by heartbeats.
+        `storage` is the URL of the storage of recordings; `spool` the id of the spool, if the API
+        hears of it by heartbeats.
         """
         recording = _pending(entry.target, spool)
         self = cls(entry, recording)
@@ -74,15 +71,9 @@ class CallRecorder:
         return self
 
     async def hand_over(self, lk: LiveKitAPI, room: str, storage: str) -> None:
-        """Have LiveKit's egress service record the room from here on, if it can.
-
-        Args:
-            lk: LiveKit's server API.
-            room: LiveKit's full name of the room.
-            storage: URL of the storage of recordings.
-        """
+        """Let LiveKit's egress service record the room from here on, if it can."""
         spool = self.recording.spool if self.recording else None
-        # A file of its own: a service may begin after LiveKit was given up, and the agent records.
+        # A separate file: a service may start after the time limit, while the agent records.
         theirs = _pending(self._entry.target, spool, "-egress")
         try:
             egress_id = await record_room(lk, room, storage, theirs.path)
@@ -91,24 +82,24 @@ class CallRecorder:
             return
         own, self._recorder = self._recorder, None
         if egress_id is None:
-            # One that goes on since an earlier attempt is linked from there.
+            # The recording of an earlier attempt goes on, and is linked there.
             self.recording = None
             await self._note(self._entry.forget_recording)
         else:
             self._lk = lk
             self.recording = theirs.model_copy(update={"egress_id": egress_id})
-            # Whatever becomes of this process: `Uploads` asks LiveKit for its fate.
+            # If this process dies, `Uploads` asks LiveKit for the result.
             await self._note(partial(self._entry.announce_recording, self.recording))
         await _close(own)
         await self._note(partial(self._entry.sound.unlink, missing_ok=True))
 
     async def aclose(self) -> CallRecording | None:
-        """Write what is left, and close the file; what is written by then is kept in any case."""
+        """Finish and close the file; what is written by then is kept in any case."""
         await _close(self._recorder)
         recording = self.recording
         if recording is not None and recording.egress_id and self._lk is not None:
             fate = await fate_of(self._lk, recording.egress_id, CLOSE_SECONDS)
-            # Should a lost one be stored all the same, LiveKit says so, and that counts more.
+            # If it is stored after all, LiveKit reports that later, which takes precedence.
             return fate.of(recording) if fate else recording
         return recording
 
@@ -116,7 +107,7 @@ class CallRecorder:
         try:
             await self._disk.ask(write)
         except (OSError, DiskHangs):
-            # LiveKit's webhook tells of the recording as well.
+            # LiveKit's webhook reports the recording as well.
             log.exception("recording_not_noted", entry=self._entry.path.name)
 
     def _fail(self, why: str) -> None:
@@ -127,7 +118,7 @@ class CallRecorder:
 
 
 class _SoundFile(io.FileIO):
-    """The recorder's file, which keeps nothing back; it looks at a path's `parent` alone."""
+    """The recorder's unbuffered file; the recorder uses only the `parent` of a path."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,19 +126,19 @@ class _SoundFile(io.FileIO):
         self.parent = path.parent
 
     def __del__(self) -> None:
-        # Of one that a hanging disk opened after its recorder had gone, nobody else knows.
+        # A hanging disk may open the file after its recorder is gone.
         self.close()
 
 
 class _Recorder(RecorderIO):
-    """LiveKit's recorder, whose file holds each second of the sound as soon as it is encoded.
+    """LiveKit's recorder, with a file that holds each second of sound as soon as it is encoded.
 
-    To a path FFmpeg writes 256 KiB at a time, which is half a minute; to a file of Python's it
-    writes page by page.
+    FFmpeg writes 256 KiB at a time to a path, which is half a minute, but page by page to a Python
+    file.
     """
 
     file: _SoundFile
-    """What it records into, from its start on."""
+    """The file that it records into; set before the start."""
 
     def _encode_thread(self) -> None:
         with self.file:
@@ -161,7 +152,7 @@ async def _close(recorder: RecorderIO | None) -> None:
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
             await recorder.aclose()
-    except Exception as error:  # noqa: BLE001  # a full disk, for one; the report matters more
+    except Exception as error:  # noqa: BLE001  # such as a full disk; the report matters more
         log.error("recording_cut", seconds=CLOSE_SECONDS, error=type(error).__name__)
 
 

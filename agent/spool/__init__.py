@@ -1,12 +1,12 @@
-"""What an agent has to hand in, kept on disk until the API has taken it.
+"""What an agent has to hand in, kept on disk until the API has accepted it.
 
 One entry (a directory) per attempt of a session. Its job appends and delivers; if the job is gone,
 the drainer of this or of the next agent server on the same directory delivers the rest.
 
-Disk: an entry holds a few kilobytes per minute of talk. It lives until it is delivered, at the
-longest until its callback token expires: then the API refuses it for good. What was refused is kept
-in `rejected/` for `REJECTED_DAYS` and up to `REJECTED_BYTES`, oldest out first. A recording adds up
-to a megabyte per minute; it lives until it is stored, at the longest seven days.
+Disk: an entry holds a few kilobytes per minute of conversation. It lives until it is delivered, at
+most until its callback token expires: then the API refuses it for good. Refused records are kept in
+`rejected/` for `REJECTED_DAYS` and up to `REJECTED_BYTES`, the oldest deleted first. A recording
+adds up to a megabyte per minute; it lives until it is stored, at most seven days.
 """
 
 from agent.spool.disk import Disk, DiskHangs

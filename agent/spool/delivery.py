@@ -1,4 +1,4 @@
-"""Delivering an entry's records to the API, in order, and setting aside what it refuses."""
+"""Delivery of an entry's records to the API, in order; refused records are set aside."""
 
 from functools import partial
 
@@ -13,7 +13,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 _BATCH = 50
 _WHOLE_ENTRY = 100_000
-"""More records than a day of talk has."""
+"""More records than a day of conversation has."""
 
 
 class EntryRefused(Exception):
@@ -23,11 +23,8 @@ class EntryRefused(Exception):
 class Delivery:
     """Sends what an entry holds; the caller decides when to try again.
 
-    Args:
-        entry: which this process owns.
-        client: of the API that the entry is for.
-        disk: of a call, which no disk may hold up. Without one the disk is waited for: an entry
-            must not be let go of while a thread works on it.
+    A call passes its `disk`, whose work is limited in time. Without one, disk work has no time
+    limit: an entry must not be released while a thread works on it.
     """
 
     def __init__(self, entry: SpoolEntry, client: CallbackClient, disk: Disk | None = None) -> None:
@@ -36,10 +33,10 @@ class Delivery:
         self._disk = disk or Disk(None)
 
     async def deliver_pending(self) -> None:
-        """Deliver all records that are on the disk now, or while it hangs those in memory.
+        """Deliver all records on the disk, or while it hangs those in memory.
 
         Raises:
-            Unavailable: the API or the disk takes nothing now; what is left stays in the entry.
+            Unavailable: the API or the disk cannot be used now; the rest stays in the entry.
             EntryRefused: the rest was moved to `rejected/`, the entry is gone.
         """
         while batch := await self._pending(_BATCH):
@@ -62,10 +59,10 @@ class Delivery:
             return [Pending(record, None) for record in held]
 
     async def _announce_report(self) -> None:
-        """Hand in the report although turns before it are not taken yet.
+        """Send the report although turns before it are not accepted yet.
 
-        While MongoDB is away the API tells the session of a report that it cannot store, so the
-        call ends in time; the entry keeps everything, and all of it is sent again in order.
+        While MongoDB is down the API still signals the session about a report that it cannot
+        store, so the call ends in time. The entry keeps everything, and it is sent again in order.
         """
         for pending in await self._pending(_WHOLE_ENTRY):
             if pending.record.kind is RecordKind.REPORT:
@@ -83,7 +80,7 @@ class Delivery:
                 await self._disk.ask(partial(self._entry.reject, str(refused)))
                 raise EntryRefused(str(refused)) from refused
             if len(group) > 1:
-                # One bad turn must not take its neighbours along.
+                # One bad turn must not reject its neighbours.
                 for pending in group:
                     await self._deliver([pending])
                 return
@@ -103,11 +100,11 @@ class Delivery:
 
 
 def _groups(batch: list[Pending]) -> list[list[Pending]]:
-    """Turns that follow each other go together, a report goes alone."""
+    """Consecutive turns are sent together, a report alone."""
     groups: list[list[Pending]] = []
     for pending in batch:
-        alone = pending.record.kind is RecordKind.REPORT
-        if groups and not alone and groups[-1][0].record.kind is RecordKind.TURN:
+        is_turn = pending.record.kind is RecordKind.TURN
+        if is_turn and groups and groups[-1][0].record.kind is RecordKind.TURN:
             groups[-1].append(pending)
         else:
             groups.append([pending])

@@ -1,4 +1,4 @@
-"""Work on the spool's disk that waits for no disk that hangs, as a network's may for minutes."""
+"""Disk work with a time limit: a network disk may hang for minutes."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,20 +7,19 @@ from typing import Any, TypeVar
 from agent.callbacks import Unavailable
 
 DISK_SECONDS = 2.0
-"""How long a disk may take; then its work goes on in its thread, and the call without it."""
+"""How long the disk may take; then the call continues, and the work goes on in its thread."""
 
 _Answer = TypeVar("_Answer")
 
 
 class DiskHangs(Unavailable):
-    """The disk has not answered in time."""
+    """The disk did not answer in time."""
 
 
 class Disk:
-    """Works in threads, one piece after the other: a disk that hangs does not collect threads.
+    """Runs work in threads, one at a time, so that a hanging disk blocks one thread only.
 
-    Args:
-        seconds: how long a piece of work is waited for; None for as long as it takes.
+    Each piece of work is waited for at most `seconds`; None for no limit.
     """
 
     def __init__(self, seconds: float | None = DISK_SECONDS) -> None:
@@ -29,10 +28,10 @@ class Disk:
         self._going_on: asyncio.Task[Any] | None = None
 
     async def ask(self, work: Callable[[], _Answer]) -> _Answer:
-        """The answer of some work on the disk.
+        """Run the work and return its result.
 
         Raises:
-            DiskHangs: it did not come in time, or that of earlier work did not.
+            DiskHangs: this or earlier work did not finish in time.
             OSError: what the work raises.
         """
         try:
@@ -50,6 +49,6 @@ class Disk:
             return
         await asyncio.wait({self._going_on})
         if not self._going_on.cancelled():
-            # Whoever asked has gone on without it; retrieved, or asyncio complains.
+            # Its caller has timed out; retrieve the error, or asyncio warns.
             self._going_on.exception()
         self._going_on = None

@@ -1,6 +1,7 @@
-"""Delivering what jobs left behind: those that were killed, and those that an outage outlasted."""
+"""Delivery of what jobs left behind: killed jobs, and jobs that ended during an outage."""
 
 import asyncio
+import re
 import shutil
 import time
 from contextlib import suppress
@@ -9,11 +10,10 @@ from pathlib import Path
 import structlog
 
 from agent.callbacks import CallbackClient
-from agent.repeating import repeat
 from agent.spool.delivery import Delivery, EntryRefused
-from agent.spool.entry import TEMP_PREFIX, SpoolEntry, is_entry
-from agent.spool.rejected import RECORDINGS, REJECTED
-from agent.spool.rounds import SCAN_SECONDS, Rounds
+from agent.spool.entry import TEMP_PREFIX, SpoolEntry
+from agent.spool.files import RECORDINGS, REJECTED
+from agent.spool.rounds import Rounds
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -22,51 +22,31 @@ REJECTED_DAYS = 7
 REJECTED_BYTES = 256 * 1024 * 1024
 _TEMP_SECONDS = 3600.0
 _CONCURRENT = 4
-_SHELVES = {REJECTED, RECORDINGS}
+_ENTRY_NAME = re.compile(r"[0-9a-f]{16}-[0-9]+-[0-9a-f]{16}")
 
 
-class Drainer:
-    """Looks through the spool at start and every `SCAN_SECONDS`, in the agent server's process."""
+class Drainer(Rounds):
+    """Delivers entries whose jobs are gone, in the agent server's process."""
 
     def __init__(self, spool: Path) -> None:
+        super().__init__(at_once=_CONCURRENT, longest_pause=LONGEST_PAUSE)
         self._spool = spool
-        self._foreign: set[str] = set()
-        self._rounds = Rounds(
-            self._entries, self._deliver, at_once=_CONCURRENT, longest_pause=LONGEST_PAUSE
-        )
-
-    async def run(self) -> None:
-        """Drain until cancelled."""
-        # Calls go on without a spool that cannot be read, and it may be mended meanwhile.
-        await repeat(
-            "drain_spool",
-            self.drain_once,
-            pause=SCAN_SECONDS,
-            pause_after_failure=LONGEST_PAUSE,
-        )
-
-    async def drain_once(self, *, last: bool = False) -> None:
-        """Deliver every entry that nobody owns and whose pause after a failure is over.
-
-        The last time, before the process ends, also those whose pause is not.
-        """
-        await self._rounds.once(last=last)
-        await asyncio.to_thread(self._prune)
+        self._external: set[str] = set()
 
     def _entries(self) -> list[Path]:
         if not self._spool.is_dir():
             return []
         found = [path for path in self._spool.iterdir() if not path.name.startswith(".")]
-        entries = [path for path in found if is_entry(path)]
-        foreign = {path.name for path in found} - {path.name for path in entries} - _SHELVES
-        for name in sorted(foreign - self._foreign):
-            # A volume's `lost+found`, for instance; said once.
-            log.warning("spool_holds_what_is_not_ours", name=name)
-        self._foreign = foreign
+        entries = [path for path in found if _ENTRY_NAME.fullmatch(path.name) and path.is_dir()]
+        known = {path.name for path in entries} | {REJECTED, RECORDINGS}
+        external = {path.name for path in found} - known
+        for name in sorted(external - self._external):
+            # A volume's `lost+found`, for instance; logged once.
+            log.warning("spool_holds_unknown_file", name=name)
+        self._external = external
         return sorted(entries)
 
-    async def _deliver(self, entry: SpoolEntry) -> None:
-        name = entry.path.name
+    async def _work(self, entry: SpoolEntry) -> None:
         target = entry.target
         try:
             async with CallbackClient(target.callback_url, target.callback_token) as client:
@@ -74,7 +54,7 @@ class Drainer:
         except EntryRefused:
             return
         if cut := await asyncio.to_thread(entry.keep_unreadable):
-            log.warning("spool_tail_cut", entry=name, bytes=cut)
+            log.warning("spool_tail_cut", entry=entry.path.name, bytes=cut)
         await asyncio.to_thread(entry.leave)
         log.info(
             "spool_entry_drained",
@@ -83,7 +63,7 @@ class Drainer:
             attempt=target.attempt,
         )
 
-    def _prune(self) -> None:
+    def _tidy(self, names: set[str]) -> None:
         if not self._spool.is_dir():
             return
         now = time.time()

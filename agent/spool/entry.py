@@ -1,23 +1,22 @@
 """One entry of the spool: an append-only file of records, and where they have to go.
 
-    <spool>/<digest>-<attempt>-<job>/target.json    whom to deliver to, with the token (mode 0600)
+    <spool>/<digest>-<attempt>-<job>/target.json    where to deliver to, with the token (mode 0600)
                                      records.jsonl  one record a line, flushed to the disk
                                      cursor         bytes of it that are delivered
                                      lock           held (flock) by the process that delivers
-                                     recording.*    the call's recording, on its way to its storage
+                                     recording.*    the call's recording, until it is uploaded
     <spool>/rejected/...                            what the API refused for good
-    <spool>/recordings/<entry>/...                  entries of which the recording alone is left
+    <spool>/recordings/<entry>/...                  entries with nothing but a recording left
 
-A process that dies releases its lock, whatever killed it; the entry then belongs to whoever takes
-the lock next. Records are delivered at least once: the receiver knows them by their keys.
+A process releases its lock when it dies; the entry then belongs to whoever takes the lock next.
+Records are delivered at least once: the receiver deduplicates them by their keys.
 
-A disk that takes nothing (full, read-only, gone, hanging) ends no call: its records are held in
-memory, go to the API from there, and to the disk once it takes them again.
+A disk that cannot be written (full, read-only, gone, hanging) ends no call: the records are held in
+memory, delivered from there, and written once the disk accepts them again.
 """
 
 import json
 import os
-import re
 import shutil
 import threading
 from collections import deque
@@ -28,9 +27,15 @@ from typing import Self
 import structlog
 from pydantic import ValidationError
 
-from agent.spool.files import sync_directory, take_lock, write_private
+from agent.spool.files import (
+    RECORDINGS,
+    TARGET,
+    keep_rejected,
+    sync_directory,
+    take_lock,
+    write_private,
+)
 from agent.spool.record import Pending, Record, SpoolError, Target
-from agent.spool.rejected import RECORDINGS, TARGET, keep_rejected
 from domain.json_model import FROM_ANOTHER_VERSION
 from domain.recordings.recording import CallRecording
 
@@ -40,7 +45,6 @@ TEMP_PREFIX = ".new-"
 _RECORDING, _SOUND = "recording.json", "recording.ogg"
 _RECORDS, _CURSOR = "records.jsonl", "cursor"
 _UNREADABLE = "unreadable.jsonl"
-_ENTRY_NAME = re.compile(r"[0-9a-f]{16}-[0-9]+-[0-9a-f]{16}")
 
 
 class SpoolEntry:
@@ -54,21 +58,21 @@ class SpoolEntry:
         # Records are written, delivered and rejected in different threads.
         self._writing = threading.RLock()
         self._rejection: str | None = None
-        # What memory alone holds has a lock of its own: nobody waits for the disk under it.
+        # Records that only memory holds have their own lock, under which nothing touches the disk.
         self._holding = threading.Lock()
         self._held: deque[Record] = deque()
         self._not_taken = 0
-        """How many of the held ones, from the first on, the disk has not taken when asked."""
+        """How many of the first held records the disk has refused."""
         self._delivered: int | None = None
-        """What the cursor would say if the disk had taken it."""
+        """The cursor, if the disk has refused it."""
 
     @classmethod
     def in_memory(cls, spool: Path, target: Target) -> Self:
-        """A new entry that the disk does not know yet: `open` or the first record puts it there."""
+        """A new entry that is not on the disk yet: `open` or the first record writes it."""
         return cls(spool / target.entry_name(), target, None)
 
     def open(self) -> None:
-        """Put a new entry onto the disk, if that takes it."""
+        """Write a new entry to the disk, if that accepts it."""
         with self._writing:
             if self._lock is not None:
                 return
@@ -79,11 +83,11 @@ class SpoolEntry:
 
     @classmethod
     def adopt(cls, path: Path) -> Self | None:
-        """Take over an entry whose owner is gone; None if it is owned or has been removed.
+        """Take over an entry whose owner is gone; None if it is owned or was removed.
 
         Raises:
             SpoolError: nobody owns it, and its target cannot be read.
-            OSError: it cannot be opened, or not now.
+            OSError: it cannot be opened.
         """
         try:
             lock = take_lock(path)
@@ -92,51 +96,43 @@ class SpoolEntry:
         if lock is None:
             return None
         try:
-            target = Target.model_validate_json(
-                (path / TARGET).read_bytes(), context=FROM_ANOTHER_VERSION
-            )
-        except FileNotFoundError:
+            return cls(path, _read_target(path / TARGET), lock)
+        except (SpoolError, OSError) as error:
             os.close(lock)
+            if not isinstance(error, FileNotFoundError):
+                raise
             if path.exists():
                 raise SpoolError(f"{path / TARGET} is missing") from None
             return None
-        except ValidationError as error:
-            os.close(lock)
-            faults = error.error_count()
-            raise SpoolError(f"{path / TARGET} is not readable: {faults} faults") from None
-        except OSError:
-            os.close(lock)
-            raise
-        return cls(path, target, lock)
 
     def hold(self, record: Record) -> None:
-        """Keep a record in memory until `save` has written it; waits for nothing."""
+        """Keep a record in memory until `save` has written it; does not block."""
         with self._holding:
             self._held.append(record)
 
     def held(self) -> list[Record]:
-        """What memory alone holds, in order; waits for nothing."""
+        """The records that only memory holds, in order; does not block."""
         with self._holding:
             return list(self._held)
 
     def ack(self, delivered: Sequence[Pending]) -> None:
-        """Hold those no longer that were delivered from memory; waits for nothing."""
+        """Release the records that were delivered from memory; does not block."""
         for pending in delivered:
-            # One that the disk has taken since is sent again from there: the receiver knows it.
+            # A record that was written meanwhile is sent again: the receiver deduplicates it.
             if pending.end is None:
                 self._drop(pending.record)
 
     def _drop(self, record: Record) -> None:
         with self._holding:
-            # It may be gone by the other way, to the disk or to the API.
+            # It may have been written or delivered meanwhile.
             if self._held and self._held[0] is record:
                 self._held.popleft()
                 self._not_taken = max(0, self._not_taken - 1)
 
     def save(self) -> int:
-        """Write what memory alone holds; returns how many records the disk does not take.
+        """Write the records that only memory holds; returns how many the disk does not accept.
 
-        Records that come while the entry is rejected are set aside as the others are.
+        Records of a rejected entry are set aside, as the others were.
         """
         with self._writing:
             while held := self.held():
@@ -154,12 +150,9 @@ class SpoolEntry:
             self._write(record)
         except OSError as error:
             with self._holding:
-                count = self._not_taken = len(self._held)
+                held = self._not_taken = len(self._held)
             log.error(
-                "spool_write_failed",
-                entry=self.path.name,
-                error=str(error),
-                held_in_memory=count,
+                "spool_write_failed", entry=self.path.name, error=str(error), held_in_memory=held
             )
             return False
         return True
@@ -174,16 +167,16 @@ class SpoolEntry:
                 remaining = remaining[os.write(descriptor, remaining) :]
             os.fsync(descriptor)
         except OSError:
-            # Half a line would swallow the next record.
+            # A partial line would corrupt the next record.
             os.ftruncate(descriptor, before)
             raise
         finally:
             os.close(descriptor)
 
     def pending(self, limit: int = 50) -> list[Pending]:
-        """The next records to deliver, in order. A last line that a kill cut short is left out.
+        """The next records to deliver, in order, without a last line that a kill cut short.
 
-        Of what memory holds, those that the disk has not taken; the others are on their way there.
+        Held records are included if the disk has refused them; the others are being written.
         """
         with self._writing:
             found = self._on_disk(limit)
@@ -199,39 +192,40 @@ class SpoolEntry:
         except OSError as error:
             if not self.held():
                 raise
-            # What memory holds goes its way meanwhile.
+            # The held records can still be delivered.
             log.error("spool_not_readable", entry=self.path.name, error=str(error))
             return []
 
     def _read(self, limit: int) -> list[Pending]:
-        start = self._cursor()
+        end = self._cursor()
         found: list[Pending] = []
         try:
             file = self._records.open("rb")
         except FileNotFoundError:
             return found
         with file:
-            file.seek(start)
-            end = start
+            file.seek(end)
             for line in file:
-                if not line.endswith(b"\n"):
+                if len(found) >= limit or not line.endswith(b"\n"):
                     break
                 end += len(line)
-                record = self._parse(line, end)
-                if record is not None:
+                record = Record.parse(line)
+                if record is None:
+                    log.error(
+                        "spool_record_unreadable", entry=self.path.name, end=end, bytes=len(line)
+                    )
+                else:
                     found.append(Pending(record, end))
-                if len(found) >= limit:
-                    break
         return found
 
     def keep_unreadable(self) -> int:
-        """Set aside the lines that no delivery has understood, as those of a newer version.
+        """Set aside the unreadable lines, such as those of a newer version.
 
         Returns:
             Bytes of a last line that was cut short, which is not kept.
 
         Raises:
-            OSError: the disk does not take it.
+            OSError: the disk does not accept it.
         """
         try:
             lines = self._records.read_bytes().splitlines(keepends=True)
@@ -246,37 +240,35 @@ class SpoolEntry:
     def advance(self, delivered: Sequence[Pending]) -> None:
         """Remember on the disk that these records and all before them are delivered."""
         ends = [pending.end for pending in delivered if pending.end is not None]
-        if ends:
-            with self._writing:
-                self._note_delivered(ends[-1])
-
-    def _note_delivered(self, end: int) -> None:
+        if not ends:
+            return
         scratch = self.path / f"{_CURSOR}.new"
-        try:
-            scratch.write_text(str(end))
-            scratch.replace(self.path / _CURSOR)
-        except OSError as error:
-            # Known to this process; the next one delivers it twice, which is harmless.
-            log.warning("spool_cursor_not_written", entry=self.path.name, error=str(error))
-            self._delivered = end
-        else:
-            self._delivered = None
+        with self._writing:
+            try:
+                scratch.write_text(str(ends[-1]))
+                scratch.replace(self.path / _CURSOR)
+            except OSError as error:
+                # Known to this process only; another one would deliver twice, which is harmless.
+                log.warning("spool_cursor_not_written", entry=self.path.name, error=str(error))
+                self._delivered = ends[-1]
+            else:
+                self._delivered = None
 
     @property
     def sound(self) -> Path:
-        """Where the call is recorded to."""
+        """The file into which the call is recorded."""
         return self.path / _SOUND
 
     def announce_recording(self, recording: CallRecording) -> None:
-        """Note that a recording is made, so that it is found whatever becomes of this process.
+        """Note that a recording exists, so that it is found even if this process dies.
 
         Raises:
-            OSError: the disk does not take it.
+            OSError: the disk does not accept it.
         """
         write_private(self.path / _RECORDING, recording.model_dump_json())
 
     def forget_recording(self) -> None:
-        """Note that nobody waits for a recording any more; its sound goes with the entry."""
+        """Note that the recording is not needed; its sound is deleted with the entry."""
         (self.path / _RECORDING).unlink(missing_ok=True)
 
     def recording(self) -> CallRecording | None:
@@ -288,9 +280,10 @@ class SpoolEntry:
         except FileNotFoundError:
             return None
         except ValidationError as error:
-            # Cut short by a power failure; without its place the sound belongs nowhere.
-            faults = error.error_count()
-            log.error("spool_recording_unreadable", entry=self.path.name, faults=faults)
+            # Cut short by a power failure; without its path the sound cannot be stored.
+            log.error(
+                "spool_recording_unreadable", entry=self.path.name, faults=error.error_count()
+            )
             return None
 
     def set_aside(self, record: Record, reason: str) -> None:
@@ -299,7 +292,7 @@ class SpoolEntry:
         try:
             keep_rejected(self.path, _RECORDS, line.encode())
         except OSError as error:
-            # Refused for good: there is nobody else to give it to.
+            # The API refused it for good, so it cannot go anywhere else.
             log.error(
                 "spool_refused_record_lost",
                 entry=self.path.name,
@@ -308,7 +301,7 @@ class SpoolEntry:
             )
 
     def reject(self, reason: str) -> None:
-        """Move everything that is not delivered to `rejected/`, and give the entry up."""
+        """Move everything undelivered to `rejected/`, and leave the entry."""
         with self._writing:
             self._rejection = reason
             while batch := self.pending():
@@ -328,7 +321,7 @@ class SpoolEntry:
             else:
                 self._leave_recording()
         except OSError as error:
-            # The drainer comes past again.
+            # The drainer tries again.
             log.error("spool_entry_not_left", entry=self.path.name, error=str(error))
         self.release()
 
@@ -345,7 +338,7 @@ class SpoolEntry:
         self.release()
 
     def release(self) -> None:
-        """Leave the entry to the next owner."""
+        """Release the lock for the next owner."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -361,21 +354,17 @@ class SpoolEntry:
         except ValueError:
             cursor, size = -1, 0
         if not 0 <= cursor <= size:
-            # Delivering twice is harmless, skipping is not.
+            # Deliver again: skipping records would lose them.
             log.warning("spool_cursor_unreadable", entry=self.path.name)
             return 0
         return cursor
 
-    def _parse(self, line: bytes, end: int) -> Record | None:
-        record = Record.parse(line)
-        if record is None:
-            log.error("spool_record_unreadable", entry=self.path.name, end=end, bytes=len(line))
-        return record
 
-
-def is_entry(path: Path) -> bool:
-    """Whether a folder has an entry's name; what else lies in a spool is not ours to touch."""
-    return _ENTRY_NAME.fullmatch(path.name) is not None and path.is_dir()
+def _read_target(file: Path) -> Target:
+    try:
+        return Target.model_validate_json(file.read_bytes(), context=FROM_ANOTHER_VERSION)
+    except ValidationError as error:
+        raise SpoolError(f"{file} is not readable: {error.error_count()} faults") from None
 
 
 def _create(path: Path, target: Target) -> int:
@@ -386,7 +375,7 @@ def _create(path: Path, target: Target) -> int:
     temp.mkdir(mode=0o700)
     lock: int | None = None
     try:
-        # Locked before it has its name: a drainer never sees an entry that nobody seems to own.
+        # Locked before the rename, so that a drainer never sees it without an owner.
         lock = take_lock(temp)
         if lock is None:
             raise BlockingIOError(f"{temp} is owned by another process")

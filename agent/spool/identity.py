@@ -1,4 +1,4 @@
-"""The name of a spool's disk, by which its recordings are known to be within reach or lost."""
+"""The id of a spool's disk, which tells whether its recordings are in reach or lost."""
 
 import os
 import uuid
@@ -12,9 +12,9 @@ _FILE = ".id"
 
 
 def spool_id(spool: Path) -> str | None:
-    """An id that stays with this directory, whoever works in it; made by who asks first.
+    """The directory's persistent id, created on first use.
 
-    None if the disk does not take it: calls go on without, and so do heartbeats.
+    None if the disk cannot be used: calls and heartbeats continue without it.
     """
     try:
         return _known_id(spool)
@@ -30,7 +30,7 @@ def _known_id(spool: Path) -> str:
         scratch = spool / f"{_FILE}-{uuid.uuid4().hex}"
         scratch.write_text(uuid.uuid4().hex)
         try:
-            # Complete from the first moment, and never replaced by another process's.
+            # A link appears complete, and never replaces another process's file.
             os.link(scratch, file)
         except FileExistsError:
             pass

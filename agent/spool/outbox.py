@@ -1,4 +1,4 @@
-"""The job's own end of the spool: records go to the disk first, then to the API, in order."""
+"""The job's side of the spool: records go to the disk first, then to the API, in order."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Outbox:
-    """Takes records without waiting (a thread syncs them to the disk) and delivers them behind."""
+    """Accepts records without blocking, writes them in a thread, and delivers them."""
 
     def __init__(self, entry: SpoolEntry, client: CallbackClient) -> None:
         self._entry = entry
@@ -34,14 +34,14 @@ class Outbox:
         self._sender = asyncio.create_task(self._send_forever(), name="spool_sender")
 
     async def open(self) -> None:
-        """Put the entry onto the disk; one that hangs gets it when it takes it."""
+        """Write the entry to the disk; a hanging disk gets it later."""
         try:
             await self._disk.ask(self._entry.open)
         except DiskHangs as error:
             log.error("spool_hangs", entry=self._entry.path.name, error=str(error))
 
     def put(self, record: Record) -> None:
-        """Append a record; returns at once, so it may be called from the audio path."""
+        """Append a record without blocking, so it may be called from the audio path."""
         self._idle.clear()
         self._entry.hold(record)
         loop = asyncio.get_running_loop()
@@ -51,14 +51,13 @@ class Outbox:
         loop.call_later(DISK_SECONDS, self._deliver_unwritten, future)
 
     async def close(self, grace: float) -> bool:
-        """Write everything, try to deliver it within `grace` seconds, and let go of the entry.
+        """Write everything, try to deliver it within `grace` seconds, and release the entry.
 
         Returns:
-            Whether nothing is left to deliver. If not, the entry stays on the disk for the agent
-            server's drainer.
+            Whether everything is delivered. If not, the entry stays for the server's drainer.
         """
         if self._unwritten:
-            # A disk that hangs must not hold up the end of the job.
+            # A hanging disk must not delay the end of the job.
             await asyncio.wait(self._unwritten, timeout=grace)
         self._hurry.set()
         try:
@@ -71,14 +70,11 @@ class Outbox:
             self._sender.cancel()
             self._writer.shutdown(wait=False)
         if self._refusal is None:
-            await self._leave()
+            try:
+                await self._disk.ask(self._entry.leave)
+            except DiskHangs:
+                log.warning("spool_left_to_the_drainer", entry=self._entry.path.name)
         return True
-
-    async def _leave(self) -> None:
-        try:
-            await self._disk.ask(self._entry.leave)
-        except DiskHangs:
-            log.warning("spool_left_to_the_drainer", entry=self._entry.path.name)
 
     async def _leave_behind(self) -> None:
         name = self._entry.path.name
@@ -86,7 +82,7 @@ class Outbox:
             lost = await self._disk.ask(self._entry.save)
             self._entry.release()
         except DiskHangs:
-            # It stays ours until this process ends: its writer may be at work yet.
+            # Keep the lock until this process ends: a thread may still be writing.
             lost = len(self._entry.held())
         if lost:
             log.error("spool_records_lost", entry=name, records=lost)
@@ -94,7 +90,7 @@ class Outbox:
             log.warning("spool_left_to_the_drainer", entry=name)
 
     def _deliver_unwritten(self, future: asyncio.Future[int]) -> None:
-        """Have a record delivered from memory that the disk has neither taken nor refused."""
+        """Deliver a record from memory that the disk has neither accepted nor refused."""
         if not future.done():
             self._written.set()
 
@@ -119,7 +115,7 @@ class Outbox:
                 if not self._unwritten and not self._written.is_set():
                     self._idle.set()
             except (Unavailable, OSError) as error:
-                # The second is a disk that cannot be read now.
+                # OSError: the disk cannot be read now.
                 log.warning("spool_delivery_delayed", entry=self._entry.path.name, why=str(error))
                 await self._pause(backoff.next_pause())
                 self._written.set()
@@ -128,13 +124,13 @@ class Outbox:
                 self._idle.set()
                 return
             except Exception:
-                # Nobody foresaw it; what is to be delivered is still there.
+                # Unexpected; the records are still in the entry.
                 log.exception("spool_delivery_failed", entry=self._entry.path.name)
                 await self._pause(backoff.next_pause())
                 self._written.set()
 
     async def _pause(self, seconds: float) -> None:
-        """Wait before the next try; the close, with its short grace, cuts it short once."""
+        """Wait before the next try; `close`, with its short grace, interrupts one wait."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._hurry.wait()

@@ -1,4 +1,4 @@
-"""What the spool keeps: records, and whom they are for."""
+"""What the spool keeps: records, and where to deliver them."""
 
 import hashlib
 import json
@@ -10,11 +10,11 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 
 class SpoolError(Exception):
-    """An entry cannot be used; the message says what is wrong with which file."""
+    """An entry cannot be used; the message names the file and the fault."""
 
 
 class Target(BaseModel):
-    """Whom the records of an entry are for."""
+    """Where the records of an entry are delivered to."""
 
     callback_url: str
     callback_token: str = Field(repr=False)
@@ -31,7 +31,7 @@ class Target(BaseModel):
 
 
 class RecordKind(StrEnum):
-    """What a record is, and so where it is delivered to."""
+    """What a record is; decides the route of its delivery."""
 
     TURN = "turn"
     REPORT = "report"
@@ -45,7 +45,7 @@ class Record(BaseModel):
 
     @classmethod
     def parse(cls, line: bytes) -> "Record | None":
-        """The record of a line; None if it is not readable, as a newer version's may be."""
+        """The record of a line; None if it is unreadable, for instance a newer version's."""
         try:
             return cls.model_validate_json(line)
         except ValidationError:
@@ -54,15 +54,15 @@ class Record(BaseModel):
     @field_validator("body", mode="before")
     @classmethod
     def _writable(cls, body: Any) -> Any:
-        """As JSON can hold it: one half of a character, or no number, would block all behind it."""
+        """Make it valid JSON: a lone surrogate or NaN would block all later records."""
         written = json.dumps(body, ensure_ascii=False).encode(errors="replace")
         return json.loads(written, parse_constant=lambda _: None)
 
 
 @dataclass(frozen=True)
 class Pending:
-    """A record that is not delivered yet."""
+    """An undelivered record."""
 
     record: Record
     end: int | None
-    """Offset in the records file behind it, bytes; None if memory alone holds it."""
+    """Offset of its end in the records file, bytes; None if only memory holds it."""

@@ -1,4 +1,4 @@
-"""Storing recordings: what jobs have recorded goes to its storage, for as long as that takes."""
+"""Upload of recordings to their storage, retried for days if need be."""
 
 import asyncio
 import time
@@ -10,11 +10,10 @@ from livekit.api import LiveKitAPI
 
 from adapters.recordings import RecordingStore
 from agent.callbacks import CallbackClient, Refused, Unavailable
-from agent.repeating import repeat
 from agent.sound.egress import LEFT, fate_of
 from agent.spool.entry import SpoolEntry
-from agent.spool.rejected import RECORDINGS
-from agent.spool.rounds import SCAN_SECONDS, Rounds
+from agent.spool.files import RECORDINGS
+from agent.spool.rounds import Rounds
 from domain import errors
 from domain.recordings.recording import GIVE_UP_AFTER, CallRecording, RecordingState
 
@@ -23,66 +22,41 @@ log = structlog.stdlib.get_logger(__name__)
 LONGEST_PAUSE = 60.0
 ASK_SECONDS = 5.0
 LEFT_SECONDS = 60.0
-"""How long a service may be gone from an empty room until LiveKit has its last word."""
+"""How long a service may be gone from an empty room until LiveKit reports the result."""
 _CONCURRENT = 2
 _NOTHING = "nothing was recorded"
-# A recorder that is closed writes at least the silence until then.
+# When it is closed, a recorder writes at least the silence until then.
 _LOST = "its agent was lost before any of it was written"
 
 
-class Uploads:
-    """Looks for recordings at start and every `SCAN_SECONDS`, in the agent server's process.
+class Uploads(Rounds):
+    """Stores recordings, in the agent server's process.
 
-    Apart from the drainer: a slow storage must not delay anybody's turns. Of those that LiveKit's
-    egress service makes, LiveKit is asked: its webhook may be lost, a killed service sends none.
-
-    Args:
-        spool: of this agent server.
-        store: the storage of recordings, if one is configured.
-        lk: LiveKit's server API; needed for recordings by its egress service.
+    Separate from the drainer: a slow storage must not delay turns. LiveKit is asked about the
+    recordings of its egress service: a webhook may be lost, and a killed service sends none.
     """
 
     def __init__(
         self, spool: Path, store: RecordingStore | None, lk: LiveKitAPI | None = None
     ) -> None:
+        super().__init__(at_once=_CONCURRENT, longest_pause=LONGEST_PAUSE)
         self._folder = spool / RECORDINGS
         self._store = store
         self._lk = lk
         self._alone: dict[str, float] = {}
-        self._told: set[str] = set()
-        self._rounds = Rounds(
-            self._entries, self._finish, at_once=_CONCURRENT, longest_pause=LONGEST_PAUSE
-        )
-
-    async def run(self) -> None:
-        """Store recordings until cancelled."""
-        await repeat(
-            "upload_recordings",
-            self.upload_once,
-            pause=SCAN_SECONDS,
-            pause_after_failure=LONGEST_PAUSE,
-        )
-
-    async def upload_once(self, *, last: bool = False) -> None:
-        """Try every recording whose pause after a failure is over.
-
-        The last time, before the process ends, also those whose pause is not.
-        """
-        there = set(await self._rounds.once(last=last))
-        self._told &= there
-        self._alone = {name: since for name, since in self._alone.items() if name in there}
+        self._reported: set[str] = set()
 
     def _entries(self) -> list[Path]:
         if not self._folder.is_dir():
             return []
         return sorted(path for path in self._folder.iterdir() if path.is_dir())
 
-    async def _finish(self, entry: SpoolEntry) -> None:
-        """Store an entry's recording, tell the API, and drop the entry.
+    def _tidy(self, names: set[str]) -> None:
+        self._reported &= names
+        self._alone = {name: since for name, since in self._alone.items() if name in names}
 
-        Raises:
-            Unavailable: the storage or the API cannot take it now.
-        """
+    async def _work(self, entry: SpoolEntry) -> None:
+        """Store an entry's recording, report it to the API, and delete the entry."""
         recording = await asyncio.to_thread(entry.recording)
         if recording is not None:
             await self._deliver(entry, recording)
@@ -90,17 +64,17 @@ class Uploads:
 
     async def _deliver(self, entry: SpoolEntry, recording: CallRecording) -> None:
         result, again = await self._stored(entry, recording)
-        if not again or entry.path.name not in self._told:
-            await self._tell(entry, result)
+        if not again or entry.path.name not in self._reported:
+            await self._report(entry, result)
         if again:
-            self._told.add(entry.path.name)
+            self._reported.add(entry.path.name)
             raise Unavailable(result.error or "LiveKit's egress service has not stored it yet")
         log.info("recording_finished", path=result.path, state=result.state.value)
 
     async def _stored(
         self, entry: SpoolEntry, recording: CallRecording
     ) -> tuple[CallRecording, bool]:
-        """How far the recording is now, and whether to try again."""
+        """The recording's present state, and whether to try again."""
         if recording.state is RecordingState.STORED:
             return recording, False
         if recording.egress_id is not None:
@@ -109,13 +83,13 @@ class Uploads:
         if not size:
             return _failed(recording, _NOTHING if size is None else _LOST), False
         if self._store is None:
-            return _failed(recording, "EVERLINE_RECORDINGS_URL is not set"), self._young(recording)
+            return _failed(recording, "EVERLINE_RECORDINGS_URL is not set"), _is_young(recording)
         try:
             size = await self._store.put(recording.path, entry.sound)
         except errors.Unavailable as error:
-            return _failed(recording, error.message), self._young(recording)
+            return _failed(recording, error.message), _is_young(recording)
         stored = recording.model_copy(update={"state": RecordingState.STORED, "bytes": size})
-        # So that it is not sent again if the API is away.
+        # Noted, so that it is not uploaded again if the API is unreachable.
         await asyncio.to_thread(entry.announce_recording, stored)
         return stored, False
 
@@ -125,7 +99,7 @@ class Uploads:
         fate = await fate_of(self._lk, egress_id, ASK_SECONDS) if self._lk else None
         if fate is not None and fate.state is not RecordingState.PENDING:
             return fate.of(recording), False
-        if not self._young(recording):
+        if not _is_young(recording):
             return _failed(recording, "LiveKit has not told what became of it"), False
         if fate is None or not fate.alone:
             self._alone.pop(name, None)
@@ -133,18 +107,19 @@ class Uploads:
             return _failed(recording, LEFT), False
         return recording, True
 
-    async def _tell(self, entry: SpoolEntry, recording: CallRecording) -> None:
+    async def _report(self, entry: SpoolEntry, recording: CallRecording) -> None:
         target = entry.target
         async with CallbackClient(target.callback_url, target.callback_token) as client:
             try:
                 await client.recording(recording)
             except Refused as refused:
-                # It is where the report says that it will be; only the link stays as it was.
+                # The recording is where the report says; only its link stays as it was.
                 log.error("recording_not_linked", path=recording.path, reason=str(refused))
 
-    def _young(self, recording: CallRecording) -> bool:
-        begun = recording.started_at
-        return begun is None or datetime.now(UTC) - begun < GIVE_UP_AFTER
+
+def _is_young(recording: CallRecording) -> bool:
+    begun = recording.started_at
+    return begun is None or datetime.now(UTC) - begun < GIVE_UP_AFTER
 
 
 def _failed(recording: CallRecording, why: str) -> CallRecording:

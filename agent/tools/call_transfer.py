@@ -9,14 +9,14 @@ from livekit import api, rtc
 from livekit.agents import RunContext, llm
 from livekit.protocol.sip import SIPTransferStatus, TransferSIPParticipantRequest
 
-from agent.tools.inputs import ToolInputs
+from agent.tools.inputs import ToolInputs, function_tool
 from domain.agents.tool_config import TransferDestination
 from domain.transcripts.transcript import ReportEnd
 
 log = structlog.stdlib.get_logger(__name__)
 
 TRANSFER_SECONDS = 60.0
-"""How long the other side may ring."""
+"""How long the destination may ring."""
 
 
 def transfer_call(inputs: ToolInputs) -> llm.Tool:
@@ -44,29 +44,19 @@ def transfer_call(inputs: ToolInputs) -> llm.Tool:
         ctx.session.shutdown(drain=False)
         return None
 
-    return llm.function_tool(hand_on, raw_schema=_schema(list(destinations.values())))
-
-
-def _schema(destinations: list[TransferDestination]) -> dict[str, Any]:
     known = "; ".join(
-        f"{one.name}: {one.description}" if one.description else one.name for one in destinations
+        f"{one.name}: {one.description}" if one.description else one.name
+        for one in destinations.values()
     )
-    return {
-        "name": "transfer_call",
-        "description": (
-            "Transfers the caller to somebody else and ends your part of the call. Say that you"
-            f" are transferring before you call it. Destinations: {known or 'none'}."
-        ),
-        "parameters": {
-            "type": "object",
-            "properties": {
-                "destination": {"type": "string", "enum": [one.name for one in destinations]}
-                if destinations
-                else {"type": "string"}
-            },
-            "required": ["destination"],
-        },
-    }
+    choice = {"type": "string", "enum": list(destinations)} if destinations else {"type": "string"}
+    return function_tool(
+        hand_on,
+        "transfer_call",
+        "Transfers the caller to somebody else and ends your part of the call. Say that you"
+        f" are transferring before you call it. Destinations: {known or 'none'}.",
+        {"destination": choice},
+        ["destination"],
+    )
 
 
 def _caller_on_the_phone(inputs: ToolInputs) -> rtc.RemoteParticipant | None:

@@ -6,13 +6,13 @@ from typing import Any
 from livekit.agents import llm
 from livekit.rtc.participant import PublishDTMFError
 
-from agent.tools.inputs import ToolInputs
+from agent.tools.inputs import ToolInputs, function_tool
 
 _CODES = {digit: code for code, digit in enumerate("0123456789*#ABCD")}
 """RFC 4733's event codes."""
 MAX_KEYS = 32
 _PAUSE = 0.25
-"""Seconds between two keys: phone systems take faster ones for one."""
+"""Seconds between two keys: phone systems merge faster ones."""
 _LONG_PAUSE = 1.0
 """Seconds that a `w` waits."""
 
@@ -26,11 +26,9 @@ def send_dtmf(inputs: ToolInputs) -> llm.Tool:
         if not keys or wrong or len(keys) > MAX_KEYS:
             raise llm.ToolError(f"digits must be 1 to {MAX_KEYS} of 0-9, *, #, A-D and w")
         for key in keys:
-            if key == "W":
-                await asyncio.sleep(_LONG_PAUSE)
-                continue
-            await _send(key)
-            await asyncio.sleep(_PAUSE)
+            if key != "W":
+                await _send(key)
+            await asyncio.sleep(_LONG_PAUSE if key == "W" else _PAUSE)
         return f"Pressed {''.join(keys)}."
 
     async def _send(key: str) -> None:
@@ -40,23 +38,12 @@ def send_dtmf(inputs: ToolInputs) -> llm.Tool:
         except (PublishDTMFError, TimeoutError) as error:
             raise llm.ToolError("the keys could not be sent on this call") from error
 
-    return llm.function_tool(
+    keys = {"type": "string", "description": "keys in order: 0-9, *, #, A-D; w waits a second"}
+    return function_tool(
         press,
-        raw_schema={
-            "name": "send_dtmf",
-            "description": (
-                "Presses keys on the phone keypad. Use it when a phone menu asks for a number,"
-                " never to dial the caller's own words."
-            ),
-            "parameters": {
-                "type": "object",
-                "properties": {
-                    "digits": {
-                        "type": "string",
-                        "description": "keys in order: 0-9, *, #, A-D; w waits a second",
-                    }
-                },
-                "required": ["digits"],
-            },
-        },
+        "send_dtmf",
+        "Presses keys on the phone keypad. Use it when a phone menu asks for a number,"
+        " never to dial the caller's own words.",
+        {"digits": keys},
+        ["digits"],
     )

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from itertools import chain, count
 from typing import Any
 
 import structlog
 from livekit.agents import Agent, llm
 
-from agent.tools.inputs import HandOff, ToolInputs
+from agent.tools.inputs import HandOff, ToolInputs, function_tool
 from domain.agents.tool_config import ManagedAgent
 
 log = structlog.stdlib.get_logger(__name__)
@@ -20,13 +21,12 @@ class CannotHandOff(Exception):
 def hand_off_tools(inputs: ToolInputs) -> Iterator[llm.RawFunctionTool[..., Any]]:
     """A tool `hand_off_to_…` for each managed agent."""
     managed = inputs.config.managed_agents or []
-    if managed and inputs.hand_off is None:
-        log.warning("managed_agents_need_everline", agents=[one.name for one in managed])
+    if inputs.hand_off is None:
+        if managed:
+            log.warning("managed_agents_need_everline", agents=[one.name for one in managed])
         return
     taken: set[str] = set()
     for one in managed:
-        if inputs.hand_off is None:
-            continue
         name = _tool_name(one, taken)
         taken.add(name)
         yield _hand_off(name, one, inputs.hand_off)
@@ -35,10 +35,8 @@ def hand_off_tools(inputs: ToolInputs) -> Iterator[llm.RawFunctionTool[..., Any]
 def _tool_name(agent: ManagedAgent, taken: set[str]) -> str:
     plain = re.sub(r"[^a-z0-9]+", "_", agent.name.lower()).strip("_")
     name = f"hand_off_to_{plain or 'agent'}"[:60]
-    number = 1
-    while (numbered := name if number == 1 else f"{name}_{number}") in taken:
-        number += 1
-    return numbered
+    numbered = (f"{name}_{number}" for number in count(2))
+    return next(each for each in chain([name], numbered) if each not in taken)
 
 
 def _hand_off(name: str, managed: ManagedAgent, hand_off: HandOff) -> llm.RawFunctionTool[..., Any]:
@@ -53,13 +51,5 @@ def _hand_off(name: str, managed: ManagedAgent, hand_off: HandOff) -> llm.RawFun
         log.info("handed_off", agent_id=managed.id)
         return agent
 
-    return llm.function_tool(
-        take_over,
-        raw_schema={
-            "name": name,
-            "description": (
-                f"Hands the conversation to {managed.name}. Use it for: {managed.usage_description}"
-            ),
-            "parameters": {"type": "object", "properties": {}},
-        },
-    )
+    usage = f"Hands the conversation to {managed.name}. Use it for: {managed.usage_description}"
+    return function_tool(take_over, name, usage, {})

@@ -21,14 +21,8 @@ _ABSENT = object()
 def http_tool(
     tool: HttpTool, web: httpx.AsyncClient, variables: Mapping[str, str]
 ) -> llm.RawFunctionTool[..., Any]:
-    """The tool of a definition; every failure is told to the model in a sentence.
-
-    Args:
-        tool: its definition.
-        web: the client for customers' URLs.
-        variables: the dynamic variables of the call.
-    """
-    # A registry of its own: the library's default one fetches references from the web.
+    """The tool of a definition; every failure is told to the model in a sentence."""
+    # The library's default registry would fetch references from the web.
     validator = Draft202012Validator(tool.parameters, registry=Registry())
 
     async def call(raw_arguments: dict[str, Any]) -> str:
@@ -57,30 +51,26 @@ def http_tool(
 def build_request(
     tool: HttpTool, arguments: Mapping[str, Any], variables: Mapping[str, str]
 ) -> httpx.Request:
-    """The request that a call with these arguments makes.
+    """The request of a call with these arguments.
 
     Raises:
         livekit.agents.llm.ToolError: an argument would lead out of the tool's path.
     """
     declared = tool.parameters.get("properties", {})
-    # A variable is the configuration's: no argument of the model's own making takes its place.
+    # Variables come from the configuration: an undeclared argument never replaces one.
     own = {name for name in variables if name not in declared}
     given = {name: value for name, value in arguments.items() if name not in own}
     values: dict[str, Any] = {**variables, **given}
     url = _filled_url(tool.url, values)
     query = {name: fill(text, _texts(values))[0] for name, text in tool.query.items()}
-    body: Any = None
+    used = variables_in(tool.url).union(*map(variables_in, tool.query.values()))
+    body: Any = {name: value for name, value in arguments.items() if name not in used}
     if tool.body is not None:
         body = _filled_body(tool.body, values)
-    else:
-        used = variables_in(tool.url).union(*map(variables_in, tool.query.values()))
-        rest = {name: value for name, value in arguments.items() if name not in used}
-        if tool.method in _IN_QUERY:
-            query |= _texts(rest)
-        else:
-            body = rest
+    elif tool.method in _IN_QUERY:
+        query, body = query | _texts(body), None
     filled = {name: fill(text, variables)[0] for name, text in tool.headers.items()}
-    # Names of people are no ASCII.
+    # Values, such as people's names, need not be ASCII.
     headers = httpx.Headers(filled, encoding="utf-8")
     merged = httpx.URL(url).copy_merge_params(query) if query else httpx.URL(url)
     return httpx.Request(tool.method, merged, headers=headers, json=body)
@@ -101,11 +91,9 @@ def _filled_body(template: Any, values: Mapping[str, Any]) -> Any:
             return values.get(name, _ABSENT)
         return fill(template, _texts(values))[0]
     if isinstance(template, dict):
-        filled = {
-            name: _filled_body(value, values)
-            for name, value in cast(dict[str, Any], template).items()
-        }
-        # An optional argument that was not given leaves its field out.
+        fields = cast(dict[str, Any], template).items()
+        filled = {name: _filled_body(value, values) for name, value in fields}
+        # An optional argument that was not given omits its field.
         return {name: value for name, value in filled.items() if value is not _ABSENT}
     if isinstance(template, list):
         items = [_filled_body(value, values) for value in cast(list[Any], template)]

@@ -1,11 +1,12 @@
 """What tools are built from."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 from livekit import api, rtc
-from livekit.agents import Agent
+from livekit.agents import Agent, llm
 
 from adapters.settings import AgentSettings
 from agent.call.ending import Ending
@@ -23,10 +24,7 @@ class ToolInputs:
     """What a tool may use.
 
     Attributes:
-        config: the configuration of the agent that has the tools.
-        settings: the agent worker's.
-        ending: where a tool that ends the call says why.
-        room: the call's room.
+        ending: where a tool that ends the call notes the reason.
         livekit: LiveKit's server API, made when it is first needed.
         web: for customers' URLs; it refuses addresses that are not public.
         hand_off: None for an agent without callbacks, which cannot load another.
@@ -44,3 +42,18 @@ class ToolInputs:
     def variables(self) -> dict[str, str]:
         """The dynamic variables with their defaults."""
         return {**self.config.dynamic_variable_defaults, **self.config.dynamic_variables}
+
+
+def function_tool(
+    call: Callable[..., Awaitable[Any]],
+    name: str,
+    description: str,
+    properties: Mapping[str, Any],
+    required: Sequence[str] = (),
+) -> llm.RawFunctionTool[..., Any]:
+    """A tool for the model; `properties` describe its arguments as JSON Schema."""
+    parameters: dict[str, Any] = {"type": "object", "properties": dict(properties)}
+    if required:
+        parameters["required"] = list(required)
+    schema = {"name": name, "description": description, "parameters": parameters}
+    return llm.function_tool(call, raw_schema=schema)

@@ -14,14 +14,14 @@ from urllib.parse import quote
 import httpx
 from livekit.agents import llm
 
-from agent.tools.inputs import ToolInputs
+from agent.tools.inputs import ToolInputs, function_tool
 from agent.tools.web import answer_to
 
 NAME = "search_knowledge_base"
 SEARCH_SECONDS = 8.0
 MAX_ANSWER_BYTES = 262_144
 MAX_PASSAGES_CHARS = 12_000
-"""What the model gets of all sources together."""
+"""Limit of the passages that the model gets from all sources together."""
 _DEFAULTS: Mapping[str, Any] = {
     "top_k": 5,
     "retrieval_type": "basic",
@@ -85,22 +85,18 @@ def search_knowledge_base(inputs: ToolInputs) -> llm.Tool:
         "query": {"type": "string", "description": "what to look up, in full words"}
     }
     if len(known) > 1:
-        items = {"type": "string", "enum": list(known)}
         properties["sources"] = {
             "type": "array",
-            "items": items,
+            "items": {"type": "string", "enum": list(known)},
             "description": "where to look; without it everywhere",
         }
-    return llm.function_tool(
+    return function_tool(
         search,
-        raw_schema={
-            "name": NAME,
-            "description": (
-                "Looks up passages in the knowledge base. Use it for every question about facts"
-                " that you were not told, and again with other words if nothing fits."
-            ),
-            "parameters": {"type": "object", "properties": properties, "required": ["query"]},
-        },
+        NAME,
+        "Looks up passages in the knowledge base. Use it for every question about facts"
+        " that you were not told, and again with other words if nothing fits.",
+        properties,
+        ["query"],
     )
 
 

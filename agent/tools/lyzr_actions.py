@@ -40,16 +40,16 @@ def function_name(action: str) -> str:
 def _action(
     inputs: ToolInputs, entry: LyzrToolConfig, tool: str, action: str
 ) -> llm.RawFunctionTool[..., Any]:
-    described = _described(entry, action)
     name = function_name(action)
+    # The entry's optional field `actions`: {action: {description, parameters}}.
+    actions: Any = (entry.model_extra or {}).get("actions")
+    found: Any = cast(dict[str, Any], actions).get(action) if isinstance(actions, dict) else None
+    described = cast(dict[str, Any], found) if isinstance(found, dict) else {}
 
     async def call(raw_arguments: dict[str, Any]) -> str:
+        request = _request(inputs, entry, tool, action, raw_arguments)
         return await answer_to(
-            inputs.web,
-            _request(inputs, entry, tool, action, raw_arguments),
-            tool=name,
-            seconds=ACTION_SECONDS,
-            max_bytes=MAX_ANSWER_BYTES,
+            inputs.web, request, tool=name, seconds=ACTION_SECONDS, max_bytes=MAX_ANSWER_BYTES
         )
 
     return llm.function_tool(
@@ -60,13 +60,6 @@ def _action(
             "parameters": described.get("parameters") or _ANYTHING,
         },
     )
-
-
-def _described(entry: LyzrToolConfig, action: str) -> dict[str, Any]:
-    """What the entry's optional field `actions` says: {action: {description, parameters}}."""
-    actions: Any = (entry.model_extra or {}).get("actions")
-    found: Any = cast(dict[str, Any], actions).get(action) if isinstance(actions, dict) else None
-    return cast(dict[str, Any], found) if isinstance(found, dict) else {}
 
 
 def _request(

@@ -1,4 +1,4 @@
-"""The connection to a customer's MCP server: made anew when the server has forgotten it."""
+"""The connection to a customer's MCP server: renewed when the server has forgotten it."""
 # The SDK leaves the types of MCP's streams and of its tools open:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
@@ -6,7 +6,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -32,17 +32,11 @@ CLOSE_SECONDS = 2.0
 MAX_ANSWER_CHARS = 16_384
 
 _statuses: ContextVar[list[int] | None] = ContextVar("statuses", default=None)
-"""With what a server has answered the requests of one call of a tool: the transport's tasks run in
-the context of the call that they send."""
+"""The HTTP statuses of one tool call's requests: the transport's tasks run in its context."""
 
 
 class McpConnection(MCPServer):
-    """One server; its tools say every failure in a sentence.
-
-    Args:
-        server: as configured.
-        inputs: what the tools of the call may use.
-    """
+    """One server; its tools tell every failure in a sentence."""
 
     def __init__(self, server: McpServer, inputs: ToolInputs) -> None:
         super().__init__(
@@ -58,12 +52,9 @@ class McpConnection(MCPServer):
         self._connecting = asyncio.Lock()
         self._times_connected = 0
 
-    def client_streams(self) -> AbstractAsyncContextManager[Any]:
-        """The transport's streams, for as long as the connection is open."""
-        return self._connected()
-
     @asynccontextmanager
-    async def _connected(self) -> AsyncGenerator[Any]:
+    async def client_streams(self) -> AsyncGenerator[Any]:
+        """The transport's streams, for as long as the connection is open."""
         async with (
             mcp_http_client(
                 verify=tls_context(),
@@ -87,10 +78,10 @@ class McpConnection(MCPServer):
         ]
 
     def _bounded(self, tool: MCPTool) -> MCPTool:
-        """The tool, with an end in time and a sentence for each failure."""
+        """The tool, with a time limit and a sentence for each failure."""
 
         async def call(raw_arguments: dict[str, Any]) -> Any:
-            # Under the name that the model knows it by.
+            # Report the name that the model knows.
             return await self._answer(tool, offered.info.name, raw_arguments)
 
         offered: MCPTool = llm.function_tool(call, raw_schema=tool.info.raw_schema)
@@ -122,12 +113,12 @@ class McpConnection(MCPServer):
             log.info("tool_request", server=self.label, tool=name, outcome=outcome, seconds=took)
 
     async def _call(self, tool: MCPTool, arguments: dict[str, Any]) -> Any:
-        """The answer of the tool, which is called again only if the server has not taken the call.
+        """The tool's answer; it is called again only if the server has not accepted the call.
 
         Raises:
-            TimeoutError: there was none in time.
-            _Unreachable: it is not known whether the server has taken the call.
-            mcp.MCPError: what the server says instead of an answer.
+            TimeoutError: there was no answer in time.
+            _Unreachable: it is unknown whether the server has accepted the call.
+            mcp.MCPError: the server's error.
         """
         if not self.initialized:
             await self._connect_again(self._times_connected)
@@ -139,7 +130,7 @@ class McpConnection(MCPServer):
         except MCPError as error:
             if not _forgotten(error, statuses):
                 raise _told(error) from error
-        # It was started again since, and knows nothing of the connection.
+        # The server has restarted since, and does not know the connection.
         await self._connect_again(connection)
         try:
             return await tool(raw_arguments=arguments)
@@ -147,10 +138,10 @@ class McpConnection(MCPServer):
             raise _told(error) from error
 
     async def _connect_again(self, lost: int) -> None:
-        """Replace the connection of this number, unless another call has done so or tried to.
+        """Replace the connection with this number, unless another call has done so or tried to.
 
         Raises:
-            _Unreachable: the server does not take a new one.
+            _Unreachable: the server does not accept a new one.
         """
         async with self._connecting:
             if lost != self._times_connected:
@@ -168,7 +159,7 @@ class McpConnection(MCPServer):
         log.info("mcp_server_connected_again", server=self.label)
 
     async def _drop(self) -> None:
-        # Not `aclose`: it asks a server that is gone to end the session, and raises what broke it.
+        # `aclose` would ask a lost server to end the session, and raise what broke the connection.
         task = self._client_task
         if task is None:
             return
@@ -189,18 +180,18 @@ async def _keep_status(response: httpx2.Response) -> None:
 
 
 def _forgotten(error: MCPError, statuses: list[int]) -> bool:
-    """Whether the server did not take the call because it does not know the session.
+    """Whether the server refused the call because it does not know the session.
 
-    The protocol wants a 404 for that; several servers answer 400 and say it in words.
+    The protocol requires a 404; several servers answer 400 with an explanation instead.
     """
     said = error.message.lower()
     return 404 in statuses or (400 in statuses and ("session" in said or "initialized" in said))
 
 
 def _told(error: MCPError) -> Exception:
-    """What an error of the protocol means, as far as it is not the server's own.
+    """An error of the client itself as its own type; the server's errors stay as they are.
 
-    The codes have other meanings for some servers; an answer of theirs is a failure all the same.
+    Some servers use the same codes with other meanings; the call has failed in any case.
     """
     if error.code == REQUEST_TIMEOUT:
         return TimeoutError()
@@ -208,7 +199,7 @@ def _told(error: MCPError) -> Exception:
 
 
 def _text_of(answer: MCPToolResultContext) -> str:
-    texts = [getattr(part, "text", None) for part in answer.result.content]
+    texts = (getattr(part, "text", None) for part in answer.result.content)
     return _cut("\n".join(one for one in texts if isinstance(one, str))) or "Done."
 
 
@@ -219,7 +210,7 @@ def _cut(text: str) -> str:
 
 
 def cause(error: BaseException) -> str:
-    """The innermost error's type: what it says may hold headers or answers."""
+    """The innermost error's type, without its message, which may hold headers or answers."""
     group: Any = error
     while isinstance(group, BaseExceptionGroup):
         group = group.exceptions[0]

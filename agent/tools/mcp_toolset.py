@@ -19,14 +19,12 @@ log = structlog.stdlib.get_logger(__name__)
 
 def mcp_toolsets(inputs: ToolInputs, taken: set[str]) -> list[llm.Toolset]:
     """A toolset for each server; `taken` are the names of tools that exist already."""
-    return [
-        BoundedMcpToolset(McpConnection(server, inputs), taken)
-        for server in inputs.config.mcp_servers
-    ]
+    connections = [McpConnection(server, inputs) for server in inputs.config.mcp_servers]
+    return [BoundedMcpToolset(connection, taken) for connection in connections]
 
 
 class BoundedMcpToolset(MCPToolset):
-    """The tools of one server; none if it is away, which never holds up or ends a call."""
+    """The tools of one server; none if it is unreachable, which never delays or ends a call."""
 
     def __init__(self, connection: McpConnection, taken: set[str]) -> None:
         self.label = connection.label
@@ -57,7 +55,7 @@ class BoundedMcpToolset(MCPToolset):
             log.info("mcp_server_not_closed", server=self.label, error=cause(error))
 
     def _give_name(self, tool: llm.RawFunctionTool[..., Any]) -> None:
-        """A name that providers of models take, and that no other tool has."""
+        """Give the tool a name that model providers accept and no other tool has."""
         name = function_name(tool.info.name)
         if name in self._taken:
             name = function_name(f"{self.label}_{name}")

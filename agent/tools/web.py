@@ -1,4 +1,4 @@
-"""One request to a customer's URL: ends in time and size, and says every failure in a sentence."""
+"""One request to a customer's URL, limited in time and size; failures are told in a sentence."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ async def answer_to(
     """The text of the answer, cut at `max_bytes`.
 
     Raises:
-        livekit.agents.llm.ToolError: why there is none, for the model to go on with.
+        livekit.agents.llm.ToolError: why there is none, for the model to continue with.
     """
     begun = time.monotonic()
     outcome = "cancelled"
@@ -61,5 +61,5 @@ def _decoded(received: bytearray, charset: str | None) -> str:
     try:
         return received.decode(charset or "utf-8", "replace")
     except (LookupError, UnicodeError):
-        # Python also knows codecs that are none of text (base64, rot13), and strict ones (idna).
+        # Python also has codecs that are not for text (base64, rot13), and strict ones (idna).
         return received.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""A bound on the silence of a realtime provider that owes the caller an answer."""
+"""A time limit for a realtime provider that has to answer the caller."""
 # The SDK leaves the types of its session's methods open:
 # pyright: reportUnknownMemberType=false
 
@@ -14,20 +14,20 @@ from agent.engines.realtime.answering import Answering, answering_of
 log = structlog.stdlib.get_logger(__name__)
 
 ANSWER_SECONDS = 10.0
-"""How long the caller's last word may be without an answer while the agent listens; then the
-answer is asked for. A sound that only we took for speech does no more than that, and twice as late
-each time until the provider has answered of itself."""
+"""How long the caller's last word may stay unanswered while the agent listens; then an answer is
+requested. A false detection of speech causes no more than that. The time doubles with each request
+until the provider has answered by itself."""
 REPLY_SECONDS = 15.0
-"""How long a reply that was asked for may take to begin; the plugins give theirs up after 5 or
-10 s, and then it is asked for again."""
+"""How long a requested reply may take to begin; plugins time out after 5 or 10 s, and then it is
+requested again."""
 STALLED_SECONDS = 30.0
-"""How long nothing may come from a provider that the caller has interrupted in mid-answer, while
-no tool works and none of its sound is left to be played."""
-_LOOK_SECONDS = 0.5
+"""How long a provider may send nothing after the caller has interrupted an answer, while no tool
+runs and none of its sound is left to play."""
+_CHECK_SECONDS = 0.5
 
 
 class AnswerWatch:
-    """Ends a conversation whose provider is silent by the error that a lost connection ends in."""
+    """Ends the conversation of a silent provider with the error of a lost connection."""
 
     def __init__(self, session: AgentSession[None]) -> None:
         self._session = session
@@ -37,13 +37,13 @@ class AnswerWatch:
         self._worked_until = 0.0
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start watching."""
         self._session.on("agent_state_changed", self._changed)
         self._session.on("tool_execution_updated", self._tool)
         self._task = asyncio.create_task(self._watch(), name="answer_watch")
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._session.off("agent_state_changed", self._changed)
         self._session.off("tool_execution_updated", self._tool)
         if self._task is not None:
@@ -63,23 +63,23 @@ class AnswerWatch:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            # Each time anew: another agent may have taken over, with another engine.
+            await asyncio.sleep(_CHECK_SECONDS)
+            # Looked up each time: another agent may have taken over, with another engine.
             answering = answering_of(self._session)
             if answering is not None:
-                self._look(answering)
+                self._check(answering)
 
-    def _look(self, answering: Answering) -> None:
+    def _check(self, answering: Answering) -> None:
         if answering.asked_for() > REPLY_SECONDS:
-            answering.give_up(f"no answer within {REPLY_SECONDS:g} s of being asked for one")
+            answering.fail(f"no answer within {REPLY_SECONDS:g} s of being asked for one")
         elif self._session.agent_state == "listening":
             if answering.dropped or (self._too_long(answering) and not answering.asked_for()):
                 self._ask(answering)
         elif self._stalled_for(answering) > STALLED_SECONDS:
-            answering.give_up(f"no sign for {STALLED_SECONDS:g} s in the middle of an answer")
+            answering.fail(f"no sign for {STALLED_SECONDS:g} s in the middle of an answer")
 
     def _too_long(self, answering: Answering) -> bool:
-        # What was said into the agent's own words need not be meant for it.
+        # Speech during the agent's own speech need not be meant for it.
         listened = time.monotonic() - self._listening_since
         patience = ANSWER_SECONDS * 2**answering.times_asked
         return min(answering.unanswered_for(), listened) > patience
@@ -95,16 +95,16 @@ class AnswerWatch:
         try:
             speech = self._session.generate_reply()
         except RuntimeError as error:
-            # It is being closed, which stops this watch in a moment.
+            # The session is closing, which stops this watch.
             log.info("realtime_answer_not_asked_for", why=type(error).__name__)
             return
 
         def over(_: object) -> None:
-            # Interrupted, so the provider is there.
+            # Interrupted, so the provider is alive.
             if speech.exception() is None:
-                answering.forgive(speech)
+                answering.settle(speech)
 
         answering.times_asked += 1
-        # From now on: a provider that left the caller's turn open holds the speech back for ever.
-        answering.owe(speech)
+        # A provider that left the caller's turn open would delay the speech for ever.
+        answering.expect(speech)
         speech.add_done_callback(over)

@@ -14,14 +14,9 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class SilenceWatch:
-    """Measures the time in which nobody speaks and no tool works, while the caller is there.
+    """Measures how long nobody speaks and no tool runs while the caller is in the room.
 
-    Args:
-        session: the conversation.
-        policy: what to do, and when.
-        caller_here: whether the caller is in the room; without them no time passes.
-        nudge: asks the caller.
-        give_up: ends the call.
+    `nudge` asks the caller whether they are there; `end_call` ends the call.
     """
 
     def __init__(
@@ -31,18 +26,18 @@ class SilenceWatch:
         *,
         caller_here: Callable[[], bool],
         nudge: Callable[[], object],
-        give_up: Callable[[], object],
+        end_call: Callable[[], object],
     ) -> None:
         self._session = session
         self._policy = policy
         self._caller_here = caller_here
         self._nudge = nudge
-        self._give_up = give_up
+        self._end_call = end_call
         self._nudged = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Begin to measure."""
+        """Start measuring."""
         if not self._policy.enabled:
             return
         self._session.on("user_state_changed", self._changed)
@@ -52,9 +47,9 @@ class SilenceWatch:
         self._rearm()
 
     def stop(self) -> None:
-        """Measure no more."""
-        for event in ("user_state_changed", "agent_state_changed"):
-            self._session.off(event, self._changed)
+        """Stop measuring."""
+        self._session.off("user_state_changed", self._changed)
+        self._session.off("agent_state_changed", self._changed)
         self._session.off("user_input_transcribed", self._heard)
         self._session.off("conversation_item_added", self._added)
         self._disarm()
@@ -72,7 +67,7 @@ class SilenceWatch:
             self._heard(event)
 
     def _heard(self, _: object) -> None:
-        # Words count although no voice was noticed: they may be typed, or very quiet.
+        # Words count even if no voice was noticed: they may be typed, or very quiet.
         self._nudged = 0
         if self._quiet():
             self._rearm()
@@ -97,10 +92,10 @@ class SilenceWatch:
         if not self._quiet():
             return
         if self._session.current_speech is not None:
-            # On its way to be heard: a slow voice is not the caller's silence.
+            # Speech is about to be heard: a slow voice is not the caller's silence.
             self._rearm()
         elif not self._caller_here():
-            # Whether somebody comes back is for Everline to wait for.
+            # Everline decides how long to wait for the caller to return.
             self._nudged = 0
             self._rearm()
         elif self._nudged < self._policy.nudges:
@@ -111,4 +106,4 @@ class SilenceWatch:
         else:
             log.info("caller_silent_to_the_end", nudges=self._nudged)
             self.stop()
-            self._give_up()
+            self._end_call()

@@ -14,13 +14,10 @@ _TOLERANCE = 1.0
 
 
 class TimeWarning:
-    """Warns the caller once, in time.
+    """Warns the caller once, by calling `speak`.
 
-    Args:
-        warning: when to say it.
-        speak: says it.
-        ask_remaining: the seconds that are left now, since a call can be extended; None if that
-            cannot be told.
+    `ask_remaining` gives the seconds that are left now, because a call can be extended; None if
+    unknown.
     """
 
     def __init__(
@@ -36,9 +33,9 @@ class TimeWarning:
         self._task: asyncio.Task[None] | None = None
 
     def start(self, remaining: float) -> None:
-        """Begin to wait; `remaining` seconds are left until the call is ended.
+        """Begin to wait, with `remaining` seconds left in the call.
 
-        With less time left than that of the warning the agent before this one has said it.
+        If less time is left than the warning needs, the agent before this one has given it.
         """
         if remaining <= self._before:
             log.info("no_time_to_warn", remaining=remaining)
@@ -46,7 +43,7 @@ class TimeWarning:
         self._task = asyncio.create_task(self._warn_in_time(remaining), name="time_warning")
 
     def stop(self) -> None:
-        """Wait no more."""
+        """Stop waiting."""
         if self._task is not None:
             self._task.cancel()
 

@@ -5,7 +5,7 @@ from collections.abc import Generator
 
 import pytest
 
-from agent.logs import ForeignRecords
+from agent.logs import ExternalRecords
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def sdk() -> Generator[tuple[logging.Logger, list[str]]]:
 
     logger = logging.getLogger("livekit.agents.test")
     handler = Keep()
-    handler.addFilter(ForeignRecords())
+    handler.addFilter(ExternalRecords())
     logger.addHandler(handler)
     logger.propagate = False
     logger.setLevel(logging.DEBUG)
@@ -59,19 +59,19 @@ def test_an_exception_in_a_field_is_named_by_its_kind(
     record = logging.makeLogRecord(
         {"name": logger.name, "msg": "retrying", "error": ConnectionError("my pin")}
     )
-    ForeignRecords().filter(record)
+    ExternalRecords().filter(record)
 
     assert vars(record)["error"] == "ConnectionError"
 
 
 def test_the_attempt_of_a_record_is_the_sessions_and_the_sdks_is_a_retry() -> None:
     record = logging.makeLogRecord({"name": "livekit.agents", "msg": "failed", "attempt": 2})
-    ForeignRecords().filter(record)
+    ExternalRecords().filter(record)
     # As the SDK does in the job's process, behind our filter, and never over what is there.
     for name, value in {"session_id": "s1", "attempt": 1}.items():
         vars(record).setdefault(name, value)
     # Once more in the process that writes it.
-    ForeignRecords().filter(record)
+    ExternalRecords().filter(record)
 
     fields = vars(record)
     assert (fields["session_id"], fields["attempt"], fields["retry"]) == ("s1", 1, 2)
@@ -79,6 +79,6 @@ def test_the_attempt_of_a_record_is_the_sessions_and_the_sdks_is_a_retry() -> No
 
 def test_our_own_records_are_left_as_they_are(caplog: pytest.LogCaptureFixture) -> None:
     record = logging.makeLogRecord({"name": "agent.call.call", "msg": "x", "variables": ["a"]})
-    ForeignRecords().filter(record)
+    ExternalRecords().filter(record)
 
     assert vars(record)["variables"] == ["a"]

@@ -1,24 +1,18 @@
 """The realtime engine: one model that hears, thinks and speaks, at its provider."""
 
-from collections.abc import Callable
 from importlib import import_module
-from typing import cast
 
 from livekit.agents import TurnHandlingOptions
-from livekit.agents.llm import RealtimeModel
 
 from agent.engines.descriptor import Descriptor, parse_descriptor
 from agent.engines.faults import EngineFault
 from agent.engines.parts import EngineInputs, EngineParts
 from agent.engines.realtime.acceptance import Acceptance
 from agent.engines.realtime.choice import RealtimeChoice
-from agent.engines.realtime.notices import notices
 from agent.engines.realtime.providers import PROVIDERS, RealtimeProvider
 from domain.agents.config import DEFAULT_REALTIME
 
 __all__ = ["build_realtime", "load_realtime_plugin"]
-
-ModelBuilder = Callable[[RealtimeChoice, Acceptance], RealtimeModel]
 
 
 def load_realtime_plugin(inputs: EngineInputs) -> None:
@@ -27,7 +21,7 @@ def load_realtime_plugin(inputs: EngineInputs) -> None:
     Raises:
         EngineFault: the descriptor is malformed or its provider unknown.
     """
-    _provider(_descriptor(inputs)).load()
+    import_module(_chosen(inputs)[1].module)
 
 
 def build_realtime(inputs: EngineInputs) -> EngineParts:
@@ -36,8 +30,7 @@ def build_realtime(inputs: EngineInputs) -> EngineParts:
     Raises:
         EngineFault: the descriptor is malformed, its provider unknown or without a key.
     """
-    descriptor = _descriptor(inputs)
-    provider = _provider(descriptor)
+    descriptor, provider = _chosen(inputs)
     key = provider.key(inputs.settings)
     if key is None:
         raise EngineFault(
@@ -45,22 +38,18 @@ def build_realtime(inputs: EngineInputs) -> EngineParts:
             f"provider {descriptor.provider!r} has no key on this agent worker",
             f"set {provider.key_setting}",
         )
-    build = cast(ModelBuilder, getattr(import_module(provider.module), provider.builder))
     acceptance = Acceptance(descriptor)
-    choice = RealtimeChoice(descriptor, key, inputs.config, inputs.settings, inputs.vad)
+    choice = RealtimeChoice(descriptor, key, inputs.config, inputs.settings, inputs.vad, acceptance)
     return EngineParts(
-        llm=build(choice, acceptance),
+        llm=getattr(import_module(provider.module), provider.builder)(choice),
         turn_handling=TurnHandlingOptions(turn_detection="realtime_llm"),
         accepted=acceptance.wait,
-        notices=notices(choice),
+        notices=choice.notices(),
     )
 
 
-def _descriptor(inputs: EngineInputs) -> Descriptor:
-    return parse_descriptor(inputs.config.engine.llm or DEFAULT_REALTIME, "engine.llm")
-
-
-def _provider(descriptor: Descriptor) -> RealtimeProvider:
+def _chosen(inputs: EngineInputs) -> tuple[Descriptor, RealtimeProvider]:
+    descriptor = parse_descriptor(inputs.config.engine.llm or DEFAULT_REALTIME, "engine.llm")
     provider = PROVIDERS.get(descriptor.provider)
     if provider is None:
         raise EngineFault(
@@ -68,4 +57,4 @@ def _provider(descriptor: Descriptor) -> RealtimeProvider:
             f"provider {descriptor.provider!r} has no realtime model on this agent worker",
             f"use one of: {', '.join(sorted(PROVIDERS))}",
         )
-    return provider
+    return descriptor, provider

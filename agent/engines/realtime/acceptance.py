@@ -1,6 +1,6 @@
-"""Waiting until a provider has taken a session.
+"""Waiting until a provider has accepted a session.
 
-The plugins connect in the background, and what goes wrong there would be silence for the caller.
+The plugins connect in the background, where a failure would mean silence for the caller.
 """
 # The SDK leaves the types of a realtime session's event handlers open:
 # pyright: reportUnknownMemberType=false
@@ -20,12 +20,11 @@ from agent.engines.realtime.refusals import problem_of
 log = structlog.stdlib.get_logger(__name__)
 
 ACCEPT_SECONDS = 8.0
-"""From the session's creation until the provider has to have taken it; the claim, which comes
-after it, has to fit into the same budget of 20 s."""
+"""Time limit from the session's creation. The later claim shares its budget of 20 s with this."""
 
 
 class Acceptance:
-    """What a provider has said to the first connection of a session."""
+    """A provider's answer to the first connection of a session."""
 
     def __init__(self, descriptor: Descriptor) -> None:
         self._descriptor = descriptor
@@ -34,28 +33,28 @@ class Acceptance:
         self._deadline: float | None = None
 
     def watch(self, session: llm.RealtimeSession[Any]) -> None:
-        """Listen for a new session's failures; called when it is created."""
+        """Listen for the failures of a new session."""
         if self._deadline is None:
             self._deadline = time.monotonic() + ACCEPT_SECONDS
         session.on("error", self._failed)
 
     def connected(self, metrics: object) -> None:
-        """A session's metrics: the first of a connection tell how long it took to be made."""
+        """Handle metrics: the first of a connection hold the time it took to connect."""
         if isinstance(metrics, RealtimeModelMetrics) and metrics.acquire_time > 0:
-            self.taken()
+            self.accepted()
 
-    def taken(self) -> None:
-        """The provider has taken the session."""
+    def accepted(self) -> None:
+        """The provider has accepted the session."""
         if not self._decided.is_set():
             self._problem = None
             self._decided.set()
 
     async def wait(self) -> None:
-        """Return when the provider has taken the session.
+        """Return when the provider has accepted the session.
 
         Raises:
-            EngineFault: it refuses it, and would do so again.
-            EngineUnavailable: it has not taken it in time, or cannot now.
+            EngineFault: it refuses the session, and would do so again.
+            EngineUnavailable: it has not accepted in time, or cannot now.
         """
         left = ACCEPT_SECONDS if self._deadline is None else self._deadline - time.monotonic()
         try:

@@ -1,17 +1,25 @@
 """What a configuration asks of a realtime model."""
 
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from livekit.agents import APIConnectOptions
 from livekit.agents.vad import VAD
 
 from adapters.settings import AgentSettings
 from agent.engines.descriptor import Descriptor
+from agent.engines.faults import Notice
+from agent.engines.realtime.acceptance import Acceptance
+from agent.engines.realtime.answering import Answering, AnsweringSession
 from domain.agents.catalogs import BUILT_IN, ModelKind
 from domain.agents.config import DispatchedConfig
 
 CONNECTION = APIConnectOptions(max_retry=5, retry_interval=1.0, timeout=5.0)
-"""How an unreachable provider is tried again in mid-call, before the agent is given up."""
+"""Retries while an unreachable provider is contacted during a call; then the agent is abandoned."""
+_SPEAKS_ITSELF = "a realtime model hears and speaks itself"
+_ULTRAVOX_TURNS = "Ultravox has one way of its own to hear where a turn ends"
+
+_Session = TypeVar("_Session", bound=AnsweringSession)
 
 
 @dataclass(frozen=True)
@@ -23,7 +31,13 @@ class RealtimeChoice:
     config: DispatchedConfig
     settings: AgentSettings
     vad: VAD
-    """Hears whether the caller has said something that the provider owes an answer to."""
+    """Hears whether the caller has said something that the provider must answer."""
+    acceptance: Acceptance
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """The arguments that every plugin's model takes."""
+        return {"model": self.descriptor.model, "voice": self.voice, "api_key": self.key}
 
     @property
     def voice(self) -> str:
@@ -39,9 +53,38 @@ class RealtimeChoice:
 
     @property
     def turns_by_meaning(self) -> bool:
-        """Whether what is said decides that a turn is over, and not silence alone."""
+        """Whether the meaning of the words ends a turn, and not silence alone."""
         return self.config.turn_detection is not None or self.config.vad_enabled is False
 
     def session_seconds(self, provider_limit: float) -> float:
-        """Seconds after which a connection is replaced, so that the provider does not end it."""
+        """Seconds after which a connection is replaced, before the provider ends it."""
         return self.settings.everline_realtime_session_seconds or provider_limit
+
+    def watched(self, session: _Session) -> _Session:
+        """A new session, with the watch over its provider's answers and its acceptance."""
+        session.answering = Answering(session, self.descriptor.provider, self.vad)
+        self.acceptance.watch(session)
+        return session
+
+    def notices(self) -> tuple[Notice, ...]:
+        """The fields that are set and have no effect in this call."""
+        config, engine = self.config, self.config.engine
+        ultravox = self.descriptor.provider == "ultravox"
+        ignored = (
+            ("engine.stt", engine.stt, _SPEAKS_ITSELF),
+            ("engine.tts", engine.tts, _SPEAKS_ITSELF),
+            (
+                "engine.llm_fallbacks",
+                engine.llm_fallbacks,
+                "a realtime model has no stand-in within a call; a failed agent is replaced",
+            ),
+            (
+                "preemptive_generation",
+                config.preemptive_generation,
+                "a realtime model begins to answer when its provider does",
+            ),
+            ("pronunciation_correction", config.pronunciation_correction, _SPEAKS_ITSELF),
+            ("turn_detection", ultravox and config.turn_detection, _ULTRAVOX_TURNS),
+            ("vad_enabled", ultravox and config.vad_enabled is False, _ULTRAVOX_TURNS),
+        )
+        return tuple(Notice(name, why) for name, is_set, why in ignored if is_set)

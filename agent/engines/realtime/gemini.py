@@ -1,8 +1,8 @@
 """Google's Gemini Live.
 
-A session lasts as long as it likes: the context window slides, and when Google announces the end of
-a connection (after about ten minutes), the plugin makes another that resumes it, or sends the
-history if Google has given no handle to resume by.
+A session has no time limit: the context window slides, and when Google announces the end of a
+connection (after about ten minutes), the plugin opens another that resumes it, or sends the history
+if Google has given no handle to resume by.
 """
 # The SDK leaves the types of a realtime session's event handlers open:
 # pyright: reportUnknownMemberType=false
@@ -14,12 +14,10 @@ import structlog
 from google.genai import types
 from livekit.agents import NOT_GIVEN
 from livekit.agents.llm import RealtimeModel
-from livekit.agents.vad import VAD
 from livekit.plugins import google
 from livekit.plugins.google.realtime.realtime_api import RealtimeSession
 
-from agent.engines.realtime.acceptance import Acceptance
-from agent.engines.realtime.answering import Answering, AnsweringSession
+from agent.engines.realtime.answering import AnsweringSession
 from agent.engines.realtime.choice import CONNECTION, RealtimeChoice
 
 log = structlog.stdlib.get_logger(__name__)
@@ -32,11 +30,11 @@ _SECONDS = re.compile(r"^(\d+(?:\.\d+)?)s$")
 class GeminiSession(AnsweringSession, RealtimeSession):
     """A session that changes connections between sentences.
 
-    What it overrides and reads of the plugin's is not public; a test guards it.
+    It overrides and reads private parts of the plugin; a test guards them.
     """
 
     language: str | None = None
-    """Told to the model in words: native audio models refuse a language code."""
+    """Told to the model in its instructions: native audio models refuse a language code."""
 
     async def update_instructions(self, instructions: str) -> None:
         """Tell the model what it is to do, and in which language if that has to be said."""
@@ -64,28 +62,22 @@ class GeminiSession(AnsweringSession, RealtimeSession):
 
 
 class _GeminiModel(google.realtime.RealtimeModel):
-    acceptance: Acceptance
-    vad: VAD
+    choice: RealtimeChoice
     spoken_language: str | None = None
 
     def session(self, *, turn_detection_disabled: bool = False) -> GeminiSession:
         session = GeminiSession(self)
-        session.answering = Answering(session, "google", self.vad)
         session.language = self.spoken_language
         self._sessions.add(session)
-        self.acceptance.watch(session)
-        session.on("metrics_collected", self.acceptance.connected)
-        return session
+        session.on("metrics_collected", self.choice.acceptance.connected)
+        return self.choice.watched(session)
 
 
-def gemini(choice: RealtimeChoice, acceptance: Acceptance) -> RealtimeModel:
+def gemini(choice: RealtimeChoice) -> RealtimeModel:
     """A Gemini Live model."""
-    settings = choice.settings
     native_audio = "native-audio" in choice.descriptor.model
     model = _GeminiModel(
-        model=choice.descriptor.model,
-        voice=choice.voice,
-        api_key=choice.key,
+        **choice.common,
         vertexai=False,
         language=NOT_GIVEN if native_audio or choice.language is None else choice.language,
         realtime_input_config=_turns(choice),
@@ -93,12 +85,12 @@ def gemini(choice: RealtimeChoice, acceptance: Acceptance) -> RealtimeModel:
             sliding_window=types.SlidingWindow()
         ),
         http_options=types.HttpOptions(
-            base_url=settings.google_gemini_base_url, timeout=int(CONNECTION.timeout * 1000)
+            base_url=choice.settings.google_gemini_base_url,
+            timeout=int(CONNECTION.timeout * 1000),
         ),
         conn_options=CONNECTION,
     )
-    model.acceptance = acceptance
-    model.vad = choice.vad
+    model.choice = choice
     model.spoken_language = choice.language if native_audio else None
     return model
 

@@ -2,20 +2,17 @@
 # The SDK leaves the types of a realtime session's event handlers open:
 # pyright: reportUnknownMemberType=false
 
-from collections.abc import Awaitable
 from typing import Any
 
 import structlog
 from livekit.agents import NOT_GIVEN, APIError
 from livekit.agents.llm import RealtimeModel
-from livekit.agents.vad import VAD
 from livekit.plugins import openai, xai
 from openai.types.beta.realtime.session import TurnDetection
 from openai.types.realtime import AudioTranscription, NoiseReductionType
 from openai.types.realtime.realtime_audio_input_turn_detection import SemanticVad, ServerVad
 
-from agent.engines.realtime.acceptance import Acceptance
-from agent.engines.realtime.answering import Answering, AnsweringSession
+from agent.engines.realtime.answering import AnsweringSession
 from agent.engines.realtime.choice import CONNECTION, RealtimeChoice
 
 log = structlog.stdlib.get_logger(__name__)
@@ -23,57 +20,50 @@ log = structlog.stdlib.get_logger(__name__)
 OPENAI_SESSION_SECONDS = 50 * 60
 """OpenAI ends a session after 60 minutes."""
 XAI_SESSION_SECONDS = 25 * 60
-"""xAI's limit has been 30 minutes and more, depending on the way to it."""
+"""xAI has ended sessions after 30 minutes or later, depending on the route."""
 
 
-class _OpenAiSession(AnsweringSession, openai.realtime.RealtimeSession):
+class _ClosableSession(AnsweringSession):
     async def aclose(self) -> None:
-        await _closed(super().aclose())
+        """Close a session that may have failed.
+
+        On close the plugin raises the session's failure again, and stops half-way: nobody would be
+        told that the session is over. The failure was emitted as an error before.
+        """
+        try:
+            await super().aclose()
+        except APIError as error:
+            log.info("realtime_session_had_failed", error=type(error).__name__)
 
 
-class _XaiSession(AnsweringSession, xai.realtime.RealtimeSession):
-    async def aclose(self) -> None:
-        await _closed(super().aclose())
+class _OpenAiSession(_ClosableSession, openai.realtime.RealtimeSession): ...
+
+
+class _XaiSession(_ClosableSession, xai.realtime.RealtimeSession): ...
 
 
 class _OpenAiModel(openai.realtime.RealtimeModel):
-    acceptance: Acceptance
-    vad: VAD
+    choice: RealtimeChoice
 
     def session(self, *, turn_detection_disabled: bool = False) -> _OpenAiSession:
         session = _OpenAiSession(self, turn_detection_disabled=turn_detection_disabled)
-        session.answering = Answering(session, "openai", self.vad)
         self._sessions.add(session)
-        _watch(session, self.acceptance)
-        return session
+        _note_acceptance(session, self.choice)
+        return self.choice.watched(session)
 
 
 class _XaiModel(xai.realtime.RealtimeModel):
-    acceptance: Acceptance
-    vad: VAD
+    choice: RealtimeChoice
 
     def session(self, *, turn_detection_disabled: bool = False) -> _XaiSession:
         session = _XaiSession(self)
-        session.answering = Answering(session, "xai", self.vad)
         self._sessions.add(session)
-        _watch(session, self.acceptance)
-        return session
+        _note_acceptance(session, self.choice)
+        return self.choice.watched(session)
 
 
-async def _closed(closing: Awaitable[None]) -> None:
-    """Close a session that may have failed.
-
-    The plugin raises its failure once more at the close, which then stops half-way: nobody would
-    be told that the session is over. It was emitted as an error before.
-    """
-    try:
-        await closing
-    except APIError as error:
-        log.info("realtime_session_had_failed", error=type(error).__name__)
-
-
-def _watch(session: openai.realtime.RealtimeSession, acceptance: Acceptance) -> None:
-    """Note when the provider has taken the session.
+def _note_acceptance(session: openai.realtime.RealtimeSession, choice: RealtimeChoice) -> None:
+    """Note when the provider has accepted the session.
 
     The answer to the first `session.update`, which names model and voice, decides: the socket is
     opened for an unknown model as well.
@@ -81,19 +71,16 @@ def _watch(session: openai.realtime.RealtimeSession, acceptance: Acceptance) -> 
 
     def received(event: dict[str, Any]) -> None:
         if event.get("type") == "session.updated":
-            acceptance.taken()
+            choice.acceptance.accepted()
 
-    acceptance.watch(session)
     session.on("openai_server_event_received", received)
 
 
-def openai_realtime(choice: RealtimeChoice, acceptance: Acceptance) -> RealtimeModel:
+def openai_realtime(choice: RealtimeChoice) -> RealtimeModel:
     """A model of OpenAI, or of a compatible server at `OPENAI_REALTIME_BASE_URL`."""
     settings = choice.settings
     model = _OpenAiModel(
-        model=choice.descriptor.model,
-        voice=choice.voice,
-        api_key=choice.key,
+        **choice.common,
         base_url=settings.openai_realtime_base_url or settings.openai_base_url or NOT_GIVEN,
         turn_detection=_openai_turns(choice),
         input_audio_transcription=_transcription("gpt-4o-mini-transcribe", choice),
@@ -101,31 +88,26 @@ def openai_realtime(choice: RealtimeChoice, acceptance: Acceptance) -> RealtimeM
         max_session_duration=choice.session_seconds(OPENAI_SESSION_SECONDS),
         conn_options=CONNECTION,
     )
-    model.acceptance = acceptance
-    model.vad = choice.vad
+    model.choice = choice
     return model
 
 
-def xai_realtime(choice: RealtimeChoice, acceptance: Acceptance) -> RealtimeModel:
+def xai_realtime(choice: RealtimeChoice) -> RealtimeModel:
     """A model of xAI."""
-    settings = choice.settings
     model = _XaiModel(
-        model=choice.descriptor.model,
-        voice=choice.voice,
-        api_key=choice.key,
-        base_url=settings.xai_base_url or NOT_GIVEN,
+        **choice.common,
+        base_url=choice.settings.xai_base_url or NOT_GIVEN,
         turn_detection=_xai_turns(choice),
         input_audio_transcription=_transcription("grok-transcribe", choice),
         max_session_duration=choice.session_seconds(XAI_SESSION_SECONDS),
         conn_options=CONNECTION,
     )
-    model.acceptance = acceptance
-    model.vad = choice.vad
+    model.choice = choice
     return model
 
 
 def _transcription(model: str, choice: RealtimeChoice) -> AudioTranscription:
-    # A language of null is not the same as none on the wire.
+    # On the wire, a language of null differs from no language.
     if choice.language is None:
         return AudioTranscription(model=model)
     return AudioTranscription(model=model, language=choice.language)
@@ -140,7 +122,7 @@ def _openai_turns(choice: RealtimeChoice) -> SemanticVad | ServerVad:
 
 
 def _xai_turns(choice: RealtimeChoice) -> TurnDetection:
-    """Silence ends a turn; with turns by meaning, which xAI has not, it waits longer for it."""
+    """Silence ends a turn. xAI has no turns by meaning: it waits longer instead."""
     return TurnDetection(
         type="server_vad",
         threshold=0.5,

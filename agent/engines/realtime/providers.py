@@ -5,14 +5,11 @@ needs it.
 """
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import NamedTuple
 
 from pydantic import SecretStr
 
 from adapters.settings import AgentSettings
-
-_HERE = "agent.engines.realtime"
 
 
 class RealtimeProvider(NamedTuple):
@@ -22,23 +19,20 @@ class RealtimeProvider(NamedTuple):
     builder: str
     key_setting: str
 
-    def load(self) -> None:
-        """Import the plugin; to be called on the main thread."""
-        import_module(self.module)
-
     def key(self, settings: AgentSettings) -> str | None:
         """The account's key, if this agent worker has one."""
         key: SecretStr | None = getattr(settings, self.key_setting.lower())
         return None if key is None else key.get_secret_value()
 
 
+_OPENAI, _GEMINI, _ULTRAVOX = (
+    f"agent.engines.realtime.{name}" for name in ("openai_family", "gemini", "ultravox_calls")
+)
 PROVIDERS: Mapping[str, RealtimeProvider] = {
-    "openai": RealtimeProvider(f"{_HERE}.openai_family", "openai_realtime", "OPENAI_API_KEY"),
-    "google": RealtimeProvider(f"{_HERE}.gemini", "gemini", "GOOGLE_API_KEY"),
-    "xai": RealtimeProvider(f"{_HERE}.openai_family", "xai_realtime", "XAI_API_KEY"),
-    "ultravox": RealtimeProvider(
-        f"{_HERE}.ultravox_calls", "ultravox_realtime", "ULTRAVOX_API_KEY"
-    ),
+    "openai": RealtimeProvider(_OPENAI, "openai_realtime", "OPENAI_API_KEY"),
+    "google": RealtimeProvider(_GEMINI, "gemini", "GOOGLE_API_KEY"),
+    "xai": RealtimeProvider(_OPENAI, "xai_realtime", "XAI_API_KEY"),
+    "ultravox": RealtimeProvider(_ULTRAVOX, "ultravox_realtime", "ULTRAVOX_API_KEY"),
 }
 
 

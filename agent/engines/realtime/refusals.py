@@ -1,7 +1,7 @@
 """What a provider's error means for the start of a session.
 
-The reason names statuses, codes and parameters only: a provider's own sentence may quote a part of
-the key or of the conversation.
+Reasons hold statuses, codes and parameters only: a provider's message may quote the key or the
+conversation.
 """
 
 import re
@@ -13,12 +13,9 @@ from agent.engines.realtime.providers import PROVIDERS
 
 _KEY_CODES = {"401", "invalid_api_key", "account_deactivated"}
 _FORBIDDEN = "403"
-"""An account without the model, but also a compatible server that has no realtime models."""
-_ACCOUNT_CODES = {
-    "402",
-    "insufficient_quota",
-    "credit_balance_exhausted",
-    "billing_hard_limit_reached",
+"""An account without the model, or a compatible server without realtime models."""
+_ACCOUNT_CODES = {"402", "insufficient_quota", "credit_balance_exhausted"} | {
+    "billing_hard_limit_reached"
 }
 _WILL_PASS = {"408", "425", "429", "rate_limit_exceeded", "server_error", "session_expired"}
 _CLOSED_FOR_GOOD = {"1007", "1008"}
@@ -27,7 +24,7 @@ _HTTP_STATUS = re.compile(r"^HTTP (\d{3})")
 
 
 def problem_of(error: BaseException, descriptor: Descriptor) -> EngineFault | EngineUnavailable:
-    """The fault that the configuration or the account has, or that the provider has for now."""
+    """The fault of the configuration or the account, or the provider's temporary failure."""
     provider = descriptor.provider
     code = _code(error)
     if code is None:
@@ -44,7 +41,7 @@ def problem_of(error: BaseException, descriptor: Descriptor) -> EngineFault | En
         )
     if code in _ACCOUNT_CODES:
         return EngineFault(
-            descriptor.field, f"{provider}'s account has no quota ({code})", "look at its billing"
+            descriptor.field, f"{provider}'s account has no quota ({code})", "check its billing"
         )
     if code in _WILL_PASS or code.startswith("5"):
         return EngineUnavailable(f"{provider} cannot take a session now ({code})")
@@ -76,11 +73,10 @@ def _code(error: BaseException) -> str | None:
     return None
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    current: BaseException | None = error
-    while current is not None:
-        yield current
-        current = current.__cause__
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def _speaks_of_the_key(error: BaseException) -> bool:

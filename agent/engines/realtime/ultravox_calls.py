@@ -1,7 +1,7 @@
 """Ultravox: a session is a series of its calls, each created with what was said before.
 
-The plugin creates a new call for each connection, but tells it nothing of the ones before, and ends
-the session when Ultravox closes one. What is overridden here is not public; a test guards it.
+The plugin creates a new call for each connection without the history of the earlier ones, and ends
+the session when Ultravox closes one. The overridden methods are private; a test guards them.
 """
 # The SDK leaves the types of a realtime session's event handlers open:
 # pyright: reportUnknownMemberType=false
@@ -17,7 +17,6 @@ import structlog
 from livekit.agents import NOT_GIVEN, APIConnectionError, llm
 from livekit.agents.llm import RealtimeModel
 from livekit.agents.utils import http_context
-from livekit.agents.vad import VAD
 from livekit.plugins import ultravox
 from livekit.plugins.ultravox.realtime.events import (
     TranscriptEvent,
@@ -25,18 +24,17 @@ from livekit.plugins.ultravox.realtime.events import (
     UserTextMessageEvent,
 )
 
-from agent.engines.realtime.acceptance import Acceptance
-from agent.engines.realtime.answering import Answering, AnsweringSession
+from agent.engines.realtime.answering import AnsweringSession
 from agent.engines.realtime.choice import RealtimeChoice
 
 log = structlog.stdlib.get_logger(__name__)
 
 CALL_SECONDS = 60 * 60
-"""How long a call may take by Ultravox's default; set in each call, and replaced before it ends."""
+"""Ultravox's default limit for a call. It is set in each call, which is replaced before its end."""
 _BEFORE_THE_END_SECONDS = 10 * 60
 _SHORT_CALL_SECONDS = 5.0
 _MOST_SHORT_CALLS = 3
-"""Calls in a row that Ultravox closes at once, before the session is given up."""
+"""Calls in a row that Ultravox closes at once, before the session fails."""
 _LOOK_SECONDS = 0.1
 _REQUEST = aiohttp.ClientTimeout(total=10)
 _ROLES: Mapping[str, str] = {"user": "MESSAGE_ROLE_USER", "assistant": "MESSAGE_ROLE_AGENT"}
@@ -56,7 +54,7 @@ class UltravoxSession(AnsweringSession, ultravox.realtime.RealtimeSession):
         self._short_calls = 0
 
     def initial_messages(self) -> list[dict[str, str]]:
-        """What was said so far, as a new call is told it."""
+        """The conversation so far, for a new call."""
         return [
             {"role": _ROLES[message.role], "text": message.text_content}
             for message in self._chat_ctx.messages()
@@ -76,7 +74,7 @@ class UltravoxSession(AnsweringSession, ultravox.realtime.RealtimeSession):
             self._asks_nothing = False
 
     def emit(self, event: Any, *args: Any) -> None:
-        """Tell the listeners; a generation that was asked for goes to who asked, and only there."""
+        """Emit an event; a requested generation also resolves the pending request."""
         asked = self._pending_generation_fut
         if (
             event == "generation_created"
@@ -92,7 +90,7 @@ class UltravoxSession(AnsweringSession, ultravox.realtime.RealtimeSession):
         super().emit(event, *args)
 
     def _send_client_event(self, event: UltravoxEvent | dict[str, Any]) -> None:
-        # The plugin means to defer the answer to these, but its event drops the field.
+        # The plugin intends to defer these answers, but its event drops the field.
         if isinstance(event, UserTextMessageEvent) and (
             self._asks_nothing or event.urgency == "immediate"
         ):
@@ -101,7 +99,7 @@ class UltravoxSession(AnsweringSession, ultravox.realtime.RealtimeSession):
 
     async def _recv_task(self, ws_conn: aiohttp.ClientWebSocketResponse) -> None:
         self._connected_at = time.monotonic()
-        # Each call counts its transcripts anew, and the plugin makes the turns' ids of the count.
+        # Each call counts its transcripts from zero; the plugin derives ids from the count.
         self._first_ordinal = self._next_ordinal
         recycling = asyncio.create_task(self._recycle(), name="ultravox-recycle")
         try:
@@ -124,7 +122,7 @@ class UltravoxSession(AnsweringSession, ultravox.realtime.RealtimeSession):
         self._mark_restart_needed()
 
     def _handle_transcript_event(self, event: TranscriptEvent) -> None:
-        # Ultravox repeats what it was told in writing, instructions among it; nobody said that.
+        # Ultravox repeats typed text, including instructions, which nobody said.
         if event.role == "user" and event.medium != "voice":
             return
         ordinal = self._first_ordinal + event.ordinal
@@ -143,31 +141,27 @@ class UltravoxSession(AnsweringSession, ultravox.realtime.RealtimeSession):
 
 
 class _UltravoxModel(ultravox.realtime.RealtimeModel):
-    acceptance: Acceptance
-    vad: VAD
+    choice: RealtimeChoice
     call_seconds: float
     latest: UltravoxSession | None = None
 
     def session(self, *, turn_detection_disabled: bool = False) -> UltravoxSession:
-        session = UltravoxSession(self)
-        session.answering = Answering(session, "ultravox", self.vad)
+        session = self.latest = UltravoxSession(self)
         session.call_seconds = self.call_seconds
-        self.latest = session
         self._sessions.add(session)
-        self.acceptance.watch(session)
-        session.on("metrics_collected", self.acceptance.connected)
-        return session
+        session.on("metrics_collected", self.choice.acceptance.connected)
+        return self.choice.watched(session)
 
 
 class _CallsWithHistory:
-    """What the plugin uses of an HTTP client; it offers no other way to set `initialMessages`."""
+    """The part of an HTTP client that the plugin uses: the only way to set `initialMessages`."""
 
     model: _UltravoxModel
 
     def post(
         self, url: str, *, json: Mapping[str, Any], headers: Mapping[str, str]
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        """Create a call that knows what was said before."""
+        """Create a call with the conversation so far."""
         said = self.model.latest.initial_messages() if self.model.latest else []
         body = {**json, "initialMessages": said} if said else json
         return http_context.http_session().post(url, json=body, headers=headers, timeout=_REQUEST)
@@ -178,22 +172,18 @@ class _CallsWithHistory:
             return await http_context.http_session().ws_connect(url)
 
 
-def ultravox_realtime(choice: RealtimeChoice, acceptance: Acceptance) -> RealtimeModel:
+def ultravox_realtime(choice: RealtimeChoice) -> RealtimeModel:
     """A model of Ultravox, which has one way of its own to hear where a turn ends."""
-    settings = choice.settings
     calls = _CallsWithHistory()
     seconds = choice.session_seconds(CALL_SECONDS - _BEFORE_THE_END_SECONDS)
     model = _UltravoxModel(
-        model=choice.descriptor.model,
-        voice=choice.voice,
-        api_key=choice.key,
-        base_url=settings.ultravox_base_url,
+        **choice.common,
+        base_url=choice.settings.ultravox_base_url,
         language_hint=choice.language or NOT_GIVEN,
         max_duration=f"{round(seconds + _BEFORE_THE_END_SECONDS)}s",
         http_session=cast(aiohttp.ClientSession, calls),
     )
     calls.model = model
-    model.acceptance = acceptance
-    model.vad = choice.vad
+    model.choice = choice
     model.call_seconds = seconds
     return model

@@ -15,6 +15,7 @@ from livekit.agents.job import RunningJobInfo
 from agent.server.agent_server import CountingAgentServer
 from agent.server.heartbeat import HeartbeatSender
 from agent.server.running_jobs import RunningJobs
+from agent.server.ticks import TickSocket
 from domain.agents.servers import Heartbeat, JobTick, LostJob
 from tests.agent.call.test_metadata import TEXT
 from tests.agent.server.test_agent_server import SETTINGS, job, running
@@ -47,8 +48,8 @@ class Pool(CountingAgentServer):
         return self.pids.get(job_id)
 
 
-class Ages:
-    """Ticks as they are told; see `agent.ticks`."""
+class Ages(TickSocket):
+    """Ticks as they are told."""
 
     def __init__(self) -> None:
         self.known: dict[str, float] = {}
@@ -65,20 +66,26 @@ class Ages:
         return job_id in self.done
 
 
-class Jobs:
-    """The port of the heart, with given jobs."""
-
-    free = 3
+class Jobs(RunningJobs):
+    """Given jobs."""
 
     def __init__(self, *lost: LostJob) -> None:
-        self.lost = list(lost)
+        self._given = list(lost)
         self.stopped: list[str] = []
+
+    @property
+    def free(self) -> int:
+        return 3
+
+    @property
+    def lost(self) -> list[LostJob]:
+        return self._given
 
     def look(self) -> list[JobTick]:
         return [JobTick(job_id="AJ_1", tick_age=0.5)]
 
     def acknowledged(self, lost: Sequence[LostJob]) -> None:
-        self.lost = [each for each in self.lost if each not in lost]
+        self._given = [each for each in self._given if each not in lost]
 
     def stop(self, job_ids: Sequence[str]) -> None:
         self.stopped += job_ids
@@ -225,7 +232,7 @@ async def test_a_heartbeat_says_how_many_calls_there_is_room_for() -> None:
         await heart.aclose()
         first, last = callbacks.of("heartbeat")[0].body, callbacks.of("heartbeat")[-1].body
 
-    assert (first["free"], last["free"]) == (Jobs.free, 0)
+    assert (first["free"], last["free"]) == (3, 0)
 
 
 async def test_a_loss_is_repeated_until_the_api_has_taken_it() -> None:

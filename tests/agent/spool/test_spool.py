@@ -93,7 +93,7 @@ async def test_what_an_outage_outlasts_is_left_to_the_drainer(
         outbox.put(report_record())
         assert not await outbox.close(grace=0.3)
     api.outage = None
-    await Drainer(tmp_path).drain_once()
+    await Drainer(tmp_path).once()
 
     assert set(delivered_seqs(api)) == {0}
     # What was on the way when the outbox closed may have come to an API that is back.
@@ -147,7 +147,7 @@ async def test_a_line_that_a_kill_cut_short_is_left_out(api: CallbackApi, tmp_pa
     entry = abandoned(tmp_path, target(api), range(3))
     with (entry.path / "records.jsonl").open("ab") as records:
         records.write(b'{"kind": "turn", "body": {"item_id": "item_1_3", "te')
-    await Drainer(tmp_path).drain_once()
+    await Drainer(tmp_path).once()
 
     assert delivered_seqs(api) == [0, 1, 2]
     assert names(tmp_path) == []
@@ -163,7 +163,7 @@ async def test_a_line_that_is_not_readable_does_not_stop_the_others(
     assert again is not None
     append(again, turn_record(1))
     again.release()
-    await Drainer(tmp_path).drain_once()
+    await Drainer(tmp_path).once()
 
     assert delivered_seqs(api) == [0, 1]
 
@@ -175,7 +175,7 @@ async def test_records_of_a_newer_version_are_set_aside_as_they_are(
     newer = b'{"kind":"mood","body":{"text":"glad"},"from":"later"}\n'
     with (entry.path / "records.jsonl").open("ab") as records:
         records.write(newer)
-    await Drainer(tmp_path).drain_once()
+    await Drainer(tmp_path).once()
 
     assert delivered_seqs(api) == [0]
     kept = tmp_path / "rejected" / entry.path.name / "unreadable.jsonl"
@@ -202,7 +202,7 @@ async def test_a_cursor_that_cannot_be_right_skips_nothing(
 ) -> None:
     entry = abandoned(tmp_path, target(api), range(2))
     (entry.path / "cursor").write_text(cursor)
-    await Drainer(tmp_path).drain_once()
+    await Drainer(tmp_path).once()
 
     assert delivered_seqs(api) == [0, 1]
 
@@ -243,7 +243,7 @@ async def test_what_a_full_disk_did_not_take_goes_there_as_soon_as_it_does(
         outbox.put(turn_record(1))
         assert not await outbox.close(grace=0.1)
     api.outage = None
-    await Drainer(tmp_path).drain_once()
+    await Drainer(tmp_path).once()
 
     assert delivered_seqs(api) == [0, 1]
 
@@ -290,7 +290,7 @@ async def test_an_entry_is_born_when_the_disk_takes_it_again(
     in_the_way.unlink()
     append(entry, turn_record(1))
     entry.release()
-    await Drainer(in_the_way).drain_once()
+    await Drainer(in_the_way).once()
 
     assert delivered_seqs(api) == [0, 1]
 
@@ -305,14 +305,14 @@ async def test_the_drainer_goes_round_what_it_cannot_use_and_leaves_alone_what_i
     (tmp_path / "lost+found").mkdir()
     abandoned(tmp_path, target(api, job_id="AJ_good"), range(5, 6))
     drainer = Drainer(tmp_path)
-    await drainer.drain_once()
+    await drainer.once()
 
     assert delivered_seqs(api) == [5]
     assert names(tmp_path) == sorted([unusable.path.name, "lost+found"])
     assert names(tmp_path / "lost+found") == []
 
     (unusable.path / "lock").rmdir()
-    await drainer.drain_once(last=True)
+    await drainer.once(last=True)
     assert delivered_seqs(api) == [5, 0]
 
 
@@ -323,7 +323,7 @@ async def test_one_entry_that_nobody_foresaw_keeps_no_other_from_its_delivery(
     abandoned(tmp_path, bad, range(1))
     abandoned(tmp_path, target(api, job_id="AJ_good"), range(5, 6))
     with structlog.testing.capture_logs() as logged:
-        await Drainer(tmp_path).drain_once()
+        await Drainer(tmp_path).once()
 
     assert delivered_seqs(api) == [5]
     assert names(tmp_path) == [bad.entry_name()]
@@ -334,7 +334,6 @@ async def test_an_answer_that_cannot_be_unpacked_delays_job_and_drainer_alike(
     api: CallbackApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("agent.spool.rounds.SCAN_SECONDS", 0.1)
-    monkeypatch.setattr("agent.spool.drainer.SCAN_SECONDS", 0.1)
     api.garbled = True
     abandoned(tmp_path, target(api, job_id="AJ_gone"), range(5, 6))
     draining = asyncio.create_task(Drainer(tmp_path).run())
@@ -356,7 +355,7 @@ async def test_what_was_delivered_is_not_sent_again(api: CallbackApi, tmp_path: 
         append(entry, turn_record(seq))
     entry.advance(entry.pending()[:2])
     entry.release()
-    await Drainer(tmp_path).drain_once()
+    await Drainer(tmp_path).once()
 
     assert delivered_seqs(api) == [2]
 
@@ -383,12 +382,12 @@ time.sleep(600)
         assert process.stdout is not None
         assert await asyncio.to_thread(process.stdout.readline) == b"ready\n"
         drainer = Drainer(tmp_path)
-        await drainer.drain_once()
+        await drainer.once()
         assert api.received == []
 
         process.send_signal(signal.SIGKILL)
         await asyncio.to_thread(process.wait)
-        await drainer.drain_once()
+        await drainer.once()
         assert delivered_seqs(api) == [0]
     finally:
         process.kill()
@@ -402,7 +401,7 @@ async def test_two_drainers_on_one_directory_deliver_each_record_once(
 ) -> None:
     for job in range(6):
         abandoned(tmp_path, target(api, job_id=f"AJ_{job}"), range(job * 10, job * 10 + 3))
-    await asyncio.gather(Drainer(tmp_path).drain_once(), Drainer(tmp_path).drain_once())
+    await asyncio.gather(Drainer(tmp_path).once(), Drainer(tmp_path).once())
 
     expected = [job * 10 + seq for job in range(6) for seq in range(3)]
     assert sorted(delivered_seqs(api)) == expected
@@ -413,7 +412,7 @@ async def test_a_refused_turn_is_set_aside_and_its_neighbours_arrive(
 ) -> None:
     api.refuse_turn = lambda turn: turn["seq"] == 1
     entry = abandoned(tmp_path, target(api), range(3))
-    await Drainer(tmp_path).drain_once()
+    await Drainer(tmp_path).once()
 
     assert delivered_seqs(api) == [0, 2]
     kept = tmp_path / "rejected" / entry.path.name / "records.jsonl"
@@ -450,7 +449,7 @@ async def test_an_entry_without_a_readable_target_is_set_aside(
     entry = abandoned(tmp_path, target(api), range(1))
     (entry.path / "target.json").write_text('{"callback_url": ')
     drainer = Drainer(tmp_path)
-    await drainer.drain_once()
+    await drainer.once()
 
     kept = tmp_path / "rejected" / entry.path.name
     assert "target.json" in (kept / "reason.txt").read_text()
@@ -466,8 +465,8 @@ async def test_after_a_failure_an_entry_rests(
     api.outage = 503
     abandoned(tmp_path, target(api), range(1))
     drainer = Drainer(tmp_path)
-    await drainer.drain_once()
-    await drainer.drain_once()
+    await drainer.once()
+    await drainer.once()
 
     assert len(api.received) == 1
 
@@ -533,7 +532,7 @@ async def test_a_drainer_keeps_what_it_works_on_for_as_long_as_the_disk_hangs(
     shelf = tmp_path / "rejected" / entry.path.name
     shelf.mkdir(parents=True)
     with hanging(shelf / "records.jsonl"):
-        draining = asyncio.create_task(Drainer(tmp_path).drain_once())
+        draining = asyncio.create_task(Drainer(tmp_path).once())
         await api.wait_for(lambda: bool(api.of("turns")))
         # A call would ask such a disk twice before it goes on without it.
         done, _ = await asyncio.wait({draining}, timeout=3 * DISK_SECONDS)

@@ -83,7 +83,7 @@ async def test_a_recording_is_stored_and_told(
     url = kept.as_uri() if storage == "directory" else "s3://bucket/calls"
     await recorded(api, spool)
 
-    await Uploads(spool, RecordingStore(url)).upload_once()
+    await Uploads(spool, RecordingStore(url)).once()
 
     found = s3.objects.get(f"bucket/calls/{PATH}") if storage == "s3" else None
     assert (found or (kept / PATH).read_bytes()) == SOUND
@@ -113,9 +113,9 @@ async def test_a_storage_that_refuses_is_told_once_and_tried_again(
     await recorded(api, tmp_path)
     uploads = Uploads(tmp_path, RecordingStore("s3://bucket/calls"))
 
-    await uploads.upload_once()
+    await uploads.once()
     refused = len(s3.asked)
-    await uploads.upload_once()
+    await uploads.once()
     [(state, error)] = told(api)
     assert state == "failed"
     assert "the storage of recordings did not take a recording" in (error or "")
@@ -123,7 +123,7 @@ async def test_a_storage_that_refuses_is_told_once_and_tried_again(
 
     s3.refusal = None
     # The next agent server on the same directory tries it at once.
-    await Uploads(tmp_path, RecordingStore("s3://bucket/calls")).upload_once()
+    await Uploads(tmp_path, RecordingStore("s3://bucket/calls")).once()
 
     assert s3.objects[f"bucket/calls/{PATH}"] == SOUND
     assert [state for state, _ in told(api)] == ["failed", "stored"]
@@ -137,12 +137,12 @@ async def test_the_last_round_waits_for_no_pause(
     s3.refusal = 403
     await recorded(api, tmp_path)
     uploads = Uploads(tmp_path, RecordingStore("s3://bucket/calls"))
-    await uploads.upload_once()
+    await uploads.once()
     s3.refusal = None
 
-    await uploads.upload_once()
+    await uploads.once()
     assert s3.objects == {}, "its pause is not over"
-    await uploads.upload_once(last=True)
+    await uploads.once(last=True)
 
     assert s3.objects[f"bucket/calls/{PATH}"] == SOUND
     assert left(tmp_path) == []
@@ -154,10 +154,10 @@ async def test_the_last_round_waits_for_the_one_that_is_under_way(
     await recorded(api, tmp_path)
     uploads = Uploads(tmp_path, RecordingStore("s3://bucket/calls"))
     s3.open.clear()
-    under_way = asyncio.create_task(uploads.upload_once())
+    under_way = asyncio.create_task(uploads.once())
     await eventually(lambda: s3.asked != [])
 
-    last = asyncio.create_task(uploads.upload_once(last=True))
+    last = asyncio.create_task(uploads.once(last=True))
     done, _ = await asyncio.wait([last], timeout=0.2)
     assert not done, "the process would end in the middle of the upload"
     s3.open.set()
@@ -210,11 +210,11 @@ async def test_an_api_that_is_away_does_not_have_it_sent_twice(
 ) -> None:
     await recorded(api, tmp_path)
     api.outage = 503
-    await Uploads(tmp_path, RecordingStore("s3://bucket/calls")).upload_once()
+    await Uploads(tmp_path, RecordingStore("s3://bucket/calls")).once()
     assert len(left(tmp_path)) == 1
     api.outage = None
 
-    await Uploads(tmp_path, RecordingStore("s3://bucket/calls")).upload_once()
+    await Uploads(tmp_path, RecordingStore("s3://bucket/calls")).once()
 
     assert s3.asked == [f"PUT bucket/calls/{PATH}"]
     assert told(api)[-1] == ("stored", None)
@@ -230,8 +230,8 @@ async def test_what_a_killed_job_had_recorded_is_stored(
     append(entry, turn_record(0))
     entry.release()  # as its death does
 
-    await Drainer(tmp_path).drain_once()
-    await Uploads(tmp_path, RecordingStore("s3://bucket/calls")).upload_once()
+    await Drainer(tmp_path).once()
+    await Uploads(tmp_path, RecordingStore("s3://bucket/calls")).once()
 
     assert len(api.turns) == 1
     assert s3.objects[f"bucket/calls/{PATH}"] == SOUND
@@ -251,7 +251,7 @@ async def test_a_recording_without_sound_has_failed(
 ) -> None:
     await recorded(api, tmp_path / "spool", sound)
 
-    await Uploads(tmp_path / "spool", RecordingStore((tmp_path / "k").as_uri())).upload_once()
+    await Uploads(tmp_path / "spool", RecordingStore((tmp_path / "k").as_uri())).once()
 
     assert told(api) == [("failed", why)]
     assert left(tmp_path / "spool") == []
@@ -264,7 +264,7 @@ async def test_after_days_of_failures_it_is_given_up(
     begun = datetime.now(UTC) - GIVE_UP_AFTER - timedelta(minutes=1)
     await recorded(api, tmp_path, begun=begun)
 
-    await Uploads(tmp_path, RecordingStore("s3://bucket/calls")).upload_once()
+    await Uploads(tmp_path, RecordingStore("s3://bucket/calls")).once()
 
     assert [state for state, _ in told(api)] == ["failed"]
     assert left(tmp_path) == []
@@ -273,7 +273,7 @@ async def test_after_days_of_failures_it_is_given_up(
 async def test_without_a_storage_it_says_so(api: CallbackApi, tmp_path: Path) -> None:
     await recorded(api, tmp_path)
 
-    await Uploads(tmp_path, None).upload_once()
+    await Uploads(tmp_path, None).once()
 
     assert told(api) == [("failed", "EVERLINE_RECORDINGS_URL is not set")]
     assert len(left(tmp_path)) == 1, "somebody may set it yet"
@@ -289,8 +289,8 @@ async def test_an_unreadable_entry_is_put_on_the_shelf_and_the_next_one_stored(
     await recorded(api, tmp_path)
 
     uploads = Uploads(tmp_path, RecordingStore("s3://bucket/calls"))
-    await uploads.upload_once()
-    await uploads.upload_once()
+    await uploads.once()
+    await uploads.once()
 
     assert s3.objects[f"bucket/calls/{PATH}"] == SOUND
     assert left(tmp_path) == []
@@ -324,7 +324,7 @@ async def killed_while_egress_recorded(
     entry.release()
     [info] = egress.infos
     egress.joins(info)
-    await Drainer(spool).drain_once()
+    await Drainer(spool).once()
     return info
 
 
@@ -332,12 +332,12 @@ async def test_what_egress_made_of_a_killed_job_is_told_without_its_webhook(
     api: CallbackApi, egress: Egress, lk: LiveKitAPI, tmp_path: Path
 ) -> None:
     info = await killed_while_egress_recorded(api, egress, lk, tmp_path)
-    await Uploads(tmp_path, None, lk).upload_once()
+    await Uploads(tmp_path, None, lk).once()
     assert told(api) == [("pending", None)], "so the transcript knows that there is one"
 
     info.status = EgressStatus.EGRESS_COMPLETE
     info.file_results[0].size = 4_711
-    await Uploads(tmp_path, None, lk).upload_once()
+    await Uploads(tmp_path, None, lk).once()
 
     assert told(api)[-1] == ("stored", None)
     assert api.of("recording")[-1].body["bytes"] == 4_711
@@ -369,7 +369,7 @@ async def test_why_egress_made_nothing_is_told_without_its_webhook(
         info.status = status
         info.error = "no disk" if status is EgressStatus.EGRESS_FAILED else ""
 
-    await Uploads(tmp_path, None, lk).upload_once()
+    await Uploads(tmp_path, None, lk).once()
 
     assert told(api) == [("failed", error)]
     assert left(tmp_path) == []
@@ -388,12 +388,12 @@ async def test_a_service_that_is_gone_from_an_empty_room_gets_time_for_its_last_
     monkeypatch.setattr("agent.spool.rounds.SCAN_SECONDS", 0.0)
     uploads = Uploads(tmp_path, None, lk)
 
-    await uploads.upload_once()
+    await uploads.once()
     assert told(api) == [("pending", None)]
     monkeypatch.setattr("agent.spool.uploads.LEFT_SECONDS", 0.0)
 
     async def gone() -> bool:
-        await uploads.upload_once()
+        await uploads.once()
         return left(tmp_path) == []
 
     await eventually(gone, 60, "it is given up")
@@ -406,7 +406,7 @@ async def test_while_livekit_does_not_tell_it_is_asked_again(
     await killed_while_egress_recorded(api, egress, lk, tmp_path)
     egress.refusal = "internal"
 
-    await Uploads(tmp_path, None, lk).upload_once()
+    await Uploads(tmp_path, None, lk).once()
 
     assert told(api) == [("pending", None)]
     assert len(left(tmp_path)) == 1

@@ -9,7 +9,7 @@ import pytest
 from livekit.agents.utils import http_context
 
 from agent.engines.descriptor import Descriptor
-from agent.engines.providers import PLUGINS, load_plugins, provider_of
+from agent.engines.providers import PLUGINS, ModelRequest, build_model, load_plugins
 from domain.agents.catalogs import BUILT_IN, ModelKind
 from tests.agent.engines.providers.accounts import Fakes, fake_providers
 from tests.agent.engines.providers.stages import heard_by, spoken_by, thought_by
@@ -30,26 +30,17 @@ async def fakes() -> AsyncGenerator[Fakes]:
 
 async def comes_through(fakes: Fakes, stage: str, model: str, name: str) -> bool:
     """Whether a model hears, thinks or speaks."""
-    settings = fakes.settings()
     descriptor = Descriptor(f"engine.{stage}", name, model)
-    provider = provider_of(descriptor, stage, settings)
-    if stage == "stt":
-        ears = provider.speech_to_text(descriptor, "en")
-        try:
-            return await heard_by(ears) == fakes.script.heard
-        finally:
-            await ears.aclose()
-    if stage == "llm":
-        mind = provider.chat_model(descriptor)
-        try:
-            return await thought_by(mind) == fakes.script.answer
-        finally:
-            await mind.aclose()
-    voice = provider.text_to_speech(descriptor, None, "en")
+    request = ModelRequest(descriptor, stage, language="en")
+    built, _ = build_model(request, fakes.settings())
     try:
-        return await spoken_by(voice, "For which day?") > 0.5
+        if stage == "stt":
+            return await heard_by(built) == fakes.script.heard
+        if stage == "llm":
+            return await thought_by(built) == fakes.script.answer
+        return await spoken_by(built, "For which day?") > 0.5
     finally:
-        await voice.aclose()
+        await built.aclose()
 
 
 @pytest.mark.parametrize(("stage", "name"), PAIRS)
