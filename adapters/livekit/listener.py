@@ -4,9 +4,9 @@ Agents of LiveKit's SDKs send what both sides say as text streams on `lk.transcr
 caller's words in the caller's name, with the text so far again and again until it is final, and
 their own as one stream a segment that grows while it is spoken.
 """
+
 # The SDK leaves the types of a room's event handlers open:
 # pyright: reportUnknownMemberType=false
-
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,10 +15,12 @@ from typing import Any, Self
 
 import structlog
 from livekit import api, rtc
+from typing_extensions import override
 
 from adapters.settings import LiveKitSettings
 from domain.errors import Unavailable
 from domain.transcripts.listening import Heard
+from domain.transcripts.ports import RoomListener
 from domain.transcripts.transcript import Role
 
 log = structlog.get_logger()
@@ -39,7 +41,7 @@ _ENDS = (
 """Disconnects after which there is nothing more to hear here."""
 
 
-class LiveKitListener:
+class LiveKitListener(RoomListener):
     """Joins rooms of one LiveKit server without being seen, heard or counted."""
 
     def __init__(self, url: str, api_key: str, api_secret: str) -> None:
@@ -53,19 +55,10 @@ class LiveKitListener:
         secret = settings.livekit_api_secret.get_secret_value()
         return cls(settings.livekit_url, settings.livekit_api_key, secret)
 
+    @override
     def listen(
         self, room: str, identity: str, agent: str
     ) -> AbstractAsyncContextManager[AsyncIterator[Heard]]:
-        """Join a room, and hear what is said until the agent has left or the room is gone.
-
-        Args:
-            room: LiveKit's full name of it.
-            identity: the listener's own.
-            agent: identity of the agent whose words are the assistant's.
-
-        Raises:
-            Unavailable: LiveKit cannot be reached, or the connection is lost.
-        """
         return self._listen(room, identity, agent)
 
     @asynccontextmanager

@@ -8,16 +8,17 @@ from livekit import api
 from livekit.protocol import agent_dispatch as dispatch_protocol
 from livekit.protocol import models
 from livekit.protocol import room as room_protocol
+from typing_extensions import override
 
 from adapters.livekit.errors import LiveKitHasNone, LiveKitLostNode, livekit_call
 from adapters.livekit.kinds import participant_kind
 from adapters.livekit.urls import api_url
 from adapters.settings import LiveKitSettings
 from domain.errors import NotFound, Unavailable
-from domain.sessions.ports import Participant, Room
+from domain.sessions.ports import Participant, Room, Rooms
 
 
-class LiveKitRooms:
+class LiveKitRooms(Rooms):
     """The port `Rooms` on a LiveKit server or on LiveKit Cloud.
 
     LiveKit keeps two kinds of knowledge. Its lists of rooms and participants are books (in Redis,
@@ -40,8 +41,8 @@ class LiveKitRooms:
         return cls(settings.livekit_url, settings.livekit_api_key, secret)
 
     @property
+    @override
     def api_url(self) -> str:
-        """The http(s) URL that server calls go to."""
         return self._api_url
 
     async def __aenter__(self) -> Self:
@@ -70,10 +71,10 @@ class LiveKitRooms:
             )
         return self._connection
 
+    @override
     async def create(
         self, room: str, metadata: str, empty_timeout: int, departure_timeout: int
     ) -> Room:
-        """Create the room, or return the one that exists, with *its* metadata; times in seconds."""
         request = room_protocol.CreateRoomRequest(
             name=room,
             metadata=metadata,
@@ -83,8 +84,8 @@ class LiveKitRooms:
         async with livekit_call("create a room", self._api_url):
             return _room(await self._api.room.create_room(request))
 
+    @override
     async def list_rooms(self, names: Sequence[str] | None = None) -> list[Room]:
-        """All rooms, or those of these names that exist."""
         if names is not None and not names:
             return []
         async with livekit_call("list its rooms", self._api_url):
@@ -93,11 +94,8 @@ class LiveKitRooms:
             )
         return [_room(room) for room in found.rooms]
 
+    @override
     async def exists(self, room: str) -> bool:
-        """Whether the room is there, by the word of the node that holds it or by the list.
-
-        False takes 3 s and proves nothing by itself: the way to the node may have been broken.
-        """
         try:
             # Every room has one at least: LiveKit's own of unnamed agents.
             if await self._all_dispatches(room):
@@ -107,8 +105,8 @@ class LiveKitRooms:
             return await self._listed(room)
         return await self._listed(room)
 
+    @override
     async def delete(self, room: str) -> bool:
-        """Delete the room; False if there was none."""
         try:
             return await self._delete(room)
         except LiveKitLostNode:
@@ -124,8 +122,8 @@ class LiveKitRooms:
             return False
         return True
 
+    @override
     async def participants(self, room: str) -> list[Participant]:
-        """Who is in the room; empty if there is no such room."""
         request = room_protocol.ListParticipantsRequest(room=room)
         try:
             async with livekit_call("list a room's participants", self._api_url):
@@ -134,8 +132,8 @@ class LiveKitRooms:
             return []
         return [_participant(info) for info in found.participants]
 
+    @override
     async def remove_participant(self, room: str, identity: str) -> bool:
-        """Remove a participant; False if it was not there. An agent's end hook still runs."""
         request = room_protocol.RoomParticipantIdentity(room=room, identity=identity)
         try:
             async with livekit_call("remove a participant", self._api_url):
@@ -144,12 +142,8 @@ class LiveKitRooms:
             return False
         return True
 
+    @override
     async def dispatch(self, room: str, agent_name: str, metadata: str) -> str:
-        """Ask for an agent; returns the dispatch id. Never retried by the client.
-
-        Raises:
-            NotFound: there is no such room.
-        """
         request = dispatch_protocol.CreateAgentDispatchRequest(
             room=room, agent_name=agent_name, metadata=metadata
         )
@@ -157,11 +151,8 @@ class LiveKitRooms:
             created = await self._api.agent_dispatch.create_dispatch(request)
         return created.id
 
+    @override
     async def dispatches(self, room: str) -> dict[str, str]:
-        """Dispatch ids with their metadata; empty if there is no such room.
-
-        LiveKit's own dispatch of unnamed agents, which every room has, is left out.
-        """
         try:
             found = await self._all_dispatches(room)
         except Unavailable:
@@ -170,8 +161,8 @@ class LiveKitRooms:
             return {}
         return {entry.id: entry.metadata for entry in found if entry.agent_name}
 
+    @override
     async def delete_dispatch(self, room: str, dispatch_id: str) -> bool:
-        """Delete a dispatch; False if there was none. Does not stop a running agent."""
         try:
             async with self._call_in(room, "delete a dispatch"):
                 await self._api.agent_dispatch.delete_dispatch(dispatch_id, room)
@@ -179,15 +170,10 @@ class LiveKitRooms:
             return False
         return True
 
+    @override
     async def send_data(
         self, room: str, topic: str, data: bytes, identities: Sequence[str]
     ) -> None:
-        """Send a reliable data packet to these participants; those that are not there miss it.
-
-        Raises:
-            NotFound: there is no such room.
-            ValueError: no participant is named; LiveKit would send to everybody.
-        """
         if not identities:
             raise ValueError("send_data needs at least one identity")
         request = room_protocol.SendDataRequest(

@@ -1,4 +1,4 @@
-"""The indexes of the archive. Uniqueness is in each `_id` by construction, never only here."""
+"""The indexes of the archive. Uniqueness is built into each `_id`, never only here."""
 
 from itertools import combinations
 
@@ -18,25 +18,25 @@ _SESSION = [("org", ASCENDING), ("session_id", ASCENDING), ("attempt", ASCENDING
 
 
 def _list_of_sessions(*filters: str) -> IndexModel:
-    # Ascending, and read backwards: that server leaves out the boundary of a descending range.
+    # Ascending, read backwards: the local stack's server omits the boundary of a descending range.
     return IndexModel([(field, ASCENDING) for field in ("org", "state", *filters, "place")])
 
 
 INDEXES: dict[str, list[IndexModel]] = {
     sessions.COLLECTION: [
-        # Lists of closed sessions. One for each set of filters: the server of the local stack takes
-        # an index only if it covers every field of the filter.
+        # Lists of closed sessions, one index per set of filters: the local stack's server uses an
+        # index only if it covers every field of the filter.
         _list_of_sessions(),
         _list_of_sessions("outcome"),
         _list_of_sessions("agent"),
         _list_of_sessions("outcome", "agent"),
-        # The reaper walks over the few open ones of all orgs.
+        # The reaper pages through the few open ones of all orgs.
         IndexModel([("state", ASCENDING), ("_id", ASCENDING)]),
     ],
     transcripts.TURNS: [IndexModel([*_SESSION, ("seq", ASCENDING)])],
     transcripts.REPORTS: [IndexModel(_SESSION)],
     transcript_lines.COLLECTION: [
-        # Filters are entries of an array, and one index serves any of them with each order.
+        # Filters are entries of an array, so one index per order serves all of them.
         *(
             IndexModel([("org", ASCENDING), ("facets", ASCENDING), (place, ASCENDING)])
             for place in ("started", "ended", "duration")
@@ -78,7 +78,7 @@ INDEXES: dict[str, list[IndexModel]] = {
     ],
     slots.COLLECTION: [IndexModel([("org", ASCENDING), ("session_id", ASCENDING)], unique=True)],
 }
-"""By collection. What belongs to an org is led by it."""
+"""By collection. Indexes of org data begin with the org."""
 
 
 async def ensure_indexes(database: Database) -> None:

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from jsonschema import Draft202012Validator, ValidationError
+from typing_extensions import override
 
 from adapters.summarisers.chat import ChatModel, Message, Question, unfenced
 from adapters.summarisers.prompt import analysis_instructions, wrapped
 from domain.errors import InvalidInput
 from domain.transcripts.analysis import AnalysisPlan, CriterionResult, Findings, Verdict
+from domain.transcripts.ports import Analyst
 from domain.transcripts.transcript import Turn
 
 MAX_ANSWER_CHARS = 65_536
@@ -22,20 +24,14 @@ MAX_RATIONALE_CHARS = 1_000
 _MAX_PLACE_CHARS = 100
 
 
-class OpenAIAnalyst:
+class OpenAIAnalyst(Analyst):
     """The port `Analyst`."""
 
     def __init__(self, chat: ChatModel) -> None:
         self._chat = chat
 
+    @override
     async def analyse(self, turns: Sequence[Turn], plan: AnalysisPlan) -> Findings:
-        """What the plan asks for; the data fits its schema.
-
-        Raises:
-            Unavailable: the server is away, too slow, overloaded, or answers with nothing.
-            InvalidInput: key, model or URL are wrong, the model refuses, or two answers in a row
-                did not fit.
-        """
         schema = answer_schema(plan)
         messages: list[Message] = [
             {"role": "system", "content": analysis_instructions(plan.success_criteria, schema)},

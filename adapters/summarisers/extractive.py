@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
+from typing_extensions import override
+
 from adapters.summarisers.sentences import Sentence, sentences_of
+from domain.transcripts.ports import Summariser
 from domain.transcripts.transcript import Role, Turn, ordered
 
 MAX_CHARS = 1_200
@@ -13,7 +16,7 @@ _MAX_POINTS = 3
 _SPEAKER = {Role.USER: "the caller", Role.ASSISTANT: "the agent"}
 
 
-class ExtractiveSummariser:
+class ExtractiveSummariser(Summariser):
     """The port `Summariser` in pure Python: the same turns always give the same summary.
 
     It says what the caller asked for, what was settled, what else mattered, how the call ended, and
@@ -21,12 +24,12 @@ class ExtractiveSummariser:
     """
 
     @property
+    @override
     def name(self) -> str:
-        """For the summary's record."""
         return "extractive"
 
+    @override
     async def summarise(self, turns: Sequence[Turn], prompt: str | None = None) -> str:
-        """A summary of at most `MAX_CHARS` characters; it cannot follow a prompt."""
         spoken = [turn for turn in ordered(turns) if turn.text.strip()]
         if not spoken:
             return "Nobody said anything in this call."

@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import cast
 
+from typing_extensions import override
+
 from adapters.summarisers.chat import ChatModel, Question, unfenced
 from adapters.summarisers.prompt import (
     AS_JSON,
@@ -27,17 +29,12 @@ class OpenAISummariser(Summariser):
         self._chat = chat
 
     @property
+    @override
     def name(self) -> str:
-        """For the summary's record."""
         return f"openai/{self._chat.model}"
 
+    @override
     async def summarise(self, turns: Sequence[Turn], prompt: str | None = None) -> str:
-        """A summary of at most `MAX_SUMMARY_CHARS` characters.
-
-        Raises:
-            Unavailable: the server is away, too slow, overloaded, or answers with nothing.
-            InvalidInput: key, model or URL are wrong, or the model refuses.
-        """
         if not any(turn.text.strip() for turn in turns):
             return "Nobody said anything in this call."
         transcript = {"role": "user", "content": wrapped(turns)}

@@ -10,38 +10,32 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
+from typing_extensions import override
 
 from adapters.temporal.errors import is_not_found, temporal_error
 from domain.ids import webhook_workflow_id
 from domain.webhooks.deliveries import DeliveryKey
+from domain.webhooks.ports import DeliveryRuns
 
 WORKFLOW = "webhook"
 DELIVER_NOW = "deliver_now"
 
 
-class TemporalDeliveryRuns:
+class TemporalDeliveryRuns(DeliveryRuns):
     """Starts deliveries on the task queue of the sessions."""
 
     def __init__(self, client: Client, task_queue: str) -> None:
         self._client = client
         self._task_queue = task_queue
 
+    @override
     async def start(self, key: DeliveryKey) -> None:
-        """Have it delivered; nothing happens if that was ever started.
-
-        Raises:
-            Unavailable: Temporal is away.
-        """
         async with _reaching_temporal():
             with suppress(WorkflowAlreadyStartedError):
                 await self._start(key, WorkflowIDReusePolicy.REJECT_DUPLICATE)
 
+    @override
     async def start_again(self, key: DeliveryKey) -> None:
-        """Have it delivered now: a run that waits for its next attempt is woken.
-
-        Raises:
-            Unavailable: Temporal is away.
-        """
         async with _reaching_temporal():
             try:
                 handle = self._client.get_workflow_handle(webhook_workflow_id(*key))

@@ -10,12 +10,15 @@ from temporalio.client import (
     WorkflowExecutionStatus,
 )
 from temporalio.service import RPCError
+from typing_extensions import override
 
 from adapters.temporal.errors import is_not_found, temporal_error
 from adapters.temporal.signals import send_signal
+from domain.agents.ports import AgentLosses
 from domain.errors import Unavailable
 from domain.ids import SessionKey, key_of_workflow_id, session_workflow_id
 from domain.sessions.messages import AgentLost, Message, ParticipantChange, ParticipantChanged
+from domain.sessions.ports import SessionDirectory
 from domain.sessions.search_attributes import SearchAttribute
 from domain.sessions.session import SessionState, SessionStatus, WaitingFor
 from workflows.search_attributes import AGENT, JOIN_ATTEMPTS, ROOM
@@ -35,18 +38,14 @@ SIGNAL_TIME = timedelta(seconds=5)
 log = structlog.get_logger()
 
 
-class TemporalSessionDirectory:
+class TemporalSessionDirectory(SessionDirectory, AgentLosses):
     """Looks at sessions from outside, without a state of its own."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
+    @override
     async def live_sessions(self) -> dict[SessionKey, str]:
-        """The sessions with a call in progress, with LiveKit's names of their rooms.
-
-        Raises:
-            Unavailable: Temporal does not answer.
-        """
         found: dict[SessionKey, str] = {}
         try:
             async for execution in self._client.list_workflows(_LIVE):
@@ -58,24 +57,13 @@ class TemporalSessionDirectory:
             raise temporal_error(error) from None
         return found
 
+    @override
     async def is_open(self, key: SessionKey) -> bool:
-        """Whether the session's workflow is running; not from visibility, so it is exact.
-
-        Also while only its room's deletion is left, unlike `TemporalListing.life`: what it still
-        does itself is not the reaper's business.
-
-        Raises:
-            Unavailable: Temporal does not answer.
-        """
         found = await describe(self._client, key)
         return found is not None and found.status is WorkflowExecutionStatus.RUNNING
 
+    @override
     async def closed_from_outside(self) -> list[SessionStatus]:
-        """What is known of the sessions that were terminated, or failed, during the last day.
-
-        Raises:
-            Unavailable: Temporal does not answer.
-        """
         since = datetime.now(UTC) - LOOK_BACK
         query = f"{_CUT_SHORT} AND CloseTime > '{since:%Y-%m-%dT%H:%M:%SZ}'"
         try:
@@ -84,23 +72,15 @@ class TemporalSessionDirectory:
         except RPCError as error:
             raise temporal_error(error) from None
 
+    @override
     async def tell_room_is_gone(self, key: SessionKey) -> None:
-        """What LiveKit's webhook `room_finished` would have said.
-
-        Raises:
-            Unavailable: Temporal does not answer.
-        """
         message = ParticipantChanged(
             event_id="reaper:room_finished", change=ParticipantChange.ROOM_FINISHED
         )
         await self._signal(key, message)
 
+    @override
     async def tell_agent_is_lost(self, key: SessionKey, loss: AgentLost) -> None:
-        """Tell a session that its agent shows no sign of life any more.
-
-        Raises:
-            Unavailable: Temporal does not answer.
-        """
         await self._signal(key, loss)
 
     async def _signal(self, key: SessionKey, message: Message) -> None:

@@ -20,10 +20,12 @@ from temporalio.client import (
     ScheduleState,
 )
 from temporalio.service import RPCError
+from typing_extensions import override
 
 from adapters.temporal.client import RPC_TIMEOUT
 from adapters.temporal.errors import temporal_error
 from domain.errors import EverlineError
+from domain.sessions.ports import Installation
 
 log = structlog.get_logger()
 
@@ -40,7 +42,7 @@ class InstallationDiffers(EverlineError):
     code = "installation_differs"
 
 
-class TemporalInstallation:
+class TemporalInstallation(Installation):
     """The id that this process and all others of its namespace have."""
 
     def __init__(self, client: Client, given: str | None) -> None:
@@ -54,13 +56,8 @@ class TemporalInstallation:
         self._given = given
         self._known: str | None = None
 
+    @override
     async def id(self) -> str:
-        """The id; the first process of all makes it durable.
-
-        Raises:
-            InstallationDiffers: another one than the given is durable already.
-            Unavailable: Temporal does not answer.
-        """
         if self._known is None:
             self._known = await self._agree()
         return self._known

@@ -13,9 +13,11 @@ import structlog
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey, TypedSearchAttributes
 from temporalio.service import RPCError
+from typing_extensions import override
 
 from adapters.temporal.directory import describe
 from adapters.temporal.errors import temporal_error
+from domain.access.ports import SessionLives
 from domain.access.quotas import Life
 from domain.errors import InvalidInput
 from domain.ids import SessionKey, check_id, key_of_workflow_id
@@ -27,6 +29,7 @@ from domain.sessions.listing import (
     SessionPage,
     is_stuck,
 )
+from domain.sessions.ports import SessionListing
 from domain.sessions.search_attributes import SearchAttribute
 from domain.sessions.session import EndReason, Outcome, SessionState, WaitingFor
 from workflows.search_attributes import (
@@ -49,21 +52,16 @@ _CLOSED = "ExecutionStatus != 'Running'"
 Kind = TypeVar("Kind", bound=SessionState | Outcome | EndReason | WaitingFor)
 
 
-class TemporalListing:
+class TemporalListing(SessionListing, SessionLives):
     """Looks at sessions from outside, without a state of its own. Every query names one org."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
+    @override
     async def open_page(
         self, org: str, wanted: SessionFilter, limit: int, after: str | None
     ) -> SessionPage:
-        """The org's open sessions, the newest first.
-
-        Raises:
-            Unavailable: Temporal does not answer.
-            InvalidInput: `after` is not from an earlier page.
-        """
         conditions = [_RUNNING, *_conditions(wanted)]
         if wanted.state:
             conditions.append(f"{SearchAttribute.STATE} = '{wanted.state.value}'")
@@ -76,15 +74,10 @@ class TemporalListing:
             conditions.append(f"{SearchAttribute.WAITING_FOR} NOT IN ({people})")
         return await self._page(org, conditions, limit, after)
 
+    @override
     async def closed_page(
         self, org: str, wanted: SessionFilter, limit: int, after: str | None
     ) -> SessionPage:
-        """The org's sessions that ended within Temporal's retention, the last ended first.
-
-        Raises:
-            Unavailable: Temporal does not answer.
-            InvalidInput: `after` is not from an earlier page.
-        """
         conditions = [_CLOSED, *_conditions(wanted)]
         if wanted.outcome is Outcome.FAILED:
             # A workflow that was closed from outside could not say so.
@@ -95,12 +88,8 @@ class TemporalListing:
             conditions.append(f"{SearchAttribute.OUTCOME} = '{wanted.outcome.value}'")
         return await self._page(org, conditions, limit, after)
 
+    @override
     async def open_ids(self, org: str) -> set[str]:
-        """Ids of the org's open sessions.
-
-        Raises:
-            Unavailable: Temporal does not answer.
-        """
         query = _query(org, [_RUNNING, f"{SearchAttribute.STATE} != 'closed'"])
         found: set[str] = set()
         try:
@@ -112,12 +101,8 @@ class TemporalListing:
             raise temporal_error(error) from None
         return found
 
+    @override
     async def life(self, key: SessionKey) -> Life:
-        """What Temporal knows of one session; not from visibility, so it is exact.
-
-        Raises:
-            Unavailable: Temporal does not answer.
-        """
         found = await describe(self._client, key)
         if found is None:
             return Life.UNKNOWN

@@ -7,27 +7,25 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
+from typing_extensions import override
 
 from adapters.temporal.errors import temporal_error
 from domain.ids import summary_workflow_id
+from domain.transcripts.ports import SummaryRuns
 from domain.transcripts.summary import SummaryOrder
 
 WORKFLOW = "summary"
 
 
-class TemporalSummaryRuns:
+class TemporalSummaryRuns(SummaryRuns):
     """Starts re-runs on the task queue of the sessions."""
 
     def __init__(self, client: Client, task_queue: str) -> None:
         self._client = client
         self._task_queue = task_queue
 
+    @override
     async def start(self, order: SummaryOrder) -> bool:
-        """Have the summary written again; False if it is being written just now.
-
-        Raises:
-            Unavailable: Temporal is away.
-        """
         try:
             await self._client.start_workflow(
                 WORKFLOW,
