@@ -1,4 +1,4 @@
-"""LiveKit's rooms, participants and dispatches, behind the port `Rooms`."""
+"""LiveKit's rooms, participants and dispatches."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -19,13 +19,12 @@ from domain.sessions.ports import Participant, Room, Rooms
 
 
 class LiveKitRooms(Rooms):
-    """The port `Rooms` on a LiveKit server or on LiveKit Cloud.
+    """The rooms of a LiveKit server or of LiveKit Cloud.
 
-    LiveKit keeps two kinds of knowledge. Its lists of rooms and participants are books (in Redis,
-    where there is one), which may have lost an entry of a room that is alive. Requests about
-    dispatches and data go to the node that holds the room: its answer is the truth. Without such a
-    node they are answered `unavailable` after 3 s, like with a node that cannot be reached; only
-    then the books say which of both it is.
+    LiveKit has two sources. Its lists of rooms and participants (in Redis, if there is one) may
+    have lost an entry of a live room. Requests about dispatches and data go to the node
+    that holds the room, whose answer is authoritative. If there is no such node, or it cannot be
+    reached, they are answered `unavailable` after 3 s; then the list tells the two cases apart.
     """
 
     def __init__(self, url: str, api_key: str, api_secret: str) -> None:
@@ -36,7 +35,7 @@ class LiveKitRooms(Rooms):
 
     @classmethod
     def of(cls, settings: LiveKitSettings) -> Self:
-        """The rooms of the LiveKit server that the settings name."""
+        """The rooms of the LiveKit server in the settings."""
         secret = settings.livekit_api_secret.get_secret_value()
         return cls(settings.livekit_url, settings.livekit_api_key, secret)
 
@@ -52,7 +51,7 @@ class LiveKitRooms(Rooms):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections; the next call would open them again."""
+        """Close the connections; another call reopens them."""
         connection, self._connection = self._connection, None
         if connection is not None:
             # LiveKitAPI.aclose is not annotated.
@@ -60,13 +59,13 @@ class LiveKitRooms(Rooms):
 
     @property
     def _api(self) -> api.LiveKitAPI:
-        # Made on first use: an aiohttp session belongs to the event loop that runs then.
+        # Created on first use: an aiohttp session belongs to the running event loop.
         if self._connection is None:
             self._connection = api.LiveKitAPI(
                 self._api_url,
                 self._key,
                 self._secret,
-                # Retrying is the workflow's business; CreateDispatch twice makes two agents.
+                # The workflow retries; calling CreateDispatch twice would start two agents.
                 failover=False,
             )
         return self._connection
@@ -97,11 +96,11 @@ class LiveKitRooms(Rooms):
     @override
     async def exists(self, room: str) -> bool:
         try:
-            # Every room has one at least: LiveKit's own of unnamed agents.
+            # Every room has at least one: LiveKit's own, of unnamed agents.
             if await self._all_dispatches(room):
                 return True
         except Unavailable:
-            # Not an answer of the node's.
+            # No answer from the node.
             return await self._listed(room)
         return await self._listed(room)
 
@@ -110,7 +109,7 @@ class LiveKitRooms(Rooms):
         try:
             return await self._delete(room)
         except LiveKitLostNode:
-            # Without any change to the room: LiveKit gives it a node, its own if there is but one.
+            # This changes nothing but assigns the room a node again.
             await self.create(room, "", 0, 0)
             return await self._delete(room)
 
@@ -159,6 +158,7 @@ class LiveKitRooms(Rooms):
             if await self._listed(room):
                 raise
             return {}
+        # Without LiveKit's own dispatch of unnamed agents, which every room has.
         return {entry.id: entry.metadata for entry in found if entry.agent_name}
 
     @override
@@ -174,6 +174,7 @@ class LiveKitRooms(Rooms):
     async def send_data(
         self, room: str, topic: str, data: bytes, identities: Sequence[str]
     ) -> None:
+        # LiveKit would send to everybody.
         if not identities:
             raise ValueError("send_data needs at least one identity")
         request = room_protocol.SendDataRequest(
@@ -188,7 +189,7 @@ class LiveKitRooms(Rooms):
 
     @asynccontextmanager
     async def _call_in(self, room: str, operation: str) -> AsyncGenerator[None]:
-        """As `livekit_call`, for a request that the room's node answers; raises `NotFound`."""
+        """As `livekit_call`, for requests to the room's node; `NotFound` if there is no room."""
         try:
             async with livekit_call(operation, self._api_url):
                 yield

@@ -1,7 +1,7 @@
 """Analyses of calls by a model: data by a JSON Schema, and success by criteria.
 
-The answer of a model that has read a transcript is as little to be trusted as the transcript: it is
-checked against the schema, asked for once more if it does not fit, and never repaired here.
+The answer of a model that has read a transcript is as untrusted as the transcript. It is checked
+against the schema, requested once more if it does not match, and never repaired.
 """
 
 import json
@@ -25,7 +25,7 @@ _MAX_PLACE_CHARS = 100
 
 
 class OpenAIAnalyst(Analyst):
-    """The port `Analyst`."""
+    """Analyses by a chat model."""
 
     def __init__(self, chat: ChatModel) -> None:
         self._chat = chat
@@ -56,7 +56,7 @@ class OpenAIAnalyst(Analyst):
             ) from None
 
     async def _answer(self, messages: list[Message], schema: dict[str, Any]) -> str:
-        # Not strict: that form allows only a part of JSON Schema. What comes is checked here.
+        # Not strict: that mode supports only a part of JSON Schema. The answer is checked here.
         named = {"name": "call_analysis", "strict": False, "schema": schema}
         form = {"type": "json_schema", "json_schema": named}
         return await self._chat.answer(Question(messages, form), Question(messages))
@@ -88,7 +88,7 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 class _DoesNotFit(Exception):
-    """An answer that is not of the form that was asked for; names the place, quotes nothing."""
+    """An answer of another form than requested; names the path, quotes nothing."""
 
 
 def _findings(content: str, schema: dict[str, Any]) -> Findings:
@@ -112,7 +112,7 @@ def _checked(content: str, schema: dict[str, Any]) -> dict[str, Any]:
         raise _DoesNotFit(f"it is longer than {MAX_ANSWER_CHARS} characters")
     try:
         answer: Any = json.loads(unfenced(content), parse_constant=_no_number, parse_float=_number)
-        # Half of a surrogate pair, which JSON can name: nobody could be answered with it.
+        # Refuse lone surrogates, which JSON can contain: no response could carry them.
         json.dumps(answer, ensure_ascii=False).encode()
         # Its stub leaves the types of further parameters open.
         Draft202012Validator(schema).validate(answer)  # pyright: ignore[reportUnknownMemberType]

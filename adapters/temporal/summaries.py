@@ -1,15 +1,11 @@
-"""The workflows that write summaries, behind the port `SummaryRuns`.
-
-They are named, not imported: adapters know no workflows.
-"""
+"""The summary workflows, started by name: adapters import no workflows."""
 
 from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError
 from typing_extensions import override
 
-from adapters.temporal.errors import temporal_error
+from adapters.temporal.errors import temporal_errors
 from domain.ids import summary_workflow_id
 from domain.transcripts.ports import SummaryRuns
 from domain.transcripts.summary import SummaryOrder
@@ -27,16 +23,15 @@ class TemporalSummaryRuns(SummaryRuns):
     @override
     async def start(self, order: SummaryOrder) -> bool:
         try:
-            await self._client.start_workflow(
-                WORKFLOW,
-                order,
-                id=summary_workflow_id(order.key),
-                task_queue=self._task_queue,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                static_summary=f"summary {order.revision} of session {order.session_id}",
-            )
+            with temporal_errors():
+                await self._client.start_workflow(
+                    WORKFLOW,
+                    order,
+                    id=summary_workflow_id(order.key),
+                    task_queue=self._task_queue,
+                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                    static_summary=f"summary {order.revision} of session {order.session_id}",
+                )
         except WorkflowAlreadyStartedError:
             return False
-        except (RPCError, RuntimeError) as error:
-            raise temporal_error(error) from None
         return True
