@@ -3,15 +3,14 @@
 The plan is for the operators and the worker; it never reaches the agent itself.
 """
 
-import json
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any, Self, cast
 
-from jsonschema import Draft202012Validator, SchemaError
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from domain.agents.config_model import ConfigModel
+from domain.agents.schema_references import check_object_schema
 from domain.ids import Id
 from domain.json_model import or_else
 
@@ -28,16 +27,9 @@ _SINGLE = (
 
 
 def _data_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    if len(json.dumps(schema)) > MAX_SCHEMA_CHARS:
-        raise ValueError(f"must not be longer than {MAX_SCHEMA_CHARS} characters as JSON")
-    if schema.get("type") != "object":
-        raise ValueError('must be the JSON Schema of an object: {"type": "object", …}')
     try:
-        Draft202012Validator.check_schema(schema)
+        check_object_schema(schema, MAX_SCHEMA_CHARS)
         costly = next(_costly_keywords(schema), None)
-    except SchemaError as error:
-        place = "/".join(map(str, error.absolute_path)) or "the whole"
-        raise ValueError(f"is not a JSON Schema, at {place}: {error.message[:200]}") from None
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     if costly:
