@@ -1,4 +1,4 @@
-"""Where recordings of calls are kept: a directory, or S3-compatible storage, by one URL.
+"""Storage of recordings: a directory or an object store, named by one URL.
 
 `file:///var/lib/everline/recordings`, or `s3://bucket/prefix` with its credentials, region and
 endpoint from the usual variables (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`,
@@ -14,8 +14,10 @@ from urllib.parse import unquote, urlsplit
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, LocalStore, S3Store, from_url
+from typing_extensions import override
 
 from domain.errors import InvalidInput, Unavailable
+from domain.transcripts.ports import RecordingFiles
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
@@ -27,11 +29,11 @@ _TIMEOUT = timedelta(seconds=60)
 _RETRIES = 2
 
 
-class RecordingStore:
+class RecordingStore(RecordingFiles):
     """The recordings of one installation; paths are relative to its URL."""
 
     def __init__(self, url: str) -> None:
-        """Open the storage that the URL names; nothing is asked of it yet.
+        """Open the storage without connecting to it.
 
         Raises:
             InvalidInput: the URL or its credentials are malformed.
@@ -40,7 +42,7 @@ class RecordingStore:
         client: ClientConfig = {
             "timeout": _TIMEOUT,
             "connect_timeout": timedelta(seconds=5),
-            # Only an endpoint that the operator names so is http.
+            # Only an endpoint that the operator gives as http is http.
             "allow_http": True,
         }
         retry: RetryConfig = {"max_retries": _RETRIES, "retry_timeout": _TIMEOUT}
@@ -54,7 +56,7 @@ class RecordingStore:
             )
         except (BaseError, ValueError, OSError) as error:
             raise InvalidInput(
-                f"the storage of recordings cannot be opened: {_reason(error)}", field=URL_VARIABLE
+                f"the recording storage cannot be opened: {_reason(error)}", field=URL_VARIABLE
             ) from None
 
     async def put(self, path: str, file: Path) -> int:
@@ -71,10 +73,10 @@ class RecordingStore:
         return size
 
     async def link(self, path: str, seconds: int) -> str | None:
-        """A URL that anybody can read a recording from for a while; None for a directory.
+        """A temporary public URL of a recording; None for a directory.
 
         Raises:
-            Unavailable: no link can be made, for instance without credentials.
+            Unavailable: no link can be made, for example without credentials.
         """
         if not isinstance(self._store, S3Store | GCSStore | AzureStore):
             return None
@@ -84,19 +86,15 @@ class RecordingStore:
             raise _unavailable("make a link", error) from None
 
     def local_file(self, path: str) -> Path | None:
-        """The file of a recording in a directory; None for other storage, or if it is not there."""
+        """The file of a recording in a directory; None if it is missing, or for other storage."""
         if self._directory is None:
             return None
         file = (self._directory / path).resolve()
         inside = file.is_relative_to(self._directory.resolve())
         return file if inside and file.is_file() else None
 
+    @override
     async def delete(self, path: str) -> None:
-        """Delete a recording; that there is none is fine.
-
-        Raises:
-            Unavailable: the storage did not do it.
-        """
         try:
             await obstore.delete_async(self._store, path)
         except FileNotFoundError:
@@ -105,15 +103,15 @@ class RecordingStore:
             raise _unavailable("delete a recording", error) from None
 
     def _attributes(self) -> dict[str, str] | None:
-        # Directories keep no content type.
+        # Directories store no content type.
         return None if self._directory else {"Content-Type": AUDIO_TYPE}
 
 
 def check_recordings_url(url: str) -> str:
-    """Return the URL if it can name a storage of recordings.
+    """Return the URL if it can name a recording storage.
 
     Raises:
-        InvalidInput: it cannot; says what can.
+        InvalidInput: it cannot.
     """
     parts = urlsplit(url)
     complete = parts.path.strip("/") if parts.scheme == "file" else parts.netloc
@@ -127,9 +125,9 @@ def check_recordings_url(url: str) -> str:
 
 
 def _unavailable(what: str, error: Exception) -> Unavailable:
-    return Unavailable(f"the storage of recordings did not {what}: {_reason(error)}")
+    return Unavailable(f"the recording storage did not {what}: {_reason(error)}")
 
 
 def _reason(error: Exception) -> str:
-    """The first line: the rest repeats the request, with its headers."""
+    """The first line of an error: the rest repeats the request with its headers."""
     return f"{type(error).__name__}: {error}".splitlines()[0][:300]

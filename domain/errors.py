@@ -1,8 +1,7 @@
-"""Errors with a reason that a person can act on.
+"""Errors that people can act on.
 
-Every error carries a stable `code` (for programs), a sentence (`message`), and where they are known
-the `field` that is wrong and the `cure`. The API turns them into problem responses; activities turn
-them into Temporal application errors of the same code.
+The API turns them into problem responses; activities turn them into Temporal application errors of
+the same code.
 """
 
 
@@ -34,7 +33,7 @@ class EverlineError(Exception):
         self.retry_after = retry_after
 
     def in_full(self) -> str:
-        """Message and cure, for where there is one line for both."""
+        """Message and cure on one line."""
         return "; ".join(filter(None, (self.message, self.cure)))
 
 
@@ -99,7 +98,7 @@ class IdempotencyMismatch(Conflict):
 
 
 class Unavailable(EverlineError):
-    """Something outside is away; the same request may work later (HTTP 503)."""
+    """A dependency is unavailable; the same request may work later (HTTP 503)."""
 
     code = "unavailable"
 
@@ -111,10 +110,9 @@ class StorageUnavailable(Unavailable):
 
 
 class Unreadable(StorageUnavailable):
-    """It is stored in a form that this Everline cannot read (HTTP 500).
+    """This version cannot read what is stored (HTTP 500).
 
-    A step of a workflow tries again, as with all that is unavailable: another version or another
-    key can read it. A client has no use for that.
+    Activities retry it like any outage, because another version or key can read it.
     """
 
     code = "unreadable"

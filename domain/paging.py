@@ -1,4 +1,4 @@
-"""A part of something long that is walked over, one look after the other."""
+"""Pages of a long list."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -8,11 +8,11 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Page(Generic[Item]):
-    """What one look takes in.
+    """One page.
 
     Attributes:
-        items: those that can be read.
-        next: what the following ones stand behind; None after the last.
+        items: the readable items.
+        next: the cursor of the following page; None on the last page.
     """
 
     items: list[Item]

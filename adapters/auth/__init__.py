@@ -1,1 +1,1 @@
-"""Whom API keys speak for: Pagos, or keys of this installation."""
+"""Resolution of API keys: by Pagos, or by this installation's own keys."""

@@ -1,4 +1,4 @@
-"""API keys without an account service: one bootstrap key per stack, and those kept in MongoDB."""
+"""API keys without an account service: one bootstrap key, and those stored in MongoDB."""
 
 import hashlib
 import hmac
@@ -7,24 +7,26 @@ import secrets
 import string
 from typing import NamedTuple
 
+from typing_extensions import override
+
 from domain.access.ports import ApiKeys
 from domain.access.principal import Principal
 
 _ALPHABET = string.ascii_letters + string.digits
 _PREFIX_CHARS = 8
 _SECRET_CHARS = 43
-"""Letters and digits that carry 256 bits."""
+"""So many letters and digits have 256 bits."""
 _FORM = re.compile(r"evk_([A-Za-z0-9]{1,64})_([A-Za-z0-9_-]{16,256})")
 
 BOOTSTRAP_USER = "bootstrap"
 
 
 class NewKey(NamedTuple):
-    """A key that was just made; it is shown once and kept as a hash."""
+    """A new key; it is shown once and stored as a hash."""
 
     key: str
     prefix: str
-    """What names the key in lists and logs; not secret."""
+    """Names the key in lists and logs; not secret."""
 
 
 def new_key() -> NewKey:
@@ -48,29 +50,22 @@ def _random(length: int) -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
-class LocalKeys:
-    """The port `ApiKeys` for `AUTH_PROVIDER=local`."""
+class LocalKeys(ApiKeys):
+    """Keys for `AUTH_PROVIDER=local`.
+
+    The bootstrap key, given as its SHA-256 in lower-case hex, is an admin of `bootstrap_org`.
+    Without MongoDB `stored` is None.
+    """
 
     def __init__(
         self, bootstrap_hash: str | None, bootstrap_org: str, stored: ApiKeys | None
     ) -> None:
-        """Take what is known without asking anybody.
-
-        Args:
-            bootstrap_hash: SHA-256 of the bootstrap key in lower-case hex, if there is one.
-            bootstrap_org: the org that it speaks for, as its admin.
-            stored: the keys in MongoDB; None without it.
-        """
         self._bootstrap_hash = bootstrap_hash
         self._bootstrap = Principal(org=bootstrap_org, user_id=BOOTSTRAP_USER, is_admin=True)
         self._stored = stored
 
+    @override
     async def resolve(self, key: str) -> Principal | None:
-        """Whom a key speaks for; None if it is not known.
-
-        Raises:
-            StorageUnavailable: it may be a stored key, and MongoDB does not answer.
-        """
         known = self._bootstrap_hash
         if known is not None and hmac.compare_digest(hash_of(key), known):
             return self._bootstrap

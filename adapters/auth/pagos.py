@@ -1,7 +1,7 @@
-"""Whom an API key speaks for, by the Pagos authentication API: the port `ApiKeys`.
+"""Resolution of API keys by the Pagos authentication API.
 
-Pagos is asked at most once at a time for each key, its answers are kept for a short while, and its
-outage is an outage (`Unavailable`), never a yes and never a no.
+There is one request at a time per key, and answers are cached for a short time. An outage of Pagos
+is an outage (`Unavailable`), never a yes or a no.
 """
 
 import asyncio
@@ -15,11 +15,13 @@ from typing import Any, cast
 import httpx
 import structlog
 from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, StrictStr, ValidationError
+from typing_extensions import override
 
 from adapters.auth.key_cache import KeyCache
 from adapters.http.bodies import AnswerTooLong, body_of
 from adapters.http.circuit import CircuitBreaker
 from adapters.settings import PagosSettings
+from domain.access.ports import ApiKeys
 from domain.access.principal import Principal
 from domain.errors import Unavailable
 from domain.ids import Id
@@ -32,13 +34,13 @@ _CONNECTIONS = 20
 
 
 class PagosUnavailable(Unavailable):
-    """Pagos does not say whom the key speaks for (HTTP 503)."""
+    """Pagos does not resolve the key now (HTTP 503)."""
 
     code = "auth_unavailable"
 
 
 class _Answer(BaseModel):
-    """What the mapped fields have to be; a word such as "false" is no boolean."""
+    """Types of the mapped fields; a string such as "false" is not a boolean."""
 
     model_config = ConfigDict(strict=True)
 
@@ -47,7 +49,7 @@ class _Answer(BaseModel):
     admin: StrictBool | None = None
 
 
-class Pagos:
+class Pagos(ApiKeys):
     """One per process."""
 
     def __init__(
@@ -69,7 +71,7 @@ class Pagos:
             follow_redirects=False,
             timeout=settings.pagos_timeout_seconds,
             limits=httpx.Limits(max_connections=_CONNECTIONS),
-            # No cookie of one key's answer may go with another key's question.
+            # Never send a cookie from one key's answer with another key's request.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         )
 
@@ -77,12 +79,8 @@ class Pagos:
         """Close the connections."""
         await self._http.aclose()
 
+    @override
     async def resolve(self, key: str) -> Principal | None:
-        """Whom a key speaks for; None if Pagos does not know it.
-
-        Raises:
-            PagosUnavailable: Pagos is away, too slow, or answers nothing that makes sense.
-        """
         if len(key) > MOST_KEY_CHARS or not key.isascii() or not key.isprintable():
             return None
         digest = hashlib.sha256(key.encode()).digest()
@@ -93,13 +91,13 @@ class Pagos:
         if asking is None:
             asking = self._asking[digest] = asyncio.create_task(self._ask(digest, key))
             asking.add_done_callback(lambda task: self._asked(digest, task))
-        # Shielded: a client that goes away must not end the look-up that others wait for.
+        # Shielded: a client that disconnects must not cancel the look-up that others wait for.
         return await asyncio.shield(asking)
 
     def _asked(self, digest: bytes, task: asyncio.Task[Principal | None]) -> None:
         del self._asking[digest]
         if not task.cancelled():
-            task.exception()  # Looked at, also when everybody who waited has gone.
+            task.exception()  # Retrieved even if nobody waits any more, or asyncio would complain.
 
     async def _ask(self, digest: bytes, key: str) -> Principal | None:
         pause = self._breaker.wait_seconds()
@@ -169,9 +167,9 @@ class Pagos:
                 admin=_field(answer, settings.pagos_admin_field),
             )
         except (ValueError, RecursionError, ValidationError):
-            # Not with the answer in it: that is somebody's account.
+            # Without the answer in the error: it is customer data.
             raise self._odd(
-                "its answer does not say whom the key speaks for",
+                "its answer does not name an org and a user as configured",
                 cure="check PAGOS_RESOLVE_PATH, PAGOS_ORG_FIELD, PAGOS_USER_FIELD and"
                 " PAGOS_ADMIN_FIELD",
             ) from None
@@ -179,8 +177,8 @@ class Pagos:
         return Principal(org=found.org, user_id=user, is_admin=bool(found.admin))
 
     def _odd(self, reason: str, cure: str | None = None) -> PagosUnavailable:
-        # Only an outage opens the breaker, or keeps it open: what is wrong with the answer for one
-        # key, even the one that tries after the pause, must not lock out the others.
+        # Only an outage opens the breaker: a bad answer for one key, even for the trial request
+        # after the pause, must not lock out the others.
         self._breaker.succeeded()
         return self._unusable(reason, cure)
 
@@ -193,7 +191,7 @@ class Pagos:
 
 
 def _field(answer: object, path: str) -> Any:
-    """The value at a dotted path; None where there is none."""
+    """The value at a dotted path; None if it is missing."""
     for name in path.split("."):
         if not isinstance(answer, dict):
             return None

@@ -1,21 +1,17 @@
-"""Bodies of answers, read no further than anybody needs."""
+"""Response bodies with a size limit."""
 
 import httpx
 
 
 class AnswerTooLong(Exception):
-    """There is more of it than an honest server would send."""
+    """The body is longer than its limit."""
 
 
 async def body_of(response: httpx.Response, most: int) -> bytes:
-    """The body of a streamed answer, unpacked.
-
-    Args:
-        response: of `AsyncClient.stream`.
-        most: bytes that it may have, unpacked.
+    """The decompressed body of a streamed response.
 
     Raises:
-        AnswerTooLong: it has more; the rest was not read.
+        AnswerTooLong: it has more than `most` bytes, decompressed; the rest was not read.
         httpx.HTTPError: the connection failed.
     """
     body = bytearray()

@@ -1,4 +1,4 @@
-"""A circuit breaker: a service that failed several times in a row is left alone for a while."""
+"""A circuit breaker: after several failures in a row, a service gets a pause."""
 
 import math
 import time
@@ -6,18 +6,11 @@ from collections.abc import Callable
 
 
 class CircuitBreaker:
-    """Counts failures in a row. Open: nobody asks; then one may try, and its result decides."""
+    """Opens for `seconds` after `failures` failures in a row; then one trial request decides."""
 
     def __init__(
         self, failures: int, seconds: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Take the limits.
-
-        Args:
-            failures: so many in a row open it.
-            seconds: how long nobody asks.
-            clock: monotonic seconds.
-        """
         self._most = failures
         self._seconds = seconds
         self._clock = clock
@@ -25,9 +18,9 @@ class CircuitBreaker:
         self._open_until: float | None = None
 
     def wait_seconds(self) -> int:
-        """0 if the service may be asked; otherwise the seconds until somebody may try.
+        """0 if the service may be called, else the seconds until the next trial request.
 
-        Whoever gets 0 after the pause is the one who tries: the others wait for what comes of it.
+        The caller that gets 0 after a pause makes the trial request; the others wait for it.
         """
         until = self._open_until
         if until is None:
@@ -39,7 +32,7 @@ class CircuitBreaker:
         return 0
 
     def seconds_left(self) -> int:
-        """Seconds until somebody may try; 0 if it is not open. Asking for it changes nothing."""
+        """As `wait_seconds`, without claiming the trial request."""
         left = 0.0 if self._open_until is None else self._open_until - self._clock()
         return math.ceil(max(left, 0))
 
@@ -49,7 +42,7 @@ class CircuitBreaker:
         self._open_until = None
 
     def failed(self) -> None:
-        """The service did not answer, or not with anything that makes sense."""
+        """The service did not answer, or not usably."""
         self._failures += 1
         if self._failures >= self._most:
             self._open_until = self._clock() + self._seconds

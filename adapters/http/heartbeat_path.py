@@ -1,21 +1,23 @@
-"""The way that heartbeats take, tried by the watchdog: behind the port `HeartbeatPath`."""
+"""A check of the path that heartbeats take, for the watchdog."""
 
 import json
 import uuid
 from typing import Self
 
 import httpx
+from typing_extensions import override
 
 from adapters.livekit.signatures import HEARTBEAT, sign_body
 from adapters.settings import WorkerSettings
+from domain.agents.ports import HeartbeatPath
 from domain.errors import Unavailable
 from domain.sessions.control import HEARTBEAT_PATH_CHECK
 
 _TIMEOUT = httpx.Timeout(2.0, connect=1.0)
 
 
-class ApiHeartbeatPath:
-    """Asks the API, at the address that agents use, to store what it would of a heartbeat."""
+class ApiHeartbeatPath(HeartbeatPath):
+    """Asks the API, at the agents' address, for a write like that of a heartbeat."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._key = settings.livekit_api_key
@@ -28,12 +30,8 @@ class ApiHeartbeatPath:
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
+    @override
     async def prove(self) -> None:
-        """Return if a heartbeat would arrive now.
-
-        Raises:
-            Unavailable: it would not.
-        """
         body = json.dumps({"check": uuid.uuid4().hex})
         headers = {
             "Authorization": sign_body(self._key, self._secret, body.encode(), HEARTBEAT),

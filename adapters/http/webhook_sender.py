@@ -1,4 +1,4 @@
-"""Sends events to customers' receivers, behind the port `WebhookSender`."""
+"""Sends events to customers' receivers."""
 
 import asyncio
 import time
@@ -7,30 +7,29 @@ from email.utils import parsedate_to_datetime
 from typing import Self
 
 import httpx
+from typing_extensions import override
 
 from adapters.http.outbound import ForbiddenAddress, Resolve, check_url, outbound_client
 from domain.errors import InvalidInput
 from domain.webhooks.deliveries import SendAnswer
+from domain.webhooks.ports import WebhookSender
 
 USER_AGENT = "Everline-Webhooks/1"
 READ_AT_MOST = 1_024
-"""Bytes of an answer that are waited for; what is in them is not looked at."""
+"""Bytes of an answer to wait for; their content is ignored."""
 _MAX_URL_CHARS = 2_000
 
 
-class HttpWebhookSender:
-    """POSTs by a client that calls public addresses alone; one connection per event."""
+class HttpWebhookSender(WebhookSender):
+    """POSTs to public addresses only, with one connection per event.
+
+    Each attempt has `seconds`, from name resolution to the answer. `allow_private` also permits
+    http and private addresses, for development.
+    """
 
     def __init__(
         self, *, allow_private: bool, seconds: float = 15.0, resolve: Resolve | None = None
     ) -> None:
-        """Take the rules.
-
-        Args:
-            allow_private: also http and addresses of our own network; for development.
-            seconds: time limit of one attempt, from the look-up of the name to the answer.
-            resolve: instead of the system's resolver.
-        """
         self._allow_private = allow_private
         self._seconds = seconds
         self._client = outbound_client(
@@ -43,12 +42,8 @@ class HttpWebhookSender:
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
+    @override
     def check(self, url: str) -> None:
-        """Return if the URL may be called, as far as that can be told without calling it.
-
-        Raises:
-            InvalidInput: it will never be called, with the reason.
-        """
         if len(url) > _MAX_URL_CHARS:
             raise InvalidInput(
                 "the URL is too long", field="url", cure=f"at most {_MAX_URL_CHARS} characters"
@@ -58,10 +53,10 @@ class HttpWebhookSender:
         except ForbiddenAddress as problem:
             raise InvalidInput(str(problem), field="url", cure=problem.cure) from None
 
+    @override
     async def send(self, url: str, headers: dict[str, str], body: bytes) -> SendAnswer:
-        """POST once, within the time limit; whatever goes wrong is in the answer."""
         begun = time.monotonic()
-        # Reasons are made of types and statuses: an error's own text may quote URL or receiver.
+        # Reasons name types and statuses only: an error's text may quote the URL or the receiver.
         try:
             async with asyncio.timeout(self._seconds):
                 answer = await self._post(url, headers, body)
@@ -84,7 +79,7 @@ class HttpWebhookSender:
 
 
 async def _read_a_little(response: httpx.Response) -> None:
-    """Let a short answer be sent to its end; of a long one the rest is never received."""
+    """Receive a short answer completely, and only the beginning of a long one."""
     read = 0
     try:
         async for chunk in response.aiter_raw():
@@ -92,7 +87,7 @@ async def _read_a_little(response: httpx.Response) -> None:
             if read >= READ_AT_MOST:
                 return
     except httpx.HTTPError:
-        # The status is there, and decides.
+        # The status has arrived, and decides.
         return
 
 
@@ -121,7 +116,7 @@ def _why(error: httpx.ConnectError) -> str:
 
 
 def _retry_after(header: str) -> float | None:
-    """Seconds, from either form of the header; None if it is not there or cannot be read."""
+    """Seconds, from either form of the header; None if it is missing or malformed."""
     text = header.strip()
     if not text:
         return None

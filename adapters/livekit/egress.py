@@ -1,4 +1,4 @@
-"""What LiveKit tells of a recording by its egress service."""
+"""Results of recordings by LiveKit's egress service."""
 
 from datetime import UTC, datetime
 
@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 
 class EgressResult(BaseModel):
-    """What became of a recording by LiveKit's egress service."""
+    """The result of a recording by LiveKit's egress service."""
 
     room: str
     """LiveKit's full name of the room."""
@@ -19,11 +19,11 @@ class EgressResult(BaseModel):
 
 
 def egress_result(info: EgressInfo) -> EgressResult | None:
-    """What a recording that has ended came to; None if it is none of a file."""
+    """The result of an ended recording; None if it has no file."""
     if not info.file_results:
         return None
     file = info.file_results[0]
-    # A recording that reached a limit of time or size is stored as far as it went.
+    # A recording that reached a time or size limit is stored up to there.
     complete = info.status in (EgressStatus.EGRESS_COMPLETE, EgressStatus.EGRESS_LIMIT_REACHED)
     return EgressResult(
         room=info.room_name,

@@ -1,4 +1,4 @@
-"""Calls to LiveKit: bounded, and what their failures mean: away, refused for good, or not there."""
+"""Time limits and error mapping of calls to LiveKit."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -11,7 +11,7 @@ from livekit.api import ServerError, ServerErrorCode
 from domain.errors import EverlineError, InvalidInput, Unavailable
 
 REQUEST_SECONDS = 5.0
-"""Time limit of one request; LiveKit itself gives up on a missing room after 3 s."""
+"""Time limit of one request; LiveKit itself abandons a missing room after 3 s."""
 
 _REFUSED_INPUT = (
     ServerErrorCode.INVALID_ARGUMENT,
@@ -21,42 +21,40 @@ _REFUSED_INPUT = (
     ServerErrorCode.ALREADY_EXISTS,
 )
 _NO_NODE = "could not find object"
-"""How LiveKit says that its map of rooms and nodes has no such room (as an HTTP 500)."""
+"""LiveKit's message (an HTTP 500) if its map of rooms and nodes does not have the room."""
 _REFUSED_ROUTE = (ServerErrorCode.BAD_ROUTE, ServerErrorCode.UNIMPLEMENTED)
 
 
 class LiveKitMisconfigured(EverlineError):
-    """LiveKit refuses us, or is not what is at the URL: retrying without a change is useless."""
+    """LiveKit refuses the credentials, or the URL is not LiveKit's: a retry cannot help."""
 
     code = "livekit_misconfigured"
 
 
 class LiveKitHasNone(Exception):
-    """LiveKit says `not_found`: no such room, participant or dispatch; no caller gets to see it."""
+    """LiveKit answered `not_found`: no such room, participant or dispatch. Internal to adapters."""
 
 
 class LiveKitLostNode(Unavailable):
-    """LiveKit lists the room and has forgotten which of its nodes holds it."""
+    """LiveKit lists the room but has lost the node that holds it."""
 
 
 @asynccontextmanager
 async def livekit_call(operation: str, url: str) -> AsyncGenerator[None]:
-    """Bound one request, and turn what livekit-api raises into Everline's errors.
+    """Limit the time of a request, and map livekit-api's errors to Everline's.
 
-    Args:
-        operation: what is done, as it reads after "LiveKit did not".
-        url: the URL that is asked, for the message.
+    `operation` is a verb phrase that reads after "LiveKit did not".
 
     Raises:
-        Unavailable: LiveKit is away, too slow or overloaded.
-        LiveKitLostNode: it does not know where the room is.
+        Unavailable: LiveKit does not answer, is too slow or overloaded.
+        LiveKitLostNode: it does not know which node holds the room.
         LiveKitMisconfigured: URL, key or secret are wrong.
         InvalidInput: LiveKit refuses the request itself.
         LiveKitHasNone: `not_found`.
     """
     try:
-        # livekit-api passes no timeout on, which for aiohttp means none: a LiveKit that hangs
-        # would hold the caller for ever, whatever the client's own setting says.
+        # livekit-api does not pass its timeout on to aiohttp, so a hanging LiveKit would block the
+        # caller for ever.
         async with asyncio.timeout(REQUEST_SECONDS):
             yield
     except ServerError as error:
@@ -75,7 +73,7 @@ async def livekit_call(operation: str, url: str) -> AsyncGenerator[None]:
 def _meaning(error: ServerError, operation: str, url: str) -> Exception:
     if error.code == ServerErrorCode.NOT_FOUND:
         return LiveKitHasNone(error.message)
-    # Before its Twirp layer LiveKit answers 401 and 403 in plain text, so the code is `unknown`.
+    # LiveKit answers 401 and 403 in plain text, before its Twirp layer: the code is `unknown`.
     if error.status in (401, 403):
         return LiveKitMisconfigured(
             f"LiveKit at {url} refused to {operation}: key or secret are not valid there",

@@ -1,4 +1,4 @@
-"""LiveKit's enumerations as the words that Everline uses."""
+"""LiveKit's enumerations as lower-case words."""
 
 from livekit.protocol.models import DisconnectReason, ParticipantInfo
 

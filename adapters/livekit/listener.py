@@ -1,12 +1,12 @@
-"""A hidden participant that reads LiveKit's transcription streams, behind the port `RoomListener`.
+"""A hidden participant that reads LiveKit's transcription streams.
 
-Agents of LiveKit's SDKs send what both sides say as text streams on `lk.transcription`: the
-caller's words in the caller's name, with the text so far again and again until it is final, and
-their own as one stream a segment that grows while it is spoken.
+Agents built with LiveKit's SDKs send both sides' speech as text streams on `lk.transcription`. The
+caller's text arrives under the caller's identity, repeated until it is final; the agent's own is
+one growing stream per segment.
 """
+
 # The SDK leaves the types of a room's event handlers open:
 # pyright: reportUnknownMemberType=false
-
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,10 +15,12 @@ from typing import Any, Self
 
 import structlog
 from livekit import api, rtc
+from typing_extensions import override
 
 from adapters.settings import LiveKitSettings
 from domain.errors import Unavailable
 from domain.transcripts.listening import Heard
+from domain.transcripts.ports import RoomListener
 from domain.transcripts.transcript import Role
 
 log = structlog.get_logger()
@@ -26,21 +28,21 @@ log = structlog.get_logger()
 TOPIC = "lk.transcription"
 SEGMENT, FINAL = "lk.segment_id", "lk.transcription_final"
 CONNECT_SECONDS = 10.0
-LAST_WORDS_SECONDS = 2.0
-"""How long streams may still end by themselves when the agent has left."""
+FINISH_SECONDS = 2.0
+"""How long open streams may take to finish after the agent leaves."""
 TOKEN_LIFE = timedelta(minutes=5)
-"""Until when the token can be used to join; a running connection outlives it."""
+"""How long the token can be used to join; a running connection outlives it."""
 _ENDS = (
     rtc.DisconnectReason.ROOM_DELETED,
     rtc.DisconnectReason.ROOM_CLOSED,
     rtc.DisconnectReason.PARTICIPANT_REMOVED,
     rtc.DisconnectReason.DUPLICATE_IDENTITY,
 )
-"""Disconnects after which there is nothing more to hear here."""
+"""Disconnects after which the room has nothing more to transcribe."""
 
 
-class LiveKitListener:
-    """Joins rooms of one LiveKit server without being seen, heard or counted."""
+class LiveKitListener(RoomListener):
+    """Joins rooms of one LiveKit server as a hidden participant that LiveKit does not count."""
 
     def __init__(self, url: str, api_key: str, api_secret: str) -> None:
         self._url = url
@@ -49,23 +51,14 @@ class LiveKitListener:
 
     @classmethod
     def of(cls, settings: LiveKitSettings) -> Self:
-        """A listener on the LiveKit server that the settings name."""
+        """A listener on the LiveKit server in the settings."""
         secret = settings.livekit_api_secret.get_secret_value()
         return cls(settings.livekit_url, settings.livekit_api_key, secret)
 
+    @override
     def listen(
         self, room: str, identity: str, agent: str
     ) -> AbstractAsyncContextManager[AsyncIterator[Heard]]:
-        """Join a room, and hear what is said until the agent has left or the room is gone.
-
-        Args:
-            room: LiveKit's full name of it.
-            identity: the listener's own.
-            agent: identity of the agent whose words are the assistant's.
-
-        Raises:
-            Unavailable: LiveKit cannot be reached, or the connection is lost.
-        """
         return self._listen(room, identity, agent)
 
     @asynccontextmanager
@@ -73,7 +66,7 @@ class LiveKitListener:
         self, room: str, identity: str, agent: str
     ) -> AsyncGenerator[AsyncIterator[Heard]]:
         connection = rtc.Room()
-        ears = _Ears(connection, agent)
+        transcriber = _Transcriber(connection, agent)
         options = rtc.RoomOptions(auto_subscribe=False, connect_timeout=CONNECT_SECONDS)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -81,10 +74,10 @@ class LiveKitListener:
         except (TimeoutError, rtc.ConnectError) as error:
             raise Unavailable(f"the listener could not join {room}: {error}") from None
         try:
-            ears.look()
-            yield ears.heard()
+            transcriber.start()
+            yield transcriber.heard()
         finally:
-            await ears.close()
+            transcriber.close()
             await connection.disconnect()
 
     def _token(self, room: str, identity: str) -> str:
@@ -92,7 +85,7 @@ class LiveKitListener:
             room_join=True,
             room=room,
             hidden=True,
-            # LiveKit closes a room in spite of recorders, and agents do not answer to them.
+            # LiveKit closes a room even with recorders in it, and agents ignore them.
             recorder=True,
             can_publish=False,
             can_publish_data=False,
@@ -108,7 +101,7 @@ class LiveKitListener:
         )
 
 
-class _Ears:
+class _Transcriber:
     """Collects the segments of one room."""
 
     def __init__(self, room: rtc.Room, agent: str) -> None:
@@ -125,22 +118,22 @@ class _Ears:
         room.on("participant_disconnected", self._left)
         room.on("disconnected", self._disconnected)
 
-    def look(self) -> None:
-        """Take in who is there; an agent that has left already has nothing more to say."""
+    def start(self) -> None:
+        """Register the participants present; finish at once if the agent has already left."""
         for participant in self._room.remote_participants.values():
             self._connected(participant)
         if self._agent not in self._room.remote_participants:
             self._end()
 
     async def heard(self) -> AsyncGenerator[Heard]:
-        """The segments, each once, as they are finished."""
+        """The finished segments, each once."""
         while (segment := await self._heard.get()) is not None:
             yield segment
         if self._lost:
             raise Unavailable(self._lost)
 
-    async def close(self) -> None:
-        """Stop listening."""
+    def close(self) -> None:
+        """Stop transcribing."""
         for task in (*self._reading, *([self._ending] if self._ending else [])):
             task.cancel()
 
@@ -163,7 +156,7 @@ class _Ears:
 
     async def _finish(self) -> None:
         if self._reading:
-            await asyncio.wait(self._reading, timeout=LAST_WORDS_SECONDS)
+            await asyncio.wait(self._reading, timeout=FINISH_SECONDS)
         for segment in self._segments.unfinished():
             self._heard.put_nowait(segment)
         self._heard.put_nowait(None)
@@ -187,7 +180,7 @@ class _Ears:
                 self._segments.add(reader.info.stream_id, segment, chunk)
         except rtc.StreamError:
             cut = True
-        # A stream's end can bring attributes of its own.
+        # The end of a stream can add attributes.
         final = (reader.info.attributes or {}).get(FINAL) == "true"
         whole = self._segments.end(segment, datetime.now(UTC), final=final and not cut)
         if whole is not None:
@@ -195,16 +188,16 @@ class _Ears:
 
 
 class Segments:
-    """Puts segments together from streams; each is finished once."""
+    """Assembles segments from streams; each is finished once."""
 
     def __init__(self) -> None:
         self._open: dict[str, Heard] = {}
         self._streams: dict[str, str] = {}
-        """The stream whose text a segment has now: a later one replaces the earlier."""
+        """The stream of each segment's current text: a later stream replaces it."""
         self._finished: set[str] = set()
 
     def begin(self, segment: str, role: Role, at: datetime) -> None:
-        """A stream of a segment begins, the first one or a repetition."""
+        """Begin a stream of a segment, the first one or a repetition."""
         if segment not in self._finished:
             known = segment[:150]
             self._open.setdefault(
@@ -212,7 +205,7 @@ class Segments:
             )
 
     def add(self, stream: str, segment: str, text: str) -> None:
-        """Some text of a stream; another stream of the same segment begins it anew."""
+        """Add text of a stream; another stream of the same segment restarts its text."""
         heard = self._open.get(segment)
         if heard is None:
             return
@@ -222,7 +215,7 @@ class Segments:
         heard.text += text
 
     def end(self, segment: str, at: datetime, *, final: bool) -> Heard | None:
-        """A stream has ended; the segment, if that finishes it."""
+        """End a stream; returns the segment if that finishes it."""
         heard = self._open.get(segment)
         if heard is None:
             return None
@@ -230,7 +223,7 @@ class Segments:
         return self._finish(segment) if final else None
 
     def unfinished(self) -> list[Heard]:
-        """What the agent was saying as it left; a caller's text that is not final is a guess."""
+        """The agent's segments cut off by its leaving; a caller's non-final text is a guess."""
         left = [name for name, heard in self._open.items() if heard.role is Role.ASSISTANT]
         cut = [heard for name in left if (heard := self._finish(name))]
         return [heard.model_copy(update={"interrupted": True}) for heard in cut]

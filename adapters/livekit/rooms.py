@@ -1,4 +1,4 @@
-"""LiveKit's rooms, participants and dispatches, behind the port `Rooms`."""
+"""LiveKit's rooms, participants and dispatches."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -8,23 +8,23 @@ from livekit import api
 from livekit.protocol import agent_dispatch as dispatch_protocol
 from livekit.protocol import models
 from livekit.protocol import room as room_protocol
+from typing_extensions import override
 
 from adapters.livekit.errors import LiveKitHasNone, LiveKitLostNode, livekit_call
 from adapters.livekit.kinds import participant_kind
 from adapters.livekit.urls import api_url
 from adapters.settings import LiveKitSettings
 from domain.errors import NotFound, Unavailable
-from domain.sessions.ports import Participant, Room
+from domain.sessions.ports import Participant, Room, Rooms
 
 
-class LiveKitRooms:
-    """The port `Rooms` on a LiveKit server or on LiveKit Cloud.
+class LiveKitRooms(Rooms):
+    """The rooms of a LiveKit server or of LiveKit Cloud.
 
-    LiveKit keeps two kinds of knowledge. Its lists of rooms and participants are books (in Redis,
-    where there is one), which may have lost an entry of a room that is alive. Requests about
-    dispatches and data go to the node that holds the room: its answer is the truth. Without such a
-    node they are answered `unavailable` after 3 s, like with a node that cannot be reached; only
-    then the books say which of both it is.
+    LiveKit has two sources. Its lists of rooms and participants (in Redis, if there is one) may
+    have lost an entry of a live room. Requests about dispatches and data go to the node
+    that holds the room, whose answer is authoritative. If there is no such node, or it cannot be
+    reached, they are answered `unavailable` after 3 s; then the list tells the two cases apart.
     """
 
     def __init__(self, url: str, api_key: str, api_secret: str) -> None:
@@ -35,13 +35,13 @@ class LiveKitRooms:
 
     @classmethod
     def of(cls, settings: LiveKitSettings) -> Self:
-        """The rooms of the LiveKit server that the settings name."""
+        """The rooms of the LiveKit server in the settings."""
         secret = settings.livekit_api_secret.get_secret_value()
         return cls(settings.livekit_url, settings.livekit_api_key, secret)
 
     @property
+    @override
     def api_url(self) -> str:
-        """The http(s) URL that server calls go to."""
         return self._api_url
 
     async def __aenter__(self) -> Self:
@@ -51,7 +51,7 @@ class LiveKitRooms:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections; the next call would open them again."""
+        """Close the connections; another call reopens them."""
         connection, self._connection = self._connection, None
         if connection is not None:
             # LiveKitAPI.aclose is not annotated.
@@ -59,21 +59,21 @@ class LiveKitRooms:
 
     @property
     def _api(self) -> api.LiveKitAPI:
-        # Made on first use: an aiohttp session belongs to the event loop that runs then.
+        # Created on first use: an aiohttp session belongs to the running event loop.
         if self._connection is None:
             self._connection = api.LiveKitAPI(
                 self._api_url,
                 self._key,
                 self._secret,
-                # Retrying is the workflow's business; CreateDispatch twice makes two agents.
+                # The workflow retries; calling CreateDispatch twice would start two agents.
                 failover=False,
             )
         return self._connection
 
+    @override
     async def create(
         self, room: str, metadata: str, empty_timeout: int, departure_timeout: int
     ) -> Room:
-        """Create the room, or return the one that exists, with *its* metadata; times in seconds."""
         request = room_protocol.CreateRoomRequest(
             name=room,
             metadata=metadata,
@@ -83,8 +83,8 @@ class LiveKitRooms:
         async with livekit_call("create a room", self._api_url):
             return _room(await self._api.room.create_room(request))
 
+    @override
     async def list_rooms(self, names: Sequence[str] | None = None) -> list[Room]:
-        """All rooms, or those of these names that exist."""
         if names is not None and not names:
             return []
         async with livekit_call("list its rooms", self._api_url):
@@ -93,26 +93,23 @@ class LiveKitRooms:
             )
         return [_room(room) for room in found.rooms]
 
+    @override
     async def exists(self, room: str) -> bool:
-        """Whether the room is there, by the word of the node that holds it or by the list.
-
-        False takes 3 s and proves nothing by itself: the way to the node may have been broken.
-        """
         try:
-            # Every room has one at least: LiveKit's own of unnamed agents.
+            # Every room has at least one: LiveKit's own, of unnamed agents.
             if await self._all_dispatches(room):
                 return True
         except Unavailable:
-            # Not an answer of the node's.
+            # No answer from the node.
             return await self._listed(room)
         return await self._listed(room)
 
+    @override
     async def delete(self, room: str) -> bool:
-        """Delete the room; False if there was none."""
         try:
             return await self._delete(room)
         except LiveKitLostNode:
-            # Without any change to the room: LiveKit gives it a node, its own if there is but one.
+            # This changes nothing but assigns the room a node again.
             await self.create(room, "", 0, 0)
             return await self._delete(room)
 
@@ -124,8 +121,8 @@ class LiveKitRooms:
             return False
         return True
 
+    @override
     async def participants(self, room: str) -> list[Participant]:
-        """Who is in the room; empty if there is no such room."""
         request = room_protocol.ListParticipantsRequest(room=room)
         try:
             async with livekit_call("list a room's participants", self._api_url):
@@ -134,8 +131,8 @@ class LiveKitRooms:
             return []
         return [_participant(info) for info in found.participants]
 
+    @override
     async def remove_participant(self, room: str, identity: str) -> bool:
-        """Remove a participant; False if it was not there. An agent's end hook still runs."""
         request = room_protocol.RoomParticipantIdentity(room=room, identity=identity)
         try:
             async with livekit_call("remove a participant", self._api_url):
@@ -144,12 +141,8 @@ class LiveKitRooms:
             return False
         return True
 
+    @override
     async def dispatch(self, room: str, agent_name: str, metadata: str) -> str:
-        """Ask for an agent; returns the dispatch id. Never retried by the client.
-
-        Raises:
-            NotFound: there is no such room.
-        """
         request = dispatch_protocol.CreateAgentDispatchRequest(
             room=room, agent_name=agent_name, metadata=metadata
         )
@@ -157,21 +150,19 @@ class LiveKitRooms:
             created = await self._api.agent_dispatch.create_dispatch(request)
         return created.id
 
+    @override
     async def dispatches(self, room: str) -> dict[str, str]:
-        """Dispatch ids with their metadata; empty if there is no such room.
-
-        LiveKit's own dispatch of unnamed agents, which every room has, is left out.
-        """
         try:
             found = await self._all_dispatches(room)
         except Unavailable:
             if await self._listed(room):
                 raise
             return {}
+        # Without LiveKit's own dispatch of unnamed agents, which every room has.
         return {entry.id: entry.metadata for entry in found if entry.agent_name}
 
+    @override
     async def delete_dispatch(self, room: str, dispatch_id: str) -> bool:
-        """Delete a dispatch; False if there was none. Does not stop a running agent."""
         try:
             async with self._call_in(room, "delete a dispatch"):
                 await self._api.agent_dispatch.delete_dispatch(dispatch_id, room)
@@ -179,15 +170,11 @@ class LiveKitRooms:
             return False
         return True
 
+    @override
     async def send_data(
         self, room: str, topic: str, data: bytes, identities: Sequence[str]
     ) -> None:
-        """Send a reliable data packet to these participants; those that are not there miss it.
-
-        Raises:
-            NotFound: there is no such room.
-            ValueError: no participant is named; LiveKit would send to everybody.
-        """
+        # LiveKit would send to everybody.
         if not identities:
             raise ValueError("send_data needs at least one identity")
         request = room_protocol.SendDataRequest(
@@ -202,7 +189,7 @@ class LiveKitRooms:
 
     @asynccontextmanager
     async def _call_in(self, room: str, operation: str) -> AsyncGenerator[None]:
-        """As `livekit_call`, for a request that the room's node answers; raises `NotFound`."""
+        """As `livekit_call`, for requests to the room's node; `NotFound` if there is no room."""
         try:
             async with livekit_call(operation, self._api_url):
                 yield

@@ -1,7 +1,7 @@
-"""Signatures of request bodies in LiveKit's way: a JWT of its key with the body's SHA-256 as claim.
+"""Signatures of request bodies as LiveKit makes them: a JWT with the body's SHA-256 as a claim.
 
-LiveKit signs its webhooks so; agent servers sign their heartbeats so, with a purpose in the claims,
-so that neither can be taken for the other.
+LiveKit signs its webhooks this way, and agent servers sign their heartbeats. A purpose in the
+claims tells the two apart.
 """
 
 import base64
@@ -19,12 +19,12 @@ from domain.errors import Unauthenticated
 HEARTBEAT = "everline.heartbeat"
 """Purpose of an agent server's heartbeat."""
 WEBHOOK = ""
-"""LiveKit itself names no purpose."""
+"""LiveKit itself sets no purpose."""
 
 LIFETIME = timedelta(seconds=30)
 """How long our own signatures are valid: a replayed heartbeat must not revive a dead server."""
 CLOCK_SKEW = timedelta(seconds=60)
-"""How far the clocks of LiveKit, agents and API may be apart."""
+"""How far the clocks of LiveKit, agents and API may differ."""
 
 _FIELD = "Authorization"
 
@@ -36,16 +36,12 @@ def sign_body(api_key: str, api_secret: str, body: bytes, purpose: str) -> str:
 
 
 def verify_body(keys: Mapping[str, str], authorization: str, body: bytes, purpose: str) -> str:
-    """Return the name of the key that signed exactly this body for this purpose.
+    """Return the name of the key that signed exactly this body, unparsed, for this purpose.
 
-    Args:
-        keys: secrets by key name; whichever of them signed is fine.
-        authorization: the header's value, with or without `Bearer `.
-        body: the body as it came, before any parsing.
-        purpose: what the signature has to be for.
+    `keys` are secrets by key name, and `authorization` is the header, with or without `Bearer `.
 
     Raises:
-        Unauthenticated: no signature, a wrong, foreign or expired one, or of another body.
+        Unauthenticated: the signature is missing, invalid, expired, or of another body or purpose.
     """
     token = authorization.removeprefix("Bearer ").strip()
     if not token:

@@ -19,16 +19,17 @@ def caller_token(
     """A token that joins one LiveKit room as one participant.
 
     The holder may hear everybody, send data (text input) and publish a microphone; no camera, no
-    screen, no other room, no administration, and no changing of its own name or attributes.
+    screen, no other room, no administration, and no changing of its own name or attributes. A
+    second participant with the same identity replaces the first.
 
     Args:
         api_key: LiveKit's key.
         api_secret: its secret.
-        room: LiveKit's full name of the room.
-        identity: who the holder is; a second participant of the same identity replaces the first.
-        ttl_seconds: until when the token can be used to join; a running call outlives it.
+        room: LiveKit's full room name.
+        identity: of the holder.
+        ttl_seconds: how long the token can be used to join; a running call outlives it.
         name: shown to others.
-        attributes: participant attributes that the holder cannot change.
+        attributes: participant attributes.
 
     Raises:
         ValueError: room or identity is empty.

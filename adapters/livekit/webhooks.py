@@ -1,4 +1,4 @@
-"""LiveKit's webhooks: verified, checked for their age, and read."""
+"""Verifies and parses LiveKit's webhooks."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -13,13 +13,13 @@ from adapters.livekit.signatures import CLOCK_SKEW, WEBHOOK, verify_body
 from domain.errors import InvalidInput, Unauthenticated
 
 MAX_AGE = timedelta(minutes=5)
-"""Older events are refused; what they said is found by looking at the room."""
+"""Older events are refused; checking the room shows what they reported."""
 
 
 class LiveKitEvent(BaseModel):
-    """One event of LiveKit's, as far as sessions are concerned.
+    """The part of a LiveKit event that sessions need.
 
-    The same event can come more than once and in any order; `id` tells repetitions.
+    Events can arrive repeatedly, with the same `id`, and in any order.
     """
 
     id: str
@@ -33,28 +33,21 @@ class LiveKitEvent(BaseModel):
     identity: str | None = None
     participant_sid: str | None = None
     participant_kind: str | None = None
-    """As in `domain.ports.Participant.kind`."""
+    """As in `domain.sessions.ports.Participant.kind`."""
     participant_attributes: dict[str, str] = {}
     disconnect_reason: str | None = None
     egress: EgressResult | None = None
-    """Of `egress_ended`: what became of a recording."""
+    """The result of a recording, in `egress_ended`."""
 
 
 def receive_webhook(
     keys: Mapping[str, str], authorization: str, body: bytes, now: datetime
 ) -> LiveKitEvent:
-    """Read a webhook that LiveKit signed.
-
-    Args:
-        keys: secrets by key name that LiveKit may sign with.
-        authorization: the `Authorization` header's value.
-        body: the body as it came, before any parsing.
-        now: the time, with its zone.
+    """Read a webhook that LiveKit signed; for the arguments, see `verify_body`.
 
     Raises:
-        Unauthenticated: the signature is not LiveKit's or of another body, or the event is older
-            than `MAX_AGE`.
-        InvalidInput: signed, but not an event of LiveKit's.
+        Unauthenticated: the signature is invalid, or the event is older than `MAX_AGE`.
+        InvalidInput: the body is signed, but is not a LiveKit event.
     """
     verify_body(keys, authorization, body, WEBHOOK)
     event = _parse(body)

@@ -1,4 +1,4 @@
-"""Everything that Everline keeps in MongoDB, as one thing to wire."""
+"""All repositories of one MongoDB database."""
 
 import asyncio
 import time
@@ -32,23 +32,7 @@ RETRY_SECONDS = 2.0
 
 
 class MongoArchive:
-    """The repositories of one database; nothing connects before it is used.
-
-    Attributes:
-        sessions: the ports `SessionArchive`, `SessionRecords` and `SessionHistory`.
-        transcripts: the port `TranscriptArchive`.
-        summaries: the port `SummaryArchive`.
-        transcript_lines: the port `TranscriptRemoval`; keeps what lists are read from.
-        transcript_lists: the port `TranscriptListing`.
-        transcript_stats: the port `TranscriptFigures`.
-        audit: the port `AuditLog`.
-        retention_rules: the port `RetentionRules`.
-        agent_servers: the ports `AgentServers`, `SignsOfLife` and `CallerSigns`.
-        livekit_webhooks: the port `ReceiptStore`.
-        api_keys: the ports `ApiKeys` and `ApiKeyStore`.
-        slots: the ports `Slots` and `AllSlots`.
-        webhook_deliveries: the port `DeliveryStore`.
-    """
+    """The repositories of one database; it connects on first use."""
 
     def __init__(self, client: Client, database: str) -> None:
         self._client = client
@@ -69,7 +53,7 @@ class MongoArchive:
 
     @classmethod
     def of(cls, settings: ArchiveSettings) -> Self | None:
-        """The archive that the settings name; None if they name none.
+        """The archive in the settings; None if `MONGODB_URI` is not set.
 
         Raises:
             MongoMisconfigured: `MONGODB_URI` is malformed.
@@ -79,29 +63,25 @@ class MongoArchive:
         return cls(connect(settings.mongodb_uri.get_secret_value()), settings.mongodb_database)
 
     def saved_agents(self, codec: EncryptionCodec) -> MongoAgents:
-        """The port `SavedAgents`; configurations are encrypted by `codec`."""
+        """The saved agents, with configurations encrypted by `codec`."""
         return MongoAgents(self._database, codec)
 
     def webhook_endpoints(self, codec: EncryptionCodec) -> MongoEndpoints:
-        """The port `EndpointStore`; signing secrets are encrypted by `codec`."""
+        """The webhook endpoints, with signing secrets encrypted by `codec`."""
         return MongoEndpoints(self._database, codec)
 
     def lease(
         self, name: str, holder: str, clock: Callable[[], float] = time.monotonic
     ) -> MongoLease:
-        """The port `Lease`, for one process; `clock` gives seconds of its own time."""
+        """A lease for one process; `clock` returns its own time in seconds."""
         return MongoLease(self._database, name, holder, clock)
 
     async def ensure_indexes(self) -> None:
-        """Create the indexes that are missing.
-
-        Raises:
-            StorageUnavailable: MongoDB does not answer; to be called again.
-        """
+        """Create missing indexes; `StorageUnavailable` if MongoDB does not answer."""
         await ensure_indexes(self._database)
 
     async def prepare(self) -> None:
-        """Create the missing indexes, for as long as it takes MongoDB to be there."""
+        """Create missing indexes, waiting for MongoDB as long as it takes."""
         while True:
             try:
                 await self.ensure_indexes()

@@ -12,9 +12,9 @@ Client = AsyncIOMotorClient[Document]
 Database = AsyncIOMotorDatabase[Document]
 
 SERVER_SELECTION_MS = 2_000
-"""How long a request waits for a primary before MongoDB counts as away."""
+"""How long a request waits for a primary before MongoDB counts as unavailable."""
 ANSWER_MS = 4_000
-"""How long one answer may take; the driver repeats once what is safe to repeat."""
+"""Time limit of one answer; the driver retries once where that is safe."""
 
 _OPTIONS: dict[str, Any] = {
     "appname": "everline",
@@ -22,7 +22,7 @@ _OPTIONS: dict[str, Any] = {
     "journal": True,
     "serverSelectionTimeoutMS": SERVER_SELECTION_MS,
     "connectTimeoutMS": SERVER_SELECTION_MS,
-    # Not `timeoutMS`: that one would also be the time for which a dead server is waited for.
+    # Not `timeoutMS`: it would also be the wait for a dead server.
     "socketTimeoutMS": ANSWER_MS,
     "waitQueueTimeoutMS": SERVER_SELECTION_MS,
     "tz_aware": True,
@@ -31,13 +31,13 @@ _OPTIONS: dict[str, Any] = {
 
 
 class MongoMisconfigured(EverlineError):
-    """`MONGODB_URI` is not one."""
+    """`MONGODB_URI` is malformed."""
 
     code = "mongo_misconfigured"
 
 
 def connect(uri: str) -> Client:
-    """A client that connects on first use; the options above win over those in the URI.
+    """A client that connects on first use; the options above override those in the URI.
 
     Raises:
         MongoMisconfigured: the URI is malformed.

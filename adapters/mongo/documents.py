@@ -1,8 +1,8 @@
-"""How models become documents, and what to do with values that BSON cannot hold.
+"""Conversion of models to documents, including values that BSON cannot hold.
 
-Fields of a fixed type are stored as they are, so that operators can read and query them. Free-form
-parts (metrics, whole reports) are stored as JSON text: that keeps NUL and `$` in keys, lone
-surrogates, NaN and integers beyond 64 bits exactly, and gives nothing to MongoDB to interpret.
+Fields of a fixed type are stored as they are, so operators can read and query them. Free-form parts
+(metrics, whole reports) are stored as JSON text. That keeps NUL and `$` in keys, lone surrogates,
+NaN and integers beyond 64 bits exact, and leaves MongoDB nothing to interpret.
 """
 
 import json
@@ -20,18 +20,18 @@ from domain.ids import SessionKey
 Document = dict[str, Any]
 
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024 - 64 * 1024
-"""MongoDB's limit, less what an update command adds."""
+"""MongoDB's limit, minus the overhead of an update command."""
 MAX_DEPTH = 100
-"""Deepest nesting of free-form parts; Python's own JSON reader gives up near 1,000."""
+"""Deepest nesting of free-form parts; Python's own JSON reader fails near 1,000."""
 
 
 def session_document_id(key: SessionKey) -> str:
-    """`_id` of what a session has one of: `{org}/{session_id}`; ids have no slash."""
+    """`_id` of a document that a session has one of: `{org}/{session_id}`; ids have no slash."""
     return f"{key.org}/{key.session_id}"
 
 
 def of_session(key: SessionKey) -> Document:
-    """The filter that every query about a session's parts begins with."""
+    """The filter for a session's documents."""
     return {"org": key.org, "session_id": key.session_id}
 
 
@@ -39,7 +39,7 @@ def storable(document: Document, what: str) -> Document:
     """Return `document` if MongoDB can store it.
 
     Raises:
-        InvalidInput: it is too large, or has a value that BSON cannot hold; names `what`.
+        InvalidInput: it is too large, or has a value that BSON cannot hold.
     """
     try:
         size = len(bson.encode(document))
@@ -57,7 +57,7 @@ def dump(model: BaseModel, what: str) -> Document:
     """The model's fields as Python values.
 
     Raises:
-        InvalidInput: something in it cannot be written down.
+        InvalidInput: it cannot be serialised.
     """
     try:
         return model.model_dump()
@@ -66,7 +66,7 @@ def dump(model: BaseModel, what: str) -> Document:
 
 
 def to_json(value: object, what: str) -> str:
-    """`value` as JSON text, exact for everything that came in as JSON.
+    """`value` as JSON text, exact for everything that was received as JSON.
 
     Raises:
         InvalidInput: it is nested too deeply, or has a value that JSON cannot hold; names `what`.

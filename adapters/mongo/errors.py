@@ -1,36 +1,46 @@
-"""Operations on MongoDB: bounded, and what their failures mean.
+"""Time limits and error mapping of operations on MongoDB.
 
-Messages name the kind of failure only: what the driver says about a write quotes the document, and
-that is transcript text.
+Messages name only the kind of failure: the driver's text quotes documents, which hold transcripts.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from pymongo.errors import BulkWriteError, ConnectionFailure, DocumentTooLarge, PyMongoError
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    DocumentTooLarge,
+    DuplicateKeyError,
+    PyMongoError,
+)
 from pymongo.errors import OperationFailure as RefusedOperation
 
 from domain.errors import InvalidInput, StorageUnavailable
 
 OPERATION_SECONDS = 6.0
-"""Time limit of one operation; what was sent may still be done."""
+"""Time limit of one operation; MongoDB may still complete it later."""
 
 _TOO_LARGE = frozenset({10334, 17419, 17420})
 """BSONObjectTooLarge, and its two forms for updates."""
 _NOT_ALLOWED = frozenset({13, 18, 8000})
 """Unauthorized, AuthenticationFailed, and Atlas's form of both."""
-_THERE = "check MONGODB_URI, and that MongoDB runs"
+_CURE = "check MONGODB_URI, and that MongoDB runs"
+
+
+class AlreadyStored(StorageUnavailable):
+    """Another document has this id or unique value; if nobody expects that, it is a failure."""
 
 
 @asynccontextmanager
 async def storage_errors(operation: str) -> AsyncGenerator[None]:
-    """Bound an operation, and turn what the driver raises into Everline's errors.
+    """Limit the time of an operation, and map the driver's errors to Everline's.
 
     Args:
-        operation: what is done, as it reads after "MongoDB did not".
+        operation: a verb phrase that reads after "MongoDB did not".
 
     Raises:
+        AlreadyStored: a unique index has the document's id or value.
         StorageUnavailable: MongoDB is away, too slow, read-only, full, or refuses our credentials.
         InvalidInput: a document is larger than MongoDB's 16 MB.
     """
@@ -40,13 +50,15 @@ async def storage_errors(operation: str) -> AsyncGenerator[None]:
             yield
     except TimeoutError:
         raise StorageUnavailable(
-            f"MongoDB did not {operation} within {OPERATION_SECONDS:g} s", cure=_THERE
+            f"MongoDB did not {operation} within {OPERATION_SECONDS:g} s", cure=_CURE
         ) from None
     except DocumentTooLarge:
         raise _too_large(operation) from None
+    except DuplicateKeyError:
+        raise AlreadyStored(f"MongoDB did not {operation}: the key is taken") from None
     except ConnectionFailure as error:
         raise StorageUnavailable(
-            f"MongoDB did not {operation}: {_kind(error)}", cure=_THERE
+            f"MongoDB did not {operation}: {_kind(error)}", cure=_CURE
         ) from error
     except RefusedOperation as error:
         codes = _codes(error)
@@ -61,7 +73,7 @@ async def storage_errors(operation: str) -> AsyncGenerator[None]:
 
 
 def is_duplicate(error: BulkWriteError) -> bool:
-    """Whether all that went wrong is that another writer inserted the same ids first."""
+    """Whether the only failure is that another writer inserted the same ids first."""
     return _codes(error) == {11000}
 
 
@@ -77,4 +89,4 @@ def _kind(error: PyMongoError) -> str:
 
 
 def _too_large(operation: str) -> InvalidInput:
-    return InvalidInput(f"too large: MongoDB cannot {operation} of more than 16 MB")
+    return InvalidInput(f"MongoDB cannot {operation}: a document is larger than 16 MB")

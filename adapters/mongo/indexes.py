@@ -1,6 +1,7 @@
-"""The indexes of the archive. Uniqueness is in each `_id` by construction, never only here."""
+"""The indexes of the archive. Uniqueness is built into each `_id`, never only here."""
 
 from itertools import combinations
+from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
@@ -14,71 +15,60 @@ from adapters.mongo.transcripts import lines as transcript_lines
 from adapters.mongo.transcripts import transcripts
 from adapters.mongo.webhooks import webhooks
 
-_SESSION = [("org", ASCENDING), ("session_id", ASCENDING), ("attempt", ASCENDING)]
+
+def _index(*fields: str, **options: Any) -> IndexModel:
+    """An index on these fields, ascending but for those that begin with `-`."""
+    keys = [
+        (name.removeprefix("-"), DESCENDING if name.startswith("-") else ASCENDING)
+        for name in fields
+    ]
+    return IndexModel(keys, **options)
 
 
 def _list_of_sessions(*filters: str) -> IndexModel:
-    # Ascending, and read backwards: that server leaves out the boundary of a descending range.
-    return IndexModel([(field, ASCENDING) for field in ("org", "state", *filters, "place")])
+    # Ascending, read backwards: the local stack's server omits the boundary of a descending range.
+    return _index("org", "state", *filters, "place")
 
 
 INDEXES: dict[str, list[IndexModel]] = {
     sessions.COLLECTION: [
-        # Lists of closed sessions. One for each set of filters: the server of the local stack takes
-        # an index only if it covers every field of the filter.
+        # Lists of closed sessions, one index per set of filters: the local stack's server uses an
+        # index only if it covers every field of the filter.
         _list_of_sessions(),
         _list_of_sessions("outcome"),
         _list_of_sessions("agent"),
         _list_of_sessions("outcome", "agent"),
-        # The reaper walks over the few open ones of all orgs.
-        IndexModel([("state", ASCENDING), ("_id", ASCENDING)]),
+        # The reaper pages through the few open ones of all orgs.
+        _index("state", "_id"),
     ],
-    transcripts.TURNS: [IndexModel([*_SESSION, ("seq", ASCENDING)])],
-    transcripts.REPORTS: [IndexModel(_SESSION)],
+    transcripts.TURNS: [_index("org", "session_id", "attempt", "seq")],
+    transcripts.REPORTS: [_index("org", "session_id", "attempt")],
     transcript_lines.COLLECTION: [
-        # Filters are entries of an array, and one index serves any of them with each order.
-        *(
-            IndexModel([("org", ASCENDING), ("facets", ASCENDING), (place, ASCENDING)])
-            for place in ("started", "ended", "duration")
-        ),
-        IndexModel([("org", ASCENDING), ("terms", ASCENDING), ("started", ASCENDING)]),
+        # Filters are entries of an array, so one index per order serves all of them.
+        *(_index("org", "facets", sort_key) for sort_key in ("started", "ended", "duration")),
+        _index("org", "terms", "started"),
     ],
-    audit.COLLECTION: [
-        IndexModel([("org", ASCENDING), ("place", ASCENDING)]),
-        IndexModel([("org", ASCENDING), ("action", ASCENDING), ("place", ASCENDING)]),
-    ],
-    transcripts.RECORDINGS: [IndexModel([("org", ASCENDING), ("session_id", ASCENDING)])],
-    agents.AGENTS: [
-        IndexModel([("org", ASCENDING), ("deleted", ASCENDING), ("agent_id", DESCENDING)])
-    ],
-    agents.VERSIONS: [
-        IndexModel([("org", ASCENDING), ("agent_id", ASCENDING), ("version", DESCENDING)])
-    ],
+    audit.COLLECTION: [_index("org", "place"), _index("org", "action", "place")],
+    transcripts.RECORDINGS: [_index("org", "session_id")],
+    agents.AGENTS: [_index("org", "deleted", "-agent_id")],
+    agents.VERSIONS: [_index("org", "agent_id", "-version")],
     agent_servers.COLLECTION: [
-        IndexModel(
-            [("last_heartbeat", ASCENDING)],
-            expireAfterSeconds=agent_servers.FORGET_AFTER_SECONDS,
-        )
+        _index("last_heartbeat", expireAfterSeconds=agent_servers.FORGET_AFTER_SECONDS)
     ],
-    agent_servers.CONDEMNED: [
-        IndexModel([("at", ASCENDING)], expireAfterSeconds=agent_servers.FORGET_AFTER_SECONDS)
-    ],
-    api_keys.COLLECTION: [
-        IndexModel([("key_hash", ASCENDING)], unique=True),
-        IndexModel([("org", ASCENDING), ("created_at", DESCENDING)]),
-    ],
-    webhooks.ENDPOINTS: [IndexModel([("org", ASCENDING), ("endpoint_id", ASCENDING)])],
+    agent_servers.CONDEMNED: [_index("at", expireAfterSeconds=agent_servers.FORGET_AFTER_SECONDS)],
+    api_keys.COLLECTION: [_index("key_hash", unique=True), _index("org", "-created_at")],
+    webhooks.ENDPOINTS: [_index("org", "endpoint_id")],
     webhooks.DELIVERIES: [
         *(
-            IndexModel([(field, ASCENDING) for field in ("org", *filters, "place")])
+            _index("org", *filters, "place")
             for number in range(len(webhooks.FILTERS) + 1)
             for filters in combinations(webhooks.FILTERS, number)
         ),
-        IndexModel([("occurred_at", ASCENDING)], expireAfterSeconds=webhooks.KEPT_SECONDS),
+        _index("occurred_at", expireAfterSeconds=webhooks.KEPT_SECONDS),
     ],
-    slots.COLLECTION: [IndexModel([("org", ASCENDING), ("session_id", ASCENDING)], unique=True)],
+    slots.COLLECTION: [_index("org", "session_id", unique=True)],
 }
-"""By collection. What belongs to an org is led by it."""
+"""By collection. Indexes of org data begin with the org."""
 
 
 async def ensure_indexes(database: Database) -> None:

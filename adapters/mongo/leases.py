@@ -1,69 +1,55 @@
-"""Leases in MongoDB, behind the port `Lease`: one of several processes has each.
+"""Leases: one of several processes holds each.
 
-No clocks are compared. The holder changes its document with every call; who waits takes it over
-when the document has not changed for `LEASE_SECONDS` of its own time.
+No clocks are compared. The holder changes its document with every call; a waiting process takes the
+lease over once the document has not changed for `LEASE_SECONDS` of its own clock.
 """
 
 from collections.abc import Callable
-from typing import Any
 
-from pymongo.errors import DuplicateKeyError
+from typing_extensions import override
 
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document
-from adapters.mongo.errors import storage_errors
+from adapters.mongo.errors import AlreadyStored, storage_errors
+from adapters.mongo.tenancy import Documents
+from domain.agents.ports import Lease
 
 COLLECTION = "leases"
 LEASE_SECONDS = 6.0
-"""How long a holder may be silent; to be held every second or so."""
+"""How long a holder may be silent; it should renew about every second."""
 
 
-class MongoLease:
+class MongoLease(Lease):
     """One process's claim on one lease."""
 
     def __init__(
-        self,
-        database: Database,
-        name: str,
-        holder: str,
-        clock: Callable[[], float],
+        self, database: Database, name: str, holder: str, clock: Callable[[], float]
     ) -> None:
-        self._leases = database[COLLECTION]
+        self._leases = Documents(database[COLLECTION])
         self._name = name
         self._holder = holder
         self._clock = clock
         self._seen: Document | None = None
         self._seen_at = 0.0
 
+    @override
     async def hold(self) -> bool:
-        """Take or keep the lease; False while another process has it.
-
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
-        """
         async with storage_errors("hold a lease"):
             stored = await self._leases.find_one({"_id": self._name})
             if stored is None:
-                return await self._insert()
+                try:
+                    await self._leases.insert_one(self._document(0))
+                except AlreadyStored:
+                    return False
+                return True
             if stored["holder"] != self._holder and not self._is_abandoned(stored):
                 return False
-            return await self._replace(stored)
+            return await self._leases.replace_one(stored, self._document(stored["count"] + 1))
 
     def _is_abandoned(self, stored: Document) -> bool:
         if stored != self._seen:
             self._seen, self._seen_at = stored, self._clock()
         return self._clock() - self._seen_at >= LEASE_SECONDS
 
-    async def _insert(self) -> bool:
-        try:
-            await self._leases.insert_one(self._document(0))
-        except DuplicateKeyError:
-            return False
-        return True
-
-    async def _replace(self, stored: Document) -> bool:
-        replaced = await self._leases.replace_one(stored, self._document(stored["count"] + 1))
-        return replaced.matched_count == 1
-
-    def _document(self, count: int) -> dict[str, Any]:
+    def _document(self, count: int) -> Document:
         return {"_id": self._name, "holder": self._holder, "count": count}

@@ -1,7 +1,7 @@
-"""Collections whose documents belong to orgs: nothing can be asked without naming one.
+"""Collections whose documents belong to orgs: every query has to name one.
 
-A repository gets an `OrgCollection`, which has no `find`: a forgotten org is a type error. The few
-that have to look at all orgs (the reaper, the look-up of a key) say so by `every_org`.
+A repository gets an `OrgCollection`, which has no `find`: a forgotten org is a type error. Code
+that has to see all orgs (the reaper, the look-up of a key) calls `every_org`.
 """
 
 from collections.abc import Sequence
@@ -12,49 +12,24 @@ from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo import UpdateOne
 
 from adapters.mongo.documents import Document, of_session
+from adapters.mongo.errors import storage_errors
+from adapters.mongo.reading import Model, StoredModel
+from adapters.mongo.sort_keys import check_sort_key
 from domain.ids import SessionKey
+from domain.paging import Page
 
 Collection = AsyncIOMotorCollection[Document]
 Sort = list[tuple[str, int]]
 
 
-class OrgCollection:
-    """A collection of all orgs' documents, each with its `org`."""
-
-    def __init__(self, collection: Collection) -> None:
-        self._collection = collection
-
-    def of(self, org: str) -> "OrgDocuments":
-        """The documents of one org."""
-        return OrgDocuments(self._collection, {"org": org})
-
-    def of_session(self, key: SessionKey) -> "OrgDocuments":
-        """The documents of one session, each with its `session_id`."""
-        return OrgDocuments(self._collection, of_session(key))
-
-    def every_org(self) -> Collection:
-        """The documents of all orgs; never for an answer to a tenant."""
-        return self._collection
-
-    async def every_org_behind(
-        self, after: str | None, limit: int, wanted: Document | None = None
-    ) -> list[Document]:
-        """The next documents of all orgs that fit, by their ids; never for an answer to a tenant.
-
-        With `after`, those behind that id.
-        """
-        behind = {**(wanted or {}), "_id": {"$gt": after or ""}}
-        return await self._collection.find(behind).sort("_id", 1).limit(limit).to_list(limit)
-
-
 @dataclass(frozen=True)
 class Change:
-    """What is to become of the document that fits.
+    """An update of one document.
 
     Attributes:
-        wanted: which one.
+        wanted: the filter.
         change: MongoDB's update operators.
-        upsert: store it if there is none.
+        upsert: insert the document if none matches.
     """
 
     wanted: Document
@@ -62,49 +37,102 @@ class Change:
     upsert: bool = False
 
 
-class OrgDocuments:
-    """One org's documents, or those of one of its sessions; every filter gets their owner."""
+class Documents:
+    """Documents of one owner: an org, one of its sessions, or (without one) the installation.
 
-    def __init__(self, collection: Collection, owner: Document) -> None:
+    The owner is added to every filter and document. Each call has the time limit of
+    `storage_errors` and raises its errors, `AlreadyStored` among them.
+    """
+
+    def __init__(self, collection: Collection, owner: Document | None = None) -> None:
         self._collection = collection
-        self._owner = owner
+        self._owner = owner or {}
+        self._reading = f"read from {collection.name}"
+        self._writing = f"write to {collection.name}"
 
     async def find_one(self, wanted: Document) -> Document | None:
-        """The document that fits, or None."""
-        return await self._collection.find_one(self._filter(wanted))
+        """A matching document, or None."""
+        async with storage_errors(self._reading):
+            return await self._collection.find_one(self._filter(wanted))
+
+    async def get(self, document_id: str, stored: StoredModel[Model]) -> Model | None:
+        """The model of the document with this `_id`, or None.
+
+        Raises:
+            Unreadable: this version cannot read it.
+        """
+        found = await self.find_one({"_id": document_id})
+        return None if found is None else stored.one(found)
 
     async def find(self, wanted: Document, *, sort: Sort, limit: int) -> list[Document]:
-        """The documents that fit, at most `limit`."""
-        found = self._collection.find(self._filter(wanted)).sort(sort).limit(limit)
-        return await found.to_list(limit)
+        """At most `limit` matching documents."""
+        async with storage_errors(self._reading):
+            found = self._collection.find(self._filter(wanted)).sort(sort).limit(limit)
+            return await found.to_list(limit)
 
-    async def find_all(self) -> list[Document]:
-        """All of them, in no order."""
-        return await self._collection.find(self._owner).to_list(None)
+    async def page(
+        self,
+        wanted: Document,
+        limit: int,
+        stored: StoredModel[Model],
+        after: str | None = None,
+    ) -> Page[Model]:
+        """A page of the matching documents, newest first; `after` is the `next` of the last page.
+
+        Raises:
+            InvalidInput: `after` is not such a cursor.
+        """
+        if after is not None:
+            wanted = {**wanted, "place": {"$lt": check_sort_key(after)}}
+        found = await self.find(wanted, sort=[("place", -1)], limit=limit + 1)
+        return stored.page(found, limit, "place")
+
+    async def page_by_id(
+        self,
+        limit: int,
+        stored: StoredModel[Model],
+        after: str | None,
+        wanted: Document | None = None,
+    ) -> Page[Model]:
+        """A page of the matching documents in the order of their ids, starting after `after`."""
+        beyond = {**(wanted or {}), "_id": {"$gt": after or ""}}
+        found = await self.find(beyond, sort=[("_id", 1)], limit=limit + 1)
+        return stored.page(found, limit, "_id")
+
+    async def find_all(
+        self, wanted: Document | None = None, fields: Document | None = None
+    ) -> list[Document]:
+        """All matching documents, unordered; with `fields`, only these."""
+        async with storage_errors(self._reading):
+            return await self._collection.find(self._filter(wanted or {}), fields).to_list(None)
 
     async def distinct(self, field: str) -> list[Any]:
-        """The values that a field has in them."""
-        return await self._collection.distinct(field, self._owner)
+        """The values of a field."""
+        async with storage_errors(self._reading):
+            return await self._collection.distinct(field, self._owner)
 
     async def aggregate(self, wanted: Document, stages: list[Document]) -> list[Document]:
-        """What the stages make of the documents that fit."""
+        """The result of the stages for the matching documents."""
         pipeline = [{"$match": self._filter(wanted)}, *stages]
-        return await self._collection.aggregate(pipeline).to_list(None)
+        async with storage_errors(self._reading):
+            return await self._collection.aggregate(pipeline).to_list(None)
 
     async def insert_one(self, document: Document) -> None:
-        """Store a new document of this org."""
-        await self._collection.insert_one(self._filter(document))
+        """Store a new document."""
+        async with storage_errors(self._writing):
+            await self._collection.insert_one(self._filter(document))
 
     async def update_one(self, wanted: Document, change: Document, *, upsert: bool = False) -> bool:
-        """Change one document, or store it; False if none fits."""
-        result = await self._collection.update_one(self._filter(wanted), change, upsert=upsert)
+        """Update a matching document, or insert it; False if none matched."""
+        async with storage_errors(self._writing):
+            result = await self._collection.update_one(self._filter(wanted), change, upsert=upsert)
         return result.matched_count > 0
 
     async def apply(self, changes: Sequence[Change]) -> int:
-        """Make changes one after the other; returns how many documents are new.
+        """Make changes in order; returns how many documents are new.
 
         Raises:
-            BulkWriteError: one could not be made; those before it are.
+            BulkWriteError: one failed; those before it are made. To be called in `storage_errors`.
         """
         writes = [UpdateOne(self._filter(c.wanted), c.change, upsert=c.upsert) for c in changes]
         # motor's stub leaves the type of the parameter `let` open.
@@ -112,27 +140,49 @@ class OrgDocuments:
         return result.upserted_count
 
     async def put_one(self, document: Document) -> None:
-        """Store a document under its `_id`, whatever is there."""
+        """Store a document under its `_id`, replacing any other."""
         await self.replace_one({"_id": document["_id"]}, document, upsert=True)
 
     async def replace_one(
         self, wanted: Document, document: Document, *, upsert: bool = False
     ) -> bool:
-        """Put a document in the place of the one that fits, or store it; False if none does."""
-        result = await self._collection.replace_one(
-            self._filter(wanted), self._filter(document), upsert=upsert
-        )
+        """Replace a matching document, or insert it; False if none matched."""
+        async with storage_errors(self._writing):
+            result = await self._collection.replace_one(
+                self._filter(wanted), self._filter(document), upsert=upsert
+            )
         return result.matched_count > 0
 
     async def delete_one(self, wanted: Document) -> bool:
-        """Delete one document; False if none fits."""
-        return (await self._collection.delete_one(self._filter(wanted))).deleted_count > 0
+        """Delete a matching document; False if there is none."""
+        async with storage_errors(self._writing):
+            return (await self._collection.delete_one(self._filter(wanted))).deleted_count > 0
 
     async def delete_many(self, wanted: Document) -> int:
-        """Delete all documents that fit; returns how many."""
-        return (await self._collection.delete_many(self._filter(wanted))).deleted_count
+        """Delete all matching documents; returns how many."""
+        async with storage_errors(self._writing):
+            return (await self._collection.delete_many(self._filter(wanted))).deleted_count
 
     def _filter(self, wanted: Document) -> Document:
         if any(wanted.get(field, value) != value for field, value in self._owner.items()):
             raise AssertionError("a document or filter of another owner")
         return wanted | self._owner
+
+
+class OrgCollection:
+    """A collection with documents of all orgs, each with its `org`."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+
+    def of(self, org: str) -> Documents:
+        """The documents of one org."""
+        return Documents(self._collection, {"org": org})
+
+    def of_session(self, key: SessionKey) -> Documents:
+        """The documents of one session, each with its `session_id`."""
+        return Documents(self._collection, of_session(key))
+
+    def every_org(self) -> Documents:
+        """The documents of all orgs; never for an answer to a tenant."""
+        return Documents(self._collection)

@@ -1,4 +1,4 @@
-"""Who may use the API: an account service (Pagos) or keys of this installation."""
+"""API access: an account service (Pagos) or keys of this installation."""
 
 from typing import Annotated, Literal
 
@@ -14,7 +14,7 @@ _FIELD_PATH = r"^[^.\s]+(\.[^.\s]+)*$"
 
 
 class PagosSettings(EnvironmentSettings):
-    """How to reach the Pagos authentication API; docs/reference/auth.md explains each setting."""
+    """The Pagos authentication API; docs/reference/auth.md explains each setting."""
 
     pagos_api_url: WebUrl
     pagos_admin_token: HeaderSecret
@@ -29,18 +29,18 @@ class PagosSettings(EnvironmentSettings):
     pagos_token_scheme: str = Field(default="Bearer", pattern="^[!-~]+$")
     """The word before the admin token; `none` for the token alone."""
     pagos_org_field: str = Field(default="orgId", pattern=_FIELD_PATH)
-    """Dotted path of the org in the answer, for instance `data.orgId`; likewise the next two."""
+    """Dotted path of the org in the answer, for example `data.orgId`; likewise the next two."""
     pagos_user_field: str = Field(default="userId", pattern=_FIELD_PATH)
     pagos_admin_field: str = Field(default="isAdmin", pattern=_FIELD_PATH)
     pagos_unknown_key_statuses: Annotated[frozenset[int], NoDecode] = frozenset({401, 404})
-    """Statuses by which Pagos says that it does not know the key, comma separated."""
+    """Statuses with which Pagos answers for an unknown key, comma separated."""
     pagos_timeout_seconds: float = Field(default=3, gt=0, le=30)
     pagos_cache_seconds: float = Field(default=30, ge=0, le=300)
     """Life of a valid key's answer: after this long a revoked key stops working."""
     pagos_negative_cache_seconds: float = Field(default=5, ge=0, le=60)
     pagos_cache_size: int = Field(default=10_000, ge=1)
     pagos_breaker_failures: int = Field(default=5, ge=1)
-    """Outages in a row after which Pagos is not asked for a while."""
+    """Failures in a row after which Pagos is not called for a while."""
     pagos_breaker_seconds: float = Field(default=10, gt=0, le=300)
 
     @field_validator("pagos_key_field")
@@ -55,7 +55,7 @@ class PagosSettings(EnvironmentSettings):
     def _another_than_the_keys(cls, name: str, info: ValidationInfo) -> str:
         key_header = str(info.data.get("pagos_key_header"))
         if name.lower() == key_header.lower() and not info.data.get("pagos_key_field"):
-            raise ValueError("must be another one than PAGOS_KEY_HEADER")
+            raise ValueError("must differ from PAGOS_KEY_HEADER")
         return name
 
     @field_validator("pagos_unknown_key_statuses", mode="before")
@@ -70,7 +70,7 @@ class PagosSettings(EnvironmentSettings):
 
 
 class LocalKeySettings(EnvironmentSettings):
-    """Keys of this installation's own; the bootstrap key works without MongoDB."""
+    """Keys of this installation; the bootstrap key works without MongoDB."""
 
     everline_bootstrap_key_hash: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """SHA-256 of the bootstrap API key, hexadecimal."""

@@ -8,16 +8,16 @@ from adapters.settings.values import WebUrl
 
 
 class ModelAccounts(EnvironmentSettings):
-    """Accounts at the providers of models, under the names that their plugins use.
+    """Accounts at model providers, under the names that their plugins use.
 
-    A provider without a key is reached through LiveKit Inference, if that can be used. Base URLs
-    are for gateways and compatible servers of one's own.
+    A provider without a key is reached through LiveKit Inference, if available. Base URLs are for
+    gateways and compatible servers.
     """
 
     openai_api_key: SecretStr | None = None
     openai_base_url: str | None = None
     openai_realtime_base_url: str | None = None
-    """Where realtime models are, if not at `OPENAI_BASE_URL`: few compatible servers have them."""
+    """URL of realtime models, if not `OPENAI_BASE_URL`: few compatible servers have them."""
     cartesia_api_key: SecretStr | None = None
     cartesia_base_url: str | None = None
     eleven_api_key: SecretStr | None = None
@@ -52,17 +52,17 @@ class AgentSettings(LiveKitSettings, ModelAccounts, RecordingSettings):
     everline_egress: bool = False
     """Whether LiveKit's egress service records calls; where it cannot, the agent does."""
     everline_livekit_public_url: str | None = None
-    """Where an avatar's provider reaches LiveKit, if that is not where this process does."""
+    """LiveKit's URL for avatar providers, if it differs from this process's."""
     everline_allow_private_tool_urls: bool = False
-    """Whether HTTP tools, MCP servers and knowledge bases may be at http and private addresses."""
+    """Whether HTTP tools, MCP servers and knowledge bases may use http and private addresses."""
     lyzr_api_url: str = "https://agent-prod.studio.lyzr.ai"
     lyzr_tool_path: str = Field(
         default="/v3/tools/{tool_source}/{tool_name}/execute",
         pattern=r"^/([^{}]|\{(tool_source|tool_name|action_name)\})*$",
     )
-    """Where an action of `lyzr_tools` is called; `{…}` are fields of its entry."""
+    """Path of an action of `lyzr_tools`; `{…}` are fields of its entry."""
     lyzr_rag_url: str = "https://rag-prod.studio.lyzr.ai"
-    """Base URL of `agentic_rag` entries that name none."""
+    """Base URL of `agentic_rag` entries without one."""
     lyzr_rag_path: str = Field(
         default="/v3/rag/{rag_id}/retrieve/", pattern=r"^/([^{}]|\{rag_id\})*$"
     )
@@ -79,6 +79,6 @@ class AgentSettings(LiveKitSettings, ModelAccounts, RecordingSettings):
 
     @property
     def inference_is_on(self) -> bool:
-        """Whether LiveKit Inference can be used: by LiveKit Cloud's own account, or another."""
+        """Whether LiveKit Inference is available: through LiveKit Cloud, or its own account."""
         own = self.livekit_inference_url or self.livekit_inference_api_key
         return bool(own) or ".livekit.cloud" in self.livekit_url

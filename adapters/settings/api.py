@@ -13,9 +13,9 @@ from adapters.settings.parts import (
     CallbackSettings,
     LiveKitSettings,
     RecordingSettings,
-    livekit_url_of,
 )
 from adapters.settings.temporal import TemporalSettings
+from adapters.settings.values import LiveKitUrl
 from adapters.settings.webhooks import WebhookSettings
 from domain.agents.catalogs import ExtraModel, parse_extra_models
 from domain.errors import InvalidInput
@@ -36,28 +36,28 @@ class ApiSettings(
 
     host: str = "127.0.0.1"
     everline_cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    """Web pages that may call the API from a browser, comma separated; `*` for every page."""
+    """Origins that may call the API from a browser, comma separated; `*` for all."""
     auth_provider: Literal["pagos", "local"] = "pagos"
     everline_max_sessions_per_org: int = Field(default=0, ge=0)
-    """Open sessions that an org may have at the same time; 0 means any number."""
+    """Concurrent open sessions per org; 0 means no limit."""
     everline_org_requests_per_second: float = Field(default=0, ge=0)
-    """Requests of an org in the long run, in each API process; 0 means any number."""
+    """Sustained request rate per org and API process; 0 means no limit."""
     everline_org_request_burst: int = Field(default=100, ge=1)
-    """Requests that an org may make at once after a pause."""
+    """Requests that an org may send at once after a pause."""
     everline_event_streams_per_org: int = Field(default=200, ge=0)
-    """Event streams that an org may have open in each API process; 0 means any number."""
+    """Open event streams per org and API process; 0 means no limit."""
     everline_accept_unsigned_reports: bool = False
-    """Whether agents that are not Everline's may hand in their report without a token."""
+    """Whether external agents may send their report without a token."""
     everline_codec_secret: SecretStr | None = None
-    """Secret part of the codec endpoint's path; without it there is no such endpoint."""
+    """Secret part of the codec endpoint's path; without it the endpoint does not exist."""
     temporal_ui_url: str | None = None
     """Origin of the Temporal UI, which may call the codec endpoint."""
     livekit_webhook_api_key: str | None = None
     livekit_webhook_api_secret: SecretStr | None = None
-    everline_livekit_public_url: str | None = None
-    """Where callers reach LiveKit, if that is not where this process does."""
+    everline_livekit_public_url: LiveKitUrl | None = None
+    """LiveKit's URL for callers, if it differs from this process's."""
     everline_extra_models: Annotated[tuple[ExtraModel, ...], NoDecode] = ()
-    """Models beside the catalog's: `[kind=]provider/model`, comma separated."""
+    """Models in addition to the catalog: `[kind=]provider/model`, comma separated."""
     caller_token_seconds: int = Field(
         default=900,
         ge=30,
@@ -90,14 +90,9 @@ class ApiSettings(
             raise ValueError("must be an origin such as https://temporal.example.com")
         return origin
 
-    @field_validator("everline_livekit_public_url")
-    @classmethod
-    def _known_public_scheme(cls, url: str | None) -> str | None:
-        return None if url is None else livekit_url_of(url)
-
     @property
     def callers_livekit_url(self) -> str:
-        """The URL that callers are given."""
+        """LiveKit's URL for callers."""
         return self.everline_livekit_public_url or self.livekit_url
 
     @field_validator("everline_extra_models", mode="before")

@@ -1,4 +1,4 @@
-"""What all settings have in common, and how they are read."""
+"""The base of all settings, and how they are read."""
 
 from typing import Any, Literal, TypeVar, cast
 
@@ -7,11 +7,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class SettingsError(Exception):
-    """The environment is incomplete or wrong; the message lists every fault."""
+    """The environment is incomplete or invalid; the message lists every fault."""
 
 
 class Environment(BaseSettings):
-    """How variables are read, from the environment or a `.env` file."""
+    """Reads variables from the environment or a `.env` file."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
@@ -24,7 +24,7 @@ class Environment(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _without_space_around(cls, values: Any) -> Any:
-        """Values without the line break that a file brings along; nothing else is not set."""
+        """Strip values, such as the line break of a file; an empty value counts as not set."""
         if not isinstance(values, dict):
             return values
         given = cast(dict[str, object], values)
@@ -33,19 +33,19 @@ class Environment(BaseSettings):
 
 
 class EnvironmentSettings(Environment):
-    """What every process reads."""
+    """Settings of every process."""
 
     node_env: Literal["development", "production"] | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @property
     def development(self) -> bool:
-        """Readable logs and detailed errors, as with the seed's `NODE_ENV`."""
+        """Readable logs and detailed errors, unless `NODE_ENV` is `production`."""
         return self.node_env != "production"
 
     @classmethod
     def also_needed(cls) -> list[type["EnvironmentSettings"]]:
-        """Further settings that a choice made by this one requires."""
+        """Further settings that these require."""
         return []
 
 
@@ -56,7 +56,7 @@ def load(kind: type[SettingsKind]) -> SettingsKind:
     """Read the settings of one process from the environment (and `.env`).
 
     Raises:
-        SettingsError: listing every missing and every wrong variable at once.
+        SettingsError: listing every missing and every invalid variable.
     """
     settings: SettingsKind | None = None
     faults: list[str] = []
@@ -70,7 +70,7 @@ def load(kind: type[SettingsKind]) -> SettingsKind:
         except ValidationError as error:
             faults += _faults(error)
     if settings is None or faults:
-        # Not chained: pydantic's own message would print the values, secrets among them.
+        # Not chained: pydantic's own message would print the values, including secrets.
         raise SettingsError("\n".join(["the environment is not complete:", *sorted(set(faults))]))
     return settings
 

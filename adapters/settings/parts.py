@@ -1,4 +1,4 @@
-"""What more than one process needs: LiveKit, the archive, recordings, callbacks."""
+"""Settings of more than one process: LiveKit, the archive, recordings, callbacks."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from adapters.prices import load_prices
 from adapters.recordings import check_recordings_url
 from adapters.settings.base import EnvironmentSettings
-from adapters.settings.values import WebUrl, url_of
+from adapters.settings.values import LiveKitUrl, WebUrl
 from domain.errors import InvalidInput
 from domain.transcripts.pricing import PriceTable
 from domain.transcripts.retention import MAX_DAYS
@@ -15,28 +15,14 @@ from domain.transcripts.retention import MAX_DAYS
 DEFAULT_AGENT_NAME = "local-test"
 
 
-def livekit_url_of(url: str) -> str:
-    """The URL of LiveKit without a slash at its end.
-
-    Raises:
-        ValueError: of another scheme, or without a host.
-    """
-    return url_of(url, ("wss", "ws", "https", "http"))
-
-
 class LiveKitSettings(EnvironmentSettings):
-    """How LiveKit is reached, and under which name agents are dispatched."""
+    """The LiveKit server, and the name under which agents are dispatched."""
 
-    livekit_url: str
+    livekit_url: LiveKitUrl
     livekit_api_key: str
     livekit_api_secret: SecretStr
     agent_name: str | None = None
     livekit_agent_name: str | None = None
-
-    @field_validator("livekit_url")
-    @classmethod
-    def _known_scheme(cls, url: str) -> str:
-        return livekit_url_of(url)
 
     @field_validator("livekit_agent_name")
     @classmethod
@@ -51,19 +37,19 @@ class LiveKitSettings(EnvironmentSettings):
 
     @property
     def dispatch_name(self) -> str:
-        """The agent name that is dispatched to and registered."""
+        """The agent name for dispatches and registration."""
         return self.agent_name or self.livekit_agent_name or DEFAULT_AGENT_NAME
 
 
 class ArchiveSettings(EnvironmentSettings):
-    """Where the archive is; without `MONGODB_URI` there is none."""
+    """The archive; without `MONGODB_URI` there is none."""
 
     mongodb_uri: SecretStr | None = None
     mongodb_database: str = Field(default="everline", pattern=r"^[^\s/\\.\"$*<>:|?]{1,63}$")
     everline_transcript_retention_days: int = Field(default=0, ge=0, le=MAX_DAYS)
-    """How long transcripts are kept after the call, for orgs that have not chosen; 0: for ever."""
+    """How long transcripts are kept after the call, for orgs without a rule; 0: for ever."""
     everline_prices_file: Path | None = None
-    """Prices of one's own, on top of those that are shipped."""
+    """Own prices, which override the shipped ones."""
 
     @field_validator("mongodb_uri")
     @classmethod
@@ -83,12 +69,12 @@ class ArchiveSettings(EnvironmentSettings):
 
     @property
     def prices(self) -> PriceTable:
-        """What models cost in this installation."""
+        """The model prices of this installation."""
         return load_prices(self.everline_prices_file)
 
 
 class RecordingSettings(EnvironmentSettings):
-    """Where recordings of calls are kept; without it there are none."""
+    """The recording storage; without it, no recordings are made."""
 
     everline_recordings_url: str | None = None
     """`file:///directory` or `s3://bucket/prefix`; credentials come from their own variables."""
@@ -103,7 +89,7 @@ class RecordingSettings(EnvironmentSettings):
 
 
 class CallbackSettings(EnvironmentSettings):
-    """How agents reach the API, and the secret that signs their callback tokens."""
+    """The API's address for agents, and the secret that signs their callback tokens."""
 
     everline_callback_secret: SecretStr = Field(min_length=32)
     port: int = Field(default=4000, ge=1, le=65_535)

@@ -1,4 +1,4 @@
-"""How Temporal is reached, and the keys that encrypt what it stores."""
+"""The connection to Temporal, and the keys that encrypt its data."""
 
 import base64
 import binascii
@@ -14,7 +14,7 @@ from domain.ids import ID_PATTERN
 
 
 class TemporalConnection(EnvironmentSettings):
-    """Where Temporal is, and how the way there is secured."""
+    """Temporal's address, and how the connection is secured."""
 
     temporal_address: str = Field(default="localhost:7233", pattern=r"^[^\s/]+:[0-9]+$")
     """`host:port`."""
@@ -33,7 +33,7 @@ class TemporalConnection(EnvironmentSettings):
     @classmethod
     def _only_with_tls(cls, value: object, info: ValidationInfo) -> object:
         if value and info.data.get("temporal_tls") is False:
-            raise ValueError("needs TEMPORAL_TLS=true: nothing is encrypted on the way without it")
+            raise ValueError("needs TEMPORAL_TLS=true: without it the connection is not encrypted")
         return value
 
     @field_validator("temporal_tls_ca")
@@ -43,17 +43,19 @@ class TemporalConnection(EnvironmentSettings):
             try:
                 ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
             except OSError as error:
-                raise ValueError(f"{file} is no readable certificate ({_short(error)})") from None
+                raise ValueError(
+                    f"{file} cannot be read as a certificate ({_short(error)})"
+                ) from None
         return file
 
     @field_validator("temporal_tls_key")
     @classmethod
     def _readable_pair(cls, key: str | None, info: ValidationInfo) -> str | None:
         if "temporal_tls_cert" not in info.data:
-            return key  # what is wrong with the certificate is told already
+            return key  # the certificate's error is reported already
         certificate: str | None = info.data["temporal_tls_cert"]
         if (key is None) != (certificate is None):
-            raise ValueError("belongs together with TEMPORAL_TLS_CERT; set both of them or neither")
+            raise ValueError("needs TEMPORAL_TLS_CERT, and the reverse; set both or neither")
         if key is not None and certificate is not None:
             _check_pair(certificate, key)
         return key
@@ -65,7 +67,7 @@ def _check_pair(certificate: str, key: str) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
     except OSError as error:
         raise ValueError(
-            f"{key} and TEMPORAL_TLS_CERT, {certificate}, are no readable pair of a private key"
+            f"{key} and TEMPORAL_TLS_CERT, {certificate}, are not a readable pair of a private key"
             f" without a password and its certificate ({_short(error)})"
         ) from None
 
@@ -75,12 +77,12 @@ def _short(error: OSError) -> str:
 
 
 class TemporalSettings(TemporalConnection):
-    """What a process needs that starts or runs sessions."""
+    """Settings of processes that start or run sessions."""
 
     temporal_task_queue: str = "everline"
     everline_installation: str | None = Field(default=None, pattern=ID_PATTERN)
-    """Id of this installation, where several share a LiveKit; None: the one that is durable in
-    Temporal, made up at the first start."""
+    """Id of this installation, if several share a LiveKit; None: the one stored in Temporal,
+    made up at the first start."""
     everline_encryption_keys: Annotated[dict[str, bytes], NoDecode] = Field(repr=False)
     """`id:base64` pairs, comma separated, 32 bytes each; the first encrypts, all decrypt."""
 

@@ -1,7 +1,8 @@
-"""Forms of single values that settings have in common; each fault says what is wanted."""
+"""Types of single values that settings share; each error says what is expected."""
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -12,10 +13,10 @@ _SPACE_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
 def url_of(url: str, schemes: Sequence[str] = WEB) -> str:
-    """A URL that paths can be put behind, without a slash at its end.
+    """A URL that paths can be appended to, without a trailing slash.
 
     Raises:
-        ValueError: it is none, or has more than scheme, host, port and path.
+        ValueError: it is not a URL, or has more than scheme, host, port and path.
     """
     if not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):
         *others, last = (f"{scheme}://" for scheme in schemes)
@@ -24,7 +25,7 @@ def url_of(url: str, schemes: Sequence[str] = WEB) -> str:
     if _SPACE_OR_CONTROL.search(url) or not parts.hostname or not _is_port(url):
         raise ValueError("must name a host, and a port as a number if it names one")
     if parts.query or parts.fragment:
-        raise ValueError("must have no ? and no #: paths are put behind it")
+        raise ValueError("must have no ? and no #: paths are appended to it")
     return url.rstrip("/")
 
 
@@ -35,18 +36,17 @@ def _is_port(url: str) -> bool:
         return False
 
 
-def _web_url(url: str) -> str:
-    return url_of(url)
-
-
 def _sendable(secret: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[!-~]+( +[!-~]+)*", secret.get_secret_value()):
         raise ValueError("must be printable ASCII: it is sent in a header")
     return secret
 
 
-WebUrl = Annotated[str, AfterValidator(_web_url)]
-"""Base URL of an HTTP server, without a slash at its end."""
+WebUrl = Annotated[str, AfterValidator(url_of)]
+"""Base URL of an HTTP server, without a trailing slash."""
+
+LiveKitUrl = Annotated[str, AfterValidator(partial(url_of, schemes=("wss", "ws", "https", "http")))]
+"""URL of a LiveKit server, without a trailing slash."""
 
 HeaderSecret = Annotated[SecretStr, AfterValidator(_sendable)]
 """A secret that is sent in a header."""

@@ -10,20 +10,20 @@ from domain.webhooks.deliveries import MOST_RETRIES, USUAL_SCHEDULE
 
 
 class WebhookSettings(EnvironmentSettings):
-    """Where webhooks to customers may go."""
+    """Allowed receivers of webhooks."""
 
     everline_webhooks_allow_private: bool = False
     """Also http and private addresses; for development."""
 
 
 class DeliverySettings(WebhookSettings):
-    """How webhooks are delivered, and when that is given up."""
+    """How webhooks are delivered, and when delivery is abandoned."""
 
     everline_webhooks_timeout_seconds: float = Field(default=15, gt=0, le=60)
     everline_webhooks_retry_seconds: Annotated[tuple[float, ...], NoDecode] = USUAL_SCHEDULE
     """Pauses before each further attempt, comma separated; after the last it is a dead letter."""
     everline_webhooks_disable_after_hours: float = Field(default=120, gt=0, le=8_760)
-    """For how long an endpoint may fail without any success before it is disabled."""
+    """How long an endpoint may fail without a success before it is disabled."""
 
     @field_validator("everline_webhooks_retry_seconds", mode="before")
     @classmethod

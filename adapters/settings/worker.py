@@ -27,8 +27,8 @@ class WorkerSettings(
     """The Temporal worker process."""
 
     everline_agent_silence_seconds: float = Field(default=6, ge=5, le=3_600)
-    """How long an agent server may be silent before its calls are given to others. It is heard
-    every two seconds, and a heartbeat may be repeated once."""
+    """How long an agent server may be silent before its calls move to others. Heartbeats come every
+    two seconds, and one may be repeated once."""
 
     summariser: Literal["extractive", "openai"] = "extractive"
     summariser_model: str = "gpt-4.1-mini"
@@ -36,7 +36,7 @@ class WorkerSettings(
 
     @classmethod
     def also_needed(cls) -> list[type[EnvironmentSettings]]:
-        """The key of an OpenAI-compatible summariser, if that is chosen."""
+        """The account of an OpenAI-compatible summariser, if that is chosen."""
         return [OpenAISettings] if _SummariserChoice().summariser == "openai" else []
 
 

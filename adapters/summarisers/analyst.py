@@ -1,7 +1,7 @@
 """Analyses of calls by a model: data by a JSON Schema, and success by criteria.
 
-The answer of a model that has read a transcript is as little to be trusted as the transcript: it is
-checked against the schema, asked for once more if it does not fit, and never repaired here.
+The answer of a model that has read a transcript is as untrusted as the transcript. It is checked
+against the schema, requested once more if it does not match, and never repaired.
 """
 
 import json
@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from jsonschema import Draft202012Validator, ValidationError
+from typing_extensions import override
 
 from adapters.summarisers.chat import ChatModel, Message, Question, unfenced
 from adapters.summarisers.prompt import analysis_instructions, wrapped
 from domain.errors import InvalidInput
 from domain.transcripts.analysis import AnalysisPlan, CriterionResult, Findings, Verdict
+from domain.transcripts.ports import Analyst
 from domain.transcripts.transcript import Turn
 
 MAX_ANSWER_CHARS = 65_536
@@ -22,20 +24,14 @@ MAX_RATIONALE_CHARS = 1_000
 _MAX_PLACE_CHARS = 100
 
 
-class OpenAIAnalyst:
-    """The port `Analyst`."""
+class OpenAIAnalyst(Analyst):
+    """Analyses by a chat model."""
 
     def __init__(self, chat: ChatModel) -> None:
         self._chat = chat
 
+    @override
     async def analyse(self, turns: Sequence[Turn], plan: AnalysisPlan) -> Findings:
-        """What the plan asks for; the data fits its schema.
-
-        Raises:
-            Unavailable: the server is away, too slow, overloaded, or answers with nothing.
-            InvalidInput: key, model or URL are wrong, the model refuses, or two answers in a row
-                did not fit.
-        """
         schema = answer_schema(plan)
         messages: list[Message] = [
             {"role": "system", "content": analysis_instructions(plan.success_criteria, schema)},
@@ -60,7 +56,7 @@ class OpenAIAnalyst:
             ) from None
 
     async def _answer(self, messages: list[Message], schema: dict[str, Any]) -> str:
-        # Not strict: that form allows only a part of JSON Schema. What comes is checked here.
+        # Not strict: that mode supports only a part of JSON Schema. The answer is checked here.
         named = {"name": "call_analysis", "strict": False, "schema": schema}
         form = {"type": "json_schema", "json_schema": named}
         return await self._chat.answer(Question(messages, form), Question(messages))
@@ -92,7 +88,7 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 class _DoesNotFit(Exception):
-    """An answer that is not of the form that was asked for; names the place, quotes nothing."""
+    """An answer of another form than requested; names the path, quotes nothing."""
 
 
 def _findings(content: str, schema: dict[str, Any]) -> Findings:
@@ -116,7 +112,7 @@ def _checked(content: str, schema: dict[str, Any]) -> dict[str, Any]:
         raise _DoesNotFit(f"it is longer than {MAX_ANSWER_CHARS} characters")
     try:
         answer: Any = json.loads(unfenced(content), parse_constant=_no_number, parse_float=_number)
-        # Half of a surrogate pair, which JSON can name: nobody could be answered with it.
+        # Refuse lone surrogates, which JSON can contain: no response could carry them.
         json.dumps(answer, ensure_ascii=False).encode()
         # Its stub leaves the types of further parameters open.
         Draft202012Validator(schema).validate(answer)  # pyright: ignore[reportUnknownMemberType]

@@ -1,4 +1,4 @@
-"""A model behind any server that speaks OpenAI's chat completions; no tools are ever offered."""
+"""A client for OpenAI-compatible chat completions; it never offers tools."""
 
 import asyncio
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ DEFAULT_BASE_URL = "https://api.openai.com/v1"
 DEFAULT_MODEL = "gpt-4.1-mini"
 TIME_LIMIT_SECONDS = 60.0
 MOST_ANSWER_BYTES = 4 * 1024 * 1024
-"""Far above any model's longest answer, far below what would hurt the process that reads it."""
+"""Far above any model's longest answer, and small enough to read safely."""
 _READ = ("content-type", "retry-after")
-"""The headers of an answer that mean something here."""
+"""The response headers that are used."""
 
 Message = dict[str, str]
 """`role` and `content`."""
@@ -25,19 +25,18 @@ Message = dict[str, str]
 
 @dataclass(frozen=True)
 class Question:
-    """What a model is asked.
-
-    Attributes:
-        messages: the conversation so far.
-        response_format: the form of the answer; None for plain text.
-    """
+    """A request to a model; without `response_format` it answers in plain text."""
 
     messages: list[Message]
     response_format: dict[str, Any] | None = None
 
 
 class ChatModel:
-    """Asks one model for one answer at a time."""
+    """One model on one server, OpenAI's by default.
+
+    `time_limit` is in seconds, for one answer with all requests that it takes. The key may be
+    empty for servers without keys.
+    """
 
     def __init__(
         self,
@@ -47,14 +46,6 @@ class ChatModel:
         base_url: str | None = None,
         time_limit: float = TIME_LIMIT_SECONDS,
     ) -> None:
-        """Take what the server needs.
-
-        Args:
-            api_key: sent as bearer token; may be empty for servers without keys.
-            model: the model's name there.
-            base_url: OpenAI's if None.
-            time_limit: seconds for one answer, with all requests that it takes.
-        """
         self.model = model
         self._url = f"{(base_url or DEFAULT_BASE_URL).rstrip('/')}/chat/completions"
         self._time_limit = time_limit
@@ -68,10 +59,10 @@ class ChatModel:
         await self._http.aclose()
 
     async def answer(self, question: Question, plainer: Question) -> str:
-        """The model's answer; `plainer` is asked if the server does not know the first's format.
+        """The model's answer; `plainer` is sent if the server does not know the first's format.
 
         Raises:
-            Unavailable: the server is away, slow or overloaded, or its answer is empty or endless.
+            Unavailable: the server is away, slow or overloaded, or its answer is empty or too long.
             InvalidInput: key, model or URL are wrong, or the model refuses.
         """
         try:
@@ -87,7 +78,7 @@ class ChatModel:
             raise Unavailable(f"the answer of the summariser at {self._url} is too long") from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise InvalidInput(
-                "the summariser's URL is not one", field="SUMMARISER_BASE_URL"
+                "the summariser's URL is malformed", field="SUMMARISER_BASE_URL"
             ) from None
         except httpx.HTTPError as error:
             raise Unavailable(
@@ -135,5 +126,5 @@ def _content(response: httpx.Response) -> str:
 
 
 def unfenced(content: str) -> str:
-    """An answer without the fence that some models put around JSON."""
+    """An answer without the code fence that some models put around JSON."""
     return content.strip().removeprefix("```json").removeprefix("```").removesuffix("```").strip()

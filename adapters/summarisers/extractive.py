@@ -1,9 +1,12 @@
-"""A summary without any account: the call's own most telling sentences, quoted in a fixed frame."""
+"""A summary without any account: the call's most informative sentences, quoted in a fixed frame."""
 
 from collections.abc import Sequence
 from datetime import timedelta
 
+from typing_extensions import override
+
 from adapters.summarisers.sentences import Sentence, sentences_of
+from domain.transcripts.ports import Summariser
 from domain.transcripts.transcript import Role, Turn, ordered
 
 MAX_CHARS = 1_200
@@ -13,20 +16,21 @@ _MAX_POINTS = 3
 _SPEAKER = {Role.USER: "the caller", Role.ASSISTANT: "the agent"}
 
 
-class ExtractiveSummariser:
-    """The port `Summariser` in pure Python: the same turns always give the same summary.
+class ExtractiveSummariser(Summariser):
+    """Summaries in pure Python: the same turns always give the same summary.
 
-    It says what the caller asked for, what was settled, what else mattered, how the call ended, and
-    how long it was. It quotes, so it can neither invent anything nor be talked into anything.
+    They state the request, what was agreed, further points, how the call ended, and how long it
+    was, in at most `MAX_CHARS` characters. They only quote, so nothing can be invented or injected.
+    The prompt is ignored.
     """
 
     @property
+    @override
     def name(self) -> str:
-        """For the summary's record."""
         return "extractive"
 
+    @override
     async def summarise(self, turns: Sequence[Turn], prompt: str | None = None) -> str:
-        """A summary of at most `MAX_CHARS` characters; it cannot follow a prompt."""
         spoken = [turn for turn in ordered(turns) if turn.text.strip()]
         if not spoken:
             return "Nobody said anything in this call."
@@ -65,7 +69,7 @@ def _parts(sentences: list[Sentence], last_turn: Turn) -> list[str]:
 
 
 def _request(sentences: list[Sentence]) -> Sentence | None:
-    """What the caller came for: among what it said, a request rather than not, and early."""
+    """What the caller wants: preferably a request, and early."""
     callers = [sentence for sentence in sentences if sentence.role is Role.USER]
     return max(
         callers,
@@ -78,7 +82,7 @@ def _request(sentences: list[Sentence]) -> Sentence | None:
 
 
 def _agreement(sentences: list[Sentence], request: Sentence | None) -> Sentence | None:
-    """What the agent settled: a statement after the request, and late rather than early."""
+    """What the agent agreed to: a statement after the request, preferably late."""
     after = request.index if request else -1
     answers = [
         sentence
@@ -97,9 +101,9 @@ def _agreement(sentences: list[Sentence], request: Sentence | None) -> Sentence 
 
 
 def _points(sentences: list[Sentence], told: list[Sentence]) -> list[Sentence]:
-    """The most telling of the rest, in the order of the call, none twice.
+    """The most informative of the rest, in call order and without repetitions.
 
-    What the agent asks tells less than what it or the caller states.
+    The agent's questions count less than statements.
     """
 
     def telling(sentence: Sentence) -> float:

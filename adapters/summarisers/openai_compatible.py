@@ -1,8 +1,10 @@
-"""Summaries by a model behind any server that speaks OpenAI's chat completions."""
+"""Summaries by a model on an OpenAI-compatible server."""
 
 import json
 from collections.abc import Sequence
 from typing import cast
+
+from typing_extensions import override
 
 from adapters.summarisers.chat import ChatModel, Question, unfenced
 from adapters.summarisers.prompt import (
@@ -21,23 +23,18 @@ MAX_SUMMARY_CHARS = 4_000
 
 
 class OpenAISummariser(Summariser):
-    """The port `Summariser`: asks for JSON by schema, or for plain text where that is not known."""
+    """Requests JSON by a schema, or plain text if the server does not support that."""
 
     def __init__(self, chat: ChatModel) -> None:
         self._chat = chat
 
     @property
+    @override
     def name(self) -> str:
-        """For the summary's record."""
         return f"openai/{self._chat.model}"
 
+    @override
     async def summarise(self, turns: Sequence[Turn], prompt: str | None = None) -> str:
-        """A summary of at most `MAX_SUMMARY_CHARS` characters.
-
-        Raises:
-            Unavailable: the server is away, too slow, overloaded, or answers with nothing.
-            InvalidInput: key, model or URL are wrong, or the model refuses.
-        """
         if not any(turn.text.strip() for turn in turns):
             return "Nobody said anything in this call."
         transcript = {"role": "user", "content": wrapped(turns)}
@@ -49,7 +46,7 @@ class OpenAISummariser(Summariser):
             ),
             Question([{"role": "system", "content": instructions + AS_TEXT}, transcript]),
         )
-        # Half of a surrogate pair, which JSON can name, could be neither stored nor answered.
+        # Lone surrogates, which JSON can contain, could be neither stored nor sent.
         text = _text(content).encode(errors="replace").decode()
         if not text:
             raise Unavailable("the summariser's answer is empty")
@@ -57,7 +54,7 @@ class OpenAISummariser(Summariser):
 
 
 def _text(content: str) -> str:
-    """The summary in an answer: in JSON as asked for, fenced or not, else the answer itself."""
+    """The summary in an answer: from its JSON, fenced or not, or the whole answer."""
     plain = content.strip()
     try:
         parsed: object = json.loads(unfenced(plain))

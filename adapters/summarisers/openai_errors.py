@@ -1,7 +1,7 @@
-"""What a refusal of an OpenAI-compatible server means.
+"""Mapping of errors of OpenAI-compatible servers.
 
-The server's own words are left out: they may quote the request, and that is transcript text, or the
-key. Its error code, a short identifier, is kept.
+The server's message is left out, because it may quote the transcript or the key. Its error code, a
+short identifier, is kept.
 """
 
 import re
@@ -26,7 +26,7 @@ _CURES = {
 
 
 def refuses_format(response: httpx.Response) -> bool:
-    """Whether the server does not know the response format that was asked for."""
+    """Whether the server does not support the requested response format."""
     if response.status_code not in (400, 422, 500, 501):
         return False
     text = response.text.lower()
@@ -34,7 +34,7 @@ def refuses_format(response: httpx.Response) -> bool:
 
 
 def meaning_of(response: httpx.Response, url: str, model: str) -> EverlineError:
-    """The error that an unsuccessful answer stands for."""
+    """The error for an unsuccessful answer."""
     status = response.status_code
     what = f"the summariser at {url} answered {status} for the model {model}{_code(response)}"
     if status in _WORTH_A_RETRY or status >= 500:
@@ -55,7 +55,7 @@ def _code(response: httpx.Response) -> str:
 
 
 def _retry_after(response: httpx.Response) -> int:
-    """Seconds, from either form of the header; a minute at most for what cannot be read."""
+    """Seconds, from either form of the header; a minute if it is malformed."""
     header = response.headers.get("Retry-After", "").strip()
     if not header:
         return 2

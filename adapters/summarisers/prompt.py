@@ -1,4 +1,4 @@
-"""What a model is told to do with a transcript, and how the transcript is wrapped as data."""
+"""Prompts for summaries and analyses, and the transcript wrapped as data."""
 
 import json
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ from domain.transcripts.analysis import Criterion
 from domain.transcripts.transcript import Role, Turn, ordered
 
 MAX_TRANSCRIPT_CHARS = 60_000
-"""About 15,000 tokens; of a longer call the beginning and the end are sent."""
+"""About 15,000 tokens; for a longer call, the beginning and the end are sent."""
 _HEAD_SHARE = 0.4
 
 _ESCAPED = str.maketrans({mark: f"\\u{ord(mark):04x}" for mark in "<\x85\u2028\u2029"})
-"""So that a caller who spells out the closing tag stays inside, and an utterance on its line."""
+"""Escaped so that speech cannot close the tag, and an utterance stays on its line."""
 
 INSTRUCTIONS = (
     "You summarise phone and web calls between a caller and an AI voice agent, for the people who"
@@ -58,14 +58,14 @@ JUDGING = (
 
 
 def wish(prompt: str | None) -> str:
-    """What the people who run the agent ask of a summary beside the usual."""
+    """The operators' additional request for a summary."""
     if not prompt:
         return ""
     return f"They ask in particular: {json.dumps(prompt, ensure_ascii=False)} "
 
 
 def analysis_instructions(criteria: Sequence[Criterion], schema: dict[str, Any]) -> str:
-    """What a model is told before it reads a transcript to analyse it."""
+    """The system prompt for an analysis."""
     text = ANALYSIS + json.dumps(schema, ensure_ascii=False)
     if criteria:
         lines = [json.dumps(one.model_dump(), ensure_ascii=False) for one in criteria]
@@ -74,7 +74,7 @@ def analysis_instructions(criteria: Sequence[Criterion], schema: dict[str, Any])
 
 
 def wrapped(turns: Sequence[Turn]) -> str:
-    """The transcript as JSON lines between tags that nothing in it can close."""
+    """The transcript as JSON lines between tags that its text cannot close."""
     lines = _within_limit([_line(turn) for turn in ordered(turns) if turn.text.strip()])
     return "\n".join(["<transcript>", *lines, "</transcript>"])
 
@@ -99,7 +99,7 @@ def _within_limit(lines: list[str]) -> list[str]:
 
 
 def _fitting(lines: list[str], limit: int) -> list[str]:
-    """As many of the first lines as fit; at least a piece of the first one."""
+    """As many of the first lines as fit; at least a part of the first one."""
     fitting: list[str] = []
     for line in lines:
         limit -= len(line)

@@ -1,4 +1,4 @@
-"""What a transcript's sentences say about a call: how much each tells, and what part it plays."""
+"""The sentences of a transcript, weighted and classified."""
 
 import re
 from collections import Counter
@@ -54,19 +54,19 @@ _FIGURES = frozenset(
 
 @dataclass(frozen=True)
 class Sentence:
-    """One sentence of the transcript, with what is known of it."""
+    """One sentence of the transcript."""
 
     index: int
     role: Role
     text: str
     weight: float
-    """How much it tells, compared with the call's other sentences."""
+    """How informative it is, compared with the call's other sentences."""
     place: float
-    """Where in the call it stands: 0 at the beginning, 1 at the end."""
+    """Position in the call: 0 at the beginning, 1 at the end."""
     asks: int
-    """2 if it says what somebody came for, 1 if it asks for anything, else 0."""
+    """2 if it states the reason for the call, 1 if it asks for anything, else 0."""
     agrees: bool
-    """Whether it says that something is settled."""
+    """Whether it states an agreement."""
 
     @property
     def is_question(self) -> bool:
@@ -75,7 +75,7 @@ class Sentence:
 
 
 def sentences_of(turns: Sequence[Turn]) -> list[Sentence]:
-    """All sentences of the turns in their order, weighed against each other."""
+    """All sentences of the turns in order, weighted against each other."""
     spoken = [(turn.role, text) for turn in turns for text in _split(turn.text)]
     frequencies = Counter(word for _, text in spoken for word in set(_content_words(text)))
     last = max(len(spoken) - 1, 1)
@@ -103,7 +103,7 @@ def _content_words(text: str) -> list[str]:
 
 
 def _weight(text: str, frequencies: Counter[str]) -> float:
-    """What the call keeps coming back to, and figures and names; courtesies tell little."""
+    """Higher for recurring topics, figures and names; low for courtesies."""
     words = _content_words(text)
     if not words:
         return 0.0

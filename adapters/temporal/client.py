@@ -1,7 +1,7 @@
-"""The Temporal client: everything encrypted, every call bounded.
+"""The Temporal client: everything is encrypted, and every call has a time limit.
 
-The API connects lazily, so that it starts (and says what is wrong) while Temporal is away; a worker
-needs a connection to begin with.
+The API connects lazily, so it starts (and reports the problem) while Temporal is unavailable; a
+worker needs a connection from the start.
 """
 
 from datetime import timedelta
@@ -31,10 +31,10 @@ from adapters.settings import TemporalConnection, TemporalSettings
 from adapters.temporal.encryption import data_converter
 
 RPC_TIMEOUT = timedelta(seconds=5)
-"""Time limit of a call that does not wait for a workflow; updates have their callers' limits."""
+"""Time limit of a call that does not wait for a workflow; callers limit updates."""
 CONNECT_TIMEOUT = timedelta(seconds=2)
 
-# A Temporal that restarts is back within seconds; a caller is told 503 rather than kept waiting.
+# A restarting Temporal is back within seconds; after that, callers get a 503.
 _RETRIES = RetryConfig(max_elapsed_time_millis=3_000, max_interval_millis=1_000)
 
 _BoundedInput = TypeVar(
@@ -54,13 +54,13 @@ async def connect(settings: TemporalSettings) -> Client:
     """A connected client, for workers.
 
     Raises:
-        RuntimeError: Temporal does not answer, or the two do not trust each other.
+        RuntimeError: Temporal does not answer, or TLS or credentials are wrong.
     """
     return await _connect(settings, lazy=False)
 
 
 async def connect_lazily(settings: TemporalSettings) -> Client:
-    """A client that connects at its first call, and tries again at each one until it succeeds.
+    """A client that connects on its first call, and retries on each call until it succeeds.
 
     Its calls raise `RuntimeError` until the first connection, and `RPCError` after it.
     """
@@ -68,10 +68,10 @@ async def connect_lazily(settings: TemporalSettings) -> Client:
 
 
 async def connect_for_setup(settings: TemporalConnection) -> Client:
-    """A connected client without our encryption keys, for those who read and start no session.
+    """A connected client without encryption keys, for processes that read and start no session.
 
     Raises:
-        RuntimeError: Temporal does not answer, or the two do not trust each other.
+        RuntimeError: Temporal does not answer, or TLS or credentials are wrong.
     """
     return await Client.connect(
         settings.temporal_address,
@@ -116,7 +116,7 @@ def _api_key(settings: TemporalConnection) -> str | None:
 
 
 class _Bounded(Interceptor):
-    """Gives every short call a time limit, unless its caller gave it one."""
+    """Gives every short call a time limit, unless its caller set one."""
 
     def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:
         return _BoundedCalls(next)

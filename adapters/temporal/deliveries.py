@@ -1,55 +1,44 @@
-"""The workflows of webhook deliveries, behind the port `DeliveryRuns`.
+"""The delivery workflows, started by name: adapters import no workflows."""
 
-They are named, not imported: adapters know no workflows.
-"""
-
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
 from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
+from typing_extensions import override
 
-from adapters.temporal.errors import is_not_found, temporal_error
+from adapters.temporal.errors import is_not_found, temporal_errors
 from domain.ids import webhook_workflow_id
 from domain.webhooks.deliveries import DeliveryKey
+from domain.webhooks.ports import DeliveryRuns
 
 WORKFLOW = "webhook"
 DELIVER_NOW = "deliver_now"
 
 
-class TemporalDeliveryRuns:
+class TemporalDeliveryRuns(DeliveryRuns):
     """Starts deliveries on the task queue of the sessions."""
 
     def __init__(self, client: Client, task_queue: str) -> None:
         self._client = client
         self._task_queue = task_queue
 
+    @override
     async def start(self, key: DeliveryKey) -> None:
-        """Have it delivered; nothing happens if that was ever started.
+        with temporal_errors(), suppress(WorkflowAlreadyStartedError):
+            await self._start(key, WorkflowIDReusePolicy.REJECT_DUPLICATE)
 
-        Raises:
-            Unavailable: Temporal is away.
-        """
-        async with _reaching_temporal():
-            with suppress(WorkflowAlreadyStartedError):
-                await self._start(key, WorkflowIDReusePolicy.REJECT_DUPLICATE)
-
+    @override
     async def start_again(self, key: DeliveryKey) -> None:
-        """Have it delivered now: a run that waits for its next attempt is woken.
-
-        Raises:
-            Unavailable: Temporal is away.
-        """
-        async with _reaching_temporal():
+        with temporal_errors():
             try:
                 handle = self._client.get_workflow_handle(webhook_workflow_id(*key))
                 await handle.signal(DELIVER_NOW)
             except RPCError as error:
                 if not is_not_found(error):
                     raise
-                # Started by somebody else in between, it is delivered just now.
+                # If another request started it in the meantime, it is being delivered now.
                 with suppress(WorkflowAlreadyStartedError):
                     await self._start(key, WorkflowIDReusePolicy.ALLOW_DUPLICATE)
 
@@ -62,11 +51,3 @@ class TemporalDeliveryRuns:
             id_reuse_policy=reuse,
             static_summary=f"webhook delivery {key.delivery_id}",
         )
-
-
-@asynccontextmanager
-async def _reaching_temporal() -> AsyncGenerator[None]:
-    try:
-        yield
-    except (RPCError, RuntimeError) as error:
-        raise temporal_error(error) from None

@@ -1,4 +1,4 @@
-"""The open sessions as Temporal knows them, behind the port `SessionDirectory`."""
+"""The sessions as Temporal knows them, for the watchdog and the reaper."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,23 +10,24 @@ from temporalio.client import (
     WorkflowExecutionStatus,
 )
 from temporalio.service import RPCError
+from typing_extensions import override
 
-from adapters.temporal.errors import is_not_found, temporal_error
+from adapters.temporal.errors import is_not_found, temporal_error, temporal_errors
 from adapters.temporal.signals import send_signal
+from domain.agents.ports import AgentLosses
 from domain.errors import Unavailable
 from domain.ids import SessionKey, key_of_workflow_id, session_workflow_id
 from domain.sessions.messages import AgentLost, Message, ParticipantChange, ParticipantChanged
+from domain.sessions.ports import SessionDirectory
 from domain.sessions.search_attributes import SearchAttribute
 from domain.sessions.session import SessionState, SessionStatus, WaitingFor
 from workflows.session_parts.search_attributes import AGENT, JOIN_ATTEMPTS, ROOM
 
-# Not those that are starting: their room may not be there yet. Visibility may be seconds behind.
+# Not starting ones: their room may not exist yet. Visibility may be seconds behind.
 _LIVE = (
     "WorkflowType = 'session' AND ExecutionStatus = 'Running'"
     f" AND {SearchAttribute.STATE} IN ('live', 'recovering')"
 )
-
-
 _CUT_SHORT = "WorkflowType = 'session' AND ExecutionStatus IN ('Terminated', 'TimedOut', 'Failed')"
 LOOK_BACK = timedelta(days=1)
 MOST_LISTED = 500
@@ -35,72 +36,47 @@ SIGNAL_TIME = timedelta(seconds=5)
 log = structlog.get_logger()
 
 
-class TemporalSessionDirectory:
-    """Looks at sessions from outside, without a state of its own."""
+class TemporalSessionDirectory(SessionDirectory, AgentLosses):
+    """Reads and signals sessions."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
+    @override
     async def live_sessions(self) -> dict[SessionKey, str]:
-        """The sessions with a call in progress, with LiveKit's names of their rooms.
-
-        Raises:
-            Unavailable: Temporal does not answer.
-        """
         found: dict[SessionKey, str] = {}
-        try:
+        with temporal_errors():
             async for execution in self._client.list_workflows(_LIVE):
                 key = key_of_workflow_id(execution.id)
                 room = execution.typed_search_attributes.get(ROOM)
                 if key and room:
                     found[key] = room
-        except RPCError as error:
-            raise temporal_error(error) from None
         return found
 
+    @override
     async def is_open(self, key: SessionKey) -> bool:
-        """Whether the session's workflow is running; not from visibility, so it is exact.
-
-        Also while only its room's deletion is left, unlike `TemporalListing.life`: what it still
-        does itself is not the reaper's business.
-
-        Raises:
-            Unavailable: Temporal does not answer.
-        """
+        # Also while only its room's deletion is left, unlike `TemporalListing.life`: what the
+        # session still does itself is not the reaper's task.
         found = await describe(self._client, key)
         return found is not None and found.status is WorkflowExecutionStatus.RUNNING
 
+    @override
     async def closed_from_outside(self) -> list[SessionStatus]:
-        """What is known of the sessions that were terminated, or failed, during the last day.
-
-        Raises:
-            Unavailable: Temporal does not answer.
-        """
         since = datetime.now(UTC) - LOOK_BACK
         query = f"{_CUT_SHORT} AND CloseTime > '{since:%Y-%m-%dT%H:%M:%SZ}'"
-        try:
+        with temporal_errors():
             executions = self._client.list_workflows(query, limit=MOST_LISTED)
             return [found async for each in executions if (found := _status(each)) is not None]
-        except RPCError as error:
-            raise temporal_error(error) from None
 
+    @override
     async def tell_room_is_gone(self, key: SessionKey) -> None:
-        """What LiveKit's webhook `room_finished` would have said.
-
-        Raises:
-            Unavailable: Temporal does not answer.
-        """
         message = ParticipantChanged(
             event_id="reaper:room_finished", change=ParticipantChange.ROOM_FINISHED
         )
         await self._signal(key, message)
 
+    @override
     async def tell_agent_is_lost(self, key: SessionKey, loss: AgentLost) -> None:
-        """Tell a session that its agent shows no sign of life any more.
-
-        Raises:
-            Unavailable: Temporal does not answer.
-        """
         await self._signal(key, loss)
 
     async def _signal(self, key: SessionKey, message: Message) -> None:
@@ -112,9 +88,9 @@ class TemporalSessionDirectory:
             trouble = temporal_error(error)
             if isinstance(trouble, Unavailable):
                 raise trouble from None
-            # One session that takes no signal any more must not hide all others from the watch.
+            # One session that accepts no more signals must not hide the others from the watchdog.
             log.error(
-                "a session takes no signal",
+                "session signal refused",
                 org=key.org,
                 session=key.session_id,
                 signal=type(message).__name__,
@@ -123,7 +99,7 @@ class TemporalSessionDirectory:
 
 
 async def describe(client: Client, key: SessionKey) -> WorkflowExecutionDescription | None:
-    """What Temporal knows of a session's workflow; None if it knows none.
+    """The description of a session's workflow; None if Temporal does not know it.
 
     Raises:
         Unavailable: Temporal does not answer.
@@ -137,7 +113,7 @@ async def describe(client: Client, key: SessionKey) -> WorkflowExecutionDescript
 
 
 def _status(execution: WorkflowExecution) -> SessionStatus | None:
-    """What the search attributes tell of a session that can tell nothing itself."""
+    """The status of a session that cannot answer, from its search attributes."""
     key = key_of_workflow_id(execution.id)
     if key is None:
         return None

@@ -1,7 +1,7 @@
 """Encryption of everything that Temporal stores: inputs, results, messages, failures, details.
 
-AES-256-GCM; each payload names its key, so that keys can be rotated: the first key of the ring
-encrypts, all of them decrypt.
+AES-256-GCM. Each payload names its key, so keys can be rotated: the first key of the ring encrypts,
+all of them decrypt.
 """
 
 import os
@@ -35,13 +35,10 @@ class CannotDecrypt(EverlineError):
 
 
 class EncryptionCodec(PayloadCodec):
-    """Encrypts each payload as a whole, with the key id authenticated along."""
+    """Encrypts each payload as a whole and authenticates the key id."""
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
-        """Take the key ring.
-
-        Args:
-            keys: 32-byte keys by id; the first encrypts.
+        """Take the key ring: 32-byte keys by id, of which the first encrypts.
 
         Raises:
             ValueError: there is no key, or one is not 32 bytes long.
@@ -58,7 +55,7 @@ class EncryptionCodec(PayloadCodec):
         return [self._encrypt(payload) for payload in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Each payload decrypted; one that is not encrypted stays as it is.
+        """Each payload decrypted; unencrypted ones are unchanged.
 
         Raises:
             CannotDecrypt: naming the key id that is missing from the ring.
@@ -66,11 +63,11 @@ class EncryptionCodec(PayloadCodec):
         return [self._decrypt(payload) for payload in payloads]
 
     def seal(self, data: bytes) -> bytes:
-        """`data` encrypted with the current key, to be stored elsewhere than in Temporal."""
+        """`data` encrypted with the current key, for storage outside Temporal."""
         return self._encrypt(Payload(data=data)).SerializeToString()
 
     def unseal(self, sealed: bytes) -> bytes:
-        """What was sealed, with whichever key of the ring.
+        """The data that `seal` encrypted, with any key of the ring.
 
         Raises:
             CannotDecrypt: its key is not in the ring, or it was altered.
@@ -98,8 +95,8 @@ class EncryptionCodec(PayloadCodec):
             raise CannotDecrypt(
                 f"a payload was encrypted with the key {key_id!r}, which is not in the key ring",
                 field=KEYS_VARIABLE,
-                cure=f"add that key to {KEYS_VARIABLE} behind the current one, for as long as"
-                " anything has it",
+                cure=f"add that key to {KEYS_VARIABLE} after the current one, for as long as"
+                " stored data uses it",
             )
         nonce, sealed = payload.data[:_NONCE_BYTES], payload.data[_NONCE_BYTES:]
         try:
@@ -108,7 +105,7 @@ class EncryptionCodec(PayloadCodec):
             raise CannotDecrypt(
                 f"a payload of the key {key_id!r} was altered, or that id now names another key",
                 field=KEYS_VARIABLE,
-                cure=f"look whether {KEYS_VARIABLE} has the key that this id named before",
+                cure=f"check that {KEYS_VARIABLE} has the key that this id named before",
             ) from None
 
 

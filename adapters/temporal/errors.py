@@ -1,4 +1,7 @@
-"""What Temporal's errors mean: an outage, a wrong request, or a state that does not allow it."""
+"""Mapping of Temporal's errors: an outage, an invalid request, or a conflicting state."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -21,16 +24,16 @@ _NOT_YET = {
     "NamespaceNotActiveFailure": "wait until the namespace's failover is over",
     "NamespaceInvalidStateFailure": "check TEMPORAL_NAMESPACE: its state does not allow this",
 }
-"""Failed preconditions that pass, or that an operator mends: the request itself is right."""
+"""Failed preconditions that pass, or that an operator can fix: the request is valid."""
 
 _UNCONNECTED = {
     "UnknownIssuer": (
-        "its certificate is signed by nobody who is trusted here",
-        "check TEMPORAL_TLS_CA: the file of the authority that signed it",
+        "its certificate is not signed by a trusted authority",
+        "check TEMPORAL_TLS_CA: the certificate of the authority that signed it",
     ),
     "NotValidForName": (
         "its certificate is for another name",
-        "give TEMPORAL_ADDRESS a name for which the certificate is",
+        "use a name in TEMPORAL_ADDRESS that the certificate covers",
     ),
     "Expired": ("its certificate has expired", "renew Temporal's certificate"),
     "InvalidContentType": (
@@ -38,20 +41,20 @@ _UNCONNECTED = {
         "check TEMPORAL_ADDRESS, or unset TEMPORAL_TLS",
     ),
     "Unauthenticated": (
-        "it does not know who asks",
+        "it does not accept the API key",
         "check TEMPORAL_API_KEY and TEMPORAL_NAMESPACE",
     ),
     "hyper::Error": (
-        "it ends the connection",
-        "check TEMPORAL_ADDRESS, TEMPORAL_TLS if it wants TLS, and TEMPORAL_TLS_CERT and"
-        " TEMPORAL_TLS_KEY if it wants to know its clients",
+        "it closes the connection",
+        "check TEMPORAL_ADDRESS, TEMPORAL_TLS if it requires TLS, and TEMPORAL_TLS_CERT and"
+        " TEMPORAL_TLS_KEY if it requires client certificates",
     ),
 }
-"""What stands in the SDK's account of a connection that failed: what it means, and its cure."""
+"""By a word in the SDK's message about a failed connection: the reason, and its cure."""
 
 
 def is_not_found(error: BaseException) -> bool:
-    """Whether Temporal does not know the workflow; a namespace that it lacks is another matter."""
+    """Whether Temporal does not know the workflow; a missing namespace is another error."""
     return (
         isinstance(error, RPCError)
         and error.status is RPCStatusCode.NOT_FOUND
@@ -60,10 +63,9 @@ def is_not_found(error: BaseException) -> bool:
 
 
 def temporal_error(error: RPCError | RuntimeError) -> EverlineError:
-    """The error for a call that failed, other than for a workflow that is not there.
+    """The error for a failed call, except for an unknown workflow.
 
-    Args:
-        error: the SDK's; the lazy client raises `RuntimeError` until its first connection.
+    The lazy client raises `RuntimeError` until its first connection.
     """
     if not isinstance(error, RPCError):
         return not_connected(error)
@@ -90,8 +92,17 @@ def temporal_error(error: RPCError | RuntimeError) -> EverlineError:
     )
 
 
+@contextmanager
+def temporal_errors() -> Generator[None]:
+    """Map the errors of a call with `temporal_error`."""
+    try:
+        yield
+    except (RPCError, RuntimeError) as error:
+        raise temporal_error(error) from None
+
+
 def not_connected(error: RuntimeError) -> Unavailable:
-    """Why there is no first connection: an outage, or the two do not trust each other."""
+    """Why the first connection failed: an outage, or TLS or credentials."""
     text = str(error)
     for sign, (meaning, cure) in _UNCONNECTED.items():
         if sign in text:
@@ -100,7 +111,7 @@ def not_connected(error: RuntimeError) -> Unavailable:
 
 
 def temporal_is_away(detail: str) -> Unavailable:
-    """Nobody answers, or not in time."""
+    """The error for no answer in time."""
     return Unavailable(
         f"Temporal does not answer ({detail[:_DETAIL_CHARS]})",
         cure="check TEMPORAL_ADDRESS, and that Temporal runs",
@@ -108,5 +119,5 @@ def temporal_is_away(detail: str) -> Unavailable:
 
 
 def _kinds(error: RPCError) -> set[str]:
-    """Names of the details that Temporal gives with an error."""
+    """Type names of the details in an error."""
     return {detail.type_url.rpartition(".")[2] for detail in error.grpc_status.details}

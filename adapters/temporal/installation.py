@@ -1,7 +1,7 @@
-"""Which installation this is: an id that all its processes find in their Temporal namespace.
+"""The id of this installation, which all its processes read from their Temporal namespace.
 
-It stands in the memo of a schedule that never runs. Temporal creates a schedule once, whoever is
-first, and keeps it for ever; so API and workers agree, in whichever order they start.
+It is in the memo of a schedule that never runs. Temporal creates a schedule only once and keeps it,
+so API and workers agree, in whichever order they start.
 """
 
 import re
@@ -19,58 +19,49 @@ from temporalio.client import (
     ScheduleSpec,
     ScheduleState,
 )
-from temporalio.service import RPCError
+from typing_extensions import override
 
 from adapters.temporal.client import RPC_TIMEOUT
-from adapters.temporal.errors import temporal_error
+from adapters.temporal.errors import temporal_errors
 from domain.errors import EverlineError
+from domain.sessions.ports import Installation
 
 log = structlog.get_logger()
 
 INSTALLATION = "installation"
 """Id of the schedule, and the name in its memo."""
 _NOTE = "Paused for good: its memo holds the id of this Everline installation."
-# Readable without our encryption keys, by people and by an installation that lost them.
+# Readable without the encryption keys, by people and by an installation that lost them.
 _PLAIN = temporalio.converter.default().payload_converter
 
 
 class InstallationDiffers(EverlineError):
-    """`EVERLINE_INSTALLATION` is not the id that this Temporal namespace has: no start."""
+    """`EVERLINE_INSTALLATION` is not the id of this Temporal namespace; do not start."""
 
     code = "installation_differs"
 
 
-class TemporalInstallation:
-    """The id that this process and all others of its namespace have."""
+class TemporalInstallation(Installation):
+    """The id that all processes of a namespace share.
+
+    `given` is `EVERLINE_INSTALLATION`; None takes the id of the namespace, or makes one up.
+    """
 
     def __init__(self, client: Client, given: str | None) -> None:
-        """Look nowhere yet.
-
-        Args:
-            client: of the installation's namespace.
-            given: `EVERLINE_INSTALLATION`; None for the id that the namespace has, or gets.
-        """
         self._client = client
         self._given = given
         self._known: str | None = None
 
+    @override
     async def id(self) -> str:
-        """The id; the first process of all makes it durable.
-
-        Raises:
-            InstallationDiffers: another one than the given is durable already.
-            Unavailable: Temporal does not answer.
-        """
         if self._known is None:
             self._known = await self._agree()
         return self._known
 
     async def _agree(self) -> str:
-        try:
+        with temporal_errors():
             await self._offer(self._given or _made_up(self._client.namespace))
             durable = await self._durable()
-        except (RPCError, RuntimeError) as error:
-            raise temporal_error(error) from None
         if self._given not in (None, durable):
             raise InstallationDiffers(
                 f"EVERLINE_INSTALLATION is {self._given!r}, and the installation in Temporal's"
@@ -83,7 +74,7 @@ class TemporalInstallation:
         return durable
 
     async def _offer(self, name: str) -> None:
-        """Make a name durable unless there is one."""
+        """Store a name unless there is one already."""
         never = Schedule(
             action=ScheduleActionStartWorkflow(INSTALLATION, id=INSTALLATION, task_queue="none"),
             spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(days=365))]),
@@ -105,5 +96,5 @@ class TemporalInstallation:
 
 
 def _made_up(namespace: str) -> str:
-    """The namespace with a random part: two clusters may both have a `default`."""
+    """The namespace with a random part, because two clusters may both have a `default`."""
     return f"{re.sub('[^A-Za-z0-9_-]', '-', namespace)[:100]}-{secrets.token_hex(4)}"

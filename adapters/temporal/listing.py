@@ -1,7 +1,4 @@
-"""Lists of sessions by Temporal's visibility, behind `SessionListing` and `SessionLives`.
-
-Visibility may be a moment behind the truth; `life` is not.
-"""
+"""Lists of sessions by Temporal's visibility, which may lag a moment; `life` does not."""
 
 import base64
 import binascii
@@ -12,10 +9,11 @@ from typing import TypeVar
 import structlog
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey, TypedSearchAttributes
-from temporalio.service import RPCError
+from typing_extensions import override
 
 from adapters.temporal.directory import describe
-from adapters.temporal.errors import temporal_error
+from adapters.temporal.errors import temporal_errors
+from domain.access.ports import SessionLives
 from domain.access.quotas import Life
 from domain.errors import InvalidInput
 from domain.ids import SessionKey, check_id, key_of_workflow_id
@@ -27,6 +25,7 @@ from domain.sessions.listing import (
     SessionPage,
     is_stuck,
 )
+from domain.sessions.ports import SessionListing
 from domain.sessions.search_attributes import SearchAttribute
 from domain.sessions.session import EndReason, Outcome, SessionState, WaitingFor
 from workflows.session_parts.search_attributes import (
@@ -49,21 +48,16 @@ _CLOSED = "ExecutionStatus != 'Running'"
 Kind = TypeVar("Kind", bound=SessionState | Outcome | EndReason | WaitingFor)
 
 
-class TemporalListing:
-    """Looks at sessions from outside, without a state of its own. Every query names one org."""
+class TemporalListing(SessionListing, SessionLives):
+    """Lists sessions; every query names one org."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
+    @override
     async def open_page(
         self, org: str, wanted: SessionFilter, limit: int, after: str | None
     ) -> SessionPage:
-        """The org's open sessions, the newest first.
-
-        Raises:
-            Unavailable: Temporal does not answer.
-            InvalidInput: `after` is not from an earlier page.
-        """
         conditions = [_RUNNING, *_conditions(wanted)]
         if wanted.state:
             conditions.append(f"{SearchAttribute.STATE} = '{wanted.state.value}'")
@@ -76,18 +70,13 @@ class TemporalListing:
             conditions.append(f"{SearchAttribute.WAITING_FOR} NOT IN ({people})")
         return await self._page(org, conditions, limit, after)
 
+    @override
     async def closed_page(
         self, org: str, wanted: SessionFilter, limit: int, after: str | None
     ) -> SessionPage:
-        """The org's sessions that ended within Temporal's retention, the last ended first.
-
-        Raises:
-            Unavailable: Temporal does not answer.
-            InvalidInput: `after` is not from an earlier page.
-        """
         conditions = [_CLOSED, *_conditions(wanted)]
         if wanted.outcome is Outcome.FAILED:
-            # A workflow that was closed from outside could not say so.
+            # A workflow that was terminated could not set its outcome.
             conditions.append(
                 f"({SearchAttribute.OUTCOME} = 'failed' OR {SearchAttribute.OUTCOME} IS NULL)"
             )
@@ -95,35 +84,25 @@ class TemporalListing:
             conditions.append(f"{SearchAttribute.OUTCOME} = '{wanted.outcome.value}'")
         return await self._page(org, conditions, limit, after)
 
+    @override
     async def open_ids(self, org: str) -> set[str]:
-        """Ids of the org's open sessions.
-
-        Raises:
-            Unavailable: Temporal does not answer.
-        """
         query = _query(org, [_RUNNING, f"{SearchAttribute.STATE} != 'closed'"])
         found: set[str] = set()
-        try:
+        with temporal_errors():
             async for execution in self._client.list_workflows(query):
                 key = key_of_workflow_id(execution.id)
                 if key and key.org == org:
                     found.add(key.session_id)
-        except (RPCError, RuntimeError) as error:
-            raise temporal_error(error) from None
         return found
 
+    @override
     async def life(self, key: SessionKey) -> Life:
-        """What Temporal knows of one session; not from visibility, so it is exact.
-
-        Raises:
-            Unavailable: Temporal does not answer.
-        """
         found = await describe(self._client, key)
         if found is None:
             return Life.UNKNOWN
         if found.status is not WorkflowExecutionStatus.RUNNING:
             return Life.ENDED
-        # Closed, and only its room is not deleted yet.
+        # Closed: only its room is not deleted yet.
         closed = found.typed_search_attributes.get(STATE) == SessionState.CLOSED.value
         return Life.ENDED if closed else Life.OPEN
 
@@ -133,10 +112,8 @@ class TemporalListing:
         listed = self._client.list_workflows(
             _query(org, conditions), page_size=limit, next_page_token=_token(org, after)
         )
-        try:
+        with temporal_errors():
             await listed.fetch_next_page()
-        except (RPCError, RuntimeError) as error:
-            raise temporal_error(error) from None
         now = datetime.now(UTC)
         token = listed.next_page_token
         return SessionPage(
@@ -150,7 +127,7 @@ class TemporalListing:
 
 
 def _query(org: str, conditions: list[str]) -> str:
-    # An id has no quote in it.
+    # An id contains no quotes.
     mine = f"{SearchAttribute.ORG} = '{check_id(org, 'org')}'"
     return " AND ".join(["WorkflowType = 'session'", mine, *conditions])
 
@@ -167,13 +144,13 @@ def _conditions(wanted: SessionFilter) -> list[str]:
 
 
 def _time(at: datetime) -> str:
-    # Temporal refuses the first centuries, in which nothing started.
+    # Temporal refuses very early years, in which nothing started.
     known = max(at.astimezone(UTC), datetime.fromtimestamp(0, UTC))
     return f"'{known:%Y-%m-%dT%H:%M:%S.%fZ}'"
 
 
 def _line_if_readable(execution: WorkflowExecution, now: datetime) -> SessionLine | None:
-    """None, and a log entry, for what another version or another hand has started."""
+    """None, and a log entry, for a workflow that is not a readable session."""
     key = key_of_workflow_id(execution.id)
     try:
         if key is not None:
@@ -181,7 +158,7 @@ def _line_if_readable(execution: WorkflowExecution, now: datetime) -> SessionLin
         reason = "its id is not that of a session"
     except ValueError as error:
         reason = str(error).splitlines()[0]
-    log.error("a workflow cannot be listed as a session", workflow=execution.id, reason=reason)
+    log.error("workflow not listable as a session", workflow=execution.id, reason=reason)
     return None
 
 
@@ -219,7 +196,7 @@ def _read(
     unknown: Kind,
     missing: Missing,
 ) -> Kind | Missing:
-    """The value of an attribute; `unknown` for one that only another version knows."""
+    """The value of an attribute; `unknown` for a value that only another version knows."""
     value = shown.get(key)
     if not value:
         return missing
@@ -228,7 +205,7 @@ def _read(
 
 
 def _cursor(org: str, token: bytes) -> str:
-    """Temporal's token for text, with a checksum: it answers a damaged one as if it were ill."""
+    """Temporal's token as text, with a checksum: Temporal answers a damaged one like an outage."""
     return base64.urlsafe_b64encode(_checksum(org, token) + token).decode()
 
 

@@ -1,4 +1,4 @@
-"""How much a client or an agent may tell one session, so that others always get through to it."""
+"""Limits on messages to one session, so that no client or agent can block the others."""
 
 from collections import Counter, OrderedDict
 from collections.abc import Generator
@@ -9,34 +9,34 @@ from domain.ids import SessionKey
 from domain.sessions.messages import AgentFailed
 
 CHANGES_AT_ONCE = 2
-"""Changes of one session that an API process makes at a time.
+"""Concurrent changes of one session per API process.
 
-Temporal takes ten updates of a workflow at a time, and an agent's claim is one of them.
+Temporal allows ten concurrent updates of a workflow, and an agent's claim is one of them.
 """
 FAILURES_PER_ATTEMPT = 20
-"""Jobs of one attempt that may say that they failed; LiveKit starts one, rarely two."""
+"""Jobs of one attempt that may report a failure; LiveKit starts one, rarely two."""
 REMEMBERED_ATTEMPTS = 10_000
 RETRY_SECONDS = 1
 
 
 class ChangeLimits:
-    """The changes of sessions that are being made right now."""
+    """The changes of sessions in progress."""
 
     def __init__(self) -> None:
         self._running: Counter[SessionKey] = Counter()
 
     @contextmanager
     def change(self, key: SessionKey) -> Generator[None]:
-        """Count a change of the session for the block.
+        """Count a change of the session during the block.
 
         Raises:
-            TooManyRequests: as many as may run at a time are running.
+            TooManyRequests: the limit is reached.
         """
         if self._running[key] >= CHANGES_AT_ONCE:
             raise TooManyRequests(
-                f"{CHANGES_AT_ONCE} other changes of session {key.session_id} are being made",
+                f"{CHANGES_AT_ONCE} other changes of session {key.session_id} are in progress",
                 retry_after=RETRY_SECONDS,
-                cure="wait for the answer to one before you send the next",
+                cure="wait for one answer before sending the next",
             )
         self._running[key] += 1
         try:
@@ -48,16 +48,16 @@ class ChangeLimits:
 
 
 class FailureLimits:
-    """The jobs that said that they failed, by attempt; the attempts heard of last are kept."""
+    """The failed jobs by attempt, of the most recent attempts."""
 
     def __init__(self) -> None:
         self._jobs: OrderedDict[tuple[SessionKey, int], set[str]] = OrderedDict()
 
     def count(self, key: SessionKey, failure: AgentFailed) -> None:
-        """Count a failure; the same one may be told as often as it takes.
+        """Count a failure; repeating the same one is fine.
 
         Raises:
-            TooManyRequests: too many jobs of this attempt have failed.
+            TooManyRequests: too many other jobs of this attempt have failed.
         """
         attempt = (key, failure.attempt)
         jobs = self._jobs.setdefault(attempt, set())

@@ -1,4 +1,4 @@
-"""One read and one write of Temporal's database, leaving nothing behind, seldom enough for anybody.
+"""A rate-limited health check of Temporal's database: one read and one write, without traces.
 
 The stack has its own (`stack/supervision/temporal_probe.py`), because it imports no adapters.
 """
@@ -20,16 +20,16 @@ from temporalio.service import RPCError, RPCStatusCode
 from adapters.temporal.errors import is_not_found
 
 FRESH_SECONDS = 5.0
-"""A result is given again for so long, however many ask."""
+"""How long a result is reused."""
 _STEP = timedelta(seconds=4)
 _NAME = "everline-api-health"
-"""A workflow that never exists, and a task queue that nobody polls."""
+"""Name of a workflow that never exists, and of a task queue that nobody polls."""
 _CANNOT_WRITE = (RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.PERMISSION_DENIED)
-"""Before server 1.29, or with a key that may not: the read has to do."""
+"""Before server 1.29, or with a key without permission: the read has to suffice."""
 
 
 class TemporalProbe:
-    """Whether Temporal's database can be read and written, asked at most once at a time."""
+    """Checks whether Temporal's database can be read and written, one check at a time."""
 
     def __init__(self, client: Client, now: Callable[[], float] = time.monotonic) -> None:
         self._client = client
@@ -41,13 +41,13 @@ class TemporalProbe:
         """Return if it can.
 
         Raises:
-            RPCError: It cannot, or Temporal does not answer.
-            RuntimeError: A lazy client has never been connected.
+            RPCError: it cannot, or Temporal does not answer.
+            RuntimeError: a lazy client was never connected.
         """
         asked = self._asked
         if asked is None or (asked.done() and self._now() - self._ended >= FRESH_SECONDS):
             asked = self._asked = asyncio.create_task(self._ask())
-        # Who stops waiting does not end the question of the others.
+        # A caller that stops waiting must not cancel the check of the others.
         problem = await asyncio.shield(asked)
         if problem is not None:
             raise problem
@@ -63,7 +63,7 @@ class TemporalProbe:
         return None
 
     async def _read(self) -> None:
-        """Look for a workflow that does not exist: the answer comes from the database."""
+        """Describe a workflow that does not exist: the answer comes from the database."""
         try:
             await self._client.workflow_service.describe_workflow_execution(
                 DescribeWorkflowExecutionRequest(

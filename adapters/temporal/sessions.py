@@ -22,6 +22,7 @@ from temporalio.client import (
 from temporalio.common import QueryRejectCondition, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError
+from typing_extensions import override
 
 from adapters.temporal.errors import is_not_found, temporal_error, temporal_is_away
 from adapters.temporal.message_limits import ChangeLimits
@@ -47,7 +48,7 @@ from domain.sessions.messages import (
     SessionResult,
     WaitUntil,
 )
-from domain.sessions.ports import Operation, Signal, Started
+from domain.sessions.ports import Operation, Sessions, Signal, Started
 from domain.sessions.session import (
     SessionInput,
     SessionState,
@@ -68,7 +69,7 @@ _REFUSALS = {
 }
 
 
-class TemporalSessions:
+class TemporalSessions(Sessions):
     """Starts and talks to sessions; their state is Temporal's, here is only who waits for it."""
 
     def __init__(self, client: Client, task_queue: str) -> None:
@@ -78,18 +79,8 @@ class TemporalSessions:
         self._waits = SharedCalls[tuple[SessionKey, Stage], SessionStatus]()
         self._probe = TemporalProbe(client)
 
+    @override
     async def start(self, request: SessionInput, stage: Stage, seconds: float) -> Started:
-        """Start a session, or find the one that the same request started before.
-
-        Args:
-            request: the complete input.
-            stage: how far to wait; `accepted` returns as soon as the workflow is durable.
-            seconds: how long to wait for the stage.
-
-        Raises:
-            IdempotencyMismatch: this session id was used for another request.
-            Unavailable: Temporal is away; nothing was started, or a retry will find it.
-        """
         try:
             if stage is Stage.ACCEPTED:
                 await _reach(self._start(request))
@@ -149,20 +140,8 @@ class TemporalSessions:
         finally:
             handle.cancel()
 
+    @override
     async def find(self, key: SessionKey, digest: str, stage: Stage, seconds: float) -> Started:
-        """The session that the same request started before.
-
-        Args:
-            key: the session.
-            digest: the request's.
-            stage: how far to wait; `accepted` returns at once.
-            seconds: how long to wait for the stage.
-
-        Raises:
-            NotFound: Temporal knows no session under this id.
-            IdempotencyMismatch: another request started it.
-            Unavailable: Temporal is away.
-        """
         description = await self._describe(key)
         memo = await description.memo()
         if memo.get(DIGEST_MEMO) != digest:
@@ -215,13 +194,8 @@ class TemporalSessions:
     async def _describe(self, key: SessionKey) -> WorkflowExecutionDescription:
         return await _reach(self._handle(key).describe())
 
+    @override
     async def status(self, key: SessionKey) -> SessionStatus:
-        """What the session says of itself.
-
-        Raises:
-            NotFound: Temporal knows no such session (any more).
-            Unavailable: Temporal is away, or no worker answers.
-        """
         handle = self._handle(key)
         unclean = QueryRejectCondition.NOT_COMPLETED_CLEANLY
         async with _bounded():
@@ -232,13 +206,8 @@ class TemporalSessions:
                 last = await _reach(handle.query(SessionWorkflow.status))
         return last if last.state is SessionState.CLOSED else closed_from_outside(last)
 
+    @override
     async def claim(self, key: SessionKey, claim: AgentReady) -> ReadyAnswer:
-        """An agent's claim of an attempt.
-
-        Raises:
-            StaleAttempt: it is refused; the agent has to leave.
-            Unavailable: no worker answered; the agent should ask again.
-        """
         update = self._handle(key).execute_update(  # pyright: ignore[reportUnknownMemberType]
             SessionWorkflow.agent_ready, claim, id=f"{claim.attempt}:{claim.job_id}"
         )
@@ -248,33 +217,18 @@ class TemporalSessions:
         except NotFound:
             raise StaleAttempt("the session is closed") from None
 
+    @override
     async def signal(self, key: SessionKey, message: Signal) -> bool:
-        """Send a signal; False if the session is closed or unknown, which is final.
-
-        A message whose event id the session had before changes nothing and costs nothing; the
-        answer is True then, whether the session is closed or not.
-
-        Raises:
-            Unavailable: Temporal is away.
-        """
         try:
             await _reach(send_signal(self._client, key, message))
         except NotFound:
             return False
         return True
 
+    @override
     async def operate(
         self, key: SessionKey, operation: Operation, update_id: str | None
     ) -> SessionStatus:
-        """What an operator does to an open session; the same update id does it once.
-
-        Raises:
-            NotFound: there is no such session, or it is closed.
-            Conflict: the session is not in a state for it, or was changed too often.
-            NoCapacity: a new agent would find no agent server with a free place.
-            TooManyRequests: other changes of the session are being made right now.
-            Unavailable: Temporal is away, or no worker answers.
-        """
         with self._limits.change(key):
             async with _bounded():
                 return await _reach(self._update(key, operation, update_id))
@@ -289,47 +243,39 @@ class TemporalSessions:
             return handle.execute_update(SessionWorkflow.redispatch, operation, id=update_id)  # pyright: ignore[reportUnknownMemberType]
         return handle.execute_update(SessionWorkflow.finalise, operation, id=update_id)  # pyright: ignore[reportUnknownMemberType]
 
+    @override
     async def exists(self, key: SessionKey) -> bool:
-        """Whether Temporal knows the session, open or closed."""
         try:
             await self._describe(key)
         except NotFound:
             return False
         return True
 
+    @override
     async def is_open(self, key: SessionKey) -> bool:
-        """Whether the session's workflow is running."""
         try:
             description = await self._describe(key)
         except NotFound:
             return False
         return description.status is WorkflowExecutionStatus.RUNNING
 
+    @override
     async def find_by_room(self, org: str, livekit_room: str) -> SessionKey | None:
-        """The newest session of a room, by Temporal's visibility (seconds behind the truth)."""
         query = f"{ORG.name} = '{org}' AND {ROOM.name} = '{livekit_room}'"
         listed = self._client.list_workflows(query, page_size=1)
         await _reach(listed.fetch_next_page())
         found = (key_of_workflow_id(execution.id) for execution in listed.current_page or ())
         return next(found, None)
 
+    @override
     async def pollers(self) -> int:
-        """How many workers poll for workflow tasks; those that are gone do not count.
-
-        Raises:
-            Unavailable: Temporal is away.
-        """
         patience = timedelta(seconds=ANSWER_TIMEOUT)
         return len(
             await _reach(polling_workers(self._client, self._task_queue, time.time(), patience))
         )
 
+    @override
     async def probe(self) -> None:
-        """Return if Temporal's database can be read and written; the answer is seconds old at most.
-
-        Raises:
-            Unavailable: It cannot, or Temporal is away.
-        """
         await _reach(self._probe.check())
 
     def _handle(self, key: SessionKey) -> Handle:

@@ -1,4 +1,4 @@
-"""Calls that several requests need at the same time, made once for all of them."""
+"""Calls that concurrent requests share."""
 
 import asyncio
 import contextvars
@@ -17,26 +17,19 @@ class _Running(Generic[Result]):
 
 
 class SharedCalls(Generic[Key, Result]):
-    """The calls that are running now, by what they are about."""
+    """The running calls by key."""
 
     def __init__(self) -> None:
         self._running: dict[Key, _Running[Result]] = {}
 
     async def run(self, key: Key, call: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-        """Join the call of this key, or make it.
+        """Join the running call of this key, or make it; all waiters get its result or error.
 
-        A request that is cancelled leaves the call to the others; without any it is cancelled.
-
-        Args:
-            key: what the call is about; calls of the same key have to be equal.
-            call: makes it.
-
-        Returns:
-            What the call returns. It raises what the call raises, for everybody who waits.
+        A cancelled waiter leaves the call to the others; without waiters it is cancelled.
         """
         running = self._running.get(key)
         if running is None or running.task.done():
-            # The call may outlive the request that makes it, so its logs must not name that one.
+            # The call may outlive the request that started it, so its logs must not name that one.
             task = asyncio.create_task(call(), context=contextvars.Context())
             running = self._running[key] = _Running(task)
         running.waiters += 1

@@ -1,4 +1,4 @@
-"""Signals to sessions: the same message is sent as often as it takes, and counts once."""
+"""Signals to sessions; repeating one has no effect."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -33,19 +33,13 @@ async def send_signal(
 ) -> None:
     """Send a signal whose event id is Temporal's request id.
 
-    Temporal drops a signal whose request id the workflow had before. So a repeated message adds
-    nothing to the history and does not count towards the 10,000 signals that a workflow may get.
+    Temporal drops a signal with a request id that the workflow has had. So a repeated message adds
+    nothing to the history and does not count towards the limit of 10,000 signals per workflow.
     The SDK's `handle.signal` makes a new request id each time, hence the plain call.
 
-    Args:
-        client: the connection, with the codec.
-        key: the session.
-        message: what to send.
-        within: how long the call may take.
-
     Raises:
-        RPCError: Temporal does not take it; NOT_FOUND if the session is closed or unknown.
-        RuntimeError: there was no first connection yet.
+        RPCError: Temporal refuses it; NOT_FOUND if the session is closed or unknown.
+        RuntimeError: a lazy client was never connected.
     """
     request = SignalWorkflowExecutionRequest(
         namespace=client.namespace,

@@ -1,4 +1,4 @@
-"""Who polls a task queue of Temporal, which goes on listing workers for minutes after their end."""
+"""The workers of a task queue; Temporal itself lists dead ones for minutes."""
 
 from datetime import timedelta
 
@@ -8,23 +8,17 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 
 POLL_SECONDS = 75.0
-"""A poll is noted when it begins and waits for up to 60 s, so an older one is of a dead worker."""
+"""A poll takes up to 60 s and is recorded at its start, so an older one is of a dead worker."""
 
 
 async def polling_workers(
     client: Client, task_queue: str, now: float, patience: timedelta
 ) -> list[PollerInfo]:
-    """The workers that asked for workflow tasks within the last `POLL_SECONDS`.
-
-    Args:
-        client: Of the namespace.
-        task_queue: Its name.
-        now: Unix time.
-        patience: How long Temporal may take to answer.
+    """The workers that polled for workflow tasks in the `POLL_SECONDS` before `now` (Unix time).
 
     Raises:
-        RPCError: Temporal does not answer, or refuses.
-        RuntimeError: A lazy client has never been connected.
+        RPCError: Temporal refuses, or does not answer within `patience`.
+        RuntimeError: a lazy client was never connected.
     """
     request = DescribeTaskQueueRequest(
         namespace=client.namespace,
@@ -36,5 +30,5 @@ async def polling_workers(
 
 
 def _asked(poller: PollerInfo) -> float:
-    """When its last poll began (Unix time)."""
+    """When its last poll began, as Unix time."""
     return poller.last_access_time.ToNanoseconds() / 1e9

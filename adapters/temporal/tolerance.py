@@ -1,7 +1,7 @@
-"""Payloads of other versions: what crosses Temporal is written and read by different processes.
+"""A payload converter that reads payloads of other versions of Everline.
 
-Written as Temporal's own Pydantic converter does, byte for byte. Read in the context
-`FROM_ANOTHER_VERSION`: inputs, results, signals, updates and the answers of queries.
+It writes byte for byte what Temporal's own Pydantic converter does, and reads in the context
+`FROM_ANOTHER_VERSION`: inputs, results, signals, updates and query answers.
 """
 
 from functools import lru_cache
@@ -21,23 +21,23 @@ from domain.json_model import FROM_ANOTHER_VERSION
 
 
 class TolerantJsonConverter(PydanticJSONPlainPayloadConverter):
-    """Reads fields and values that only another version knows, as their models say."""
+    """Reads unknown fields and values as the models define."""
 
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
         """The value of a payload.
 
         Raises:
-            ValidationError: it is not of this type in any version.
+            ValidationError: it is of another type.
         """
         adapter = _adapter(type_hint) if type_hint is not None else _ANYTHING
         return adapter.validate_json(payload.data, context=FROM_ANOTHER_VERSION)
 
 
 class TolerantPayloadConverter(CompositePayloadConverter):
-    """Temporal's converters, with ours for JSON."""
+    """Temporal's converters, with `TolerantJsonConverter` for JSON."""
 
     def __init__(self) -> None:
-        """Temporal makes it, once for each worker and client."""
+        """Temporal creates one for each worker and client."""
         super().__init__(
             *(
                 TolerantJsonConverter()

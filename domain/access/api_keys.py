@@ -1,4 +1,4 @@
-"""API keys of this installation's own: what they may do, and what is known of them."""
+"""API keys of this installation: scopes and records."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -15,18 +15,18 @@ class Scope(StrEnum):
     READ = "read"
     """Everything that changes nothing: GET."""
     WRITE = "write"
-    """Everything that changes something: start and end sessions, save agents."""
+    """All changes: start and end sessions, save agents."""
     KEYS = "keys"
     """Create, list and revoke API keys."""
 
 
 ALL_SCOPES = frozenset(Scope)
 USUAL_SCOPES = (Scope.READ, Scope.WRITE)
-"""Of a key that names none: it works with everything but other keys."""
+"""The default scopes: everything except other keys."""
 
 
 class ApiKeyRecord(BaseModel):
-    """What is known of a stored key; the key itself is not."""
+    """The record of a stored key, without the key itself."""
 
     prefix: str
     """Names the key; its visible part."""
@@ -44,12 +44,12 @@ class ApiKeyRecord(BaseModel):
     """To the minute."""
 
     def works_at(self, now: datetime) -> bool:
-        """Whether the key opens anything at that time."""
+        """Whether the key is valid at that time."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
 class NewKeyRequest(BaseModel):
-    """A key to make."""
+    """A key to create."""
 
     user_id: str | None = None
     name: str | None = None
@@ -60,7 +60,7 @@ class NewKeyRequest(BaseModel):
 
 
 class CreatedKey(BaseModel):
-    """A key at the one moment at which it can be seen."""
+    """A new key, the only time that it is shown."""
 
     key: str
     record: ApiKeyRecord

@@ -11,28 +11,28 @@ class AuditAction(StrEnum):
 
     TRANSCRIPT_DELETED = "transcript.deleted"
     RETENTION_APPLIED = "retention.applied"
-    """Transcripts whose time was over were deleted by a run of the retention."""
+    """A retention run deleted expired transcripts."""
     RETENTION_CHANGED = "retention.changed"
 
 
 class AuditEntry(BaseModel):
-    """One thing that was done."""
+    """One audited action."""
 
     org: str
     id: str
-    """Unique in the org; the same deed has the same, however often it is tried."""
+    """Unique in the org; retries of an action have the same id."""
     at: datetime
     action: AuditAction
     actor: str
     """Who did it: a user, a key without one, or the retention."""
     subject: str | None = None
-    """What it was done to, for instance a session's id."""
+    """The object of the action, for example a session id."""
     details: dict[str, int | str | None] = {}
     """Counts and settings, by name."""
 
 
 class AuditPage(BaseModel):
-    """Part of the log, the newest first; `next` is where the following part begins."""
+    """A page of the log, newest first; `next` is the cursor of the following page."""
 
     entries: list[AuditEntry]
     next: str | None = None

@@ -1,4 +1,7 @@
-"""What access needs from the outside world: API keys, slots of open sessions, the audit log."""
+"""Ports of access: API keys, slots of open sessions, the audit log.
+
+Every method raises `Unavailable` if the store, or Temporal, does not answer.
+"""
 
 from typing import Protocol
 
@@ -11,14 +14,10 @@ from domain.paging import Page
 
 
 class ApiKeys(Protocol):
-    """Whom API keys speak for: Everline's own keys, or an account service."""
+    """The principals of API keys: Everline's own keys, or an account service's."""
 
     async def resolve(self, key: str) -> Principal | None:
-        """Whom a key speaks for; None if it is not known.
-
-        Raises:
-            Unavailable: that cannot be told now; never a guess.
-        """
+        """The principal of a key; None if the key is unknown, expired or revoked. Never a guess."""
         ...
 
 
@@ -26,46 +25,46 @@ class ApiKeyStore(Protocol):
     """The installation's own keys, stored as hashes."""
 
     async def create(self, org: str, request: NewKeyRequest) -> CreatedKey:
-        """Make a key for an org; the answer is the only place where it can be read."""
+        """Create a key for an org. Only this answer contains the key itself."""
         ...
 
     async def list_keys(self, org: str) -> list[ApiKeyRecord]:
-        """The org's keys, the newest first; revoked and expired ones too."""
+        """The org's keys, newest first, including revoked and expired ones."""
         ...
 
     async def revoke(self, org: str, prefix: str) -> bool:
-        """End a key for good, from the next request on; False if the org has no such key."""
+        """Revoke a key permanently; False if the org has no such key."""
         ...
 
 
 class SessionLives(Protocol):
-    """The sessions as Temporal, the truth of their life, knows them."""
+    """The state of sessions as Temporal knows it."""
 
     async def open_ids(self, org: str) -> set[str]:
         """Ids of the org's open sessions."""
         ...
 
     async def life(self, key: SessionKey) -> Life:
-        """What is known of one session; not behind the truth."""
+        """The state of one session, read from its workflow and so never stale."""
         ...
 
 
 class Slots(Protocol):
-    """The slots that are taken; a number is taken by one session of its org at most."""
+    """Slots in use; at most one session of an org has a given number."""
 
     async def claim(self, key: SessionKey, limit: int) -> bool:
-        """Take a slot below `limit`, or keep the one that the session has; False if none is left.
+        """Claim a slot below `limit`, or keep the session's own; False if none is free.
 
-        Claiming again removes a doubt.
+        Safe to repeat after an error. Claiming again clears a `doubt` mark.
         """
         ...
 
     async def free(self, key: SessionKey) -> bool:
-        """Free the session's slot; False if it had none."""
+        """Free the session's slot; False if it had none. After an error it may still be taken."""
         ...
 
     async def taken(self, org: str) -> list[Slot]:
-        """The org's taken slots."""
+        """The org's slots in use."""
         ...
 
 
@@ -73,11 +72,11 @@ class AllSlots(Slots, Protocol):
     """The slots of all orgs, for the reaper alone."""
 
     async def every(self, limit: int, after: str | None = None) -> Page[Slot]:
-        """Taken slots, in an order that stays; with `after`, those behind it."""
+        """One page of the slots in use, in a stable order, starting after `after`."""
         ...
 
     async def doubt(self, slot: Slot) -> None:
-        """Mark a slot, unless it was claimed again since it was read."""
+        """Mark a slot as doubtful, unless it was claimed again since it was read."""
         ...
 
     async def free_doubted(self, slot: Slot) -> bool:
@@ -86,14 +85,18 @@ class AllSlots(Slots, Protocol):
 
 
 class AuditLog(Protocol):
-    """Entries are added and read, never changed."""
+    """Audit entries: added and read, never changed."""
 
     async def add(self, entry: AuditEntry) -> bool:
-        """Store an entry; False if there is one of this id."""
+        """Store an entry; False if its id is already stored."""
         ...
 
     async def page(
         self, org: str, action: AuditAction | None, limit: int, after: str | None
     ) -> AuditPage:
-        """The org's entries, the newest first; `after` is an earlier page's `next`."""
+        """The org's entries, newest first; `after` is the `next` of an earlier page.
+
+        Raises:
+            InvalidInput: `after` is not such a cursor.
+        """
         ...

@@ -1,4 +1,4 @@
-"""How many sessions an org has at the same time: each takes a slot, and frees it when it ends."""
+"""Quotas of concurrent sessions: each session holds a slot until it ends."""
 
 from datetime import datetime
 from enum import Enum
@@ -9,7 +9,7 @@ from domain.ids import SessionKey
 
 
 class Life(Enum):
-    """What Temporal knows of a session, exactly."""
+    """The state of a session's workflow, never stale."""
 
     UNKNOWN = "unknown"
     """It was never started, or so long ago that Temporal has forgotten it."""
@@ -19,14 +19,14 @@ class Life(Enum):
 
 
 class Slot(BaseModel):
-    """The place of one session among those that its org may have at the same time."""
+    """One of an org's session slots, held by a session."""
 
     org: str
     session_id: str
     number: int
     claimed_at: datetime
     doubted: bool = False
-    """The reaper has seen it once without a workflow."""
+    """The reaper has once seen it without a workflow."""
 
     @property
     def key(self) -> SessionKey:

@@ -19,15 +19,10 @@ class Descriptor(NamedTuple):
 
 
 def parse_descriptor(text: str, field: str, cure: str | None = None) -> Descriptor:
-    """Take a descriptor apart. A model's own name may contain further slashes.
-
-    Args:
-        text: the descriptor.
-        field: where it was given, for the error.
-        cure: what to write instead, if more is known than the form.
+    """Parse a descriptor. A model's own name may contain further slashes.
 
     Raises:
-        InvalidInput: naming `field`.
+        InvalidInput: naming `field`, with `cure` or a general one.
     """
     provider, slash, rest = text.strip().partition("/")
     model, colon, voice = rest.partition(":")

@@ -1,4 +1,7 @@
-"""What agents need from the outside world: saved configurations, heartbeats of agent servers."""
+"""Ports of agents: saved configurations and the heartbeats of agent servers.
+
+Every method raises `Unavailable` if the store, or Temporal, does not answer.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,106 +14,120 @@ from domain.sessions.messages import AgentLost
 
 
 class AgentServers(Protocol):
-    """What is known of agent servers by their heartbeats."""
+    """The heartbeats of agent servers."""
 
     async def record(self, heartbeat: Heartbeat, at: datetime) -> list[str]:
-        """Store the last heartbeat of a server; returns those of its jobs that are condemned."""
+        """Store the latest heartbeat of a server; an out-of-order one changes nothing.
+
+        Returns:
+            The ids of its condemned jobs: those replaced while the server was silent.
+        """
         ...
 
     async def seen_since(self, since: datetime) -> list[AgentServer]:
-        """The servers heard of since then."""
+        """The servers with a heartbeat since then, sorted by id."""
         ...
 
     async def prove_path(self, at: datetime) -> None:
-        """Store something as a heartbeat is stored, to see whether that can be done."""
+        """Check that a heartbeat could be stored, by a write of the same kind."""
         ...
 
 
 class SignsOfLife(Protocol):
-    """The heartbeats as the watchdog looks at them."""
+    """The heartbeats, for the watchdog."""
 
     async def last_heartbeats(self) -> dict[str, datetime]:
-        """When each server was last heard that is not dealt with, by their ids."""
+        """Server ids with their last heartbeat, without the servers that are dealt with."""
         ...
 
     async def server(self, server_id: str) -> AgentServer | None:
-        """One server as it was last heard."""
+        """A server's last heartbeat."""
         ...
 
     async def dealt_with(self, server_id: str, last_heartbeat: datetime) -> None:
-        """Leave the server out until it is heard again; nothing if it was heard meanwhile."""
+        """Ignore the server until its next heartbeat; does nothing if one has arrived since."""
         ...
 
     async def condemn(self, server_id: str, job_ids: Sequence[str], at: datetime) -> None:
-        """Have the server told to stop these jobs, if it is ever heard again."""
+        """Tell the server to stop these jobs when it sends its next heartbeat."""
         ...
 
 
 class HeartbeatPath(Protocol):
-    """The way that heartbeats take: agents' address of the API, the API, MongoDB."""
+    """The path of heartbeats: the API at the agents' address, and MongoDB behind it."""
 
     async def prove(self) -> None:
-        """Return if a heartbeat would arrive now; else `Unavailable`."""
+        """Return if a heartbeat would arrive now; raises `Unavailable` otherwise."""
         ...
 
 
 class Lease(Protocol):
-    """What only one of several processes may do at a time."""
+    """A lease that one of several processes holds at a time."""
 
     async def hold(self) -> bool:
-        """Take or keep the lease; to be called more often than it lasts."""
+        """Acquire or renew the lease; False while another process holds it.
+
+        Call it more often than the lease lasts.
+        """
         ...
 
 
 class AgentLosses(Protocol):
-    """Where sessions are told that their agents are lost."""
+    """Tells sessions that their agents are lost."""
 
     async def tell_agent_is_lost(self, key: SessionKey, loss: AgentLost) -> None:
-        """Tell a session; one that is closed needs no telling."""
+        """Tell a session that its agent's heartbeats stopped; does nothing if it is closed."""
         ...
 
 
 class SavedAgents(Protocol):
-    """The saved agents of all orgs, each with its versions; no call works without an org."""
+    """Saved agents with their versions; every call names an org.
+
+    An agent that this version cannot read raises `Unreadable`, and is left out of lists.
+    Saving raises `InvalidInput` if the configuration cannot be stored.
+    """
 
     async def insert(self, agent: SavedAgent) -> None:
         """Store the first version of a new agent."""
         ...
 
     async def get(self, key: AgentKey) -> SavedAgent | None:
-        """The current version."""
+        """The current version; None if the org has no such agent."""
         ...
 
     async def to_be_replaced(self, key: AgentKey) -> SavedAgent | None:
-        """The current version, without its configuration if that cannot be read."""
+        """The current version, with an empty configuration if the stored one is unreadable."""
         ...
 
     async def list_agents(self, org: str, limit: int, before: str | None) -> list[SavedAgent]:
-        """The org's agents, the newest first; with `before`, those older than that id."""
+        """The org's agents, newest first; with `before`, only those older than that id."""
         ...
 
     async def replace(self, agent: SavedAgent, expected: int) -> bool:
-        """Store a version if `expected` is the current one, which is kept; False if it is not."""
+        """Store a new version if the current one is `expected`, else False. Safe to repeat."""
         ...
 
     async def delete(self, key: AgentKey, expected: int | None, at: datetime) -> bool:
-        """Delete an agent with all its versions; False if there is none, or not of this version."""
+        """Delete an agent with all versions; False if missing or not at `expected`.
+
+        Safe to repeat.
+        """
         ...
 
     async def get_version(self, key: AgentKey, version: int) -> SavedAgent | None:
-        """One version, current or earlier."""
+        """The current or an earlier version; None if it does not exist."""
         ...
 
     async def list_versions(
         self, key: AgentKey, limit: int, before: int | None
     ) -> list[SavedAgent]:
-        """The versions, the current one first; with `before`, those below that number."""
+        """The versions, current one first; with `before`, only those below that number."""
         ...
 
 
 class CallerSigns(Protocol):
-    """What agents say of their callers, in the heartbeats of their servers."""
+    """The callers' connections as agents report them in heartbeats."""
 
     async def caller_seen(self, key: SessionKey) -> str | None:
-        """The caller's connection as in `JobTick.caller`; None if no living agent server says."""
+        """The caller's connection (see `JobTick.caller`); None if no live server reports one."""
         ...

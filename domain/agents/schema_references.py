@@ -1,7 +1,8 @@
-"""References within a JSON Schema: each has to lead to a schema, and none round in a circle."""
+"""Checks of JSON Schemas: their form, and references, which must resolve without a cycle."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,19 +19,36 @@ _REFERENCES = ("$ref", "$dynamicRef")
 _ALTERNATIVES = ("allOf", "anyOf", "oneOf")
 _CONDITIONS = ("not", "if", "then", "else")
 MAX_DEPTH = 50
-"""Schemas that may have to be looked into for one and the same value."""
+"""Nested schemas that may apply to one value."""
 
 _Schema = dict[str, Any]
+
+
+def check_object_schema(schema: _Schema, max_chars: int) -> None:
+    """Check that a schema is a valid JSON Schema of an object.
+
+    Raises:
+        ValueError: saying where in the schema the error is.
+    """
+    if len(json.dumps(schema)) > max_chars:
+        raise ValueError(f"must not be longer than {max_chars} characters as JSON")
+    if schema.get("type") != "object":
+        raise ValueError('must be the JSON Schema of an object: {"type": "object", …}')
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        path = "/".join(map(str, error.absolute_path)) or "the whole"
+        raise ValueError(f"is not a JSON Schema, at {path}: {error.message[:200]}") from None
 
 
 def check_references(schema: _Schema) -> None:
     """Check the references of a schema that refers to its own parts only.
 
-    A schema may hold itself (a tree of comments whose answers are such trees), but what one value
-    has to fulfil must come to an end: a validator would go round for ever.
+    A schema may contain itself (a comment whose replies are comments), but the schemas that apply
+    to one value must be finite: a validator would never end.
 
     Raises:
-        ValueError: saying which reference is at fault, and what helps.
+        ValueError: naming the wrong reference, and the cure.
     """
     _Check(schema).run()
 
@@ -48,7 +66,7 @@ class _Check:
         todo: list[tuple[Any, Resolver[Any]]] = [(self._root.contents, self._resolver)]
         while todo:
             contents, resolver = todo.pop()
-            # Else it is a boolean, which refers to nothing.
+            # Otherwise it is a boolean, without references.
             if not isinstance(contents, dict):
                 continue
             schema = cast(_Schema, contents)
@@ -57,13 +75,13 @@ class _Check:
             todo.extend((part.contents, resolver.in_subresource(part)) for part in parts)
 
     def _follow(self, schema: _Schema, resolver: Resolver[Any], reference: str) -> int:
-        """How many schemas deep a value has to be looked at for this one."""
+        """How many nested schemas apply to a value of this one."""
         me = id(schema)
         if me in self._depths:
             return self._depths[me]
         if me in self._on_the_way:
             raise ValueError(
-                f"goes round in a circle at $ref {reference[:100]!r}; refer to it from the"
+                f"has a cycle at $ref {reference[:100]!r}; refer to it from the"
                 " properties or items of a schema only"
             )
         self._on_the_way.add(me)

@@ -1,7 +1,7 @@
-"""The sign of life of agent servers: which exist, under which name, how full, and what they lost.
+"""Heartbeats of agent servers: names, capacity, running and lost jobs.
 
-An agent server tells times as durations only (ages, by its own clock), and numbers its heartbeats;
-when one arrived is the API's word. So the clocks of different machines are never compared.
+An agent server reports only durations by its own clock, and numbers its heartbeats; the API notes
+their arrival. So the clocks of different machines are never compared.
 """
 
 from collections.abc import Iterable
@@ -12,13 +12,13 @@ from pydantic import BaseModel, Field
 from domain.ids import SessionKey
 
 SILENT_AFTER = timedelta(seconds=10)
-"""Heartbeats come every two seconds; a server that was silent for longer is not counted on."""
+"""Heartbeats come every two seconds; a server silent for longer counts as unavailable."""
 MORE_PLACES = "start another agent server, or raise EVERLINE_MAX_JOBS"
-"""What helps when all places are taken."""
+"""The cure if all agent servers are full."""
 
 
 class JobRef(BaseModel):
-    """A job, and the attempt that it is; a job that is not Everline's names no session."""
+    """A job and its attempt; a job that is not Everline's names no session."""
 
     job_id: str = Field(max_length=200)
     org: str | None = None
@@ -42,7 +42,7 @@ class JobTick(JobRef):
 
 
 class LostJob(JobRef):
-    """A job that ended without being asked to: killed, crashed, or hung and therefore killed."""
+    """A job that ended unexpectedly: killed, crashed, or killed because it hung."""
 
     reason: str = Field(max_length=300)
 
@@ -56,11 +56,11 @@ class Heartbeat(BaseModel):
     agent_name: str = Field(max_length=200)
     max_jobs: int = Field(ge=0)
     free: int | None = Field(default=None, ge=0)
-    """Calls that it would take now; None from servers that do not say."""
+    """Calls that it would accept now; None from servers that do not report it."""
     draining: bool = False
     version: str | None = None
     spool: str | None = Field(default=None, max_length=64)
-    """Id of its spool's disk: whoever has recordings there can still bring them."""
+    """Id of its spool's disk, from which recordings can still be uploaded."""
     jobs: list[JobTick] = Field(default=[], max_length=2_000)
     lost: list[LostJob] = Field(default=[], max_length=2_000)
     """Jobs whose loss the API has not acknowledged yet."""
@@ -71,11 +71,11 @@ class HeartbeatAnswer(BaseModel):
 
     accepted: bool = True
     stop: list[str] = []
-    """Ids of jobs whose calls were given to other agents while this server was silent."""
+    """Ids of jobs whose calls moved to other agents while this server was silent."""
 
 
 class AgentServer(BaseModel):
-    """An agent server as Everline last heard of it."""
+    """An agent server as of its last heartbeat."""
 
     server_id: str
     agent_name: str
@@ -89,14 +89,14 @@ class AgentServer(BaseModel):
 
     @property
     def places(self) -> int:
-        """Calls that it would take now."""
+        """Calls that it would accept now."""
         if self.draining:
             return 0
         return max(self.max_jobs - len(self.jobs), 0) if self.free is None else self.free
 
 
 def free_places(servers: Iterable[AgentServer], agent_name: str, now: datetime) -> int | None:
-    """Calls that the agent servers of a name would take now; None if none of them is heard."""
+    """Calls that the agent servers of a name would accept now; None if none is alive."""
     heard = [
         server
         for server in servers

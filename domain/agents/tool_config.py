@@ -1,22 +1,20 @@
-"""The parts of a configuration that give an agent something to do beside talking."""
+"""The parts of a configuration that give an agent tools."""
 
-import json
 import re
 from collections.abc import Iterator
 from ipaddress import IPv6Address
 from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 
-from jsonschema import Draft202012Validator, SchemaError
 from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
 from domain.agents.config_model import SECRET, ConfigModel
-from domain.agents.schema_references import check_references
+from domain.agents.schema_references import check_object_schema, check_references
 from domain.agents.variables import variables_in
 from domain.json_model import or_else
 
 TOOL_NAME = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
-"""What every provider of models takes as the name of a function."""
+"""Function names that every model provider accepts."""
 MAX_SCHEMA_CHARS = 32_768
 NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 _HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
@@ -26,8 +24,7 @@ Headers = Annotated[
     dict[HeaderName, Annotated[str, Field(max_length=8192, pattern=r"^[^\r\n]*$")]],
     Field(repr=False, json_schema_extra=SECRET, max_length=50),
 ]
-"""HTTP headers; their values are secrets. They may hold dynamic variables."""
-
+"""HTTP headers; their values are secrets, and may contain dynamic variables."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NOT_IN_A_HOST = re.compile(r"[\s\"%<>\\^`|]")
@@ -35,25 +32,25 @@ _NOT_IN_A_HOST = re.compile(r"[\s\"%<>\\^`|]")
 
 def _http_url(url: str) -> str:
     if _CONTROL.search(url):
-        raise ValueError("must not hold control characters, such as a line break; remove them")
+        raise ValueError("must not contain control characters, such as a line break; remove them")
     scheme, separator, rest = url.partition("://")
     host = rest.partition("/")[0].partition("?")[0].partition("#")[0]
     if not separator or scheme.lower() not in ("https", "http") or not host:
         raise ValueError("must be a URL like https://host/path")
     if variables_in(scheme + host) or "{{" in host:
-        # Whoever chooses the host at the time of a call chooses who gets the headers.
+        # Whoever chooses the host during a call chooses who receives the headers.
         raise ValueError("may have variables in its path and query only, not in its host")
     if "@" in host:
-        raise ValueError("must not hold a user name or password; send them in headers")
+        raise ValueError("must not contain a user name or password; send them in headers")
     _check_host(host)
     return url
 
 
 def _check_host(host: str) -> None:
     if _NOT_IN_A_HOST.search(host):
-        raise ValueError("has a character in its host that no host has; write it like example.com")
+        raise ValueError("has an invalid character in its host; write it like example.com")
     try:
-        # Asking for the port checks it.
+        # Reading the port validates it.
         name, port = urlsplit(f"//{host}").hostname, urlsplit(f"//{host}").port
         if host.startswith("["):
             IPv6Address(name or "")
@@ -73,19 +70,11 @@ def parameter_schema(schema: dict[str, Any]) -> dict[str, Any]:
     """Check the JSON Schema of a tool's parameters.
 
     Raises:
-        ValueError: saying where in the schema the fault is.
+        ValueError: saying where in the schema the error is.
     """
-    if len(json.dumps(schema)) > MAX_SCHEMA_CHARS:
-        raise ValueError(f"must not be longer than {MAX_SCHEMA_CHARS} characters as JSON")
-    if schema.get("type") != "object":
-        raise ValueError('must be the JSON Schema of an object: {"type": "object", …}')
+    check_object_schema(schema, MAX_SCHEMA_CHARS)
     if any(not reference.startswith("#") for reference in _references(schema)):
         raise ValueError("may refer to its own parts only ($ref beginning with #)")
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        place = "/".join(map(str, error.absolute_path)) or "the whole"
-        raise ValueError(f"is not a JSON Schema, at {place}: {error.message[:200]}") from None
     check_references(schema)
     return schema
 
@@ -114,7 +103,7 @@ class HttpTool(ConfigModel):
 
     name: str = Field(pattern=TOOL_NAME)
     description: str = Field(min_length=1, max_length=4000)
-    """Tells the model when to call it, and what it answers."""
+    """Tells the model when to call it, and what it returns."""
     parameters: ParameterSchema = NO_PARAMETERS
     """JSON Schema of the arguments; they are checked before the request is made."""
     method: Annotated[Literal["GET", "POST", "PUT", "PATCH", "DELETE"], or_else("GET")] = "POST"
@@ -122,31 +111,31 @@ class HttpTool(ConfigModel):
     headers: Headers = {}
     query: dict[str, str] = {}
     body: Any | None = None
-    """JSON to send. A text that is one `{{name}}` becomes the argument as it is, of any type.
+    """JSON to send. A text that is just `{{name}}` becomes the argument itself, of any type.
 
-    Without it the arguments that `url` and `query` do not use are sent: in the query of a GET or
-    DELETE, else as a JSON object.
+    Without a body, the arguments that `url` and `query` do not use are sent: in the query of a GET
+    or DELETE, otherwise as a JSON object.
     """
     timeout: float = Field(default=10, gt=0, le=60)
     """Seconds for the whole request."""
     max_response_bytes: int = Field(default=16_384, ge=1, le=262_144)
-    """The model gets so much of the answer."""
+    """How much of the response the model gets."""
 
 
 class McpServer(ConfigModel):
-    """A server of the Model Context Protocol, over streamable HTTP, whose tools can be called."""
+    """A Model Context Protocol server over streamable HTTP, whose tools the agent can call."""
 
     name: str | None = Field(default=None, pattern=TOOL_NAME)
     url: HttpUrl
     headers: Headers = {}
     allowed_tools: list[str] | None = None
-    """Names of the tools that may be called; without it all of them."""
+    """Names of the tools that may be called; None for all."""
     timeout: float = Field(default=5, gt=0, le=60)
-    """Seconds for the connection and for each call; a start waits 5 of them at most."""
+    """Seconds for the connection and for each call; a call's start waits for at most 5."""
 
 
 class TransferDestination(ConfigModel):
-    """Somewhere that a phone call can be transferred to."""
+    """A destination of phone call transfers."""
 
     name: str = Field(min_length=1, max_length=100)
     """What the agent calls it."""
@@ -157,7 +146,7 @@ class TransferDestination(ConfigModel):
 
 
 class Transfer(ConfigModel):
-    """Where the tool `transfer_call` can transfer a phone call to."""
+    """The destinations of the tool `transfer_call`."""
 
     destinations: list[TransferDestination] = Field(min_length=1, max_length=50)
     play_dialtone: bool = False
@@ -171,7 +160,7 @@ class Transfer(ConfigModel):
 
 
 class ManagedAgent(ConfigModel):
-    """A saved agent that the conversation can be handed to."""
+    """A saved agent that can take over the conversation."""
 
     id: str
     name: str
@@ -179,14 +168,14 @@ class ManagedAgent(ConfigModel):
 
 
 class ManagedAgents(ConfigModel):
-    """The agents that can be handed to; sent only if `enabled`."""
+    """The agents that can take over; sent only if `enabled`."""
 
     enabled: bool = False
     agents: list[ManagedAgent] = []
 
 
 class LyzrToolConfig(ConfigModel):
-    """Actions of one tool of Lyzr's; its further fields are Lyzr's own."""
+    """Actions of one Lyzr tool; its further fields are Lyzr's own."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -200,7 +189,7 @@ class LyzrToolConfig(ConfigModel):
 
 
 class LyzrRag(ConfigModel):
-    """A retrieval endpoint of Lyzr's."""
+    """A Lyzr retrieval endpoint."""
 
     base_url: str
     rag_id: str
@@ -215,9 +204,9 @@ class AgenticRagEntry(ConfigModel):
 
 
 class KnowledgeBase(ConfigModel):
-    """A knowledge base. If `enabled`, it gives the tool `search_knowledge_base` and its sources.
+    """A knowledge base. If `enabled`, it adds the tool `search_knowledge_base` with its sources.
 
-    One source of Lyzr's can be given as `lyzr_rag`, or flat as `base_url` and `rag_id`.
+    One Lyzr source can be given as `lyzr_rag`, or flat as `base_url` and `rag_id`.
     """
 
     model_config = ConfigDict(extra="allow")

@@ -13,11 +13,11 @@ from domain.ids import SessionKey
 from domain.json_model import JsonModel, or_else
 
 GIVE_UP_AFTER = timedelta(days=7)
-"""How long after its beginning an agent server tries to store a recording, or asks for its fate."""
+"""How long after its start an agent server tries to store a recording, or asks for its result."""
 LOST_AFTER = GIVE_UP_AFTER + timedelta(days=1)
-"""Then whoever could have told of it has given up, with a day for an API that was away."""
+"""Then every agent server has abandoned it; one day more in case the API was down."""
 HEARD_WITHIN = timedelta(minutes=5)
-"""How long the agent server that has a recording may be silent; heartbeats come every 2 s."""
+"""How long the agent server with a recording may be silent; heartbeats come every 2 s."""
 
 _ID = "[A-Za-z0-9_-]{1,128}"
 _PATH = re.compile(
@@ -32,10 +32,10 @@ class Recording(ConfigModel):
 
 
 class RecordingState(StrEnum):
-    """How far a recording is."""
+    """The state of a recording."""
 
     PENDING = "pending"
-    """On its way to the storage; tried again until it is there."""
+    """Not uploaded yet; the upload is retried."""
     STORED = "stored"
     FAILED = "failed"
 
@@ -48,27 +48,26 @@ class CallRecording(JsonModel):
     attempt: int = Field(ge=1, examples=[1])
     state: Annotated[RecordingState, or_else(RecordingState.PENDING)]
     path: str = Field(max_length=500, examples=["acme/s-1/1-AJ_x.ogg"])
-    """Where it is below the recordings' URL."""
+    """Its path below the recordings' URL."""
     started_at: datetime | None = None
     """The time of its first sample."""
     bytes: int | None = Field(default=None, ge=0)
     error: str | None = Field(default=None, max_length=500)
-    """Why it is not stored, for a person."""
+    """Why it is not stored, as a sentence."""
     egress_id: str | None = Field(default=None, max_length=100, examples=["EG_3qhZAXpHxhTc"])
-    """LiveKit's id of it, if its egress service makes it."""
+    """LiveKit's id of it, if its egress service records."""
     spool: str | None = Field(default=None, max_length=64)
-    """The disk of which the agent servers bring it, or ask LiveKit for its fate; by its heartbeats
-    it is known whether there is one."""
+    """The disk whose agent server uploads it or asks LiveKit for its result, as heartbeats say."""
 
 
 def recording_path(org: str, session_id: str, attempt: int, job_id: str) -> str:
-    """Where a recording lies below the recordings' URL; the org comes first, for its deletion."""
+    """A recording's path below the recordings' URL, by org first."""
     job = "".join(letter if letter.isalnum() or letter in "_-" else "-" for letter in job_id)
     return f"{org}/{session_id}/{attempt}-{job[:100]}.ogg"
 
 
 def recording_at(filename: str) -> tuple[SessionKey, CallRecording] | None:
-    """Whose recording a file in the storage is, under any prefix; None if it is none of ours."""
+    """The session and recording of a file in the storage, under any prefix; None if not ours."""
     found = _PATH.search(filename)
     if found is None:
         return None
@@ -79,24 +78,20 @@ def recording_at(filename: str) -> tuple[SessionKey, CallRecording] | None:
 
 
 def as_of(recording: CallRecording, now: datetime, spools: Collection[str]) -> CallRecording:
-    """A recording as it is to be read: one that nobody brings any more has failed.
+    """The recording as clients see it: one that nobody uploads any more has failed.
 
-    That is no last word: an agent server may start on its disk again, or LiveKit tell of it.
-
-    Args:
-        recording: as it was told last.
-        now: the time.
-        spools: the disks of which an agent server was heard within `HEARD_WITHIN`.
+    This is not final: an agent server may start again on its disk, or LiveKit report the result.
+    `spools` are the disks whose agent server sent a heartbeat within `HEARD_WITHIN`.
     """
     if recording.state is not RecordingState.PENDING:
         return recording
     if recording.started_at is not None and now - recording.started_at > LOST_AFTER:
-        why = f"nobody has told what became of it within {LOST_AFTER.days} days"
+        why = f"no result was reported within {LOST_AFTER.days} days"
     elif recording.spool is not None and recording.spool not in spools:
         minutes = HEARD_WITHIN // timedelta(minutes=1)
         why = (
-            f"no agent server with its disk has been heard of for {minutes} minutes;"
-            " one that starts on that disk again brings it"
+            f"the agent server with its disk has sent no heartbeat for {minutes} minutes;"
+            " it is uploaded once an agent server starts on that disk again"
         )
     else:
         return recording
@@ -104,13 +99,13 @@ def as_of(recording: CallRecording, now: datetime, spools: Collection[str]) -> C
 
 
 def belongs_to(recording: CallRecording, key: SessionKey) -> bool:
-    """Whether a recording lies where this session's do; a report may name any path."""
+    """Whether a recording's path belongs to this session; a report may name any path."""
     _, *further = recording.path.split("/")
     return recording.path.startswith(f"{key.org}/{key.session_id}/") and ".." not in further
 
 
 def latest(recordings: list[CallRecording]) -> list[CallRecording]:
-    """One entry per attempt and path, stored ones before all others, in the order of attempts."""
+    """One entry per path in order of attempts; a stored one wins over the others."""
     rank = {RecordingState.PENDING: 0, RecordingState.FAILED: 1, RecordingState.STORED: 2}
     best: dict[str, CallRecording] = {}
     for found in recordings:

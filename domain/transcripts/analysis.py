@@ -1,25 +1,23 @@
-"""What an agent's configuration asks to be found out about each call, and what was found.
+"""Analyses of calls: the plan in an agent's configuration, and the findings.
 
-The plan is read by people who run the agent, and by the worker after the call; it never reaches the
-agent itself.
+The plan is for the operators and the worker; it never reaches the agent itself.
 """
 
-import json
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any, Self, cast
 
-from jsonschema import Draft202012Validator, SchemaError
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from domain.agents.config_model import ConfigModel
+from domain.agents.schema_references import check_object_schema
 from domain.ids import Id
 from domain.json_model import or_else
 
 MAX_SCHEMA_CHARS = 16_384
 MAX_CRITERIA = 20
 _COSTLY = ("$ref", "$dynamicRef", "pattern", "patternProperties")
-"""A schema with these can take a validator any time, by a few lines or a few words."""
+"""With these, a short schema can make validation arbitrarily slow."""
 _OF_SCHEMAS = ("properties", "$defs", "definitions", "dependentSchemas")
 _LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
 _SINGLE = (
@@ -29,27 +27,20 @@ _SINGLE = (
 
 
 def _data_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    if len(json.dumps(schema)) > MAX_SCHEMA_CHARS:
-        raise ValueError(f"must not be longer than {MAX_SCHEMA_CHARS} characters as JSON")
-    if schema.get("type") != "object":
-        raise ValueError('must be the JSON Schema of an object: {"type": "object", …}')
     try:
-        Draft202012Validator.check_schema(schema)
+        check_object_schema(schema, MAX_SCHEMA_CHARS)
         costly = next(_costly_keywords(schema), None)
-    except SchemaError as error:
-        place = "/".join(map(str, error.absolute_path)) or "the whole"
-        raise ValueError(f"is not a JSON Schema, at {place}: {error.message[:200]}") from None
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     if costly:
         raise ValueError(
-            f"must not use {costly}: write the part out, or say in a description what is wanted"
+            f"must not use {costly}: write the part out, or describe it in a description"
         )
     return schema
 
 
 def _costly_keywords(schema: Any) -> Iterator[str]:
-    """The keywords that are refused, where they are keywords and not names of properties."""
+    """The refused keywords, where they are keywords and not property names."""
     if not isinstance(schema, dict):
         return
     node = cast(dict[str, Any], schema)
@@ -72,10 +63,10 @@ class Criterion(ConfigModel):
 
 
 class AnalysisPlan(ConfigModel):
-    """What is found out about a call beside its usual summary; everything is optional."""
+    """What to find out about a call in addition to its summary; everything is optional."""
 
     summary_prompt: str | None = Field(default=None, min_length=1, max_length=4_000)
-    """What the summary should look at, for whom, in which form."""
+    """What the summary should focus on, for whom, in which form."""
     data_schema: Annotated[dict[str, Any], AfterValidator(_data_schema)] | None = None
     """JSON Schema (2020-12) of an object: the data to extract. Without references and patterns."""
     success_criteria: list[Criterion] = Field(default=[], max_length=MAX_CRITERIA)
@@ -89,18 +80,18 @@ class AnalysisPlan(ConfigModel):
 
     @property
     def asks(self) -> bool:
-        """Whether there is something to find out beyond the summary."""
+        """Whether the plan asks for more than a summary."""
         return self.data_schema is not None or bool(self.success_criteria)
 
 
 class AnalysisStatus(StrEnum):
-    """Where an analysis is."""
+    """The state of an analysis."""
 
     PENDING = "pending"
     READY = "ready"
     FAILED = "failed"
     UNAVAILABLE = "unavailable"
-    """There is nobody to make one, or nothing to make it of."""
+    """No analyst is configured, or there is nothing to analyse."""
 
 
 class Verdict(StrEnum):
@@ -112,7 +103,7 @@ class Verdict(StrEnum):
 
 
 class CriterionResult(BaseModel):
-    """What was found about one criterion."""
+    """The verdict on one criterion."""
 
     id: str
     result: Annotated[Verdict, or_else(Verdict.UNKNOWN)]
@@ -120,14 +111,14 @@ class CriterionResult(BaseModel):
 
 
 class Findings(BaseModel):
-    """What was found in a transcript: checked against the plan, and otherwise not to be trusted."""
+    """Findings in a transcript; they match the plan, but their content is untrusted."""
 
     data: dict[str, Any] | None = None
     criteria: list[CriterionResult] = []
 
     @property
     def success(self) -> bool | None:
-        """False if a criterion is not fulfilled, True if all are; None if that is not known."""
+        """True if all criteria are fulfilled, False if one is not; None if unknown."""
         results = {criterion.result for criterion in self.criteria}
         if Verdict.FAILURE in results:
             return False
@@ -135,14 +126,14 @@ class Findings(BaseModel):
 
 
 class Analysis(BaseModel):
-    """What was found out about a call, by its agent's plan."""
+    """The analysis of a call by its agent's plan."""
 
     status: Annotated[AnalysisStatus, or_else(AnalysisStatus.UNAVAILABLE)]
     reason: str | None = None
     """Why it failed or is unavailable; None otherwise."""
     data: dict[str, Any] | None = None
-    """The extracted data; it fits the plan's schema."""
+    """The extracted data; it matches the plan's schema."""
     criteria: list[CriterionResult] = []
     success: bool | None = None
-    """Whether all criteria are fulfilled; None without criteria, or if one cannot be told."""
+    """Whether all criteria are fulfilled; None without criteria, or if one is unknown."""
     attempts: int = 0

@@ -1,4 +1,4 @@
-"""Lists of transcripts: what can be asked for, and one line of the answer."""
+"""Lists of transcripts: filters, order, and the line of one transcript."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,17 +16,17 @@ from domain.transcripts.transcript import Role, TranscriptHeader, Turn
 
 
 class TranscriptState(StrEnum):
-    """How much of a transcript is there."""
+    """How complete a transcript is."""
 
     LIVE = "live"
-    """The call goes on, or is just being closed."""
+    """The call is in progress or closing."""
     PARTIAL = "partial"
-    """The report of the last attempt never came: what was streamed."""
+    """Only the streamed turns: the report of the last attempt never arrived."""
     COMPLETE = "complete"
 
 
 class SortField(StrEnum):
-    """What a list can be ordered by."""
+    """Fields that a list can be sorted by."""
 
     STARTED_AT = "startedAt"
     ENDED_AT = "endedAt"
@@ -34,14 +34,14 @@ class SortField(StrEnum):
 
 
 class SortOrder(StrEnum):
-    """Which end of the list comes first."""
+    """The sort direction."""
 
     ASCENDING = "asc"
     DESCENDING = "desc"
 
 
 class TranscriptLine(BaseModel):
-    """One transcript in a list, and what statistics are made of."""
+    """One transcript in a list; statistics are computed from these lines."""
 
     org: str
     session_id: str
@@ -72,7 +72,7 @@ class TranscriptLine(BaseModel):
     """First dispatch until the agent was proven in the room."""
     summary: Annotated[SummaryStatus, or_else(SummaryStatus.FAILED)] | None = None
     cost: float | None = None
-    """Estimated, US dollars; None if it is not known."""
+    """Estimate in US dollars; None if unknown."""
     response_seconds: float | None = None
     """Median time from the end of the caller's speech to the agent's first audio."""
     recordings: int = 0
@@ -80,7 +80,7 @@ class TranscriptLine(BaseModel):
 
 
 class TranscriptFilter(BaseModel):
-    """Which transcripts of an org; every condition that is set has to hold."""
+    """A filter of an org's transcripts; all conditions that are set must hold."""
 
     agent: str | None = None
     user_id: str | None = None
@@ -98,11 +98,11 @@ class TranscriptFilter(BaseModel):
     """Seconds, inclusive; likewise the maximum."""
     max_duration: float | None = Field(default=None, ge=0)
     terms: list[str] = []
-    """Search terms; a transcript has to have all of them."""
+    """Search terms; a transcript must contain all of them."""
 
 
 class TranscriptOrder(BaseModel):
-    """How a list is ordered; the session's id decides between equals."""
+    """The order of a list; equal values are sorted by session id."""
 
     field: SortField = SortField.STARTED_AT
     order: SortOrder = SortOrder.DESCENDING
@@ -114,10 +114,10 @@ def line_of(
     summary: Summary | None,
     turns: Sequence[Turn],
 ) -> TranscriptLine | None:
-    """The line of a session, from all that is kept of it; None while it is not to be listed.
+    """The line of a session from its stored parts; None while it is not listed.
 
-    A session is listed once its transcript is sealed, or once it is closed: one whose workflow was
-    terminated is never sealed, and what it said must not be lost.
+    A session is listed once its transcript is sealed or it is closed: a terminated workflow never
+    seals its transcript, which must not be lost.
     """
     closed = status is not None and status.state is SessionState.CLOSED
     return described(status, header, summary, turns) if header or closed else None
@@ -129,10 +129,10 @@ def described(
     summary: Summary | None,
     turns: Sequence[Turn],
 ) -> TranscriptLine:
-    """What is known of a transcript, also while the call is live.
+    """The line of a transcript, even while the call is live.
 
     Raises:
-        AssertionError: neither its record nor its header is there, so that it is nobody's.
+        AssertionError: there is neither a record nor a header.
     """
     known = header or status
     if known is None:
@@ -175,7 +175,7 @@ def described(
 
 
 def search_terms_of_query(query: str) -> list[str]:
-    """The terms of what somebody searches for.
+    """The terms of a search query.
 
     Raises:
         InvalidInput: it has none, or too many.
@@ -183,13 +183,13 @@ def search_terms_of_query(query: str) -> list[str]:
     terms = terms_of([query])
     if not terms:
         raise InvalidInput(
-            "there is no word to search for in it",
+            "the query has no searchable word",
             field="q",
-            cure="give a word that not every transcript has",
+            cure="use a word that is not in every transcript",
         )
     if len(terms) > MAX_QUERY_TERMS:
         raise InvalidInput(
-            f"it has {len(terms)} different words", field="q", cure=f"give up to {MAX_QUERY_TERMS}"
+            f"the query has {len(terms)} words", field="q", cure=f"use up to {MAX_QUERY_TERMS}"
         )
     return terms
 
@@ -212,7 +212,7 @@ def _started_at(
 ) -> datetime:
     if status:
         return status.started_at
-    # Its record could not be written: the first thing that is known of it.
+    # Its record was never written: use the earliest known time.
     return min([*times, header.sealed_at] if header else times)
 
 

@@ -1,4 +1,8 @@
-"""What transcripts need from the outside world: their archive, listeners, summarisers."""
+"""Ports of transcripts: the archive, room listeners, summarisers.
+
+Every method raises `Unavailable` if what it talks to does not answer. Storing raises `InvalidInput`
+if the data cannot be stored at all.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -18,22 +22,28 @@ from domain.transcripts.transcript import AgentReport, KeptReports, TranscriptHe
 
 
 class RoomListener(Protocol):
-    """Hears what is said in rooms of agents that send no turns; silent, hidden, counted nowhere."""
+    """Transcribes rooms of agents that send no turns, as a hidden participant."""
 
     def listen(
         self, room: str, identity: str, agent: str
     ) -> AbstractAsyncContextManager[AsyncIterator[Heard]]:
-        """Join under `identity`; the segments come until the agent or the room is gone."""
+        """Join as `identity` and yield segments until the agent has left or the room is gone.
+
+        `agent` is the identity of the agent whose words are the assistant's.
+        """
         ...
 
 
 class TranscriptArchive(Protocol):
-    """Turns, reports, transcript headers; writes are acknowledged by a majority, journaled."""
+    """Turns, reports and transcript headers; writes are majority-acknowledged and journaled."""
 
     async def add_turns(self, key: SessionKey, turns: Sequence[Turn]) -> int | None:
-        """Store new turns and complete those that are stored; returns how many are new.
+        """Store new turns and complete stored ones; returns how many are new. Safe to repeat.
 
-        None if the transcript was deleted: what comes after that is dropped.
+        None if the transcript was deleted: later turns are dropped.
+
+        Raises:
+            InvalidInput: one of them cannot be stored; none is.
         """
         ...
 
@@ -42,51 +52,51 @@ class TranscriptArchive(Protocol):
         ...
 
     async def add_report(self, key: SessionKey, report: AgentReport) -> bool:
-        """Keep a report as it came; False if the same one is kept already."""
+        """Store a report as received; False if the same one is already stored."""
         ...
 
     async def report_ids(self, key: SessionKey) -> frozenset[str]:
-        """What tells the kept reports apart, also those that cannot be read."""
+        """The ids of the stored reports, including unreadable ones."""
         ...
 
     async def kept_reports(self, key: SessionKey) -> KeptReports:
-        """All reports of a session, also those that cannot be read."""
+        """All reports of a session, with the ids of unreadable ones."""
         ...
 
     async def reports(self, key: SessionKey) -> list[AgentReport]:
-        """The reports that can be read, as they came, by attempt and then by their end."""
+        """The readable reports, sorted by attempt and end time."""
         ...
 
     async def put_recording(self, key: SessionKey, recording: CallRecording) -> None:
-        """Store how far a recording is; one that is stored stays so."""
+        """Store the state of a recording; `stored` is final."""
         ...
 
     async def recordings(self, key: SessionKey) -> list[CallRecording]:
-        """What is known of a session's recordings beside the reports."""
+        """The session's recordings, without those that only reports name."""
         ...
 
     async def drop_heard(self, key: SessionKey, attempt: int) -> int:
-        """Delete what a listener heard in an attempt: its agent's own report has it. How many."""
+        """Delete an attempt's listener turns, which its report replaces; returns how many."""
         ...
 
     async def header(self, key: SessionKey) -> TranscriptHeader | None:
-        """The transcript's header; None while it is not sealed."""
+        """The transcript's header; None until it is sealed."""
         ...
 
     async def put_header(self, header: TranscriptHeader) -> None:
-        """Store the header; `sealed_at` of an existing one stays."""
+        """Store the header; an existing `sealed_at` is kept."""
         ...
 
 
 class SummaryArchive(Protocol):
-    """The summaries."""
+    """Summary records, one per session."""
 
     async def get(self, key: SessionKey) -> Summary | None:
-        """The summary record of a session."""
+        """The session's summary record; None if it has none."""
         ...
 
     async def put(self, summary: Summary) -> None:
-        """Store the summary record; there is one writer per session."""
+        """Store the summary record; a session has a single writer."""
         ...
 
 
@@ -95,34 +105,34 @@ class Summariser(Protocol):
 
     @property
     def name(self) -> str:
-        """For the summary's record, for instance `extractive`."""
+        """Name for the summary record, for example `extractive`."""
         ...
 
     async def summarise(self, turns: Sequence[Turn], prompt: str | None = None) -> str:
-        """A summary in a few sentences; `prompt` says what it should look at.
+        """A summary in a few sentences; `prompt` says what to focus on, where supported.
 
         Raises:
-            Unavailable: worth a retry.
-            InvalidInput: never going to work, with the reason.
+            Unavailable: a retry may help.
+            InvalidInput: a retry cannot help, with the reason.
         """
         ...
 
 
 class Analyst(Protocol):
-    """Finds out what a plan asks for. The transcript is untrusted input."""
+    """Analyses calls by a plan. The transcript is untrusted input."""
 
     async def analyse(self, turns: Sequence[Turn], plan: AnalysisPlan) -> Findings:
-        """What the plan asks for; the data fits its schema.
+        """The findings that the plan asks for; the data matches its schema.
 
         Raises:
-            Unavailable: worth a retry.
-            InvalidInput: never going to work, with the reason.
+            Unavailable: a retry may help.
+            InvalidInput: a retry cannot help, with the reason.
         """
         ...
 
 
 class TranscriptListing(Protocol):
-    """The lines of transcripts; no call works without an org."""
+    """Lists of transcripts; every call names an org."""
 
     async def page(
         self,
@@ -132,7 +142,11 @@ class TranscriptListing(Protocol):
         limit: int,
         after: str | None,
     ) -> Page[TranscriptLine]:
-        """The org's transcripts in this order; `after` is an earlier page's `next`."""
+        """The org's transcripts in this order; `after` is the `next` of an earlier page.
+
+        Raises:
+            InvalidInput: `after` is not such a cursor.
+        """
         ...
 
     async def has_agent(self, org: str, agent: str) -> bool:
@@ -141,20 +155,20 @@ class TranscriptListing(Protocol):
 
 
 class TranscriptFigures(Protocol):
-    """Where statistics are computed."""
+    """Statistics of transcripts."""
 
     async def stats(
         self, org: str, agent: str, started_from: datetime, started_to: datetime
     ) -> TranscriptStats:
-        """Over the agent's transcripts of calls that started from then (inclusive) to then."""
+        """Statistics of the agent's calls in [`started_from`, `started_to`)."""
         ...
 
 
 class SummaryRuns(Protocol):
-    """The workflows that write summaries: one per session at a time."""
+    """The summary workflows, one per session at a time."""
 
     async def start(self, order: SummaryOrder) -> bool:
-        """Have a summary written again; False if it is being written just now."""
+        """Write the summary again; False if a run is already in progress."""
         ...
 
 
@@ -162,7 +176,7 @@ class RecordingFiles(Protocol):
     """The storage of recordings."""
 
     async def delete(self, path: str) -> None:
-        """Delete a recording; that there is none is fine."""
+        """Delete a recording; one that does not exist is fine."""
         ...
 
 
@@ -170,11 +184,14 @@ class TranscriptRemoval(Protocol):
     """Deletion of transcripts with all their parts."""
 
     async def remove(self, key: SessionKey, by: str, at: datetime) -> Removed:
-        """Delete a transcript for good; what comes later is dropped. Safe to repeat."""
+        """Delete a transcript permanently; parts that arrive later are dropped.
+
+        Safe to repeat after an error; then it counts only what was left. `by` names who deletes.
+        """
         ...
 
     async def recordings(self, key: SessionKey) -> list[CallRecording]:
-        """All recordings of the session that anybody has told of."""
+        """All known recordings of the session."""
         ...
 
     async def is_removed(self, key: SessionKey) -> bool:
@@ -184,22 +201,22 @@ class TranscriptRemoval(Protocol):
     async def ended_before(
         self, org: str, before: datetime, limit: int, after: str | None
     ) -> list[OldTranscript]:
-        """The org's transcripts of calls that ended before then, the oldest first.
+        """The org's transcripts of calls that ended before `before`, oldest first.
 
-        With `after`, those that stand behind that place.
+        `after` is the sort key of the last one seen.
         """
         ...
 
     async def orgs(self, after: str | None, limit: int) -> list[str]:
-        """The orgs that have, or had, transcripts, by name; those after `after`."""
+        """The orgs that have or had transcripts, sorted by name, starting after `after`."""
         ...
 
 
 class RetentionRules(Protocol):
-    """What orgs have chosen."""
+    """The retention rules of orgs."""
 
     async def get(self, org: str) -> RetentionRule:
-        """The org's rule; one without days if it has chosen none."""
+        """The org's rule; one without days if it has none."""
         ...
 
     async def put(self, rule: RetentionRule) -> None:

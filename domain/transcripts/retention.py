@@ -1,4 +1,4 @@
-"""How long transcripts are kept, and what a deletion took away."""
+"""How long transcripts are kept, and what a deletion removed."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,13 +19,9 @@ class Removed(BaseModel):
     summaries: int = 0
 
     def plus(self, other: "Removed") -> "Removed":
-        """Both together."""
-        return Removed(
-            turns=self.turns + other.turns,
-            reports=self.reports + other.reports,
-            recordings=self.recordings + other.recordings,
-            summaries=self.summaries + other.summaries,
-        )
+        """The sum of both."""
+        fields = Removed.model_fields
+        return Removed(**{name: getattr(self, name) + getattr(other, name) for name in fields})
 
 
 class RetentionRule(BaseModel):
@@ -40,12 +36,7 @@ class RetentionRule(BaseModel):
 
 @dataclass(frozen=True)
 class OldTranscript:
-    """A transcript whose time is over.
-
-    Attributes:
-        key: its session.
-        place: where it stands in its org's list, the oldest first.
-    """
+    """A transcript past its retention, with `place`, its sort key in the org's list."""
 
     key: SessionKey
     place: str

@@ -1,7 +1,7 @@
-"""The words of a transcript as they are searched for: the same for what is said and what is asked.
+"""Search terms of transcripts and of queries.
 
-Case and accents do not matter. Scripts without spaces between words are cut into pairs of letters,
-so that a word of theirs is found by the pairs that it is made of.
+Case and accents do not matter. Text in scripts without spaces between words is split into pairs of
+letters, so a word is found by its pairs.
 """
 
 import re
@@ -9,9 +9,9 @@ import unicodedata
 from collections.abc import Iterable
 
 MAX_TERMS = 1_000
-"""Different words of one transcript that are searchable, the first ones said."""
+"""Searchable words per transcript: the first distinct ones."""
 MAX_TERM_LENGTH = 40
-"""Longer words are cut here, in transcripts and queries alike."""
+"""Longer words are truncated, in transcripts and queries alike."""
 MAX_QUERY_TERMS = 10
 
 _WORD = re.compile(r"[^\W_]+")
@@ -21,75 +21,17 @@ _UNSPACED = re.compile(
 """Thai, Lao, Burmese, Khmer, Japanese kana and Han letters."""
 
 STOP_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "but",
-        "by",
-        "do",
-        "for",
-        "from",
-        "had",
-        "has",
-        "have",
-        "he",
-        "her",
-        "him",
-        "his",
-        "i",
-        "if",
-        "in",
-        "is",
-        "it",
-        "its",
-        "me",
-        "my",
-        "no",
-        "not",
-        "of",
-        "oh",
-        "ok",
-        "on",
-        "or",
-        "our",
-        "she",
-        "so",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "they",
-        "this",
-        "to",
-        "uh",
-        "um",
-        "was",
-        "we",
-        "were",
-        "what",
-        "when",
-        "which",
-        "who",
-        "will",
-        "with",
-        "would",
-        "yes",
-        "you",
-        "your",
-    ]
+    _WORD.findall(
+        "a an and are as at be but by do for from had has have he her him his i if in is it its"
+        " me my no not of oh ok on or our she so that the their them then there they this to uh um"
+        " was we were what when which who will with would yes you your"
+    )
 )
-"""English words that nearly every transcript has: they find nothing and cost an entry each."""
+"""English words in nearly every transcript: they would only cost index entries."""
 
 
 def terms_of(texts: Iterable[str], limit: int = MAX_TERMS) -> list[str]:
-    """The different search terms of some texts in the order of their first use, up to `limit`."""
+    """The distinct search terms of some texts in order of first use, at most `limit`."""
     found: dict[str, None] = {}
     for text in texts:
         for term in _terms(text):
@@ -121,7 +63,7 @@ def _pairs(letters: str) -> Iterable[str]:
 
 
 def _plain(text: str) -> str:
-    """Without case and accents; lone surrogates, which no index can hold, become spaces."""
+    """The text without case and accents; lone surrogates, which no index takes, become spaces."""
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     kept = (letter for letter in decomposed if not unicodedata.combining(letter))
     plain = "".join(" " if "\ud800" <= letter <= "\udfff" else letter for letter in kept)

@@ -1,4 +1,4 @@
-"""Deliveries of events to endpoints: what was sent, and what became of it."""
+"""Deliveries of events to endpoints, with their results."""
 
 import hashlib
 from datetime import datetime
@@ -12,33 +12,30 @@ from domain.webhooks.endpoints import Endpoint
 from domain.webhooks.events import Event, EventType
 
 MAX_ATTEMPTS_KEPT = 50
-"""Attempts in a delivery's log; of a longer story the newest."""
-
+"""Attempts in a delivery's log, the newest ones."""
 
 USUAL_SCHEDULE = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
 """Seconds before each further attempt, as Standard Webhooks recommends: ten attempts in 3 days."""
-
-
 MOST_RETRIES = 30
 
 
 def webhook_task_queue(task_queue: str) -> str:
-    """The queue of the attempts: a receiver that hangs must not keep sessions waiting."""
+    """The queue of delivery attempts, so that a hanging receiver does not delay sessions."""
     return f"{task_queue}-webhooks"
 
 
 class DeliveryStatus(StrEnum):
-    """Where a delivery is."""
+    """The state of a delivery."""
 
     PENDING = "pending"
-    """It was not tried yet, or will be tried again."""
+    """Not attempted yet, or to be retried."""
     DELIVERED = "delivered"
     DEAD_LETTER = "dead_letter"
-    """It is not tried again unless somebody asks for it."""
+    """Not retried unless requested."""
 
 
 class DeliveryAttempt(BaseModel):
-    """One try to deliver."""
+    """One delivery attempt."""
 
     at: datetime
     delivered: bool
@@ -46,7 +43,7 @@ class DeliveryAttempt(BaseModel):
     """None if there was no answer."""
     duration_ms: int
     reason: str | None = None
-    """Why it failed, in a sentence; the receiver's own words are not kept."""
+    """Why it failed, in a sentence; the receiver's response is not stored."""
 
 
 class DeliveryKey(NamedTuple):
@@ -67,7 +64,7 @@ class Delivery(BaseModel):
     event_id: str
     session_id: str | None = None
     body: str
-    """What is sent at every attempt, byte for byte."""
+    """The body of every attempt, byte for byte."""
     status: Annotated[DeliveryStatus, or_else(DeliveryStatus.DEAD_LETTER)] = DeliveryStatus.PENDING
     reason: str | None = None
     """Why it is a dead letter, in a sentence."""
@@ -85,7 +82,7 @@ class Delivery(BaseModel):
 
 
 def delivery_of(event: Event, endpoint: Endpoint) -> Delivery:
-    """The delivery of an event to an endpoint: there is one, however often it is announced."""
+    """The delivery of an event to an endpoint; repeating an event gives the same one."""
     parts = f"{event.event_id}\x1f{endpoint.endpoint_id}"
     return Delivery(
         org=event.org,
@@ -116,8 +113,8 @@ class SendAnswer(BaseModel):
     """None if it did not answer."""
     duration_ms: int
     reason: str | None = None
-    """Why that is a failure; None if it took the event."""
+    """Why the attempt failed; None if it succeeded."""
     final: bool = False
     """Whether no later attempt can succeed."""
     retry_after: float | None = None
-    """Seconds for which the receiver asked to be left alone."""
+    """Seconds that the receiver asked to wait."""

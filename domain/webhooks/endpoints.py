@@ -1,4 +1,4 @@
-"""Webhook endpoints: where an org wants to be told of events."""
+"""Webhook endpoints: where an org receives events."""
 
 import secrets
 from datetime import datetime
@@ -17,7 +17,7 @@ class SigningSecret(BaseModel):
     """A secret that deliveries are signed with."""
 
     value: str = Field(repr=False)
-    """`whsec_` and base64, as every Standard Webhooks library takes it."""
+    """`whsec_` and base64, as in Standard Webhooks."""
     created_at: datetime
     expires_at: datetime | None = None
     """When a rotated secret stops signing; None for the current one."""
@@ -28,21 +28,20 @@ class SigningSecret(BaseModel):
 
 
 class EndpointKey(NamedTuple):
-    """What identifies an endpoint: without the org there is no way to ask for one."""
+    """What identifies an endpoint."""
 
     org: str
     endpoint_id: str
 
 
 class Endpoint(BaseModel):
-    """Where an org wants to be told of events."""
+    """A receiver of an org's events."""
 
     org: str
     endpoint_id: str
     url: str
     events: list[Annotated[EventType, or_else(EventType.TEST)]] = []
-    """What it is told; everything if empty. So an unknown event is not left out: an endpoint that
-    wants no other would be told everything."""
+    """The events it receives; all if empty. So unknown events stay in: an empty list means all."""
     description: str | None = None
     enabled: bool = True
     disabled_at: datetime | None = None
@@ -54,7 +53,7 @@ class Endpoint(BaseModel):
     updated_at: datetime
     rotations: int = 0
     secrets: list[SigningSecret] = Field(default=[], repr=False)
-    """The current one first, then those that still sign beside it."""
+    """The current one first, then rotated ones that still sign."""
 
     @property
     def key(self) -> EndpointKey:
@@ -62,7 +61,7 @@ class Endpoint(BaseModel):
         return EndpointKey(self.org, self.endpoint_id)
 
     def wants(self, event: Event) -> bool:
-        """Whether it is told of an event; not of what happened before it was made."""
+        """Whether it receives an event; none from before it was created."""
         chosen = not self.events or event.type in self.events
         return self.enabled and chosen and event.at >= self.created_at
 

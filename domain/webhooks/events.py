@@ -16,7 +16,7 @@ from domain.json_model import or_else
 
 
 class EventType(StrEnum):
-    """What an endpoint can be told."""
+    """The types of events."""
 
     SESSION_STARTED = "session.started"
     SESSION_AGENT_JOINED = "session.agent_joined"
@@ -25,11 +25,11 @@ class EventType(StrEnum):
     TRANSCRIPT_READY = "transcript.ready"
     SUMMARY_READY = "summary.ready"
     TEST = "webhook.test"
-    """Sent by hand, to every endpoint that is asked to be tested."""
+    """Sent on request, to test an endpoint."""
 
 
 class Event(BaseModel):
-    """Something that happened; the same event has the same id, however often it is noticed."""
+    """An event; its id is the same however often it is detected."""
 
     event_id: str
     """`webhook-id` of every delivery of it."""
@@ -37,7 +37,7 @@ class Event(BaseModel):
     org: str
     session_id: str | None = None
     at: datetime
-    """When it happened, not when it was noticed."""
+    """When it happened, not when it was detected."""
     data: dict[str, Any]
 
     def body(self) -> str:
@@ -47,6 +47,6 @@ class Event(BaseModel):
 
 
 def event_id(key: SessionKey, kind: EventType, revision: str = "") -> str:
-    """The id of a session's event: there is one of each kind, unless it has revisions."""
+    """The id of a session's event: one per type and revision."""
     parts = "\x1f".join((key.org, key.session_id, kind.value, revision))
     return f"evt_{hashlib.sha256(parts.encode()).hexdigest()[:32]}"

@@ -1,4 +1,7 @@
-"""What webhooks need from the outside world: their archive, and a way to send."""
+"""Ports of webhooks: endpoints, deliveries and the sender.
+
+Every method of a store or of `DeliveryRuns` raises `Unavailable` if it is not reached.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -18,77 +21,89 @@ class WebhookSender(Protocol):
     """Sends one request to a customer's receiver."""
 
     def check(self, url: str) -> None:
-        """Return if the URL may be called, as far as that can be told without calling it.
+        """Check that the URL may be called, as far as possible without calling it.
 
         Raises:
-            InvalidInput: it will never be called, with the reason.
+            InvalidInput: it may never be called, with the reason.
         """
         ...
 
     async def send(self, url: str, headers: dict[str, str], body: bytes) -> SendAnswer:
-        """POST once, bounded; whatever goes wrong is in the answer."""
+        """POST once, with a time limit; failures are in the answer, never raised."""
         ...
 
 
 class EndpointStore(Protocol):
-    """The endpoints of all orgs; no call works without an org. Secrets are stored encrypted."""
+    """Webhook endpoints; every call names an org. Secrets are stored encrypted."""
 
     async def insert(self, endpoint: Endpoint) -> None:
         """Store a new endpoint."""
         ...
 
     async def get(self, key: EndpointKey) -> Endpoint | None:
-        """An endpoint, or None if the org has no such one."""
+        """An endpoint; None if the org has no such endpoint.
+
+        Raises:
+            Unreadable: for example, its secrets cannot be decrypted.
+        """
         ...
 
     async def list_endpoints(self, org: str) -> list[Endpoint]:
-        """The org's endpoints, the oldest first."""
+        """The org's endpoints, oldest first.
+
+        One with unreadable secrets is included without them: its events are still queued, and its
+        deliveries wait until they can be signed.
+        """
         ...
 
     async def change(self, key: EndpointKey, fields: dict[str, Any]) -> bool:
-        """Set fields of an endpoint, never its secrets; False if there is none."""
+        """Set fields of an endpoint, never its secrets; False if it does not exist."""
         ...
 
     async def replace_secrets(
         self, key: EndpointKey, kept: Sequence[SigningSecret], rotations: int
     ) -> bool:
-        """Store secrets as rotation number `rotations`; False if that was done meanwhile."""
+        """Store secrets as rotation number `rotations`; False if another rotation came first."""
         ...
 
     async def delete(self, key: EndpointKey) -> bool:
-        """Delete an endpoint; False if there was none. Its deliveries stay in the log."""
+        """Delete an endpoint; False if it does not exist. Its deliveries stay in the log."""
         ...
 
 
 class DeliveryStore(Protocol):
-    """The deliveries of all orgs; no call works without an org."""
+    """Webhook deliveries; every call names an org."""
 
     async def insert(self, delivery: Delivery) -> bool:
-        """Store a new delivery; False if it is there already, which is then left as it is."""
+        """Store a new delivery; False, changing nothing, if it is already stored."""
         ...
 
     async def get(self, key: DeliveryKey) -> Delivery | None:
-        """A delivery, or None if the org has no such one (any more)."""
+        """A delivery; None if the org does not have it, or has it no longer."""
         ...
 
     async def note(self, delivery: Delivery, attempt: DeliveryAttempt | None) -> None:
-        """Store the delivery's status, reason and next attempt, and add an attempt to its log."""
+        """Update status, reason and next attempt, and append an attempt to the log."""
         ...
 
     async def page(
         self, org: str, wanted: DeliveryFilter, limit: int, after: str | None
     ) -> Page[Delivery]:
-        """Deliveries of an org, the newest first; `after` is the cursor of the page before."""
+        """The org's deliveries, newest first; `after` is the `next` of an earlier page.
+
+        Raises:
+            InvalidInput: `after` is not such a cursor.
+        """
         ...
 
 
 class DeliveryRuns(Protocol):
-    """The workflows that deliver: one per delivery."""
+    """The delivery workflows, one per delivery."""
 
     async def start(self, key: DeliveryKey) -> None:
-        """Have it delivered; nothing happens if that was ever started."""
+        """Start the delivery; does nothing if it was ever started."""
         ...
 
     async def start_again(self, key: DeliveryKey) -> None:
-        """Have it delivered now, whatever happened to it before."""
+        """Deliver now, whatever happened before; wakes a run that waits for its next attempt."""
         ...

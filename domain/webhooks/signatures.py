@@ -1,4 +1,4 @@
-"""Signatures in the form of Standard Webhooks: any of its libraries can verify them."""
+"""Signatures as in Standard Webhooks, which any of its libraries can verify."""
 
 import base64
 import hashlib
@@ -21,11 +21,7 @@ def signed_headers(
 ) -> dict[str, str]:
     """`webhook-id`, `webhook-timestamp` and `webhook-signature`, one signature per secret.
 
-    Args:
-        event_id: of the event; the same at every attempt.
-        at: time of this attempt, which receivers compare with their clock.
-        body: what is sent, byte for byte.
-        signing: the secrets, the current one first.
+    `at` is the time of this attempt, which receivers compare with their clock.
     """
     timestamp = str(int(at.timestamp()))
     content = b".".join((event_id.encode(), timestamp.encode(), body))

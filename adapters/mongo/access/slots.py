@@ -1,15 +1,16 @@
-"""The slots of open sessions, behind the ports `Slots` and `AllSlots`."""
+"""The slots of open sessions."""
 
 import random
 from datetime import UTC, datetime
 
-from pymongo.errors import DuplicateKeyError
+from typing_extensions import override
 
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document
-from adapters.mongo.errors import storage_errors
-from adapters.mongo.reading import part_of, read_all
-from adapters.mongo.tenancy import OrgCollection, OrgDocuments
+from adapters.mongo.errors import AlreadyStored, storage_errors
+from adapters.mongo.reading import StoredModel
+from adapters.mongo.tenancy import Documents, OrgCollection
+from domain.access.ports import AllSlots
 from domain.access.quotas import Slot
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
@@ -20,21 +21,17 @@ COLLECTION = "slots"
 
 _ATTEMPTS = 50
 _MOST_PER_ORG = 100_000
+_SLOT = StoredModel("slot", reader(Slot))
 
 
-class MongoSlots:
+class MongoSlots(AllSlots):
     """One document per slot. `{org}/{number}` is unique, and so is (org, session)."""
 
     def __init__(self, database: Database) -> None:
         self._slots = OrgCollection(database[COLLECTION])
 
+    @override
     async def claim(self, key: SessionKey, limit: int) -> bool:
-        """Take a slot below `limit`, or keep the one that the session has; False if none is left.
-
-        Raises:
-            StorageUnavailable: MongoDB does not answer; a slot may be taken, the same call again
-                finds it.
-        """
         mine = self._slots.of(key.org)
         async with storage_errors("claim a slot"):
             for _ in range(_ATTEMPTS):
@@ -43,13 +40,13 @@ class MongoSlots:
                     return claimed
         raise StorageUnavailable("MongoDB did not claim a slot: too many writers at once")
 
-    async def _try_to_claim(self, mine: OrgDocuments, key: SessionKey, limit: int) -> bool | None:
-        """True, False, or None if somebody took the same number at the same time."""
+    async def _try_to_claim(self, mine: Documents, key: SessionKey, limit: int) -> bool | None:
+        """True, False, or None if another writer took the same number at the same time."""
         now = datetime.now(UTC)
         again = {"$set": {"claimed_at": now, "doubted": False}}
         if await mine.update_one({"session_id": key.session_id}, again):
             return True
-        numbers = {slot.number for slot in await self._taken(mine)}
+        numbers = {slot.number for slot in await self.taken(key.org)}
         # Numbers at or above the limit are from before it was lowered; they count as well.
         if len(numbers) >= limit:
             return False
@@ -57,61 +54,30 @@ class MongoSlots:
         slot = Slot(org=key.org, session_id=key.session_id, number=number, claimed_at=now)
         try:
             await mine.insert_one({"_id": f"{key.org}/{number}", **slot.model_dump()})
-        except DuplicateKeyError:
+        except AlreadyStored:
             return None
         return True
 
+    @override
     async def free(self, key: SessionKey) -> bool:
-        """Free the session's slot; False if it had none.
+        return await self._slots.of(key.org).delete_one({"session_id": key.session_id})
 
-        Raises:
-            StorageUnavailable: MongoDB did not take it; the slot may still be taken.
-        """
-        async with storage_errors("free a slot"):
-            return await self._slots.of(key.org).delete_one({"session_id": key.session_id})
-
+    @override
     async def taken(self, org: str) -> list[Slot]:
-        """The org's taken slots.
+        slots = self._slots.of(org)
+        return _SLOT.all(await slots.find({}, sort=[("number", 1)], limit=_MOST_PER_ORG))
 
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
-        """
-        async with storage_errors("read slots"):
-            return await self._taken(self._slots.of(org))
-
-    async def _taken(self, mine: OrgDocuments) -> list[Slot]:
-        found = await mine.find({}, sort=[("number", 1)], limit=_MOST_PER_ORG)
-        return read_all(found, reader(Slot), "slot")
-
+    @override
     async def every(self, limit: int, after: str | None = None) -> Page[Slot]:
-        """Taken slots of all orgs, by their ids; for the reaper alone.
+        return await self._slots.every_org().page_by_id(limit, _SLOT, after)
 
-        With `after`, those behind that one.
-
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
-        """
-        async with storage_errors("read slots"):
-            found = await self._slots.every_org_behind(after, limit)
-        return part_of(found, limit, Slot.model_validate, "slot")
-
+    @override
     async def doubt(self, slot: Slot) -> None:
-        """Mark a slot, unless it was claimed again since it was read.
+        await self._slots.of(slot.org).update_one(_same(slot), {"$set": {"doubted": True}})
 
-        Raises:
-            StorageUnavailable: MongoDB did not take it.
-        """
-        async with storage_errors("mark a slot"):
-            await self._slots.of(slot.org).update_one(_same(slot), {"$set": {"doubted": True}})
-
+    @override
     async def free_doubted(self, slot: Slot) -> bool:
-        """Free a slot that is still marked; False if it was claimed again since it was read.
-
-        Raises:
-            StorageUnavailable: MongoDB did not take it.
-        """
-        async with storage_errors("free a slot"):
-            return await self._slots.of(slot.org).delete_one({**_same(slot), "doubted": True})
+        return await self._slots.of(slot.org).delete_one({**_same(slot), "doubted": True})
 
 
 def _same(slot: Slot) -> Document:

@@ -1,35 +1,37 @@
-"""The readable projection of sessions, behind the port `SessionArchive`."""
+"""The records of sessions: a readable projection of what Temporal knows."""
+
+from typing_extensions import override
 
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, dump, session_document_id, storable
-from adapters.mongo.errors import storage_errors
-from adapters.mongo.reading import page_of, part_of, read_one
+from adapters.mongo.errors import AlreadyStored, storage_errors
+from adapters.mongo.reading import StoredModel
 from adapters.mongo.sort_keys import check_sort_key, sort_key_of_time
 from adapters.mongo.tenancy import OrgCollection
-from adapters.mongo.versioned import replace_if_newer
+from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
 from domain.json_model import reader
 from domain.paging import Page
 from domain.sessions.listing import SessionFilter, SessionPage, line_of
+from domain.sessions.ports import SessionHistory, SessionRecords
 from domain.sessions.session import SessionState, SessionStatus
 
 COLLECTION = "sessions"
+_ATTEMPTS = 5
 _WHAT = "the record of session"
+_RECORD = StoredModel(_WHAT, reader(SessionStatus))
+_STRICT_RECORD = StoredModel(_WHAT, SessionStatus.model_validate)
+"""For the reaper, which writes records back: it leaves those of a newer version alone."""
 
 
-class MongoSessions:
+class MongoSessions(SessionRecords, SessionHistory):
     """One document per session, the last known status. Times are kept to the millisecond."""
 
     def __init__(self, database: Database) -> None:
         self._sessions = OrgCollection(database[COLLECTION])
 
+    @override
     async def record(self, status: SessionStatus) -> None:
-        """Store a status unless the same or a newer version of it is stored.
-
-        Raises:
-            StorageUnavailable: MongoDB does not take it.
-            InvalidInput: it cannot be stored at all.
-        """
         key = SessionKey(status.org, status.session_id)
         what = "the session's status"
         document = {
@@ -39,49 +41,38 @@ class MongoSessions:
             "agent": status.agent_id or status.agent_name,
             "place": sort_key_of_time(status.started_at) + status.session_id,
         }
+        storable(document, what)
+        mine = self._sessions.of_session(key)
+        older = {"_id": document["_id"], "version": {"$lt": status.version}}
         async with storage_errors("store a session"):
-            mine = self._sessions.of_session(key)
-            await replace_if_newer(mine, storable(document, what), "version")
+            for _ in range(_ATTEMPTS):
+                try:
+                    await mine.replace_one(older, document, upsert=True)
+                except AlreadyStored:
+                    # The stored version is not older, or another writer inserted at the same time.
+                    stored = await mine.find_one({"_id": document["_id"]})
+                    if stored is not None and not stored["version"] < status.version:
+                        return
+                else:
+                    return
+        raise StorageUnavailable("MongoDB did not store a session: too many writers at once")
 
+    @override
     async def get(self, key: SessionKey) -> SessionStatus | None:
-        """The last stored status; None if there is none in this org.
+        return await self._sessions.of_session(key).get(session_document_id(key), _RECORD)
 
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
-        """
-        async with storage_errors("read a session"):
-            found = await self._sessions.of_session(key).find_one({"_id": session_document_id(key)})
-        return None if found is None else read_one(found, reader(SessionStatus), _WHAT)
-
+    @override
     async def not_closed(self, limit: int, after: str | None = None) -> Page[SessionStatus]:
-        """Records of all orgs that are not terminal, by their ids; for the reaper alone.
-
-        With `after`, those behind that one.
-
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
-        """
-        # Not those of the states that are known: another version may know further ones.
+        # Not a list of the known open states: another version may have others.
         not_closed = {"state": {"$ne": SessionState.CLOSED.value}}
-        async with storage_errors("look for open sessions"):
-            found = await self._sessions.every_org_behind(after, limit, not_closed)
-        return part_of(found, limit, SessionStatus.model_validate, _WHAT)
+        every_org = self._sessions.every_org()
+        return await every_org.page_by_id(limit, _STRICT_RECORD, after, not_closed)
 
+    @override
     async def closed_page(
         self, org: str, wanted: SessionFilter, limit: int, after: str | None
     ) -> SessionPage:
-        """The org's closed sessions, the newest first.
-
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
-            InvalidInput: `after` is not from an earlier page.
-        """
-        conditions = _conditions(wanted, after)
-        async with storage_errors("list sessions"):
-            found = await self._sessions.of(org).find(
-                conditions, sort=[("place", -1)], limit=limit + 1
-            )
-        page = page_of(found, limit, reader(SessionStatus), _WHAT)
+        page = await self._sessions.of(org).page(_conditions(wanted, after), limit, _RECORD)
         return SessionPage(sessions=[line_of(status) for status in page.items], next=page.next)
 
 

@@ -1,11 +1,10 @@
-"""The lines of transcripts: what lists, searches and statistics are read from.
+"""Transcript lines: one document per transcript for lists, searches and statistics.
 
-A line is derived from what the archive keeps of a session: its record, its transcript's header,
-its summary and its turns. Whoever writes one of them has the line renewed afterwards, and a renewal
-that was overtaken reads everything again, so the last one always sees all that was written.
+A line is derived from the session's record, header, summary and turns. Every write of one of them
+renews the line afterwards. A renewal that loses a race reads everything again, so the last one sees
+all writes.
 
-A deleted transcript leaves a tombstone in the place of its line: what comes too late finds it after
-its own write, and takes that back.
+A deleted transcript leaves a tombstone instead of its line: a late write finds it and is removed.
 """
 
 import asyncio
@@ -14,14 +13,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 
-from pymongo.errors import DuplicateKeyError
+from typing_extensions import override
 
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, dump, of_session, session_document_id, storable
-from adapters.mongo.errors import storage_errors
+from adapters.mongo.errors import AlreadyStored, storage_errors
 from adapters.mongo.sessions.records import MongoSessions
-from adapters.mongo.sort_keys import place_of_seconds, sort_key_of_time
-from adapters.mongo.tenancy import OrgCollection, OrgDocuments
+from adapters.mongo.sort_keys import sort_key_of_seconds, sort_key_of_time
+from adapters.mongo.tenancy import OrgCollection
 from adapters.mongo.transcripts.summaries import COLLECTION as SUMMARIES
 from adapters.mongo.transcripts.summaries import MongoSummaries
 from adapters.mongo.transcripts.transcripts import (
@@ -35,6 +34,7 @@ from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
 from domain.recordings.recording import CallRecording, latest
 from domain.transcripts.listing import TranscriptLine, line_of
+from domain.transcripts.ports import TranscriptRemoval
 from domain.transcripts.retention import OldTranscript, Removed
 from domain.transcripts.search_terms import terms_of
 from domain.transcripts.summary import SummaryStatus
@@ -43,13 +43,13 @@ from domain.transcripts.transcript import Turn
 COLLECTION = "transcript_lines"
 ORGS = "transcript_orgs"
 EVERY = "*"
-"""The facet that every line has: a list without a condition is read through the same indexes."""
+"""The facet of every line: a list without a condition is read through the same indexes."""
 _ATTEMPTS = 12
 _LONGEST_PAUSE = 0.5
-"""Seconds at most before the next attempt of a writer that was overtaken."""
+"""Seconds at most before a writer that lost a race tries again."""
 
 
-class MongoTranscriptLines:
+class MongoTranscriptLines(TranscriptRemoval):
     """One document per listed or deleted transcript."""
 
     def __init__(self, database: Database) -> None:
@@ -65,32 +65,21 @@ class MongoTranscriptLines:
         self._known_orgs: set[str] = set()
 
     async def renew_if_listed(self, key: SessionKey) -> bool:
-        """Renew the line of a transcript that is listed or deleted; nothing for any other.
-
-        Returns:
-            False if it was deleted, and what was written is dropped.
-
-        Raises:
-            StorageUnavailable: MongoDB does not do it; what was written is there.
-        """
-        async with storage_errors("read a transcript's line"):
-            known = await self._lines.of_session(key).find_one({"_id": session_document_id(key)})
-        return known is None or await self.renew(key)
+        """As `renew`, but only for a transcript that is listed or deleted."""
+        return await self._known(key) is None or await self.renew(key)
 
     async def renew(self, key: SessionKey) -> bool:
-        """Derive the line again from all that is kept of the session.
+        """Derive the line again from the stored parts of the session.
 
         Returns:
-            False if the transcript was deleted, and what was written is dropped.
+            False if the transcript was deleted; the parts are then removed again.
 
         Raises:
-            StorageUnavailable: MongoDB does not do it; what was written is there.
+            StorageUnavailable: MongoDB does not answer; the parts stay.
         """
-        documents = self._lines.of_session(key)
         for attempt in range(_ATTEMPTS):
-            async with storage_errors("read a transcript's line"):
-                known = await documents.find_one({"_id": session_document_id(key)})
-            if known is not None and known.get("deleted_at"):
+            known = await self._known(key)
+            if _is_tombstone(known):
                 await self._remove_parts(key)
                 return False
             turns = await self._transcripts.turns(key)
@@ -100,111 +89,76 @@ class MongoTranscriptLines:
                 await self._summaries.get(key),
                 turns,
             )
-            if line is None or await self._stored(documents, known, document_of(line, turns)):
+            if line is None or await self._stored(key, known, document_of(line, turns)):
                 return True
-            await _give_way(attempt)
+            await _back_off(attempt)
         raise StorageUnavailable("MongoDB did not store a transcript's line: too many writers")
 
+    @override
     async def remove(self, key: SessionKey, by: str, at: datetime) -> Removed:
-        """Delete a transcript with all its parts, for good; what comes later is dropped.
-
-        Args:
-            key: the session.
-            by: who deletes it.
-            at: when.
-
-        Returns:
-            How many of each part were deleted; repeated after an interruption, the rest of them.
-
-        Raises:
-            StorageUnavailable: MongoDB does not do it, or not all of it; to be called again.
-        """
-        documents = self._lines.of_session(key)
         tombstone = {**_identity(key), "deleted_at": at, "deleted_by": by}
         for attempt in range(_ATTEMPTS):
-            async with storage_errors("delete a transcript"):
-                known = await documents.find_one({"_id": session_document_id(key)})
-            gone = known is not None and bool(known.get("deleted_at"))
-            if gone or await self._stored(documents, known, dict(tombstone)):
+            known = await self._known(key)
+            if _is_tombstone(known) or await self._stored(key, known, dict(tombstone)):
                 return await self._remove_parts(key)
-            await _give_way(attempt)
+            await _back_off(attempt)
         raise StorageUnavailable("MongoDB did not delete a transcript: too many writers")
 
+    @override
     async def recordings(self, key: SessionKey) -> list[CallRecording]:
-        """All recordings of the session that anybody has told of.
-
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
-        """
         reports = await self._transcripts.reports(key)
         reported = [report.recording for report in reports if report.recording]
         return latest([*reported, *await self._transcripts.recordings(key)])
 
+    @override
     async def is_removed(self, key: SessionKey) -> bool:
-        """Whether the transcript was deleted.
+        return _is_tombstone(await self._known(key))
 
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
-        """
-        async with storage_errors("read a transcript's line"):
-            known = await self._lines.of_session(key).find_one({"_id": session_document_id(key)})
-        return known is not None and bool(known.get("deleted_at"))
-
+    @override
     async def ended_before(
         self, org: str, before: datetime, limit: int, after: str | None
     ) -> list[OldTranscript]:
-        """The org's transcripts of calls that ended before then, the oldest first.
-
-        With `after`, those that stand behind that place.
-
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
-        """
         ended = {"$gt": after or "", "$lt": sort_key_of_time(before)}
-        wanted: Document = {"facets": EVERY, "ended": ended}
-        async with storage_errors("look for old transcripts"):
-            found = await self._lines.of(org).aggregate(
-                wanted,
-                [
-                    {"$sort": {"ended": 1}},
-                    {"$limit": limit},
-                    {"$project": {"session_id": 1, "ended": 1}},
-                ],
-            )
+        found = await self._lines.of(org).aggregate(
+            {"facets": EVERY, "ended": ended},
+            [
+                {"$sort": {"ended": 1}},
+                {"$limit": limit},
+                {"$project": {"session_id": 1, "ended": 1}},
+            ],
+        )
         return [OldTranscript(SessionKey(org, each["session_id"]), each["ended"]) for each in found]
 
+    @override
     async def orgs(self, after: str | None, limit: int) -> list[str]:
-        """The orgs that have, or had, transcripts, by name.
-
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
-        """
-        async with storage_errors("list orgs"):
-            found = await self._orgs.every_org_behind(after, limit)
+        beyond: Document = {"_id": {"$gt": after or ""}}
+        found = await self._orgs.every_org().find(beyond, sort=[("_id", 1)], limit=limit)
         return [document["_id"] for document in found]
 
-    async def _stored(
-        self, documents: OrgDocuments, known: Document | None, document: Document
-    ) -> bool:
-        """Store a document unless another writer was faster."""
+    async def _known(self, key: SessionKey) -> Document | None:
+        """The line or the tombstone of the session's transcript."""
+        return await self._lines.of_session(key).find_one({"_id": session_document_id(key)})
+
+    async def _stored(self, key: SessionKey, known: Document | None, document: Document) -> bool:
+        """Store a document; False if another writer was faster."""
+        documents = self._lines.of_session(key)
         document["rev"] = known["rev"] + 1 if known else 1
         storable(document, "the transcript's line")
-        async with storage_errors("store a transcript's line"):
-            if known is not None:
-                wanted = {"_id": document["_id"], "rev": known["rev"]}
-                return await documents.replace_one(wanted, document)
-            await self._remember(document["org"])
-            try:
-                await documents.insert_one(document)
-            except DuplicateKeyError:
-                return False
+        if known is not None:
+            wanted = {"_id": document["_id"], "rev": known["rev"]}
+            return await documents.replace_one(wanted, document)
+        await self._remember(document["org"])
+        try:
+            await documents.insert_one(document)
+        except AlreadyStored:
+            return False
         return True
 
     async def _remember(self, org: str) -> None:
-        """Keep that an org has transcripts, for the retention's walk over all orgs."""
+        """Record that an org has transcripts, for the retention job over all orgs."""
         if org in self._known_orgs:
             return
-        with suppress(DuplicateKeyError):
+        with suppress(AlreadyStored):
             await self._orgs.of(org).insert_one({"_id": org})
         self._known_orgs.add(org)
 
@@ -221,13 +175,17 @@ class MongoTranscriptLines:
         )
 
 
-async def _give_way(attempt: int) -> None:
-    """Let the others go first: writers that all try again at once overtake each other for long."""
+def _is_tombstone(known: Document | None) -> bool:
+    return known is not None and bool(known.get("deleted_at"))
+
+
+async def _back_off(attempt: int) -> None:
+    """Wait a random time: writers that all retry at once keep colliding."""
     await asyncio.sleep(random.uniform(0, min(0.005 * 2**attempt, _LONGEST_PAUSE)))
 
 
 def facets_of(line: TranscriptLine) -> list[str]:
-    """What a line can be found by; each is an entry of an index."""
+    """What a line can be filtered by; each is an index entry."""
     ready = line.summary is SummaryStatus.READY
     named = {
         "agent": line.agent,
@@ -246,7 +204,7 @@ def _identity(key: SessionKey) -> Document:
 
 
 def document_of(line: TranscriptLine, turns: Sequence[Turn]) -> Document:
-    """The document of a line, with what it is found and ordered by."""
+    """The document of a line, with its filter and sort fields."""
     key = SessionKey(line.org, line.session_id)
     return {
         **_identity(key),
@@ -256,11 +214,11 @@ def document_of(line: TranscriptLine, turns: Sequence[Turn]) -> Document:
         # Ascending, and read backwards for the newest: see the indexes.
         "started": sort_key_of_time(line.started_at) + key.session_id,
         "ended": sort_key_of_time(line.ended_at) + key.session_id,
-        "duration": place_of_seconds(line.duration_seconds) + key.session_id,
+        "duration": sort_key_of_seconds(line.duration_seconds) + key.session_id,
     }
 
 
 def _by_index(collection: str, key: SessionKey) -> Document:
-    """What finds a session's documents in a collection that may have no index of sessions."""
+    """A filter that an index covers, also in collections without an index on the session."""
     one_per_session = collection in (SUMMARIES, TRANSCRIPTS)
     return {"_id": session_document_id(key)} if one_per_session else {}

@@ -1,7 +1,7 @@
-"""The repositories of a session's parts, each of which has the transcript's line renewed.
+"""Repositories of a session's parts that renew the transcript's line after each write.
 
-They write first and look at the line afterwards, so that a line is never behind for good, and what
-comes after a deletion is taken back; see `transcript_lines`.
+They write first and renew afterwards, so no line stays outdated, and parts that arrive after a
+deletion are removed again; see `lines.py`.
 """
 
 from collections.abc import Sequence

@@ -1,18 +1,19 @@
-"""Lists and searches of transcripts, behind the port `TranscriptListing`.
+"""Lists and searches of transcripts.
 
 Every query begins with a `$match` that one index covers completely: the org, one entry of an array
-(a search term, or a facet such as `agent:ag-1`), and a range of places. What else is asked for is
-looked at in those documents alone. MongoDB joins the two stages again; the server of the local
-stack would not take an index that does not cover the whole filter.
+(a search term, or a facet such as `agent:ag-1`), and a range of sort keys. A second `$match` has
+the other conditions. MongoDB merges the two stages; the local stack's server would use no index
+that does not cover the whole filter.
 """
 
 from typing import Any
 
+from typing_extensions import override
+
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document
-from adapters.mongo.errors import storage_errors
-from adapters.mongo.reading import page_of
-from adapters.mongo.sort_keys import check_sort_key, place_of_seconds, sort_key_of_time
+from adapters.mongo.reading import StoredModel
+from adapters.mongo.sort_keys import check_sort_key, sort_key_of_seconds, sort_key_of_time
 from adapters.mongo.tenancy import OrgCollection
 from adapters.mongo.transcripts.lines import COLLECTION, EVERY
 from domain.json_model import reader
@@ -24,20 +25,25 @@ from domain.transcripts.listing import (
     TranscriptLine,
     TranscriptOrder,
 )
+from domain.transcripts.ports import TranscriptListing
 
 _FIELDS = {
     SortField.STARTED_AT: "started",
     SortField.ENDED_AT: "ended",
     SortField.DURATION: "duration",
 }
+_LINE = StoredModel(
+    "the line of transcript", lambda document: reader(TranscriptLine)(document["line"])
+)
 
 
-class MongoTranscriptLists:
+class MongoTranscriptLists(TranscriptListing):
     """Reads the lines that `MongoTranscriptLines` keeps."""
 
     def __init__(self, database: Database) -> None:
         self._lines = OrgCollection(database[COLLECTION])
 
+    @override
     async def page(
         self,
         org: str,
@@ -46,12 +52,6 @@ class MongoTranscriptLists:
         limit: int,
         after: str | None,
     ) -> Page[TranscriptLine]:
-        """The org's transcripts in this order; `after` is an earlier page's `next`.
-
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
-            InvalidInput: `after` is not from an earlier page.
-        """
         field = _FIELDS[order.field]
         ranges = ranges_of(wanted)
         if after is not None:
@@ -64,27 +64,15 @@ class MongoTranscriptLists:
             {"$limit": limit + 1},
             {"$project": {"line": 1, field: 1}},
         ]
-        async with storage_errors("list transcripts"):
-            found = await self._lines.of(org).aggregate(leading, stages)
-        return page_of(found, limit, _line, "the line of transcript", sorted_by=field)
+        return _LINE.page(await self._lines.of(org).aggregate(leading, stages), limit, field)
 
+    @override
     async def has_agent(self, org: str, agent: str) -> bool:
-        """Whether the org has a transcript of this agent.
-
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
-        """
-        async with storage_errors("look for an agent's transcripts"):
-            found = await self._lines.of(org).find_one({"facets": f"agent:{agent}"})
-        return found is not None
-
-
-def _line(document: Document) -> TranscriptLine:
-    return reader(TranscriptLine)(document["line"])
+        return await self._lines.of(org).find_one({"facets": f"agent:{agent}"}) is not None
 
 
 def ranges_of(wanted: TranscriptFilter) -> dict[str, list[Document]]:
-    """The conditions on places, by field."""
+    """The conditions on sort keys, by field."""
     started: list[Document] = []
     if wanted.started_from:
         started.append({"$gte": sort_key_of_time(wanted.started_from)})
@@ -92,17 +80,17 @@ def ranges_of(wanted: TranscriptFilter) -> dict[str, list[Document]]:
         started.append({"$lt": sort_key_of_time(wanted.started_to)})
     lasted: list[Document] = []
     if wanted.min_duration is not None:
-        lasted.append({"$gte": place_of_seconds(wanted.min_duration)})
+        lasted.append({"$gte": sort_key_of_seconds(wanted.min_duration)})
     if wanted.max_duration is not None:
-        # Up to the last id of that millisecond; `/` is the letter after `.`.
-        last = place_of_seconds(wanted.max_duration).replace(".", "/")
+        # Up to the last id of that millisecond: `/` is the character after `.`.
+        last = sort_key_of_seconds(wanted.max_duration).replace(".", "/")
         lasted.append({"$lt": last})
     named = {"started": started, "duration": lasted}
     return {field: conditions for field, conditions in named.items() if conditions}
 
 
 def facets_wanted(wanted: TranscriptFilter) -> list[str]:
-    """The facets that are asked for, those first that few transcripts have."""
+    """The requested facets, the rarest first."""
     summarised = None if wanted.has_summary is None else "yes" if wanted.has_summary else "no"
     named = {
         "user": wanted.user_id,
@@ -119,9 +107,9 @@ def facets_wanted(wanted: TranscriptFilter) -> list[str]:
 def _conditions(
     wanted: TranscriptFilter, ranges: dict[str, list[Document]], sorted_by: str
 ) -> tuple[Document, Document]:
-    """What one index covers, and the rest of the filter."""
+    """The part of the filter that one index covers, and the rest."""
     facets = facets_wanted(wanted)
-    # Long words are rare ones.
+    # Long words are rare.
     terms = sorted(wanted.terms, key=len, reverse=True)
     further: list[Document] = []
     if terms:
@@ -142,7 +130,7 @@ def _conditions(
 
 
 def _tightest(conditions: list[Document]) -> Document:
-    """One condition for all: a document can name each operator once."""
+    """The conditions combined: a filter can name each operator once."""
     bounds: Document = {}
     for condition in conditions:
         for operator, place in condition.items():

@@ -1,40 +1,30 @@
-"""What orgs have chosen for the retention of their transcripts, behind `RetentionRules`."""
+"""The retention rules that orgs have chosen."""
+
+from typing_extensions import override
 
 from adapters.mongo.client import Database
 from adapters.mongo.documents import dump
-from adapters.mongo.errors import storage_errors
-from adapters.mongo.reading import read_one
+from adapters.mongo.reading import StoredModel
 from adapters.mongo.tenancy import OrgCollection
 from domain.json_model import reader
+from domain.transcripts.ports import RetentionRules
 from domain.transcripts.retention import RetentionRule
 
 COLLECTION = "retention_rules"
+_RULE = StoredModel("the retention rule of", reader(RetentionRule))
 
 
-class MongoRetentionRules:
-    """One document per org that has chosen."""
+class MongoRetentionRules(RetentionRules):
+    """One document per org that has a rule."""
 
     def __init__(self, database: Database) -> None:
         self._rules = OrgCollection(database[COLLECTION])
 
+    @override
     async def get(self, org: str) -> RetentionRule:
-        """The org's rule; one without days if it has chosen none.
+        return await self._rules.of(org).get(org, _RULE) or RetentionRule(org=org)
 
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
-        """
-        async with storage_errors("read a retention rule"):
-            found = await self._rules.of(org).find_one({"_id": org})
-        if found is None:
-            return RetentionRule(org=org)
-        return read_one(found, reader(RetentionRule), "the retention rule of")
-
+    @override
     async def put(self, rule: RetentionRule) -> None:
-        """Store the org's rule.
-
-        Raises:
-            StorageUnavailable: MongoDB does not take it.
-        """
         document = {"_id": rule.org, **dump(rule, "the retention rule")}
-        async with storage_errors("store a retention rule"):
-            await self._rules.of(rule.org).put_one(document)
+        await self._rules.of(rule.org).put_one(document)

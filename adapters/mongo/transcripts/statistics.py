@@ -1,12 +1,14 @@
-"""Statistics of transcripts by aggregation, behind the port `TranscriptFigures`.
+"""Statistics of transcripts by aggregation.
 
-Both aggregations begin with what one index covers: org, agent and time. `$percentile` needs MongoDB
-7.0.
+Both aggregations begin with a filter that one index covers: org, agent and time. `$percentile`
+needs MongoDB 7.0.
 """
 
 from collections import Counter
 from datetime import datetime
 from typing import Any
+
+from typing_extensions import override
 
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document
@@ -14,6 +16,7 @@ from adapters.mongo.errors import storage_errors
 from adapters.mongo.sort_keys import sort_key_of_time
 from adapters.mongo.tenancy import OrgCollection
 from adapters.mongo.transcripts.lines import COLLECTION
+from domain.transcripts.ports import TranscriptFigures
 from domain.transcripts.statistics import JoinStats, Spread, TranscriptStats
 
 _SPREADS = {
@@ -37,20 +40,16 @@ _JOINED = {"$gt": ["$line.joins", 0]}
 _DISPATCHED = {"$gt": ["$line.attempts", 0]}
 
 
-class MongoTranscriptStats:
+class MongoTranscriptStats(TranscriptFigures):
     """Reads the lines that `MongoTranscriptLines` keeps."""
 
     def __init__(self, database: Database) -> None:
         self._lines = OrgCollection(database[COLLECTION])
 
+    @override
     async def stats(
         self, org: str, agent: str, started_from: datetime, started_to: datetime
     ) -> TranscriptStats:
-        """Over the agent's transcripts of calls that started from then (inclusive) to then.
-
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
-        """
         lines = self._lines.of(org)
         wanted: Document = {
             "facets": f"agent:{agent}",
@@ -81,7 +80,7 @@ def _count_if(condition: Document) -> Document:
 
 
 def _values() -> dict[str, Any]:
-    # A call without an agent has no duration; 0 would only draw the figures down.
+    # A call without an agent has no duration; a 0 would distort the average.
     duration = {"$cond": [_JOINED, _SPREADS["duration"], None]}
     return {**_SPREADS, "duration": duration}
 

@@ -1,10 +1,12 @@
-"""Turns, reports and transcript headers, behind the port `TranscriptArchive`."""
+"""Turns, reports, recordings and transcript headers."""
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import BulkWriteError
+from typing_extensions import override
 
 from adapters.mongo.client import Database
 from adapters.mongo.documents import (
@@ -14,14 +16,15 @@ from adapters.mongo.documents import (
     storable,
     to_json,
 )
-from adapters.mongo.errors import is_duplicate, storage_errors
-from adapters.mongo.reading import read_all, read_one
+from adapters.mongo.errors import AlreadyStored, is_duplicate, storage_errors
+from adapters.mongo.reading import StoredModel
 from adapters.mongo.tenancy import Change, OrgCollection
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
 from domain.json_model import reader
 from domain.recordings.recording import CallRecording, RecordingState
 from domain.transcripts.listening import HEARD_PREFIX
+from domain.transcripts.ports import TranscriptArchive
 from domain.transcripts.transcript import AgentReport, KeptReports, TranscriptHeader, Turn, ordered
 
 TURNS = "turns"
@@ -32,12 +35,12 @@ RECORDINGS = "recordings"
 _ATTEMPTS = 5
 
 
-class MongoTranscripts:
+class MongoTranscripts(TranscriptArchive):
     """Turns keyed by (org, session, attempt, item id), so that no turn can be stored twice.
 
-    A turn can come in twice, streamed and in the report, in either order. Its key, place, speaker
-    and time stay as they came first; a text that is there stays, an empty one is filled in; metrics
-    and speaking times are completed or replaced, never erased; interrupted once is interrupted.
+    A turn can arrive twice, streamed and in the report, in either order. Key, sequence number,
+    speaker, time and a non-empty text keep their first value; an empty text is filled in; metrics
+    and speaking times are completed or replaced, never erased; `interrupted` stays true.
     """
 
     def __init__(self, database: Database) -> None:
@@ -46,14 +49,8 @@ class MongoTranscripts:
         self._headers = OrgCollection(database[TRANSCRIPTS])
         self._recordings = OrgCollection(database[RECORDINGS])
 
+    @override
     async def add_turns(self, key: SessionKey, turns: Sequence[Turn]) -> int | None:
-        """Store turns that are not stored yet, complete those that are; returns how many are new.
-
-        Raises:
-            StorageUnavailable: MongoDB does not take them; some may be stored, the same call again
-                is safe.
-            InvalidInput: one of them cannot be stored; none is.
-        """
         changes = [change for turn in turns for change in _changes(key, turn)]
         if not changes:
             return 0
@@ -65,27 +62,16 @@ class MongoTranscripts:
                 except BulkWriteError as error:
                     if not is_duplicate(error):
                         raise
-                    # Another delivery of the same turns was first; repeating changes nothing else.
+                    # Another request stored the same turns first; repeating changes nothing else.
                     new += int((error.details or {}).get("nUpserted", 0))
         raise StorageUnavailable("MongoDB did not store turns: too many writers at once")
 
+    @override
     async def turns(self, key: SessionKey) -> list[Turn]:
-        """All turns of a session in transcript order.
+        return ordered(_TURN.all(await self._turns.of_session(key).find_all()))
 
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
-        """
-        async with storage_errors("read turns"):
-            found = await self._turns.of_session(key).find_all()
-        return ordered(read_all(found, _turn, "turn"))
-
+    @override
     async def add_report(self, key: SessionKey, report: AgentReport) -> bool:
-        """Keep a report as it came; False if the same one is kept already.
-
-        Raises:
-            StorageUnavailable: MongoDB does not take it.
-            InvalidInput: it cannot be stored at all.
-        """
         what = "the report"
         body = to_json(dump(report, what), what)
         digest = report.digest()
@@ -99,31 +85,20 @@ class MongoTranscripts:
             "turn_count": len(report.turns),
             "body": body,
         }
-        async with storage_errors("store a report"):
-            try:
-                await self._reports.of_session(key).insert_one(storable(document, what))
-            except DuplicateKeyError:
-                return False
+        try:
+            await self._reports.of_session(key).insert_one(storable(document, what))
+        except AlreadyStored:
+            return False
         return True
 
+    @override
     async def report_ids(self, key: SessionKey) -> frozenset[str]:
-        """What tells the kept reports apart, also those that cannot be read.
+        return frozenset(await self._reports.of_session(key).distinct("_id"))
 
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
-        """
-        async with storage_errors("read reports"):
-            return frozenset(await self._reports.of_session(key).distinct("_id"))
-
+    @override
     async def kept_reports(self, key: SessionKey) -> KeptReports:
-        """All reports of a session; the log names those that cannot be read.
-
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
-        """
-        async with storage_errors("read reports"):
-            found = await self._reports.of_session(key).find_all()
-        reports = read_all(found, _report, "report")
+        found = await self._reports.of_session(key).find_all()
+        reports = _REPORT.all(found)
         return KeptReports(
             readable=sorted(reports, key=lambda one: (one.attempt, str(one.ended_at or ""))),
             attempts=frozenset(
@@ -132,85 +107,50 @@ class MongoTranscripts:
             ids=frozenset(document["_id"] for document in found),
         )
 
+    @override
     async def reports(self, key: SessionKey) -> list[AgentReport]:
-        """The reports that can be read, as they came, by attempt and then by their end.
-
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
-        """
         return (await self.kept_reports(key)).readable
 
+    @override
     async def put_recording(self, key: SessionKey, recording: CallRecording) -> None:
-        """Store how far a recording is; one that is stored stays so.
-
-        Raises:
-            StorageUnavailable: MongoDB does not take it.
-        """
         fields = storable(recording.model_dump(), "the recording")
         one = {"_id": f"{session_document_id(key)}/{recording.path}"}
         stored = RecordingState.STORED.value
-        async with storage_errors("store a recording"):
-            try:
-                await self._recordings.of_session(key).update_one(
-                    {**one, "state": {"$ne": stored}}, {"$set": fields}, upsert=True
-                )
-            except DuplicateKeyError:
-                # It is stored already: another word about it comes too late.
-                return
+        # If it is stored already, an earlier state has arrived too late.
+        with suppress(AlreadyStored):
+            await self._recordings.of_session(key).update_one(
+                {**one, "state": {"$ne": stored}}, {"$set": fields}, upsert=True
+            )
 
+    @override
     async def recordings(self, key: SessionKey) -> list[CallRecording]:
-        """What is known of a session's recordings beside the reports.
+        return _RECORDING.all(await self._recordings.of_session(key).find_all())
 
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
-        """
-        async with storage_errors("read recordings"):
-            found = await self._recordings.of_session(key).find_all()
-        return read_all(found, reader(CallRecording), "the recording")
-
+    @override
     async def drop_heard(self, key: SessionKey, attempt: int) -> int:
-        """Delete what a listener heard in an attempt; returns how many turns.
-
-        Raises:
-            StorageUnavailable: MongoDB does not take it.
-        """
         heard = f"{session_document_id(key)}/{attempt}/{HEARD_PREFIX}"
-        # The ids from this prefix to the next text of its length.
+        # All ids with this prefix.
         those = {"_id": {"$gte": heard, "$lt": heard[:-1] + chr(ord(heard[-1]) + 1)}}
-        async with storage_errors("delete turns"):
-            return await self._turns.of_session(key).delete_many(those)
+        return await self._turns.of_session(key).delete_many(those)
 
+    @override
     async def header(self, key: SessionKey) -> TranscriptHeader | None:
-        """The transcript's header; None while it is not sealed.
+        return await self._headers.of_session(key).get(session_document_id(key), _HEADER)
 
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
-        """
-        async with storage_errors("read a transcript"):
-            found = await self._headers.of_session(key).find_one({"_id": session_document_id(key)})
-        if found is None:
-            return None
-        return read_one(found, reader(TranscriptHeader), "the transcript of session")
-
+    @override
     async def put_header(self, header: TranscriptHeader) -> None:
-        """Store the header; `sealed_at` of an existing one stays.
-
-        Raises:
-            StorageUnavailable: MongoDB does not take it.
-        """
         key = SessionKey(header.org, header.session_id)
         fields = storable(
             header.model_dump(exclude={"org", "session_id", "sealed_at"}), "the transcript's header"
         )
         change = {"$set": fields, "$setOnInsert": {"sealed_at": header.sealed_at}}
-        async with storage_errors("store a transcript"):
-            await self._headers.of_session(key).update_one(
-                {"_id": session_document_id(key)}, change, upsert=True
-            )
+        await self._headers.of_session(key).update_one(
+            {"_id": session_document_id(key)}, change, upsert=True
+        )
 
 
 def _changes(key: SessionKey, turn: Turn) -> list[Change]:
-    """The upsert of a turn, and what fills in the text of one that was stored without."""
+    """The upsert of a turn, and the update that fills in the text of one stored without."""
     what = f"turn {turn.attempt}/{turn.item_id!r}"
     completing = _completing_fields(turn, what)
     inserted: Document = {
@@ -241,9 +181,15 @@ def _completing_fields(turn: Turn, what: str) -> dict[str, Any]:
 
 
 def _report(document: Document) -> AgentReport:
-    # Not pydantic's own JSON: that refuses lone surrogates, which a foreign field may hold.
+    # Not pydantic's own JSON: it refuses lone surrogates, which an external field may hold.
     return reader(AgentReport)(json.loads(document["body"]))
 
 
 def _turn(document: Document) -> Turn:
     return reader(Turn)(document | {"metrics": json.loads(document["metrics"])})
+
+
+_TURN = StoredModel("turn", _turn)
+_REPORT = StoredModel("report", _report)
+_RECORDING = StoredModel("the recording", reader(CallRecording))
+_HEADER = StoredModel("the transcript of session", reader(TranscriptHeader))

@@ -100,5 +100,5 @@ async def test_one_session_that_takes_no_signal_does_not_stop_the_watch(
     with structlog.testing.capture_logs() as logged:
         await sessions.tell_agent_is_lost(SessionKey("acme", "s-1"), loss)
 
-    [line] = [line for line in logged if line["event"] == "a session takes no signal"]
+    [line] = [line for line in logged if line["event"] == "session signal refused"]
     assert (line["session"], "Blob" in line["reason"]) == ("s-1", True)

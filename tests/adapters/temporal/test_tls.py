@@ -86,21 +86,21 @@ async def told(given: TemporalSettings) -> tuple[str, str]:
 async def test_a_wrong_authority_is_said_to_be_one(doors: Doors) -> None:
     for authority in (doors.strangers, None):
         message, cure = await told(settings(doors.open, authority))
-        assert message.endswith("its certificate is signed by nobody who is trusted here")
+        assert message.endswith("its certificate is not signed by a trusted authority")
         assert "TEMPORAL_TLS_CA" in cure
 
 
 async def test_a_missing_or_foreign_certificate_is_said_to_be_one(doors: Doors) -> None:
     for client in (None, doors.strangers.sign("stranger")):
         message, cure = await told(settings(doors.mutual, doors.ours, client))
-        assert message.endswith("it ends the connection")
+        assert message.endswith("it closes the connection")
         assert "TEMPORAL_TLS_CERT" in cure
 
 
 async def test_a_missing_or_wrong_api_key_is_said_to_be_one(doors: Doors) -> None:
     for key in ("", "another"):
         message, cure = await told(settings(doors.keyed, doors.ours, key=key))
-        assert message.endswith("it does not know who asks")
+        assert message.endswith("it does not accept the API key")
         assert "TEMPORAL_API_KEY" in cure
 
 
@@ -111,7 +111,7 @@ async def test_one_side_without_tls_is_said_to_be_one(
     assert "unset TEMPORAL_TLS" in cure
     plain = settings(doors.open).model_copy(update={"temporal_tls": False})
     _, cure = await told(plain)
-    assert "TEMPORAL_TLS if it wants TLS" in cure
+    assert "TEMPORAL_TLS if it requires TLS" in cure
 
 
 # ── settings that cannot work ────────────────────────────────────────────────────────────────────
@@ -152,7 +152,7 @@ def test_an_authority_that_cannot_be_read_is_named(
     if content:
         file.write_text(content)
     [fault] = faults(monkeypatch, tmp_path, TEMPORAL_TLS="true", TEMPORAL_TLS_CA=file)
-    assert fault.startswith(f"TEMPORAL_TLS_CA: {file} is no readable certificate")
+    assert fault.startswith(f"TEMPORAL_TLS_CA: {file} cannot be read as a certificate")
 
 
 def test_certificate_and_key_belong_together(
@@ -161,6 +161,6 @@ def test_certificate_and_key_belong_together(
     ours = Authority(tmp_path, "ours")
     one, other = ours.sign("one"), ours.sign("other")
     [alone] = faults(monkeypatch, tmp_path, TEMPORAL_TLS="true", TEMPORAL_TLS_CERT=one.certificate)
-    assert alone.startswith("TEMPORAL_TLS_KEY: belongs together with TEMPORAL_TLS_CERT")
+    assert alone.startswith("TEMPORAL_TLS_KEY: needs TEMPORAL_TLS_CERT")
     [wrong] = faults(monkeypatch, tmp_path, TEMPORAL_TLS_KEY=other.key)
     assert wrong.startswith(f"TEMPORAL_TLS_KEY: {other.key} and TEMPORAL_TLS_CERT")

@@ -118,7 +118,7 @@ async def test_a_storage_that_refuses_is_told_once_and_tried_again(
     await uploads.once()
     [(state, error)] = told(api)
     assert state == "failed"
-    assert "the storage of recordings did not take a recording" in (error or "")
+    assert "the recording storage did not take a recording" in (error or "")
     assert len(s3.asked) == refused, "not before its pause is over"
 
     s3.refusal = None

@@ -114,7 +114,7 @@ async def test_a_recording_that_nobody_can_bring_has_failed_until_somebody_bring
     assert await states(door, call) == ["failed"] * 2, "its agent server was never heard"
     refusal = await door.http.get(address(call))
     assert is_problem(refusal, 409, "conflict")
-    assert "no agent server with its disk" in refusal.json()["detail"]
+    assert "the agent server with its disk" in refusal.json()["detail"]
     # The next agent server on the same disk has another id.
     beat = Heartbeat(server_id=f"next-{disk}", agent_name="a", max_jobs=1, spool=disk)
     await door.deps.agent_servers.record(beat, datetime.now(UTC))

@@ -338,7 +338,7 @@ async def test_a_recording_of_a_disk_that_is_heard_no_more_has_failed(desk: Desk
     [awaited] = (await desk.read("/c"))["recordingFiles"]
 
     assert (lost["state"], awaited["state"]) == ("failed", "pending")
-    assert "no agent server with its disk" in lost["error"]
+    assert "the agent server with its disk" in lost["error"]
     assert awaited["error"] is None
 
 

@@ -40,7 +40,7 @@ async def spoil(house: House, collection: str, wanted: dict[str, Any], **fields:
 def told(logs: list[Any], part: str) -> bool:
     """Whether the log names what cannot be read, with a reason."""
     return any(
-        line["event"] == "something stored cannot be read" and part in line["id"] and line["reason"]
+        line["event"] == "stored document unreadable" and part in line["id"] and line["reason"]
         for line in logs
     )
 

@@ -31,11 +31,11 @@ def chain(length: int) -> dict[str, JSON]:
 @pytest.mark.parametrize(
     ("parameters", "why"),
     [
-        (schema(**{"$ref": "#"}), "in a circle"),
-        (schema(allOf=[{"$ref": "#"}]), "in a circle"),
-        (schema(**{"if": {"not": {"$ref": "#"}}}), "in a circle"),
-        (arguments("#/$defs/a", a={"$ref": "#/$defs/b"}, b={"$ref": "#/$defs/a"}), "in a circle"),
-        (schema(**{"$defs": {"unused": {"$ref": "#/$defs/unused"}}}), "in a circle"),
+        (schema(**{"$ref": "#"}), "has a cycle"),
+        (schema(allOf=[{"$ref": "#"}]), "has a cycle"),
+        (schema(**{"if": {"not": {"$ref": "#"}}}), "has a cycle"),
+        (arguments("#/$defs/a", a={"$ref": "#/$defs/b"}, b={"$ref": "#/$defs/a"}), "has a cycle"),
+        (schema(**{"$defs": {"unused": {"$ref": "#/$defs/unused"}}}), "has a cycle"),
         (arguments("#/$defs/b", a=TEXT), "points nowhere"),
         (arguments("#b", a=TEXT), "points nowhere"),
         (arguments("#/properties/a/no/such"), "points nowhere"),
