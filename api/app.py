@@ -17,7 +17,7 @@ from api.routes.agent_callbacks import questions as agent_questions
 from api.routes.agents import agents
 from api.routes.agents import catalogs as config
 from api.routes.recordings import recordings
-from api.routes.sessions import events, operators
+from api.routes.sessions import control, event_stream
 from api.routes.sessions import sessions as v1_sessions
 from api.routes.transcripts import retention as records
 from api.routes.transcripts import summaries, transcripts, turns
@@ -79,12 +79,12 @@ def create_app(
         health.router,
         session.router,
         v1_sessions.router,
-        operators.router,
+        control.router,
         turns.router,
         transcripts.router,
         records.router,
         recordings.router,
-        events.router,
+        event_stream.router,
         agents.router,
         keys.router,
         config.router,

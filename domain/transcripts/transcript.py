@@ -73,7 +73,10 @@ class Turn(JsonModel):
 
 
 class ReportEnd(StrEnum):
-    """Why the agent says that its part of the call ended."""
+    """Why the agent says that its part of the call ended.
+
+    Each of them that does not abandon the call is also an `EndReason`, with the same value.
+    """
 
     AGENT_ENDED = "agent_ended"
     CALLER_LEFT = "caller_left"

@@ -30,6 +30,7 @@ from tests.workflows.calls import Call, Studio, Update
 from tests.workflows.evidence import in_order
 from tests.workflows.scenes import beside_the_others, takes_long
 from workflows.session import SessionWorkflow
+from workflows.session_parts.changes import MOST_CHANGES
 
 SHUFFLES = 16
 SHUFFLES_AT_ONCE = 8
@@ -115,6 +116,25 @@ async def test_a_refused_redispatch_may_be_asked_for_again_when_there_is_a_place
     await call.update(Redispatch())
 
     await call.until("replaced", lambda status: status.joins == 2)
+    await call.end()
+    assert (await call.closed()).ended == ("completed", "end_requested")
+
+
+@beside_the_others
+async def test_every_redispatch_that_a_session_may_have_is_carried_out(studio: Studio) -> None:
+    await _heard(studio, "counted-fleet", free=0)
+    call = await studio.call(Plays(), Plays(), agent_name="counted-fleet").live()
+    most = MOST_CHANGES["redispatched"]
+    for _ in range(most - 1):
+        assert (await _refusal(call, Redispatch()))[0] == "no_capacity"
+
+    await _heard(studio, "counted-fleet", free=1)
+    await call.update(Redispatch())
+
+    await call.until("replaced", lambda status: status.joins == 2)
+    with pytest.raises(WorkflowUpdateFailedError) as one_more:
+        await call.update(Redispatch())
+    assert f"a session can be redispatched {most} times at the most" in str(one_more.value.cause)
     await call.end()
     assert (await call.closed()).ended == ("completed", "end_requested")
 

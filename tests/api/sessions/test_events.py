@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from api.dependencies import Archive
-from api.routes.sessions.events import LINGER_SNAPSHOTS
+from api.routes.sessions.event_stream import LINGER_SNAPSHOTS
 from domain.errors import NotFound
 from domain.ids import SessionKey
 from domain.transcripts.transcript import ReportEnd, Turn
