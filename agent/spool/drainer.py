@@ -67,7 +67,8 @@ class Drainer(Rounds):
         if not self._spool.is_dir():
             return
         now = time.time()
-        for temp in self._spool.glob(f"{TEMP_PREFIX}*"):
+        folders = (self._spool, self._spool / RECORDINGS)
+        for temp in [temp for folder in folders for temp in folder.glob(f"{TEMP_PREFIX}*")]:
             with suppress(FileNotFoundError):
                 if now - temp.stat().st_mtime > _TEMP_SECONDS:
                     shutil.rmtree(temp, ignore_errors=True)

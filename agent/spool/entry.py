@@ -21,6 +21,7 @@ import shutil
 import threading
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -334,7 +335,12 @@ class SpoolEntry:
 
     def remove(self) -> None:
         """Delete the entry: everything is delivered or set aside."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        # Renamed first: nobody may adopt an entry of which only a part is left.
+        leaving = self.path.with_name(f"{TEMP_PREFIX}{os.getpid()}-{self.path.name}")
+        with suppress(OSError):
+            self.path.rename(leaving)
+        for folder in (leaving, self.path):
+            shutil.rmtree(folder, ignore_errors=True)
         self.release()
 
     def release(self) -> None:

@@ -49,7 +49,8 @@ class Uploads(Rounds):
     def _entries(self) -> list[Path]:
         if not self._folder.is_dir():
             return []
-        return sorted(path for path in self._folder.iterdir() if path.is_dir())
+        found = (path for path in self._folder.iterdir() if not path.name.startswith("."))
+        return sorted(path for path in found if path.is_dir())
 
     def _tidy(self, names: set[str]) -> None:
         self._reported &= names

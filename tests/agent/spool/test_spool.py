@@ -443,6 +443,22 @@ async def test_a_refused_token_sets_the_whole_entry_aside_without_the_token(
     assert len(api.received) == 1
 
 
+async def test_an_entry_that_is_being_removed_is_nobody_elses(
+    api: CallbackApi, tmp_path: Path
+) -> None:
+    """A drainer that found the entry a moment before must not take its remains for a fault."""
+    for n in range(200):
+        entry = new_entry(tmp_path, target(api, job_id=f"AJ_{n}"))
+        append(entry, turn_record(0))
+        path = entry.path
+        removal = asyncio.create_task(asyncio.to_thread(entry.remove))
+        while path.exists():
+            assert await asyncio.to_thread(SpoolEntry.adopt, path) is None
+        await removal
+
+    assert names(tmp_path) == []
+
+
 async def test_an_entry_without_a_readable_target_is_set_aside(
     api: CallbackApi, tmp_path: Path
 ) -> None:
