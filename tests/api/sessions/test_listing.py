@@ -266,7 +266,7 @@ async def test_what_is_no_session_of_ours_hides_no_other(office: Office) -> None
 
         async def is_named() -> bool:
             await office.names()
-            named = {line["workflow"] for line in logs if "cannot be listed" in line["event"]}
+            named = {line["workflow"] for line in logs if "not listable" in line["event"]}
             return named == {by_hand}
 
         await eventually(is_named)
