@@ -1,4 +1,4 @@
-"""Ends a short-lived process that has used the Temporal SDK."""
+"""Ends a process that has used the Temporal SDK."""
 
 import os
 import sys

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import structlog
 from temporalio.client import Client
@@ -54,6 +54,7 @@ from services.sessions.reaper import Reaper
 from services.transcripts.summaries import Summaries
 from services.transcripts.transcripts import Transcripts
 from services.webhooks.delivery import AnnouncedRecords, AnnouncedSessions
+from worker.exit import exit_at_once
 from worker.retention import retention_activities
 from worker.schedule import ensure_reaper, ensure_retention
 from worker.shutdown import GRACEFUL_SHUTDOWN, serving
@@ -340,9 +341,14 @@ def main() -> None:
     try:
         asyncio.run(run(settings))
     except MongoMisconfigured as error:
-        sys.exit(f"everline worker: {error}; {error.cure}")
+        _refuse_to_run(f"{error}; {error.cure}")
     except InstallationDiffers as error:
-        sys.exit(f"everline worker: {error.in_full()}")
+        _refuse_to_run(error.in_full())
+
+
+def _refuse_to_run(reason: str) -> NoReturn:
+    sys.stderr.write(f"everline worker: {reason}\n")
+    exit_at_once(1)
 
 
 if __name__ == "__main__":
