@@ -11,8 +11,8 @@ import structlog
 
 from agent.callbacks import CallbackClient
 from agent.spool.delivery import Delivery, EntryRefused
-from agent.spool.entry import TEMP_PREFIX, SpoolEntry
-from agent.spool.files import RECORDINGS, REJECTED
+from agent.spool.entry import SpoolEntry
+from agent.spool.files import RECORDINGS, REJECTED, TEMP_PREFIX
 from agent.spool.rounds import Rounds
 
 log = structlog.stdlib.get_logger(__name__)

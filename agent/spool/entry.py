@@ -34,6 +34,7 @@ from agent.spool.files import (
     keep_rejected,
     sync_directory,
     take_lock,
+    temp_folder,
     write_private,
 )
 from agent.spool.record import Pending, Record, SpoolError, Target
@@ -42,7 +43,6 @@ from domain.recordings.recording import CallRecording
 
 log = structlog.stdlib.get_logger(__name__)
 
-TEMP_PREFIX = ".new-"
 _RECORDING, _SOUND = "recording.json", "recording.ogg"
 _RECORDS, _CURSOR = "records.jsonl", "cursor"
 _UNREADABLE = "unreadable.jsonl"
@@ -336,7 +336,8 @@ class SpoolEntry:
     def remove(self) -> None:
         """Delete the entry: everything is delivered or set aside."""
         # Renamed first: nobody may adopt an entry of which only a part is left.
-        leaving = self.path.with_name(f"{TEMP_PREFIX}{os.getpid()}-{self.path.name}")
+        leaving = temp_folder(self.path)
+        # Where the disk refuses that, or there is no folder, what is there is deleted in place.
         with suppress(OSError):
             self.path.rename(leaving)
         for folder in (leaving, self.path):
@@ -377,7 +378,7 @@ def _create(path: Path, target: Target) -> int:
     """Make an entry's folder; returns its lock."""
     spool = path.parent
     spool.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temp = spool / f"{TEMP_PREFIX}{os.getpid()}-{path.name}"
+    temp = temp_folder(path)
     temp.mkdir(mode=0o700)
     lock: int | None = None
     try:

@@ -7,6 +7,12 @@ from pathlib import Path
 
 LOCK, TARGET = "lock", "target.json"
 REJECTED, RECORDINGS = "rejected", "recordings"
+TEMP_PREFIX = ".new-"
+
+
+def temp_folder(path: Path) -> Path:
+    """This process's name for an entry that comes into being or goes: nobody adopts it."""
+    return path.with_name(f"{TEMP_PREFIX}{os.getpid()}-{path.name}")
 
 
 def take_lock(path: Path) -> int | None:

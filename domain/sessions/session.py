@@ -265,11 +265,9 @@ class SessionStatus(BaseModel):
             return self.joins > 0
         return stage is Stage.ACCEPTED or self.agent_dispatched
 
-    def seconds_left(self, now: datetime, limits: SessionLimits) -> float:
-        """How long the call may still last; before its agent has joined, all of its time."""
-        if self.deadline is None:
-            return limits.max_duration
-        return max((self.deadline - now).total_seconds(), 0.0)
+    def seconds_left(self, now: datetime) -> float | None:
+        """How long the call may still last; None before its agent has joined."""
+        return max((self.deadline - now).total_seconds(), 0.0) if self.deadline else None
 
     def without_timeline(self) -> "SessionStatus":
         """The same, short enough for every answer to an update."""

@@ -137,6 +137,7 @@ async def test_claims_of_another_attempt_or_job_are_refused(studio: Studio) -> N
         return refusal.value.message
 
     assert accepted.accepted
+    assert accepted.remaining == 600, "the clock begins with the join"
     assert await claim(1, "AJ_late") == "attempt 1 was replaced by attempt 2"
     assert await claim(3, "AJ_early") == "attempt 3 was never dispatched"
     assert await claim(2, "AJ_other") == "attempt 2 was claimed by another job"

@@ -90,7 +90,7 @@ class SessionHandlers:
         elif change.change is ParticipantChange.LEFT and change.kind is not ParticipantKind.OTHER:
             self._attempts.agent_left(change)
 
-    # ── updates and the query ─────────────────────────────────────────────
+    # ── updates and the query ────────────────────────────────────────────────────────────────────
 
     @workflow.update
     async def agent_ready(self, claim: AgentReady) -> ReadyAnswer:
@@ -100,8 +100,9 @@ class SessionHandlers:
             return ReadyAnswer(accepted=False, reason=reason)
         attempt.claim(claim)
         self._tracker.touch()
-        left = self._tracker.status.seconds_left(workflow.now(), self._request.limits)
-        return ReadyAnswer(accepted=True, remaining=left)
+        left = self._tracker.status.seconds_left(workflow.now())
+        remaining = self._request.limits.max_duration if left is None else left
+        return ReadyAnswer(accepted=True, remaining=remaining)
 
     @agent_ready.validator
     def _validate_agent_ready(self, claim: AgentReady) -> None:

@@ -37,7 +37,5 @@ async def get_managed_agent(
 @router.get("/time-left", responses=problems(404))
 async def get_time_left(deps: Deps, claims: AgentClaims) -> TimeLeft:
     """How long the call may still last; extensions count."""
-    deadline = (await deps.sessions.status(claims.key)).deadline
-    if deadline is None:
-        return TimeLeft(remaining=None)
-    return TimeLeft(remaining=max(0.0, (deadline - datetime.now(UTC)).total_seconds()))
+    status = await deps.sessions.status(claims.key)
+    return TimeLeft(remaining=status.seconds_left(datetime.now(UTC)))
