@@ -1,6 +1,6 @@
-"""A configuration as logs may show it: which parts are set and how large, never a text of it.
+"""A configuration for logs: which parts are set and how large they are, never their text.
 
-Everything is described by its type alone, so a new field is logged safely without being named here.
+A field is described by its type alone, so a new field needs no entry here.
 """
 
 from enum import Enum
@@ -8,46 +8,35 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from domain.agents.config import AgentConfig
+from domain.agents.config_model import SECRET
 
 _SHOWN = frozenset(
     {"engine", "tools", "agent_id", "turn_detection", "who", "type", "provider", "rag_id"}
 )
-"""Fields whose values are names of things, and say nothing about a caller or an account."""
+"""Fields logged with their values, which say nothing about a caller or an account."""
 
 
-def config_summary(config: AgentConfig) -> dict[str, Any]:
-    """What is set in a configuration, for a log entry."""
-    return _model(config)
-
-
-def _model(model: BaseModel) -> dict[str, Any]:
+def config_summary(config: BaseModel) -> dict[str, Any]:
+    """What is set in a configuration, or in a part of one, for a log entry."""
     described: dict[str, Any] = {}
-    for name, field in type(model).model_fields.items():
-        value = getattr(model, name)
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
         if value is None or value in ([], {}):
             continue
-        extra = field.json_schema_extra
-        if isinstance(extra, dict) and "secret" in extra:
+        if field.json_schema_extra == SECRET:
             described[name] = "set"
-        elif name in _SHOWN:
-            described[name] = _shown(value)
+        elif name in _SHOWN and isinstance(value, BaseModel):
+            described[name] = value.model_dump(mode="json", exclude_none=True)
         else:
-            described[name] = _described(value)
-    if model.model_extra:
-        described["further_fields"] = len(model.model_extra)
+            described[name] = value if name in _SHOWN else _described(value)
+    if config.model_extra:
+        described["further_fields"] = len(config.model_extra)
     return described
-
-
-def _shown(value: Any) -> Any:
-    return (
-        value.model_dump(mode="json", exclude_none=True) if isinstance(value, BaseModel) else value
-    )
 
 
 def _described(value: Any) -> Any:
     if isinstance(value, BaseModel):
-        return _model(value)
+        return config_summary(value)
     if isinstance(value, bool | int | float | Enum):
         return value
     if isinstance(value, str):

@@ -1,68 +1,63 @@
-"""Masking of secrets: one walk over a model that finds every field marked `SECRET`.
+"""Masking of the secrets of a model: its fields that are marked `SECRET`.
 
-What is shown masked can be sent back: a mask at the place of a secret means "as it is stored".
+Masked output can be sent back: a mask in place of a secret means "keep the stored one".
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
+from domain.agents.config_model import SECRET
 from domain.errors import InvalidInput
 
 MASK = "********"
 
 Path = tuple[str | int, ...]
+OnSecret = Callable[[Path, Any], Any]
 Model = TypeVar("Model", bound=BaseModel)
 
 _SECRET_NAMES = ("key", "secret", "token", "password", "authorization", "credential")
 _IDENTIFYING = ("id", "name", "tool_id", "rag_id", "agent_id")
-"""Fields by which an entry of a list is recognised although it was edited."""
+"""Fields by which an edited list entry is recognised."""
 
 
 def masked(model: BaseModel) -> dict[str, Any]:
-    """Copy of `model` for JSON in which each set secret is `********`, without unset fields.
+    """Copy of `model` for JSON without nulls, in which each secret is `********`.
 
-    A secret that is an object keeps its form; each value in it is masked.
+    A secret that is an object keeps its keys; each value in it is masked.
     """
-    return _Walk(lambda path, value: MASK).model(model, ())
+    return _walk(model, lambda path, value: MASK)
 
 
 def with_stored_secrets(given: Model, stored: Model | None) -> Model:
-    """`given` with the secrets of `stored` in the places where it has masks.
+    """`given` with its masks replaced by the secrets of `stored`.
 
-    An entry of a list is the stored one if it is equal to it as shown, or has its id or name.
+    A list entry is matched with the stored one that is shown the same, or has its id or name.
 
     Raises:
-        InvalidInput: a mask at the place of a secret, and no stored secret that it stands for.
+        InvalidInput: a mask that stands for no stored secret.
     """
     data = given.model_dump(exclude_unset=True)
     if stored is not None:
         data = _restored(data, masked(stored), stored.model_dump())
     result = type(given).model_validate(data)
-    for path in _masks(result):
+    _walk(result, _refuse_mask)
+    return result
+
+
+def _refuse_mask(path: Path, value: Any) -> None:
+    if value == MASK:
         raise InvalidInput(
             "the mask stands for no stored secret",
             field=".".join(map(str, path)),
             cure="send the secret itself, or leave the field out",
         )
-    return result
-
-
-def _masks(model: BaseModel) -> Iterator[Path]:
-    found: list[Path] = []
-
-    def note(path: Path, value: Any) -> Any:
-        if value == MASK:
-            found.append(path)
-        return value
-
-    _Walk(note).model(model, ())
-    return iter(found)
 
 
 def _restored(given: Any, shown: Any, known: Any) -> Any:
-    """`given` with what is `known` wherever it has the mask that was `shown`."""
+    """`given` with the `known` value wherever it has a mask that was `shown`."""
     if given == MASK and shown == MASK:
         return known
     if isinstance(given, dict) and isinstance(shown, dict):
@@ -81,13 +76,13 @@ def _restored(given: Any, shown: Any, known: Any) -> Any:
     return cast(object, given)
 
 
-def _restored_entry(item: Any, place: int | None, shown: list[Any], known: list[Any]) -> Any:
-    """An entry with the secrets of the stored one; of several that look alike, by its place."""
+def _restored_entry(item: Any, index: int | None, shown: list[Any], known: list[Any]) -> Any:
+    """An entry with the secrets of the stored one; of several candidates, the one at its index."""
     alike = [i for i, one in enumerate(shown) if one == item]
     alike = alike or [i for i, one in enumerate(shown) if _same_entry(one, item)]
-    if place in alike:
-        alike = [place]
-    # Still several: a guess could send one service's key to another.
+    if index in alike:
+        alike = [index]
+    # Several candidates: a guess could send one service's key to another.
     if len(alike) != 1:
         return item
     return _restored(item, shown[alike[0]], known[alike[0]])
@@ -101,50 +96,31 @@ def _same_entry(one: Any, other: Any) -> bool:
     return bool(common) and all(left[name] == right[name] for name in common)
 
 
-class _Walk:
-    """A copy of a model in which each secret is what `on_secret` makes of it."""
+def _walk(value: Any, on_secret: OnSecret, path: Path = (), *, secret: bool = False) -> Any:
+    """A copy of `value` in which each secret is what `on_secret` makes of it."""
+    if isinstance(value, list | tuple):
+        items = cast(list[Any], value)
+        return [_walk(one, on_secret, (*path, i), secret=secret) for i, one in enumerate(items)]
+    fields: dict[str, FieldInfo] = {}
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields
+        named = {name: getattr(value, name) for name in fields}
+        pairs = {name: one for name, one in named.items() if one is not None}
+        pairs |= value.model_extra or {}
+    elif isinstance(value, dict):
+        pairs = cast(dict[str, Any], value)
+    else:
+        return on_secret(path, value) if secret and value is not None else value
+    return {
+        name: _walk(
+            one, on_secret, (*path, name), secret=secret or _is_secret(name, fields.get(name))
+        )
+        for name, one in pairs.items()
+    }
 
-    def __init__(self, on_secret: Callable[[Path, Any], Any]) -> None:
-        self._on_secret = on_secret
 
-    def model(self, model: BaseModel, path: Path) -> dict[str, Any]:
-        """Walk over a model: markers decide; in its free-form part, where there are none, names."""
-        shown: dict[str, Any] = {}
-        for name, field in type(model).model_fields.items():
-            value = getattr(model, name)
-            if value is None:
-                continue
-            extra = field.json_schema_extra
-            secret = isinstance(extra, dict) and "secret" in extra
-            inside = (*path, name)
-            shown[name] = self._secret(value, inside) if secret else self._value(value, inside)
-        for name, value in (model.model_extra or {}).items():
-            shown[name] = self._named(name, value, path)
-        return shown
-
-    def _named(self, name: str, value: Any, path: Path) -> Any:
-        secret = any(part in name.lower() for part in _SECRET_NAMES)
-        inside = (*path, name)
-        return self._secret(value, inside) if secret else self._value(value, inside)
-
-    def _secret(self, value: Any, path: Path) -> Any:
-        if value is None:
-            return None
-        if isinstance(value, dict):
-            pairs = cast(dict[str, Any], value)
-            return {name: self._secret(item, (*path, name)) for name, item in pairs.items()}
-        if isinstance(value, list | tuple):
-            items = cast(list[Any], value)
-            return [self._secret(item, (*path, i)) for i, item in enumerate(items)]
-        return self._on_secret(path, value)
-
-    def _value(self, value: Any, path: Path) -> Any:
-        if isinstance(value, BaseModel):
-            return self.model(value, path)
-        if isinstance(value, dict):
-            pairs = cast(dict[str, Any], value)
-            return {name: self._named(name, item, path) for name, item in pairs.items()}
-        if isinstance(value, list | tuple):
-            items = cast(list[Any], value)
-            return [self._value(item, (*path, i)) for i, item in enumerate(items)]
-        return value
+def _is_secret(name: str, field: FieldInfo | None) -> bool:
+    """Markers decide in a model's fields; in free-form parts, which have none, names do."""
+    if field:
+        return field.json_schema_extra == SECRET
+    return any(part in name.lower() for part in _SECRET_NAMES)

@@ -1,4 +1,4 @@
-"""Checks of JSON Schemas: their form, and references, which must resolve without a cycle."""
+"""Checks of JSON Schemas: their form, and their references, which must resolve without a cycle."""
 
 from __future__ import annotations
 
@@ -42,15 +42,27 @@ def check_object_schema(schema: _Schema, max_chars: int) -> None:
 
 
 def check_references(schema: _Schema) -> None:
-    """Check the references of a schema that refers to its own parts only.
+    """Check that a schema refers to its own parts only, and without a cycle.
 
     A schema may contain itself (a comment whose replies are comments), but the schemas that apply
-    to one value must be finite: a validator would never end.
+    to one value must be finite, or a validator would never end.
 
     Raises:
         ValueError: naming the wrong reference, and the cure.
     """
     _Check(schema).run()
+
+
+def subschemas(schema: _Schema) -> Iterator[_Schema]:
+    """The schema and all schemas in it, wherever a part of it is a schema and no data."""
+    todo: list[Any] = [schema]
+    while todo:
+        part = todo.pop()
+        # Otherwise it is a boolean, which has no parts.
+        if isinstance(part, dict):
+            inner = DRAFT202012.create_resource(cast(_Schema, part))
+            yield cast(_Schema, inner.contents)
+            todo += (one.contents for one in inner.subresources())
 
 
 class _Check:
@@ -66,7 +78,7 @@ class _Check:
         todo: list[tuple[Any, Resolver[Any]]] = [(self._root.contents, self._resolver)]
         while todo:
             contents, resolver = todo.pop()
-            # Otherwise it is a boolean, without references.
+            # Otherwise it is a boolean, which has no references.
             if not isinstance(contents, dict):
                 continue
             schema = cast(_Schema, contents)
@@ -114,6 +126,8 @@ class _Check:
     def _target(
         self, reference: str, resolver: Resolver[Any]
     ) -> Iterator[tuple[_Schema, Resolver[Any], str]]:
+        if not reference.startswith("#"):
+            raise ValueError("may refer to its own parts only ($ref beginning with #)")
         try:
             found = resolver.lookup(reference)
         except (Unresolvable, ValueError):

@@ -3,14 +3,13 @@
 The plan is for the operators and the worker; it never reaches the agent itself.
 """
 
-from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from domain.agents.config_model import ConfigModel
-from domain.agents.schema_references import check_object_schema
+from domain.agents.schema_references import check_object_schema, subschemas
 from domain.ids import Id
 from domain.json_model import or_else
 
@@ -18,41 +17,20 @@ MAX_SCHEMA_CHARS = 16_384
 MAX_CRITERIA = 20
 _COSTLY = ("$ref", "$dynamicRef", "pattern", "patternProperties")
 """With these, a short schema can make validation arbitrarily slow."""
-_OF_SCHEMAS = ("properties", "$defs", "definitions", "dependentSchemas")
-_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
-_SINGLE = (
-    *("items", "additionalProperties", "unevaluatedProperties", "unevaluatedItems", "contains"),
-    *("propertyNames", "not", "if", "then", "else", "additionalItems"),
-)
 
 
 def _data_schema(schema: dict[str, Any]) -> dict[str, Any]:
     try:
         check_object_schema(schema, MAX_SCHEMA_CHARS)
-        costly = next(_costly_keywords(schema), None)
     except RecursionError:
         raise ValueError("is nested too deeply") from None
-    if costly:
-        raise ValueError(
-            f"must not use {costly}: write the part out, or describe it in a description"
-        )
+    parts = list(subschemas(schema))
+    for keyword in _COSTLY:
+        if any(keyword in part for part in parts):
+            raise ValueError(
+                f"must not use {keyword}: write the part out, or describe it in a description"
+            )
     return schema
-
-
-def _costly_keywords(schema: Any) -> Iterator[str]:
-    """The refused keywords, where they are keywords and not property names."""
-    if not isinstance(schema, dict):
-        return
-    node = cast(dict[str, Any], schema)
-    yield from (name for name in _COSTLY if name in node)
-    for name in _OF_SCHEMAS:
-        for part in cast(dict[str, Any], node.get(name, {})).values():
-            yield from _costly_keywords(part)
-    for name in _LISTS:
-        for part in cast(list[Any], node.get(name, [])):
-            yield from _costly_keywords(part)
-    for name in _SINGLE:
-        yield from _costly_keywords(node.get(name))
 
 
 class Criterion(ConfigModel):

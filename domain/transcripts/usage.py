@@ -1,27 +1,24 @@
-"""What a call used of each model, as the agents report it, and how long its answers took."""
+"""What a call used of each model, as the agents report it, and how fast the agent answered."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from domain.json_model import writable
 
-_COUNTERS = (
-    "input_tokens",
-    "input_cached_tokens",
-    "input_audio_tokens",
-    "input_cached_audio_tokens",
-    "input_text_tokens",
-    "input_cached_text_tokens",
-    "output_tokens",
-    "output_audio_tokens",
-    "output_text_tokens",
-    "characters_count",
-    "audio_duration",
-    "session_duration",
-    "total_requests",
-)
+
+def _counted(value: object) -> object:
+    """A counter that another SDK leaves empty must not cost the whole report."""
+    return value if isinstance(value, int | float) and value >= 0 else 0
+
+
+def _name(value: object) -> str:
+    return str(value)[:200] if value is not None else ""
+
+
+Counter = Annotated[float, BeforeValidator(_counted)]
+Name = Annotated[str, BeforeValidator(_name)]
 
 
 class ModelUsage(BaseModel):
@@ -32,27 +29,27 @@ class ModelUsage(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    type: str = "unknown"
+    type: Name = "unknown"
     """The SDK's kind: `llm_usage`, `stt_usage`, `tts_usage` …"""
-    provider: str = ""
+    provider: Name = ""
     """As the plugin names it; for a compatible server, its host."""
-    model: str = ""
-    input_tokens: float = 0
-    input_cached_tokens: float = 0
-    input_audio_tokens: float = 0
-    input_cached_audio_tokens: float = 0
-    input_text_tokens: float = 0
-    input_cached_text_tokens: float = 0
-    output_tokens: float = 0
-    output_audio_tokens: float = 0
-    output_text_tokens: float = 0
-    characters_count: float = 0
-    """Characters that were spoken (TTS)."""
-    audio_duration: float = 0
-    """Seconds of audio that were heard (STT) or spoken (TTS)."""
-    session_duration: float = 0
-    """Seconds of connection, for models that are paid by it."""
-    total_requests: float = 0
+    model: Name = ""
+    input_tokens: Counter = 0
+    input_cached_tokens: Counter = 0
+    input_audio_tokens: Counter = 0
+    input_cached_audio_tokens: Counter = 0
+    input_text_tokens: Counter = 0
+    input_cached_text_tokens: Counter = 0
+    output_tokens: Counter = 0
+    output_audio_tokens: Counter = 0
+    output_text_tokens: Counter = 0
+    characters_count: Counter = 0
+    """Characters spoken (TTS)."""
+    audio_duration: Counter = 0
+    """Seconds of audio heard (STT) or spoken (TTS)."""
+    session_duration: Counter = 0
+    """Seconds of connection, for models billed by it."""
+    total_requests: Counter = 0
 
     @model_validator(mode="before")
     @classmethod
@@ -62,33 +59,18 @@ class ModelUsage(BaseModel):
         pairs = cast(dict[object, object], value)
         return {writable(name): writable(item) for name, item in pairs.items()}
 
-    @field_validator(*_COUNTERS, mode="before")
-    @classmethod
-    def _lenient(cls, value: object) -> object:
-        # A counter that another SDK leaves empty must not cost the whole report.
-        return value if isinstance(value, int | float) and value >= 0 else 0
-
-    @field_validator("type", "provider", "model", mode="before")
-    @classmethod
-    def _text(cls, value: object) -> str:
-        return str(value)[:200] if value is not None else ""
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """What usages are added up by."""
-        return (self.type, self.provider, self.model)
-
 
 def total_usage(usages: Iterable[ModelUsage]) -> list[ModelUsage]:
-    """The usages of all attempts of a call, one entry per kind and model, in a stable order."""
-    totals: dict[tuple[str, str, str], dict[str, Any]] = {}
+    """The sums over all attempts of a call, one entry per kind and model, in a stable order."""
+    totals: dict[tuple[str, ...], ModelUsage] = {}
     for usage in usages:
+        key = (usage.type, usage.provider, usage.model)
         total = totals.setdefault(
-            usage.key, {"type": usage.type, "provider": usage.provider, "model": usage.model}
+            key, ModelUsage(type=usage.type, provider=usage.provider, model=usage.model)
         )
-        for name in _COUNTERS:
-            total[name] = total.get(name, 0) + getattr(usage, name)
-    return [ModelUsage.model_validate(totals[key]) for key in sorted(totals)]
+        for name in ModelUsage.model_fields.keys() - {"type", "provider", "model"}:
+            setattr(total, name, float(getattr(total, name) + getattr(usage, name)))
+    return [totals[key] for key in sorted(totals)]
 
 
 class StageLatency(BaseModel):
@@ -107,15 +89,15 @@ class CallLatency(BaseModel):
     """
 
     transcription: StageLatency | None = None
-    """End of speech until its text."""
+    """From the end of speech to its text."""
     end_of_turn: StageLatency | None = None
-    """End of speech until the decision that the caller has finished."""
+    """From the end of speech to the decision that the caller has finished."""
     llm: StageLatency | None = None
-    """Request until the model's first token."""
+    """From the request to the model's first token."""
     tts: StageLatency | None = None
-    """First text until its first audio."""
+    """From the first text to its first audio."""
     e2e: StageLatency | None = None
-    """End of speech until the agent's first audio."""
+    """From the end of speech to the agent's first audio."""
 
 
 _STAGES = {
@@ -125,7 +107,7 @@ _STAGES = {
     "tts": "tts_node_ttfb",
     "e2e": "e2e_latency",
 }
-"""Stages by the SDK's name in an item's metrics."""
+"""The SDK's names of the stages in an item's metrics."""
 
 
 def call_latency(metrics: Sequence[dict[str, Any]]) -> CallLatency | None:
@@ -155,6 +137,6 @@ def _stage(values: list[Any]) -> StageLatency | None:
 
 
 def _percentile(ascending: list[float], percent: int) -> float:
-    """The nearest-rank percentile: a value that was measured."""
+    """The nearest-rank percentile, which is always a measured value."""
     rank = -(-len(ascending) * percent // 100)
     return round(ascending[max(rank, 1) - 1], 4)

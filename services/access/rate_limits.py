@@ -7,13 +7,9 @@ from dataclasses import dataclass, field
 from domain.errors import TooManyRequests
 
 _MOST_ORGS = 10_000
-"""Buckets kept; full ones are forgotten first, which changes nothing for their orgs."""
-
-
-@dataclass
-class _Bucket:
-    tokens: float
-    at: float
+"""Orgs remembered; those with a full bucket are forgotten first, which changes nothing for them."""
+_ROUNDING = 1e-6
+"""Seconds by which sums of intervals may be off."""
 
 
 @dataclass
@@ -29,10 +25,8 @@ class RequestRates:
     """Requests that an org may make at once after a pause; at least 1."""
     clock: Callable[[], float]
     """Monotonic seconds."""
-    _buckets: dict[str, _Bucket] = field(default_factory=dict[str, _Bucket], init=False)
-
-    def __post_init__(self) -> None:
-        self.burst = max(self.burst, 1)
+    _full_at: dict[str, float] = field(default_factory=dict[str, float], init=False)
+    """When each org's bucket is full again; that is all a bucket needs."""
 
     def take(self, org: str) -> None:
         """Count one request of an org.
@@ -43,32 +37,14 @@ class RequestRates:
         if not self.per_second:
             return
         now = self.clock()
-        bucket = self._bucket(org, now)
-        if bucket.tokens < 1:
+        full_at = max(self._full_at.get(org, now), now)
+        wait = full_at - now - (max(self.burst, 1) - 1) / self.per_second
+        if wait > _ROUNDING:
             raise TooManyRequests(
                 f"more than {self.per_second:g} requests per second",
-                retry_after=math.ceil((1 - bucket.tokens) / self.per_second),
+                retry_after=math.ceil(wait - _ROUNDING),
                 cure="wait for Retry-After seconds",
             )
-        bucket.tokens -= 1
-
-    def _bucket(self, org: str, now: float) -> _Bucket:
-        bucket = self._buckets.get(org)
-        if bucket is None:
-            self._forget_full_ones(now)
-            bucket = self._buckets[org] = _Bucket(self.burst, now)
-        bucket.tokens = self._tokens(bucket, now)
-        bucket.at = now
-        return bucket
-
-    def _tokens(self, bucket: _Bucket, now: float) -> float:
-        return min(self.burst, bucket.tokens + (now - bucket.at) * self.per_second)
-
-    def _forget_full_ones(self, now: float) -> None:
-        if len(self._buckets) < _MOST_ORGS:
-            return
-        self._buckets = {
-            org: bucket
-            for org, bucket in self._buckets.items()
-            if self._tokens(bucket, now) < self.burst
-        }
+        if org not in self._full_at and len(self._full_at) >= _MOST_ORGS:
+            self._full_at = {name: at for name, at in self._full_at.items() if at > now}
+        self._full_at[org] = full_at + 1 / self.per_second

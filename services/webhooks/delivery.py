@@ -1,7 +1,7 @@
 """Announce events, and deliver each to every endpoint that wants it.
 
-Announcing stores one delivery per endpoint and starts its workflow. Delivery ids follow from event
-and endpoint, so an event can be announced any number of times and is on its way once.
+Announcing stores one delivery per endpoint and starts its workflow. The delivery id is derived from
+event and endpoint, so an event that is announced repeatedly is delivered once.
 """
 
 import random
@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 import structlog
 
 from domain.ids import SessionKey
-from domain.paging import Page
 from domain.sessions.ports import SessionArchive, SessionRecords
 from domain.sessions.session import SessionStatus
 from domain.webhooks.deliveries import (
@@ -33,7 +32,7 @@ from domain.webhooks.signatures import signed_headers
 log = structlog.get_logger()
 
 JITTER = 0.1
-"""Share of a pause by which it is made shorter or longer."""
+"""Random share by which a pause is shortened or lengthened."""
 LONGEST_PAUSE = timedelta(hours=24)
 """Upper limit of a receiver's Retry-After."""
 GONE = 410
@@ -51,7 +50,7 @@ class Announcer:
         """Announce events of one org; returns how many deliveries are new.
 
         Raises:
-            Unavailable: MongoDB or Temporal is away; to be called again with the same events.
+            Unavailable: MongoDB or Temporal is away; call again with the same events.
         """
         endpoints = await self.endpoints.list_endpoints(org)
         if not endpoints:
@@ -74,34 +73,32 @@ class Announcer:
         return new
 
     async def announce_session(self, status: SessionStatus) -> int:
-        """Announce the events of a session so far; likewise."""
+        """As `announce`, for the events of a session so far."""
         return await self.announce(status.org, events_of_session(status))
 
 
+@dataclass
 class AnnouncedSessions:
-    """The port `SessionArchive`, which also announces what its records say.
+    """The port `SessionArchive`, which announces the events of each record that it stores.
 
-    So no record of a session can be written without its webhooks: not by the session's workflow,
-    not by the reaper.
+    So neither a session's workflow nor the reaper can write a record without its webhooks.
     """
 
-    def __init__(self, sessions: SessionArchive, announcer: Announcer | None) -> None:
-        """Take the archive, and the announcer; None if there is nobody to tell."""
-        self._sessions = sessions
-        self._announcer = announcer
+    sessions: SessionArchive
+    announcer: Announcer | None
 
     async def record(self, status: SessionStatus) -> None:
         """Announce, then store a status unless a newer version of it is stored.
 
-        In this order: a record that is terminal is not looked at again by the reaper.
+        In this order, because the reaper does not look at terminal records again.
         """
-        if self._announcer:
-            await self._announcer.announce_session(status)
-        await self._sessions.record(status)
+        if self.announcer:
+            await self.announcer.announce_session(status)
+        await self.sessions.record(status)
 
     async def get(self, key: SessionKey) -> SessionStatus | None:
         """The last stored status."""
-        return await self._sessions.get(key)
+        return await self.sessions.get(key)
 
 
 class AnnouncedRecords(AnnouncedSessions):
@@ -109,11 +106,7 @@ class AnnouncedRecords(AnnouncedSessions):
 
     def __init__(self, records: SessionRecords, announcer: Announcer | None) -> None:
         super().__init__(records, announcer)
-        self._records = records
-
-    async def not_closed(self, limit: int, after: str | None = None) -> Page[SessionStatus]:
-        """Records that are not terminal, in an order that stays; with `after`, those behind it."""
-        return await self._records.not_closed(limit, after)
+        self.not_closed = records.not_closed
 
 
 @dataclass(frozen=True)
@@ -142,12 +135,7 @@ class Deliverer:
     """How long an endpoint may fail without any success."""
 
     async def attempt(self, key: DeliveryKey, number: int, now: datetime) -> Tried:
-        """Make one attempt and record its result.
-
-        Args:
-            key: the delivery.
-            number: of this attempt within its run, from 1.
-            now: the time of the attempt.
+        """Make attempt `number` of a run, counted from 1, and record its result.
 
         Raises:
             Unavailable: MongoDB is away; if the request was sent, it will be sent again.
@@ -170,11 +158,11 @@ class Deliverer:
             reason=answer.reason,
         )
         if answer.reason is None:
-            return await self._settle(delivery, made, DeliveryStatus.DELIVERED, None, ended)
+            return await self._record(delivery, made, Tried(DeliveryStatus.DELIVERED), ended)
         if answer.final or answer.status_code == GONE or number > len(self.schedule):
             return await self._dead_letter(delivery, made, answer.reason, ended)
         pause = _pause(self.schedule[number - 1], answer.retry_after)
-        return await self._wait(delivery, made, pause, ended)
+        return await self._record(delivery, made, Tried(DeliveryStatus.PENDING, pause), ended)
 
     async def _send(self, delivery: Delivery, endpoint: Endpoint, now: datetime) -> SendAnswer:
         signing = [secret.value for secret in endpoint.secrets if secret.signs_at(now)]
@@ -183,7 +171,7 @@ class Deliverer:
         return await self.sender.send(endpoint.url, headers, body)
 
     async def _note_health(self, endpoint: Endpoint, answer: SendAnswer, now: datetime) -> None:
-        """Keep since when an endpoint fails; one that is gone, or fails for long, is disabled."""
+        """Record since when an endpoint fails; disable one that is gone or fails for too long."""
         since = endpoint.failing_since
         if answer.reason is None:
             if since:
@@ -207,19 +195,6 @@ class Deliverer:
             reason=reason,
         )
 
-    async def _wait(
-        self, delivery: Delivery, made: DeliveryAttempt, pause: float, now: datetime
-    ) -> Tried:
-        waiting = delivery.model_copy(
-            update={
-                "status": DeliveryStatus.PENDING,
-                "next_attempt_at": now + timedelta(seconds=pause),
-                "updated_at": now,
-            }
-        )
-        await self.deliveries.note(waiting, made)
-        return Tried(DeliveryStatus.PENDING, pause)
-
     async def _dead_letter(
         self, delivery: Delivery, made: DeliveryAttempt | None, reason: str, now: datetime
     ) -> Tried:
@@ -230,26 +205,25 @@ class Deliverer:
             about=delivery.event.value,
             reason=reason,
         )
-        return await self._settle(delivery, made, DeliveryStatus.DEAD_LETTER, reason, now)
+        return await self._record(delivery, made, Tried(DeliveryStatus.DEAD_LETTER), now, reason)
 
-    async def _settle(
+    async def _record(
         self,
         delivery: Delivery,
         made: DeliveryAttempt | None,
-        status: DeliveryStatus,
-        reason: str | None,
+        tried: Tried,
         now: datetime,
+        reason: str | None = None,
     ) -> Tried:
-        settled = delivery.model_copy(
-            update={
-                "status": status,
-                "reason": reason,
-                "next_attempt_at": None,
-                "updated_at": now,
-            }
-        )
-        await self.deliveries.note(settled, made)
-        return Tried(status)
+        pause = None if tried.pause is None else timedelta(seconds=tried.pause)
+        fields = {
+            "status": tried.status,
+            "reason": reason,
+            "next_attempt_at": None if pause is None else now + pause,
+            "updated_at": now,
+        }
+        await self.deliveries.note(delivery.model_copy(update=fields), made)
+        return tried
 
 
 def _pause(scheduled: float, asked_for: float | None) -> float:
