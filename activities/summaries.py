@@ -49,7 +49,7 @@ class SummaryActivities:
     @activity.defn
     async def give_up_summary(self, order: GiveUpSummary) -> None:
         """Record that no summary will come."""
-        await self._summaries.give_up(order, order.reason, datetime.now(UTC))
+        await self._summaries.fail(order, order.reason, datetime.now(UTC))
 
     @activity.defn
     async def analyse_call(self, order: SummaryOrder) -> None:
@@ -59,7 +59,7 @@ class SummaryActivities:
     @activity.defn
     async def give_up_analysis(self, order: GiveUpSummary) -> None:
         """Record that no analysis will come; the summary stays."""
-        await self._summaries.give_up_analysis(order, order.reason, datetime.now(UTC))
+        await self._summaries.fail_analysis(order, order.reason, datetime.now(UTC))
 
     @activity.defn
     async def announce_summary(self, order: SummaryOrder) -> None:

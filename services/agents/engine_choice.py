@@ -1,15 +1,13 @@
 """Which engine a plain `model` and `voice` mean, and whether its models exist."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterator
 
-from domain.agents.catalogs import Catalog, ModelKind, ModelList
+from domain.agents.catalogs import Catalog, ModelKind
 from domain.agents.config import (
     DEFAULT_LLM,
     DEFAULT_REALTIME,
     DEFAULT_STT,
     DEFAULT_TTS,
-    AgentConfig,
     ConfigWarning,
     Engine,
     EngineKind,
@@ -20,14 +18,19 @@ from domain.errors import InvalidInput
 
 
 def choose_engine(
-    config: AgentConfig, model: str | None, voice: str | None, catalog: Catalog
-) -> AgentConfig:
-    """The configuration with `model` and `voice` translated into its engine, and all models named.
+    engine: Engine, model: str | None, voice: str | None, catalog: Catalog
+) -> tuple[Engine, list[ConfigWarning]]:
+    """The engine changed to use `model` and `voice`, with every model named and checked.
 
-    A voice with a provider (`cartesia/sonic-3:<id>`, `elevenlabs/<model>:<id>`) speaks in a
-    pipeline; a bare voice (`alloy`) is a realtime model's. Without either, the engine stays.
+    A voice with a provider (`cartesia/sonic-3:<id>`, `elevenlabs/<model>:<id>`) selects a pipeline;
+    a bare voice (`alloy`) selects a realtime model.
+
+    A language model must be in the catalog. For a speech model only the provider must be: the lists
+    age quickly, so an unlisted model is worth a warning.
+
+    Raises:
+        InvalidInput: naming the field, and the values that it may have.
     """
-    engine = config.engine
     if voice and "/" in voice:
         # The engine's own voice would be another provider's.
         engine = another_engine(engine, kind=EngineKind.PIPELINE, tts=voice, voice=None)
@@ -35,30 +38,10 @@ def choose_engine(
         engine = another_engine(engine, kind=EngineKind.REALTIME, voice=voice)
     if model:
         engine = another_engine(engine, llm=model)
-    return config.model_copy(update={"engine": with_defaults(engine, catalog)})
-
-
-def with_defaults(engine: Engine, catalog: Catalog) -> Engine:
-    """The engine with every model named that it will use."""
+    llm_field = "model" if model else "engine.llm"
     if engine.kind is EngineKind.REALTIME:
-        return engine.model_copy(
-            update={"llm": engine.llm or _realtime_model_of(engine.voice, catalog)}
-        )
-    return engine.model_copy(
-        update={
-            "stt": engine.stt or DEFAULT_STT,
-            "llm": engine.llm or DEFAULT_LLM,
-            "tts": engine.tts or DEFAULT_TTS,
-        }
-    )
-
-
-def _realtime_model_of(voice: str | None, catalog: Catalog) -> str:
-    """The default model of the provider whose voice it is; the default one's voices go first."""
-    provider = catalog.models[ModelKind.REALTIME].provider_of_voice(voice) if voice else None
-    if provider is None or DEFAULT_REALTIME.startswith(f"{provider.id}/"):
-        return DEFAULT_REALTIME
-    return f"{provider.id}/{provider.default_model}"
+        return _realtime(engine, catalog, llm_field, "voice" if voice else "engine.voice"), []
+    return _pipeline(engine, catalog, llm_field, "voice" if voice else "engine.tts")
 
 
 def resolved_voice(engine: Engine) -> str | None:
@@ -66,56 +49,16 @@ def resolved_voice(engine: Engine) -> str | None:
     return engine.voice if engine.kind is EngineKind.REALTIME else engine.tts
 
 
-def checked_engine(
-    engine: Engine,
-    catalog: Catalog,
-    *,
-    llm_field: str = "engine.llm",
-    voice_field: str | None = None,
-) -> tuple[Engine, list[ConfigWarning]]:
-    """The engine with its voice in the provider's spelling, if the catalog has what it names.
-
-    The language model must be in the catalog. Of speech models only the provider must be: their
-    lists age quickly, and one that is not listed is worth a warning.
-
-    Args:
-        engine: with every model named.
-        catalog: what there is.
-        llm_field: where the language model was given, for the error.
-        voice_field: where the voice was given, if not in the engine.
-
-    Raises:
-        InvalidInput: naming the field, and what may stand there.
-    """
-    if engine.kind is EngineKind.REALTIME:
-        return _checked_realtime(engine, catalog, llm_field, voice_field or "engine.voice"), []
-    _check_llm(engine.llm or DEFAULT_LLM, ModelKind.LLM, catalog, llm_field)
-    for field, text in _fallbacks(engine, "llm"):
-        _check_llm(text, ModelKind.LLM, catalog, field)
-    hearing = [("engine.stt", engine.stt or DEFAULT_STT), *_fallbacks(engine, "stt")]
-    speaking = [(voice_field or "engine.tts", engine.tts or DEFAULT_TTS)]
-    speaking += _fallbacks(engine, "tts")
-    warnings: list[ConfigWarning] = []
-    for field, text in hearing:
-        warnings += _check_speech(text, ModelKind.STT, catalog, field)
-    for field, text in speaking:
-        warnings += _check_speech(text, ModelKind.TTS, catalog, field)
-    return engine, warnings
-
-
-def _fallbacks(engine: Engine, stage: Literal["stt", "llm", "tts"]) -> list[tuple[str, str]]:
-    """The fallbacks of a stage, each with its field."""
-    texts = {
-        "stt": engine.stt_fallbacks,
-        "llm": engine.llm_fallbacks,
-        "tts": engine.tts_fallbacks,
-    }[stage]
-    return [(f"engine.{stage}_fallbacks[{index}]", text) for index, text in enumerate(texts or [])]
-
-
-def _checked_realtime(engine: Engine, catalog: Catalog, llm_field: str, voice_field: str) -> Engine:
-    model = _check_llm(engine.llm or DEFAULT_REALTIME, ModelKind.REALTIME, catalog, llm_field)
-    provider = catalog.models[ModelKind.REALTIME].provider(model.provider)
+def _realtime(engine: Engine, catalog: Catalog, llm_field: str, voice_field: str) -> Engine:
+    models = catalog.models[ModelKind.REALTIME]
+    llm = engine.llm or DEFAULT_REALTIME
+    speaking = models.provider_of_voice(engine.voice) if engine.voice else None
+    # A voice without a model selects the default model of its provider.
+    if not engine.llm and speaking and not llm.startswith(f"{speaking.id}/"):
+        llm = f"{speaking.id}/{speaking.default_model}"
+    model = _check_llm(llm, ModelKind.REALTIME, catalog, llm_field)
+    engine = engine.model_copy(update={"llm": llm})
+    provider = models.provider(model.provider)
     if engine.voice is None or provider is None:
         return engine
     voice = provider.voice(engine.voice)
@@ -128,30 +71,46 @@ def _checked_realtime(engine: Engine, catalog: Catalog, llm_field: str, voice_fi
     return engine.model_copy(update={"voice": voice or engine.voice})
 
 
+def _pipeline(
+    engine: Engine, catalog: Catalog, llm_field: str, voice_field: str
+) -> tuple[Engine, list[ConfigWarning]]:
+    stt, llm, tts = engine.stt or DEFAULT_STT, engine.llm or DEFAULT_LLM, engine.tts or DEFAULT_TTS
+    _check_llm(llm, ModelKind.LLM, catalog, llm_field)
+    for field, text in _fallbacks("llm", engine.llm_fallbacks):
+        _check_llm(text, ModelKind.LLM, catalog, field)
+    warnings: list[ConfigWarning] = []
+    for field, text in [("engine.stt", stt), *_fallbacks("stt", engine.stt_fallbacks)]:
+        warnings += _check_speech(text, ModelKind.STT, catalog, field)
+    for field, text in [(voice_field, tts), *_fallbacks("tts", engine.tts_fallbacks)]:
+        warnings += _check_speech(text, ModelKind.TTS, catalog, field)
+    return engine.model_copy(update={"stt": stt, "llm": llm, "tts": tts}), warnings
+
+
+def _fallbacks(stage: str, texts: list[str] | None) -> list[tuple[str, str]]:
+    return [(f"engine.{stage}_fallbacks[{index}]", text) for index, text in enumerate(texts or [])]
+
+
 def _check_llm(text: str, kind: ModelKind, catalog: Catalog, field: str) -> Descriptor:
     models = catalog.models[kind]
     cure = f"use one of: {', '.join(models.names())}"
     found = parse_descriptor(text, field, cure)
-    if found.name in models.refused or not models.offers(found):
-        raise InvalidInput(_why_not(found, kind, catalog), field=field, cure=cure)
-    return found
-
-
-def _why_not(found: Descriptor, kind: ModelKind, catalog: Catalog) -> str:
-    models = catalog.models[kind]
     name = found.name[:100]
     if found.name in models.refused:
-        return f"the model {name!r} is refused: {models.refused[found.name]}"
-    if kind is ModelKind.LLM and catalog.models[ModelKind.REALTIME].offers(found):
-        return f"{name!r} is a realtime model, and this engine is a pipeline"
-    if kind is ModelKind.REALTIME and catalog.models[ModelKind.LLM].offers(found):
-        return f"{name!r} is a pipeline's model, and this engine is realtime"
-    return f"the model {name!r} is not in the catalog"
+        reason = f"the model {name!r} is refused: {models.refused[found.name]}"
+    elif models.offers(found):
+        return found
+    elif kind is ModelKind.LLM and catalog.models[ModelKind.REALTIME].offers(found):
+        reason = f"{name!r} is a realtime model, and this engine is a pipeline"
+    elif kind is ModelKind.REALTIME and catalog.models[ModelKind.LLM].offers(found):
+        reason = f"{name!r} is a pipeline model, and this engine is realtime"
+    else:
+        reason = f"the model {name!r} is not in the catalog"
+    raise InvalidInput(reason, field=field, cure=cure)
 
 
 def _check_speech(
     text: str, kind: ModelKind, catalog: Catalog, field: str
-) -> Sequence[ConfigWarning]:
+) -> Iterator[ConfigWarning]:
     models = catalog.models[kind]
     found = parse_descriptor(text, field)
     provider = models.provider(found.provider)
@@ -161,16 +120,10 @@ def _check_speech(
             field=field,
             cure=f"use a model of one of: {', '.join(one.id for one in models.providers)}",
         )
-    if models.offers(found):
-        return []
-    return [_unlisted(found, models, kind, field)]
-
-
-def _unlisted(found: Descriptor, models: ModelList, kind: ModelKind, field: str) -> ConfigWarning:
-    provider = models.provider(found.provider)
-    listed = ", ".join(provider.models) if provider else ""
-    return ConfigWarning(
-        field=field,
-        reason=f"{found.name[:100]!r} is not in the catalog of {kind.value} models; it is tried",
-        cure=f"listed are: {listed}",
-    )
+    if not provider.offers(found.model):
+        name = found.name[:100]
+        yield ConfigWarning(
+            field=field,
+            reason=f"{name!r} is not in the catalog of {kind.value} models; it is tried",
+            cure=f"listed are: {', '.join(provider.models)}",
+        )

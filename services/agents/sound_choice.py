@@ -15,30 +15,30 @@ from domain.errors import InvalidInput
 
 
 def check_avatar(config: AgentConfig) -> None:
-    """Check that an avatar which is switched on can be asked for; its key is the agent worker's.
+    """Check that an enabled avatar names its provider and id; the agent worker has the key.
 
     Raises:
-        InvalidInput: there is no such provider, or it is not said which avatar.
+        InvalidInput: there is no such provider, or no avatar is named.
     """
     avatar = config.avatar
     if avatar is None or not avatar.enabled:
         return
     if avatar.provider is not None and avatar.provider not in AVATAR_PROVIDERS:
         raise InvalidInput(
-            f"there is no provider of avatars {avatar.provider!r:.100}",
+            f"there is no avatar provider {avatar.provider!r:.100}",
             field="avatar.provider",
             cure=f"use one of: {', '.join(AVATAR_PROVIDERS)}",
         )
     if avatar.anam_avatar_id is None:
         raise InvalidInput(
-            "it is not said which avatar",
+            "no avatar is named",
             field="avatar.anam.avatarId",
-            cure="name an avatar of Anam's, or set avatar.enabled to false",
+            cure="name one of Anam's avatars, or set avatar.enabled to false",
         )
 
 
 def sound_warnings(config: AgentConfig) -> Iterator[ConfigWarning]:
-    """What will sound otherwise than it seems, because there is no such clip or filter."""
+    """Clips and filters that do not exist, so the usual ones take their place."""
     if config.background_audio is not None:
         for place, sound in config.background_audio.sounds():
             if sound.clip is not None and clip_name(sound.clip) is None:

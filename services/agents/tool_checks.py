@@ -1,4 +1,4 @@
-"""What is checked of the tools and texts of a configuration before a session runs with it."""
+"""Checks of a configuration's tools and texts before a session runs with it."""
 
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,10 +12,10 @@ TRANSFER_TOOL = "transfer_call"
 
 
 def check_tools(config: AgentConfig, catalog: Catalog) -> None:
-    """Check what no single field can tell.
+    """Check the tools' names against each other, and the time zone.
 
     Raises:
-        InvalidInput: two tools of one name, or an unknown time zone; naming the field.
+        InvalidInput: naming the field, if two tools have one name or the time zone is unknown.
     """
     taken = dict.fromkeys(catalog.tool_ids(), "a built-in tool")
     for number, tool in enumerate(config.http_tools):
@@ -27,57 +27,51 @@ def check_tools(config: AgentConfig, catalog: Catalog) -> None:
                 cure="give each tool a name of its own",
             )
         taken[tool.name] = field
-    if config.time_zone is not None:
-        _check_time_zone(config.time_zone)
-
-
-def _check_time_zone(name: str) -> None:
+    if config.time_zone is None:
+        return
     try:
-        ZoneInfo(name)
+        ZoneInfo(config.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise InvalidInput(
-            f"there is no time zone {name!r}",
+            f"there is no time zone {config.time_zone!r}",
             field="time_zone",
             cure="use an IANA name like Europe/Vienna",
         ) from None
 
 
-def tool_warnings(config: AgentConfig) -> list[ConfigWarning]:
+def tool_warnings(config: AgentConfig) -> Iterator[ConfigWarning]:
     """What the agent will not be able to do."""
+    base = config.knowledge_base
+    if base and base.enabled and not (config.lyzr_rag or config.agentic_rag):
+        yield ConfigWarning(
+            field="knowledge_base",
+            reason="the knowledge base is enabled and has no source to search in",
+            cure="give knowledge_base.base_url and rag_id, or lyzr_rag, or agentic_rag",
+        )
     if TRANSFER_TOOL in config.tools and config.transfer is None:
-        return [
-            ConfigWarning(
-                field="transfer",
-                reason="transfer_call is enabled and has nowhere to transfer to",
-                cure="give transfer.destinations",
-            )
-        ]
-    return []
+        yield ConfigWarning(
+            field="transfer",
+            reason="transfer_call is enabled and has nowhere to transfer to",
+            cure="give transfer.destinations",
+        )
 
 
-def variable_warnings(config: AgentConfig) -> list[ConfigWarning]:
-    """The dynamic variables that have neither a value nor a default, with where they stand."""
+def variable_warnings(config: AgentConfig) -> Iterator[ConfigWarning]:
+    """Dynamic variables with neither a value nor a default, each where it is first used."""
     known = {*config.dynamic_variables, *config.dynamic_variable_defaults}
-    places: dict[str, str] = {}
     for field, text in _texts(config):
         for name in sorted(variables_in(text) - known):
-            places.setdefault(name, field)
-    return [
-        ConfigWarning(
-            field=field,
-            reason=f"the variable {name!r} has no value and no default; it is left out",
-            cure=f"give dynamic_variables.{name} or dynamic_variable_defaults.{name}",
-        )
-        for name, field in places.items()
-    ]
+            known.add(name)
+            yield ConfigWarning(
+                field=field,
+                reason=f"the variable {name!r} has no value and no default; it is left out",
+                cure=f"give dynamic_variables.{name} or dynamic_variable_defaults.{name}",
+            )
 
 
 def _texts(config: AgentConfig) -> Iterator[tuple[str, str]]:
-    start, silence, limit = (
-        config.conversation_start,
-        config.silence,
-        config.max_duration_warning,
-    )
+    start, silence = config.conversation_start, config.silence
+    limit = config.max_duration_warning
     texts: dict[str, str | None] = {
         "prompt": config.prompt,
         "conversation_start.greeting": start.greeting if start and start.who == "ai" else None,

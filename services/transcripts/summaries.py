@@ -17,7 +17,7 @@ NO_ANALYST = "the extractive summariser cannot analyse; a worker with SUMMARISER
 
 @dataclass
 class Summaries:
-    """There is one writer per session: its summary workflow."""
+    """The summary records; a session's summary workflow is the only writer of its record."""
 
     summaries: SummaryArchive
     transcripts: TranscriptArchive
@@ -29,17 +29,13 @@ class Summaries:
         return await self.summaries.get(key)
 
     async def begin(self, order: SummaryOrder, now: datetime) -> None:
-        """Show that a summary is on its way; what a re-run will replace stays until then."""
-        before = await self.summaries.get(order.key)
-        pending = self._record(order, SummaryStatus.PENDING, now)
-        if before:
-            pending.text, pending.transcript_digest = before.text, before.transcript_digest
-        await self.summaries.put(pending)
+        """Record that a summary is pending."""
+        await self._put_without_text(order, SummaryStatus.PENDING, now)
 
     async def write(self, order: SummaryOrder, attempt: int, now: datetime) -> Summary:
         """Summarise and store; a failed attempt is recorded with its reason and raised again.
 
-        The analysis is pending in what is returned if there is one to be made.
+        The returned summary has a pending analysis if one is to be made.
 
         Raises:
             EverlineError: why it failed; `Unavailable` is worth another attempt.
@@ -49,7 +45,9 @@ class Summaries:
         try:
             text = await self.summariser.summarise(turns, prompt) if turns else NOTHING_SAID
         except EverlineError as error:
-            await self._put_failure(order, SummaryStatus.PENDING, error.message, now, attempt)
+            await self._put_without_text(
+                order, SummaryStatus.PENDING, now, error=error.message, attempts=attempt
+            )
             raise
         ready = self._record(order, SummaryStatus.READY, now)
         ready.attempts = attempt
@@ -68,24 +66,36 @@ class Summaries:
             return Analysis(status=AnalysisStatus.UNAVAILABLE, reason="nothing was said")
         return Analysis(status=AnalysisStatus.PENDING)
 
-    async def give_up(self, order: SummaryOrder, reason: str, now: datetime) -> None:
-        """Record that no summary will come, and why."""
+    async def fail(self, order: SummaryOrder, reason: str, now: datetime) -> None:
+        """Record the summary as failed; `reason` counts if no attempt has recorded its own."""
         last = await self.summaries.get(order.key)
-        known = last.error if last and last.revision == order.revision else None
-        attempts = last.attempts if last and last.revision == order.revision else 0
-        await self._put_failure(order, SummaryStatus.FAILED, known or reason, now, attempts)
+        tried = last if last and last.revision == order.revision else None
+        await self._put_without_text(
+            order,
+            SummaryStatus.FAILED,
+            now,
+            error=(tried and tried.error) or reason,
+            attempts=tried.attempts if tried else 0,
+        )
 
-    async def _put_failure(
-        self, order: SummaryOrder, status: SummaryStatus, error: str, now: datetime, attempts: int
+    async def _put_without_text(
+        self,
+        order: SummaryOrder,
+        status: SummaryStatus,
+        now: datetime,
+        *,
+        error: str | None = None,
+        attempts: int = 0,
     ) -> None:
+        """Store a record that has no text of its own: it keeps that of the revision before."""
         before = await self.summaries.get(order.key)
-        failed = self._record(order, status, now)
-        failed.attempts, failed.error = attempts, error
+        record = self._record(order, status, now)
+        record.attempts, record.error = attempts, error
         if before:
-            failed.text, failed.transcript_digest = before.text, before.transcript_digest
-        await self.summaries.put(failed)
+            record.text, record.transcript_digest = before.text, before.transcript_digest
+        await self.summaries.put(record)
 
-    async def analyse(self, order: SummaryOrder, attempt: int, now: datetime) -> Analysis:
+    async def analyse(self, order: SummaryOrder, attempt: int, now: datetime) -> None:
         """Analyse and store; a failed attempt is recorded with its reason and raised again.
 
         Raises:
@@ -111,10 +121,9 @@ class Summaries:
             attempts=attempt,
         )
         await self._put_analysis(summary, ready, now)
-        return ready
 
-    async def give_up_analysis(self, order: SummaryOrder, reason: str, now: datetime) -> None:
-        """Record that no analysis will come, and why; the summary stays ready."""
+    async def fail_analysis(self, order: SummaryOrder, reason: str, now: datetime) -> None:
+        """Record the analysis as failed, with its last attempt's reason if it has one."""
         summary = await self.summaries.get(order.key)
         if summary is None:
             return  # deleted with its transcript

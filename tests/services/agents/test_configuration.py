@@ -77,7 +77,7 @@ def test_a_refused_model_says_why() -> None:
     assert "did not join" in refusal(model="openai/gpt-5-nano").message
     assert "is a realtime model" in refusal(model="openai/gpt-realtime").message
     refused = refusal(model="openai/gpt-4.1-mini", voice="alloy")
-    assert "is a pipeline's model" in refused.message
+    assert "is a pipeline model" in refused.message
     assert "openai/gpt-realtime" in (refused.cure or "")
 
 

@@ -55,7 +55,7 @@ async def test_a_failed_attempt_is_recorded_and_raised() -> None:
     for attempt, kind in ((1, Unavailable), (2, InvalidInput)):
         with pytest.raises(kind):
             await summaries.write(ORDER, attempt, NOON)
-    await summaries.give_up(ORDER, "gave up", NOON)
+    await summaries.fail(ORDER, "gave up", NOON)
 
     told = [(r.status, r.attempts, r.error) for r in archive.summaries.records[KEY]]
     assert told == [
@@ -68,7 +68,7 @@ async def test_a_failed_attempt_is_recorded_and_raised() -> None:
 async def test_giving_up_without_a_known_cause_tells_the_given_reason() -> None:
     summaries, archive, _ = _summaries()
 
-    await summaries.give_up(ORDER, "the worker went away", NOON)
+    await summaries.fail(ORDER, "the worker went away", NOON)
 
     last = archive.summaries.records[KEY][-1]
     assert (last.status, last.attempts, last.error) == ("failed", 0, "the worker went away")
@@ -128,7 +128,7 @@ async def test_an_analysis_that_fails_leaves_the_summary_ready() -> None:
     summaries, archive = await _analysed(InvalidInput("it did not fit, twice"))
     with pytest.raises(InvalidInput):
         await summaries.analyse(PLANNED, 1, NOON)
-    await summaries.give_up_analysis(PLANNED, "gave up", NOON)
+    await summaries.fail_analysis(PLANNED, "gave up", NOON)
 
     last = archive.summaries.records[KEY][-1]
     assert (last.status, last.error) == ("ready", None)
@@ -141,7 +141,7 @@ async def test_what_was_deleted_meanwhile_is_not_written_again() -> None:
     archive.summaries.records[KEY].clear()
     with pytest.raises(NotFound):
         await summaries.analyse(PLANNED, 1, NOON)
-    await summaries.give_up_analysis(PLANNED, "gave up", NOON)
+    await summaries.fail_analysis(PLANNED, "gave up", NOON)
     assert archive.summaries.records[KEY] == []
 
 
@@ -173,7 +173,7 @@ async def test_a_summary_stays_readable_until_the_next_one_is_ready() -> None:
     await summaries.begin(again, NOON)
     with pytest.raises(InvalidInput):
         await summaries.write(again, 1, NOON)
-    await summaries.give_up(again, "gave up", NOON)
+    await summaries.fail(again, "gave up", NOON)
     await summaries.begin(again, NOON)
     await archive.transcripts.add_turns(KEY, [turn(1, "Late")])
     await summaries.write(again, 1, NOON)
