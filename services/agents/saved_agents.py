@@ -15,12 +15,14 @@ from domain.paging import Page
 from services.agents.configuration import named_in, no_such_agent, resolve
 
 MOST_TRIES = 5
-"""How often a save that names no version is repeated when somebody else was faster."""
+"""How often a save is repeated because another one came first."""
+
+READ_AGAIN = "read the agent again, and repeat the change on its current version"
 
 
 @dataclass(frozen=True)
 class Saved:
-    """An agent as it was saved, and what is odd about its configuration."""
+    """A saved agent, with the warnings about its configuration."""
 
     agent: SavedAgent
     warnings: list[ConfigWarning]
@@ -28,7 +30,7 @@ class Saved:
 
 @dataclass
 class Agents:
-    """The saved agents of whoever asks: the org is always the principal's."""
+    """The saved agents of the caller's org."""
 
     store: SavedAgents
     catalog: Catalog
@@ -38,7 +40,7 @@ class Agents:
 
         Raises:
             InvalidInput: the configuration could not start a session; naming the field.
-            StorageUnavailable: nothing was saved, or it was and that could not be said.
+            StorageUnavailable: the agent may or may not have been saved.
         """
         at = _to_the_millisecond(now)
         agent_id = new_agent_id(at)
@@ -69,10 +71,10 @@ class Agents:
         return found
 
     async def page(self, org: str, limit: int, cursor: str | None) -> Page[SavedAgent]:
-        """The org's agents, the newest first.
+        """The org's agents, newest first.
 
         Raises:
-            InvalidInput: the cursor is not one.
+            InvalidInput: the cursor is malformed.
         """
         found = await self.store.list_agents(org, limit + 1, check_cursor(cursor))
         return Page(found[:limit], found[limit - 1].agent_id if len(found) > limit else None)
@@ -86,14 +88,9 @@ class Agents:
         expected: int | None,
         now: datetime,
     ) -> Saved:
-        """Save another configuration as the next version; masked secrets stay as they are stored.
+        """Save a whole new configuration as the next version; masked secrets keep stored values.
 
-        Args:
-            who: whose agent it is.
-            agent_id: the agent.
-            config: the whole new configuration.
-            expected: the version that it replaces; None replaces whichever is current.
-            now: the time.
+        `expected` is the version to replace; None replaces whichever is current.
 
         Raises:
             NotFound: the org has no such agent.
@@ -118,7 +115,7 @@ class Agents:
         Raises:
             NotFound: the org has no such agent or version.
             PreconditionFailed: `expected` is not the current version.
-            InvalidInput: it could not start a session any more; naming the field.
+            InvalidInput: it could no longer start a session; naming the field.
         """
         for _ in range(MOST_TRIES):
             current = await self._current(who.org, agent_id, expected)
@@ -155,7 +152,7 @@ class Agents:
     async def versions(
         self, org: str, agent_id: str, limit: int, before: int | None
     ) -> tuple[list[SavedAgent], int | None]:
-        """The versions, the current one first, and the number to go on before.
+        """The versions, current one first, and the `before` of the next page.
 
         Raises:
             NotFound: the org has no such agent.
@@ -172,20 +169,20 @@ class Agents:
             raise PreconditionFailed(
                 f"agent {agent_id} is at version {current.version}, not {expected}",
                 field="version",
-                cure="read the agent again, and repeat the change on what it is now",
+                cure=READ_AGAIN,
             )
         return current
 
     def _checked(
         self, config: AgentConfig, agent_id: str
     ) -> tuple[AgentConfig, list[ConfigWarning]]:
-        """What is saved is what was sent; that it can start a session is tried here already."""
+        """Save what was sent, but check that it can start a session."""
         warnings = resolve(None, config, self.catalog).warnings
         if config.agent_id not in (None, agent_id):
             warnings.append(
                 ConfigWarning(
                     field="agent_id",
-                    reason="a saved agent is known by its own id; the one given was left out",
+                    reason="a saved agent has its own id; the given one was left out",
                 )
             )
         return config.model_copy(update={"agent_id": agent_id}), warnings
@@ -214,12 +211,12 @@ def _next(
 
 
 def _to_the_millisecond(moment: datetime) -> datetime:
-    """As MongoDB keeps it, so that a save answers what later reads will."""
+    """MongoDB's precision, so that a save returns what later reads will."""
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _too_busy(agent_id: str) -> Conflict:
     return Conflict(
         f"agent {agent_id} is being changed by somebody else",
-        cure="read the agent again, and repeat the change on what it is now",
+        cure=READ_AGAIN,
     )

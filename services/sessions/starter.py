@@ -1,8 +1,8 @@
-"""Start a session: the one use case behind the API, and behind whatever else starts sessions."""
+"""Start a session: the use case behind the API and everything else that starts sessions."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import secrets
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,22 +12,30 @@ from domain.access.principal import Principal
 from domain.agents.catalogs import Catalog
 from domain.agents.config import ConfigWarning
 from domain.agents.config_summary import config_summary
-from domain.errors import Conflict, EverlineError, NotFound, RoomNameTaken, Unavailable
-from domain.ids import SessionKey
+from domain.errors import (
+    Conflict,
+    EverlineError,
+    NotFound,
+    RoomNameTaken,
+    StorageUnavailable,
+    Unavailable,
+)
+from domain.ids import check_id, livekit_room_name, local_room_name
 from domain.sessions.ports import Installation, Rooms, Sessions, Started
 from domain.sessions.rooms import owner_of_room
 from domain.sessions.session import EndReason, SessionInput, SessionStatus, Stage
 from services.access.quotas import SessionQuota
+from services.agents.configuration import Resolved, named_in, resolve
 from services.agents.saved_agents import Agents
-from services.sessions.start import StartRequest, resolved_configuration, session_input
+from services.sessions.start import StartRequest
 from services.sessions.webhook_receipts import LiveKitWebhooks
 
 log = structlog.get_logger()
 
 WAIT_SECONDS = {Stage.ACCEPTED: 0.0, Stage.DISPATCHED: 10.0, Stage.JOINED: 30.0}
-"""How long a start waits for its stage; after that the session goes on without its client."""
+"""How long a start waits for its stage; after that the session goes on by itself."""
 ROOM_CHECK_SECONDS = 1.0
-"""How long a start may take to see whose room it names; the session's workflow checks as well."""
+"""How long a start may take to check who owns its room; the workflow checks as well."""
 
 
 class SessionEnded(Unavailable):
@@ -38,13 +46,13 @@ class SessionEnded(Unavailable):
 
 @dataclass(frozen=True)
 class StartedSession:
-    """A session that runs.
+    """A running session.
 
     Attributes:
-        input: what the session runs.
-        status: what it said when it reached the stage; None if it had not in time.
-        warnings: what in the configuration has another effect than it seems to have; none where
-            a repeated start finds another version of its agent than the session runs.
+        input: what its workflow runs.
+        status: its status when it reached the stage; None if it had not in time.
+        warnings: parts of the configuration that have another effect than they seem to have; none
+            if a repeated start resolves to another version of the agent than the session runs.
     """
 
     input: SessionInput
@@ -57,21 +65,17 @@ class SessionStarter:
     """Starts sessions, each once however often its request is repeated."""
 
     sessions: Sessions
-    """The workflows."""
     rooms: Rooms
-    """LiveKit's rooms."""
     installation: Installation
-    """Whose rooms are ours."""
     webhooks: LiveKitWebhooks
-    """Told when an agent has joined, of which LiveKit's webhooks should tell."""
+    """Learns when an agent has joined, because LiveKit must then have sent webhooks."""
     quota: SessionQuota | None
-    """How many sessions an org may have; None for any number."""
+    """None for no limit."""
     agents: Agents | None
-    """The saved agents; None without MongoDB."""
+    """None without MongoDB."""
     catalog: Catalog
-    """What can be configured."""
     agent_name: str
-    """The name that agents are dispatched by."""
+    """LiveKit's agent name to dispatch to."""
     archive: bool
     """Whether transcripts are kept."""
 
@@ -80,36 +84,32 @@ class SessionStarter:
     ) -> StartedSession:
         """Start a session, or find the one that the same request started before.
 
-        Args:
-            principal: who starts it, and for which org.
-            request: what is asked for.
-            stage: how far to wait, for at most `WAIT_SECONDS`.
+        Waits at most `WAIT_SECONDS` for the stage.
 
         Raises:
             EverlineError: nothing was started, or the session has ended already, with the reason.
         """
         try:
-            configuration = await resolved_configuration(
-                request, principal, self.agents, self.catalog
-            )
+            configuration = await self._configuration(principal, request)
         except EverlineError:
-            # Its agent may be changed, deleted or out of reach since then; the session is not.
+            # The agent may have been changed or deleted since an earlier start of this session.
             started = await self._started_before(principal, request, stage)
             if started is None:
                 raise
             return _running(started, [])
-        resolved = session_input(
-            request,
-            configuration,
-            principal,
-            agent_name=self.agent_name,
-            archive=self.archive,
+        resolved = self._input(principal, request, configuration)
+        log.info(
+            "configuration resolved",
+            org=resolved.org,
+            session=resolved.session_id,
+            agent_version=resolved.agent_version,
+            config=config_summary(resolved.config),
+            warnings=[f"{warning.field}: {warning.reason}" for warning in configuration.warnings],
         )
-        _log_configuration(resolved, configuration.warnings)
         if request.room_name is not None:
             await self._refuse_room_of_another(resolved)
-        async with self._reservation(resolved.key) as holds_slot:
-            resolved.slot = holds_slot
+        slot = self.quota.reservation(resolved.key) if self.quota else nullcontext(False)
+        async with slot as resolved.slot:
             started = await self.sessions.start(resolved, stage, WAIT_SECONDS[stage])
             if started.closed:
                 # Raise inside the block, so that the slot is released.
@@ -119,13 +119,49 @@ class SessionStarter:
         as_resolved = started.input.agent_version == resolved.agent_version
         return _running(started, configuration.warnings if as_resolved else [])
 
+    async def _configuration(self, principal: Principal, request: StartRequest) -> Resolved:
+        saved = None
+        if request.agent_id is not None:
+            if self.agents is None:
+                raise StorageUnavailable(
+                    "saved agents are kept in MongoDB, which is not configured",
+                    field="agentId",
+                    cure="set MONGODB_URI, or send the configuration as agentConfig",
+                    retry_after=60,
+                )
+            saved = await self.agents.get(principal.org, request.agent_id)
+        model, voice = request.model, request.voice
+        with named_in("agentConfig", "model", "voice"):
+            return resolve(saved, request.agent_config, self.catalog, model=model, voice=voice)
+
+    def _input(
+        self, principal: Principal, request: StartRequest, resolved: Resolved
+    ) -> SessionInput:
+        org, key = principal.org, request.key(principal.org)
+        session_id = key.session_id if key else secrets.token_hex(16)
+        room_name = check_id(local_room_name(org, request.room_name or session_id), "roomName")
+        return SessionInput(
+            org=org,
+            session_id=session_id,
+            room_name=room_name,
+            livekit_room=livekit_room_name(org, room_name),
+            user_id=principal.user_id,
+            caller_identity=request.user_identity,
+            agent_name=self.agent_name,
+            config=resolved.config,
+            agent_version=resolved.agent_version,
+            limits=request.limits,
+            request_digest=request.digest(org),
+            archive=self.archive,
+        )
+
     async def _started_before(
         self, principal: Principal, request: StartRequest, stage: Stage
     ) -> Started | None:
         """The session that the same request started before, with a saved agent; None if none did.
 
-        Asked only where the agent cannot be had: other starts find it when they meet its workflow,
-        and a first start should not pay for this request.
+        Only used if the agent cannot be read: any other start finds the session when it tries to
+        start the workflow, which saves first starts this extra request.
         """
         key = request.key(principal.org)
         if key is None or request.agent_id is None:
@@ -137,14 +173,13 @@ class SessionStarter:
             return None
 
     async def _refuse_room_of_another(self, resolved: SessionInput) -> None:
-        """Refuse a start in another session's room before its workflow, which would use up its id.
+        """Refuse another session's room before the workflow starts, which would use up the id.
 
-        What cannot be seen from here is left to the workflow, which checks again: a start works
-        while LiveKit is away, and two starts can come at the same moment.
+        The workflow checks again, because LiveKit may be down here, and two starts may race.
 
         Raises:
-            RoomNameTaken: the room exists and is another session's; nothing was started.
-            Unavailable: it is another's, and Temporal is away.
+            RoomNameTaken: the room exists and belongs to another session; nothing was started.
+            Unavailable: it belongs to another session, and Temporal is down.
         """
         room = resolved.livekit_room
         try:
@@ -152,7 +187,7 @@ class SessionStarter:
                 found = await self.rooms.list_rooms([room])
         except (EverlineError, TimeoutError) as error:
             reason = str(error) or "LiveKit does not answer in time"
-            log.warning("the owner of the room is not known", room=room, reason=reason)
+            log.warning("cannot tell who owns the room", room=room, reason=reason)
             return
         if not found:
             return
@@ -160,7 +195,7 @@ class SessionStarter:
         owners = [owner_of_room(other.metadata) for other in found]
         if all(owner and owner.may_be(resolved.key, installation) for owner in owners):
             return
-        # A session that was started before is what the answer is about, not the room's next owner.
+        # A repeated start is answered with its session, whoever owns the room now.
         if not await self.sessions.exists(resolved.key):
             raise RoomNameTaken(
                 f"room {room} belongs to another session",
@@ -168,33 +203,8 @@ class SessionStarter:
                 cure="choose another roomName, or leave it out to get a new one",
             )
 
-    @asynccontextmanager
-    async def _reservation(self, key: SessionKey) -> AsyncGenerator[bool]:
-        """Count the session against its org's quota; yields whether it has a slot to free."""
-        if self.quota is None:
-            yield False
-            return
-        async with self.quota.reservation(key) as holds_slot:
-            yield holds_slot
-
-
-def _log_configuration(resolved: SessionInput, warnings: list[ConfigWarning]) -> None:
-    log.info(
-        "configuration resolved",
-        org=resolved.org,
-        session=resolved.session_id,
-        agent_version=resolved.agent_version,
-        config=config_summary(resolved.config),
-        warnings=[f"{warning.field}: {warning.reason}" for warning in warnings],
-    )
-
 
 def _running(started: Started, warnings: list[ConfigWarning]) -> StartedSession:
-    """The session as it runs.
-
-    Raises:
-        EverlineError: it has ended.
-    """
     status = started.status
     if started.closed:
         raise _over(started, "is closed")
@@ -225,6 +235,6 @@ def _ended(status: SessionStatus) -> EverlineError:
     return SessionEnded(
         f"the session ended at once: {reason}",
         cure="start another one, with another sessionId or Idempotency-Key;"
-        " GET /health/agent tells what an agent lacks",
+        " GET /health/agent says what agents lack",
         retry_after=5,
     )

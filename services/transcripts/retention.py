@@ -1,4 +1,4 @@
-"""Delete transcripts on request or when they expire, each with an audit entry."""
+"""Delete transcripts on request or when they expire, and audit each deletion."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,33 +20,33 @@ log = structlog.get_logger()
 
 
 class DueOrg(BaseModel):
-    """An org, and when the calls ended whose transcripts are to go."""
+    """An org with expired transcripts: those of calls that ended before `before`."""
 
     org: str
     before: datetime
 
 
 class Due(BaseModel):
-    """The orgs of one part of the walk; `next` is where the following part begins."""
+    """A page of orgs; `next` is the cursor of the following page."""
 
     orgs: list[DueOrg]
     next: str | None = None
 
 
 class Expired(BaseModel):
-    """What was deleted because its time was over."""
+    """The result of deleting expired transcripts."""
 
     transcripts: int = 0
     removed: Removed = Removed()
     not_deleted: int = 0
-    """Transcripts that are kept although their time is over: a recording could not be deleted."""
+    """Expired transcripts that are kept because a recording could not be deleted."""
     more: bool = False
     """Whether there may be more to delete."""
     after: str | None = None
-    """Place of the last transcript that was looked at."""
+    """Sort key of the last transcript that was processed."""
 
     def plus(self, other: "Expired") -> "Expired":
-        """Both together; `more` is the other's, and so is the place if it has one."""
+        """The sum; `more` is the other's, and so is `after` if the other has one."""
         return Expired(
             transcripts=self.transcripts + other.transcripts,
             removed=self.removed.plus(other.removed),
@@ -58,50 +58,47 @@ class Expired(BaseModel):
 
 @dataclass
 class Retention:
-    """Deletes transcripts.
-
-    `files` is None where no storage of recordings is configured; `default_days` is for orgs that
-    have chosen nothing, 0 keeps for ever.
-    """
+    """Deletes transcripts on request, and those that are older than their org's rule allows."""
 
     transcripts: TranscriptRemoval
     rules: RetentionRules
     audit: AuditLog
     files: RecordingFiles | None
+    """None if no recording storage is configured."""
     default_days: int
-
-    # ── by hand ──────────────────────────────────────────────────────────────────────────────────
+    """For orgs without a rule; 0 keeps transcripts for ever."""
 
     async def delete(self, who: Principal, session_id: str, now: datetime) -> Removed:
-        """Delete the transcript of a session that is closed, for good.
+        """Permanently delete the transcript of a closed session.
 
-        Interrupted, the same call again goes on; there is one audit entry all the same.
+        Safe to repeat after an error: the deletion continues, with one audit entry in all.
 
         Raises:
             NotFound: it was deleted before.
-            Unavailable: not all of it is deleted, or there is a recording and no way to its
-                storage; to be called again.
+            Unavailable: not all of it is deleted; repeat the call.
         """
         key = SessionKey(who.org, session_id)
-        removed = await self._remove(key, actor(who), now)
-        entry = AuditEntry(
+        # Files first: nothing else knows where they are.
+        await self._delete_files(key, await self.transcripts.recordings(key))
+        removed = await self.transcripts.remove(key, actor(who), now)
+        deletion = AuditEntry(
             org=who.org,
             id=f"{AuditAction.TRANSCRIPT_DELETED.value}:{session_id}",
             at=now,
             action=AuditAction.TRANSCRIPT_DELETED,
             actor=actor(who),
             subject=session_id,
-            details=_counts(removed),
+            details={**removed.model_dump()},
         )
-        if not await self.audit.add(entry) and removed == Removed():
+        if not await self.audit.add(deletion) and removed == Removed():
             raise NotFound(f"there is no transcript of session {session_id}", field="sessionId")
         return removed
 
     async def drop_late(self, key: SessionKey, recording: CallRecording | None) -> bool:
-        """Delete a recording that arrived after its transcript was deleted; whether it was deleted.
+        """Whether the transcript was deleted; then a late recording is deleted as well.
 
         Raises:
-            Unavailable: the storage did not do it; to be sent again.
+            Unavailable: the recording is not deleted; the agent has to send it again.
         """
         deleted = await self.transcripts.is_removed(key)
         if deleted and recording:
@@ -109,23 +106,26 @@ class Retention:
         return deleted
 
     async def is_deleted(self, key: SessionKey) -> bool:
-        """Whether the transcript was deleted, by hand or when its time was over."""
+        """Whether the transcript was deleted, on request or when it expired."""
         return await self.transcripts.is_removed(key)
 
     async def rule(self, org: str) -> RetentionRule:
-        """What the org has chosen."""
+        """The org's rule."""
         return await self.rules.get(org)
 
     async def choose(self, who: Principal, days: int | None, now: datetime) -> RetentionRule:
-        """Choose how long the org's transcripts are kept; None goes back to the default.
+        """Choose how long the org's transcripts are kept; None restores the default.
 
         Raises:
-            Unavailable: it was not stored.
+            Unavailable: the rule was not stored.
         """
-        before = await self._days_before(who.org)
+        try:
+            before: int | str | None = (await self.rules.get(who.org)).days
+        except Unreadable:
+            before = "unreadable"  # The new rule repairs it.
         rule = RetentionRule(org=who.org, days=days, updated_at=now, updated_by=actor(who))
         await self.rules.put(rule)
-        # Its id is the time: a change to the same value is a deed as well.
+        # The id is the time, because choosing the same value again is audited as well.
         entry = AuditEntry(
             org=who.org,
             id=f"{AuditAction.RETENTION_CHANGED.value}:{now.timestamp():.6f}",
@@ -137,19 +137,10 @@ class Retention:
         await self.audit.add(entry)
         return await self.rules.get(who.org)
 
-    async def _days_before(self, org: str) -> int | str | None:
-        try:
-            return (await self.rules.get(org)).days
-        except Unreadable:
-            # Choosing a new rule repairs it.
-            return "unreadable"
-
-    # ── by time ──────────────────────────────────────────────────────────────────────────────────
-
     async def due(self, after: str | None, limit: int, now: datetime) -> Due:
-        """Of the next `limit` orgs, those whose transcripts are not kept for ever.
+        """Of the next `limit` orgs, those whose transcripts expire.
 
-        An org whose choice cannot be read keeps its transcripts until it can.
+        The transcripts of an org with an unreadable rule are kept.
         """
         orgs = await self.transcripts.orgs(after, limit)
         due: list[DueOrg] = []
@@ -173,21 +164,20 @@ class Retention:
         now: datetime,
         progress: Callable[[Expired], None],
     ) -> Expired:
-        """Delete the next `limit` of the org's transcripts whose time is over, the oldest first.
+        """Delete the next `limit` expired transcripts of the org, oldest first.
 
-        One whose recording cannot be deleted now is kept, and keeps no other: the next day's run
-        comes to it again.
+        A transcript whose recording cannot be deleted is kept until the next run.
 
         Args:
-            due: the org, and which are to go.
-            limit: how many are looked at.
-            after: the place behind which to begin, of an earlier batch; None at the oldest.
-            by: what the tombstones name.
+            due: the org.
+            limit: how many transcripts to process.
+            after: `after` of the previous batch; None begins at the oldest.
+            by: who deletes, for the tombstones.
             now: the time.
-            progress: told after each transcript what is done, and how far.
+            progress: called with the sum after each transcript.
 
         Raises:
-            Unavailable: MongoDB does not do it; the same call again goes on.
+            Unavailable: MongoDB does not answer; the same call continues.
         """
         old = await self.transcripts.ended_before(due.org, due.before, limit, after)
         done = Expired(after=after)
@@ -203,7 +193,7 @@ class Retention:
             await self._delete_files(key, recordings)
         except Unavailable as error:
             log.error(
-                "a transcript is kept although its time is over",
+                "an expired transcript is kept",
                 org=key.org,
                 session=key.session_id,
                 reason=error.message,
@@ -214,7 +204,7 @@ class Retention:
     async def record_expired(
         self, due: DueOrg, expired: Expired, run_id: str, now: datetime
     ) -> None:
-        """Write the audit entry of one run in one org, once."""
+        """Add the audit entry of one run in one org, once."""
         entry = AuditEntry(
             org=due.org,
             id=f"{AuditAction.RETENTION_APPLIED.value}:{run_id}",
@@ -223,20 +213,15 @@ class Retention:
             actor="retention",
             details={
                 "transcripts": expired.transcripts,
-                **_counts(expired.removed),
+                **expired.removed.model_dump(),
                 "not_deleted": expired.not_deleted,
                 "ended_before": due.before.isoformat(),
             },
         )
         await self.audit.add(entry)
 
-    async def _remove(self, key: SessionKey, by: str, now: datetime) -> Removed:
-        # Files first: once their links are gone nobody would find them.
-        await self._delete_files(key, await self.transcripts.recordings(key))
-        return await self.transcripts.remove(key, by, now)
-
     async def _delete_files(self, key: SessionKey, recordings: Sequence[CallRecording]) -> None:
-        # A report may name any path, also another session's.
+        # A report may name any path, even another session's.
         ours = [recording for recording in recordings if belongs_to(recording, key)]
         if self.files is None:
             if any(recording.state is RecordingState.STORED for recording in ours):
@@ -252,9 +237,5 @@ class Retention:
 
 
 def actor(who: Principal) -> str:
-    """How a principal is named in records."""
+    """The principal's name in records."""
     return f"user {who.user_id}" if who.user_id else "an API key without a user"
-
-
-def _counts(removed: Removed) -> dict[str, int | str | None]:
-    return dict(removed.model_dump())
