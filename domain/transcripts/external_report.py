@@ -1,7 +1,7 @@
-"""Reports of agents that are not ours, in the shapes of LiveKit's SDKs and of the seed service.
+"""Reports of external agents, in the shapes of LiveKit's SDKs and of the seed service.
 
-Read as far as they can be: a session report of the SDK (`to_dict()`) of any version, alone or
-beside a conversation history, in snake case or camel case. What is not understood is kept as it is.
+A report is read as far as possible: a session report of the SDK (`to_dict()`) of any version, alone
+or beside a conversation history, in snake case or camel case. Other fields are kept unchanged.
 """
 
 import hashlib
@@ -9,11 +9,11 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import product
 from typing import Any, cast
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
+from domain.json_model import writable_text
 from domain.transcripts.report_items import HandOff, ToolCall
 from domain.transcripts.transcript import MAX_TURN_CHARS, AgentReport, ReportEnd, Role, Turn
 from domain.transcripts.usage import ModelUsage
@@ -22,19 +22,25 @@ Fields = dict[str, Any]
 
 MAX_ITEMS = 20_000
 """Items of a history that are read; a day of talk has fewer."""
-_ROOMS = ("room", "roomName", "room_name")
-_REPORTS = ("session_report", "sessionReport", "report")
+_REPORTS = ("session_report", "report")
 _HISTORIES = (
-    *("chat_history", "chatHistory", "conversation_history", "conversationHistory", "history"),
+    *("chat_history", "conversation_history", "history"),
     *("transcript", "messages", "conversation", "items", "turns"),
 )
 _ROLES = {
     **dict.fromkeys(("user", "human", "caller", "customer"), Role.USER),
     **dict.fromkeys(("assistant", "agent", "ai", "bot", "model"), Role.ASSISTANT),
 }
+_ENDS = {
+    **dict.fromkeys(("error", "failed"), ReportEnd.ERROR),
+    **dict.fromkeys(
+        ("caller_left", "participant_disconnected", "user_left"), ReportEnd.CALLER_LEFT
+    ),
+}
+"""All others are `agent_ended`: an agent that reports has finished, unless it says it failed."""
 _INSTRUCTIONS = ("system", "developer")
 MAX_DEPTH = 150
-"""Deeper than what the archive takes."""
+"""Deeper than the archive accepts."""
 _MILLISECONDS = 1e11
 """Greater numbers are milliseconds: as seconds they would be in the year 5138."""
 _HUMP = re.compile(r"(?<=[a-z0-9])[A-Z]")
@@ -42,53 +48,65 @@ _IN_MILLISECONDS = "_duration_ms"
 
 
 class ForeignReport(BaseModel):
-    """A report of an agent that is not ours. Only its room is needed, to find its session."""
+    """A report of an external agent. Only its room is required, to find its session."""
 
     model_config = ConfigDict(extra="allow")
 
     room: str | None = Field(
         default=None,
         max_length=300,
-        validation_alias=AliasChoices(*_ROOMS),
+        validation_alias=AliasChoices("room", "roomName", "room_name"),
         examples=["acme.front-desk"],
     )
     """LiveKit's full name of the room; also understood inside a `session_report`."""
 
     def room_name(self) -> str | None:
-        """LiveKit's name of the room, wherever it stands."""
-        names = product(_parts(self), _ROOMS)
-        named = (part.get(name) for part, name in names)
+        """LiveKit's name of the room, from the report or the session report in it."""
+        named = (part.get(name) for part in _parts(self) for name in ("room", "room_name"))
         return self.room or next((name for name in named if isinstance(name, str) and name), None)
 
     def report(self, attempt: int, now: datetime) -> AgentReport:
-        """The same as a report of one attempt; `now` stands for times that are not told."""
-        parts = list(_parts(self))
+        """The report as an attempt's report; `now` stands for missing times."""
+        parts = _parts(self)
         items = _items(parts)
-        closed = _first(parts, "close_reason", "closeReason") or _told_by_events(parts)
-        end = _end(closed or _first(parts, "end_reason", "endReason"))
+        closing = [one for one in _objects(_first(parts, "events")) if one.get("type") == "close"]
+        # In SDKs before `close_reason`, only the last event says why the session closed.
+        closed = _first(parts, "close_reason") or (closing[-1].get("reason") if closing else None)
+        word = str(closed or _first(parts, "end_reason") or "").lower().removeprefix("cr_")
+        end = _ENDS.get(word, ReportEnd.AGENT_ENDED)
         error = _first(parts, "error")
         return AgentReport(
             attempt=attempt,
-            job_id=_text(_first(parts, "job_id", "jobId"), 200) or None,
+            job_id=_text(_first(parts, "job_id"), 200) or None,
             end_reason=end,
             error=_text(error, 500) if isinstance(error, str) and end is ReportEnd.ERROR else None,
             turns=list(_turns(items, attempt, now)),
             tool_calls=list(_tool_calls(items)),
             hand_offs=list(_hand_offs(items)),
-            usage=_usage(_first(parts, "usage", "model_usage", "modelUsage")),
-            started_at=_time(_first(parts, "started_at", "startedAt")),
-            ended_at=_time(_first(parts, "ended_at", "endedAt", "timestamp")) or now,
+            usage=list(_usage(_first(parts, "usage", "model_usage"))),
+            started_at=_time(_first(parts, "started_at")),
+            ended_at=_time(_first(parts, "ended_at", "timestamp")) or now,
             close_reason=_text(closed, 100) or None,
-            agent_version=_version(_first(parts, "agent_version", "sdk_version", "sdkVersion")),
+            agent_version=_version(_first(parts, "agent_version", "sdk_version")),
             foreign=True,
         ).model_copy(update={"sdk_report": _without_instructions(self.model_extra)})
 
 
-def _parts(report: ForeignReport) -> Iterator[Fields]:
-    """The report itself and the session report inside it, whichever of the two there is."""
-    outer = report.model_extra or {}
-    yield from (cast(Fields, outer[key]) for key in _REPORTS if isinstance(outer.get(key), dict))
-    yield outer
+def _parts(report: ForeignReport) -> list[Fields]:
+    """The session reports inside the report, then the report itself."""
+    outer = _snake(report.model_extra or {})
+    inner = (outer.get(name) for name in _REPORTS)
+    return [*(_snake(cast(Fields, one)) for one in inner if isinstance(one, dict)), outer]
+
+
+def _snake(fields: Fields) -> Fields:
+    """The fields in snake case, as in the Python SDK; the Node SDK writes camel case."""
+    named: Fields = {}
+    for name, value in fields.items():
+        plain = _HUMP.sub(lambda hump: f"_{hump[0].lower()}", name)
+        if named.get(plain) is None or (plain == name and value is not None):
+            named[plain] = value
+    return named
 
 
 def _first(parts: list[Fields], *names: str) -> Any:
@@ -96,27 +114,10 @@ def _first(parts: list[Fields], *names: str) -> Any:
     return next(found, None)
 
 
-def _told_by_events(parts: list[Fields]) -> Any:
-    """Why the session closed, where only its last event says so: in SDKs before `close_reason`."""
-    events = _first(parts, "events")
-    closing = [
-        cast(Fields, event).get("reason")
-        for event in (cast(list[object], events) if isinstance(events, list) else [])
-        if isinstance(event, dict) and cast(Fields, event).get("type") == "close"
-    ]
-    return closing[-1] if closing else None
-
-
-def _snake(fields: Fields) -> Fields:
-    """The fields under the names of the SDK for Python; the one for Node writes camel case."""
-    named: Fields = {}
-    for name, value in fields.items():
-        plain = _HUMP.sub(lambda hump: f"_{hump[0].lower()}", name)
-        if plain == name:
-            named[name] = value
-        else:
-            named.setdefault(plain, value)
-    return named
+def _objects(value: object) -> list[Fields]:
+    """The objects in a list; none if it is no list."""
+    items = cast(list[object], value) if isinstance(value, list) else []
+    return [cast(Fields, item) for item in items if isinstance(item, dict)]
 
 
 def _items(parts: list[Fields]) -> list[Fields]:
@@ -127,10 +128,9 @@ def _items(parts: list[Fields]) -> list[Fields]:
             if isinstance(history, dict):
                 history = cast(Fields, history).get("items", cast(Fields, history).get("messages"))
             if isinstance(history, list):
-                listed = cast(list[object], history)[:MAX_ITEMS]
-                items = [_snake(cast(Fields, item)) for item in listed if isinstance(item, dict)]
+                items = _objects(cast(list[object], history)[:MAX_ITEMS])
                 if items:
-                    return items
+                    return [_snake(item) for item in items]
     return []
 
 
@@ -139,17 +139,19 @@ def _turns(items: list[Fields], attempt: int, now: datetime) -> Iterator[Turn]:
         role = _ROLES.get(str(item.get("role", item.get("speaker", ""))).lower())
         if role is None or item.get("type", "message") != "message":
             continue
-        words = _words(item)
-        if not words.strip():
+        text = _spoken(item)
+        if not text.strip():
             continue
+        # A made-up id is the same if the report is sent again.
+        made_up = f"item-{number}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
         metrics = item.get("metrics")
         measured = _snake(cast(Fields, metrics)) if isinstance(metrics, dict) else {}
         yield Turn(
-            item_id=_text(item.get("id") or item.get("item_id"), 200) or _made_up_id(number, words),
+            item_id=_text(item.get("id") or item.get("item_id"), 200) or made_up,
             attempt=attempt,
             seq=number,
             role=role,
-            text=words[:MAX_TURN_CHARS],
+            text=text[:MAX_TURN_CHARS],
             created_at=_time(_first([item], "created_at", "timestamp")) or now,
             interrupted=item.get("interrupted") is True,
             started_speaking_at=_time(measured.get("started_speaking_at")),
@@ -162,22 +164,16 @@ def _turns(items: list[Fields], attempt: int, now: datetime) -> Iterator[Turn]:
         )
 
 
-def _words(item: Fields) -> str:
+def _spoken(item: Fields) -> str:
     content = _first([item], "content", "text", "text_content", "transcript", "message")
-    if isinstance(content, list):
-        return "\n".join(filter(None, map(_words_of_part, cast(list[object], content))))
-    return _words_of_part(content)
-
-
-def _words_of_part(part: object) -> str:
-    if isinstance(part, dict):
-        part = cast(Fields, part).get("text") or cast(Fields, part).get("transcript")
-    return _text(part, MAX_TURN_CHARS) if isinstance(part, str) else ""
-
-
-def _made_up_id(number: int, words: str) -> str:
-    """The same for the same report sent again."""
-    return f"item-{number}-{hashlib.sha256(words.encode()).hexdigest()[:16]}"
+    parts = cast(list[object], content) if isinstance(content, list) else [content]
+    texts: list[str] = []
+    for part in parts:
+        if isinstance(part, dict):
+            part = cast(Fields, part).get("text") or cast(Fields, part).get("transcript")
+        if isinstance(part, str) and part:
+            texts.append(_text(part, MAX_TURN_CHARS))
+    return "\n".join(texts)
 
 
 def _tool_calls(items: list[Fields]) -> Iterator[ToolCall]:
@@ -203,7 +199,7 @@ def _tool_calls(items: list[Fields]) -> Iterator[ToolCall]:
 
 
 def _arguments(value: object) -> str:
-    """JSON as the model wrote it, or of what somebody has read from that."""
+    """The JSON that the model wrote, or the JSON of what was parsed from it."""
     text = value if isinstance(value, str) else json.dumps(value, default=str) if value else ""
     return _text(text or "{}", 64_000)
 
@@ -218,37 +214,19 @@ def _hand_offs(items: list[Fields]) -> Iterator[HandOff]:
             )
 
 
-def _usage(value: object) -> list[ModelUsage]:
-    found: list[ModelUsage] = []
-    for entry in cast(list[object], value) if isinstance(value, list) else []:
+def _usage(value: object) -> Iterator[ModelUsage]:
+    for entry in _objects(value):
+        fields = _snake(entry)
+        # The Node SDK reports durations in milliseconds.
+        for name in [name for name in fields if name.endswith(_IN_MILLISECONDS)]:
+            milliseconds = fields.pop(name)
+            if isinstance(milliseconds, int | float):
+                fields.setdefault(name.removesuffix("_ms"), milliseconds / 1000)
         try:
-            found.append(ModelUsage.model_validate(_used(entry)))
+            yield ModelUsage.model_validate(fields)
         except ValidationError:
-            # Another SDK's idea of it is kept with the rest of the report.
+            # The rest of the report keeps what cannot be read here.
             continue
-    return found
-
-
-def _used(entry: object) -> object:
-    """One model's usage with durations in seconds; the SDK for Node has them in milliseconds."""
-    if not isinstance(entry, dict):
-        return entry
-    fields = _snake(cast(Fields, entry))
-    for name in [name for name in fields if name.endswith(_IN_MILLISECONDS)]:
-        value = fields.pop(name)
-        if isinstance(value, int | float):
-            fields.setdefault(name.removesuffix("_ms"), value / 1000)
-    return fields
-
-
-def _end(value: object) -> ReportEnd:
-    """Why it ended. An agent that reports has finished, unless it says that it broke."""
-    word = str(value or "").lower().removeprefix("cr_")
-    if word in (ReportEnd.ERROR, "failed"):
-        return ReportEnd.ERROR
-    if word in (ReportEnd.CALLER_LEFT, "participant_disconnected", "user_left"):
-        return ReportEnd.CALLER_LEFT
-    return ReportEnd.AGENT_ENDED
 
 
 def _version(value: object) -> str | None:
@@ -257,10 +235,7 @@ def _version(value: object) -> str | None:
 
 
 def _text(value: object, limit: int) -> str:
-    """Text that can be stored: half of a character pair, which JSON can hold, becomes a `?`."""
-    if value is None:
-        return ""
-    return str(value)[:limit].encode("utf-8", "replace").decode("utf-8")
+    return "" if value is None else writable_text(str(value)[:limit])
 
 
 def _time(value: object) -> datetime | None:
@@ -274,14 +249,14 @@ def _time(value: object) -> datetime | None:
         if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
             return datetime.fromtimestamp(value / 1000 if value > _MILLISECONDS else value, UTC)
     except (ValueError, OverflowError, OSError):
-        pass  # Not a time; who reads the turns can live without it.
+        pass  # Not a time; the turns are useful without it.
     return None
 
 
 def _without_instructions(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Without the agent's instructions, which may hold the customer's data.
+    """Remove the agent's instructions, which may hold the customer's data.
 
-    What is nested deeper than anything that can be stored is left: storing it is refused.
+    Anything nested more deeply than the archive accepts is left in place, because storing it fails.
     """
     if depth == 0:
         return value
