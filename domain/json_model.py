@@ -1,4 +1,4 @@
-"""Models that come as JSON, whose values have JSON's types; and times as text."""
+"""Models that are read from JSON: strict types, other versions' values, and times as text."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -18,13 +18,12 @@ from pydantic import (
     field_validator,
 )
 
-_NUMBERS = (int, float)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _TIME = "a time as in RFC 3339, such as 2030-01-31T08:00:00Z"
 
 
 def _written_out(value: Any) -> Any:
-    """Pydantic also takes seconds since 1970, as a number or as text."""
+    """Refuse seconds since 1970, which pydantic accepts as a number or a text."""
     if isinstance(value, str | int | float) and not _DATE.match(str(value)):
         raise ValueError(f"must be {_TIME}")
     return value
@@ -38,28 +37,26 @@ def _in_utc(at: datetime) -> datetime:
 
 
 Time = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
-"""A time with its zone, written as in RFC 3339."""
+"""A time with its zone, in the format of RFC 3339."""
 
 FROM_ANOTHER_VERSION: dict[str, Any] = {"from_another_version": True}
-"""Context of a validation: what another Everline has sent or stored may have fields and values that
-this one does not know, at any depth. Unknown fields are ignored, and an unknown value of a field
-that is marked by `or_else` is read as the fallback that it names."""
+"""Validation context for what another version of Everline has sent or stored: unknown fields are
+ignored at any depth, and an unknown value of a field with `or_else` is read as its fallback."""
 _UNKNOWN_VALUE = {"enum", "literal_error"}
-"""Pydantic's names of the error."""
+"""Pydantic's types of the error."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def from_another_version(info: ValidationInfo) -> bool:
-    """Whether a validation reads what another Everline has written."""
+    """Whether a validation reads what another version of Everline has written."""
     return info.context == FROM_ANOTHER_VERSION
 
 
 def or_else(fallback: object) -> WrapValidator:
-    """Read a value that only another version knows as `fallback`.
+    """Annotate an enum or a literal: read a value that only another version knows as `fallback`.
 
-    Marks an enum or a literal. A client's unknown value is refused all the same: the fallback
-    holds for validations in the context `FROM_ANOTHER_VERSION` alone.
+    Only in the context `FROM_ANOTHER_VERSION`: an unknown value from a client is refused.
     """
 
     def read(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
@@ -76,9 +73,9 @@ def or_else(fallback: object) -> WrapValidator:
 
 
 def without_unknown(kind: type[Enum]) -> BeforeValidator:
-    """Leave out the items of a list that only another version knows: no other may stand for them.
+    """Annotate a list: leave out the items that only another version knows.
 
-    Like `or_else`, in the context `FROM_ANOTHER_VERSION` alone.
+    Like `or_else`, only in the context `FROM_ANOTHER_VERSION`.
     """
     known = {member.value for member in kind}
 
@@ -91,14 +88,14 @@ def without_unknown(kind: type[Enum]) -> BeforeValidator:
 
 
 def of_any_version(model: type[BaseModel]) -> BeforeValidator:
-    """Read the body of a request that only other parts of Everline make, of whichever version."""
+    """Annotate the body of a request that other processes of Everline send, of any version."""
     return BeforeValidator(reader(model))
 
 
 def reader(model: type[Model]) -> Callable[[Any], Model]:
-    """Reads what any version of Everline has stored as this model.
+    """A function that reads what any version of Everline has stored as this model.
 
-    The reader raises `ValidationError`.
+    It raises `ValidationError`.
     """
 
     def read(stored: Any) -> Model:
@@ -110,8 +107,8 @@ def reader(model: type[Model]) -> Callable[[Any], Model]:
 class JsonModel(BaseModel):
     """Base of request bodies: a value of another JSON type is refused, not converted.
 
-    Pydantic would take "yes" for true and "7.5" for a number; the OpenAPI document says that they
-    are not, and a client that sends them has a mistake that would be found much later.
+    Pydantic would accept "yes" for true and "7.5" for a number. The OpenAPI document forbids both,
+    and a client that sends them has a mistake that would show much later.
     """
 
     @field_validator("*", mode="before")
@@ -121,14 +118,20 @@ class JsonModel(BaseModel):
             raise ValueError("must be valid Unicode")
         annotation = cls.model_fields[info.field_name or ""].annotation
         kinds = get_args(annotation) or (annotation,)
-        wanted = _wanted(kinds)
-        if wanted and not _fits(value, kinds):
-            raise ValueError(f"must be {wanted}")
+        numeric = int in kinds or float in kinds
+        if isinstance(value, bool):
+            fits = bool in kinds
+        elif isinstance(value, int | float):
+            fits = numeric
+        else:
+            fits = not isinstance(value, str) or str in kinds
+        if not fits and (numeric or bool in kinds):
+            raise ValueError(f"must be {'true or false' if bool in kinds else 'a number'}")
         return value
 
 
 def is_unicode(text: str) -> bool:
-    """Whether a text can be written: JSON can also name the half of a surrogate pair."""
+    """Whether a text can be encoded; JSON can also contain lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -137,33 +140,13 @@ def is_unicode(text: str) -> bool:
 
 
 def writable(value: object) -> object:
-    """What is not a text as it is; a text with what `is_unicode` finds replaced by `?`.
+    """`writable_text` of a text, and any other value unchanged.
 
-    For what agents send: nothing that was said may be lost because of it.
+    Used for what agents send, so that a lone surrogate never loses what was said.
     """
     return writable_text(value) if isinstance(value, str) else value
 
 
 def writable_text(text: str) -> str:
-    """A text with what `is_unicode` finds replaced by `?`."""
+    """The text with each lone surrogate replaced by `?`."""
     return text.encode(errors="replace").decode()
-
-
-def _wanted(kinds: tuple[Any, ...]) -> str | None:
-    """What the field has to be, if it is of a kind that pydantic makes of others."""
-    if bool in kinds:
-        return "true or false"
-    if int in kinds or float in kinds:
-        return "a number"
-    return None
-
-
-def _fits(value: Any, kinds: tuple[Any, ...]) -> bool:
-    """Whether it is of one of the kinds; what is not a simple value is pydantic's to judge."""
-    if isinstance(value, bool):
-        return bool in kinds
-    if isinstance(value, _NUMBERS):
-        return any(kind in kinds for kind in _NUMBERS)
-    if isinstance(value, str):
-        return str in kinds
-    return True

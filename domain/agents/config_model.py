@@ -1,4 +1,4 @@
-"""What all parts of an agent's configuration are made of."""
+"""The base of all parts of an agent's configuration."""
 
 import math
 from typing import Any, cast
@@ -8,41 +8,36 @@ from pydantic import ConfigDict, ValidationInfo, model_validator
 from domain.json_model import JsonModel, from_another_version, is_unicode
 
 SECRET: dict[str, Any] = {"secret": True}
-"""Marks a field whose value is masked in every response and left out of every log."""
+"""Marks a field whose value is masked in responses and left out of logs."""
 MAX_DEPTH = 96
-"""How deep a configuration may be nested: MongoDB stops at 100, readers of JSON soon after."""
+"""Levels of nesting in a configuration. MongoDB's limit is 100, and JSON parsers have others."""
 
 
 class ConfigModel(JsonModel):
-    """Base of all configuration parts: unknown fields are refused, so that a typo is not silent."""
+    """Base of all configuration parts: unknown fields are refused, so that typos are noticed."""
 
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
     def _can_be_passed_on(cls, value: Any, info: ValidationInfo) -> Any:
-        """Free-form parts hold what Python's reader of JSON takes, which is more than others do.
+        """Check the free-form parts: Python's JSON parser accepts more than other parsers do.
 
-        What the API accepted and the worker cannot read would be a session that never ends.
+        If the API accepted what the worker cannot read, the session would never end.
         """
         _check_json(value)
-        if from_another_version(info) and cls.model_config.get("extra") == "forbid":
-            return cls._without_unknown(value)
+        forbids = cls.model_config.get("extra") == "forbid"
+        if forbids and from_another_version(info) and isinstance(value, dict):
+            fields = cast(dict[str, Any], value)
+            return {name: item for name, item in fields.items() if name in cls.model_fields}
         return value
-
-    @classmethod
-    def _without_unknown(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        fields = cast(dict[str, Any], value)
-        return {name: item for name, item in fields.items() if name in cls.model_fields}
 
 
 def _check_json(whole: Any) -> None:
-    """Check that a value can be written as JSON, and read by everybody.
+    """Check that a value can be written as JSON that every parser reads.
 
     Raises:
-        ValueError: saying what, and where.
+        ValueError: saying what is wrong, and where.
     """
     left: list[tuple[tuple[str, ...], Any]] = [((), whole)]
     while left:

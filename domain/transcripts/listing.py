@@ -108,6 +108,13 @@ class TranscriptOrder(BaseModel):
     order: SortOrder = SortOrder.DESCENDING
 
 
+_OF_STATUS = {
+    *("agent_version", "user_id", "room_name", "outcome", "end_reason"),
+    *("joined_at", "joins", "join_seconds"),
+}
+_OF_HEADER = {"interruptions", "tool_calls", "tool_errors"}
+
+
 def line_of(
     status: SessionStatus | None,
     header: TranscriptHeader | None,
@@ -119,8 +126,7 @@ def line_of(
     A session is listed once its transcript is sealed or it is closed: a terminated workflow never
     seals its transcript, which must not be lost.
     """
-    closed = status is not None and status.state is SessionState.CLOSED
-    return described(status, header, summary, turns) if header or closed else None
+    return described(status, header, summary, turns) if header or _is_closed(status) else None
 
 
 def described(
@@ -129,49 +135,45 @@ def described(
     summary: Summary | None,
     turns: Sequence[Turn],
 ) -> TranscriptLine:
-    """The line of a transcript, even while the call is live.
-
-    Raises:
-        AssertionError: there is neither a record nor a header.
-    """
+    """The line of a transcript that has a record or a header, even while the call is live."""
     known = header or status
-    if known is None:
-        raise AssertionError("a transcript has a record or a header")
+    assert known is not None, "a transcript has a record or a header"
     times = [turn.created_at for turn in turns]
-    started = _started_at(status, header, times)
-    ended = _ended_at(status) or max([*times, started])
-    updated = header.updated_at if header else ended
+    # Without a record, the earliest known time stands for the start.
+    started = (
+        status.started_at if status else min(times + ([header.sealed_at] if header else times))
+    )
+    ended = (status and (status.ended_at or status.closed_at)) or max([*times, started])
     joined = status.joined_at if status else None
     response = header.latency.e2e if header and header.latency else None
+    attempts = header.attempts if header else 0
+    state = TranscriptState.PARTIAL if header or _is_closed(status) else TranscriptState.LIVE
     return TranscriptLine(
+        **(status.model_dump(include=_OF_STATUS) if status else {}),
+        **(header.model_dump(include=_OF_HEADER) if header else {}),
         org=known.org,
         session_id=known.session_id,
-        agent=_agent(status, header),
-        agent_version=status.agent_version if status else None,
-        user_id=status.user_id if status else None,
-        room_name=status.room_name if status else None,
-        state=_state(status, header),
-        outcome=status.outcome if status else None,
-        end_reason=status.end_reason if status else None,
+        agent=(header and header.agent_id)
+        or (status and (status.agent_id or status.agent_name))
+        or "",
+        state=TranscriptState.COMPLETE if header and header.complete else state,
         started_at=started,
-        joined_at=joined,
         ended_at=ended,
         duration_seconds=max((ended - joined).total_seconds(), 0) if joined else 0,
         turn_count=len(turns),
         user_turns=sum(turn.role is Role.USER for turn in turns),
         agent_turns=sum(turn.role is Role.ASSISTANT for turn in turns),
-        interruptions=header.interruptions if header else 0,
-        tool_calls=header.tool_calls if header else 0,
-        tool_errors=header.tool_errors if header else 0,
-        attempts=status.attempt if status else (header.attempts if header else 0),
-        joins=status.joins if status else 0,
-        join_seconds=status.join_seconds if status else None,
+        attempts=status.attempt if status else attempts,
         summary=summary.status if summary else None,
         cost=header.cost.total if header and header.cost else None,
         response_seconds=response.p50 if response else None,
         recordings=len(header.recordings) if header else 0,
-        updated_at=updated,
+        updated_at=header.updated_at if header else ended,
     )
+
+
+def _is_closed(status: SessionStatus | None) -> bool:
+    return status is not None and status.state is SessionState.CLOSED
 
 
 def search_terms_of_query(query: str) -> list[str]:
@@ -192,29 +194,3 @@ def search_terms_of_query(query: str) -> list[str]:
             f"the query has {len(terms)} words", field="q", cure=f"use up to {MAX_QUERY_TERMS}"
         )
     return terms
-
-
-def _state(status: SessionStatus | None, header: TranscriptHeader | None) -> TranscriptState:
-    if header:
-        return TranscriptState.COMPLETE if header.complete else TranscriptState.PARTIAL
-    closed = status is not None and status.state is SessionState.CLOSED
-    return TranscriptState.PARTIAL if closed else TranscriptState.LIVE
-
-
-def _agent(status: SessionStatus | None, header: TranscriptHeader | None) -> str:
-    if header and header.agent_id:
-        return header.agent_id
-    return (status.agent_id or status.agent_name) if status else ""
-
-
-def _started_at(
-    status: SessionStatus | None, header: TranscriptHeader | None, times: list[datetime]
-) -> datetime:
-    if status:
-        return status.started_at
-    # Its record was never written: use the earliest known time.
-    return min([*times, header.sealed_at] if header else times)
-
-
-def _ended_at(status: SessionStatus | None) -> datetime | None:
-    return (status.ended_at or status.closed_at) if status else None
