@@ -1,10 +1,10 @@
 """The watchdog: tells sessions that their agent is lost when its agent server falls silent.
 
-What an agent server knows of its own jobs, it says itself. This is about servers that say nothing:
-killed, hung, or cut off. Silence alone proves nothing, because the way that heartbeats take can be
-broken as well. So at each look the watchdog first tries that way itself, and only the time in which
-it was open counts; after an outage, each server gets its full time again. All times are durations
-by the watchdog's own clock, whatever the clocks of API and agent servers say.
+An agent server reports lost jobs itself. The watchdog is for servers that report nothing because
+they were killed, hang, or are cut off. Silence alone proves nothing, because the path of heartbeats
+may be broken as well. So each check first proves that path, and only time in which it was open
+counts; after an outage, each server gets its full time again. All times are durations by the
+watchdog's own clock, whatever the clocks of API and agent servers say.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 import structlog
 
 from domain.agents.ports import AgentLosses, HeartbeatPath, SignsOfLife
-from domain.agents.servers import AgentServer, JobTick
 from domain.sessions.messages import agent_lost
 
 log = structlog.get_logger()
@@ -22,11 +21,8 @@ log = structlog.get_logger()
 LONGEST_GAP = 3.0
 """Seconds between two checks of the path; a longer gap counts as an outage."""
 
-
-@dataclass(frozen=True)
-class _Heard:
-    stamp: datetime
-    at: float
+_Heartbeat = tuple[str, datetime]
+"""A server's id, and the API's time of its heartbeat."""
 
 
 @dataclass
@@ -40,7 +36,8 @@ class Watchdog:
     """Seconds."""
     clock: Callable[[], float]
     """Monotonic seconds."""
-    _heard: dict[str, _Heard] = field(default_factory=dict[str, _Heard], init=False)
+    _heard: dict[_Heartbeat, float] = field(default_factory=dict[_Heartbeat, float], init=False)
+    """Each server's last heartbeat, and when this process first saw it."""
     _open_since: float = field(default=-LONGEST_GAP, init=False)
     _open_at: float = field(default=-LONGEST_GAP, init=False)
 
@@ -57,48 +54,32 @@ class Watchdog:
         if proven_at - self._open_at > LONGEST_GAP:
             self._open_since = proven_at
         self._open_at = proven_at
-        self._update_heard(stamps)
-        dead = [server_id for server_id in self._heard if self._is_dead(server_id)]
-        for server_id in dead:
-            await self._declare_dead(server_id)
-        return dead
-
-    def _update_heard(self, stamps: dict[str, datetime]) -> None:
         now = self.clock()
-        known = self._heard
-        self._heard = {
-            server_id: known[server_id]
-            if server_id in known and known[server_id].stamp == stamp
-            else _Heard(stamp, now)
-            for server_id, stamp in stamps.items()
-        }
+        self._heard = {one: self._heard.get(one, now) for one in stamps.items()}
+        # Measured to the last proof, not to now: an outage may have begun since.
+        dead = [
+            one
+            for one, heard_at in self._heard.items()
+            if self._open_at - max(heard_at, self._open_since) >= self.longest_silence
+        ]
+        for server_id, stamp in dead:
+            await self._declare_dead(server_id, stamp)
+        return [server_id for server_id, _ in dead]
 
-    def _is_dead(self, server_id: str) -> bool:
-        heard_at = self._heard[server_id].at
-        # Up to the last proof, not now: an outage may have begun since.
-        return self._open_at - max(heard_at, self._open_since) >= self.longest_silence
-
-    async def _declare_dead(self, server_id: str) -> None:
-        heard = self._heard[server_id]
+    async def _declare_dead(self, server_id: str, stamp: datetime) -> None:
         server = await self.signs.server(server_id)
-        if server is None or server.last_heartbeat != heard.stamp:
+        if server is None or server.last_heartbeat != stamp:
             return
         if server.jobs:
-            await self._replace_agents(server)
-        await self.signs.dealt_with(server_id, heard.stamp)
-        # No worker checks it again before its next heartbeat.
-        del self._heard[server_id]
-
-    async def _replace_agents(self, server: AgentServer) -> None:
-        log.warning("agent server is silent", server=server.server_id, jobs=len(server.jobs))
-        # First make sure that the old agents stop if they are still alive.
-        jobs = [job.job_id for job in server.jobs]
-        await self.signs.condemn(server.server_id, jobs, datetime.now(UTC))
-        for job in server.jobs:
-            await self._tell(job)
-
-    async def _tell(self, job: JobTick) -> None:
-        if job.key is None or job.attempt is None:
-            return
+            log.warning("agent server is silent", server=server_id, jobs=len(server.jobs))
+            # First make sure that the old agents stop if they are still alive.
+            jobs = [job.job_id for job in server.jobs]
+            await self.signs.condemn(server_id, jobs, datetime.now(UTC))
         reason = f"its agent server was silent for {self.longest_silence:g} s"
-        await self.losses.tell_agent_is_lost(job.key, agent_lost(job.attempt, job.job_id, reason))
+        for job in server.jobs:
+            if job.key and job.attempt is not None:
+                loss = agent_lost(job.attempt, job.job_id, reason)
+                await self.losses.tell_agent_is_lost(job.key, loss)
+        await self.signs.dealt_with(server_id, stamp)
+        # No worker checks it again before its next heartbeat.
+        del self._heard[server_id, stamp]
