@@ -29,7 +29,7 @@ class ApiKeyRecord(BaseModel):
     """The record of a stored key, without the key itself."""
 
     prefix: str
-    """Names the key; its visible part."""
+    """The visible part of the key, which names it."""
     org: str
     user_id: str | None = None
     name: str | None = None
@@ -37,7 +37,7 @@ class ApiKeyRecord(BaseModel):
     is_admin: bool = False
     created_at: datetime
     created_by: str | None = None
-    """The user who made it."""
+    """The user who created it."""
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
@@ -60,7 +60,7 @@ class NewKeyRequest(BaseModel):
 
 
 class CreatedKey(BaseModel):
-    """A new key, the only time that it is shown."""
+    """A new key; it is never shown again."""
 
     key: str
     record: ApiKeyRecord

@@ -1,6 +1,6 @@
-"""Which events follow from what is known of a session, its transcript and its summary."""
+"""The events that follow from a session's status, its transcript and its summary."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -11,51 +11,34 @@ from domain.transcripts.transcript import TranscriptHeader
 from domain.webhooks.events import Event, EventType, event_id
 
 NOT_FAILED = frozenset({Outcome.COMPLETED, Outcome.CALLER_NEVER_JOINED, Outcome.CANCELLED})
-"""Outcomes in which Everline and the agent did their part; every other one is a failure."""
+"""Outcomes in which Everline and the agent did their part; all others are failures."""
+
+
+_AT_START = ("room_name", "agent_id", "agent_name", "agent_version", "started_at")
+_AT_JOIN = (*_AT_START, "joined_at", "join_seconds")
+_AT_END = (*_AT_JOIN, "outcome", "end_reason", "ended_at", "closed_at")
+"""What the events say of a session: only what was true when they happened."""
 
 
 def events_of_session(status: SessionStatus) -> Iterator[Event]:
-    """The events that a session has had so far, in the order in which they happened."""
-    yield _of(status, EventType.SESSION_STARTED, status.started_at)
+    """The events of a session so far, in the order in which they happened."""
+
+    def event(kind: EventType, at: datetime, state: SessionState, fields: Iterable[str]) -> Event:
+        data = {name: getattr(status, name) for name in fields} | {"state": state.value}
+        return _event(SessionKey(status.org, status.session_id), kind, at, data)
+
+    yield event(EventType.SESSION_STARTED, status.started_at, SessionState.STARTING, _AT_START)
     if status.joined_at:
-        yield _of(status, EventType.SESSION_AGENT_JOINED, status.joined_at)
+        yield event(EventType.SESSION_AGENT_JOINED, status.joined_at, SessionState.LIVE, _AT_JOIN)
     if status.state is SessionState.CLOSED and status.outcome:
         at = status.closed_at or status.ended_at or status.started_at
-        yield _of(status, EventType.SESSION_ENDED, at)
+        yield event(EventType.SESSION_ENDED, at, SessionState.CLOSED, _AT_END)
         if status.outcome not in NOT_FAILED:
-            yield _of(status, EventType.SESSION_FAILED, at)
-
-
-def _of(status: SessionStatus, kind: EventType, at: datetime) -> Event:
-    key = SessionKey(status.org, status.session_id)
-    return _event(key, kind, at, _session_data(status, kind))
-
-
-def _session_data(status: SessionStatus, kind: EventType) -> dict[str, Any]:
-    """What the event says of its session: only what was true when it happened."""
-    data: dict[str, Any] = {
-        "room_name": status.room_name,
-        "agent_id": status.agent_id,
-        "agent_name": status.agent_name,
-        "agent_version": status.agent_version,
-        "started_at": status.started_at,
-    }
-    if kind is EventType.SESSION_STARTED:
-        return data | {"state": SessionState.STARTING.value}
-    data |= {"joined_at": status.joined_at, "join_seconds": status.join_seconds}
-    if kind is EventType.SESSION_AGENT_JOINED:
-        return data | {"state": SessionState.LIVE.value}
-    return data | {
-        "state": SessionState.CLOSED.value,
-        "outcome": status.outcome,
-        "end_reason": status.end_reason,
-        "ended_at": status.ended_at,
-        "closed_at": status.closed_at,
-    }
+            yield event(EventType.SESSION_FAILED, at, SessionState.CLOSED, _AT_END)
 
 
 def transcript_ready(header: TranscriptHeader) -> Event:
-    """A session's transcript is sealed; told once, also if late turns change it."""
+    """A session's transcript is sealed; late turns make no further event."""
     return _event(
         SessionKey(header.org, header.session_id),
         EventType.TRANSCRIPT_READY,
@@ -70,7 +53,7 @@ def transcript_ready(header: TranscriptHeader) -> Event:
 
 
 def summary_ready(summary: Summary) -> Event:
-    """A session's summary is ready; one that was asked for again is another event."""
+    """A session's summary is ready; each further revision is an event of its own."""
     return _event(
         SessionKey(summary.org, summary.session_id),
         EventType.SUMMARY_READY,
@@ -94,9 +77,11 @@ def _event(
         org=key.org,
         session_id=key.session_id,
         at=at,
-        data={"session_id": key.session_id, **{name: _plain(one) for name, one in data.items()}},
+        data={
+            "session_id": key.session_id,
+            **{
+                name: one.isoformat() if isinstance(one, datetime) else one
+                for name, one in data.items()
+            },
+        },
     )
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value
