@@ -1,4 +1,4 @@
-"""Names and ids, and how they are composed.
+"""Ids and names, and the composition of workflow ids and room names.
 
 Ids and names are `[A-Za-z0-9_-]{1,128}`, so that `/` and `.` can join them without escaping.
 """
@@ -16,12 +16,12 @@ ID_CURE = "use 1 to 128 of the characters A-Z a-z 0-9 _ -"
 _ID = re.compile(ID_PATTERN.removesuffix("$") + r"\Z")
 
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
-"""An id or a name as it appears in URLs, workflow ids and room names."""
+"""An id or a name in URLs, workflow ids and room names."""
 
 GivenRoomName = Annotated[
     str, StringConstraints(pattern=r"^([A-Za-z0-9_-]{1,128}\.)?[A-Za-z0-9_-]{1,128}$")
 ]
-"""A room as a client names it: by the org's own name, or by LiveKit's, which has the org in it."""
+"""A room name from a client: the org's own name, or LiveKit's, which contains the org."""
 
 
 class SessionKey(NamedTuple):
@@ -40,7 +40,7 @@ def check_id(value: str, field: str) -> str:
     if _ID.match(value):
         return value
     raise InvalidInput(
-        f"{field} has characters or a length that are not allowed",
+        f"{field} has invalid characters or an invalid length",
         field=field,
         cure=ID_CURE,
     )
@@ -52,7 +52,7 @@ def session_workflow_id(key: SessionKey) -> str:
 
 
 def archive_workflow_id(key: SessionKey) -> str:
-    """Workflow id of the child that persists after an outage: `archive/{org}/{session_id}`."""
+    """Workflow id of the child that archives after an outage: `archive/{org}/{session_id}`."""
     return f"archive/{key.org}/{key.session_id}"
 
 
@@ -67,7 +67,7 @@ def webhook_workflow_id(org: str, delivery_id: str) -> str:
 
 
 def key_of_workflow_id(workflow_id: str) -> SessionKey | None:
-    """The session that a workflow id belongs to, or None if it is not one of ours."""
+    """The session of a session workflow's id; None for any other id."""
     kind, _, rest = workflow_id.partition("/")
     org, _, session_id = rest.partition("/")
     if kind == "session" and _ID.match(org) and _ID.match(session_id):
@@ -76,7 +76,7 @@ def key_of_workflow_id(workflow_id: str) -> SessionKey | None:
 
 
 def livekit_room_name(org: str, room_name: str) -> str:
-    """LiveKit's name of a room: `{org}.{roomName}`, so that two orgs can never meet in one."""
+    """LiveKit's name of a room: `{org}.{roomName}`, so that two orgs never share a room."""
     return f"{org}.{room_name}"
 
 
@@ -87,7 +87,7 @@ def org_of_room(livekit_room: str) -> str | None:
 
 
 def local_room_name(org: str, given: str) -> str:
-    """The org's own name of a room, from either form: a start returns LiveKit's."""
+    """The org's own name of a room, from either form of `GivenRoomName`."""
     return given.removeprefix(f"{org}.")
 
 

@@ -1,4 +1,4 @@
-"""What the agent does when the caller is silent, and when the time of a call runs out."""
+"""What the agent does when the caller is silent, and before a call's time runs out."""
 
 from pydantic import Field
 
@@ -8,28 +8,28 @@ from domain.agents.config_model import ConfigModel
 class SilencePolicy(ConfigModel):
     """Ask whether the caller is still there, and end the call if nobody answers.
 
-    Silence is the time in which neither side speaks and no tool is at work, while the caller is in
-    the room. All times are seconds.
+    Silence is time in which the caller is in the room, neither side speaks and no tool runs. All
+    times are seconds.
     """
 
     enabled: bool = True
     nudge_after: float = Field(default=60, ge=1, le=3600)
-    """Silence until the agent asks, and again until it asks the next time."""
+    """Silence before each question."""
     nudges: int = Field(default=2, ge=0, le=20)
-    """How often it asks; with 0 it only ends the call."""
+    """How often the agent asks; with 0 it only ends the call."""
     nudge_text: str | None = Field(default=None, min_length=1, max_length=2000)
-    """What it says, with dynamic variables; without it the model finds the words."""
+    """What it says, with dynamic variables; by default the model decides."""
     end_after: float = Field(default=60, ge=1, le=3600)
-    """Silence after the last question until the call is ended."""
+    """Silence between the last question and the end of the call."""
     goodbye_text: str | None = Field(default=None, min_length=1, max_length=2000)
-    """What it says before it ends the call; without it nothing."""
+    """What it says before it ends the call; by default nothing."""
 
 
 class DurationWarning(ConfigModel):
-    """Words before the maximum duration of a call; Everline ends it in any case."""
+    """A warning before a call reaches its maximum duration; Everline ends it in any case."""
 
     seconds_before: float = Field(default=60, ge=1, le=3600)
     text: str | None = Field(default=None, min_length=1, max_length=2000)
-    """What the agent says, with dynamic variables; without it the model finds the words."""
+    """What the agent says, with dynamic variables; by default the model decides."""
     goodbye_text: str | None = Field(default=None, min_length=1, max_length=2000)
-    """What it says when the time is over, within three seconds; without it nothing."""
+    """What it says when the time is over, within three seconds; by default nothing."""

@@ -1,8 +1,9 @@
-"""The configuration of an agent, and the metadata that reaches the agent worker.
+"""The configuration of an agent.
 
-`DispatchedConfig` is the allowlist: a field added there, and nowhere else, is validated by the API,
-stored, sent in the dispatch metadata and understood by the agent worker. `AgentConfig` adds what is
-only needed to resolve a configuration; `domain.metadata` adds what belongs to one dispatch.
+`DispatchedConfig` is the allowlist: a field that is added there, and only there, is validated by
+the API, stored, sent in the dispatch metadata and read by the agent worker. `AgentConfig` adds what
+is needed to resolve a configuration; `domain.sessions.dispatch_metadata` adds what belongs to one
+dispatch.
 """
 
 from enum import StrEnum
@@ -28,13 +29,13 @@ from domain.recordings.recording import Recording
 from domain.transcripts.analysis import AnalysisPlan
 
 DEFAULT_LLM = "openai/gpt-4.1-mini"
-"""The model of the pipeline when none is named; the same constant on both sides."""
+"""The pipeline's default model, for the API and the agent worker alike; likewise the others."""
 DEFAULT_STT = "openai/gpt-4o-mini-transcribe"
 DEFAULT_TTS = "openai/gpt-4o-mini-tts:ash"
 DEFAULT_REALTIME = "openai/gpt-realtime"
 
 MAX_FALLBACKS = 4
-"""Models that can stand in for the first choice of a stage."""
+"""Fallback models per stage."""
 
 
 class EngineKind(StrEnum):
@@ -47,8 +48,8 @@ class EngineKind(StrEnum):
 class Engine(ConfigModel):
     """Models by descriptor, `provider/model[:voice]`.
 
-    A realtime engine uses `llm` and `voice` alone; a pipeline uses `stt`, `llm` and `tts`, each
-    with fallbacks that stand in, in order, for a model that cannot start or fails in the call.
+    A realtime engine uses only `llm` and `voice`. A pipeline uses `stt`, `llm` and `tts`, each with
+    fallbacks that replace, in order, a model that cannot start or fails during the call.
     """
 
     kind: Annotated[EngineKind, or_else(EngineKind.PIPELINE)] = EngineKind.PIPELINE
@@ -63,7 +64,7 @@ class Engine(ConfigModel):
 
 
 class ConversationStart(ConfigModel):
-    """Who speaks first, and with which words."""
+    """Who speaks first, and the greeting."""
 
     who: Annotated[Literal["human", "ai"], or_else("human")] = "human"
     greeting: str | None = None
@@ -81,17 +82,17 @@ class Avatar(ConfigModel):
 
     @property
     def anam_avatar_id(self) -> str | None:
-        """Which of Anam's avatars it is."""
+        """The id of the avatar at Anam."""
         return self.anam_setting("avatarId", "avatar_id")
 
     def anam_setting(self, *names: str) -> str | None:
-        """The first of these fields of `anam` that is set: they are spelled in both ways."""
+        """The first of these fields of `anam` that is set; callers name both of its spellings."""
         given = self.anam or {}
         return next((str(given[name]) for name in names if given.get(name)), None)
 
 
 class DispatchedConfig(ConfigModel):
-    """The allowlist: exactly the configuration fields that reach the agent worker."""
+    """The allowlist of configuration fields that reach the agent worker."""
 
     engine: Engine = Engine()
     prompt: str | None = Field(default=None, max_length=200_000)
@@ -110,9 +111,9 @@ class DispatchedConfig(ConfigModel):
     mcp_servers: list[McpServer] = Field(default=[], max_length=16)
     transfer: Transfer | None = None
     time_zone: str | None = Field(default=None, max_length=64)
-    """IANA name, for instance `Europe/Vienna`; what `current_time` answers in."""
+    """IANA name, for instance `Europe/Vienna`; the tool `current_time` uses it."""
     silence: SilencePolicy | None = None
-    """Without it the policy's defaults hold."""
+    """Without it, the policy's defaults apply."""
     max_duration_warning: DurationWarning | None = None
     vad_enabled: bool | None = None
     preemptive_generation: bool | None = None
@@ -124,24 +125,24 @@ class DispatchedConfig(ConfigModel):
 
 
 class AgentConfig(DispatchedConfig):
-    """An agent as it is saved and given inline; resolved before a session starts."""
+    """An agent as saved or given inline; resolved before a session starts."""
 
     api_key: Annotated[str | None, Field(repr=False, json_schema_extra=SECRET)] = None
     agent_id: str | None = None
     managed_agents: ManagedAgents | None = None
     knowledge_base: KnowledgeBase | None = None
     analysis: AnalysisPlan | None = None
-    """What is found out about each call when it is over."""
+    """How each call is analysed after it has ended."""
 
 
 class AgentConfigWithName(AgentConfig):
-    """An agent as it is saved: it has a name."""
+    """An agent to save, which has a name."""
 
     agent_name: str = Field(min_length=1, max_length=200)  # pyright: ignore[reportIncompatibleVariableOverride]  # narrower, and never assigned through the base
 
 
 class ConfigWarning(BaseModel):
-    """Something in a configuration that has another effect than it seems to have."""
+    """A part of a configuration that has another effect than it seems to have."""
 
     field: str
     reason: str

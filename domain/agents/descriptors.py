@@ -6,7 +6,7 @@ from domain.errors import InvalidInput
 
 
 class Descriptor(NamedTuple):
-    """A model of a provider, with the voice it speaks in if it has one."""
+    """A model of a provider, with its voice if it has one."""
 
     provider: str
     model: str

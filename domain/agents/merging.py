@@ -1,14 +1,13 @@
-"""A saved configuration with an inline one on top.
+"""Merge an inline configuration into a saved one.
 
-- A field that the inline configuration names wins; one that it does not name stays as saved.
-- Objects (`engine`, `conversation_start`, `dynamic_variables`, `avatar` …) are merged the same way,
-  field by field and to any depth.
+- A field of the inline configuration overrides the saved one; all other fields stay as saved.
+- Objects (`engine`, `conversation_start`, `dynamic_variables`, `avatar` …) are merged in the same
+  way, at any depth.
 - Lists (`tools`, `lyzr_tools` …) are replaced as a whole.
-- An explicit null removes the saved value where the field may be null
-  (docs/reference/saved-agents.md lists the fields that may not): an empty list empties a list, and
-  an entry of a map can only be changed.
-- Another `engine.kind` replaces the engine except for its language: a pipeline's models mean
-  nothing to a realtime model.
+- An explicit null removes the saved value of a nullable field (docs/reference/saved-agents.md lists
+  the others). An empty list empties a list; an entry of a map can be changed, but not removed.
+- Another `engine.kind` replaces the whole engine except its language, because a pipeline's models
+  mean nothing to a realtime model.
 """
 
 from typing import Any, cast
@@ -20,21 +19,17 @@ Fields = dict[str, Any]
 
 
 def merged(saved: AgentConfig, inline: AgentConfig) -> AgentConfig:
-    """`saved` with everything that `inline` names; masks in `inline` keep the saved secrets.
+    """`saved` overridden by `inline`; masks in `inline` keep the saved secrets.
 
     Raises:
         InvalidInput: a mask that stands for no saved secret.
     """
     base = saved.model_dump(exclude_unset=True)
     over = with_stored_secrets(inline, saved).model_dump(exclude_unset=True)
-    if _other_kind(saved, over):
+    kind = cast(Fields, over.get("engine") or {}).get("kind", saved.engine.kind)
+    if kind != saved.engine.kind:
         base["engine"] = {"language": saved.engine.language}
     return AgentConfig.model_validate(_merged(base, over))
-
-
-def _other_kind(saved: AgentConfig, over: Fields) -> bool:
-    engine = cast(Fields, over.get("engine") or {})
-    return engine.get("kind", saved.engine.kind) != saved.engine.kind
 
 
 def _merged(base: Fields, over: Fields) -> Fields:
@@ -49,7 +44,7 @@ def _merged(base: Fields, over: Fields) -> Fields:
 
 
 def another_engine(engine: Engine, **fields: object) -> Engine:
-    """The engine with other fields; of another kind it keeps the language alone."""
+    """The engine with these fields; one of another kind keeps only the language."""
     kept = engine.model_dump(exclude_unset=True)
     if fields.get("kind", engine.kind) != engine.kind:
         kept = {"language": engine.language}

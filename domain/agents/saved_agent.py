@@ -14,18 +14,18 @@ from domain.ids import Id
 _TIME_DIGITS = 12
 _RANDOM_BYTES = 6
 CURSOR_PATTERN = f"^[0-9a-f]{{{_TIME_DIGITS + 2 * _RANDOM_BYTES}}}$"
-"""A place in a list of agents: the id after which it goes on."""
+"""A cursor of a list of agents: the id of the last agent on the page before."""
 
 
 class AgentKey(NamedTuple):
-    """What identifies a saved agent: without the org there is no way to ask for one."""
+    """What identifies a saved agent."""
 
     org: str
     agent_id: str
 
 
 class SavedAgent(BaseModel):
-    """One version of a saved agent; versions count from 1, each save adds one."""
+    """One version of a saved agent; versions count from 1, and each save adds one."""
 
     org: Id
     agent_id: Id
@@ -37,7 +37,7 @@ class SavedAgent(BaseModel):
     """When this version was saved."""
     updated_by: str | None = None
     restored_from: int | None = None
-    """The earlier version that this one is a copy of."""
+    """The earlier version that this one copies."""
 
     @property
     def key(self) -> AgentKey:
@@ -52,10 +52,10 @@ def new_agent_id(now: datetime) -> str:
 
 
 def check_cursor(cursor: str | None) -> str | None:
-    """The id after which a list of agents goes on.
+    """Return `cursor` if it is well-formed.
 
     Raises:
-        InvalidInput: it is not one that was given out.
+        InvalidInput: it is not.
     """
     if cursor is None or re.fullmatch(CURSOR_PATTERN, cursor):
         return cursor

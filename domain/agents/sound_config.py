@@ -1,4 +1,4 @@
-"""What is heard beside the words, and what is taken out of what is heard."""
+"""Background audio, noise cancellation and avatar providers."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -17,16 +17,16 @@ CLIPS = (
     "hold-music",
     "chime",
 )
-"""Sounds that the agent worker has; `city-ambience` and `CITY_AMBIENCE` mean the same."""
+"""The agent worker's sounds; spellings like `city-ambience` and `CITY_AMBIENCE` are equivalent."""
 
 LOCAL_NOISE_CANCELLATION = "local"
-"""Needs nothing but the agent worker."""
+"""The only type that runs in the agent worker itself."""
 NOISE_CANCELLATION = (LOCAL_NOISE_CANCELLATION, "nc", "bvc", "bvc_telephony", "krisp")
-"""Known types; all but the local one need LiveKit Cloud's plugin in the agent worker."""
+"""All types; the others need LiveKit Cloud's plugin in the agent worker."""
 
 ANAM = "anam"
 AVATAR_PROVIDERS = (ANAM,)
-"""Who has avatars that can speak for an agent."""
+"""Providers of avatars that speak for an agent."""
 
 Volume = Annotated[float, Field(ge=0, le=1)]
 
@@ -36,11 +36,11 @@ class NoiseCancellation(ConfigModel):
 
     enabled: bool = False
     type: str | None = None
-    """One of `NOISE_CANCELLATION`; the local one if none is named."""
+    """One of `NOISE_CANCELLATION`; the default is the local one."""
 
 
 class Sound(ConfigModel):
-    """One sound; without a clip the one that is usual in its place."""
+    """One sound; without a clip, the default for its purpose."""
 
     enabled: bool = True
     clip: str | None = None
@@ -48,38 +48,33 @@ class Sound(ConfigModel):
 
 
 class BackgroundAudio(ConfigModel):
-    """Sounds beside the conversation: each a clip's name, `true` (the usual one) or a `Sound`."""
+    """Background sounds, each a clip's name, `true` (the default clip) or a `Sound`."""
 
     ambient: Sound | str | bool | None = None
-    """Goes on through the whole call."""
+    """Throughout the call."""
     tool_call: Sound | str | bool | None = None
     """While tools run."""
     turn_taking: Sound | str | bool | None = None
-    """Once, when the agent takes its turn."""
+    """Once, when the agent starts its turn."""
 
     def sounds(self) -> Iterator[tuple[str, Sound]]:
-        """The sounds that are switched on, by the name of their field."""
+        """The enabled sounds, by the name of their field."""
         for name in type(self).model_fields:
-            sound = _as_sound(getattr(self, name))
-            if sound is not None and sound.enabled:
+            value: Sound | str | bool | None = getattr(self, name)
+            sound = Sound(clip=value) if isinstance(value, str) else value
+            if sound is True:
+                sound = Sound()
+            if sound and sound.enabled:
                 yield name, sound
 
 
 def clip_name(text: str) -> str | None:
-    """The clip that is meant, in the spelling of `CLIPS`; None if there is no such clip."""
+    """The clip in the spelling of `CLIPS`; None if there is no such clip."""
     plain = text.strip().lower().replace("_", "-").removesuffix(".ogg").removesuffix("-ambience")
     return plain if plain in CLIPS else None
 
 
 def noise_cancellation_type(text: str | None) -> str | None:
-    """The type that is meant, in the spelling of `NOISE_CANCELLATION`; None if there is none."""
+    """The type in the spelling of `NOISE_CANCELLATION`; None if there is no such type."""
     plain = (text or LOCAL_NOISE_CANCELLATION).strip().lower().replace("-", "_")
     return plain if plain in NOISE_CANCELLATION else None
-
-
-def _as_sound(value: Sound | str | bool | None) -> Sound | None:
-    if isinstance(value, str):
-        return Sound(clip=value)
-    if isinstance(value, bool):
-        return Sound(enabled=value)
-    return value

@@ -37,7 +37,7 @@ def _http_url(url: str) -> str:
     if not separator or scheme.lower() not in ("https", "http") or not host:
         raise ValueError("must be a URL like https://host/path")
     if variables_in(scheme + host) or "{{" in host:
-        # Whoever chooses the host during a call chooses who receives the headers.
+        # A variable host would let the call decide who receives the headers.
         raise ValueError("may have variables in its path and query only, not in its host")
     if "@" in host:
         raise ValueError("must not contain a user name or password; send them in headers")
@@ -77,15 +77,15 @@ ParameterSchema = Annotated[dict[str, Any], AfterValidator(_parameter_schema)]
 class HttpTool(ConfigModel):
     """A function that the agent can call over HTTP.
 
-    `{{name}}` in `url` (behind the host), `query` and `body` is an argument of the call, if
-    `parameters` has it, or else a dynamic variable; in `headers` it is a dynamic variable.
+    `{{name}}` in `url` (after the host), `query` and `body` is an argument of the call if
+    `parameters` has it, otherwise a dynamic variable. In `headers` it is a dynamic variable.
     """
 
     name: str = Field(pattern=TOOL_NAME)
     description: str = Field(min_length=1, max_length=4000)
-    """Tells the model when to call it, and what it returns."""
+    """For the model: when to call the tool, and what it returns."""
     parameters: ParameterSchema = NO_PARAMETERS
-    """JSON Schema of the arguments; they are checked before the request is made."""
+    """JSON Schema of the arguments, which are validated before the request."""
     method: Annotated[Literal["GET", "POST", "PUT", "PATCH", "DELETE"], or_else("GET")] = "POST"
     url: HttpUrl
     headers: Headers = {}
@@ -93,13 +93,13 @@ class HttpTool(ConfigModel):
     body: Any | None = None
     """JSON to send. A text that is just `{{name}}` becomes the argument itself, of any type.
 
-    Without a body, the arguments that `url` and `query` do not use are sent: in the query of a GET
-    or DELETE, otherwise as a JSON object.
+    Without a body, arguments that `url` and `query` do not use are sent in the query of a GET or
+    DELETE, and as a JSON object otherwise.
     """
     timeout: float = Field(default=10, gt=0, le=60)
     """Seconds for the whole request."""
     max_response_bytes: int = Field(default=16_384, ge=1, le=262_144)
-    """How much of the response the model gets."""
+    """Limit of the part of the response that the model gets."""
 
 
 class McpServer(ConfigModel):
@@ -109,9 +109,9 @@ class McpServer(ConfigModel):
     url: HttpUrl
     headers: Headers = {}
     allowed_tools: list[str] | None = None
-    """Names of the tools that may be called; None for all."""
+    """The tools that may be called; None for all."""
     timeout: float = Field(default=5, gt=0, le=60)
-    """Seconds for the connection and for each call; a call's start waits for at most 5."""
+    """Seconds for the connection and for each call; the start of a call waits at most 5."""
 
 
 class TransferDestination(ConfigModel):
@@ -148,7 +148,7 @@ class ManagedAgent(ConfigModel):
 
 
 class ManagedAgents(ConfigModel):
-    """The agents that can take over; sent only if `enabled`."""
+    """The agents that can take over; only sent if `enabled`."""
 
     enabled: bool = False
     agents: list[ManagedAgent] = []
@@ -186,7 +186,7 @@ class AgenticRagEntry(ConfigModel):
 class KnowledgeBase(ConfigModel):
     """A knowledge base. If `enabled`, it adds the tool `search_knowledge_base` with its sources.
 
-    One Lyzr source can be given as `lyzr_rag`, or flat as `base_url` and `rag_id`.
+    A Lyzr source is given as `lyzr_rag`, or flat as `base_url` and `rag_id`.
     """
 
     model_config = ConfigDict(extra="allow")

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z0-9_.-]+)\s*\}\}")
 _ANYTHING = re.compile(r"\{\{\s*([^\s{}](?:[^{}\n]{0,98}[^\s{}])?)\s*\}\}")
-"""What is a variable if there is a value of that name, such as "first name" or "Größe"; without one
-it may be anything, an example in a prompt for instance."""
+"""A variable if there is a value with that name, such as "first name" or "Größe". Otherwise it may
+be anything, for instance an example in a prompt."""
 
 
 def fill(text: str, values: Mapping[str, str]) -> tuple[str, set[str]]:
-    """Replace each `{{name}}` by its value; returns the text and the names without one.
+    """Replace each `{{name}}` by its value; returns the text and the names without a value.
 
-    A name without a value leaves nothing behind. Values are not filled again.
+    A name without a value is removed from the text. Values themselves are not filled.
     """
     missing: set[str] = set()
 
@@ -29,11 +29,11 @@ def fill(text: str, values: Mapping[str, str]) -> tuple[str, set[str]]:
 
 
 def variables_in(text: str) -> set[str]:
-    """The names of the variables that a text has."""
+    """The names of the variables in a text."""
     return set(_VARIABLE.findall(text))
 
 
 def only_variable(text: str) -> str | None:
-    """The name of the variable that is the whole text; None if there is more or nothing."""
+    """The name of the variable if the text is nothing else; otherwise None."""
     match = _VARIABLE.fullmatch(text.strip())
     return match.group(1) if match else None

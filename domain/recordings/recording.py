@@ -1,4 +1,4 @@
-"""The recording of a call: where it is, or why there is none."""
+"""Recordings of calls: their state, path and configuration."""
 
 import re
 from collections.abc import Collection
@@ -13,11 +13,11 @@ from domain.ids import SessionKey
 from domain.json_model import JsonModel, or_else
 
 GIVE_UP_AFTER = timedelta(days=7)
-"""How long after its start an agent server tries to store a recording, or asks for its result."""
+"""How long after a recording's start its agent server tries to store it."""
 LOST_AFTER = GIVE_UP_AFTER + timedelta(days=1)
-"""Then every agent server has abandoned it; one day more in case the API was down."""
+"""When every agent server has abandoned it, with a day to spare in case the API was down."""
 HEARD_WITHIN = timedelta(minutes=5)
-"""How long the agent server with a recording may be silent; heartbeats come every 2 s."""
+"""How long the recording's agent server may be silent; heartbeats come every 2 s."""
 
 _ID = "[A-Za-z0-9_-]{1,128}"
 _PATH = re.compile(

@@ -16,7 +16,7 @@ from domain.json_model import or_else
 MAX_SCHEMA_CHARS = 16_384
 MAX_CRITERIA = 20
 _COSTLY = ("$ref", "$dynamicRef", "pattern", "patternProperties")
-"""With these, a short schema can make validation arbitrarily slow."""
+"""Keywords that can make validation by a short schema arbitrarily slow."""
 
 
 def _data_schema(schema: dict[str, Any]) -> dict[str, Any]:
@@ -34,19 +34,19 @@ def _data_schema(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 class Criterion(ConfigModel):
-    """Something that a successful call fulfils."""
+    """A criterion of a successful call."""
 
     id: Id
     description: str = Field(min_length=1, max_length=1_000)
 
 
 class AnalysisPlan(ConfigModel):
-    """What to find out about a call in addition to its summary; everything is optional."""
+    """How to analyse a call, in addition to its summary; everything is optional."""
 
     summary_prompt: str | None = Field(default=None, min_length=1, max_length=4_000)
-    """What the summary should focus on, for whom, in which form."""
+    """The summary's focus, audience and form."""
     data_schema: Annotated[dict[str, Any], AfterValidator(_data_schema)] | None = None
-    """JSON Schema (2020-12) of an object: the data to extract. Without references and patterns."""
+    """JSON Schema (2020-12) of the object to extract, without references and patterns."""
     success_criteria: list[Criterion] = Field(default=[], max_length=MAX_CRITERIA)
 
     @model_validator(mode="after")

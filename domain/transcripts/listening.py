@@ -1,4 +1,4 @@
-"""What a hidden listener transcribes in the room of an agent that sends no turns."""
+"""Turns that a hidden listener transcribes in the room of an agent that sends none."""
 
 from datetime import datetime
 from typing import Annotated
@@ -16,7 +16,7 @@ class Heard(BaseModel):
     """One finished segment of LiveKit's transcription streams."""
 
     segment: str = Field(min_length=1, max_length=150)
-    """LiveKit's id of the segment, the same in every repetition."""
+    """LiveKit's id of the segment, the same each time it is sent."""
     role: Annotated[Role, or_else(Role.ASSISTANT)]
     text: str
     began_at: datetime

@@ -1,7 +1,7 @@
-"""What a call's models cost: an estimate from a dated table of list prices, in US dollars.
+"""Cost estimates from a dated table of list prices, in US dollars.
 
-A model that the table does not have costs `null`, never a guess; so does a usage with a part that
-its entry has no price for. Self-hosted servers have no entry: what they cost is their owner's.
+The cost of a model that is not in the table is `null`, never a guess, as is that of a usage with an
+unpriced part. Self-hosted servers are not in the table.
 """
 
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ from domain.transcripts.usage import ModelUsage
 
 PRICES_VARIABLE = "EVERLINE_PRICES_FILE"
 PRICED_TYPES = ("llm_usage", "stt_usage", "tts_usage")
-"""Kinds of usage that cost money by themselves; detection of turns runs in the agent worker."""
+"""Kinds of usage that are billed; turn detection runs in the agent worker."""
 _MILLION = 1_000_000
 _MINUTE = 60
 
 
 class Rates(BaseModel):
-    """Prices of one model's units: per million tokens or characters, or per minute."""
+    """A model's prices, per million tokens or characters, or per minute."""
 
     model_config = ConfigDict(extra="forbid")
 
     input: float | None = Field(default=None, ge=0)
-    """Text tokens that were not cached."""
+    """Uncached text tokens."""
     cached_input: float | None = Field(default=None, ge=0)
     audio_input: float | None = Field(default=None, ge=0)
     cached_audio_input: float | None = Field(default=None, ge=0)
@@ -36,12 +36,12 @@ class Rates(BaseModel):
     audio_output: float | None = Field(default=None, ge=0)
     characters: float | None = Field(default=None, ge=0)
     audio_minute: float | None = Field(default=None, ge=0)
-    """Per minute of audio that was heard or spoken."""
+    """Per minute of audio heard or spoken."""
     session_minute: float | None = Field(default=None, ge=0)
 
 
 class Price(BaseModel):
-    """The price of one model of one provider, as a usage names them."""
+    """The price of a model; `provider` and `model` are those of its usage."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -51,7 +51,7 @@ class Price(BaseModel):
 
 
 class PriceTable(BaseModel):
-    """Prices with their origin; later entries for the same model win."""
+    """Prices with their source; the last entry of a model counts."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -61,12 +61,14 @@ class PriceTable(BaseModel):
     prices: tuple[Price, ...]
 
     def rates(self, usage: ModelUsage) -> Rates | None:
-        """The rates of a usage's model; None if the table does not have it."""
+        """The rates of a usage's model; None if it is not in the table."""
         wanted = (usage.provider.lower(), usage.model.lower())
-        for price in reversed(self.prices):
-            if (price.provider.lower(), price.model.lower()) == wanted:
-                return price.rates
-        return None
+        matching = (
+            price.rates
+            for price in reversed(self.prices)
+            if (price.provider.lower(), price.model.lower()) == wanted
+        )
+        return next(matching, None)
 
     def with_own(self, own: Self) -> "PriceTable":
         """This table with an installation's own prices on top.
@@ -95,17 +97,17 @@ class CostLine(BaseModel):
     provider: str
     model: str
     amount: float | None
-    """None if the table has no price for it, or for a part of it."""
+    """None if the model, or a part of its usage, has no price in the table."""
 
 
 class CostEstimate(BaseModel):
-    """What a call cost by the price table, before discounts and taxes."""
+    """The cost of a call by the price table, before discounts and taxes."""
 
     currency: str = "USD"
     total: float | None
-    """None if one of the models has no known price."""
+    """None if the price of a model is unknown."""
     known: float
-    """The sum of the models that have one."""
+    """The sum over the models with a known price."""
     prices_of: str = Field(examples=["2026-11-22"])
     """The date of the price table."""
     lines: list[CostLine]
@@ -113,13 +115,13 @@ class CostEstimate(BaseModel):
 
 @cache
 def built_in_prices() -> PriceTable:
-    """The table that is shipped."""
+    """The table as shipped."""
     data = (resources.files("domain.transcripts") / "prices.json").read_bytes()
     return PriceTable.model_validate_json(data)
 
 
 def estimate(usages: Sequence[ModelUsage], table: PriceTable) -> CostEstimate | None:
-    """What these usages cost; None if there is nothing to pay for."""
+    """The cost of these usages; None if nothing is billed."""
     lines = [
         CostLine(
             type=usage.type,
@@ -153,9 +155,9 @@ def _amount(usage: ModelUsage, rates: Rates | None) -> float | None:
 
 
 def _billed(usage: ModelUsage, rates: Rates) -> list[tuple[float, float | None]]:
-    """Amounts with their rates, in the unit that the model is paid by; empty if none was counted.
+    """Amounts with their rates; empty if the billed unit was not counted.
 
-    A model is paid by one kind of unit: its entry says by which.
+    A model is billed by one kind of unit, which its entry in the table decides.
     """
     if rates.audio_minute is not None:
         return [(usage.audio_duration / _MINUTE, rates.audio_minute)]
@@ -164,7 +166,7 @@ def _billed(usage: ModelUsage, rates: Rates) -> list[tuple[float, float | None]]
     if rates.characters is not None:
         return [(usage.characters_count / _MILLION, rates.characters)]
     if not usage.input_tokens and not usage.output_tokens:
-        # Audio or characters were used, and nobody counted the tokens that are to be paid.
+        # Audio or characters were used, but the billed tokens were not counted.
         used = usage.audio_duration or usage.characters_count
         return [] if used else [(0, rates.input)]
     return _tokens(usage, rates)
@@ -177,7 +179,7 @@ def _tokens(usage: ModelUsage, rates: Rates) -> list[tuple[float, float | None]]
     text = max(usage.input_tokens - audio - cached_audio - cached_text, 0)
     audio_out = usage.output_audio_tokens
     if usage.type == "tts_usage":
-        # All that a voice puts out is audio.
+        # All output of a TTS model is audio.
         audio_out = usage.output_tokens
     images = (usage.model_extra or {}).get("input_image_tokens") or 0
     parts = [

@@ -1,4 +1,4 @@
-"""What happened in a call beside what was said: tool calls, hand-offs and errors."""
+"""Events of a call other than turns: tool calls, hand-offs and errors."""
 
 from datetime import datetime
 
@@ -8,23 +8,23 @@ from domain.json_model import JsonModel
 
 
 class ToolCall(JsonModel):
-    """One call of a tool by the agent. Its arguments may hold the caller's data: never logged."""
+    """One tool call of the agent. Never log the arguments: they may hold the caller's data."""
 
     model_config = ConfigDict(extra="allow")
 
     call_id: str = Field(max_length=300)
     name: str = Field(max_length=300, examples=["end_call"])
     arguments: str = Field(default="{}", max_length=64_000)
-    """JSON as the model wrote it."""
+    """The JSON that the model wrote."""
     started_at: datetime | None = None
     seconds: float | None = Field(default=None, ge=0)
-    """Until its result; None if the call ended before."""
+    """Until the result; None if the call ended first."""
     ok: bool | None = None
     """Whether it succeeded; None without a result."""
 
 
 class HandOff(JsonModel):
-    """The conversation went from one agent of the configuration to another."""
+    """A hand-off from one agent of the configuration to another."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -34,7 +34,7 @@ class HandOff(JsonModel):
 
 
 class AgentError(JsonModel):
-    """An error of a provider. Without its message, which may quote the conversation."""
+    """An error of a provider, without its message, which may quote the conversation."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -43,6 +43,6 @@ class AgentError(JsonModel):
     """The SDK's kind: `stt_error`, `llm_error`, `tts_error`, `realtime_model_error` …"""
     kind: str = Field(max_length=200, examples=["APITimeoutError"])
     source: str | None = Field(default=None, max_length=300)
-    """Which plugin it came from."""
+    """The plugin that raised it."""
     recoverable: bool | None = None
-    """Whether the call went on."""
+    """Whether the call continued."""

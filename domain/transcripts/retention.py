@@ -1,4 +1,4 @@
-"""How long transcripts are kept, and what a deletion removed."""
+"""Retention rules, and the results of deletions."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ MAX_DAYS = 36_500
 
 
 class Removed(BaseModel):
-    """How many of each part of a transcript were deleted."""
+    """How many parts of transcripts were deleted, by kind."""
 
     turns: int = 0
     reports: int = 0
@@ -19,7 +19,7 @@ class Removed(BaseModel):
     summaries: int = 0
 
     def plus(self, other: "Removed") -> "Removed":
-        """The sum of both."""
+        """The sum."""
         fields = Removed.model_fields
         return Removed(**{name: getattr(self, name) + getattr(other, name) for name in fields})
 

@@ -1,4 +1,4 @@
-"""Search terms of transcripts and of queries.
+"""Search terms of transcripts and queries.
 
 Case and accents do not matter. Text in scripts without spaces between words is split into pairs of
 letters, so a word is found by its pairs.
@@ -16,7 +16,7 @@ MAX_QUERY_TERMS = 10
 
 _WORD = re.compile(r"[^\W_]+")
 _UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+"
+    "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+)"
 )
 """Thai, Lao, Burmese, Khmer, Japanese kana and Han letters."""
 
@@ -33,37 +33,25 @@ STOP_WORDS = frozenset(
 def terms_of(texts: Iterable[str], limit: int = MAX_TERMS) -> list[str]:
     """The distinct search terms of some texts in order of first use, at most `limit`."""
     found: dict[str, None] = {}
-    for text in texts:
-        for term in _terms(text):
-            if term not in STOP_WORDS:
-                found[term] = None
-                if len(found) == limit:
-                    return list(found)
+    for term in (term for text in texts for term in _terms(text)):
+        if term not in STOP_WORDS:
+            found[term] = None
+            if len(found) == limit:
+                break
     return list(found)
 
 
 def _terms(text: str) -> Iterable[str]:
-    for match in _WORD.finditer(_plain(text)):
-        word = match.group()
-        rest = 0
-        for unspaced in _UNSPACED.finditer(word):
-            if unspaced.start() > rest:
-                yield word[rest : unspaced.start()][:MAX_TERM_LENGTH]
-            yield from _pairs(unspaced.group())
-            rest = unspaced.end()
-        if rest < len(word):
-            yield word[rest:][:MAX_TERM_LENGTH]
-
-
-def _pairs(letters: str) -> Iterable[str]:
-    if len(letters) == 1:
-        yield letters
-    for index in range(len(letters) - 1):
-        yield letters[index : index + 2]
+    for word in _WORD.findall(_plain(text)):
+        for part in filter(None, _UNSPACED.split(word)):
+            if _UNSPACED.match(part):
+                yield from (part[start : start + 2] for start in range(max(len(part) - 1, 1)))
+            else:
+                yield part[:MAX_TERM_LENGTH]
 
 
 def _plain(text: str) -> str:
-    """The text without case and accents; lone surrogates, which no index takes, become spaces."""
+    """The text without case and accents, and with spaces for lone surrogates (not indexable)."""
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     kept = (letter for letter in decomposed if not unicodedata.combining(letter))
     plain = "".join(" " if "\ud800" <= letter <= "\udfff" else letter for letter in kept)

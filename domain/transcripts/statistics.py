@@ -1,12 +1,12 @@
-"""Statistics of an agent's transcripts over a span of time."""
+"""Statistics of an agent's transcripts in a time span."""
 
 from pydantic import BaseModel
 
 
 class Spread(BaseModel):
-    """How a figure is spread over the transcripts that have it.
+    """The distribution of a figure over the transcripts that have it.
 
-    Percentiles are MongoDB's `approximate` ones, which is exact enough for thousands of calls.
+    Percentiles are MongoDB's `approximate` ones, which are accurate enough for thousands of calls.
     """
 
     count: int = 0
@@ -18,14 +18,14 @@ class Spread(BaseModel):
 
 
 class JoinStats(BaseModel):
-    """How agents came into their rooms."""
+    """How agents joined their rooms."""
 
     sessions: int = 0
-    """Sessions in which an agent was dispatched, or was to be."""
+    """Sessions in which an agent was, or should have been, dispatched."""
     joined: int = 0
-    """Those in which one was proven to be in the room."""
+    """Sessions in which an agent was proven in the room."""
     attempts: int = 0
-    """Dispatch attempts of all of them."""
+    """Dispatch attempts of all sessions."""
     seconds: Spread = Spread()
     """First dispatch until the agent was proven in the room."""
 
@@ -36,11 +36,11 @@ class JoinStats(BaseModel):
 
 
 class TranscriptStats(BaseModel):
-    """Figures over the transcripts of calls that started in a span of time."""
+    """Figures over the transcripts of calls that started in a time span."""
 
     count: int = 0
     duration: Spread = Spread()
-    """Seconds, of calls in which an agent joined."""
+    """Seconds, over calls in which an agent joined."""
     turns: Spread = Spread()
     user_turns: int = 0
     agent_turns: int = 0
@@ -49,9 +49,9 @@ class TranscriptStats(BaseModel):
     tool_errors: int = 0
     recordings: int = 0
     response: Spread = Spread()
-    """Seconds from the end of the caller's speech to the agent's first audio: calls' medians."""
+    """Seconds from the end of the caller's speech to the agent's first audio, by call medians."""
     cost: Spread = Spread()
-    """Estimated, US dollars, of calls whose models all have a known price."""
+    """Estimates in US dollars, over calls whose models all have a known price."""
     cost_total: float = 0
     joins: JoinStats = JoinStats()
     states: dict[str, int] = {}

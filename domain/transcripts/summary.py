@@ -12,7 +12,7 @@ from domain.transcripts.analysis import Analysis, AnalysisPlan
 
 
 class SummaryStatus(StrEnum):
-    """Where a summary is."""
+    """The state of a summary."""
 
     PENDING = "pending"
     READY = "ready"
@@ -20,20 +20,20 @@ class SummaryStatus(StrEnum):
 
 
 class SummaryOrder(BaseModel):
-    """A summary to be made: the input of its workflow and of every step of it."""
+    """A summary to write: the input of its workflow and of each of its steps."""
 
     org: str
     session_id: str
     revision: int = 1
-    """Counts the summaries of the session; above 1 it was asked for again."""
+    """Counts the summaries of the session; from 2 on, they are re-runs."""
     plan: AnalysisPlan | None = None
-    """What else to find out; None for nothing."""
+    """The analysis to make; None for none."""
     patience: float = 3600.0
-    """For how many seconds a model that is away is asked again; what it refuses fails at once."""
+    """Seconds for which an unavailable model is retried; a refusal fails at once."""
 
     @property
     def key(self) -> SessionKey:
-        """The session whose transcript it is."""
+        """The session of the transcript."""
         return SessionKey(self.org, self.session_id)
 
 
@@ -44,18 +44,18 @@ class Summary(BaseModel):
     session_id: str
     status: Annotated[SummaryStatus, or_else(SummaryStatus.FAILED)]
     revision: int = 1
-    """Counts the summaries of the session; above 1 it was asked for again."""
+    """Counts the summaries of the session; from 2 on, they are re-runs."""
     text: str | None = None
-    """While a re-run is pending, and if it failed, the text of the revision before."""
+    """While a re-run is pending or has failed, the text of the previous revision."""
     attempts: int = 0
     error: str | None = None
-    """Reason of the last failure, in a sentence; None when ready."""
+    """The reason of the last failure, as a sentence; None when ready."""
     summariser: str | None = None
-    """Which summariser wrote it, for instance `extractive` or `openai/gpt-4.1-mini`."""
+    """The summariser's name, for instance `extractive` or `openai/gpt-4.1-mini`."""
     transcript_digest: str | None = None
-    """Of the transcript that was summarised; differs from the transcript's if it grew later."""
+    """Digest of the summarised transcript; differs from the current one if turns came later."""
     analysis: Analysis | None = None
-    """Extracted data and success; None if the agent's configuration asks for none."""
+    """Extracted data and success; None if the plan has none."""
     plan: AnalysisPlan | None = None
-    """What was asked for by the configuration, or by the re-run."""
+    """The plan of the configuration or of the re-run."""
     updated_at: datetime

@@ -1,6 +1,6 @@
-"""Turns, reports and the transcript that they make.
+"""Turns and reports, and the transcript that consists of them.
 
-The stored turns *are* the transcript; its header says whether it is complete and what it counts.
+The stored turns *are* the transcript; its header has its completeness and its figures.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ from domain.transcripts.report_items import AgentError, HandOff, ToolCall
 from domain.transcripts.usage import CallLatency, ModelUsage
 
 REPORT_VERSION = 2
-"""Of the reports that this version's agents hand in."""
+"""Version of the reports that this version's agents send."""
 MAX_TURN_CHARS = 64_000
-"""Longest text of one turn; the API refuses more."""
+"""Longest text of a turn; the API refuses longer ones."""
 
 
 class Role(StrEnum):
@@ -37,7 +37,7 @@ class Role(StrEnum):
 class Turn(JsonModel):
     """One committed utterance, keyed by (session, attempt, item_id); `seq` only orders.
 
-    Turns that a client adds have no `seq`: their time puts them between those that have one.
+    Turns that a client adds have no `seq`; their time places them among the others.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -46,36 +46,36 @@ class Turn(JsonModel):
     attempt: int = Field(ge=1)
     seq: int | None = Field(default=None, ge=0)
     role: Annotated[Role, or_else(Role.ASSISTANT)]
-    """An unknown one is taken as the agent's side: nobody puts words in the caller's mouth."""
+    """An unknown role is read as the agent's, so that nothing is attributed to the caller."""
     text: str = Field(max_length=MAX_TURN_CHARS)
     created_at: datetime
     interrupted: bool = False
     started_speaking_at: datetime | None = None
     stopped_speaking_at: datetime | None = None
     metrics: dict[str, Any] = {}
-    """Latencies as the agent measured them, seconds."""
+    """Latencies that the agent measured, seconds."""
     agent_id: str | None = Field(default=None, max_length=300)
-    """The saved agent that had taken over the conversation; None for the one it began with."""
+    """The saved agent that had taken over the conversation; None for the first one."""
 
     @field_validator("metrics", mode="before")
     @classmethod
     def _readable(cls, metrics: Any) -> Any:
-        """Free-form, and no answer with a turn may fail because of it."""
+        """Metrics are free-form, and must not make the response with the turn fail."""
         if not isinstance(metrics, dict):
             return metrics
         pairs = cast(dict[object, object], metrics)
         return {writable(name): writable(value) for name, value in pairs.items()}
 
     def instant(self) -> tuple[int, datetime]:
-        """When it was said; attempts follow each other. A time without a zone is UTC."""
+        """Sort key by attempt and time; a time without a zone is UTC."""
         at = self.created_at
         return (self.attempt, at if at.tzinfo else at.replace(tzinfo=UTC))
 
 
 class ReportEnd(StrEnum):
-    """Why the agent says that its part of the call ended.
+    """Why the agent's part of the call ended, according to the agent.
 
-    Each of them that does not abandon the call is also an `EndReason`, with the same value.
+    Every value that does not abandon the call is also an `EndReason`.
     """
 
     AGENT_ENDED = "agent_ended"
@@ -90,7 +90,7 @@ class ReportEnd(StrEnum):
     UNKNOWN = "unknown"
 
     def abandons_the_call(self) -> bool:
-        """Whether the agent left without the conversation being over: it is lost, not finished."""
+        """Whether the agent left before the conversation was over: it is lost, not finished."""
         return self in (ReportEnd.SHUTDOWN, ReportEnd.ERROR, ReportEnd.UNKNOWN)
 
     def end_reason(self) -> EndReason:
@@ -99,18 +99,18 @@ class ReportEnd(StrEnum):
 
 
 class ConfiguredOtherwise(BaseModel):
-    """Something that the agent could not do as configured, while the call went on."""
+    """Something that the agent could not do as configured, although the call continued."""
 
     model_config = ConfigDict(extra="ignore")
 
     field: str
     """The configuration field."""
     reason: str
-    """What was wrong, and what was done instead."""
+    """What was wrong, and what the agent did instead."""
 
 
 class AgentReport(JsonModel):
-    """What an agent hands in at the end of its part: the observability signal.
+    """What an agent sends at the end of its part: the observability signal.
 
     Unknown fields of older or newer agents are kept.
     """
@@ -124,27 +124,27 @@ class AgentReport(JsonModel):
     job_id: str | None = None
     end_reason: Annotated[ReportEnd, or_else(ReportEnd.UNKNOWN)] = ReportEnd.UNKNOWN
     error: str | None = None
-    """Reason in a sentence if the agent ended by a fault."""
+    """The reason as a sentence, if the agent ended with an error."""
     turns: list[Turn] = []
     tool_calls: list[ToolCall] = []
     hand_offs: list[HandOff] = []
     usage: list[ModelUsage] = []
     errors: list[AgentError] = []
-    """Errors of providers on the way, also of those that the call survived."""
+    """Errors of providers, including those that the call survived."""
     missing_variables: list[str] = []
-    """Dynamic variables that the prompt or greeting names and nobody gave."""
+    """Dynamic variables without a value in the prompt or greeting."""
     configured_otherwise: list[ConfiguredOtherwise] = []
-    """What was done otherwise than configured, for instance by a fallback."""
+    """Deviations from the configuration, for example because of a fallback."""
     recording: CallRecording | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     close_reason: str | None = None
-    """The SDK's own word for why its session closed; `end_reason` is the one to trust."""
+    """Why the SDK's session closed, in its terms; prefer `end_reason`."""
     agent_version: str | None = None
     foreign: bool = False
-    """Handed in by an agent that is not ours."""
+    """Whether an external agent sent it."""
     left_out: list[str] = []
-    """Fields that it is without because it would be too large; that they are empty says nothing."""
+    """Fields left empty because the report would be too large."""
 
     @field_validator("job_id", "error", "close_reason", "agent_version", mode="before")
     @classmethod
@@ -152,21 +152,20 @@ class AgentReport(JsonModel):
         return writable(value)
 
     def digest(self) -> str:
-        """SHA-256 of the whole report: two deliveries of one report have the same."""
-        # Plain JSON in ASCII: pydantic's own cannot write the lone surrogates that a field of
-        # another agent's may hold.
+        """SHA-256 of the whole report, the same for each delivery of it."""
+        # ASCII, because pydantic's JSON cannot contain the lone surrogates of an external report.
         text = json.dumps(self.model_dump(), default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class KeptReports:
-    """A session's reports as one look found them.
+    """A session's stored reports.
 
     Attributes:
-        readable: what they say, by attempt and then by their end.
-        attempts: the attempts of all, also of those that this Everline cannot read.
-        ids: what tells all of them apart.
+        readable: those that this version can read, by attempt and then by their end.
+        attempts: the attempts of all reports, including unreadable ones.
+        ids: the ids of all reports.
     """
 
     readable: list[AgentReport]
@@ -175,57 +174,57 @@ class KeptReports:
 
     @property
     def unreadable(self) -> int:
-        """How many another version stored, or another hand changed."""
+        """How many cannot be read: another version stored them, or somebody edited them."""
         return len(self.ids) - len(self.readable)
 
 
 class TranscriptHeader(BaseModel):
-    """What a transcript's record says beside its turns."""
+    """A transcript's record: what is stored in addition to the turns."""
 
     org: str
     session_id: str
     agent_id: str | None = None
     complete: bool
-    """Whether the report of the last attempt is in; without it only streamed turns are."""
+    """Whether the last attempt's report is stored; otherwise only streamed turns are."""
     turn_count: int
     attempts: int
     digest: str
-    """SHA-256 over the turns in order, to tell whether late material changed anything."""
+    """SHA-256 over the turns in order, to detect late changes."""
     interruptions: int = 0
-    """The agent's turns that the caller cut short."""
+    """The agent's turns that the caller interrupted."""
     tool_calls: int = 0
     tool_errors: int = 0
     usage: list[ModelUsage] = []
     """Per model, over all attempts that reported it."""
     cost: CostEstimate | None = None
-    """What the usage costs by the price table; None without usage."""
+    """The cost of the usage by the price table; None without usage."""
     latency: CallLatency | None = None
     recordings: list[CallRecording] = []
     unreadable_reports: int = 0
-    """Reports that are kept and that this Everline could not read: their turns are in the
-    transcript, but the figures are without them."""
+    """Stored reports that this version cannot read. Their turns are in the transcript, but the
+    figures do not include them."""
     sealed_at: datetime
     updated_at: datetime
 
 
 def ordered(turns: Iterable[Turn]) -> list[Turn]:
     """The turns in transcript order: `seq` orders within an attempt, time where there is none."""
-    numbered: list[tuple[int, Turn]] = []
-    others: list[Turn] = []
-    for turn in turns:
-        if turn.seq is None:
-            others.append(turn)
-        else:
-            numbered.append((turn.seq, turn))
-    numbered.sort(key=lambda one: (one[1].attempt, one[0], one[1].instant(), one[1].item_id))
-    others.sort(key=lambda turn: (turn.instant(), turn.item_id))
-    # Compares the heads alone, so that the numbered ones keep their order whatever their times.
-    return list(merge((turn for _, turn in numbered), others, key=Turn.instant))
+    every = list(turns)
+    numbered = sorted(
+        (turn for turn in every if turn.seq is not None),
+        key=lambda turn: (turn.attempt, turn.seq or 0, turn.instant(), turn.item_id),
+    )
+    others = sorted(
+        (turn for turn in every if turn.seq is None),
+        key=lambda turn: (turn.instant(), turn.item_id),
+    )
+    # Compares only the heads, so that the numbered turns keep their order whatever their times.
+    return list(merge(numbered, others, key=Turn.instant))
 
 
 def in_charge(turns: Iterable[Turn]) -> str | None:
-    """The saved agent that has the conversation after these turns; None for the first one."""
-    # What has no number was added by a client.
+    """The saved agent in charge after these turns; None for the first one."""
+    # A client adds turns without a number.
     agents = [turn.agent_id for turn in ordered(turns) if turn.seq is not None]
     return agents[-1] if agents else None
 

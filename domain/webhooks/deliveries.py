@@ -15,7 +15,7 @@ MAX_ATTEMPTS_KEPT = 50
 """Attempts in a delivery's log, the newest ones."""
 
 USUAL_SCHEDULE = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
-"""Seconds before each further attempt, as Standard Webhooks recommends: ten attempts in 3 days."""
+"""Seconds before each retry, as Standard Webhooks recommends: ten attempts in 3 days."""
 MOST_RETRIES = 30
 
 
@@ -28,7 +28,7 @@ class DeliveryStatus(StrEnum):
     """The state of a delivery."""
 
     PENDING = "pending"
-    """Not attempted yet, or to be retried."""
+    """Not attempted yet, or waiting for a retry."""
     DELIVERED = "delivered"
     DEAD_LETTER = "dead_letter"
     """Not retried unless requested."""
@@ -60,7 +60,7 @@ class Delivery(BaseModel):
     delivery_id: str
     endpoint_id: str
     event: Annotated[EventType, or_else(EventType.TEST)]
-    """An unknown one is sent as it is: `body` names it."""
+    """An unknown event is sent unchanged, because `body` names it."""
     event_id: str
     session_id: str | None = None
     body: str

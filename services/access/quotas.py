@@ -1,9 +1,9 @@
 """Per-org limit of concurrent sessions, counted exactly.
 
-With MongoDB each session takes a slot before its workflow starts, and frees it as it ends; a slot's
-number is taken once, so there cannot be more sessions than numbers. A slot whose session was
-terminated is freed by the reaper, and before that by a start that would be refused because of it.
-Without MongoDB, Temporal's list counts.
+With MongoDB, each session claims a slot before its workflow starts and frees it when it ends. Slots
+are numbered and each number is claimed once, so there are never more sessions than numbers. The
+slot of a terminated session is freed by the reaper, or earlier by a start that would be refused
+because of it. Without MongoDB, Temporal's list counts.
 """
 
 import asyncio
@@ -75,21 +75,21 @@ class SessionQuota:
         if await slots.claim(key, self._limit):
             return True
         if await self._lives.life(key) is not Life.UNKNOWN:
-            return False  # It is there already, and a retry of its start finds it.
+            return False  # The session exists, and its start will find it.
         if await self._claim_ended(slots, key):
             return True
         raise self._exceeded()
 
     async def _claim_ended(self, slots: Slots, key: SessionKey) -> bool:
-        """Take the place of a session that could not free it; one look at a time for an org.
+        """Claim the slot of an ended session that could not free it; one check at a time per org.
 
-        A look asks about every slot, so all starts that wait share the first that begins after
-        they came: however many an org at its limit sends, Temporal is asked for a few.
+        A check asks Temporal about every slot of the org, so all waiting starts share the first
+        check that begins after they arrived.
         """
         looks = self._looks[key.org]
         before = looks.begun
         async with looks.lock:
-            # What the start before found free, while this one waited for its look, is enough.
+            # The check of another start may have freed a slot while this one waited.
             if await slots.claim(key, self._limit):
                 return True
             if looks.begun > before:
@@ -109,7 +109,7 @@ class SessionQuota:
         await asyncio.gather(*(look(slot) for slot in await slots.taken(org)))
 
     async def _release(self, key: SessionKey) -> None:
-        """Free the slot of a start that was refused, unless a session lives under this id."""
+        """Free the slot of a refused start, unless a session with this id is running."""
         if self._slots is None:
             return
         try:
@@ -135,7 +135,7 @@ class _Looks:
 
 
 class _OpenSessions:
-    """Counts by Temporal's list, which lags, plus what this process has just admitted."""
+    """Counts Temporal's list, which lags, and what this process has just admitted."""
 
     def __init__(self, lives: SessionLives) -> None:
         self._lives = lives
@@ -144,7 +144,7 @@ class _OpenSessions:
         """By org: sessions that the list may not show yet, and whether they are being started."""
 
     async def admit(self, key: SessionKey, limit: int) -> bool:
-        """Whether there is room for a session; it counts from now on."""
+        """Whether the session may start; if so, it counts from now on."""
         async with self._locks[key.org]:
             admitted = self._admitted[key.org]
             listed = await self._lives.open_ids(key.org)
@@ -190,15 +190,13 @@ class SlotSweep:
     _after: str | None = field(default=None, init=False)
 
     async def sweep(self, known_open: set[SessionKey]) -> int:
-        """Free those of the next slots that have no open workflow; returns how many.
+        """Free the next slots that have no open workflow; returns how many.
 
-        One sweep goes on where the one before stopped, and after the last slot begins anew.
-
-        Args:
-            known_open: sessions that need not be asked about.
+        Each sweep continues where the previous one stopped, and wraps around after the last slot.
+        The sessions in `known_open` are not checked.
 
         Raises:
-            Unavailable: Temporal or MongoDB does not answer; the next sweep goes on.
+            Unavailable: Temporal or MongoDB does not answer; the next sweep continues.
         """
         freed = 0
         page = await self.slots.every(self.at_once, self._after)
@@ -215,7 +213,7 @@ class SlotSweep:
         return freed
 
     async def _free_or_doubt(self, slot: Slot) -> bool:
-        """A start may be between its slot and its workflow: wait until the next sweep."""
+        """Free a slot at the second sweep: a start may be between its slot and its workflow."""
         if slot.doubted:
             return await self.slots.free_doubted(slot)
         await self.slots.doubt(slot)

@@ -1,4 +1,4 @@
-"""Find sessions, read their status, end them and steer them."""
+"""Find sessions, read their status, end them and operate on them."""
 
 import hashlib
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from domain.sessions.rooms import RoomOwner, owner_of_room
 from domain.sessions.session import SessionStatus
 
 END_EVENT = "end"
-"""Always the same: asking twice for the end is one signal."""
+"""A constant, so that repeated requests are one signal."""
 
 
 @dataclass
 class SessionControl:
-    """What can be done with a session that was started; there is no state here."""
+    """What can be done with a started session."""
 
     sessions: Sessions
     rooms: Rooms
@@ -35,11 +35,11 @@ class SessionControl:
     async def require(self, key: SessionKey) -> None:
         """Return if the session exists in this org, open, closed or archived.
 
-        Temporal is asked first, so that a session which it knows does not need MongoDB.
+        A session that Temporal knows does not need MongoDB.
 
         Raises:
-            NotFound: neither knows it.
-            Unavailable: one that may know it cannot say now.
+            NotFound: neither Temporal nor MongoDB knows it.
+            Unavailable: one of them is down and may know it.
         """
         try:
             known = await self.sessions.exists(key)
@@ -51,11 +51,11 @@ class SessionControl:
             raise NotFound(f"there is no session {key.session_id}", field="sessionId")
 
     async def status(self, key: SessionKey) -> SessionStatus:
-        """The status from the workflow itself; from the archive when that cannot answer.
+        """The status from the workflow, or from the archive if the workflow does not answer.
 
         Raises:
             NotFound: neither knows the session.
-            Unavailable: it may exist, and nobody can say now.
+            Unavailable: it may exist, but Temporal does not answer.
         """
         try:
             return await self.sessions.status(key)
@@ -72,7 +72,7 @@ class SessionControl:
             NotFound: there is no such session in this org.
             Unavailable: Temporal is away.
         """
-        # Asked first: Temporal accepts an event that the session had before, even if it is closed.
+        # Checked first: Temporal accepts an event that it knows even if the session is closed.
         if await self.sessions.is_open(key) and await self.sessions.signal(
             key, EndRequest(event_id=END_EVENT, by=by)
         ):
@@ -83,12 +83,12 @@ class SessionControl:
     async def operate(
         self, key: SessionKey, operation: Operation, idempotency_key: str | None
     ) -> SessionStatus:
-        """Extend, redispatch or finalise an open session; the same key does it once.
+        """Extend, redispatch or finalise an open session, once per idempotency key.
 
         Raises:
             NotFound: there is no such session in this org.
-            Conflict: the session is closed, or not in a state for it.
-            NoCapacity: a new agent would find no agent server with a free place.
+            Conflict: the session is closed, or its state does not allow it.
+            NoCapacity: no agent server has room for a new agent.
             IdempotencyMismatch: the key was used with another body.
             Unavailable: Temporal is away, or no worker answers.
         """
@@ -121,9 +121,9 @@ class SessionControl:
         return key
 
     async def by_livekit_room(self, livekit_room: str) -> SessionKey | None:
-        """The session that has, or had, a room, by LiveKit's name of it; None if there is none.
+        """The session that has, or had, the room with this LiveKit name; None if there is none.
 
-        The name says whose room it is: metadata that claims another org is not believed.
+        The name decides about the org: metadata that claims another one is ignored.
         """
         org = org_of_room(livekit_room)
         if org is None:
@@ -135,7 +135,7 @@ class SessionControl:
         return await self.sessions.find_by_room(org, livekit_room)
 
     async def of_another_installation(self, owner: RoomOwner) -> bool:
-        """Whether another installation opened a room; one without an id may be ours.
+        """Whether another installation opened a room; a room without an id may be ours.
 
         Raises:
             Unavailable: Temporal, which knows our id, does not answer.
@@ -147,7 +147,7 @@ class SessionControl:
 
 
 def _update_id(operation: Operation, idempotency_key: str | None) -> str:
-    """The same for the same request: Temporal answers a known id without asking the session."""
+    """The same for the same request: Temporal answers a known id without the session."""
     if idempotency_key is None:
         return f"{type(operation).__name__}:{uuid4().hex}"
     body = operation.model_dump_json(exclude={"by", "idempotency_key"})

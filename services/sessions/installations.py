@@ -1,4 +1,4 @@
-"""Which Everline installations share a LiveKit server."""
+"""The Everline installations that share a LiveKit server."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ class Neighbours:
     """The installations that the rooms of a LiveKit server name.
 
     Attributes:
-        others: ids of further installations, in order.
-        unnamed: sessions of rooms that name no installation, by the rooms' names.
+        others: sorted ids of the other installations.
+        unnamed: by name, rooms that name no installation, with their sessions.
     """
 
     others: Sequence[str]

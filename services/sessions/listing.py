@@ -1,7 +1,7 @@
-"""Lists of an org's sessions: the open ones first, each part the newest first.
+"""Lists of an org's sessions: first the open ones, then the closed ones, each newest first.
 
-The open ones come from Temporal, which knows their state; those that are over from the archive, or
-from Temporal for as long as it remembers them if there is no archive or it does not answer.
+Open sessions come from Temporal, which knows their state. Closed ones come from the archive, or
+within its retention from Temporal if there is no archive or it does not answer.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _OPEN, _RECORDED, _REMEMBERED = "o", "r", "t"
 
 @dataclass
 class SessionLists:
-    """One list over the two sources; a cursor says where it goes on."""
+    """One list over both sources."""
 
     listing: SessionListing
     history: SessionHistory | None
@@ -33,8 +33,8 @@ class SessionLists:
         A session that ends between two pages may be on both.
 
         Raises:
-            InvalidInput: the cursor is not of such a list.
-            Unavailable: Temporal does not answer, or the archive in the middle of its part.
+            InvalidInput: the cursor is malformed.
+            Unavailable: Temporal does not answer, or the archive not after its first page.
         """
         part, after = _read(cursor)
         if part != _OPEN:

@@ -31,7 +31,7 @@ AT_ONCE = 20
 
 @dataclass
 class MissingRooms:
-    """Distinguishes deleted rooms from rooms that LiveKit's list has lost."""
+    """Tells deleted rooms from rooms that LiveKit's list has lost."""
 
     rooms: Rooms
     installation: str
@@ -71,7 +71,7 @@ class MissingRooms:
         async with self._gate:
             for found in await self.rooms.list_rooms([room]):
                 owner = owner_of_room(found.metadata)
-                # If it is not, the name has gone to somebody else, and so has who is in there.
+                # If it is not, the name and the participants belong to another session now.
                 return owner is not None and owner.may_be(key, self.installation)
             return bool(await self.rooms.participants(room)) or await self.rooms.exists(room)
 
@@ -81,7 +81,7 @@ class MissingRooms:
         try:
             return await self.signs.last_heartbeats()
         except StorageUnavailable as error:
-            log.warning("no heartbeats to tell missing rooms by", reason=error.message)
+            log.warning("missing rooms are checked without heartbeats", reason=error.message)
             return {}
 
     async def _talking(
@@ -97,7 +97,7 @@ class MissingRooms:
             try:
                 server = await self.signs.server(server_id)
             except StorageUnavailable as error:
-                log.warning("no heartbeats to tell missing rooms by", reason=error.message)
+                log.warning("missing rooms are checked without heartbeats", reason=error.message)
                 return talking
             for job in server.jobs if server else ():
                 if job.key and job.tick_age is not None and job.tick_age <= FRESH_TICK:

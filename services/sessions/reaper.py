@@ -1,11 +1,11 @@
 """The reaper: close what sessions could not close themselves.
 
 A session deletes its room and writes its record, whatever happens to the processes around it. Three
-things end it without that: `terminate`, a restore of Temporal from a backup, and a webhook that
-LiveKit lost. So the reaper compares what LiveKit and the archive show with the open workflows.
+things prevent that: `terminate`, a restore of Temporal from a backup, and a webhook that LiveKit
+lost. So the reaper compares LiveKit's rooms and the archive with the open workflows.
 
-Several installations may share a LiveKit: rooms of others, and those that do not say whose they
-are, are left alone.
+Several installations may share a LiveKit server. Rooms of others, and those without an owner, are
+left alone.
 """
 
 from dataclasses import dataclass, field
@@ -33,11 +33,11 @@ class Swept(BaseModel):
     rooms_deleted: int = 0
     """Rooms of ours without an open workflow."""
     rooms_missed: int = 0
-    """Sessions that were told that their room is gone."""
+    """Sessions that were told that their room was deleted."""
     records_closed: int = 0
-    """Records that were not terminal, or missing, although their workflow is closed."""
+    """Records of closed workflows that were missing or not terminal."""
     slots_freed: int = 0
-    """Slots that were taken although their session is over."""
+    """Slots of sessions that are over."""
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Reaper:
         """Run one sweep.
 
         Raises:
-            Unavailable: LiveKit, Temporal or MongoDB does not answer; the next sweep goes on.
+            Unavailable: LiveKit, Temporal or MongoDB does not answer; the next sweep continues.
         """
         live = await self.directory.live_sessions()
         slots_freed = await self._free_slots(set(live))
@@ -101,7 +101,7 @@ class Reaper:
         try:
             return await self.slots.sweep(live)
         except StorageUnavailable as error:
-            # The rooms need no MongoDB.
+            # Rooms are swept without MongoDB.
             log.warning("slots are swept later", reason=error.message)
             return 0
 
@@ -118,13 +118,13 @@ class Reaper:
     async def _record_cut_short(self, archive: SessionRecords) -> int:
         """Close the records of recently terminated sessions, however many others are open.
 
-        A session that was terminated before its agent had joined never wrote one.
+        A session that was terminated before its agent joined has no record yet.
         """
         closed = 0
         for status in await self.directory.closed_from_outside():
             try:
                 known = await archive.get(SessionKey(status.org, status.session_id))
-            except Unreadable:  # it is there, and the log has it
+            except Unreadable:  # the record exists, and the error is logged
                 continue
             if known is None or known.state is not SessionState.CLOSED:
                 closed += await self._close_record(archive, known or status)

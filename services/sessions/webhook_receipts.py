@@ -17,7 +17,7 @@ LONGEST_CURE = 500
 
 
 class LiveKitWebhooks:
-    """Records receipts at once and stores them in the background: requests need no MongoDB."""
+    """Records receipts and stores them in the background, so that requests need no MongoDB."""
 
     def __init__(self, store: ReceiptStore | None = None) -> None:
         """Keep the receipts in the store; None keeps them in memory."""
@@ -63,7 +63,7 @@ class LiveKitWebhooks:
             return
         self._stored[kind] = at
         task = asyncio.create_task(_store(self._store, receipts))
-        # Kept, because asyncio holds its tasks weakly.
+        # Keep a reference, because asyncio holds only weak ones.
         self._storing.add(task)
         task.add_done_callback(self._storing.discard)
 
@@ -72,5 +72,5 @@ async def _store(store: ReceiptStore, receipts: WebhookReceipts) -> None:
     try:
         await store.put(receipts)
     except EverlineError as error:
-        # The next webhook is noted again.
+        # The next webhook is stored again.
         log.warning("a webhook receipt was not stored", reason=error.message)

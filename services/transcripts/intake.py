@@ -1,4 +1,4 @@
-"""Take in agents' reports: store them first, then tell their sessions."""
+"""Take in agents' reports: store each, then signal its session."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +7,7 @@ from domain.errors import Conflict, EverlineError, InvalidInput, NotFound
 from domain.ids import SessionKey
 from domain.sessions.messages import ReportReceived
 from domain.sessions.ports import Sessions
-from domain.sessions.session import SessionState, SessionStatus
+from domain.sessions.session import SessionState
 from domain.transcripts.external_report import ForeignReport
 from domain.transcripts.transcript import AgentReport
 from services.sessions.control import SessionControl
@@ -27,15 +27,15 @@ class ReportIntake:
     async def take(self, key: SessionKey, report: AgentReport, now: datetime) -> bool:
         """Store a report and signal its session.
 
-        Returns:
-            Whether it is kept: not without MongoDB, and not after the transcript was deleted.
+        The session is signalled even if the report could not be stored, so that it ends in time.
+        The error then makes the agent keep the report in its spool.
 
-        The session is told even if the report could not be stored, so that it ends in time; the
-        error then makes the agent keep the report in its spool.
+        Returns:
+            Whether the report is kept: not without MongoDB, nor if the transcript was deleted.
 
         Raises:
-            Unavailable: not stored, or the session could not be told; to be sent again.
-            InvalidInput: too large or too deep to be stored; its turns are.
+            Unavailable: it was not stored, or the session not signalled; it has to be sent again.
+            InvalidInput: it is too large or too deep to be stored; its turns were stored.
         """
         failure: EverlineError | None = None
         stored = False
@@ -47,7 +47,7 @@ class ReportIntake:
         await self.sessions.signal(
             key,
             ReportReceived(
-                # Only an attempt's first report tells the session anything.
+                # The session needs only the first report of each attempt.
                 event_id=f"report:{report.attempt}",
                 attempt=report.attempt,
                 digest=digest,
@@ -64,7 +64,7 @@ class ReportIntake:
     async def take_by_room(
         self, report: AgentReport | ForeignReport, now: datetime
     ) -> tuple[SessionKey, bool]:
-        """Take the report of an agent without a token: its session is found by the room's name.
+        """Store the report of an agent without a token, whose room's name identifies the session.
 
         Returns:
             The session, and whether the report is stored.
@@ -72,10 +72,15 @@ class ReportIntake:
         Raises:
             InvalidInput: the report names no room.
             NotFound: there is no session in that room.
-            Conflict: the session does not wait for the report of such an agent.
-            Unavailable: not stored, or the session could not be told; to be sent again.
+            Conflict: the session does not wait for a report of an external agent.
+            Unavailable: it was not stored, or the session not signalled; it has to be sent again.
         """
-        external = report if isinstance(report, ForeignReport) else _as_external(report)
+        # A report in our own format is trusted no further without a token.
+        external = (
+            report
+            if isinstance(report, ForeignReport)
+            else ForeignReport.model_validate(report.model_dump())
+        )
         room = external.room_name()
         if not room:
             raise InvalidInput(
@@ -87,7 +92,13 @@ class ReportIntake:
         if key is None:
             raise NotFound("there is no session in this room", field="room")
         status = await self.sessions.status(key)
-        _check_that_it_waits(status)
+        waits = status.state in (SessionState.LIVE, SessionState.ENDING) and status.foreign_agent
+        if not waits or status.report_received:
+            raise Conflict(
+                "the session in this room does not wait for a report without a callback token",
+                field="room",
+                cure="only a session with an external agent accepts one, once, until it has ended",
+            )
         return key, await self.take(key, external.report(status.attempt, now), now)
 
     async def _store(self, key: SessionKey, report: AgentReport, now: datetime) -> bool:
@@ -95,18 +106,3 @@ class ReportIntake:
             return False
         await self.transcripts.record_report(key, report, now)
         return not (self.retention and await self.retention.drop_late(key, report.recording))
-
-
-def _as_external(report: AgentReport) -> ForeignReport:
-    """A report in our own shape, from an agent that has no token: it is trusted no further."""
-    return ForeignReport.model_validate(report.model_dump())
-
-
-def _check_that_it_waits(status: SessionStatus) -> None:
-    waits = status.state in (SessionState.LIVE, SessionState.ENDING) and status.foreign_agent
-    if not waits or status.report_received:
-        raise Conflict(
-            "the session in this room does not wait for a report without a callback token",
-            field="room",
-            cure="only a session whose agent is not Everline's takes one, once, until it has ended",
-        )

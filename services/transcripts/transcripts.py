@@ -19,7 +19,7 @@ from domain.transcripts.transcript import (
 from domain.transcripts.usage import call_latency, total_usage
 
 _ROUNDS = 20
-"""How often a header is rewritten because of new material."""
+"""How often a header is rewritten because more turns or reports arrived."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Recorded:
 
 
 class Transcripts:
-    """Turns and reports are always appended, whatever the attempt and however late.
+    """Appends turns and reports, whatever their attempt and however late.
 
-    The turns are the truth. The header is derived from them and renewed when late material comes:
-    whoever writes turns looks for a header afterwards, and whoever writes a header looks at the
-    turns and reports again afterwards, so one of the two always sees the other.
+    The header is derived from them and renewed when late ones arrive. A writer of turns checks for
+    a header afterwards, and a writer of a header checks the turns and reports afterwards, so that
+    one of them always sees the other's write.
     """
 
     def __init__(self, archive: TranscriptArchive, prices: PriceTable | None = None) -> None:
@@ -45,10 +45,10 @@ class Transcripts:
         self._prices = prices or built_in_prices()
 
     async def record_turns(self, key: SessionKey, turns: Sequence[Turn], now: datetime) -> Recorded:
-        """Store turns once each, however often they come.
+        """Store turns, once each however often they are sent.
 
         Raises:
-            Unavailable: MongoDB did not take them; nothing was acknowledged.
+            Unavailable: MongoDB did not acknowledge the write.
         """
         stored = await self._archive.add_turns(key, turns)
         if stored is None:
@@ -58,12 +58,12 @@ class Transcripts:
         return Recorded(stored, len(turns) - stored)
 
     async def record_report(self, key: SessionKey, report: AgentReport, now: datetime) -> bool:
-        """Keep a report and merge its turns; False if the same report is kept already.
+        """Store a report and its turns; False if the same report is already stored.
 
         Raises:
-            Unavailable: MongoDB did not take it; nothing was acknowledged.
+            Unavailable: MongoDB did not acknowledge the write.
         """
-        # Turns first: once the report is kept, its attempt counts as complete.
+        # Turns first: once the report is stored, its attempt counts as complete.
         await self._archive.add_turns(key, report.turns)
         new = await self._archive.add_report(key, report)
         if _replaces_what_was_heard(report):
@@ -74,16 +74,16 @@ class Transcripts:
     async def record_recording(
         self, key: SessionKey, recording: CallRecording, now: datetime
     ) -> None:
-        """Keep how far a recording is; one that is stored stays so.
+        """Store the state of a recording; `stored` is final.
 
         Raises:
-            Unavailable: MongoDB did not take it; nothing was acknowledged.
+            Unavailable: MongoDB did not acknowledge the write.
         """
         await self._archive.put_recording(key, recording)
         await self._renew_header(key, now)
 
     async def recordings(self, key: SessionKey) -> list[CallRecording]:
-        """The session's recordings, in the order of attempts."""
+        """The session's recordings, sorted by attempt."""
         return await self._recordings(key, await self._archive.reports(key))
 
     async def _recordings(
@@ -99,7 +99,7 @@ class Transcripts:
         return await self._archive.turns(key)
 
     async def reports(self, key: SessionKey) -> list[AgentReport]:
-        """What agents handed in, by attempt."""
+        """The reports of the session's agents, sorted by attempt."""
         return await self._archive.reports(key)
 
     async def header(self, key: SessionKey) -> TranscriptHeader | None:
@@ -109,13 +109,13 @@ class Transcripts:
     async def seal(
         self, key: SessionKey, agent_id: str | None, last_attempt: int, now: datetime
     ) -> TranscriptHeader:
-        """Write the transcript's header; complete only if the last attempt's report is in.
+        """Write the transcript's header; complete only with the last attempt's report.
 
-        A report that cannot be read is in: its turns came before it. The header counts it.
+        An unreadable report counts, because its turns were stored before it.
 
         Raises:
-            Unavailable: MongoDB did not take it, or turns and reports come faster than it can be
-                written; the same call again goes on.
+            Unavailable: MongoDB did not acknowledge the write, or turns and reports arrive faster
+                than it is written; call again.
         """
         for _ in range(_ROUNDS):
             kept = await self._archive.kept_reports(key)
@@ -149,7 +149,7 @@ class Transcripts:
             same_turns = transcript_digest(await self._archive.turns(key)) == header.digest
             if same_turns and await self._archive.report_ids(key) == kept.ids:
                 return header
-        raise StorageUnavailable("the transcript was not sealed: too much came in at the same time")
+        raise StorageUnavailable("the transcript was not sealed: turns and reports keep arriving")
 
     async def _renew_header(self, key: SessionKey, now: datetime) -> None:
         header = await self._archive.header(key)
@@ -163,5 +163,5 @@ def _replaces_what_was_heard(report: AgentReport) -> bool:
 
 
 def _last_of_jobs(reports: Sequence[AgentReport]) -> list[AgentReport]:
-    """The last report of each agent: it includes what earlier ones counted."""
+    """The last report of each agent, which includes the counts of earlier ones."""
     return list({(report.attempt, report.job_id): report for report in reports}.values())

@@ -1,4 +1,4 @@
-"""Webhook endpoints and the log of their deliveries, as an org sees them."""
+"""An org's webhook endpoints, and the log of their deliveries."""
 
 import secrets
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ from domain.webhooks.ports import DeliveryRuns, DeliveryStore, EndpointStore, We
 from domain.webhooks.signatures import new_secret
 
 MAX_SECRETS = 5
-"""Secrets that sign at the same time: the current one and those rotated lately."""
+"""Secrets that sign at the same time: the current one and recently rotated ones."""
 
 
 @dataclass
 class Webhooks:
-    """Everything that an org can do with its webhooks."""
+    """What an org can do with its webhooks."""
 
     endpoints: EndpointStore
     deliveries: DeliveryStore
@@ -45,17 +45,17 @@ class Webhooks:
         enabled: bool,
         now: datetime,
     ) -> Endpoint:
-        """Make an endpoint; its secret is in the answer, and never shown again.
+        """Create an endpoint; only this answer contains its secret.
 
         Raises:
-            InvalidInput: the URL will never be called, with the reason.
-            Conflict: the org has as many endpoints as it may have.
+            InvalidInput: the URL may not be called, with the reason.
+            Conflict: the org has the maximum number of endpoints.
         """
         self.sender.check(url)
         if len(await self.endpoints.list_endpoints(org)) >= MAX_ENDPOINTS:
             raise Conflict(
                 f"an org has at most {MAX_ENDPOINTS} webhook endpoints",
-                cure="delete one that is not needed, or let one receive more events",
+                cure="delete one, or let one receive more events",
             )
         endpoint = Endpoint(
             org=org,
@@ -75,21 +75,21 @@ class Webhooks:
         """One endpoint.
 
         Raises:
-            NotFound: the org has no such one.
+            NotFound: the org has no such endpoint.
         """
         found = await self.endpoints.get(key)
         if found is None:
-            raise _no_endpoint(key)
+            raise NotFound(f"there is no webhook endpoint {key.endpoint_id}", field="webhook_id")
         return found
 
     async def change(self, key: EndpointKey, wanted: dict[str, Any], now: datetime) -> Endpoint:
-        """Change `url`, `events`, `description` or `enabled`; what is not given stays.
+        """Change the given ones of `url`, `events`, `description` and `enabled`.
 
-        Enabling forgets why it was disabled and since when it failed.
+        Enabling clears why the endpoint was disabled and since when it failed.
 
         Raises:
             NotFound: the org has no such endpoint.
-            InvalidInput: the new URL will never be called.
+            InvalidInput: the new URL may not be called.
         """
         fields = dict(wanted)
         if "url" in fields:
@@ -100,16 +100,15 @@ class Webhooks:
             fields |= {"disabled_at": None, "disabled_reason": None, "failing_since": None}
         elif fields.get("enabled") is False:
             fields |= {"disabled_at": now, "disabled_reason": None}
-        if not await self.endpoints.change(key, fields | {"updated_at": now}):
-            raise _no_endpoint(key)
+        await self.endpoints.change(key, fields | {"updated_at": now})
         return await self.endpoint(key)
 
     async def rotate(self, key: EndpointKey, overlap: timedelta, now: datetime) -> Endpoint:
-        """Make a new secret; the one before signs beside it for `overlap`.
+        """Create a new secret; the previous one signs as well for `overlap`.
 
         Raises:
             NotFound: the org has no such endpoint.
-            Conflict: it was rotated at the same time, or too often within its overlaps.
+            Conflict: another rotation came first, or too many secrets are still valid.
         """
         endpoint = await self.endpoint(key)
         until = now + overlap
@@ -127,20 +126,20 @@ class Webhooks:
         rotations = endpoint.rotations + 1
         if not await self.endpoints.replace_secrets(key, [current, *kept], rotations):
             await self.endpoint(key)
-            raise Conflict("the secret was rotated by somebody else at the same time")
+            raise Conflict("somebody else has rotated the secret at the same time")
         return await self.endpoint(key)
 
     async def delete(self, key: EndpointKey) -> None:
-        """Delete an endpoint; what is on its way to it becomes a dead letter.
+        """Delete an endpoint; its pending deliveries become dead letters.
 
         Raises:
-            NotFound: the org has no such one.
+            NotFound: the org has no such endpoint.
         """
         if not await self.endpoints.delete(key):
-            raise _no_endpoint(key)
+            await self.endpoint(key)
 
     async def test(self, key: EndpointKey, now: datetime) -> Delivery:
-        """Send the endpoint an event `webhook.test`, whatever events it has chosen.
+        """Send the endpoint an event `webhook.test`, whichever events it receives.
 
         Raises:
             NotFound: the org has no such endpoint.
@@ -164,7 +163,7 @@ class Webhooks:
         """One delivery with its attempts.
 
         Raises:
-            NotFound: the org has no such one, or it is older than the log.
+            NotFound: the org has no such delivery, or it is older than the log.
         """
         found = await self.deliveries.get(key)
         if found is None:
@@ -172,7 +171,7 @@ class Webhooks:
         return found
 
     async def redeliver(self, key: DeliveryKey, now: datetime) -> Delivery:
-        """Deliver again now, with the same `webhook-id`, also what was delivered before.
+        """Deliver again now, even if it was delivered, with the same `webhook-id`.
 
         Raises:
             NotFound: the org has no such delivery.
@@ -199,7 +198,7 @@ class Webhooks:
 def _chosen(events: list[EventType]) -> list[EventType]:
     if EventType.TEST in events:
         raise InvalidInput(
-            "webhook.test is sent when it is asked for, and cannot be chosen", field="events"
+            "webhook.test is only sent on request, and cannot be chosen", field="events"
         )
     return sorted(set(events))
 
@@ -210,7 +209,3 @@ def _require_enabled(endpoint: Endpoint) -> None:
         raise Conflict(
             f"the endpoint is disabled{why}", cure='enable it with PATCH and {"enabled": true}'
         )
-
-
-def _no_endpoint(key: EndpointKey) -> NotFound:
-    return NotFound(f"there is no webhook endpoint {key.endpoint_id}", field="webhook_id")
