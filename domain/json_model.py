@@ -147,6 +147,14 @@ def writable(value: object) -> object:
     return writable_text(value) if isinstance(value, str) else value
 
 
+def writable_pairs(value: Any) -> Any:
+    """An object with `writable` names and values, and any other value unchanged."""
+    if not isinstance(value, dict):
+        return value
+    pairs = cast(dict[object, object], value)
+    return {writable(name): writable(item) for name, item in pairs.items()}
+
+
 def writable_text(text: str) -> str:
     """The text with each lone surrogate replaced by `?`."""
     return text.encode(errors="replace").decode()

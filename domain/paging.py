@@ -8,12 +8,8 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Page(Generic[Item]):
-    """One page.
-
-    Attributes:
-        items: the readable items.
-        next: the cursor of the following page; None on the last page.
-    """
+    """One page, with its readable items."""
 
     items: list[Item]
     next: str | None
+    """The cursor of the following page; None on the last page."""

@@ -50,43 +50,35 @@ def check_references(schema: _Schema) -> None:
     Raises:
         ValueError: naming the wrong reference, and the cure.
     """
-    _Check(schema).run()
+    check = _Check()
+    for part, resolver in subschemas(schema):
+        check.depth(part, resolver, "#")
 
 
-def subschemas(schema: _Schema) -> Iterator[_Schema]:
-    """The schema and all schemas in it, wherever a part of it is a schema and no data."""
-    todo: list[Any] = [schema]
+def subschemas(schema: _Schema) -> Iterator[tuple[_Schema, Resolver[Any]]]:
+    """The schema and all schemas in it, each with the resolver of its references."""
+    root = DRAFT202012.create_resource(schema)
+    base = root.id() or ""
+    registry: Registry[Any] = Registry()
+    todo: list[tuple[Any, Resolver[Any]]] = [
+        (root.contents, registry.with_resource(base, root).resolver(base))
+    ]
     while todo:
-        part = todo.pop()
+        contents, resolver = todo.pop()
         # Otherwise it is a boolean, which has no parts.
-        if isinstance(part, dict):
-            inner = DRAFT202012.create_resource(cast(_Schema, part))
-            yield cast(_Schema, inner.contents)
-            todo += (one.contents for one in inner.subresources())
+        if isinstance(contents, dict):
+            part = cast(_Schema, contents)
+            yield part, resolver
+            inner = DRAFT202012.create_resource(part).subresources()
+            todo.extend((one.contents, resolver.in_subresource(one)) for one in inner)
 
 
 class _Check:
-    def __init__(self, schema: _Schema) -> None:
-        self._root = DRAFT202012.create_resource(schema)
-        base = self._root.id() or ""
-        registry: Registry[Any] = Registry()
-        self._resolver = registry.with_resource(base, self._root).resolver(base)
+    def __init__(self) -> None:
         self._depths: dict[int, int] = {}
         self._on_the_way: set[int] = set()
 
-    def run(self) -> None:
-        todo: list[tuple[Any, Resolver[Any]]] = [(self._root.contents, self._resolver)]
-        while todo:
-            contents, resolver = todo.pop()
-            # Otherwise it is a boolean, which has no references.
-            if not isinstance(contents, dict):
-                continue
-            schema = cast(_Schema, contents)
-            self._follow(schema, resolver, "#")
-            parts = DRAFT202012.create_resource(schema).subresources()
-            todo.extend((part.contents, resolver.in_subresource(part)) for part in parts)
-
-    def _follow(self, schema: _Schema, resolver: Resolver[Any], reference: str) -> int:
+    def depth(self, schema: _Schema, resolver: Resolver[Any], reference: str) -> int:
         """How many nested schemas apply to a value of this one."""
         me = id(schema)
         if me in self._depths:
@@ -100,7 +92,7 @@ class _Check:
         deepest = 0
         for part, its_resolver, by in self._same_value(schema, resolver):
             if len(self._on_the_way) <= MAX_DEPTH:
-                deepest = max(deepest, self._follow(part, its_resolver, by or reference))
+                deepest = max(deepest, self.depth(part, its_resolver, by or reference))
             if max(deepest + 1, len(self._on_the_way)) > MAX_DEPTH:
                 raise ValueError(f"leads from schema to schema more than {MAX_DEPTH} times")
         self._on_the_way.discard(me)

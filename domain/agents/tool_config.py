@@ -41,11 +41,6 @@ def _http_url(url: str) -> str:
         raise ValueError("may have variables in its path and query only, not in its host")
     if "@" in host:
         raise ValueError("must not contain a user name or password; send them in headers")
-    _check_host(host)
-    return url
-
-
-def _check_host(host: str) -> None:
     if _NOT_IN_A_HOST.search(host):
         raise ValueError("has an invalid character in its host; write it like example.com")
     try:
@@ -60,6 +55,7 @@ def _check_host(host: str) -> None:
         ) from None
     if port == 0 or not name:
         raise ValueError("must name a host, and a port from 1 to 65535 if any")
+    return url
 
 
 HttpUrl = Annotated[str, Field(max_length=4096), AfterValidator(_http_url)]

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from heapq import merge
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from domain.json_model import JsonModel, or_else, writable
+from domain.json_model import JsonModel, or_else, writable, writable_pairs
 from domain.recordings.recording import CallRecording
 from domain.sessions.session import EndReason
 from domain.transcripts.pricing import CostEstimate
@@ -52,19 +52,10 @@ class Turn(JsonModel):
     interrupted: bool = False
     started_speaking_at: datetime | None = None
     stopped_speaking_at: datetime | None = None
-    metrics: dict[str, Any] = {}
+    metrics: Annotated[dict[str, Any], BeforeValidator(writable_pairs)] = {}
     """Latencies that the agent measured, seconds."""
     agent_id: str | None = Field(default=None, max_length=300)
     """The saved agent that had taken over the conversation; None for the first one."""
-
-    @field_validator("metrics", mode="before")
-    @classmethod
-    def _readable(cls, metrics: Any) -> Any:
-        """Metrics are free-form, and must not make the response with the turn fail."""
-        if not isinstance(metrics, dict):
-            return metrics
-        pairs = cast(dict[object, object], metrics)
-        return {writable(name): writable(value) for name, value in pairs.items()}
 
     def instant(self) -> tuple[int, datetime]:
         """Sort key by attempt and time; a time without a zone is UTC."""
@@ -160,16 +151,12 @@ class AgentReport(JsonModel):
 
 @dataclass(frozen=True)
 class KeptReports:
-    """A session's stored reports.
-
-    Attributes:
-        readable: those that this version can read, by attempt and then by their end.
-        attempts: the attempts of all reports, including unreadable ones.
-        ids: the ids of all reports.
-    """
+    """A session's stored reports."""
 
     readable: list[AgentReport]
+    """Those that this version can read, by attempt and then by their end."""
     attempts: frozenset[int]
+    """The attempts of all reports, including unreadable ones."""
     ids: frozenset[str]
 
     @property

@@ -1,11 +1,11 @@
 """What a call used of each model, as the agents report it, and how fast the agent answered."""
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from domain.json_model import writable
+from domain.json_model import writable_pairs
 
 
 def _counted(value: object) -> object:
@@ -54,10 +54,7 @@ class ModelUsage(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _writable(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        pairs = cast(dict[object, object], value)
-        return {writable(name): writable(item) for name, item in pairs.items()}
+        return writable_pairs(value)
 
 
 def total_usage(usages: Iterable[ModelUsage]) -> list[ModelUsage]:

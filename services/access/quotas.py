@@ -208,13 +208,9 @@ class SlotSweep:
             life = await self.lives.life(slot.key)
             if life is Life.ENDED:
                 freed += await self.slots.free(slot.key)
+            # Freed at the second sweep only: a start may be between its slot and its workflow.
+            elif life is Life.UNKNOWN and slot.doubted:
+                freed += await self.slots.free_doubted(slot)
             elif life is Life.UNKNOWN:
-                freed += await self._free_or_doubt(slot)
+                await self.slots.doubt(slot)
         return freed
-
-    async def _free_or_doubt(self, slot: Slot) -> bool:
-        """Free a slot at the second sweep: a start may be between its slot and its workflow."""
-        if slot.doubted:
-            return await self.slots.free_doubted(slot)
-        await self.slots.doubt(slot)
-        return False

@@ -11,25 +11,20 @@ from domain.agents.merging import merged
 from domain.agents.saved_agent import SavedAgent
 from domain.errors import InvalidInput, NotFound
 from domain.sessions.dispatch_metadata import MAX_CONFIG_BYTES
+from services.agents.checks import check_avatar, check_tools, warnings_of
 from services.agents.engine_choice import choose_engine
-from services.agents.sound_choice import check_avatar, sound_warnings
-from services.agents.tool_checks import check_tools, tool_warnings, variable_warnings
 
 SEARCH_TOOL = "search_knowledge_base"
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """A configuration that is ready to be dispatched.
-
-    Attributes:
-        config: complete, and checked against the catalog.
-        agent_version: the version of the saved agent it is based on; None without one.
-        warnings: parts that have another effect than they seem to have.
-    """
+    """A configuration that is ready to be dispatched."""
 
     config: AgentConfig
+    """Complete, and checked against the catalog."""
     agent_version: int | None
+    """The version of the saved agent that it is based on; None without one."""
     warnings: list[ConfigWarning]
 
 
@@ -89,8 +84,8 @@ def resolve(
         for tool in named
         if tool not in known
     )
-    warnings += (*tool_warnings(config), *sound_warnings(config), *variable_warnings(config))
-    return Resolved(config, saved.version if saved else None, warnings)
+    version = saved.version if saved else None
+    return Resolved(config, version, [*warnings, *warnings_of(config)])
 
 
 def _with_knowledge(config: AgentConfig) -> AgentConfig:

@@ -97,13 +97,12 @@ class SessionControl:
                 key, operation, _update_id(operation, idempotency_key)
             )
         except IdempotencyMismatch as error:
-            raise IdempotencyMismatch(
-                error.message,
-                field="Idempotency-Key",
-                cure="repeat the request unchanged, or use another Idempotency-Key",
-            ) from None
+            error.field = "Idempotency-Key"
+            error.cure = "repeat the request unchanged, or use another Idempotency-Key"
+            raise
         except NoCapacity as error:
-            raise NoCapacity(error.message, cure=MORE_PLACES) from None
+            error.cure = MORE_PLACES
+            raise
         except NotFound:
             await self.require(key)
             raise Conflict(f"session {key.session_id} is closed", field="sessionId") from None

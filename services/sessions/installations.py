@@ -10,15 +10,12 @@ from domain.sessions.rooms import owner_of_room
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The installations that the rooms of a LiveKit server name.
-
-    Attributes:
-        others: sorted ids of the other installations.
-        unnamed: by name, rooms that name no installation, with their sessions.
-    """
+    """The installations that the rooms of a LiveKit server name."""
 
     others: Sequence[str]
+    """Sorted ids of the other installations."""
     unnamed: dict[str, SessionKey]
+    """By name, rooms that name no installation, with their sessions."""
 
 
 def neighbours(rooms: Sequence[Room], installation: str) -> Neighbours:
@@ -27,10 +24,8 @@ def neighbours(rooms: Sequence[Room], installation: str) -> Neighbours:
     unnamed: dict[str, SessionKey] = {}
     for room in rooms:
         owner = owner_of_room(room.metadata)
-        if owner is None:
-            continue
-        if owner.installation is None:
+        if owner and owner.installation is None:
             unnamed[room.name] = owner.key
-        elif owner.installation != installation:
+        elif owner and owner.installation and owner.installation != installation:
             others.add(owner.installation)
     return Neighbours(sorted(others), unnamed)

@@ -46,18 +46,13 @@ class SessionEnded(Unavailable):
 
 @dataclass(frozen=True)
 class StartedSession:
-    """A running session.
-
-    Attributes:
-        input: what its workflow runs.
-        status: its status when it reached the stage; None if it had not in time.
-        warnings: parts of the configuration that have another effect than they seem to have; none
-            if a repeated start resolves to another version of the agent than the session runs.
-    """
+    """A running session."""
 
     input: SessionInput
     status: SessionStatus | None
+    """Its status when it reached the stage; None if it had not in time."""
     warnings: list[ConfigWarning]
+    """Empty if a repeated start resolves to another agent version than the session runs."""
 
 
 @dataclass
@@ -208,11 +203,24 @@ def _running(started: Started, warnings: list[ConfigWarning]) -> StartedSession:
     status = started.status
     if started.closed:
         raise _over(started, "is closed")
-    if status and status.ended_at:
-        if started.again and status.end_reason is not EndReason.ROOM_NAME_TAKEN:
-            raise _over(started, f"has ended: {status.reason}")
-        raise _ended(status)
-    return StartedSession(started.input, status, warnings)
+    if status is None or status.ended_at is None:
+        return StartedSession(started.input, status, warnings)
+    reason = status.reason or "the session has ended"
+    if status.end_reason is EndReason.ROOM_NAME_TAKEN:
+        raise RoomNameTaken(
+            reason,
+            field="roomName",
+            cure="choose another roomName, and another sessionId or Idempotency-Key:"
+            " this one is used up",
+        )
+    if started.again:
+        raise _over(started, f"has ended: {status.reason}")
+    raise SessionEnded(
+        f"the session ended at once: {reason}",
+        cure="start another one, with another sessionId or Idempotency-Key;"
+        " GET /health/agent says what agents lack",
+        retry_after=5,
+    )
 
 
 def _over(started: Started, what: str) -> Conflict:
@@ -220,21 +228,4 @@ def _over(started: Started, what: str) -> Conflict:
         f"session {started.input.session_id} was started before and {what}",
         field="sessionId",
         cure="use another sessionId or Idempotency-Key for a new session",
-    )
-
-
-def _ended(status: SessionStatus) -> EverlineError:
-    reason = status.reason or "the session has ended"
-    if status.end_reason is EndReason.ROOM_NAME_TAKEN:
-        return RoomNameTaken(
-            reason,
-            field="roomName",
-            cure="choose another roomName, and another sessionId or Idempotency-Key:"
-            " this one is used up",
-        )
-    return SessionEnded(
-        f"the session ended at once: {reason}",
-        cure="start another one, with another sessionId or Idempotency-Key;"
-        " GET /health/agent says what agents lack",
-        retry_after=5,
     )

@@ -28,23 +28,16 @@ class LiveKitWebhooks:
 
     def received(self, at: datetime) -> None:
         """A webhook with a valid signature arrived."""
-        self._note("received", at, WebhookReceipts(received_at=at))
+        self._note("received_at", at)
 
     def expected(self, at: datetime) -> None:
         """An agent joined a call, so LiveKit must have sent webhooks."""
-        self._note("expected", at, WebhookReceipts(expected_at=at))
+        self._note("expected_at", at)
 
     def rejected(self, at: datetime, error: Unauthenticated) -> None:
         """A webhook was refused, with the reason."""
-        self._note(
-            "rejected",
-            at,
-            WebhookReceipts(
-                rejected_at=at,
-                rejection=error.message[:LONGEST_CURE],
-                rejection_cure=error.cure and error.cure[:LONGEST_CURE],
-            ),
-        )
+        cure = error.cure and error.cure[:LONGEST_CURE]
+        self._note("rejected_at", at, rejection=error.message[:LONGEST_CURE], rejection_cure=cure)
 
     async def receipts(self) -> WebhookReceipts:
         """What all API processes know, or this one alone without MongoDB.
@@ -54,7 +47,8 @@ class LiveKitWebhooks:
         """
         return await self._store.get() if self._store else self._here
 
-    def _note(self, kind: str, at: datetime, receipts: WebhookReceipts) -> None:
+    def _note(self, kind: str, at: datetime, **reason: str | None) -> None:
+        receipts = WebhookReceipts.model_validate({kind: at, **reason})
         if self._store is None:
             self._here = self._here.model_copy(update=receipts.model_dump(exclude_unset=True))
             return

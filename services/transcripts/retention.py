@@ -182,24 +182,23 @@ class Retention:
         old = await self.transcripts.ended_before(due.org, due.before, limit, after)
         done = Expired(after=after)
         for each in old:
-            one = await self._expire_one(each.key, by, now)
-            done = done.plus(one.model_copy(update={"after": each.place}))
+            key, recordings = each.key, await self.transcripts.recordings(each.key)
+            try:
+                await self._delete_files(key, recordings)
+            except Unavailable as error:
+                log.error(
+                    "an expired transcript is kept",
+                    org=key.org,
+                    session=key.session_id,
+                    reason=error.message,
+                )
+                one = Expired(not_deleted=1, after=each.place)
+            else:
+                removed = await self.transcripts.remove(key, by, now)
+                one = Expired(transcripts=1, removed=removed, after=each.place)
+            done = done.plus(one)
             progress(done)
         return done.model_copy(update={"more": len(old) == limit})
-
-    async def _expire_one(self, key: SessionKey, by: str, now: datetime) -> Expired:
-        recordings = await self.transcripts.recordings(key)
-        try:
-            await self._delete_files(key, recordings)
-        except Unavailable as error:
-            log.error(
-                "an expired transcript is kept",
-                org=key.org,
-                session=key.session_id,
-                reason=error.message,
-            )
-            return Expired(not_deleted=1)
-        return Expired(transcripts=1, removed=await self.transcripts.remove(key, by, now))
 
     async def record_expired(
         self, due: DueOrg, expired: Expired, run_id: str, now: datetime

@@ -111,15 +111,11 @@ class AnnouncedRecords(AnnouncedSessions):
 
 @dataclass(frozen=True)
 class Tried:
-    """The result of one attempt.
-
-    Attributes:
-        status: where the delivery is now.
-        pause: seconds until the next attempt; None if there is none.
-    """
+    """The state of a delivery after an attempt."""
 
     status: DeliveryStatus
     pause: float | None = None
+    """Seconds until the next attempt; None if there is none."""
 
 
 @dataclass
@@ -178,14 +174,14 @@ class Deliverer:
                 await self.endpoints.change(endpoint.key, {"failing_since": None})
             return
         if answer.status_code == GONE:
-            await self._disable(endpoint, "the receiver answered 410 Gone", now)
+            reason = "the receiver answered 410 Gone"
         elif since is None:
             await self.endpoints.change(endpoint.key, {"failing_since": now})
+            return
         elif now - since >= self.disable_after:
             reason = f"every delivery has failed since {since:%Y-%m-%d %H:%M} UTC: {answer.reason}"
-            await self._disable(endpoint, reason, now)
-
-    async def _disable(self, endpoint: Endpoint, reason: str, now: datetime) -> None:
+        else:
+            return
         fields = {"enabled": False, "disabled_at": now, "disabled_reason": reason}
         await self.endpoints.change(endpoint.key, fields)
         log.warning(

@@ -1,10 +1,18 @@
-"""Checks of a configuration's tools and texts before a session runs with it."""
+"""Checks of a whole configuration before a session runs with it, and warnings about it."""
 
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from domain.agents.catalogs import Catalog
 from domain.agents.config import AgentConfig, ConfigWarning
+from domain.agents.sound_config import (
+    AVATAR_PROVIDERS,
+    CLIPS,
+    LOCAL_NOISE_CANCELLATION,
+    NOISE_CANCELLATION,
+    clip_name,
+    noise_cancellation_type,
+)
 from domain.agents.variables import variables_in
 from domain.errors import InvalidInput
 
@@ -39,8 +47,31 @@ def check_tools(config: AgentConfig, catalog: Catalog) -> None:
         ) from None
 
 
-def tool_warnings(config: AgentConfig) -> Iterator[ConfigWarning]:
-    """What the agent will not be able to do."""
+def check_avatar(config: AgentConfig) -> None:
+    """Check that an enabled avatar names its provider and id; the agent worker has the key.
+
+    Raises:
+        InvalidInput: there is no such provider, or no avatar is named.
+    """
+    avatar = config.avatar
+    if avatar is None or not avatar.enabled:
+        return
+    if avatar.provider is not None and avatar.provider not in AVATAR_PROVIDERS:
+        raise InvalidInput(
+            f"there is no avatar provider {avatar.provider!r:.100}",
+            field="avatar.provider",
+            cure=f"use one of: {', '.join(AVATAR_PROVIDERS)}",
+        )
+    if avatar.anam_avatar_id is None:
+        raise InvalidInput(
+            "no avatar is named",
+            field="avatar.anam.avatarId",
+            cure="name one of Anam's avatars, or set avatar.enabled to false",
+        )
+
+
+def warnings_of(config: AgentConfig) -> Iterator[ConfigWarning]:
+    """Parts of a configuration that will have no effect, or another one than they seem to have."""
     base = config.knowledge_base
     if base and base.enabled and not (config.lyzr_rag or config.agentic_rag):
         yield ConfigWarning(
@@ -54,10 +85,22 @@ def tool_warnings(config: AgentConfig) -> Iterator[ConfigWarning]:
             reason="transfer_call is enabled and has nowhere to transfer to",
             cure="give transfer.destinations",
         )
-
-
-def variable_warnings(config: AgentConfig) -> Iterator[ConfigWarning]:
-    """Dynamic variables with neither a value nor a default, each where it is first used."""
+    if config.background_audio is not None:
+        for place, sound in config.background_audio.sounds():
+            if sound.clip is not None and clip_name(sound.clip) is None:
+                yield ConfigWarning(
+                    field=f"background_audio.{place}",
+                    reason=f"there is no clip {sound.clip[:100]!r}; the usual one is played",
+                    cure=f"use one of: {', '.join(CLIPS)}",
+                )
+    filtering = config.noise_cancellation
+    if filtering is not None and noise_cancellation_type(filtering.type) is None:
+        yield ConfigWarning(
+            field="noise_cancellation.type",
+            reason=f"there is no type {filtering.type!r:.99}; {LOCAL_NOISE_CANCELLATION!r} is used",
+            cure=f"use one of: {', '.join(NOISE_CANCELLATION)}",
+        )
+    # Each variable is named where it is first used.
     known = {*config.dynamic_variables, *config.dynamic_variable_defaults}
     for field, text in _texts(config):
         for name in sorted(variables_in(text) - known):
