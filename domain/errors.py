@@ -68,7 +68,7 @@ class Conflict(EverlineError):
 
 
 class PreconditionFailed(Conflict):
-    """It was changed since the version that `If-Match` names (HTTP 412)."""
+    """It has changed since the version that `If-Match` names (HTTP 412)."""
 
     code = "precondition_failed"
 
@@ -80,7 +80,7 @@ class RoomNameTaken(Conflict):
 
 
 class StaleAttempt(Conflict):
-    """A claim of an attempt that is no longer, or not yet, the current one (HTTP 409)."""
+    """A claim of an attempt that is not, or no longer, the current one (HTTP 409)."""
 
     code = "stale_attempt"
 
@@ -119,12 +119,12 @@ class Unreadable(StorageUnavailable):
 
 
 class TooManyRequests(EverlineError):
-    """The org asks for more than it may have now; `retry_after` is known (HTTP 429)."""
+    """The org exceeds a limit; `retry_after` is known (HTTP 429)."""
 
     code = "too_many_requests"
 
 
 class SessionQuotaExceeded(TooManyRequests):
-    """The org has as many open sessions as it may have (HTTP 429)."""
+    """The org has the maximum number of open sessions (HTTP 429)."""
 
     code = "session_quota_exceeded"

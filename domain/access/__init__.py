@@ -1,1 +1,1 @@
-"""Who may do what, and how much: keys, principals, quotas, audit."""
+"""Access: keys, principals, quotas, audit."""

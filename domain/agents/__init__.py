@@ -1,1 +1,1 @@
-"""What an agent is: its configuration, the catalogs, and the servers that run it."""
+"""Agents: configuration, catalogs, and the servers that run them."""

@@ -29,7 +29,7 @@ from domain.recordings.recording import Recording
 from domain.transcripts.analysis import AnalysisPlan
 
 DEFAULT_LLM = "openai/gpt-4.1-mini"
-"""The pipeline's default model, for the API and the agent worker alike; likewise the others."""
+"""The pipeline's default model, both for the API and for the agent worker."""
 DEFAULT_STT = "openai/gpt-4o-mini-transcribe"
 DEFAULT_TTS = "openai/gpt-4o-mini-tts:ash"
 DEFAULT_REALTIME = "openai/gpt-realtime"

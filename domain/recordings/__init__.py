@@ -1,1 +1,1 @@
-"""What a recording of a call is."""
+"""Recordings of calls."""

@@ -1,1 +1,1 @@
-"""What is kept of a call: turns, reports, summaries, usage, and how long."""
+"""Transcripts: turns, reports, summaries, usage and retention."""

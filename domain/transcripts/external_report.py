@@ -21,7 +21,7 @@ from domain.transcripts.usage import ModelUsage
 Fields = dict[str, Any]
 
 MAX_ITEMS = 20_000
-"""Items of a history that are read; a day of talk has fewer."""
+"""Items of a history that are read; a day of conversation has fewer."""
 _REPORTS = ("session_report", "report")
 _HISTORIES = (
     *("chat_history", "conversation_history", "history"),
@@ -244,8 +244,8 @@ def _time(value: object) -> datetime | None:
         if isinstance(value, datetime):
             return value
         if isinstance(value, str):
-            told = datetime.fromisoformat(value)
-            return told if told.tzinfo else told.replace(tzinfo=UTC)
+            time = datetime.fromisoformat(value)
+            return time if time.tzinfo else time.replace(tzinfo=UTC)
         if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
             return datetime.fromtimestamp(value / 1000 if value > _MILLISECONDS else value, UTC)
     except (ValueError, OverflowError, OSError):

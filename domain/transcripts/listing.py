@@ -95,7 +95,7 @@ class TranscriptFilter(BaseModel):
     started_to: datetime | None = None
     """Exclusive."""
     min_duration: float | None = Field(default=None, ge=0)
-    """Seconds, inclusive; likewise the maximum."""
+    """Seconds, inclusive, as is the maximum."""
     max_duration: float | None = Field(default=None, ge=0)
     terms: list[str] = []
     """Search terms; a transcript must contain all of them."""

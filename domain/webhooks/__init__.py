@@ -1,1 +1,1 @@
-"""What customers are told: endpoints, events, deliveries, signatures."""
+"""Webhooks to customers: endpoints, events, deliveries, signatures."""

@@ -33,7 +33,7 @@ class SessionQuota:
     """Reserves a slot for each start."""
 
     def __init__(self, limit: int, slots: Slots | None, lives: SessionLives) -> None:
-        """Take the limit (1 or more) and where it is counted; `slots` is None without MongoDB."""
+        """Use a limit of 1 or more; `slots` is None without MongoDB."""
         self._looks: defaultdict[str, _Looks] = defaultdict(_Looks)
         self._limit = limit
         self._slots = slots
@@ -48,7 +48,7 @@ class SessionQuota:
             Whether the session holds a slot, which it has to free when it ends.
 
         Raises:
-            SessionQuotaExceeded: the org has as many open sessions as it may have.
+            SessionQuotaExceeded: the org has the maximum number of open sessions.
             Unavailable: Temporal does not answer.
         """
         holds_slot = await self._claim(key)
@@ -120,7 +120,7 @@ class SessionQuota:
 
     def _exceeded(self) -> SessionQuotaExceeded:
         return SessionQuotaExceeded(
-            f"the org has {self._limit} open sessions, which is as many as it may have",
+            f"the org has reached its limit of {self._limit} open sessions",
             retry_after=RETRY_SECONDS,
             cure="end a session, or raise EVERLINE_MAX_SESSIONS_PER_ORG",
         )

@@ -1,1 +1,1 @@
-"""Say what is known of recordings."""
+"""Report the state of recordings."""

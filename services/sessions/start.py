@@ -1,4 +1,4 @@
-"""A request to start a session."""
+"""The request to start a session, and the session that it identifies."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from domain.sessions.session import SessionLimits
 
 
 class StartRequest(BaseModel):
-    """What is asked for; the same for both start routes."""
+    """A request to start a session, the same for both start routes."""
 
     user_identity: str
     session_id: str | None = None

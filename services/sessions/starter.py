@@ -33,7 +33,7 @@ from services.sessions.webhook_receipts import LiveKitWebhooks
 log = structlog.get_logger()
 
 WAIT_SECONDS = {Stage.ACCEPTED: 0.0, Stage.DISPATCHED: 10.0, Stage.JOINED: 30.0}
-"""How long a start waits for its stage; after that the session goes on by itself."""
+"""How long a start waits for its stage; after that, the session continues by itself."""
 ROOM_CHECK_SECONDS = 1.0
 """How long a start may take to check who owns its room; the workflow checks as well."""
 

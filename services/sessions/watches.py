@@ -50,7 +50,7 @@ class SessionWatches:
         """
         if self._most_per_org and self._streams[org] >= self._most_per_org:
             raise TooManyRequests(
-                f"the org has {self._most_per_org} event streams open, which is as many as it may",
+                f"the org has reached its limit of {self._most_per_org} open event streams",
                 retry_after=FULL_SECONDS,
                 cure="close a stream, or raise EVERLINE_EVENT_STREAMS_PER_ORG",
             )

@@ -66,7 +66,7 @@ class Transcripts:
         # Turns first: once the report is stored, its attempt counts as complete.
         await self._archive.add_turns(key, report.turns)
         new = await self._archive.add_report(key, report)
-        if _replaces_what_was_heard(report):
+        if _replaces_heard_turns(report):
             await self._archive.drop_heard(key, report.attempt)
         await self._renew_header(key, now)
         return new
@@ -91,8 +91,8 @@ class Transcripts:
     ) -> list[CallRecording]:
         reported = [report.recording for report in reports]
         known = await self._archive.recordings(key)
-        told = [*(one for one in reported if one), *known]
-        return latest([one for one in told if belongs_to(one, key)])
+        every = [*(one for one in reported if one), *known]
+        return latest([one for one in every if belongs_to(one, key)])
 
     async def turns(self, key: SessionKey) -> list[Turn]:
         """The transcript so far, in order."""
@@ -120,7 +120,7 @@ class Transcripts:
         for _ in range(_ROUNDS):
             kept = await self._archive.kept_reports(key)
             reports = kept.readable
-            for report in filter(_replaces_what_was_heard, reports):
+            for report in filter(_replaces_heard_turns, reports):
                 # The listener may have written a turn after the report arrived.
                 await self._archive.drop_heard(key, report.attempt)
             turns = await self._archive.turns(key)
@@ -157,8 +157,8 @@ class Transcripts:
             await self.seal(key, header.agent_id, header.attempts, now)
 
 
-def _replaces_what_was_heard(report: AgentReport) -> bool:
-    """Whether an external agent's report replaces the turns that a listener transcribed."""
+def _replaces_heard_turns(report: AgentReport) -> bool:
+    """Whether this is an external agent's report with turns, which replace the listener's."""
     return report.foreign and bool(report.turns)
 
 

@@ -102,7 +102,7 @@ class AnnouncedSessions:
 
 
 class AnnouncedRecords(AnnouncedSessions):
-    """The port `SessionRecords`, likewise."""
+    """The port `SessionRecords`, with the same announcements."""
 
     def __init__(self, records: SessionRecords, announcer: Announcer | None) -> None:
         super().__init__(records, announcer)
