@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 RETRY_SECONDS = 5
 """Retry-After of a refused start, seconds."""
-LOOKS_AT_ONCE = 20
+CHECKS_AT_ONCE = 20
 """Concurrent requests to Temporal while the slots of an org at its limit are checked."""
 MOST_SLOTS = 5_000
 """Slots checked in one sweep; the next sweep continues after them."""
@@ -34,7 +34,7 @@ class SessionQuota:
 
     def __init__(self, limit: int, slots: Slots | None, lives: SessionLives) -> None:
         """Use a limit of 1 or more; `slots` is None without MongoDB."""
-        self._looks: defaultdict[str, _Looks] = defaultdict(_Looks)
+        self._checks: defaultdict[str, _Checks] = defaultdict(_Checks)
         self._limit = limit
         self._slots = slots
         self._lives = lives
@@ -86,27 +86,27 @@ class SessionQuota:
         A check asks Temporal about every slot of the org, so all waiting starts share the first
         check that begins after they arrived.
         """
-        looks = self._looks[key.org]
-        before = looks.begun
-        async with looks.lock:
+        checks = self._checks[key.org]
+        before = checks.begun
+        async with checks.lock:
             # The check of another start may have freed a slot while this one waited.
             if await slots.claim(key, self._limit):
                 return True
-            if looks.begun > before:
+            if checks.begun > before:
                 return False
-            looks.begun += 1
+            checks.begun += 1
             await self._free_ended(slots, key.org)
             return await slots.claim(key, self._limit)
 
     async def _free_ended(self, slots: Slots, org: str) -> None:
-        gate = asyncio.Semaphore(LOOKS_AT_ONCE)
+        gate = asyncio.Semaphore(CHECKS_AT_ONCE)
 
-        async def look(slot: Slot) -> None:
+        async def check(slot: Slot) -> None:
             async with gate:
                 if await self._lives.life(slot.key) is Life.ENDED:
                     await slots.free(slot.key)
 
-        await asyncio.gather(*(look(slot) for slot in await slots.taken(org)))
+        await asyncio.gather(*(check(slot) for slot in await slots.taken(org)))
 
     async def _release(self, key: SessionKey) -> None:
         """Free the slot of a refused start, unless a session with this id is running."""
@@ -127,7 +127,7 @@ class SessionQuota:
 
 
 @dataclass
-class _Looks:
+class _Checks:
     """The checks of one org's slots."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)

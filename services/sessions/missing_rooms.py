@@ -20,7 +20,7 @@ from domain.sessions.rooms import owner_of_room
 
 log = structlog.get_logger()
 
-LOOKS = 2
+CHECKS = 2
 PAUSE = 3.0
 """Seconds before each check: heartbeats come every two seconds."""
 FRESH_TICK = 5.0
@@ -49,7 +49,7 @@ class MissingRooms:
         """
         missing = dict(suspects)
         heard = await self._last_heard() if missing else {}
-        for _ in range(LOOKS):
+        for _ in range(CHECKS):
             if not missing:
                 break
             await asyncio.sleep(self.pause)

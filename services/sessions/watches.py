@@ -96,11 +96,11 @@ class _Watched:
         self._latest: Snapshot | None = None
         self._next = _unanswered()
         # It outlives the request that starts it, so it must not inherit that request's log fields.
-        self._looking = asyncio.create_task(self._poll(), context=contextvars.Context())
-        self._looking.add_done_callback(self._pass_on_failure)
+        self._polling = asyncio.create_task(self._poll(), context=contextvars.Context())
+        self._polling.add_done_callback(self._pass_on_failure)
 
     def stop(self) -> None:
-        self._looking.cancel()
+        self._polling.cancel()
 
     async def snapshots(self) -> AsyncGenerator[Snapshot]:
         if self._latest and not self.failed:
@@ -118,9 +118,9 @@ class _Watched:
             done.set_result(self._latest)
             await asyncio.sleep(POLL_SECONDS)
 
-    def _pass_on_failure(self, looking: asyncio.Task[None]) -> None:
+    def _pass_on_failure(self, polling: asyncio.Task[None]) -> None:
         """Raise the error in every current watcher; later watchers start again."""
-        error = None if looking.cancelled() else looking.exception()
+        error = None if polling.cancelled() else polling.exception()
         if error:
             self.failed = True
             self._next.set_exception(error)
