@@ -1,4 +1,4 @@
-"""Wiring of the retention's activities."""
+"""The activities of transcript retention."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ from services.transcripts.retention import Retention
 def retention_activities(
     settings: WorkerSettings, archive: MongoArchive | None
 ) -> list[Callable[..., Any]]:
-    """The activities that delete transcripts whose time is over."""
+    """The activities that delete expired transcripts."""
     url = settings.everline_recordings_url
     retention = archive and Retention(
         archive.transcript_lines,

@@ -13,7 +13,6 @@ from livekit.agents import (
     AgentSession,
     CloseEvent,
     CloseReason,
-    ConversationItemAddedEvent,
 )
 from livekit.agents.llm import RealtimeModel
 from livekit.agents.utils import is_given
@@ -27,7 +26,7 @@ from agent.sound import CallSound
 from agent.watchers.answers import AnswerWatch
 from agent.watchers.provider_errors import ProviderErrors
 from agent.watchers.silence import SilenceWatch
-from agent.watchers.time_limit import TimeWarning
+from agent.watchers.time_limit import warn_in_time
 from domain.agents.call_policy import DurationWarning, SilencePolicy
 from domain.transcripts.transcript import ReportEnd, Role, Turn
 
@@ -50,8 +49,8 @@ class Conversation:
         self._words = words
         self._ending = ending
         self._history: list[Turn] = []
-        self._watches: list[AnswerWatch | SilenceWatch | TimeWarning] = []
-        self._closing_words: str | None = None
+        self._watches: list[Callable[[], object]] = []
+        """How to stop each of them."""
         self._opening: asyncio.Task[None] | None = None
         self._finishing: asyncio.Task[None] | None = None
         self._open = False
@@ -112,14 +111,6 @@ class Conversation:
         if self._started:
             self.session.shutdown(drain=False)
 
-    def on_commit(self, handle: Callable[[object], None]) -> None:
-        """Call `handle` with each conversation item when it is committed."""
-
-        def added(event: ConversationItemAddedEvent) -> None:
-            handle(event.item)
-
-        self.session.on("conversation_item_added", added)
-
     def on_close(self, handle: Callable[[], None]) -> None:
         """Call `handle` when a session that was started is closed, for whatever reason."""
 
@@ -128,8 +119,8 @@ class Conversation:
                 self._ending.note(ReportEnd.ERROR, _describe(event))
             if self._opening is not None:
                 self._opening.cancel()
-            for watch in self._watches:
-                watch.stop()
+            for stop in self._watches:
+                stop()
             # A session that cannot start reports the reason itself.
             if self._started:
                 handle()
@@ -142,27 +133,27 @@ class Conversation:
         self.session.input.set_audio_enabled(True)
         self._opening = asyncio.create_task(self._speak_first(caller_present), name="opening")
         watch = AnswerWatch(self.session)
-        self._watches.append(watch)
         watch.start()
+        self._watches.append(watch.stop)
 
     def watch_silence(self, policy: SilencePolicy, caller_here: Callable[[], bool]) -> None:
         """Apply the silence policy from now on."""
 
-        def nudge() -> None:
-            self._speak(self._words.fill(policy.nudge_text), NUDGE)
-
         def end_call() -> None:
             if self._ending.note(ReportEnd.SILENCE):
-                self._closing_words = self._words.fill(policy.goodbye_text)
                 self._finishing = asyncio.create_task(
-                    self.finish(GOODBYE_SECONDS), name="silence_goodbye"
+                    self.finish(policy.goodbye_text, GOODBYE_SECONDS), name="silence_goodbye"
                 )
 
         watch = SilenceWatch(
-            self.session, policy, caller_here=caller_here, nudge=nudge, end_call=end_call
+            self.session,
+            policy,
+            caller_here,
+            nudge=lambda: self._speak(self._words.fill(policy.nudge_text), NUDGE),
+            end_call=end_call,
         )
-        self._watches.append(watch)
         watch.start()
+        self._watches.append(watch.stop)
 
     def watch_time(
         self,
@@ -171,28 +162,24 @@ class Conversation:
         ask_remaining: Callable[[], Awaitable[float | None]],
     ) -> None:
         """Warn the caller before the time of the call is over, in `remaining` seconds."""
+        waiting = warn_in_time(
+            warning.seconds_before,
+            remaining,
+            speak=lambda: self._speak(self._words.fill(warning.text), TIME_WARNING),
+            ask_remaining=ask_remaining,
+        )
+        self._watches.append(asyncio.create_task(waiting, name="time_warning").cancel)
 
-        def speak() -> None:
-            self._speak(self._words.fill(warning.text), TIME_WARNING)
-
-        watch = TimeWarning(warning, speak=speak, ask_remaining=ask_remaining)
-        self._watches.append(watch)
-        watch.start(remaining)
-
-    def say_goodbye_with(self, text: str | None) -> None:
-        """Let `finish` end with these words, dynamic variables filled in."""
-        self._closing_words = self._words.fill(text)
-
-    async def finish(self, within: float = FINISH_SECONDS) -> None:
-        """Say the closing words if there are any, else let the current sentence end; then close.
+    async def finish(self, goodbye: str | None = None, within: float = FINISH_SECONDS) -> None:
+        """Say a goodbye with its variables filled in, or let the current sentence end; then close.
 
         After `within` seconds the session is closed in any case.
         """
-        for watch in self._watches:
-            watch.stop()
+        for stop in self._watches:
+            stop()
         try:
             async with asyncio.timeout(within):
-                speech = await self._last_speech()
+                speech = await self._last_speech(self._words.fill(goodbye))
                 if speech is not None:
                     await speech.wait_for_playout()
         except TimeoutError:
@@ -200,13 +187,13 @@ class Conversation:
         finally:
             self.session.shutdown(drain=False)
 
-    async def _last_speech(self) -> SpeechHandle | None:
-        if not self._closing_words:
+    async def _last_speech(self, goodbye: str | None) -> SpeechHandle | None:
+        if not goodbye:
             return self.session.current_speech
         await self.session.interrupt(force=True)
         if self._speaks_verbatim():
-            return self.session.say(self._closing_words, allow_interruptions=False)
-        return self.session.generate_reply(instructions=verbatim(self._closing_words))
+            return self.session.say(goodbye, allow_interruptions=False)
+        return self.session.generate_reply(instructions=verbatim(goodbye))
 
     async def _speak_first(self, caller_present: asyncio.Task[rtc.RemoteParticipant]) -> None:
         await caller_present

@@ -38,12 +38,6 @@ def read_metadata(text: str, room_name: str) -> DispatchMetadata:
         ) from None
 
 
-def attempt_of(text: str) -> int | None:
-    """The attempt that a job's metadata names, or None if there is none."""
-    everline = _everline_part(text)
-    return everline.attempt if everline else None
-
-
 def job_ref(job_id: str, text: str) -> JobRef:
     """Which session and attempt a job's metadata names, if it is Everline's.
 

@@ -47,7 +47,8 @@ class CountingAgentServer(AgentServer):
         self.max_jobs = settings.max_jobs
         self._accepted: set[str] = set()
         self._said_full = False
-        self._on_change: Callable[[], None] = lambda: None
+        self.on_change: Callable[[], None] = lambda: None
+        """Called whenever a job is accepted, launched, or over."""
         self._reports: set[asyncio.Task[None]] = set()
         super().__init__(
             ws_url=settings.livekit_url,
@@ -98,12 +99,8 @@ class CountingAgentServer(AgentServer):
             asking.add_done_callback(lambda _: self._answered(job.id))
         # LiveKit learns of the used slot before it reads the answer.
         await self._update_worker_status()
-        self._on_change()
+        self.on_change()
         await request(job)
-
-    def on_change(self, handle: Callable[[], None]) -> None:
-        """Call `handle` whenever a job is accepted, launched, or over."""
-        self._on_change = handle
 
     def on_process_closed(self, handle: Callable[[RunningJobInfo, int | None], None]) -> None:
         """Call `handle` with each job whose process has ended, and its exit code.
@@ -143,7 +140,7 @@ class CountingAgentServer(AgentServer):
 
     async def _report_change(self) -> None:
         await self._update_worker_status()
-        self._on_change()
+        self.on_change()
 
     def _is_available(self) -> bool:
         return self.free > 0

@@ -1,6 +1,6 @@
 """The agent server's heartbeat: every two seconds, signed as LiveKit signs its webhooks.
 
-It is sent at once when a slot is taken or freed and when a job is lost, and within `LOOK_SECONDS`
+It is sent at once when a slot is taken or freed and when a job is lost, and within `CHECK_SECONDS`
 when the server begins to drain.
 """
 
@@ -27,16 +27,11 @@ from domain.sessions.control import HEARTBEAT_PATH
 log = structlog.stdlib.get_logger(__name__)
 
 HEARTBEAT_SECONDS = 2.0
-LOOK_SECONDS = 0.5
+CHECK_SECONDS = 0.5
 """How often the jobs are checked in between."""
 RETRY_SECONDS = 1.0
 """After a failed heartbeat: a server that is silent for too long counts as dead."""
 _TIMEOUT = httpx.Timeout(3.0, connect=2.0)
-
-
-def new_server_id() -> str:
-    """An id of this process: readable for an operator, never used twice."""
-    return f"{socket.gethostname()[:100]}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
 
 
 class HeartbeatSender:
@@ -53,34 +48,29 @@ class HeartbeatSender:
         self._settings = settings
         self._jobs = jobs
         self._draining = draining
-        self._server_id = new_server_id()
+        self._server_id = f"{socket.gethostname()[:100]}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
         self._beats = 0
         self._spool = spool
-        self._hurry = asyncio.Event()
         self._reached = True
         self._said_draining = False
         self._due = 0.0
         """When the next heartbeat is, on the event loop's clock."""
         self._http = httpx.AsyncClient(base_url=callback_url.rstrip("/"), timeout=_TIMEOUT)
 
-    def hurry(self) -> None:
-        """Send the next heartbeat now."""
-        self._hurry.set()
-
     async def beat_forever(self) -> None:
         """Report until cancelled; logs once when the API is lost, and once when it is back."""
-        await repeat("heartbeat", self._look, pause=0.0, pause_after_failure=RETRY_SECONDS)
+        await repeat("heartbeat", self._check, pause=0.0, pause_after_failure=RETRY_SECONDS)
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         """Check the jobs, and report them if that is due; then wait for the next check."""
         loop = asyncio.get_running_loop()
-        self._jobs.look()
-        changed = self._hurry.is_set() or self._draining() != self._said_draining
+        self._jobs.check()
+        changed = self._jobs.changed.is_set() or self._draining() != self._said_draining
         if changed or loop.time() >= self._due:
-            self._hurry.clear()
+            self._jobs.changed.clear()
             self._due = loop.time() + (HEARTBEAT_SECONDS if await self.beat() else RETRY_SECONDS)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), LOOK_SECONDS)
+            await asyncio.wait_for(self._jobs.changed.wait(), CHECK_SECONDS)
 
     async def beat(self) -> bool:
         """Report once; returns whether the API accepted it."""
@@ -122,7 +112,7 @@ class HeartbeatSender:
             draining=self._said_draining,
             version=agent_version(),
             spool=self._spool,
-            jobs=self._jobs.look(),
+            jobs=self._jobs.check(),
             lost=self._jobs.lost,
         )
 

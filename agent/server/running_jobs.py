@@ -1,8 +1,9 @@
 """The jobs of an agent server: running, hung and lost ones."""
 
+import asyncio
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
@@ -27,25 +28,20 @@ class RunningJobs:
     """
 
     def __init__(
-        self,
-        server: CountingAgentServer,
-        ticks: TickSocket,
-        longest_silence: float,
+        self, server: CountingAgentServer, ticks: TickSocket, longest_silence: float
     ) -> None:
         self._server = server
         self._ticks = ticks
         self._longest_silence = longest_silence
-        self._on_loss: Callable[[], None] = lambda: None
+        self.changed = asyncio.Event()
+        """Set whenever a slot is taken or freed, and whenever a job is lost."""
         self._known: dict[str, JobRef] = {}
         self._hung: dict[str, str] = {}
         self._lost: dict[str, LostJob] = {}
         server.on_process_closed(self._closed)
+        server.on_change = self.changed.set
 
-    def on_loss(self, handle: Callable[[], None]) -> None:
-        """Call `handle` whenever a job was lost."""
-        self._on_loss = handle
-
-    def look(self) -> list[JobTick]:
+    def check(self) -> list[JobTick]:
         """The running jobs; kills those that hang."""
         refs = self._refs()
         ages = self._ticks.ages(refs.keys())
@@ -112,7 +108,7 @@ class RunningJobs:
         self._lost[ref.job_id] = LostJob(**ref.model_dump(), reason=reason)
         if len(self._lost) > _MOST_LOST:
             del self._lost[next(iter(self._lost))]
-        self._on_loss()
+        self.changed.set()
 
 
 def _ref(info: RunningJobInfo) -> JobRef:

@@ -1,6 +1,7 @@
 """Upload of recordings to their storage, retried for days if need be."""
 
 import asyncio
+import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,18 +40,16 @@ class Uploads(Rounds):
     def __init__(
         self, spool: Path, store: RecordingStore | None, lk: LiveKitAPI | None = None
     ) -> None:
-        super().__init__(at_once=_CONCURRENT, longest_pause=LONGEST_PAUSE)
-        self._folder = spool / RECORDINGS
+        super().__init__(
+            spool / RECORDINGS,
+            re.compile(r"[^.].*"),
+            at_once=_CONCURRENT,
+            longest_pause=LONGEST_PAUSE,
+        )
         self._store = store
         self._lk = lk
         self._alone: dict[str, float] = {}
         self._reported: set[str] = set()
-
-    def _entries(self) -> list[Path]:
-        if not self._folder.is_dir():
-            return []
-        found = (path for path in self._folder.iterdir() if not path.name.startswith("."))
-        return sorted(path for path in found if path.is_dir())
 
     def _tidy(self, names: set[str]) -> None:
         self._reported &= names
