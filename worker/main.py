@@ -27,6 +27,7 @@ from activities.finishing import FinishActivities
 from activities.joining import JoinActivities
 from activities.listening import ListenActivities
 from activities.reaping import ReapingActivities
+from activities.retention import RetentionActivities
 from activities.rooms import RoomActivities
 from activities.slots import SlotActivities
 from activities.summaries import SummaryActivities
@@ -36,6 +37,7 @@ from adapters.livekit.listener import LiveKitListener
 from adapters.livekit.rooms import LiveKitRooms
 from adapters.mongo.archive import MongoArchive
 from adapters.mongo.client import MongoMisconfigured
+from adapters.recordings import RecordingStore
 from adapters.settings import SettingsError, WorkerSettings, load
 from adapters.temporal import client as temporal_client
 from adapters.temporal.directory import TemporalSessionDirectory
@@ -51,11 +53,11 @@ from services.access.quotas import SlotSweep
 from services.agents.watchdog import Watchdog
 from services.sessions.missing_rooms import MissingRooms
 from services.sessions.reaper import Reaper
+from services.transcripts.retention import Retention
 from services.transcripts.summaries import Summaries
 from services.transcripts.transcripts import Transcripts
 from services.webhooks.delivery import AnnouncedRecords, AnnouncedSessions
 from worker.exit import exit_at_once
-from worker.retention import retention_activities
 from worker.schedule import ensure_reaper, ensure_retention
 from worker.shutdown import GRACEFUL_SHUTDOWN, serving
 from worker.summariser import models_of
@@ -147,6 +149,22 @@ def activities_of(
     ]
 
 
+def retention_activities(
+    settings: WorkerSettings, archive: MongoArchive | None
+) -> list[Callable[..., Any]]:
+    """The activities that delete expired transcripts."""
+    url = settings.everline_recordings_url
+    retention = archive and Retention(
+        archive.transcript_lines,
+        archive.retention_rules,
+        archive.audit,
+        RecordingStore(url) if url else None,
+        settings.everline_transcript_retention_days,
+    )
+    activities = RetentionActivities(retention)
+    return [activities.next_due_orgs, activities.expire_batch, activities.record_expired]
+
+
 def workflow_runner() -> SandboxedWorkflowRunner:
     """Run workflow code in Temporal's sandbox, which enforces determinism."""
     restrictions = SandboxRestrictions.default.with_passthrough_modules(
@@ -184,25 +202,6 @@ def listening_worker(client: Client, settings: WorkerSettings, listen: ListenAct
         graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
         max_concurrent_activities=MAX_LISTENERS,
     )
-
-
-async def _watch(
-    stack: AsyncExitStack,
-    settings: WorkerSettings,
-    client: Client,
-    archive: MongoArchive,
-    reaper: Reaper,
-) -> None:
-    """Watch agent servers and rooms until the stack is closed."""
-    holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
-    watchdog = Watchdog(
-        archive.agent_servers,
-        await stack.enter_async_context(ApiHeartbeatPath(settings)),
-        TemporalSessionDirectory(client),
-        settings.everline_agent_silence_seconds,
-        time.monotonic,
-    )
-    await stack.enter_async_context(watching(archive.lease("watchdog", holder), watchdog, reaper))
 
 
 async def run(settings: WorkerSettings) -> None:
@@ -246,7 +245,16 @@ async def run(settings: WorkerSettings) -> None:
     )
     async with rooms, sender, workers, AsyncExitStack() as stack:
         if archive:
-            await _watch(stack, settings, client, archive, reaper)
+            watchdog = Watchdog(
+                archive.agent_servers,
+                await stack.enter_async_context(ApiHeartbeatPath(settings)),
+                TemporalSessionDirectory(client),
+                settings.everline_agent_silence_seconds,
+                time.monotonic,
+            )
+            holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+            lease = archive.lease("watchdog", holder)
+            await stack.enter_async_context(watching(lease, watchdog, reaper))
         preparations = asyncio.gather(
             _ensure_schedules(client, settings.temporal_task_queue),
             *([archive.prepare()] if archive else []),

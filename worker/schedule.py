@@ -13,7 +13,6 @@ from temporalio.client import (
     SchedulePolicy,
     ScheduleSpec,
     ScheduleUpdate,
-    ScheduleUpdateInput,
 )
 
 from workflows import reaper, retention
@@ -46,8 +45,4 @@ async def _ensure(client: Client, name: str, action: ScheduleAction, interval: t
     try:
         await client.create_schedule(name, schedule)
     except ScheduleAlreadyRunningError:
-
-        async def current(_: ScheduleUpdateInput) -> ScheduleUpdate:
-            return ScheduleUpdate(schedule=schedule)
-
-        await client.get_schedule_handle(name).update(current)
+        await client.get_schedule_handle(name).update(lambda _: ScheduleUpdate(schedule))

@@ -37,7 +37,6 @@ from agent.sound import CallSound
 from agent.sound.recording import CallRecorder
 from agent.spool import Disk, DiskHangs, Outbox, Record, RecordKind, SpoolEntry, Target, spool_id
 from agent.version import agent_version
-from domain.agents.call_policy import SilencePolicy
 from domain.recordings.recording import CallRecording
 from domain.sessions.dispatch_metadata import DispatchMetadata, EverlineMetadata
 from domain.sessions.messages import AgentReady, ReadyAnswer
@@ -122,11 +121,7 @@ class Call:
             turn_log=self._turn_log,
             started_at=self._started_at,
             sdk=self._sdk_report(),
-            notices=[
-                *self._notices,
-                *(self._sound.notices if self._sound else ()),
-                *(self._tools.notices if self._tools else ()),
-            ],
+            notices=[*self._notices, *(self._sound.notices if self._sound else ())],
             missing_variables=self._missing_variables,
             recording=await self._recorded(),
         )
@@ -150,8 +145,6 @@ class Call:
     async def _join_and_open(self) -> None:
         spoken = words(self._metadata)
         self._missing_variables = spoken.missing
-        if spoken.missing:
-            log.warning("dynamic_variables_missing", variables=list(spoken.missing))
         inputs = EngineInputs(config=self._metadata, settings=self._settings, vad=self._vad)
         load_engine_plugins(inputs)
         sound = self._sound = CallSound(self._metadata, self._settings)
@@ -161,10 +154,10 @@ class Call:
         # Connect before the session starts: the SDK can only then find a given participant.
         await self._ctx.connect()
         parts = await building
-        self._notices = list(parts.notices)
+        self._notices += parts.notices
         for notice in (*parts.notices, *sound.notices):
             log.warning("configured_otherwise", field=notice.field, reason=notice.reason)
-        conversation = Conversation(parts, spoken, self._ending, sound)
+        conversation = Conversation(self._metadata, parts, spoken, self._ending, sound)
         self._conversation = conversation
         deadline = time.monotonic() + READY_SECONDS
         self._tools = CallTools(
@@ -175,6 +168,7 @@ class Call:
             self._ending,
             self._client,
             conversation.session,
+            self._notices,
         )
         history = await self._history(deadline)
         conversation.session.on("conversation_item_added", self._commit)
@@ -197,11 +191,9 @@ class Call:
             return
         await self._start_recording(conversation)
         caller = self._ctx.wait_for_participant(identity=self._caller)
-        conversation.open(self._background(caller))
-        conversation.watch_silence(self._metadata.silence or SilencePolicy(), self._caller_here)
-        warning = self._metadata.max_duration_warning
-        if warning is not None and remaining is not None:
-            conversation.watch_time(warning, remaining, self._ask_remaining)
+        conversation.open(
+            self._background(caller), self._caller_here, remaining, self._ask_remaining
+        )
 
     async def _start_recording(self, conversation: Conversation) -> None:
         wanted = self._metadata.recording
@@ -279,9 +271,7 @@ class Call:
     def _watch_room(self) -> None:
         def received(packet: rtc.DataPacket) -> None:
             request = finish_request(packet)
-            if request is None:
-                return
-            if not self._ending.note(requested_end(request.reason)):
+            if request is None or not self._ending.note(requested_end(request.reason)):
                 return
             log.info("finish_requested", reason=request.reason)
             if self._outbox is not None and self._conversation is not None:

@@ -3,7 +3,7 @@
 # pyright: reportUnknownMemberType=false
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import httpx
 import structlog
@@ -84,8 +84,8 @@ class CallTools:
     ending: Ending
     client: CallbackClient | None
     session: AgentSession[None]
-    notices: list[Notice] = field(default_factory=list[Notice], init=False)
-    """What the agents that took over could not do as configured."""
+    notices: list[Notice]
+    """What the agents cannot do as configured; those that take over add theirs."""
 
     def __post_init__(self) -> None:
         self._web = outbound_client(
@@ -153,8 +153,6 @@ class CallTools:
             log.warning("configured_otherwise", field=notice.field, reason=notice.reason)
             self.notices.append(notice)
         spoken = words(config)
-        if spoken.missing:
-            log.warning("dynamic_variables_missing", variables=list(spoken.missing))
         return SucceedingAgent(
             config, spoken.prompt, history, self._tools(config), parts, answers=answers
         )

@@ -27,7 +27,8 @@ from agent.watchers.answers import AnswerWatch
 from agent.watchers.provider_errors import ProviderErrors
 from agent.watchers.silence import SilenceWatch
 from agent.watchers.time_limit import warn_in_time
-from domain.agents.call_policy import DurationWarning, SilencePolicy
+from domain.agents.call_policy import SilencePolicy
+from domain.agents.config import DispatchedConfig
 from domain.transcripts.transcript import ReportEnd, Role, Turn
 
 log = structlog.stdlib.get_logger(__name__)
@@ -44,7 +45,15 @@ long even if nobody speaks (its default is 2.0)."""
 class Conversation:
     """One attempt's conversation with the caller."""
 
-    def __init__(self, parts: EngineParts, words: Words, ending: Ending, sound: CallSound) -> None:
+    def __init__(
+        self,
+        config: DispatchedConfig,
+        parts: EngineParts,
+        words: Words,
+        ending: Ending,
+        sound: CallSound,
+    ) -> None:
+        self._config = config
         self._sound = sound
         self._words = words
         self._ending = ending
@@ -53,7 +62,6 @@ class Conversation:
         """How to stop each of them."""
         self._opening: asyncio.Task[None] | None = None
         self._finishing: asyncio.Task[None] | None = None
-        self._open = False
         self._started = False
         self.session: AgentSession[None] = AgentSession(
             stt=parts.stt or NOT_GIVEN,
@@ -89,9 +97,8 @@ class Conversation:
             close_on_disconnect=False,
             audio_input=self._sound.audio_input(),
             text_input=TextInputOptions(text_input_cb=self._typed),
+            participant_identity=caller_identity or NOT_GIVEN,
         )
-        if caller_identity is not None:
-            options.participant_identity = caller_identity
         self.session.input.set_audio_enabled(False)
         await self.session.start(
             agent,
@@ -127,17 +134,20 @@ class Conversation:
 
         self.session.on("close", closed)
 
-    def open(self, caller_present: asyncio.Task[rtc.RemoteParticipant]) -> None:
-        """Begin to listen, and speak first if the configuration says so."""
-        self._open = True
+    def open(
+        self,
+        caller_present: asyncio.Task[rtc.RemoteParticipant],
+        caller_here: Callable[[], bool],
+        remaining: float | None,
+        ask_remaining: Callable[[], Awaitable[float | None]],
+    ) -> None:
+        """Begin to listen, speak first if the configuration says so, and watch silence and time.
+
+        The call ends in `remaining` seconds; None if that is unknown.
+        """
         self.session.input.set_audio_enabled(True)
         self._opening = asyncio.create_task(self._speak_first(caller_present), name="opening")
-        watch = AnswerWatch(self.session)
-        watch.start()
-        self._watches.append(watch.stop)
-
-    def watch_silence(self, policy: SilencePolicy, caller_here: Callable[[], bool]) -> None:
-        """Apply the silence policy from now on."""
+        policy, warning = self._config.silence or SilencePolicy(), self._config.max_duration_warning
 
         def end_call() -> None:
             if self._ending.note(ReportEnd.SILENCE):
@@ -145,30 +155,24 @@ class Conversation:
                     self.finish(policy.goodbye_text, GOODBYE_SECONDS), name="silence_goodbye"
                 )
 
-        watch = SilenceWatch(
+        silence = SilenceWatch(
             self.session,
             policy,
             caller_here,
             nudge=lambda: self._speak(self._words.fill(policy.nudge_text), NUDGE),
             end_call=end_call,
         )
-        watch.start()
-        self._watches.append(watch.stop)
-
-    def watch_time(
-        self,
-        warning: DurationWarning,
-        remaining: float,
-        ask_remaining: Callable[[], Awaitable[float | None]],
-    ) -> None:
-        """Warn the caller before the time of the call is over, in `remaining` seconds."""
-        waiting = warn_in_time(
-            warning.seconds_before,
-            remaining,
-            speak=lambda: self._speak(self._words.fill(warning.text), TIME_WARNING),
-            ask_remaining=ask_remaining,
-        )
-        self._watches.append(asyncio.create_task(waiting, name="time_warning").cancel)
+        for watch in (AnswerWatch(self.session), silence):
+            watch.start()
+            self._watches.append(watch.stop)
+        if warning is not None and remaining is not None:
+            waiting = warn_in_time(
+                warning.seconds_before,
+                remaining,
+                speak=lambda: self._speak(self._words.fill(warning.text), TIME_WARNING),
+                ask_remaining=ask_remaining,
+            )
+            self._watches.append(asyncio.create_task(waiting, name="time_warning").cancel)
 
     async def finish(self, goodbye: str | None = None, within: float = FINISH_SECONDS) -> None:
         """Say a goodbye with its variables filled in, or let the current sentence end; then close.
@@ -224,7 +228,7 @@ class Conversation:
 
     async def _typed(self, session: AgentSession[None], event: TextInputEvent) -> None:
         # Blank text interrupts nobody.
-        if self._open and event.text.strip():
+        if self._opening is not None and event.text.strip():
             await session.interrupt()
             session.generate_reply(user_input=event.text)
 

@@ -3,6 +3,7 @@
 import json
 from typing import Any, cast
 
+from livekit.protocol.agent import Job
 from pydantic import ValidationError
 
 from domain.agents.servers import JobRef
@@ -38,14 +39,14 @@ def read_metadata(text: str, room_name: str) -> DispatchMetadata:
         ) from None
 
 
-def job_ref(job_id: str, text: str) -> JobRef:
+def job_ref(job: Job) -> JobRef:
     """Which session and attempt a job's metadata names, if it is Everline's.
 
     Reads only these fields, so that a dead agent is reported even if the rest is invalid or newer.
     """
-    everline, session_id = _everline_part(text), _fields(text).get("session_id")
+    everline, session_id = _everline_part(job.metadata), _fields(job.metadata).get("session_id")
     return JobRef(
-        job_id=job_id,
+        job_id=job.id,
         org=everline.org if everline else None,
         session_id=session_id if isinstance(session_id, str) else None,
         attempt=everline.attempt if everline else None,

@@ -15,9 +15,11 @@ from livekit.agents.utils.aio import ChanClosed
 from livekit.protocol.agent import UpdateWorkerStatus, WorkerMessage, WorkerStatus
 
 from adapters.settings import AgentSettings
+from agent.call.metadata import job_ref
 from agent.engines.providers import keyed_plugins
 from agent.engines.realtime.providers import keyed_realtime_plugins
-from agent.server.job import entrypoint, prewarm, request, session_end
+from agent.server.job import entrypoint, prewarm, session_end
+from domain.sessions.control import ATTEMPT_ATTRIBUTE
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -91,7 +93,7 @@ class CountingAgentServer(AgentServer):
         return 0 if self.draining else max(self.max_jobs - self.taken, 0)
 
     async def answer(self, job: JobRequest) -> None:
-        """Answer a request, counting its job until it is visible among the running ones."""
+        """Accept a job, naming its attempt in the room; count it until it is among the running."""
         self._accepted.add(job.id)
         asking = asyncio.current_task()
         if asking is not None:
@@ -100,7 +102,12 @@ class CountingAgentServer(AgentServer):
         # LiveKit learns of the used slot before it reads the answer.
         await self._update_worker_status()
         self.on_change()
-        await request(job)
+        attempt = job_ref(job.job).attempt
+        await job.accept(
+            identity=f"agent-{job.id}",
+            name=job.agent_name,
+            attributes={} if attempt is None else {ATTEMPT_ATTRIBUTE: str(attempt)},
+        )
 
     def on_process_closed(self, handle: Callable[[RunningJobInfo, int | None], None]) -> None:
         """Call `handle` with each job whose process has ended, and its exit code.

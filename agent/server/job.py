@@ -4,7 +4,7 @@ import asyncio
 from typing import cast
 
 import structlog
-from livekit.agents import JobContext, JobProcess, JobRequest, inference
+from livekit.agents import JobContext, JobProcess, inference
 from livekit.agents.vad import VAD
 
 from adapters.settings import AgentSettings, load
@@ -14,7 +14,6 @@ from agent.call.metadata import MetadataFault, job_ref, read_metadata
 from agent.callbacks import tls_context
 from agent.logs import configure_job_logging
 from agent.server.ticks import say_done, tick_forever
-from domain.sessions.control import ATTEMPT_ATTRIBUTE
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -28,16 +27,6 @@ def prewarm(process: JobProcess) -> None:
     process.userdata[_SETTINGS] = settings
     process.userdata[_VAD] = inference.VAD()
     tls_context()
-
-
-async def request(job: JobRequest) -> None:
-    """Accept a job, naming its attempt where the room can see it."""
-    attempt = job_ref(job.id, job.job.metadata).attempt
-    await job.accept(
-        identity=f"agent-{job.id}",
-        name=job.agent_name,
-        attributes={} if attempt is None else {ATTEMPT_ATTRIBUTE: str(attempt)},
-    )
 
 
 async def entrypoint(ctx: JobContext) -> None:
@@ -58,7 +47,7 @@ async def entrypoint(ctx: JobContext) -> None:
             await report_failure(fault.everline, ctx.job.id, str(fault), retryable=False)
         ctx.shutdown(str(fault))
         return
-    named = job_ref(ctx.job.id, ctx.job.metadata).model_dump()
+    named = job_ref(ctx.job).model_dump()
     ctx.log_context_fields = {**named, "session_id": metadata.session_id}
     userdata = ctx.proc.userdata
     call = Call(ctx, metadata, cast(AgentSettings, userdata[_SETTINGS]), cast(VAD, userdata[_VAD]))

@@ -34,7 +34,7 @@ _LAST_UPLOAD_SECONDS = 10.0
 """Together with the jobs' end these fit into 30 s, the shortest grace period of this process."""
 
 
-async def serve(settings: AgentSettings) -> None:
+async def serve(settings: AgentSettings, ticks: TickSocket) -> None:
     """Run the agent server until it is told to stop or cannot go on."""
     stop, stop_now = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -45,37 +45,36 @@ async def serve(settings: AgentSettings) -> None:
     livekit = LiveKitAPI(settings.livekit_url, settings.livekit_api_key, secret, failover=False)
     url = settings.everline_recordings_url
     storage = RecordingStore(url) if url else None
-    with TickSocket() as ticks:
-        async with livekit:
-            server = build_server(settings)
-            drainer = Drainer(Path(settings.everline_spool_dir))
-            uploads = Uploads(Path(settings.everline_spool_dir), storage, livekit)
-            log.info(
-                "agent_server_starting",
-                agent_name=settings.dispatch_name,
-                max_jobs=settings.max_jobs,
-            )
-            stopping = asyncio.create_task(stop.wait())
-            tasks: list[asyncio.Task[None]] = [
-                # First, because it waits for the server's start.
-                asyncio.create_task(_send_heartbeats(settings, server, stop, ticks)),
-                asyncio.create_task(server.run(), name="agent_server"),
-                asyncio.create_task(drainer.run(), name="spool_drainer"),
-                asyncio.create_task(uploads.run(), name="recording_uploads"),
-            ]
-            try:
-                await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
-                if stopping.done():
-                    await _drain(server, settings.drain_seconds, stop_now)
-                await server.aclose()
-                await _empty_spool(drainer, uploads)
-                for task in tasks:
-                    if task.done():
-                        task.result()
-            finally:
-                for task in (stopping, *tasks):
-                    task.cancel()
-                await asyncio.gather(stopping, *tasks, return_exceptions=True)
+    async with livekit:
+        server = build_server(settings)
+        drainer = Drainer(Path(settings.everline_spool_dir))
+        uploads = Uploads(Path(settings.everline_spool_dir), storage, livekit)
+        log.info(
+            "agent_server_starting",
+            agent_name=settings.dispatch_name,
+            max_jobs=settings.max_jobs,
+        )
+        stopping = asyncio.create_task(stop.wait())
+        tasks: list[asyncio.Task[None]] = [
+            # First, because it waits for the server's start.
+            asyncio.create_task(_send_heartbeats(settings, server, stop, ticks)),
+            asyncio.create_task(server.run(), name="agent_server"),
+            asyncio.create_task(drainer.run(), name="spool_drainer"),
+            asyncio.create_task(uploads.run(), name="recording_uploads"),
+        ]
+        try:
+            await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done():
+                await _drain(server, settings.drain_seconds, stop_now)
+            await server.aclose()
+            await _empty_spool(drainer, uploads)
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            for task in (stopping, *tasks):
+                task.cancel()
+            await asyncio.gather(stopping, *tasks, return_exceptions=True)
 
 
 async def _send_heartbeats(
@@ -142,7 +141,8 @@ def main() -> int:
         return 2
     configure_logging(settings)
     log.info("agent_version", version=agent_version())
-    asyncio.run(serve(settings))
+    with TickSocket() as ticks:
+        asyncio.run(serve(settings, ticks))
     return 0
 
 

@@ -86,7 +86,7 @@ class RunningJobs:
     def _refs(self) -> dict[str, JobRef]:
         running = {info.job.id: info for info in self._server.active_jobs}
         self._known = {
-            job_id: self._known.get(job_id) or _ref(info) for job_id, info in running.items()
+            job_id: self._known.get(job_id) or job_ref(info.job) for job_id, info in running.items()
         }
         self._hung = {job: why for job, why in self._hung.items() if job in running}
         return self._known
@@ -102,14 +102,10 @@ class RunningJobs:
     def _closed(self, info: RunningJobInfo, exit_code: int | None) -> None:
         if exit_code == 0 or self._ticks.is_done(info.job.id):
             return
-        ref = _ref(info)
+        ref = job_ref(info.job)
         reason = self._hung.pop(ref.job_id, f"its process ended with code {exit_code}")
         log.error("job_lost", job_id=ref.job_id, session_id=ref.session_id, reason=reason)
         self._lost[ref.job_id] = LostJob(**ref.model_dump(), reason=reason)
         if len(self._lost) > _MOST_LOST:
             del self._lost[next(iter(self._lost))]
         self.changed.set()
-
-
-def _ref(info: RunningJobInfo) -> JobRef:
-    return job_ref(info.job.id, info.job.metadata)

@@ -24,14 +24,15 @@ REJECTED_DAYS = 7
 REJECTED_BYTES = 256 * 1024 * 1024
 _TEMP_SECONDS = 3600.0
 _CONCURRENT = 4
-_ENTRY_NAME = re.compile(r"[0-9a-f]{16}-[0-9]+-[0-9a-f]{16}")
 
 
 class Drainer(Rounds):
     """Delivers entries whose jobs are gone, in the agent server's process."""
 
+    entry_name = re.compile(r"[0-9a-f]{16}-[0-9]+-[0-9a-f]{16}")
+
     def __init__(self, spool: Path) -> None:
-        super().__init__(spool, _ENTRY_NAME, at_once=_CONCURRENT, longest_pause=LONGEST_PAUSE)
+        super().__init__(spool, at_once=_CONCURRENT, longest_pause=LONGEST_PAUSE)
         self._external: set[str] = set()
 
     async def _work(self, entry: SpoolEntry) -> None:
@@ -55,7 +56,7 @@ class Drainer(Rounds):
         if not self._folder.is_dir():
             return
         found = {path.name for path in self._folder.iterdir() if not path.name.startswith(".")}
-        known = {REJECTED, RECORDINGS, *filter(_ENTRY_NAME.fullmatch, found)}
+        known = {REJECTED, RECORDINGS, *filter(self.entry_name.fullmatch, found)}
         for name in sorted(found - known - self._external):
             # A volume's `lost+found`, for instance; logged once.
             log.warning("spool_holds_unknown_file", name=name)

@@ -55,6 +55,8 @@ class SpoolEntry:
         self.path = path
         self.target = target
         self._lock = lock
+        self.sound = path / _SOUND
+        """The file into which the call is recorded."""
         self._records = path / _RECORDS
         self._rejection: str | None = None
 
@@ -200,11 +202,6 @@ class SpoolEntry:
             self.advance(undelivered)
             self.leave()
 
-    @property
-    def sound(self) -> Path:
-        """The file into which the call is recorded."""
-        return self.path / _SOUND
-
     def announce_recording(self, recording: CallRecording) -> None:
         """Note that a recording exists, so that it is found even if this process dies.
 
@@ -240,18 +237,15 @@ class SpoolEntry:
             if self.recording() is None:
                 self.remove()
             else:
-                self._leave_recording()
+                for name in (_RECORDS, _CURSOR):
+                    (self.path / name).unlink(missing_ok=True)
+                folder = self.path.parent / RECORDINGS
+                folder.mkdir(exist_ok=True, mode=0o700)
+                self.path = self.path.rename(folder / self.path.name)
         except OSError as error:
             # The drainer tries again.
             log.error("spool_entry_not_left", entry=self.path.name, error=str(error))
         self.release()
-
-    def _leave_recording(self) -> None:
-        for name in (_RECORDS, _CURSOR):
-            (self.path / name).unlink(missing_ok=True)
-        folder = self.path.parent / RECORDINGS
-        folder.mkdir(exist_ok=True, mode=0o700)
-        self.path = self.path.rename(folder / self.path.name)
 
     def remove(self) -> None:
         """Delete the entry: everything is delivered or set aside."""

@@ -31,8 +31,7 @@ class Outbox:
         self._delivery = Delivery(entry, client, self._queue, self._disk)
         self._writes: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
-        self._hurry = asyncio.Event()
-        self._closing = False
+        self._closing = asyncio.Event()
         self._sender = asyncio.create_task(self._send_until_closed(), name="spool_sender")
 
     async def open(self) -> None:
@@ -59,8 +58,7 @@ class Outbox:
         """
         if self._writes:
             await asyncio.wait(self._writes, timeout=grace)
-        self._closing = True
-        self._hurry.set()
+        self._closing.set()
         self._changed.set()
         delivered, _ = await asyncio.wait({self._sender}, timeout=grace)
         self._sender.cancel()
@@ -97,7 +95,7 @@ class Outbox:
 
     async def _send_until_closed(self) -> None:
         backoff = Backoff()
-        while self._queue or not self._closing:
+        while self._queue or not self._closing.is_set():
             await self._changed.wait()
             self._changed.clear()
             try:
@@ -113,12 +111,11 @@ class Outbox:
                 # Unexpected; the records are still in the queue.
                 log.exception("spool_delivery_failed", entry=self.entry.path.name)
             await self._save()
-            await self._pause(backoff.next_pause())
+            pause = backoff.next_pause()
+            if self._closing.is_set():
+                await asyncio.sleep(pause)
+            else:
+                # `close`, with its short grace, ends a long pause.
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), pause)
             self._changed.set()
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait before the next try; `close`, with its short grace, interrupts one wait."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._hurry.wait()
-        self._hurry.clear()

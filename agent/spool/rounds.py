@@ -34,11 +34,10 @@ class Rounds(ABC):
     together.
     """
 
-    def __init__(
-        self, folder: Path, entry_name: re.Pattern[str], *, at_once: int, longest_pause: float
-    ) -> None:
+    entry_name = re.compile(r"[^.].*")
+
+    def __init__(self, folder: Path, *, at_once: int, longest_pause: float) -> None:
         self._folder = folder
-        self._entry_name = entry_name
         self._slots = asyncio.Semaphore(at_once)
         self._longest_pause = longest_pause
         self._retries: dict[str, _Retry] = {}
@@ -84,7 +83,7 @@ class Rounds(ABC):
     def _entries(self) -> dict[str, Path]:
         if not self._folder.is_dir():
             return {}
-        found = (path for path in self._folder.iterdir() if self._entry_name.fullmatch(path.name))
+        found = (path for path in self._folder.iterdir() if self.entry_name.fullmatch(path.name))
         return {path.name: path for path in sorted(found) if path.is_dir()}
 
     async def _try(self, path: Path) -> None:

@@ -1,7 +1,6 @@
 """Upload of recordings to their storage, retried for days if need be."""
 
 import asyncio
-import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,12 +39,7 @@ class Uploads(Rounds):
     def __init__(
         self, spool: Path, store: RecordingStore | None, lk: LiveKitAPI | None = None
     ) -> None:
-        super().__init__(
-            spool / RECORDINGS,
-            re.compile(r"[^.].*"),
-            at_once=_CONCURRENT,
-            longest_pause=LONGEST_PAUSE,
-        )
+        super().__init__(spool / RECORDINGS, at_once=_CONCURRENT, longest_pause=LONGEST_PAUSE)
         self._store = store
         self._lk = lk
         self._alone: dict[str, float] = {}

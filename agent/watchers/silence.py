@@ -67,8 +67,7 @@ class SilenceWatch:
     def _heard(self, _: object) -> None:
         # Words count even if no voice was noticed: they may be typed, or very quiet.
         self._nudged = 0
-        if self._quiet():
-            self._rearm()
+        self._changed(None)
 
     def _quiet(self) -> bool:
         # While a tool works the agent is "thinking".
