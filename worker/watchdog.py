@@ -58,13 +58,13 @@ async def _repeat(what: str, seconds: float, check: Callable[[], Awaitable[None]
             await check()
         except Unavailable as error:
             if warned_at is None or loop.time() - warned_at >= REPEAT_WARNING_SECONDS:
-                log.warning("the watchdog is blind", watches=what, reason=error.message)
+                log.warning("watchdog check impossible", checks=what, reason=error.message)
                 warned_at = loop.time()
         except Exception:
             # A bug in one check must not end all later ones.
-            log.exception("the watchdog failed", watches=what)
+            log.exception("watchdog check failed", checks=what)
         else:
             if warned_at is not None:
-                log.info("the watchdog sees again", watches=what)
+                log.info("watchdog check possible again", checks=what)
             warned_at = None
         await asyncio.sleep(seconds)

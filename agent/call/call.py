@@ -157,8 +157,10 @@ class Call:
         self._notices += parts.notices
         for notice in (*parts.notices, *sound.notices):
             log.warning("configured_otherwise", field=notice.field, reason=notice.reason)
-        conversation = Conversation(self._metadata, parts, spoken, self._ending, sound)
-        self._conversation = conversation
+        on_close = partial(self._ctx.shutdown, "the session was closed")
+        self._conversation = conversation = Conversation(
+            self._metadata, parts, spoken, self._ending, sound, on_close
+        )
         deadline = time.monotonic() + READY_SECONDS
         self._tools = CallTools(
             self._ctx,
@@ -172,7 +174,6 @@ class Call:
         )
         history = await self._history(deadline)
         conversation.session.on("conversation_item_added", self._commit)
-        conversation.on_close(lambda: self._ctx.shutdown("the session was closed"))
         agent, engine = await self._tools.opening(spoken.prompt, parts, history)
         await conversation.start(self._ctx.room, self._caller, history, agent, engine.accepted)
         remaining = None

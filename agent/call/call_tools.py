@@ -105,10 +105,9 @@ class CallTools:
         if agent_id := in_charge(history):
             try:
                 agent = await self._take_over(agent_id, restored(history), answers=False)
+                return agent, agent.engine or parts
             except CannotHandOff as error:
                 log.warning("hand_off_not_resumed", agent_id=agent_id, why=str(error))
-            else:
-                return agent, agent.engine or parts
         tools = self._tools(self.metadata)
         return Agent(instructions=prompt, chat_ctx=restored(history), tools=tools), parts
 

@@ -15,6 +15,7 @@ from livekit.agents import (
     CloseReason,
 )
 from livekit.agents.llm import RealtimeModel
+from livekit.agents.types import NotGivenOr
 from livekit.agents.utils import is_given
 from livekit.agents.voice import SpeechHandle
 from livekit.agents.voice.room_io import RoomOptions, TextInputEvent, TextInputOptions
@@ -43,7 +44,7 @@ long even if nobody speaks (its default is 2.0)."""
 
 
 class Conversation:
-    """One attempt's conversation with the caller."""
+    """One attempt's conversation with the caller; `on_close` is called once it is over."""
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class Conversation:
         words: Words,
         ending: Ending,
         sound: CallSound,
+        on_close: Callable[[], None],
     ) -> None:
         self._config = config
         self._sound = sound
@@ -72,7 +74,9 @@ class Conversation:
             tts_text_transforms=sound.text_transforms(),
             session_close_transcript_timeout=CLOSE_TRANSCRIPT_SECONDS,
         )
+        self._on_close = on_close
         self._provider_errors = ProviderErrors(self.session, self._fail)
+        self.session.on("close", self._closed)
 
     async def start(
         self,
@@ -118,21 +122,16 @@ class Conversation:
         if self._started:
             self.session.shutdown(drain=False)
 
-    def on_close(self, handle: Callable[[], None]) -> None:
-        """Call `handle` when a session that was started is closed, for whatever reason."""
-
-        def closed(event: CloseEvent) -> None:
-            if event.reason == CloseReason.ERROR:
-                self._ending.note(ReportEnd.ERROR, _describe(event))
-            if self._opening is not None:
-                self._opening.cancel()
-            for stop in self._watches:
-                stop()
-            # A session that cannot start reports the reason itself.
-            if self._started:
-                handle()
-
-        self.session.on("close", closed)
+    def _closed(self, event: CloseEvent) -> None:
+        if event.reason == CloseReason.ERROR:
+            self._ending.note(ReportEnd.ERROR, _describe(event))
+        if self._opening is not None:
+            self._opening.cancel()
+        for stop in self._watches:
+            stop()
+        # A session that cannot start reports the reason itself.
+        if self._started:
+            self._on_close()
 
     def open(
         self,
@@ -183,21 +182,17 @@ class Conversation:
             stop()
         try:
             async with asyncio.timeout(within):
-                speech = await self._last_speech(self._words.fill(goodbye))
+                if words := self._words.fill(goodbye):
+                    await self.session.interrupt(force=True)
+                    speech = self._speak(words, "", allow_interruptions=False)
+                else:
+                    speech = self.session.current_speech
                 if speech is not None:
                     await speech.wait_for_playout()
         except TimeoutError:
             log.info("speech_cut_at_finish")
         finally:
             self.session.shutdown(drain=False)
-
-    async def _last_speech(self, goodbye: str | None) -> SpeechHandle | None:
-        if not goodbye:
-            return self.session.current_speech
-        await self.session.interrupt(force=True)
-        if self._speaks_verbatim():
-            return self.session.say(goodbye, allow_interruptions=False)
-        return self.session.generate_reply(instructions=verbatim(goodbye))
 
     async def _speak_first(self, caller_present: asyncio.Task[rtc.RemoteParticipant]) -> None:
         await caller_present
@@ -208,12 +203,15 @@ class Conversation:
             # The previous agent died before it had answered.
             self.session.generate_reply()
 
-    def _speak(self, text: str | None, instructions: str) -> None:
+    def _speak(
+        self, text: str | None, instructions: str, allow_interruptions: NotGivenOr[bool] = NOT_GIVEN
+    ) -> SpeechHandle:
         """Say these words, or without them let the model follow the instructions."""
         if text and self._speaks_verbatim():
-            self.session.say(text)
-        else:
-            self.session.generate_reply(instructions=verbatim(text) if text else instructions)
+            return self.session.say(text, allow_interruptions=allow_interruptions)
+        if text:
+            instructions = f"Say exactly the following words, and nothing else: {text}"
+        return self.session.generate_reply(instructions=instructions)
 
     def _speaks_verbatim(self) -> bool:
         """Whether the current agent can say given words."""
@@ -231,11 +229,6 @@ class Conversation:
         if self._opening is not None and event.text.strip():
             await session.interrupt()
             session.generate_reply(user_input=event.text)
-
-
-def verbatim(text: str) -> str:
-    """The instruction that makes a realtime model say given words."""
-    return f"Say exactly the following words, and nothing else: {text}"
 
 
 def greeting_is_due(history: list[Turn]) -> bool:

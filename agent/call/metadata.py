@@ -34,9 +34,14 @@ def read_metadata(text: str, room_name: str) -> DispatchMetadata:
     try:
         return DispatchMetadata.model_validate_json(text, context=FROM_ANOTHER_VERSION)
     except ValidationError as error:
-        raise MetadataFault(
-            f"the dispatch metadata is not valid: {_faults(error)}", _everline_part(text)
-        ) from None
+        # Without the input, which holds the callback token and the caller's words.
+        faults = error.errors(include_input=False, include_url=False, include_context=False)
+        details = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'metadata'}: {fault['msg']}"
+            for fault in faults[:5]
+        )
+        message = f"the dispatch metadata is not valid: {details}"
+        raise MetadataFault(message, _everline_part(text)) from None
 
 
 def job_ref(job: Job) -> JobRef:
@@ -67,11 +72,3 @@ def _fields(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return cast(dict[str, Any], raw) if isinstance(raw, dict) else {}
-
-
-def _faults(error: ValidationError) -> str:
-    # Without the input, which holds the callback token and the caller's words.
-    faults = error.errors(include_input=False, include_url=False, include_context=False)
-    return "; ".join(
-        f"{'.'.join(map(str, fault['loc'])) or 'metadata'}: {fault['msg']}" for fault in faults[:5]
-    )

@@ -67,7 +67,7 @@ def build_report(
         "agent_version": agent_version(),
     }
     try:
-        return AgentReport.model_validate({**known, **_told_by(sdk, turn_log)})
+        return AgentReport.model_validate({**known, **_from_sdk(sdk, turn_log)})
     except Exception as error:  # noqa: BLE001  # of any plugin's making
         # Without the error's message, which quotes the conversation.
         log.error("report_incomplete", error=frames(error))
@@ -75,7 +75,7 @@ def build_report(
         return AgentReport.model_validate({**known, "errors": [fault]})
 
 
-def _told_by(sdk: SessionReport | None, turn_log: TurnLog) -> dict[str, Any]:
+def _from_sdk(sdk: SessionReport | None, turn_log: TurnLog) -> dict[str, Any]:
     items = sdk.chat_history.items if sdk else []
     turns = [turn for item in items if (turn := turn_log.turn(item)) is not None]
     sdk_report = _sdk_report(sdk)

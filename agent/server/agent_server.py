@@ -100,8 +100,7 @@ class CountingAgentServer(AgentServer):
             # The SDK counts the request until this task is done, and so do we.
             asking.add_done_callback(lambda _: self._answered(job.id))
         # LiveKit learns of the used slot before it reads the answer.
-        await self._update_worker_status()
-        self.on_change()
+        await self._report_change()
         attempt = job_ref(job.job).attempt
         await job.accept(
             identity=f"agent-{job.id}",

@@ -35,7 +35,7 @@ class RunningJobs:
         self._longest_silence = longest_silence
         self.changed = asyncio.Event()
         """Set whenever a slot is taken or freed, and whenever a job is lost."""
-        self._known: dict[str, JobRef] = {}
+        self._refs: dict[str, JobRef] = {}
         self._hung: dict[str, str] = {}
         self._lost: dict[str, LostJob] = {}
         server.on_process_closed(self._closed)
@@ -43,8 +43,10 @@ class RunningJobs:
 
     def check(self) -> list[JobTick]:
         """The running jobs; kills those that hang."""
-        refs = self._refs()
-        ages = self._ticks.ages(refs.keys())
+        running = {info.job.id: info.job for info in self._server.active_jobs}
+        self._refs = {id_: self._refs.get(id_) or job_ref(job) for id_, job in running.items()}
+        self._hung = {job_id: why for job_id, why in self._hung.items() if job_id in running}
+        ages = self._ticks.ages(running)
         for job_id, age in ages.items():
             if age > self._longest_silence and job_id not in self._hung:
                 self._hung[job_id] = f"its process did not answer for {age:.1f} s and was killed"
@@ -56,7 +58,7 @@ class RunningJobs:
                 tick_age=round(max(ages[job_id], 0.0), 2) if job_id in ages else None,
                 caller=self._ticks.caller(job_id),
             )
-            for job_id, ref in refs.items()
+            for job_id, ref in self._refs.items()
         ]
 
     @property
@@ -82,14 +84,6 @@ class RunningJobs:
         for job_id in job_ids:
             if self._kill(job_id):
                 log.warning("job_stopped", job_id=job_id, why="another agent has its call")
-
-    def _refs(self) -> dict[str, JobRef]:
-        running = {info.job.id: info for info in self._server.active_jobs}
-        self._known = {
-            job_id: self._known.get(job_id) or job_ref(info.job) for job_id, info in running.items()
-        }
-        self._hung = {job: why for job, why in self._hung.items() if job in running}
-        return self._known
 
     def _kill(self, job_id: str) -> bool:
         pid = self._server.pid_of(job_id)

@@ -70,7 +70,11 @@ class Delivery:
 
     async def _deliver(self, group: list[Pending]) -> None:
         try:
-            await self._send(group)
+            if group[0].record.kind is RecordKind.REPORT:
+                await self.client.report(group[0].record.body)
+            else:
+                turns = [each.record.body for each in group]
+                await self.client.add_turns(self.entry.target.session_id, turns)
         except Refused as refused:
             reason = str(refused)
             if refused.concerns_all:
@@ -88,10 +92,3 @@ class Delivery:
             self.queue.popleft()
         if any(each.end for each in group):
             await self.disk.ask(partial(self.entry.advance, group))
-
-    async def _send(self, group: list[Pending]) -> None:
-        bodies = [each.record.body for each in group]
-        if group[0].record.kind is RecordKind.REPORT:
-            await self.client.report(bodies[0])
-        else:
-            await self.client.add_turns(self.entry.target.session_id, bodies)

@@ -29,7 +29,6 @@ from agent.spool.files import (
     append_private,
     discard_unreadable,
     keep_rejected,
-    sync_directory,
     take_lock,
     temp_folder,
     write_private,
@@ -59,6 +58,7 @@ class SpoolEntry:
         """The file into which the call is recorded."""
         self._records = path / _RECORDS
         self._rejection: str | None = None
+        self._log = log.bind(entry=path.name)
 
     @classmethod
     def adopt(cls, path: Path) -> Self | None:
@@ -107,9 +107,14 @@ class SpoolEntry:
             undo.callback(os.close, lock)
             write_private(temp / TARGET, self.target.model_dump_json())
             temp.rename(self.path)
-            sync_directory(spool)
             undo.pop_all()
         self._lock = lock
+        # So that the rename survives a power failure.
+        folder = os.open(spool, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def save(self, records: Sequence[Pending]) -> None:
         """Write those that only memory holds, in order, as far as the disk accepts them.
@@ -129,9 +134,7 @@ class SpoolEntry:
                 each.end = append_private(self._records, line)
         except OSError as error:
             held = sum(each.end is None for each in unsaved)
-            log.error(
-                "spool_write_failed", entry=self.path.name, error=str(error), held_in_memory=held
-            )
+            self._log.error("spool_write_failed", error=str(error), held_in_memory=held)
 
     def pending(self) -> list[Pending]:
         """The undelivered records on the disk, in order, without unreadable lines."""
@@ -158,7 +161,7 @@ class SpoolEntry:
             scratch.replace(self.path / _CURSOR)
         except OSError as error:
             # The next owner would deliver them again, which is harmless.
-            log.warning("spool_cursor_not_written", entry=self.path.name, error=str(error))
+            self._log.warning("spool_cursor_not_written", error=str(error))
 
     def keep_unreadable(self) -> None:
         """Set aside the unreadable lines, such as those of a newer version.
@@ -170,9 +173,9 @@ class SpoolEntry:
         """
         lines, cut = self._lines()
         if cut:
-            log.warning("spool_tail_cut", entry=self.path.name, bytes=len(cut))
+            self._log.warning("spool_tail_cut", bytes=len(cut))
         if unread := [line for line in lines if Record.parse(line) is None]:
-            log.error("spool_records_set_aside", entry=self.path.name, records=len(unread))
+            self._log.error("spool_records_set_aside", records=len(unread))
             keep_rejected(self.path, _UNREADABLE, b"".join(unread))
 
     def set_aside(self, refused: Sequence[Pending], reason: str) -> None:
@@ -185,12 +188,7 @@ class SpoolEntry:
             keep_rejected(self.path, _RECORDS, "".join(lines).encode())
         except OSError as error:
             # The API refused them for good, so they cannot go anywhere else.
-            log.error(
-                "spool_refused_records_lost",
-                entry=self.path.name,
-                records=len(lines),
-                error=str(error),
-            )
+            self._log.error("spool_refused_records_lost", records=len(lines), error=str(error))
         for each in refused:
             each.end = each.end or 0
 
@@ -224,9 +222,7 @@ class SpoolEntry:
             return None
         except ValidationError as error:
             # Cut short by a power failure; without its path the sound cannot be stored.
-            log.error(
-                "spool_recording_unreadable", entry=self.path.name, faults=error.error_count()
-            )
+            self._log.error("spool_recording_unreadable", faults=error.error_count())
             return None
 
     def leave(self) -> None:
@@ -244,7 +240,7 @@ class SpoolEntry:
                 self.path = self.path.rename(folder / self.path.name)
         except OSError as error:
             # The drainer tries again.
-            log.error("spool_entry_not_left", entry=self.path.name, error=str(error))
+            self._log.error("spool_entry_not_left", error=str(error))
         self.release()
 
     def remove(self) -> None:
@@ -282,5 +278,5 @@ class SpoolEntry:
         if 0 <= cursor <= size:
             return cursor
         # Deliver again: skipping records would lose them.
-        log.warning("spool_cursor_unreadable", entry=self.path.name)
+        self._log.warning("spool_cursor_unreadable")
         return 0

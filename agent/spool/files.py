@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -24,24 +25,17 @@ def spool_id(spool: Path) -> str | None:
     file = spool / _ID
     try:
         if not file.exists():
-            _create_id(file)
+            spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+            scratch = spool / f"{_ID}-{uuid.uuid4().hex}"
+            scratch.write_text(uuid.uuid4().hex)
+            # A link appears complete, and never replaces another process's file.
+            with suppress(FileExistsError):
+                os.link(scratch, file)
+            scratch.unlink()
         return file.read_text()
     except OSError as error:
         log.error("spool_without_id", error=str(error))
         return None
-
-
-def _create_id(file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    scratch = file.with_name(f"{_ID}-{uuid.uuid4().hex}")
-    scratch.write_text(uuid.uuid4().hex)
-    try:
-        # A link appears complete, and never replaces another process's file.
-        os.link(scratch, file)
-    except FileExistsError:
-        pass
-    finally:
-        scratch.unlink()
 
 
 def temp_folder(path: Path) -> Path:
@@ -91,15 +85,6 @@ def append_private(path: Path, data: bytes) -> int:
     finally:
         os.close(descriptor)
     return before + len(data)
-
-
-def sync_directory(path: Path) -> None:
-    """Flush a folder's entries to the disk, so that a rename in it survives a power failure."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def keep_rejected(path: Path, name: str, lines: bytes) -> None:

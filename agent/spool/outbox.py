@@ -6,6 +6,7 @@ memory, delivered from there, and written once the disk accepts them again.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
@@ -36,10 +37,7 @@ class Outbox:
 
     async def open(self) -> None:
         """Write the entry to the disk; if that is impossible now, it happens later."""
-        try:
-            await self._disk.ask(self.entry.open)
-        except (DiskHangs, OSError) as error:
-            log.error("spool_not_writable", entry=self.entry.path.name, error=str(error))
+        await self._try(self.entry.open)
 
     def put(self, record: Record) -> None:
         """Append a record without blocking, so it may be called from the audio path."""
@@ -84,13 +82,15 @@ class Outbox:
         self._changed.set()
 
     async def _save(self) -> None:
-        """Write the records that only memory holds, if the disk accepts them."""
+        await self._try(partial(self.entry.save, list(self._queue)))
+
+    async def _try(self, work: Callable[[], None]) -> None:
         try:
-            await self._disk.ask(partial(self.entry.save, list(self._queue)))
+            await self._disk.ask(work)
         except DiskHangs as error:
             log.error("spool_hangs", entry=self.entry.path.name, error=str(error))
         except Exception:
-            # Unexpected; the records are delivered from memory.
+            # The records are delivered from memory.
             log.exception("spool_write_failed", entry=self.entry.path.name)
 
     async def _send_until_closed(self) -> None:

@@ -13,6 +13,7 @@ from agent.callbacks import CallbackClient, Refused, Unavailable
 from agent.sound.egress import LEFT, fate_of
 from agent.spool.entry import SpoolEntry
 from agent.spool.files import RECORDINGS
+from agent.spool.record import Target
 from agent.spool.rounds import Rounds
 from domain import errors
 from domain.recordings.recording import GIVE_UP_AFTER, CallRecording, RecordingState
@@ -59,7 +60,7 @@ class Uploads(Rounds):
     async def _deliver(self, entry: SpoolEntry, recording: CallRecording) -> None:
         result, again = await self._stored(entry, recording)
         if not again or entry.path.name not in self._reported:
-            await self._report(entry, result)
+            await _report(entry.target, result)
         if again:
             self._reported.add(entry.path.name)
             raise Unavailable(result.error or "LiveKit's egress service has not stored it yet")
@@ -94,21 +95,21 @@ class Uploads(Rounds):
         if fate is not None and fate.state is not RecordingState.PENDING:
             return fate.of(recording), False
         if not _is_young(recording):
-            return _failed(recording, "LiveKit has not told what became of it"), False
+            return _failed(recording, "LiveKit has not reported the result"), False
         if fate is None or not fate.alone:
             self._alone.pop(name, None)
         elif time.monotonic() - self._alone.setdefault(name, time.monotonic()) > LEFT_SECONDS:
             return _failed(recording, LEFT), False
         return recording, True
 
-    async def _report(self, entry: SpoolEntry, recording: CallRecording) -> None:
-        target = entry.target
-        async with CallbackClient(target.callback_url, target.callback_token) as client:
-            try:
-                await client.recording(recording)
-            except Refused as refused:
-                # The recording is where the report says; only its link stays as it was.
-                log.error("recording_not_linked", path=recording.path, reason=str(refused))
+
+async def _report(target: Target, recording: CallRecording) -> None:
+    async with CallbackClient(target.callback_url, target.callback_token) as client:
+        try:
+            await client.recording(recording)
+        except Refused as refused:
+            # The recording is where the report says; only its link stays as it was.
+            log.error("recording_not_linked", path=recording.path, reason=str(refused))
 
 
 def _is_young(recording: CallRecording) -> bool:
