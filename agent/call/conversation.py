@@ -96,18 +96,17 @@ class Conversation:
             EngineUnavailable: the provider cannot accept it now.
         """
         self._history = history
-        options = RoomOptions(
-            # A page reload does not end the call: Everline decides when the caller has left.
-            close_on_disconnect=False,
-            audio_input=self._sound.audio_input(),
-            text_input=TextInputOptions(text_input_cb=self._typed),
-            participant_identity=caller_identity or NOT_GIVEN,
-        )
         self.session.input.set_audio_enabled(False)
         await self.session.start(
             agent,
             room=room,
-            room_options=options,
+            room_options=RoomOptions(
+                # A page reload does not end the call: Everline decides when the caller has left.
+                close_on_disconnect=False,
+                audio_input=self._sound.audio_input(),
+                text_input=TextInputOptions(text_input_cb=self._typed),
+                participant_identity=caller_identity or NOT_GIVEN,
+            ),
             # No participant may control or observe the session.
             session_host=False,
             record=False,

@@ -37,8 +37,7 @@ async def entrypoint(ctx: JobContext) -> None:
         return call.caller_connection() if isinstance(call, Call) else None
 
     # Stored, because asyncio holds tasks weakly; it ends with the event loop.
-    ticks = asyncio.create_task(tick_forever(ctx.job.id, caller), name="ticks")
-    ctx.proc.userdata[_TICKS] = ticks
+    ctx.proc.userdata[_TICKS] = asyncio.create_task(tick_forever(ctx.job.id, caller), name="ticks")
     try:
         metadata = read_metadata(ctx.job.metadata, ctx.job.room.name)
     except MetadataFault as fault:

@@ -46,10 +46,7 @@ class Drainer(Rounds):
         await asyncio.to_thread(entry.keep_unreadable)
         await asyncio.to_thread(entry.leave)
         log.info(
-            "spool_entry_drained",
-            org=target.org,
-            session_id=target.session_id,
-            attempt=target.attempt,
+            "spool_entry_drained", **target.model_dump(include={"org", "session_id", "attempt"})
         )
 
     def _tidy(self, names: set[str]) -> None:

@@ -74,13 +74,14 @@ class Uploads(Rounds):
             return recording, False
         if recording.egress_id is not None:
             return await self._by_egress(entry.path.name, recording, recording.egress_id)
-        size = await asyncio.to_thread(_size, entry.sound)
+        sound = entry.sound
+        size = await asyncio.to_thread(lambda: sound.stat().st_size if sound.is_file() else None)
         if not size:
             return _failed(recording, _NOTHING if size is None else _LOST), False
         if self._store is None:
             return _failed(recording, "EVERLINE_RECORDINGS_URL is not set"), _is_young(recording)
         try:
-            size = await self._store.put(recording.path, entry.sound)
+            size = await self._store.put(recording.path, sound)
         except errors.Unavailable as error:
             return _failed(recording, error.message), _is_young(recording)
         stored = recording.model_copy(update={"state": RecordingState.STORED, "bytes": size})
@@ -119,7 +120,3 @@ def _is_young(recording: CallRecording) -> bool:
 
 def _failed(recording: CallRecording, why: str) -> CallRecording:
     return recording.model_copy(update={"state": RecordingState.FAILED, "error": why[:500]})
-
-
-def _size(file: Path) -> int | None:
-    return file.stat().st_size if file.is_file() else None
