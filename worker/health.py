@@ -36,8 +36,8 @@ async def check(settings: TemporalSettings, hostname: str) -> None:
             client, settings.temporal_task_queue, time.time(), ANSWER_TIME
         )
     except (RPCError, RuntimeError) as problem:
-        told = temporal_error(problem).in_full()
-        raise NotPollingError(f"{settings.temporal_address}: {told}") from None
+        reason = temporal_error(problem).in_full()
+        raise NotPollingError(f"{settings.temporal_address}: {reason}") from None
     if not any(worker.identity.endswith(f"@{hostname}") for worker in workers):
         raise NotPollingError(
             f"no worker of {hostname} polls the task queue {settings.temporal_task_queue!r}"

@@ -8,9 +8,9 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
-from typing import Any, NoReturn, Protocol
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any, Protocol
 
 import structlog
 from temporalio.client import Client
@@ -27,6 +27,7 @@ from activities.finishing import FinishActivities
 from activities.joining import JoinActivities
 from activities.listening import ListenActivities
 from activities.reaping import ReapingActivities
+from activities.retention import RetentionActivities
 from activities.rooms import RoomActivities
 from activities.slots import SlotActivities
 from activities.summaries import SummaryActivities
@@ -36,6 +37,7 @@ from adapters.livekit.listener import LiveKitListener
 from adapters.livekit.rooms import LiveKitRooms
 from adapters.mongo.archive import MongoArchive
 from adapters.mongo.client import MongoMisconfigured
+from adapters.recordings import RecordingStore
 from adapters.settings import SettingsError, WorkerSettings, load
 from adapters.temporal import client as temporal_client
 from adapters.temporal.directory import TemporalSessionDirectory
@@ -51,15 +53,15 @@ from services.access.quotas import SlotSweep
 from services.agents.watchdog import Watchdog
 from services.sessions.missing_rooms import MissingRooms
 from services.sessions.reaper import Reaper
+from services.transcripts.retention import Retention
 from services.transcripts.summaries import Summaries
 from services.transcripts.transcripts import Transcripts
 from services.webhooks.delivery import AnnouncedRecords, AnnouncedSessions
 from worker.exit import exit_at_once
-from worker.retention import retention_activities
 from worker.schedule import ensure_reaper, ensure_retention
 from worker.shutdown import GRACEFUL_SHUTDOWN, serving
-from worker.summariser import analyst_of, summariser_of
-from worker.watchdog import Watch
+from worker.summariser import models_of
+from worker.watchdog import watching
 from worker.webhooks import NO_WEBHOOKS, WebhookParts, delivery_worker, sender_of
 from workflows.archive import ArchiveWorkflow
 from workflows.reaper import ReaperWorkflow
@@ -83,34 +85,23 @@ MAX_LISTENERS = 200
 """Calls of external agents that one worker process transcribes at the same time."""
 
 
-class Archive(Protocol):
+class _Archive(Protocol):
     """What the worker reads and writes in MongoDB."""
 
     @property
-    def sessions(self) -> SessionArchive:
-        """The readable projection of sessions."""
-        ...
-
+    def sessions(self) -> SessionArchive: ...
     @property
-    def transcripts(self) -> TranscriptArchive:
-        """Turns, reports and headers."""
-        ...
-
+    def transcripts(self) -> TranscriptArchive: ...
     @property
-    def summaries(self) -> SummaryArchive:
-        """The summaries."""
-        ...
-
+    def summaries(self) -> SummaryArchive: ...
     @property
-    def agent_servers(self) -> CallerSigns:
-        """What agents say of their callers."""
-        ...
+    def agent_servers(self) -> CallerSigns: ...
 
 
 def activities_of(
     settings: WorkerSettings,
     rooms: Rooms,
-    archive: Archive | None,
+    archive: _Archive | None,
     summariser: Summariser,
     webhooks: WebhookParts = NO_WEBHOOKS,
     analyst: Analyst | None = None,
@@ -127,11 +118,8 @@ def activities_of(
         rooms, settings.callback_url, settings.everline_callback_secret.get_secret_value()
     )
     join = JoinActivities(rooms)
-    callers = CallerActivities(
-        rooms,
-        archive.agent_servers if archive else None,
-        archive.transcripts if archive else None,
-    )
+    signs, turns = (archive.agent_servers, archive.transcripts) if archive else (None, None)
+    callers = CallerActivities(rooms, signs, turns)
     finish = FinishActivities(rooms)
     store = ArchiveActivities(
         AnnouncedSessions(archive.sessions, webhooks.announcer) if archive else None,
@@ -161,10 +149,20 @@ def activities_of(
     ]
 
 
-def listener_of(settings: WorkerSettings, archive: Archive | None) -> ListenActivities:
-    """The activity that listens to external agents."""
-    transcripts = Transcripts(archive.transcripts, settings.prices) if archive else None
-    return ListenActivities(LiveKitListener.of(settings), transcripts)
+def retention_activities(
+    settings: WorkerSettings, archive: MongoArchive | None
+) -> list[Callable[..., Any]]:
+    """The activities that delete expired transcripts."""
+    url = settings.everline_recordings_url
+    retention = archive and Retention(
+        archive.transcript_lines,
+        archive.retention_rules,
+        archive.audit,
+        RecordingStore(url) if url else None,
+        settings.everline_transcript_retention_days,
+    )
+    activities = RetentionActivities(retention)
+    return [activities.next_due_orgs, activities.expire_batch, activities.record_expired]
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:
@@ -206,27 +204,6 @@ def listening_worker(client: Client, settings: WorkerSettings, listen: ListenAct
     )
 
 
-@asynccontextmanager
-async def watching(
-    settings: WorkerSettings, client: Client, archive: MongoArchive | None, reaper: Reaper
-) -> AsyncGenerator[None]:
-    """Watch the agent servers while the block runs; this needs MongoDB."""
-    if archive is None:
-        yield
-        return
-    holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
-    async with ApiHeartbeatPath(settings) as path:
-        watchdog = Watchdog(
-            archive.agent_servers,
-            path,
-            TemporalSessionDirectory(client),
-            settings.everline_agent_silence_seconds,
-            time.monotonic,
-        )
-        async with Watch(archive.lease("watchdog", holder), watchdog, reaper).running():
-            yield
-
-
 async def run(settings: WorkerSettings) -> None:
     """Serve until SIGINT or SIGTERM."""
     stop = asyncio.Event()
@@ -234,12 +211,10 @@ async def run(settings: WorkerSettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     # First, so that an invalid URI is reported even while Temporal is unavailable.
     archive = MongoArchive.of(settings)
-    client = await _connected(settings, stop)
-    if client is None:
+    reached = await _reach_temporal(settings, stop)
+    if reached is None:
         return
-    installation = await _installation(client, settings, stop)
-    if installation is None:
-        return
+    client, installation = reached
     rooms = LiveKitRooms.of(settings)
     sender = sender_of(settings)
     webhooks = WebhookParts.of(settings, archive, client, sender)
@@ -251,26 +226,35 @@ async def run(settings: WorkerSettings) -> None:
         AnnouncedRecords(archive.sessions, webhooks.announcer) if archive else None,
         SlotSweep(archive.slots, TemporalListing(client)) if archive else None,
     )
+    summariser, analyst = models_of(settings)
     activities = [
         *activities_of(
-            settings,
-            rooms,
-            archive,
-            summariser_of(settings),
-            webhooks,
-            analyst_of(settings),
-            installation=installation,
+            settings, rooms, archive, summariser, webhooks, analyst, installation=installation
         ),
         ReapingActivities(reaper).sweep,
         SlotActivities(archive.slots if archive else None).free_slot,
         CapacityActivities(archive.agent_servers if archive else None).count_free_places,
         *retention_activities(settings, archive),
     ]
-    worker = session_worker(client, settings, activities)
-    listeners = listening_worker(client, settings, listener_of(settings, archive))
-    watch = watching(settings, client, archive, reaper)
-    deliveries = delivery_worker(client, settings, webhooks)
-    async with rooms, sender, serving(worker, listeners, deliveries), watch:
+    transcripts = Transcripts(archive.transcripts, settings.prices) if archive else None
+    listen = ListenActivities(LiveKitListener.of(settings), transcripts)
+    workers = serving(
+        session_worker(client, settings, activities),
+        listening_worker(client, settings, listen),
+        delivery_worker(client, settings, webhooks),
+    )
+    async with rooms, sender, workers, AsyncExitStack() as stack:
+        if archive:
+            watchdog = Watchdog(
+                archive.agent_servers,
+                await stack.enter_async_context(ApiHeartbeatPath(settings)),
+                TemporalSessionDirectory(client),
+                settings.everline_agent_silence_seconds,
+                time.monotonic,
+            )
+            holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+            lease = archive.lease("watchdog", holder)
+            await stack.enter_async_context(watching(lease, watchdog, reaper))
         preparations = asyncio.gather(
             _ensure_schedules(client, settings.temporal_task_queue),
             *([archive.prepare()] if archive else []),
@@ -283,37 +267,29 @@ async def run(settings: WorkerSettings) -> None:
         archive.close()
 
 
-async def _connected(settings: WorkerSettings, stop: asyncio.Event) -> Client | None:
-    """Connect, waiting for Temporal if needed; None if the process was stopped before."""
+async def _reach_temporal(
+    settings: WorkerSettings, stop: asyncio.Event
+) -> tuple[Client, str] | None:
+    """The client and this installation's id; waits for Temporal if needed.
+
+    None if the process was stopped before.
+
+    Raises:
+        InstallationDiffers: the id is not the one in the settings.
+    """
+    client: Client | None = None
     while not stop.is_set():
         try:
-            return await temporal_client.connect(settings)
-        except RuntimeError as error:
-            problem = not_connected(error)
+            client = client or await temporal_client.connect(settings)
+            return client, await TemporalInstallation(client, settings.everline_installation).id()
+        except (RuntimeError, Unavailable) as error:
+            problem = not_connected(error) if isinstance(error, RuntimeError) else error
             log.warning(
                 "temporal is away",
                 address=settings.temporal_address,
                 reason=problem.message,
                 cure=problem.cure,
             )
-            await asyncio.sleep(RETRY_SECONDS)
-    return None
-
-
-async def _installation(
-    client: Client, settings: WorkerSettings, stop: asyncio.Event
-) -> str | None:
-    """Return the id of this installation; None if the process was stopped before.
-
-    Raises:
-        InstallationDiffers: it is not the one in the settings.
-    """
-    installation = TemporalInstallation(client, settings.everline_installation)
-    while not stop.is_set():
-        try:
-            return await installation.id()
-        except Unavailable as error:
-            log.warning("the installation is not known yet", reason=error.message, cure=error.cure)
             await asyncio.sleep(RETRY_SECONDS)
     return None
 
@@ -340,15 +316,9 @@ def main() -> None:
     logging.getLogger("livekit").setLevel(logging.WARNING)
     try:
         asyncio.run(run(settings))
-    except MongoMisconfigured as error:
-        _refuse_to_run(f"{error}; {error.cure}")
-    except InstallationDiffers as error:
-        _refuse_to_run(error.in_full())
-
-
-def _refuse_to_run(reason: str) -> NoReturn:
-    sys.stderr.write(f"everline worker: {reason}\n")
-    exit_at_once(1)
+    except (MongoMisconfigured, InstallationDiffers) as error:
+        sys.stderr.write(f"everline worker: {error.in_full()}\n")
+        exit_at_once(1)
 
 
 if __name__ == "__main__":

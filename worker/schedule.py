@@ -1,4 +1,4 @@
-"""The schedules: the reaper every half minute, the retention once a day."""
+"""Temporal schedules: the reaper every half minute, retention once a day."""
 
 from datetime import timedelta
 
@@ -13,7 +13,6 @@ from temporalio.client import (
     SchedulePolicy,
     ScheduleSpec,
     ScheduleUpdate,
-    ScheduleUpdateInput,
 )
 
 from workflows import reaper, retention
@@ -22,7 +21,7 @@ from workflows.retention import RetentionOrder, RetentionWorkflow
 
 
 async def ensure_reaper(client: Client, task_queue: str) -> None:
-    """Create the reaper's schedule, or bring an older one up to date; safe to repeat."""
+    """Create or update the reaper's schedule; safe to repeat."""
     action = ScheduleActionStartWorkflow(
         ReaperWorkflow.run, id=reaper.REAPER_ID, task_queue=task_queue
     )
@@ -30,7 +29,7 @@ async def ensure_reaper(client: Client, task_queue: str) -> None:
 
 
 async def ensure_retention(client: Client, task_queue: str) -> None:
-    """Create the retention's schedule, or bring an older one up to date; safe to repeat."""
+    """Create or update the schedule of retention; safe to repeat."""
     action = ScheduleActionStartWorkflow(
         RetentionWorkflow.run, RetentionOrder(), id=retention.RETENTION_ID, task_queue=task_queue
     )
@@ -46,8 +45,4 @@ async def _ensure(client: Client, name: str, action: ScheduleAction, interval: t
     try:
         await client.create_schedule(name, schedule)
     except ScheduleAlreadyRunningError:
-
-        async def current(_: ScheduleUpdateInput) -> ScheduleUpdate:
-            return ScheduleUpdate(schedule=schedule)
-
-        await client.get_schedule_handle(name).update(current)
+        await client.get_schedule_handle(name).update(lambda _: ScheduleUpdate(schedule))

@@ -1,4 +1,4 @@
-"""Which summariser and analyst the settings ask for."""
+"""The choice of summariser and analyst."""
 
 from adapters.settings import OpenAISettings, WorkerSettings, load
 from adapters.summarisers.analyst import OpenAIAnalyst
@@ -8,22 +8,17 @@ from adapters.summarisers.openai_compatible import OpenAISummariser
 from domain.transcripts.ports import Analyst, Summariser
 
 
-def summariser_of(settings: WorkerSettings) -> Summariser:
-    """The extractive one needs no account; the other is any OpenAI-compatible server."""
+def models_of(settings: WorkerSettings) -> tuple[Summariser, Analyst | None]:
+    """The extractive summariser, which needs no account, or models of an OpenAI-compatible server.
+
+    Only such a model can analyse a call.
+    """
     if settings.summariser == "extractive":
-        return ExtractiveSummariser()
-    return OpenAISummariser(_chat(settings))
-
-
-def analyst_of(settings: WorkerSettings) -> Analyst | None:
-    """Data and success are found by a model alone; None without one."""
-    return OpenAIAnalyst(_chat(settings)) if settings.summariser == "openai" else None
-
-
-def _chat(settings: WorkerSettings) -> ChatModel:
+        return ExtractiveSummariser(), None
     account = load(OpenAISettings)
-    return ChatModel(
+    chat = ChatModel(
         account.openai_api_key.get_secret_value(),
         base_url=settings.summariser_base_url or account.openai_base_url,
         model=settings.summariser_model,
     )
+    return OpenAISummariser(chat), OpenAIAnalyst(chat)

@@ -1,4 +1,4 @@
-"""What one of all workers looks after: silent agent servers, and rooms without sessions."""
+"""Checks by one of all workers: silent agent servers, and rooms without sessions."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -13,65 +13,58 @@ from services.sessions.reaper import Reaper
 
 log = structlog.get_logger()
 
-LOOK_SECONDS = 1.0
+SERVERS_SECONDS = 1.0
 ROOMS_SECONDS = 10.0
-"""How often rooms and sessions are compared: a lost webhook shows by then."""
-STILL_AWAY_SECONDS = 60.0
-"""How often what is away is named again."""
+"""How often rooms and sessions are compared, in case a webhook was lost."""
+REPEAT_WARNING_SECONDS = 60.0
 
 
-class Watch:
-    """Looks while this process holds the lease."""
+@asynccontextmanager
+async def watching(lease: Lease, watchdog: Watchdog, reaper: Reaper) -> AsyncGenerator[None]:
+    """During the block, check agent servers and rooms while this process holds the lease."""
+    holds = False
 
-    def __init__(self, lease: Lease, watchdog: Watchdog, reaper: Reaper) -> None:
-        self._lease = lease
-        self._watchdog = watchdog
-        self._reaper = reaper
-        self._holds = False
-
-    @asynccontextmanager
-    async def running(self) -> AsyncGenerator[None]:
-        """Watch for the block."""
-        tasks = [
-            asyncio.create_task(_repeat("agent servers", LOOK_SECONDS, self._look_at_servers)),
-            asyncio.create_task(_repeat("rooms", ROOMS_SECONDS, self._compare_rooms)),
-        ]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _look_at_servers(self) -> None:
-        held, self._holds = self._holds, False
-        self._holds = await self._lease.hold()
-        if self._holds:
+    async def check_servers() -> None:
+        nonlocal holds
+        held, holds = holds, False
+        holds = await lease.hold()
+        if holds:
             if not held:
                 log.info("this worker watches the agent servers")
-            await self._watchdog.look()
+            await watchdog.look()
 
-    async def _compare_rooms(self) -> None:
-        if self._holds:
-            await self._reaper.compare_rooms()
+    async def compare_rooms() -> None:
+        if holds:
+            await reaper.compare_rooms()
+
+    tasks = [
+        asyncio.create_task(_repeat("agent servers", SERVERS_SECONDS, check_servers)),
+        asyncio.create_task(_repeat("rooms", ROOMS_SECONDS, compare_rooms)),
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _repeat(what: str, seconds: float, look: Callable[[], Awaitable[None]]) -> None:
-    """Look again and again, whatever is away, until cancelled."""
+async def _repeat(what: str, seconds: float, check: Callable[[], Awaitable[None]]) -> None:
+    """Repeat a check until cancelled, whatever fails."""
     loop = asyncio.get_running_loop()
-    named_at: float | None = None
+    warned_at: float | None = None
     while True:
         try:
-            await look()
+            await check()
         except Unavailable as error:
-            if named_at is None or loop.time() - named_at >= STILL_AWAY_SECONDS:
-                log.warning("the watchdog is blind", watches=what, reason=error.message)
-                named_at = loop.time()
+            if warned_at is None or loop.time() - warned_at >= REPEAT_WARNING_SECONDS:
+                log.warning("watchdog check impossible", checks=what, reason=error.message)
+                warned_at = loop.time()
         except Exception:
-            # A fault of ours in one look must not blind the watch for good.
-            log.exception("the watchdog failed", watches=what)
+            # A bug in one check must not end all later ones.
+            log.exception("watchdog check failed", checks=what)
         else:
-            if named_at is not None:
-                log.info("the watchdog sees again", watches=what)
-            named_at = None
+            if warned_at is not None:
+                log.info("watchdog check possible again", checks=what)
+            warned_at = None
         await asyncio.sleep(seconds)

@@ -1,4 +1,4 @@
-"""What the worker needs to tell customers' endpoints."""
+"""Webhooks in the worker: announcing events, and delivering them to customers."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,17 +18,12 @@ from services.webhooks.delivery import Announcer, Deliverer
 from worker.shutdown import GRACEFUL_SHUTDOWN
 
 MAX_ATTEMPTS_AT_ONCE = 100
-"""Attempts of one worker process that wait for their receivers at the same time."""
+"""Concurrent delivery attempts of one worker process."""
 
 
 @dataclass(frozen=True)
 class WebhookParts:
-    """The parts that announce and deliver; without MongoDB there are no endpoints, and no parts.
-
-    Attributes:
-        announcer: puts events on their way; None without MongoDB.
-        activities: the steps of the workflows.
-    """
+    """Announces and delivers events; without MongoDB there are no endpoints, and no parts."""
 
     announcer: Announcer | None
     activities: WebhookActivities
@@ -41,7 +36,7 @@ class WebhookParts:
         client: Client,
         sender: HttpWebhookSender,
     ) -> "WebhookParts":
-        """The parts for the worker of these settings."""
+        """The parts that the settings ask for."""
         if archive is None:
             return NO_WEBHOOKS
         endpoints = archive.webhook_endpoints(EncryptionCodec(settings.everline_encryption_keys))
@@ -59,11 +54,10 @@ class WebhookParts:
 
 
 NO_WEBHOOKS = WebhookParts(None, WebhookActivities(None, None))
-"""Of a worker without MongoDB."""
 
 
 def sender_of(settings: WorkerSettings) -> HttpWebhookSender:
-    """What sends the events."""
+    """The sender of events."""
     return HttpWebhookSender(
         allow_private=settings.everline_webhooks_allow_private,
         seconds=settings.everline_webhooks_timeout_seconds,
@@ -71,13 +65,13 @@ def sender_of(settings: WorkerSettings) -> HttpWebhookSender:
 
 
 def delivery_worker(client: Client, settings: WorkerSettings, webhooks: WebhookParts) -> Worker:
-    """The worker of the attempts to deliver: slow receivers take its places alone."""
+    """The worker that delivers events, with its own slots: receivers may be slow."""
     return Worker(
         client,
         task_queue=webhook_task_queue(settings.temporal_task_queue),
         activities=[webhooks.activities.attempt_delivery],
         interceptors=[TranslateErrors()],
-        # What is cut short is sent once more, with the same id.
+        # Interrupted attempts are repeated with the same event id.
         graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
         max_concurrent_activities=MAX_ATTEMPTS_AT_ONCE,
     )

@@ -3,6 +3,7 @@
 # pyright: reportUnknownMemberType=false
 
 import asyncio
+import time
 from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -11,19 +12,17 @@ from typing import Any, TypeVar
 
 import structlog
 from livekit import rtc
-from livekit.agents import JobContext
+from livekit.agents import ConversationItemAddedEvent, JobContext
 from livekit.agents.vad import VAD
 from livekit.agents.voice.report import SessionReport
 
 from adapters.settings import AgentSettings
 from agent.call.call_tools import CallTools
-from agent.call.claim import ReadyBudget, report_failure
-from agent.call.control import finish_request
+from agent.call.claim import READY_SECONDS, report_failure, retry_until
 from agent.call.conversation import Conversation
-from agent.call.ending import Ending, requested_end
+from agent.call.ending import Ending, finish_request, requested_end
 from agent.call.prompt import words
-from agent.call.report import build_report
-from agent.call.report_size import report_records
+from agent.call.report import build_report, report_records
 from agent.call.turns import TurnLog
 from agent.callbacks import CallbackClient, CallbackError, Refused
 from agent.engines import (
@@ -38,10 +37,9 @@ from agent.sound import CallSound
 from agent.sound.recording import CallRecorder
 from agent.spool import Disk, DiskHangs, Outbox, Record, RecordKind, SpoolEntry, Target, spool_id
 from agent.version import agent_version
-from domain.agents.call_policy import SilencePolicy
 from domain.recordings.recording import CallRecording
 from domain.sessions.dispatch_metadata import DispatchMetadata, EverlineMetadata
-from domain.sessions.messages import AgentReady
+from domain.sessions.messages import AgentReady, ReadyAnswer
 from domain.transcripts.transcript import ReportEnd, Turn, ordered
 
 log = structlog.stdlib.get_logger(__name__)
@@ -63,8 +61,12 @@ class Call:
         self._metadata = metadata
         self._settings = settings
         self._vad = vad
-        self._everline = metadata.everline
-        self._attempt = metadata.everline.attempt if metadata.everline else 1
+        self._everline = everline = metadata.everline
+        self._client = (
+            CallbackClient(everline.callback_url, everline.callback_token) if everline else None
+        )
+        self._caller = everline.caller_identity if everline else None
+        self._attempt = everline.attempt if everline else 1
         self._ending = Ending()
         self._turn_log = TurnLog(self._attempt)
         self._streamed: dict[str, Turn] = {}
@@ -72,12 +74,9 @@ class Call:
         self._conversation: Conversation | None = None
         self._sound: CallSound | None = None
         self._notices: list[Notice] = []
-        self._client: CallbackClient | None = None
         self._outbox: Outbox | None = None
-        self._claimed = False
-        self._remaining: float | None = None
+        """None before the claim is accepted."""
         self._tools: CallTools | None = None
-        self._entry: SpoolEntry | None = None
         self._recorder: CallRecorder | None = None
         self._missing_variables: Sequence[str] = ()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -86,14 +85,10 @@ class Call:
         """Join, claim the attempt and open the conversation; report a failure to Everline."""
         try:
             await self._join_and_open()
-        except EngineFault as fault:
-            await self._cannot_start(str(fault), retryable=False)
-        except EngineUnavailable as error:
-            await self._cannot_start(str(error), retryable=True)
         except Refused as refused:
             self._leave(f"Everline refused the agent: {refused}")
-        except CallbackError as error:
-            await self._cannot_start(str(error), retryable=True)
+        except (EngineFault, EngineUnavailable, CallbackError) as error:
+            await self._cannot_start(str(error), retryable=not isinstance(error, EngineFault))
         except Exception as error:
             # Report any fault: otherwise the caller would wait in a silent room.
             log.exception("agent_start_failed")
@@ -105,7 +100,7 @@ class Call:
 
         None while the agent itself is not connected.
         """
-        room, caller = self._ctx.room, self._caller_identity()
+        room, caller = self._ctx.room, self._caller
         if caller is None or room.connection_state != rtc.ConnectionState.CONN_CONNECTED:
             return None
         participant = room.remote_participants.get(caller)
@@ -117,31 +112,28 @@ class Call:
             task.cancel()
         if self._sound is not None:
             await self._sound.aclose()
-        if self._outbox is not None:
-            report = build_report(
-                attempt=self._attempt,
-                job_id=self._ctx.job.id,
-                ending=self._ending,
-                turn_log=self._turn_log,
-                started_at=self._started_at,
-                sdk=self._sdk_report(),
-                notices=[
-                    *self._notices,
-                    *(self._sound.notices if self._sound else ()),
-                    *(self._tools.notices if self._tools else ()),
-                ],
-                missing_variables=self._missing_variables,
-                recording=await self._recorded(),
-            )
-            for record in report_records(report, self._streamed):
-                self._outbox.put(record)
-            delivered = await self._outbox.close(HAND_IN_SECONDS)
-            log.info(
-                "report_handed_in",
-                end_reason=report.end_reason.value,
-                turns=len(report.turns),
-                delivered=delivered,
-            )
+        if self._outbox is None:
+            return
+        report = build_report(
+            attempt=self._attempt,
+            job_id=self._ctx.job.id,
+            ending=self._ending,
+            turn_log=self._turn_log,
+            started_at=self._started_at,
+            sdk=self._sdk_report(),
+            notices=[*self._notices, *(self._sound.notices if self._sound else ())],
+            missing_variables=self._missing_variables,
+            recording=await self._recorded(),
+        )
+        for record in report_records(report, self._streamed):
+            self._outbox.put(record)
+        delivered = await self._outbox.close(HAND_IN_SECONDS)
+        log.info(
+            "report_handed_in",
+            end_reason=report.end_reason.value,
+            turns=len(report.turns),
+            delivered=delivered,
+        )
 
     async def aclose(self) -> None:
         """Close the connections, after `hand_in`."""
@@ -153,8 +145,6 @@ class Call:
     async def _join_and_open(self) -> None:
         spoken = words(self._metadata)
         self._missing_variables = spoken.missing
-        if spoken.missing:
-            log.warning("dynamic_variables_missing", variables=list(spoken.missing))
         inputs = EngineInputs(config=self._metadata, settings=self._settings, vad=self._vad)
         load_engine_plugins(inputs)
         sound = self._sound = CallSound(self._metadata, self._settings)
@@ -164,12 +154,14 @@ class Call:
         # Connect before the session starts: the SDK can only then find a given participant.
         await self._ctx.connect()
         parts = await building
-        self._notices = list(parts.notices)
+        self._notices += parts.notices
         for notice in (*parts.notices, *sound.notices):
             log.warning("configured_otherwise", field=notice.field, reason=notice.reason)
-        conversation = Conversation(parts, spoken, self._ending, sound)
-        self._conversation = conversation
-        budget = ReadyBudget(self._open_client()) if self._everline else None
+        on_close = partial(self._ctx.shutdown, "the session was closed")
+        self._conversation = conversation = Conversation(
+            self._metadata, parts, spoken, self._ending, sound, on_close
+        )
+        deadline = time.monotonic() + READY_SECONDS
         self._tools = CallTools(
             self._ctx,
             self._metadata,
@@ -178,16 +170,19 @@ class Call:
             self._ending,
             self._client,
             conversation.session,
+            self._notices,
         )
-        history = await self._history(budget)
-        conversation.on_commit(self._commit)
-        conversation.on_close(lambda: self._ctx.shutdown("the session was closed"))
+        history = await self._history(deadline)
+        conversation.session.on("conversation_item_added", self._commit)
         agent, engine = await self._tools.opening(spoken.prompt, parts, history)
-        await conversation.start(
-            self._ctx.room, self._caller_identity(), history, agent, engine.accepted
-        )
-        if budget is not None and not await self._claim(budget):
-            return
+        await conversation.start(self._ctx.room, self._caller, history, agent, engine.accepted)
+        remaining = None
+        if self._everline is not None and self._client is not None:
+            answer = await self._claim(self._everline, self._client, deadline)
+            if not answer.accepted:
+                self._leave(f"the claim was refused: {answer.reason}")
+                return
+            remaining = answer.remaining
         if self._ending.decided:
             await conversation.finish()
             return
@@ -196,30 +191,29 @@ class Call:
             # The call ended while waiting for an avatar; whoever ended it closes the session.
             return
         await self._start_recording(conversation)
-        caller = self._ctx.wait_for_participant(identity=self._caller_identity())
-        conversation.open(self._background(caller))
-        conversation.watch_silence(self._metadata.silence or SilencePolicy(), self._caller_here)
-        warning = self._metadata.max_duration_warning
-        if warning is not None and self._remaining is not None:
-            conversation.watch_time(warning, self._remaining, self._ask_remaining)
+        caller = self._ctx.wait_for_participant(identity=self._caller)
+        conversation.open(
+            self._background(caller), self._caller_here, remaining, self._ask_remaining
+        )
 
     async def _start_recording(self, conversation: Conversation) -> None:
         wanted = self._metadata.recording
-        if wanted is None or not wanted.enabled or self._entry is None:
+        if wanted is None or not wanted.enabled or self._outbox is None:
             return
         storage = self._settings.everline_recordings_url
-        recorder = await CallRecorder.start(
-            conversation.session, self._entry, storage, await self._known_spool()
+        entry = self._outbox.entry
+        spool = await self._known_spool(entry.target.callback_url)
+        self._recorder = recorder = await CallRecorder.start(
+            conversation.session, entry, storage, spool
         )
-        self._recorder = recorder
         if storage and self._settings.everline_egress:
             # In the background: without a free service the answer takes seconds.
             self._background(recorder.hand_over(self._ctx.api, self._ctx.room.name, storage))
 
-    async def _known_spool(self) -> str | None:
+    async def _known_spool(self, callback_url: str) -> str | None:
         """The spool's id, if this agent server sends its heartbeats to the call's own API."""
         home = self._settings.everline_callback_url
-        if home is None or home.rstrip("/") != self._required_everline().callback_url.rstrip("/"):
+        if home is None or home.rstrip("/") != callback_url.rstrip("/"):
             return None
         try:
             return await Disk().ask(partial(spool_id, Path(self._settings.everline_spool_dir)))
@@ -229,58 +223,48 @@ class Call:
 
     def _caller_here(self) -> bool:
         present = self._ctx.room.remote_participants
-        caller = self._caller_identity()
-        return caller in present if caller else bool(present)
+        return self._caller in present if self._caller else bool(present)
 
     async def _ask_remaining(self) -> float | None:
         try:
-            return await self._open_client().remaining()
+            return await self._client.remaining() if self._client else None
         except CallbackError as error:
             log.warning("time_left_unknown", why=str(error))
             return None
 
-    def _open_client(self) -> CallbackClient:
-        if self._client is None:
-            everline = self._required_everline()
-            self._client = CallbackClient(everline.callback_url, everline.callback_token)
-        return self._client
-
-    async def _history(self, budget: ReadyBudget | None) -> list[Turn]:
-        if budget is None or self._attempt == 1:
+    async def _history(self, deadline: float) -> list[Turn]:
+        client = self._client
+        if client is None or self._attempt == 1:
             return []
-        turns = await budget.turns_so_far(self._metadata.session_id)
+        fetch = partial(client.turns_so_far, self._metadata.session_id)
+        turns = await retry_until(deadline, "turns_so_far", fetch)
         return ordered(turn for turn in turns if turn.attempt < self._attempt)
 
-    async def _claim(self, budget: ReadyBudget) -> bool:
+    async def _claim(
+        self, everline: EverlineMetadata, client: CallbackClient, deadline: float
+    ) -> ReadyAnswer:
         claim = AgentReady(
             attempt=self._attempt,
             job_id=self._ctx.job.id,
             identity=self._ctx.room.local_participant.identity,
             agent_version=agent_version(),
         )
-        answer = await budget.claim(claim)
-        if not answer.accepted:
-            self._leave(f"the claim was refused: {answer.reason}")
-            return False
-        everline = self._required_everline()
-        target = Target(
-            callback_url=everline.callback_url,
-            callback_token=everline.callback_token,
-            org=everline.org,
-            session_id=self._metadata.session_id,
-            attempt=everline.attempt,
-            job_id=self._ctx.job.id,
-        )
-        self._entry = SpoolEntry.in_memory(Path(self._settings.everline_spool_dir), target)
-        self._outbox = Outbox(self._entry, self._open_client())
-        await self._outbox.open()
-        self._claimed = True
-        self._remaining = answer.remaining
-        log.info("attempt_claimed", remaining=answer.remaining)
-        return True
+        answer = await retry_until(deadline, "ready", partial(client.ready, claim))
+        if answer.accepted:
+            target = Target(
+                session_id=self._metadata.session_id,
+                job_id=self._ctx.job.id,
+                **everline.model_dump(),
+            )
+            spool = Path(self._settings.everline_spool_dir)
+            outbox = Outbox(SpoolEntry(spool / target.entry_name(), target), client)
+            await outbox.open()
+            self._outbox = outbox
+            log.info("attempt_claimed", remaining=answer.remaining)
+        return answer
 
-    def _commit(self, item: object) -> None:
-        turn = self._turn_log.turn(item)
+    def _commit(self, event: ConversationItemAddedEvent) -> None:
+        turn = self._turn_log.turn(event.item)
         if turn is not None and self._outbox is not None:
             self._streamed[turn.item_id] = turn
             self._outbox.put(Record(kind=RecordKind.TURN, body=turn.model_dump(mode="json")))
@@ -288,16 +272,14 @@ class Call:
     def _watch_room(self) -> None:
         def received(packet: rtc.DataPacket) -> None:
             request = finish_request(packet)
-            if request is None:
-                return
-            if not self._ending.note(requested_end(request.reason)):
+            if request is None or not self._ending.note(requested_end(request.reason)):
                 return
             log.info("finish_requested", reason=request.reason)
-            if self._claimed and self._conversation is not None:
+            if self._outbox is not None and self._conversation is not None:
                 warning = self._metadata.max_duration_warning
-                if request.reason == ReportEnd.MAX_DURATION and warning is not None:
-                    self._conversation.say_goodbye_with(warning.goodbye_text)
-                self._background(self._conversation.finish())
+                timed_out = request.reason == ReportEnd.MAX_DURATION
+                goodbye = warning.goodbye_text if warning and timed_out else None
+                self._background(self._conversation.finish(goodbye))
 
         def disconnected(reason: rtc.DisconnectReason.ValueType) -> None:
             if self._ending.note_disconnect(reason):
@@ -305,9 +287,6 @@ class Call:
 
         self._ctx.room.on("data_received", received)
         self._ctx.room.on("disconnected", disconnected)
-
-    def _caller_identity(self) -> str | None:
-        return self._everline.caller_identity if self._everline else None
 
     def _sdk_report(self) -> SessionReport | None:
         if self._conversation is None:
@@ -333,18 +312,13 @@ class Call:
         log.error("agent_failed", reason=reason, retryable=retryable)
         self._ending.note(ReportEnd.ERROR, reason)
         # After the claim, the report tells the reason.
-        if self._everline is not None and not self._claimed:
+        if self._everline is not None and self._outbox is None:
             await report_failure(self._everline, self._ctx.job.id, reason, retryable=retryable)
         self._ctx.shutdown(reason)
 
     def _leave(self, reason: str) -> None:
         log.warning("agent_leaves", reason=reason)
         self._ctx.shutdown(reason)
-
-    def _required_everline(self) -> EverlineMetadata:
-        if self._everline is None:
-            raise RuntimeError("a plain agent has no callbacks")
-        return self._everline
 
     def _background(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         task = asyncio.create_task(work)

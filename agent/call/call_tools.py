@@ -3,6 +3,7 @@
 # pyright: reportUnknownMemberType=false
 
 import asyncio
+from dataclasses import dataclass
 
 import httpx
 import structlog
@@ -72,33 +73,26 @@ class SucceedingAgent(Agent):
             self.session.generate_reply()
 
 
+@dataclass
 class CallTools:
     """The tools of the agents of one call; without a `client` no saved agent can take over."""
 
-    def __init__(
-        self,
-        ctx: JobContext,
-        metadata: DispatchMetadata,
-        settings: AgentSettings,
-        vad: VAD,
-        ending: Ending,
-        client: CallbackClient | None,
-        session: AgentSession[None],
-    ) -> None:
-        self._ctx = ctx
-        self._metadata = metadata
-        self._settings = settings
-        self._vad = vad
-        self._ending = ending
-        self._client = client
-        self._session = session
+    ctx: JobContext
+    metadata: DispatchMetadata
+    settings: AgentSettings
+    vad: VAD
+    ending: Ending
+    client: CallbackClient | None
+    session: AgentSession[None]
+    notices: list[Notice]
+    """What the agents cannot do as configured; those that take over add theirs."""
+
+    def __post_init__(self) -> None:
         self._web = outbound_client(
-            allow_private=settings.everline_allow_private_tool_urls,
+            allow_private=self.settings.everline_allow_private_tool_urls,
             timeout=httpx.Timeout(10.0),
             tls=tls_context(),
         )
-        self.notices: list[Notice] = []
-        """What the agents that took over could not do as configured."""
 
     async def opening(
         self, prompt: str, parts: EngineParts, history: list[Turn]
@@ -111,11 +105,10 @@ class CallTools:
         if agent_id := in_charge(history):
             try:
                 agent = await self._take_over(agent_id, restored(history), answers=False)
+                return agent, agent.engine or parts
             except CannotHandOff as error:
                 log.warning("hand_off_not_resumed", agent_id=agent_id, why=str(error))
-            else:
-                return agent, agent.engine or parts
-        tools = self._tools(self._metadata)
+        tools = self._tools(self.metadata)
         return Agent(instructions=prompt, chat_ctx=restored(history), tools=tools), parts
 
     async def aclose(self) -> None:
@@ -126,17 +119,17 @@ class CallTools:
         return agent_tools(
             ToolInputs(
                 config=config,
-                settings=self._settings,
-                ending=self._ending,
-                room=self._ctx.room,
-                livekit=lambda: self._ctx.api,
+                settings=self.settings,
+                ending=self.ending,
+                room=self.ctx.room,
+                livekit=lambda: self.ctx.api,
                 web=self._web,
-                hand_off=self._hand_off if self._client else None,
+                hand_off=self._hand_off if self.client else None,
             )
         )
 
     async def _hand_off(self, agent_id: str) -> Agent:
-        history = self._session.current_agent.chat_ctx.copy(
+        history = self.session.current_agent.chat_ctx.copy(
             exclude_instructions=True, exclude_function_call=True, exclude_config_update=True
         )
         return await self._take_over(agent_id, history, answers=True)
@@ -159,30 +152,28 @@ class CallTools:
             log.warning("configured_otherwise", field=notice.field, reason=notice.reason)
             self.notices.append(notice)
         spoken = words(config)
-        if spoken.missing:
-            log.warning("dynamic_variables_missing", variables=list(spoken.missing))
         return SucceedingAgent(
             config, spoken.prompt, history, self._tools(config), parts, answers=answers
         )
 
     async def _load(self, agent_id: str) -> DispatchMetadata:
-        if self._client is None:
+        if self.client is None:
             raise CannotHandOff("a plain agent has no callbacks")
-        loaded = await self._client.managed_agent(agent_id)
+        loaded = await self.client.managed_agent(agent_id)
         call = {
             "agentId": agent_id,
-            "session_id": self._metadata.session_id,
-            "user_id": self._metadata.user_id,
-            "everline": self._metadata.everline,
+            "session_id": self.metadata.session_id,
+            "user_id": self.metadata.user_id,
+            "everline": self.metadata.everline,
             # What this call knows of its caller applies to each of its agents.
-            "dynamic_variables": {**loaded.dynamic_variables, **self._metadata.dynamic_variables},
+            "dynamic_variables": {**loaded.dynamic_variables, **self.metadata.dynamic_variables},
         }
         return loaded.model_copy(update=call)
 
     async def _engine(self, config: DispatchMetadata) -> EngineParts | None:
         """The engine of the agent; None if it is the one that the call began with."""
-        if config.engine == self._metadata.engine:
+        if config.engine == self.metadata.engine:
             return None
-        inputs = EngineInputs(config=config, settings=self._settings, vad=self._vad)
+        inputs = EngineInputs(config=config, settings=self.settings, vad=self.vad)
         load_engine_plugins(inputs)
         return await asyncio.to_thread(build_engine, inputs)

@@ -1,4 +1,4 @@
-"""Claiming an attempt, which Everline must accept before anything can be heard."""
+"""Callbacks that an agent repeats before it may speak: its claim, or its failure to start."""
 
 import asyncio
 import time
@@ -10,43 +10,16 @@ import structlog
 from agent.backoff import Backoff
 from agent.callbacks import CallbackClient, CallbackError, Unavailable
 from domain.sessions.dispatch_metadata import EverlineMetadata
-from domain.sessions.messages import AgentFailed, AgentReady, ReadyAnswer
-from domain.transcripts.transcript import Turn
+from domain.sessions.messages import AgentFailed
 
 log = structlog.stdlib.get_logger(__name__)
 
-READY_BUDGET = 20.0
-"""Seconds from the start of the job for fetching the turns so far and the claim."""
-FAILED_BUDGET = 10.0
-"""Seconds to report that the agent cannot start; after that Everline's own time limit applies."""
+READY_SECONDS = 20.0
+"""For fetching the turns so far and the claim, together."""
+FAILED_SECONDS = 10.0
+"""For reporting that the agent cannot start; after that Everline's own time limit applies."""
 
 _Answer = TypeVar("_Answer")
-
-
-class ReadyBudget:
-    """The time limit for claiming an attempt; runs from its creation."""
-
-    def __init__(self, client: CallbackClient, seconds: float = READY_BUDGET) -> None:
-        self._client = client
-        self._deadline = time.monotonic() + seconds
-
-    async def turns_so_far(self, session_id: str) -> list[Turn]:
-        """The turns of earlier attempts.
-
-        Raises:
-            CallbackError: refused, or unavailable throughout the budget.
-        """
-        return await _retry_until(
-            self._deadline, "turns_so_far", lambda: self._client.turns_so_far(session_id)
-        )
-
-    async def claim(self, claim: AgentReady) -> ReadyAnswer:
-        """Everline's answer to the claim.
-
-        Raises:
-            CallbackError: refused, or unavailable throughout the budget.
-        """
-        return await _retry_until(self._deadline, "ready", lambda: self._client.ready(claim))
 
 
 async def report_failure(
@@ -60,18 +33,22 @@ async def report_failure(
         reason=reason[:500],
         retryable=retryable,
     )
-    deadline = time.monotonic() + FAILED_BUDGET
+    deadline = time.monotonic() + FAILED_SECONDS
     try:
         async with CallbackClient(everline.callback_url, everline.callback_token) as client:
-            await _retry_until(deadline, "failed", lambda: client.failed(failure))
+            await retry_until(deadline, "failed", lambda: client.failed(failure))
     except CallbackError as error:
         log.error("agent_failed_not_delivered", why=str(error))
 
 
-async def _retry_until(
+async def retry_until(
     deadline: float, what: str, call: Callable[[], Awaitable[_Answer]]
 ) -> _Answer:
-    """Repeat a callback while the API is unavailable, until `deadline` (monotonic seconds)."""
+    """Repeat a callback while the API is unavailable, until `deadline` (monotonic seconds).
+
+    Raises:
+        CallbackError: refused, or still unavailable at the deadline.
+    """
     backoff = Backoff(first=0.2, longest=2.0)
     while True:
         try:

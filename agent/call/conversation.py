@@ -13,9 +13,9 @@ from livekit.agents import (
     AgentSession,
     CloseEvent,
     CloseReason,
-    ConversationItemAddedEvent,
 )
 from livekit.agents.llm import RealtimeModel
+from livekit.agents.types import NotGivenOr
 from livekit.agents.utils import is_given
 from livekit.agents.voice import SpeechHandle
 from livekit.agents.voice.room_io import RoomOptions, TextInputEvent, TextInputOptions
@@ -27,8 +27,9 @@ from agent.sound import CallSound
 from agent.watchers.answers import AnswerWatch
 from agent.watchers.provider_errors import ProviderErrors
 from agent.watchers.silence import SilenceWatch
-from agent.watchers.time_limit import TimeWarning
-from domain.agents.call_policy import DurationWarning, SilencePolicy
+from agent.watchers.time_limit import warn_in_time
+from domain.agents.call_policy import SilencePolicy
+from domain.agents.config import DispatchedConfig
 from domain.transcripts.transcript import ReportEnd, Role, Turn
 
 log = structlog.stdlib.get_logger(__name__)
@@ -43,18 +44,26 @@ long even if nobody speaks (its default is 2.0)."""
 
 
 class Conversation:
-    """One attempt's conversation with the caller."""
+    """One attempt's conversation with the caller; `on_close` is called once it is over."""
 
-    def __init__(self, parts: EngineParts, words: Words, ending: Ending, sound: CallSound) -> None:
+    def __init__(
+        self,
+        config: DispatchedConfig,
+        parts: EngineParts,
+        words: Words,
+        ending: Ending,
+        sound: CallSound,
+        on_close: Callable[[], None],
+    ) -> None:
+        self._config = config
         self._sound = sound
         self._words = words
         self._ending = ending
         self._history: list[Turn] = []
-        self._watches: list[AnswerWatch | SilenceWatch | TimeWarning] = []
-        self._closing_words: str | None = None
+        self._watches: list[Callable[[], object]] = []
+        """How to stop each of them."""
         self._opening: asyncio.Task[None] | None = None
         self._finishing: asyncio.Task[None] | None = None
-        self._open = False
         self._started = False
         self.session: AgentSession[None] = AgentSession(
             stt=parts.stt or NOT_GIVEN,
@@ -65,7 +74,9 @@ class Conversation:
             tts_text_transforms=sound.text_transforms(),
             session_close_transcript_timeout=CLOSE_TRANSCRIPT_SECONDS,
         )
+        self._on_close = on_close
         self._provider_errors = ProviderErrors(self.session, self._fail)
+        self.session.on("close", self._closed)
 
     async def start(
         self,
@@ -85,19 +96,17 @@ class Conversation:
             EngineUnavailable: the provider cannot accept it now.
         """
         self._history = history
-        options = RoomOptions(
-            # A page reload does not end the call: Everline decides when the caller has left.
-            close_on_disconnect=False,
-            audio_input=self._sound.audio_input(),
-            text_input=TextInputOptions(text_input_cb=self._typed),
-        )
-        if caller_identity is not None:
-            options.participant_identity = caller_identity
         self.session.input.set_audio_enabled(False)
         await self.session.start(
             agent,
             room=room,
-            room_options=options,
+            room_options=RoomOptions(
+                # A page reload does not end the call: Everline decides when the caller has left.
+                close_on_disconnect=False,
+                audio_input=self._sound.audio_input(),
+                text_input=TextInputOptions(text_input_cb=self._typed),
+                participant_identity=caller_identity or NOT_GIVEN,
+            ),
             # No participant may control or observe the session.
             session_host=False,
             record=False,
@@ -112,101 +121,77 @@ class Conversation:
         if self._started:
             self.session.shutdown(drain=False)
 
-    def on_commit(self, handle: Callable[[object], None]) -> None:
-        """Call `handle` with each conversation item when it is committed."""
+    def _closed(self, event: CloseEvent) -> None:
+        if event.reason == CloseReason.ERROR:
+            self._ending.note(ReportEnd.ERROR, _describe(event))
+        if self._opening is not None:
+            self._opening.cancel()
+        for stop in self._watches:
+            stop()
+        # A session that cannot start reports the reason itself.
+        if self._started:
+            self._on_close()
 
-        def added(event: ConversationItemAddedEvent) -> None:
-            handle(event.item)
+    def open(
+        self,
+        caller_present: asyncio.Task[rtc.RemoteParticipant],
+        caller_here: Callable[[], bool],
+        remaining: float | None,
+        ask_remaining: Callable[[], Awaitable[float | None]],
+    ) -> None:
+        """Begin to listen, speak first if the configuration says so, and watch silence and time.
 
-        self.session.on("conversation_item_added", added)
-
-    def on_close(self, handle: Callable[[], None]) -> None:
-        """Call `handle` when a session that was started is closed, for whatever reason."""
-
-        def closed(event: CloseEvent) -> None:
-            if event.reason == CloseReason.ERROR:
-                self._ending.note(ReportEnd.ERROR, _describe(event))
-            if self._opening is not None:
-                self._opening.cancel()
-            for watch in self._watches:
-                watch.stop()
-            # A session that cannot start reports the reason itself.
-            if self._started:
-                handle()
-
-        self.session.on("close", closed)
-
-    def open(self, caller_present: asyncio.Task[rtc.RemoteParticipant]) -> None:
-        """Begin to listen, and speak first if the configuration says so."""
-        self._open = True
+        The call ends in `remaining` seconds; None if that is unknown.
+        """
         self.session.input.set_audio_enabled(True)
         self._opening = asyncio.create_task(self._speak_first(caller_present), name="opening")
-        watch = AnswerWatch(self.session)
-        self._watches.append(watch)
-        watch.start()
-
-    def watch_silence(self, policy: SilencePolicy, caller_here: Callable[[], bool]) -> None:
-        """Apply the silence policy from now on."""
-
-        def nudge() -> None:
-            self._speak(self._words.fill(policy.nudge_text), NUDGE)
+        policy, warning = self._config.silence or SilencePolicy(), self._config.max_duration_warning
 
         def end_call() -> None:
             if self._ending.note(ReportEnd.SILENCE):
-                self._closing_words = self._words.fill(policy.goodbye_text)
                 self._finishing = asyncio.create_task(
-                    self.finish(GOODBYE_SECONDS), name="silence_goodbye"
+                    self.finish(policy.goodbye_text, GOODBYE_SECONDS), name="silence_goodbye"
                 )
 
-        watch = SilenceWatch(
-            self.session, policy, caller_here=caller_here, nudge=nudge, end_call=end_call
+        silence = SilenceWatch(
+            self.session,
+            policy,
+            caller_here,
+            nudge=lambda: self._speak(self._words.fill(policy.nudge_text), NUDGE),
+            end_call=end_call,
         )
-        self._watches.append(watch)
-        watch.start()
+        for watch in (AnswerWatch(self.session), silence):
+            watch.start()
+            self._watches.append(watch.stop)
+        if warning is not None and remaining is not None:
+            waiting = warn_in_time(
+                warning.seconds_before,
+                remaining,
+                speak=lambda: self._speak(self._words.fill(warning.text), TIME_WARNING),
+                ask_remaining=ask_remaining,
+            )
+            self._watches.append(asyncio.create_task(waiting, name="time_warning").cancel)
 
-    def watch_time(
-        self,
-        warning: DurationWarning,
-        remaining: float,
-        ask_remaining: Callable[[], Awaitable[float | None]],
-    ) -> None:
-        """Warn the caller before the time of the call is over, in `remaining` seconds."""
-
-        def speak() -> None:
-            self._speak(self._words.fill(warning.text), TIME_WARNING)
-
-        watch = TimeWarning(warning, speak=speak, ask_remaining=ask_remaining)
-        self._watches.append(watch)
-        watch.start(remaining)
-
-    def say_goodbye_with(self, text: str | None) -> None:
-        """Let `finish` end with these words, dynamic variables filled in."""
-        self._closing_words = self._words.fill(text)
-
-    async def finish(self, within: float = FINISH_SECONDS) -> None:
-        """Say the closing words if there are any, else let the current sentence end; then close.
+    async def finish(self, goodbye: str | None = None, within: float = FINISH_SECONDS) -> None:
+        """Say a goodbye with its variables filled in, or let the current sentence end; then close.
 
         After `within` seconds the session is closed in any case.
         """
-        for watch in self._watches:
-            watch.stop()
+        for stop in self._watches:
+            stop()
         try:
             async with asyncio.timeout(within):
-                speech = await self._last_speech()
+                if words := self._words.fill(goodbye):
+                    await self.session.interrupt(force=True)
+                    speech = self._speak(words, "", allow_interruptions=False)
+                else:
+                    speech = self.session.current_speech
                 if speech is not None:
                     await speech.wait_for_playout()
         except TimeoutError:
             log.info("speech_cut_at_finish")
         finally:
             self.session.shutdown(drain=False)
-
-    async def _last_speech(self) -> SpeechHandle | None:
-        if not self._closing_words:
-            return self.session.current_speech
-        await self.session.interrupt(force=True)
-        if self._speaks_verbatim():
-            return self.session.say(self._closing_words, allow_interruptions=False)
-        return self.session.generate_reply(instructions=verbatim(self._closing_words))
 
     async def _speak_first(self, caller_present: asyncio.Task[rtc.RemoteParticipant]) -> None:
         await caller_present
@@ -217,12 +202,15 @@ class Conversation:
             # The previous agent died before it had answered.
             self.session.generate_reply()
 
-    def _speak(self, text: str | None, instructions: str) -> None:
+    def _speak(
+        self, text: str | None, instructions: str, allow_interruptions: NotGivenOr[bool] = NOT_GIVEN
+    ) -> SpeechHandle:
         """Say these words, or without them let the model follow the instructions."""
         if text and self._speaks_verbatim():
-            self.session.say(text)
-        else:
-            self.session.generate_reply(instructions=verbatim(text) if text else instructions)
+            return self.session.say(text, allow_interruptions=allow_interruptions)
+        if text:
+            instructions = f"Say exactly the following words, and nothing else: {text}"
+        return self.session.generate_reply(instructions=instructions)
 
     def _speaks_verbatim(self) -> bool:
         """Whether the current agent can say given words."""
@@ -237,14 +225,9 @@ class Conversation:
 
     async def _typed(self, session: AgentSession[None], event: TextInputEvent) -> None:
         # Blank text interrupts nobody.
-        if self._open and event.text.strip():
+        if self._opening is not None and event.text.strip():
             await session.interrupt()
             session.generate_reply(user_input=event.text)
-
-
-def verbatim(text: str) -> str:
-    """The instruction that makes a realtime model say given words."""
-    return f"Say exactly the following words, and nothing else: {text}"
 
 
 def greeting_is_due(history: list[Turn]) -> bool:

@@ -3,6 +3,7 @@
 import json
 from typing import Any, cast
 
+from livekit.protocol.agent import Job
 from pydantic import ValidationError
 
 from domain.agents.servers import JobRef
@@ -33,25 +34,24 @@ def read_metadata(text: str, room_name: str) -> DispatchMetadata:
     try:
         return DispatchMetadata.model_validate_json(text, context=FROM_ANOTHER_VERSION)
     except ValidationError as error:
-        raise MetadataFault(
-            f"the dispatch metadata is not valid: {_faults(error)}", _everline_part(text)
-        ) from None
+        # Without the input, which holds the callback token and the caller's words.
+        faults = error.errors(include_input=False, include_url=False, include_context=False)
+        details = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'metadata'}: {fault['msg']}"
+            for fault in faults[:5]
+        )
+        message = f"the dispatch metadata is not valid: {details}"
+        raise MetadataFault(message, _everline_part(text)) from None
 
 
-def attempt_of(text: str) -> int | None:
-    """The attempt that a job's metadata names, or None if there is none."""
-    everline = _everline_part(text)
-    return everline.attempt if everline else None
-
-
-def job_ref(job_id: str, text: str) -> JobRef:
+def job_ref(job: Job) -> JobRef:
     """Which session and attempt a job's metadata names, if it is Everline's.
 
     Reads only these fields, so that a dead agent is reported even if the rest is invalid or newer.
     """
-    everline, session_id = _everline_part(text), _fields(text).get("session_id")
+    everline, session_id = _everline_part(job.metadata), _fields(job.metadata).get("session_id")
     return JobRef(
-        job_id=job_id,
+        job_id=job.id,
         org=everline.org if everline else None,
         session_id=session_id if isinstance(session_id, str) else None,
         attempt=everline.attempt if everline else None,
@@ -72,11 +72,3 @@ def _fields(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return cast(dict[str, Any], raw) if isinstance(raw, dict) else {}
-
-
-def _faults(error: ValidationError) -> str:
-    # Without the input, which holds the callback token and the caller's words.
-    faults = error.errors(include_input=False, include_url=False, include_context=False)
-    return "; ".join(
-        f"{'.'.join(map(str, fault['loc'])) or 'metadata'}: {fault['msg']}" for fault in faults[:5]
-    )

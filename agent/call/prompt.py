@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import structlog
+
 from domain.agents.config import DispatchedConfig
 from domain.agents.variables import fill
+
+log = structlog.stdlib.get_logger(__name__)
 
 DEFAULT_PROMPT = (
     "You are a friendly voice assistant on a phone call."
@@ -40,10 +44,13 @@ def words(config: DispatchedConfig) -> Words:
     first = start is not None and start.who == "ai"
     prompt, missing = fill(config.prompt or DEFAULT_PROMPT, values)
     greeting, more = fill((start.greeting if start and first else None) or "", values)
+    missing = tuple(sorted({*missing, *more}))
+    if missing:
+        log.warning("dynamic_variables_missing", variables=list(missing))
     return Words(
         prompt=prompt,
         greeting=greeting or None,
         agent_speaks_first=first,
-        missing=tuple(sorted({*missing, *more})),
+        missing=missing,
         values=values,
     )

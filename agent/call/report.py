@@ -1,7 +1,7 @@
 """The report that an agent hands in at the end of its part of the call."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -14,14 +14,23 @@ from agent.call.report_items import hand_offs, provider_errors, tool_calls
 from agent.call.turns import TurnLog
 from agent.engines import Notice
 from agent.logs import frames
+from agent.spool import Record, RecordKind
 from agent.version import agent_version
 from domain.recordings.recording import CallRecording
-from domain.transcripts.transcript import REPORT_VERSION, AgentReport, ordered
+from domain.transcripts.transcript import REPORT_VERSION, AgentReport, Turn, ordered
 
 log = structlog.stdlib.get_logger(__name__)
 
 MAX_OUTPUT_CHARS = 2_000
 """Limit of a tool's answer in the report: a fetched page is useful to the model only."""
+MAX_REPORT_BYTES = 2 * 1024 * 1024
+"""Half of the API's limit: a larger report would be refused for good, and the call lost."""
+_DISPENSABLE = (
+    *("sdk_report", "turns", "tool_calls", "hand_offs"),
+    *("configured_otherwise", "missing_variables", "usage"),
+)
+"""Left out one after the other, until the rest is small enough. Turns are then sent separately;
+the remaining fields have limits of their own."""
 _MAX_ERROR_CHARS = 2_000
 _INSTRUCTION_ROLES = ("system", "developer")
 
@@ -58,7 +67,7 @@ def build_report(
         "agent_version": agent_version(),
     }
     try:
-        return AgentReport.model_validate({**known, **_told_by(sdk, turn_log)})
+        return AgentReport.model_validate({**known, **_from_sdk(sdk, turn_log)})
     except Exception as error:  # noqa: BLE001  # of any plugin's making
         # Without the error's message, which quotes the conversation.
         log.error("report_incomplete", error=frames(error))
@@ -66,7 +75,7 @@ def build_report(
         return AgentReport.model_validate({**known, "errors": [fault]})
 
 
-def _told_by(sdk: SessionReport | None, turn_log: TurnLog) -> dict[str, Any]:
+def _from_sdk(sdk: SessionReport | None, turn_log: TurnLog) -> dict[str, Any]:
     items = sdk.chat_history.items if sdk else []
     turns = [turn for item in items if (turn := turn_log.turn(item)) is not None]
     sdk_report = _sdk_report(sdk)
@@ -110,3 +119,33 @@ def _shortened(item: dict[str, Any]) -> dict[str, Any]:
 
 def _is_instruction(item: dict[str, Any]) -> bool:
     return item.get("type") == "agent_config_update" or item.get("role") in _INSTRUCTION_ROLES
+
+
+def report_records(report: AgentReport, streamed: Mapping[str, Turn]) -> list[Record]:
+    """The report, preceded by the turns that do not fit into it.
+
+    `streamed` are the turns that were handed in during the call, by their item's id; they are not
+    sent again.
+    """
+    body = report.model_dump(mode="json")
+    left_out: list[str] = []
+    for field in _DISPENSABLE:
+        if _size(body) <= MAX_REPORT_BYTES:
+            break
+        if body.pop(field, None):
+            left_out.append(field)
+    if not left_out:
+        return [Record(kind=RecordKind.REPORT, body=body)]
+    log.warning("report_too_large", left_out=left_out, bytes=_size(body))
+    turns = report.turns if "turns" in left_out else []
+    rest = [turn for turn in turns if streamed.get(turn.item_id) != turn]
+    return [
+        *(Record(kind=RecordKind.TURN, body=turn.model_dump(mode="json")) for turn in rest),
+        Record(kind=RecordKind.REPORT, body={**body, "left_out": left_out}),
+    ]
+
+
+def _size(body: Mapping[str, Any]) -> int:
+    """Bytes of the request, as `httpx` writes it."""
+    written = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return len(written.encode(errors="replace"))

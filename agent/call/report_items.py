@@ -1,11 +1,11 @@
 """Tool calls, hand-offs and errors, from LiveKit's conversation items and session events."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from livekit.agents import llm
 
-from agent.call.turns import utc_time
 from domain.json_model import writable_text
 from domain.transcripts.report_items import AgentError, HandOff, ToolCall
 
@@ -28,7 +28,7 @@ def _tool_call(call: llm.FunctionCall, result: llm.FunctionCallOutput | None) ->
         call_id=_text(call.call_id, _MAX_NAME),
         name=_text(call.name, _MAX_NAME),
         arguments=_text(call.arguments, _MAX_ARGUMENTS),
-        started_at=utc_time(call.created_at),
+        started_at=datetime.fromtimestamp(call.created_at, UTC),
         # The wall clock may have been set back meanwhile.
         seconds=max(round(result.created_at - call.created_at, 4), 0.0) if result else None,
         ok=not result.is_error if result else None,
@@ -39,7 +39,7 @@ def hand_offs(items: Iterable[object]) -> list[HandOff]:
     """Which agents handed the conversation over; the start of the first agent is no hand-off."""
     return [
         HandOff(
-            at=utc_time(item.created_at),
+            at=datetime.fromtimestamp(item.created_at, UTC),
             from_agent=_text(item.old_agent_id, _MAX_NAME),
             to_agent=_text(item.new_agent_id, _MAX_NAME),
         )
@@ -60,7 +60,7 @@ def _error(event: Any) -> AgentError:
     label = getattr(error, "label", None)
     recoverable = getattr(error, "recoverable", None)
     return AgentError(
-        at=utc_time(event.created_at),
+        at=datetime.fromtimestamp(event.created_at, UTC),
         stage=_text(str(getattr(error, "type", None) or "error"), 100),
         kind=type(cause).__name__[:200],
         source=None if label is None else _text(str(label), _MAX_NAME),

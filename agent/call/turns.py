@@ -58,7 +58,7 @@ class TurnLog:
             seq=seq,
             role=Role(item.role),
             text=writable_text(text)[:MAX_TURN_CHARS],
-            created_at=utc_time(item.created_at),
+            created_at=datetime.fromtimestamp(item.created_at, UTC),
             interrupted=item.interrupted,
             started_speaking_at=_optional_time(metrics.get("started_speaking_at")),
             stopped_speaking_at=_optional_time(metrics.get("stopped_speaking_at")),
@@ -95,10 +95,5 @@ def _item_id(given: str) -> str:
     return hashlib.sha256(given.encode(errors="surrogatepass")).hexdigest()
 
 
-def utc_time(seconds: float) -> datetime:
-    """A time of the SDK, seconds since 1970."""
-    return datetime.fromtimestamp(seconds, UTC)
-
-
 def _optional_time(seconds: Any) -> datetime | None:
-    return utc_time(seconds) if isinstance(seconds, int | float) else None
+    return datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, int | float) else None

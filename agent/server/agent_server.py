@@ -15,9 +15,11 @@ from livekit.agents.utils.aio import ChanClosed
 from livekit.protocol.agent import UpdateWorkerStatus, WorkerMessage, WorkerStatus
 
 from adapters.settings import AgentSettings
+from agent.call.metadata import job_ref
 from agent.engines.providers import keyed_plugins
 from agent.engines.realtime.providers import keyed_realtime_plugins
-from agent.server.job import entrypoint, prewarm, request, session_end
+from agent.server.job import entrypoint, prewarm, session_end
+from domain.sessions.control import ATTEMPT_ATTRIBUTE
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -47,7 +49,8 @@ class CountingAgentServer(AgentServer):
         self.max_jobs = settings.max_jobs
         self._accepted: set[str] = set()
         self._said_full = False
-        self._on_change: Callable[[], None] = lambda: None
+        self.on_change: Callable[[], None] = lambda: None
+        """Called whenever a job is accepted, launched, or over."""
         self._reports: set[asyncio.Task[None]] = set()
         super().__init__(
             ws_url=settings.livekit_url,
@@ -90,20 +93,20 @@ class CountingAgentServer(AgentServer):
         return 0 if self.draining else max(self.max_jobs - self.taken, 0)
 
     async def answer(self, job: JobRequest) -> None:
-        """Answer a request, counting its job until it is visible among the running ones."""
+        """Accept a job, naming its attempt in the room; count it until it is among the running."""
         self._accepted.add(job.id)
         asking = asyncio.current_task()
         if asking is not None:
             # The SDK counts the request until this task is done, and so do we.
             asking.add_done_callback(lambda _: self._answered(job.id))
         # LiveKit learns of the used slot before it reads the answer.
-        await self._update_worker_status()
-        self._on_change()
-        await request(job)
-
-    def on_change(self, handle: Callable[[], None]) -> None:
-        """Call `handle` whenever a job is accepted, launched, or over."""
-        self._on_change = handle
+        await self._report_change()
+        attempt = job_ref(job.job).attempt
+        await job.accept(
+            identity=f"agent-{job.id}",
+            name=job.agent_name,
+            attributes={} if attempt is None else {ATTEMPT_ATTRIBUTE: str(attempt)},
+        )
 
     def on_process_closed(self, handle: Callable[[RunningJobInfo, int | None], None]) -> None:
         """Call `handle` with each job whose process has ended, and its exit code.
@@ -143,7 +146,7 @@ class CountingAgentServer(AgentServer):
 
     async def _report_change(self) -> None:
         await self._update_worker_status()
-        self._on_change()
+        self.on_change()
 
     def _is_available(self) -> bool:
         return self.free > 0

@@ -40,7 +40,15 @@ def check(settings: AgentSettings, hostname: str) -> None:
     """
     if settings.everline_callback_url is None:
         raise NotHeardError("EVERLINE_CALLBACK_URL is not set, so no heartbeat is sent")
-    report = _ask(settings.everline_callback_url.rstrip("/") + "/health/agent")
+    url = settings.everline_callback_url.rstrip("/") + "/health/agent"
+    try:
+        # Bypass the machine's proxies; a 503 is an answer as well.
+        answer = httpx.get(url, timeout=ANSWER_SECONDS, trust_env=False)
+        report = _Report.model_validate_json(answer.content)
+    except httpx.HTTPError as problem:
+        raise NotHeardError(f"{url} does not answer ({type(problem).__name__})") from None
+    except ValidationError:
+        raise NotHeardError(f"{url} answers with something else") from None
     if report.agent_name != settings.dispatch_name:
         raise NotHeardError(
             f"calls are dispatched to {report.agent_name!r}, this agent is"
@@ -57,17 +65,6 @@ def heard_lately(servers: list[AgentServer], hostname: str, now: datetime) -> bo
         and now - server.last_heartbeat <= SILENT_AFTER
         for server in servers
     )
-
-
-def _ask(url: str) -> _Report:
-    try:
-        # Bypass the machine's proxies; a 503 is an answer as well.
-        answer = httpx.get(url, timeout=ANSWER_SECONDS, trust_env=False)
-        return _Report.model_validate_json(answer.content)
-    except httpx.HTTPError as problem:
-        raise NotHeardError(f"{url} does not answer ({type(problem).__name__})") from None
-    except ValidationError:
-        raise NotHeardError(f"{url} answers with something else") from None
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """The agent server's heartbeat: every two seconds, signed as LiveKit signs its webhooks.
 
-It is sent at once when a slot is taken or freed and when a job is lost, and within `LOOK_SECONDS`
+It is sent at once when a slot is taken or freed and when a job is lost, and within `CHECK_SECONDS`
 when the server begins to drain.
 """
 
@@ -10,6 +10,7 @@ import socket
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 import httpx
 import structlog
@@ -27,67 +28,53 @@ from domain.sessions.control import HEARTBEAT_PATH
 log = structlog.stdlib.get_logger(__name__)
 
 HEARTBEAT_SECONDS = 2.0
-LOOK_SECONDS = 0.5
+CHECK_SECONDS = 0.5
 """How often the jobs are checked in between."""
 RETRY_SECONDS = 1.0
 """After a failed heartbeat: a server that is silent for too long counts as dead."""
 _TIMEOUT = httpx.Timeout(3.0, connect=2.0)
 
 
-def new_server_id() -> str:
-    """An id of this process: readable for an operator, never used twice."""
-    return f"{socket.gethostname()[:100]}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
-
-
+@dataclass
 class HeartbeatSender:
     """Reports the jobs of one agent server to the API."""
 
-    def __init__(
-        self,
-        settings: AgentSettings,
-        callback_url: str,
-        jobs: RunningJobs,
-        draining: Callable[[], bool],
-        spool: str | None = None,
-    ) -> None:
-        self._settings = settings
-        self._jobs = jobs
-        self._draining = draining
-        self._server_id = new_server_id()
+    settings: AgentSettings
+    callback_url: str
+    jobs: RunningJobs
+    draining: Callable[[], bool]
+    spool: str | None = None
+
+    def __post_init__(self) -> None:
+        self._server_id = f"{socket.gethostname()[:100]}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
         self._beats = 0
-        self._spool = spool
-        self._hurry = asyncio.Event()
         self._reached = True
         self._said_draining = False
         self._due = 0.0
         """When the next heartbeat is, on the event loop's clock."""
-        self._http = httpx.AsyncClient(base_url=callback_url.rstrip("/"), timeout=_TIMEOUT)
-
-    def hurry(self) -> None:
-        """Send the next heartbeat now."""
-        self._hurry.set()
+        self._http = httpx.AsyncClient(base_url=self.callback_url.rstrip("/"), timeout=_TIMEOUT)
 
     async def beat_forever(self) -> None:
         """Report until cancelled; logs once when the API is lost, and once when it is back."""
-        await repeat("heartbeat", self._look, pause=0.0, pause_after_failure=RETRY_SECONDS)
+        await repeat("heartbeat", self._check, pause=0.0, pause_after_failure=RETRY_SECONDS)
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         """Check the jobs, and report them if that is due; then wait for the next check."""
         loop = asyncio.get_running_loop()
-        self._jobs.look()
-        changed = self._hurry.is_set() or self._draining() != self._said_draining
+        self.jobs.check()
+        changed = self.jobs.changed.is_set() or self.draining() != self._said_draining
         if changed or loop.time() >= self._due:
-            self._hurry.clear()
+            self.jobs.changed.clear()
             self._due = loop.time() + (HEARTBEAT_SECONDS if await self.beat() else RETRY_SECONDS)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), LOOK_SECONDS)
+            await asyncio.wait_for(self.jobs.changed.wait(), CHECK_SECONDS)
 
     async def beat(self) -> bool:
         """Report once; returns whether the API accepted it."""
         beat = self._next()
         body = beat.model_dump_json()
-        secret = self._settings.livekit_api_secret.get_secret_value()
-        token = sign_body(self._settings.livekit_api_key, secret, body.encode(), HEARTBEAT)
+        secret = self.settings.livekit_api_secret.get_secret_value()
+        token = sign_body(self.settings.livekit_api_key, secret, body.encode(), HEARTBEAT)
         headers = {"Authorization": token, "Content-Type": "application/json"}
         try:
             response = await self._http.post(HEARTBEAT_PATH, content=body, headers=headers)
@@ -95,15 +82,18 @@ class HeartbeatSender:
             answer = HeartbeatAnswer.model_validate_json(
                 response.content, context=FROM_ANOTHER_VERSION
             )
-        except httpx.HTTPStatusError as error:
-            return self._note_failure(f"the API answered {error.response.status_code}")
-        except (httpx.RequestError, ValidationError) as error:
-            return self._note_failure(type(error).__name__)
+        except (httpx.HTTPError, ValidationError) as error:
+            if self._reached:
+                answered = isinstance(error, httpx.HTTPStatusError)
+                why = f"status {error.response.status_code}" if answered else type(error).__name__
+                log.warning("heartbeat_not_delivered", why=why)
+            self._reached = False
+            return False
         if not self._reached:
             log.info("heartbeat_delivered_again")
         self._reached = True
-        self._jobs.acknowledged(beat.lost)
-        self._jobs.stop(answer.stop)
+        self.jobs.acknowledged(beat.lost)
+        self.jobs.stop(answer.stop)
         return True
 
     async def aclose(self) -> None:
@@ -112,22 +102,16 @@ class HeartbeatSender:
 
     def _next(self) -> Heartbeat:
         self._beats += 1
-        self._said_draining = self._draining()
+        self._said_draining = self.draining()
         return Heartbeat(
             server_id=self._server_id,
             number=self._beats,
-            agent_name=self._settings.dispatch_name,
-            max_jobs=self._settings.max_jobs,
-            free=0 if self._said_draining else self._jobs.free,
+            agent_name=self.settings.dispatch_name,
+            max_jobs=self.settings.max_jobs,
+            free=0 if self._said_draining else self.jobs.free,
             draining=self._said_draining,
             version=agent_version(),
-            spool=self._spool,
-            jobs=self._jobs.look(),
-            lost=self._jobs.lost,
+            spool=self.spool,
+            jobs=self.jobs.check(),
+            lost=self.jobs.lost,
         )
-
-    def _note_failure(self, why: str) -> bool:
-        if self._reached:
-            log.warning("heartbeat_not_delivered", why=why)
-        self._reached = False
-        return False

@@ -4,18 +4,16 @@ import asyncio
 from typing import cast
 
 import structlog
-from livekit.agents import JobContext, JobProcess, JobRequest, inference
+from livekit.agents import JobContext, JobProcess, inference
 from livekit.agents.vad import VAD
 
 from adapters.settings import AgentSettings, load
 from agent.call.call import Call
 from agent.call.claim import report_failure
-from agent.call.metadata import MetadataFault, attempt_of, read_metadata
+from agent.call.metadata import MetadataFault, job_ref, read_metadata
 from agent.callbacks import tls_context
 from agent.logs import configure_job_logging
 from agent.server.ticks import say_done, tick_forever
-from domain.sessions.control import ATTEMPT_ATTRIBUTE
-from domain.sessions.dispatch_metadata import DispatchMetadata
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -31,16 +29,6 @@ def prewarm(process: JobProcess) -> None:
     tls_context()
 
 
-async def request(job: JobRequest) -> None:
-    """Accept a job, naming its attempt where the room can see it."""
-    attempt = attempt_of(job.job.metadata)
-    await job.accept(
-        identity=f"agent-{job.id}",
-        name=job.agent_name,
-        attributes={} if attempt is None else {ATTEMPT_ATTRIBUTE: str(attempt)},
-    )
-
-
 async def entrypoint(ctx: JobContext) -> None:
     """Take part in a call."""
 
@@ -49,8 +37,7 @@ async def entrypoint(ctx: JobContext) -> None:
         return call.caller_connection() if isinstance(call, Call) else None
 
     # Stored, because asyncio holds tasks weakly; it ends with the event loop.
-    ticks = asyncio.create_task(tick_forever(ctx.job.id, caller), name="ticks")
-    ctx.proc.userdata[_TICKS] = ticks
+    ctx.proc.userdata[_TICKS] = asyncio.create_task(tick_forever(ctx.job.id, caller), name="ticks")
     try:
         metadata = read_metadata(ctx.job.metadata, ctx.job.room.name)
     except MetadataFault as fault:
@@ -59,7 +46,8 @@ async def entrypoint(ctx: JobContext) -> None:
             await report_failure(fault.everline, ctx.job.id, str(fault), retryable=False)
         ctx.shutdown(str(fault))
         return
-    _name_in_logs(ctx, metadata)
+    named = job_ref(ctx.job).model_dump()
+    ctx.log_context_fields = {**named, "session_id": metadata.session_id}
     userdata = ctx.proc.userdata
     call = Call(ctx, metadata, cast(AgentSettings, userdata[_SETTINGS]), cast(VAD, userdata[_VAD]))
     userdata[_CALL] = call
@@ -78,13 +66,3 @@ async def session_end(ctx: JobContext) -> None:
         say_done(ctx.job.id)
     finally:
         await call.aclose()
-
-
-def _name_in_logs(ctx: JobContext, metadata: DispatchMetadata) -> None:
-    everline = metadata.everline
-    ctx.log_context_fields = {
-        "job_id": ctx.job.id,
-        "session_id": metadata.session_id,
-        "org": everline.org if everline else None,
-        "attempt": everline.attempt if everline else None,
-    }

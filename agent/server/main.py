@@ -12,7 +12,6 @@ import errno
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 import structlog
 from livekit.api import LiveKitAPI
@@ -35,87 +34,66 @@ _LAST_UPLOAD_SECONDS = 10.0
 """Together with the jobs' end these fit into 30 s, the shortest grace period of this process."""
 
 
-class Signals:
-    """Counts the requests to stop."""
-
-    def __init__(self) -> None:
-        self.first = asyncio.Event()
-        self.second = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop)
-
-    def _stop(self) -> None:
-        (self.second if self.first.is_set() else self.first).set()
-
-
-async def serve(settings: AgentSettings) -> None:
+async def serve(settings: AgentSettings, ticks: TickSocket) -> None:
     """Run the agent server until it is told to stop or cannot go on."""
-    signals = Signals()
+    stop, stop_now = asyncio.Event(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(
+            number, lambda: (stop_now if stop.is_set() else stop).set()
+        )
     secret = settings.livekit_api_secret.get_secret_value()
     livekit = LiveKitAPI(settings.livekit_url, settings.livekit_api_key, secret, failover=False)
-    with TickSocket() as ticks:
-        async with livekit:
-            await _serve(settings, signals, ticks, livekit)
-
-
-async def _serve(
-    settings: AgentSettings, signals: Signals, ticks: TickSocket, livekit: LiveKitAPI
-) -> None:
-    server = build_server(settings)
     url = settings.everline_recordings_url
     storage = RecordingStore(url) if url else None
-    drainer = Drainer(Path(settings.everline_spool_dir))
-    uploads = Uploads(Path(settings.everline_spool_dir), storage, livekit)
-    log.info("agent_server_starting", agent_name=settings.dispatch_name, max_jobs=settings.max_jobs)
+    async with livekit:
+        server = build_server(settings)
+        drainer = Drainer(Path(settings.everline_spool_dir))
+        uploads = Uploads(Path(settings.everline_spool_dir), storage, livekit)
+        log.info(
+            "agent_server_starting",
+            agent_name=settings.dispatch_name,
+            max_jobs=settings.max_jobs,
+        )
+        stopping = asyncio.create_task(stop.wait())
+        tasks: list[asyncio.Task[None]] = [
+            # First, because it waits for the server's start.
+            asyncio.create_task(_send_heartbeats(settings, server, stop, ticks)),
+            asyncio.create_task(server.run(), name="agent_server"),
+            asyncio.create_task(drainer.run(), name="spool_drainer"),
+            asyncio.create_task(uploads.run(), name="recording_uploads"),
+        ]
+        try:
+            await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done():
+                await _drain(server, settings.drain_seconds, stop_now)
+            await server.aclose()
+            await _empty_spool(drainer, uploads)
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            for task in (stopping, *tasks):
+                task.cancel()
+            await asyncio.gather(stopping, *tasks, return_exceptions=True)
+
+
+async def _send_heartbeats(
+    settings: AgentSettings, server: CountingAgentServer, stop: asyncio.Event, ticks: TickSocket
+) -> None:
     started = asyncio.Event()
     server.once("worker_started", started.set)
-    running = asyncio.create_task(server.run(), name="agent_server")
-    heartbeats = _heartbeats(settings, server, started, signals, ticks)
-    helpers = [
-        asyncio.create_task(drainer.run(), name="spool_drainer"),
-        asyncio.create_task(uploads.run(), name="recording_uploads"),
-        asyncio.create_task(heartbeats, name="heartbeat"),
-    ]
-    stopping = asyncio.create_task(signals.first.wait())
-    try:
-        await asyncio.wait([running, stopping, *helpers], return_when=asyncio.FIRST_COMPLETED)
-        if stopping.done():
-            await _drain(server, settings.drain_seconds, signals)
-        await server.aclose()
-        await _hand_over(drainer, uploads)
-        for task in (running, *helpers):
-            if task.done():
-                task.result()
-    finally:
-        ending: list[asyncio.Task[Any]] = [stopping, running, *helpers]
-        for task in ending:
-            task.cancel()
-        await asyncio.gather(*ending, return_exceptions=True)
-
-
-async def _heartbeats(
-    settings: AgentSettings,
-    server: CountingAgentServer,
-    started: asyncio.Event,
-    signals: Signals,
-    ticks: TickSocket,
-) -> None:
     await started.wait()
     if settings.everline_callback_url is None:
         log.warning("no_heartbeats", why="EVERLINE_CALLBACK_URL is not set")
         await asyncio.Event().wait()
         return
-    jobs = RunningJobs(server, ticks, settings.job_silence_seconds)
     heartbeat = HeartbeatSender(
         settings,
         settings.everline_callback_url,
-        jobs,
-        lambda: server.draining or signals.first.is_set(),
+        RunningJobs(server, ticks, settings.job_silence_seconds),
+        lambda: server.draining or stop.is_set(),
         spool_id(Path(settings.everline_spool_dir)),
     )
-    jobs.on_loss(heartbeat.hurry)
-    server.on_change(heartbeat.hurry)
     try:
         await heartbeat.beat_forever()
     finally:
@@ -124,11 +102,11 @@ async def _heartbeats(
         await heartbeat.aclose()
 
 
-async def _drain(server: CountingAgentServer, seconds: int, signals: Signals) -> None:
+async def _drain(server: CountingAgentServer, seconds: int, stop_now: asyncio.Event) -> None:
     if seconds == 0:
         return
     draining = asyncio.create_task(server.drain(timeout=seconds))
-    hurry = asyncio.create_task(signals.second.wait())
+    hurry = asyncio.create_task(stop_now.wait())
     await asyncio.wait([draining, hurry], return_when=asyncio.FIRST_COMPLETED)
     if draining.done() and isinstance(draining.exception(), TimeoutError):
         log.warning("drain_timed_out", seconds=seconds)
@@ -138,19 +116,19 @@ async def _drain(server: CountingAgentServer, seconds: int, signals: Signals) ->
     await asyncio.gather(draining, return_exceptions=True)
 
 
-async def _hand_over(drainer: Drainer, uploads: Uploads) -> None:
+async def _empty_spool(drainer: Drainer, uploads: Uploads) -> None:
     """Deliver what the last calls left, because the disk may not outlive this process."""
-    try:
-        async with asyncio.timeout(_LAST_DRAIN_SECONDS):
-            await drainer.once(last=True)
-    except (TimeoutError, OSError) as error:
-        log.warning("spool_left_to_the_next_agent_server", error=type(error).__name__)
-    # Second, because entries that the drainer has delivered may have a recording.
-    try:
-        async with asyncio.timeout(_LAST_UPLOAD_SECONDS):
-            await uploads.once(last=True)
-    except (TimeoutError, OSError) as error:
-        log.warning("recordings_left_to_the_next_agent_server", error=type(error).__name__)
+    # Uploads second, because entries that the drainer has delivered may have a recording.
+    for rounds, seconds in ((drainer, _LAST_DRAIN_SECONDS), (uploads, _LAST_UPLOAD_SECONDS)):
+        try:
+            async with asyncio.timeout(seconds):
+                await rounds.once(last=True)
+        except (TimeoutError, OSError) as error:
+            log.warning(
+                "spool_left_to_the_next_agent_server",
+                what=type(rounds).__name__,
+                error=type(error).__name__,
+            )
 
 
 def main() -> int:
@@ -163,7 +141,8 @@ def main() -> int:
         return 2
     configure_logging(settings)
     log.info("agent_version", version=agent_version())
-    asyncio.run(serve(settings))
+    with TickSocket() as ticks:
+        asyncio.run(serve(settings, ticks))
     return 0
 
 

@@ -1,8 +1,9 @@
 """The jobs of an agent server: running, hung and lost ones."""
 
+import asyncio
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
@@ -27,28 +28,25 @@ class RunningJobs:
     """
 
     def __init__(
-        self,
-        server: CountingAgentServer,
-        ticks: TickSocket,
-        longest_silence: float,
+        self, server: CountingAgentServer, ticks: TickSocket, longest_silence: float
     ) -> None:
         self._server = server
         self._ticks = ticks
         self._longest_silence = longest_silence
-        self._on_loss: Callable[[], None] = lambda: None
-        self._known: dict[str, JobRef] = {}
+        self.changed = asyncio.Event()
+        """Set whenever a slot is taken or freed, and whenever a job is lost."""
+        self._refs: dict[str, JobRef] = {}
         self._hung: dict[str, str] = {}
         self._lost: dict[str, LostJob] = {}
         server.on_process_closed(self._closed)
+        server.on_change = self.changed.set
 
-    def on_loss(self, handle: Callable[[], None]) -> None:
-        """Call `handle` whenever a job was lost."""
-        self._on_loss = handle
-
-    def look(self) -> list[JobTick]:
+    def check(self) -> list[JobTick]:
         """The running jobs; kills those that hang."""
-        refs = self._refs()
-        ages = self._ticks.ages(refs.keys())
+        running = {info.job.id: info.job for info in self._server.active_jobs}
+        self._refs = {id_: self._refs.get(id_) or job_ref(job) for id_, job in running.items()}
+        self._hung = {job_id: why for job_id, why in self._hung.items() if job_id in running}
+        ages = self._ticks.ages(running)
         for job_id, age in ages.items():
             if age > self._longest_silence and job_id not in self._hung:
                 self._hung[job_id] = f"its process did not answer for {age:.1f} s and was killed"
@@ -60,7 +58,7 @@ class RunningJobs:
                 tick_age=round(max(ages[job_id], 0.0), 2) if job_id in ages else None,
                 caller=self._ticks.caller(job_id),
             )
-            for job_id, ref in refs.items()
+            for job_id, ref in self._refs.items()
         ]
 
     @property
@@ -87,14 +85,6 @@ class RunningJobs:
             if self._kill(job_id):
                 log.warning("job_stopped", job_id=job_id, why="another agent has its call")
 
-    def _refs(self) -> dict[str, JobRef]:
-        running = {info.job.id: info for info in self._server.active_jobs}
-        self._known = {
-            job_id: self._known.get(job_id) or _ref(info) for job_id, info in running.items()
-        }
-        self._hung = {job: why for job, why in self._hung.items() if job in running}
-        return self._known
-
     def _kill(self, job_id: str) -> bool:
         pid = self._server.pid_of(job_id)
         if pid is None:
@@ -106,14 +96,10 @@ class RunningJobs:
     def _closed(self, info: RunningJobInfo, exit_code: int | None) -> None:
         if exit_code == 0 or self._ticks.is_done(info.job.id):
             return
-        ref = _ref(info)
+        ref = job_ref(info.job)
         reason = self._hung.pop(ref.job_id, f"its process ended with code {exit_code}")
         log.error("job_lost", job_id=ref.job_id, session_id=ref.session_id, reason=reason)
         self._lost[ref.job_id] = LostJob(**ref.model_dump(), reason=reason)
         if len(self._lost) > _MOST_LOST:
             del self._lost[next(iter(self._lost))]
-        self._on_loss()
-
-
-def _ref(info: RunningJobInfo) -> JobRef:
-    return job_ref(info.job.id, info.job.metadata)
+        self.changed.set()

@@ -31,8 +31,8 @@ class TickSocket:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._last: dict[str, float] = {}
-        self._callers: dict[str, str | None] = {}
+        self._last: dict[str, tuple[float, str | None]] = {}
+        """By job: when its last tick arrived, and the caller that it named."""
         self._done: set[str] = set()
         self._looked_at = clock()
         # Not in the spool: a socket's path may have 100 characters at most.
@@ -59,17 +59,16 @@ class TickSocket:
         """
         now = self._clock()
         if now - self._looked_at > _LONGEST_NAP:
-            self._last = dict.fromkeys(self._last, now)
+            self._last = {job: (now, caller) for job, (_, caller) in self._last.items()}
         self._looked_at = now
         self._receive(now)
-        self._last = {job: at for job, at in self._last.items() if job in jobs}
-        self._callers = {job: sid for job, sid in self._callers.items() if job in jobs}
+        self._last = {job: tick for job, tick in self._last.items() if job in jobs}
         self._done.intersection_update(jobs)
-        return {job: now - at for job, at in self._last.items() if job not in self._done}
+        return {job: now - at for job, (at, _) in self._last.items() if job not in self._done}
 
     def caller(self, job_id: str) -> str | None:
         """The caller's connection as the job's last tick named it; see `JobTick.caller`."""
-        return self._callers.get(job_id)
+        return self._last[job_id][1] if job_id in self._last else None
 
     def is_done(self, job_id: str) -> bool:
         """Whether a job has said that its report is handed in, or in the spool."""
@@ -84,8 +83,7 @@ class TickSocket:
                 return
             if message.startswith(_TICK):
                 job_id, says, caller = message.removeprefix(_TICK).partition(_CALLER)
-                self._last[job_id] = now
-                self._callers[job_id] = caller if says else None
+                self._last[job_id] = (now, caller if says else None)
             elif message.startswith(_DONE):
                 self._done.add(message.removeprefix(_DONE))
 

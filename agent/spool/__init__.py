@@ -12,9 +12,9 @@ adds up to a megabyte per minute; it lives until it is stored, at most seven day
 from agent.spool.disk import Disk, DiskHangs
 from agent.spool.drainer import Drainer
 from agent.spool.entry import SpoolEntry
-from agent.spool.identity import spool_id
+from agent.spool.files import spool_id
 from agent.spool.outbox import Outbox
-from agent.spool.record import Record, RecordKind, SpoolError, Target
+from agent.spool.record import Record, RecordKind, Target
 from agent.spool.uploads import Uploads
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "Record",
     "RecordKind",
     "SpoolEntry",
-    "SpoolError",
     "Target",
     "Uploads",
     "spool_id",

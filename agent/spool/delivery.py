@@ -1,62 +1,59 @@
 """Delivery of an entry's records to the API, in order; refused records are set aside."""
 
+from collections import deque
+from dataclasses import dataclass
 from functools import partial
+from itertools import islice, takewhile
 
 import structlog
 
 from agent.callbacks import CallbackClient, CallbackError, Refused, Unavailable
-from agent.spool.disk import Disk, DiskHangs
+from agent.spool.disk import Disk
 from agent.spool.entry import SpoolEntry
 from agent.spool.record import Pending, RecordKind
 
 log = structlog.stdlib.get_logger(__name__)
 
 _BATCH = 50
-_WHOLE_ENTRY = 100_000
-"""More records than a day of conversation has."""
 
 
 class EntryRefused(Exception):
     """The API refuses this session or its token: nothing of the entry can be delivered."""
 
 
+@dataclass
 class Delivery:
-    """Sends what an entry holds; the caller decides when to try again.
+    """Sends the records of an entry from a queue; the caller decides when to try again.
 
-    A call passes its `disk`, whose work is limited in time. Without one, disk work has no time
-    limit: an entry must not be released while a thread works on it.
+    A call passes a `disk` whose work is limited in time; the drainer one without a limit, because
+    an entry must not be released while a thread works on it.
     """
 
-    def __init__(self, entry: SpoolEntry, client: CallbackClient, disk: Disk | None = None) -> None:
-        self._entry = entry
-        self._client = client
-        self._disk = disk or Disk(None)
+    entry: SpoolEntry
+    client: CallbackClient
+    queue: deque[Pending]
+    disk: Disk
 
     async def deliver_pending(self) -> None:
-        """Deliver all records on the disk, or while it hangs those in memory.
+        """Deliver the records at the head of the queue that may be sent, and remove them from it.
 
         Raises:
-            Unavailable: the API or the disk cannot be used now; the rest stays in the entry.
+            Unavailable: the API or the disk cannot be used now; the rest stays in the queue.
             EntryRefused: the rest was moved to `rejected/`, the entry is gone.
         """
-        while batch := await self._pending(_BATCH):
-            for group in _groups(batch):
-                try:
-                    await self._deliver(group)
-                except Unavailable:
-                    if group[0].record.kind is not RecordKind.REPORT:
-                        await self._announce_report()
-                    raise
-
-    async def _pending(self, limit: int) -> list[Pending]:
-        try:
-            return await self._disk.ask(partial(self._entry.pending, limit))
-        except DiskHangs as error:
-            held = self._entry.held()[:limit]
-            if not held:
+        while group := self._next_group():
+            try:
+                await self._deliver(group)
+            except Unavailable:
+                if group[0].record.kind is not RecordKind.REPORT:
+                    await self._announce_report()
                 raise
-            log.error("spool_hangs", entry=self._entry.path.name, error=str(error))
-            return [Pending(record, None) for record in held]
+
+    def _next_group(self) -> list[Pending]:
+        """Consecutive turns are sent together, a report alone."""
+        ready = list(takewhile(lambda each: each.sendable, islice(self.queue, _BATCH)))
+        turns = list(takewhile(lambda each: each.record.kind is RecordKind.TURN, ready))
+        return turns or ready[:1]
 
     async def _announce_report(self) -> None:
         """Send the report although turns before it are not accepted yet.
@@ -64,48 +61,34 @@ class Delivery:
         While MongoDB is down the API still signals the session about a report that it cannot
         store, so the call ends in time. The entry keeps everything, and it is sent again in order.
         """
-        for pending in await self._pending(_WHOLE_ENTRY):
-            if pending.record.kind is RecordKind.REPORT:
+        for each in list(self.queue):
+            if each.sendable and each.record.kind is RecordKind.REPORT:
                 try:
-                    await self._client.report(pending.record.body)
+                    await self.client.report(each.record.body)
                 except CallbackError as error:
-                    log.info("report_announced", entry=self._entry.path.name, answer=str(error))
+                    log.info("report_announced", entry=self.entry.path.name, answer=str(error))
 
     async def _deliver(self, group: list[Pending]) -> None:
         try:
-            await self._send(group)
+            if group[0].record.kind is RecordKind.REPORT:
+                await self.client.report(group[0].record.body)
+            else:
+                turns = [each.record.body for each in group]
+                await self.client.add_turns(self.entry.target.session_id, turns)
         except Refused as refused:
+            reason = str(refused)
             if refused.concerns_all:
-                log.error("spool_entry_refused", entry=self._entry.path.name, reason=str(refused))
-                await self._disk.ask(partial(self._entry.reject, str(refused)))
-                raise EntryRefused(str(refused)) from refused
+                log.error("spool_entry_refused", entry=self.entry.path.name, reason=reason)
+                await self.disk.ask(partial(self.entry.reject, list(self.queue), reason))
+                raise EntryRefused(reason) from refused
             if len(group) > 1:
                 # One bad turn must not reject its neighbours.
-                for pending in group:
-                    await self._deliver([pending])
+                for each in group:
+                    await self._deliver([each])
                 return
-            log.error("spool_record_refused", entry=self._entry.path.name, reason=str(refused))
-            record = group[0].record
-            await self._disk.ask(partial(self._entry.set_aside, record, str(refused)))
-        self._entry.ack(group)
-        if any(pending.end is not None for pending in group):
-            await self._disk.ask(partial(self._entry.advance, group))
-
-    async def _send(self, group: list[Pending]) -> None:
-        bodies = [pending.record.body for pending in group]
-        if group[0].record.kind is RecordKind.REPORT:
-            await self._client.report(bodies[0])
-        else:
-            await self._client.add_turns(self._entry.target.session_id, bodies)
-
-
-def _groups(batch: list[Pending]) -> list[list[Pending]]:
-    """Consecutive turns are sent together, a report alone."""
-    groups: list[list[Pending]] = []
-    for pending in batch:
-        is_turn = pending.record.kind is RecordKind.TURN
-        if is_turn and groups and groups[-1][0].record.kind is RecordKind.TURN:
-            groups[-1].append(pending)
-        else:
-            groups.append([pending])
-    return groups
+            log.error("spool_record_refused", entry=self.entry.path.name, reason=reason)
+            await self.disk.ask(partial(self.entry.set_aside, group, reason))
+        for _ in group:
+            self.queue.popleft()
+        if any(each.end for each in group):
+            await self.disk.ask(partial(self.entry.advance, group))

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from agent.callbacks import Unavailable
 
@@ -17,38 +18,26 @@ class DiskHangs(Unavailable):
 
 
 class Disk:
-    """Runs work in threads, one at a time, so that a hanging disk blocks one thread only.
+    """Runs work in one thread, in order, so that a hanging disk blocks no other thread.
 
     Each piece of work is waited for at most `seconds`; None for no limit.
     """
 
     def __init__(self, seconds: float | None = DISK_SECONDS) -> None:
         self._seconds = seconds
-        self._turn = asyncio.Lock()
-        self._going_on: asyncio.Task[Any] | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
 
     async def ask(self, work: Callable[[], _Answer]) -> _Answer:
         """Run the work and return its result.
 
         Raises:
-            DiskHangs: this or earlier work did not finish in time.
+            DiskHangs: this or earlier work did not finish in time; this work is cancelled if it has
+                not begun.
             OSError: what the work raises.
         """
+        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self._seconds), self._turn:
-                await self._end_of_earlier()
-                task = self._going_on = asyncio.create_task(asyncio.to_thread(work))
-                await asyncio.wait({task})
-                self._going_on = None
-                return task.result()
+            async with asyncio.timeout(self._seconds):
+                return await loop.run_in_executor(self._thread, work)
         except TimeoutError:
-            raise DiskHangs(f"the spool's disk has not answered for {self._seconds:g} s") from None
-
-    async def _end_of_earlier(self) -> None:
-        if self._going_on is None:
-            return
-        await asyncio.wait({self._going_on})
-        if not self._going_on.cancelled():
-            # Its caller has timed out; retrieve the error, or asyncio warns.
-            self._going_on.exception()
-        self._going_on = None
+            raise DiskHangs(f"the spool's disk has not answered for {self._seconds} s") from None

@@ -4,6 +4,7 @@ import asyncio
 import re
 import shutil
 import time
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import structlog
 
 from agent.callbacks import CallbackClient
 from agent.spool.delivery import Delivery, EntryRefused
+from agent.spool.disk import Disk
 from agent.spool.entry import SpoolEntry
 from agent.spool.files import RECORDINGS, REJECTED, TEMP_PREFIX
 from agent.spool.rounds import Rounds
@@ -22,57 +24,47 @@ REJECTED_DAYS = 7
 REJECTED_BYTES = 256 * 1024 * 1024
 _TEMP_SECONDS = 3600.0
 _CONCURRENT = 4
-_ENTRY_NAME = re.compile(r"[0-9a-f]{16}-[0-9]+-[0-9a-f]{16}")
 
 
 class Drainer(Rounds):
     """Delivers entries whose jobs are gone, in the agent server's process."""
 
-    def __init__(self, spool: Path) -> None:
-        super().__init__(at_once=_CONCURRENT, longest_pause=LONGEST_PAUSE)
-        self._spool = spool
-        self._external: set[str] = set()
+    entry_name = re.compile(r"[0-9a-f]{16}-[0-9]+-[0-9a-f]{16}")
 
-    def _entries(self) -> list[Path]:
-        if not self._spool.is_dir():
-            return []
-        found = [path for path in self._spool.iterdir() if not path.name.startswith(".")]
-        entries = [path for path in found if _ENTRY_NAME.fullmatch(path.name) and path.is_dir()]
-        known = {path.name for path in entries} | {REJECTED, RECORDINGS}
-        external = {path.name for path in found} - known
-        for name in sorted(external - self._external):
-            # A volume's `lost+found`, for instance; logged once.
-            log.warning("spool_holds_unknown_file", name=name)
-        self._external = external
-        return sorted(entries)
+    def __init__(self, spool: Path) -> None:
+        super().__init__(spool, at_once=_CONCURRENT, longest_pause=LONGEST_PAUSE)
+        self._external: set[str] = set()
 
     async def _work(self, entry: SpoolEntry) -> None:
         target = entry.target
+        queue = deque(await asyncio.to_thread(entry.pending))
         try:
             async with CallbackClient(target.callback_url, target.callback_token) as client:
-                await Delivery(entry, client).deliver_pending()
+                await Delivery(entry, client, queue, Disk(None)).deliver_pending()
         except EntryRefused:
             return
-        if cut := await asyncio.to_thread(entry.keep_unreadable):
-            log.warning("spool_tail_cut", entry=entry.path.name, bytes=cut)
+        await asyncio.to_thread(entry.keep_unreadable)
         await asyncio.to_thread(entry.leave)
         log.info(
-            "spool_entry_drained",
-            org=target.org,
-            session_id=target.session_id,
-            attempt=target.attempt,
+            "spool_entry_drained", **target.model_dump(include={"org", "session_id", "attempt"})
         )
 
     def _tidy(self, names: set[str]) -> None:
-        if not self._spool.is_dir():
+        if not self._folder.is_dir():
             return
+        found = {path.name for path in self._folder.iterdir() if not path.name.startswith(".")}
+        known = {REJECTED, RECORDINGS, *filter(self.entry_name.fullmatch, found)}
+        for name in sorted(found - known - self._external):
+            # A volume's `lost+found`, for instance; logged once.
+            log.warning("spool_holds_unknown_file", name=name)
+        self._external = found - known
         now = time.time()
-        folders = (self._spool, self._spool / RECORDINGS)
+        folders = (self._folder, self._folder / RECORDINGS)
         for temp in [temp for folder in folders for temp in folder.glob(f"{TEMP_PREFIX}*")]:
             with suppress(FileNotFoundError):
                 if now - temp.stat().st_mtime > _TEMP_SECONDS:
                     shutil.rmtree(temp, ignore_errors=True)
-        prune_rejected(self._spool / REJECTED, now)
+        prune_rejected(self._folder / REJECTED, now)
 
 
 def prune_rejected(folder: Path, now: float) -> None:

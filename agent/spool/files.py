@@ -1,47 +1,90 @@
-"""The spool's private files: locks, durable writes, and what the API refused for good."""
+"""The spool's private files: locks, durable writes, its id, and what the API refused for good."""
 
 import fcntl
 import os
 import shutil
+import uuid
+from contextlib import suppress
 from pathlib import Path
+
+import structlog
+
+log = structlog.stdlib.get_logger(__name__)
 
 LOCK, TARGET = "lock", "target.json"
 REJECTED, RECORDINGS = "rejected", "recordings"
 TEMP_PREFIX = ".new-"
+_ID = ".id"
+
+
+def spool_id(spool: Path) -> str | None:
+    """The directory's persistent id, which tells whether its recordings are in reach or lost.
+
+    Created on first use. None if the disk cannot be used: calls and heartbeats continue without it.
+    """
+    file = spool / _ID
+    try:
+        if not file.exists():
+            spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+            scratch = spool / f"{_ID}-{uuid.uuid4().hex}"
+            scratch.write_text(uuid.uuid4().hex)
+            # A link appears complete, and never replaces another process's file.
+            with suppress(FileExistsError):
+                os.link(scratch, file)
+            scratch.unlink()
+        return file.read_text()
+    except OSError as error:
+        log.error("spool_without_id", error=str(error))
+        return None
 
 
 def temp_folder(path: Path) -> Path:
-    """This process's name for an entry that comes into being or goes: nobody adopts it."""
+    """This process's name for an entry that is being created or removed: nobody adopts it."""
     return path.with_name(f"{TEMP_PREFIX}{os.getpid()}-{path.name}")
 
 
-def take_lock(path: Path) -> int | None:
-    """Lock an entry's folder; returns the open lock, or None if another process holds it."""
+def take_lock(path: Path) -> int:
+    """Lock an entry's folder; returns the open lock.
+
+    Raises:
+        BlockingIOError: another process holds it.
+        OSError: it cannot be opened.
+    """
     descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError:
         os.close(descriptor)
-        return None
+        raise
     return descriptor
 
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read, and flush it to the disk."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    path.unlink(missing_ok=True)
+    append_private(path, text.encode())
 
 
-def sync_directory(path: Path) -> None:
-    """Flush a folder's entries to the disk, so that a rename in it survives a power failure."""
-    descriptor = os.open(path, os.O_RDONLY)
+def append_private(path: Path, data: bytes) -> int:
+    """Append all or nothing to such a file, and flush it to the disk; returns its new size.
+
+    Raises:
+        OSError: the disk does not accept it.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    before = os.fstat(descriptor).st_size
     try:
+        remaining = memoryview(data)
+        while remaining:
+            remaining = remaining[os.write(descriptor, remaining) :]
         os.fsync(descriptor)
+    except OSError:
+        # A partial line would corrupt the next record.
+        os.ftruncate(descriptor, before)
+        raise
     finally:
         os.close(descriptor)
+    return before + len(data)
 
 
 def keep_rejected(path: Path, name: str, lines: bytes) -> None:
@@ -52,7 +95,7 @@ def keep_rejected(path: Path, name: str, lines: bytes) -> None:
     """
     folder = _rejected_folder(path)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _append(folder / name, lines)
+    append_private(folder / name, lines)
 
 
 def discard_unreadable(path: Path, reason: str) -> None:
@@ -62,16 +105,10 @@ def discard_unreadable(path: Path, reason: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     path.rename(folder)
     (folder / TARGET).unlink(missing_ok=True)
-    _append(folder / "reason.txt", f"{reason}\n".encode())
+    append_private(folder / "reason.txt", f"{reason}\n".encode())
 
 
 def _rejected_folder(path: Path) -> Path:
     """The spool has one such folder, for its entries and for those under `recordings/`."""
     spool = path.parent.parent if path.parent.name == RECORDINGS else path.parent
     return spool / REJECTED / path.name
-
-
-def _append(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "ab") as file:
-        file.write(data)

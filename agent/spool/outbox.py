@@ -1,17 +1,23 @@
-"""The job's side of the spool: records go to the disk first, then to the API, in order."""
+"""The job's side of the spool: records go to the disk first, then to the API, in order.
+
+A disk that cannot be written (full, read-only, gone, hanging) ends no call: the records are held in
+memory, delivered from there, and written once the disk accepts them again.
+"""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import structlog
 
 from agent.backoff import Backoff
 from agent.callbacks import CallbackClient, Unavailable
 from agent.spool.delivery import Delivery, EntryRefused
-from agent.spool.disk import DISK_SECONDS, Disk, DiskHangs
+from agent.spool.disk import Disk, DiskHangs
 from agent.spool.entry import SpoolEntry
-from agent.spool.record import Record
+from agent.spool.record import Pending, Record
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -20,118 +26,96 @@ class Outbox:
     """Accepts records without blocking, writes them in a thread, and delivers them."""
 
     def __init__(self, entry: SpoolEntry, client: CallbackClient) -> None:
-        self._entry = entry
+        self.entry = entry
         self._disk = Disk()
-        self._delivery = Delivery(entry, client, self._disk)
-        # One thread: the order of the records is the order of the calls.
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
-        self._unwritten: set[asyncio.Future[int]] = set()
-        self._written = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._hurry = asyncio.Event()
-        self._refusal: str | None = None
-        self._sender = asyncio.create_task(self._send_forever(), name="spool_sender")
+        self._queue: deque[Pending] = deque()
+        self._delivery = Delivery(entry, client, self._queue, self._disk)
+        self._writes: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._sender = asyncio.create_task(self._send_until_closed(), name="spool_sender")
 
     async def open(self) -> None:
-        """Write the entry to the disk; a hanging disk gets it later."""
-        try:
-            await self._disk.ask(self._entry.open)
-        except DiskHangs as error:
-            log.error("spool_hangs", entry=self._entry.path.name, error=str(error))
+        """Write the entry to the disk; if that is impossible now, it happens later."""
+        await self._try(self.entry.open)
 
     def put(self, record: Record) -> None:
         """Append a record without blocking, so it may be called from the audio path."""
-        self._idle.clear()
-        self._entry.hold(record)
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._writer, self._entry.save)
-        self._unwritten.add(future)
-        future.add_done_callback(self._note_written)
-        loop.call_later(DISK_SECONDS, self._deliver_unwritten, future)
+        pending = Pending(record)
+        self._queue.append(pending)
+        write = asyncio.create_task(self._write(pending))
+        self._writes.add(write)
+        write.add_done_callback(self._writes.discard)
 
     async def close(self, grace: float) -> bool:
         """Write everything, try to deliver it within `grace` seconds, and release the entry.
 
         Returns:
-            Whether everything is delivered. If not, the entry stays for the server's drainer.
+            Whether everything is delivered. If not, or if the disk hangs, the entry stays for the
+            server's drainer.
         """
-        if self._unwritten:
-            # A hanging disk must not delay the end of the job.
-            await asyncio.wait(self._unwritten, timeout=grace)
-        self._hurry.set()
+        if self._writes:
+            await asyncio.wait(self._writes, timeout=grace)
+        self._closing.set()
+        self._changed.set()
+        delivered, _ = await asyncio.wait({self._sender}, timeout=grace)
+        self._sender.cancel()
+        name = self.entry.path.name
         try:
-            async with asyncio.timeout(grace):
-                await self._idle.wait()
-        except TimeoutError:
-            await self._leave_behind()
-            return False
-        finally:
-            self._sender.cancel()
-            self._writer.shutdown(wait=False)
-        if self._refusal is None:
-            try:
-                await self._disk.ask(self._entry.leave)
-            except DiskHangs:
-                log.warning("spool_left_to_the_drainer", entry=self._entry.path.name)
-        return True
-
-    async def _leave_behind(self) -> None:
-        name = self._entry.path.name
-        try:
-            lost = await self._disk.ask(self._entry.save)
-            self._entry.release()
-        except DiskHangs:
+            if delivered:
+                await self._disk.ask(self.entry.leave)
+                return True
+            await self._disk.ask(partial(self.entry.save, list(self._queue)))
+            self.entry.release()
+        except DiskHangs as error:
             # Keep the lock until this process ends: a thread may still be writing.
-            lost = len(self._entry.held())
-        if lost:
+            log.error("spool_hangs", entry=name, error=str(error))
+        if lost := sum(each.end is None for each in self._queue):
             log.error("spool_records_lost", entry=name, records=lost)
         else:
             log.warning("spool_left_to_the_drainer", entry=name)
+        return False
 
-    def _deliver_unwritten(self, future: asyncio.Future[int]) -> None:
-        """Deliver a record from memory that the disk has neither accepted nor refused."""
-        if not future.done():
-            self._written.set()
+    async def _write(self, pending: Pending) -> None:
+        await self._save()
+        pending.sendable = True
+        self._changed.set()
 
-    def _note_written(self, future: asyncio.Future[int]) -> None:
-        self._unwritten.discard(future)
-        error = None if future.cancelled() else future.exception()
-        if error is not None:
-            log.error("spool_write_failed", entry=self._entry.path.name, error=str(error))
-        if self._refusal is None:
-            self._written.set()
-        else:
-            self._idle.set()
+    async def _save(self) -> None:
+        await self._try(partial(self.entry.save, list(self._queue)))
 
-    async def _send_forever(self) -> None:
+    async def _try(self, work: Callable[[], None]) -> None:
+        try:
+            await self._disk.ask(work)
+        except DiskHangs as error:
+            log.error("spool_hangs", entry=self.entry.path.name, error=str(error))
+        except Exception:
+            # The records are delivered from memory.
+            log.exception("spool_write_failed", entry=self.entry.path.name)
+
+    async def _send_until_closed(self) -> None:
         backoff = Backoff()
-        while True:
-            await self._written.wait()
-            self._written.clear()
+        while self._queue or not self._closing.is_set():
+            await self._changed.wait()
+            self._changed.clear()
             try:
                 await self._delivery.deliver_pending()
                 backoff.succeeded()
-                if not self._unwritten and not self._written.is_set():
-                    self._idle.set()
-            except (Unavailable, OSError) as error:
-                # OSError: the disk cannot be read now.
-                log.warning("spool_delivery_delayed", entry=self._entry.path.name, why=str(error))
-                await self._pause(backoff.next_pause())
-                self._written.set()
-            except EntryRefused as refused:
-                self._refusal = str(refused)
-                self._idle.set()
+                continue
+            except EntryRefused:
+                # The entry has set the queue aside, and does so with what comes later.
                 return
+            except Unavailable as error:
+                log.warning("spool_delivery_delayed", entry=self.entry.path.name, why=str(error))
             except Exception:
-                # Unexpected; the records are still in the entry.
-                log.exception("spool_delivery_failed", entry=self._entry.path.name)
-                await self._pause(backoff.next_pause())
-                self._written.set()
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait before the next try; `close`, with its short grace, interrupts one wait."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._hurry.wait()
-        self._hurry.clear()
+                # Unexpected; the records are still in the queue.
+                log.exception("spool_delivery_failed", entry=self.entry.path.name)
+            await self._save()
+            pause = backoff.next_pause()
+            if self._closing.is_set():
+                await asyncio.sleep(pause)
+            else:
+                # `close`, with its short grace, ends a long pause.
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), pause)
+            self._changed.set()

@@ -9,10 +9,6 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 
-class SpoolError(Exception):
-    """An entry cannot be used; the message names the file and the fault."""
-
-
 class Target(BaseModel):
     """Where the records of an entry are delivered to."""
 
@@ -59,10 +55,13 @@ class Record(BaseModel):
         return json.loads(written, parse_constant=lambda _: None)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Pending:
     """An undelivered record."""
 
     record: Record
-    end: int | None
-    """Offset of its end in the records file, bytes; None if only memory holds it."""
+    end: int | None = None
+    """Offset of its end in the records file, bytes: 0 if it was set aside instead, None while only
+    memory holds it."""
+    sendable: bool = False
+    """Whether the disk has accepted it, or had its time to."""

@@ -1,8 +1,10 @@
 """Periodic rounds over the entries of a spool: work on each that nobody owns until it is done."""
 
 import asyncio
+import re
 import time
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -11,30 +13,35 @@ from agent.backoff import Backoff
 from agent.callbacks import Unavailable
 from agent.repeating import repeat
 from agent.spool.entry import SpoolEntry
-from agent.spool.files import discard_unreadable
-from agent.spool.record import SpoolError
 
 log = structlog.stdlib.get_logger(__name__)
 
 SCAN_SECONDS = 2.0
 
 
-class Rounds(ABC):
-    """Adopts entries and works on them; an entry that fails has a growing pause of its own.
+@dataclass
+class _Retry:
+    backoff: Backoff
+    at: float = 0.0
+    """On the monotonic clock."""
 
-    A fault of one entry, or of the disk, ends neither the round nor the process. `at_once` entries
-    are worked on together; `longest_pause` is the most seconds between two tries of an entry.
+
+class Rounds(ABC):
+    """Adopts the entries of a folder and works on them; one that fails is tried again later.
+
+    The pauses between the tries of an entry grow up to `longest_pause` seconds. A fault of one
+    entry, or of the disk, ends neither the round nor the process. `at_once` entries are worked on
+    together.
     """
 
-    def __init__(self, *, at_once: int, longest_pause: float) -> None:
+    entry_name = re.compile(r"[^.].*")
+
+    def __init__(self, folder: Path, *, at_once: int, longest_pause: float) -> None:
+        self._folder = folder
         self._slots = asyncio.Semaphore(at_once)
         self._longest_pause = longest_pause
         self._retries: dict[str, _Retry] = {}
         self._running = asyncio.Lock()
-
-    @abstractmethod
-    def _entries(self) -> list[Path]:
-        """The entries' folders; runs in a thread."""
 
     @abstractmethod
     async def _work(self, entry: SpoolEntry) -> None:
@@ -66,20 +73,29 @@ class Rounds(ABC):
         """
         async with self._running:
             found = await asyncio.to_thread(self._entries)
-            names = {path.name for path in found}
-            self._retries = {name: each for name, each in self._retries.items() if name in names}
-            due = [path for path in found if last or self._is_due(path.name)]
+            self._retries = {name: self._retries[name] for name in found if name in self._retries}
+            now = time.monotonic()
+            resting = {name for name, retry in self._retries.items() if retry.at > now}
+            due = [path for name, path in found.items() if last or name not in resting]
             await asyncio.gather(*(self._try(path) for path in due))
-            await asyncio.to_thread(self._tidy, names)
+            await asyncio.to_thread(self._tidy, set(found))
 
-    def _is_due(self, name: str) -> bool:
-        retry = self._retries.get(name)
-        return retry is None or retry.at <= time.monotonic()
+    def _entries(self) -> dict[str, Path]:
+        if not self._folder.is_dir():
+            return {}
+        found = (path for path in self._folder.iterdir() if self.entry_name.fullmatch(path.name))
+        return {path.name: path for path in sorted(found) if path.is_dir()}
 
     async def _try(self, path: Path) -> None:
         async with self._slots:
             try:
-                await self._adopt_and_work(path)
+                entry = await asyncio.to_thread(SpoolEntry.adopt, path)
+                if entry is not None:
+                    try:
+                        await self._work(entry)
+                    finally:
+                        # The lock of a finished entry is gone already.
+                        entry.release()
                 return
             except Unavailable as error:
                 log.warning("spool_entry_delayed", entry=path.name, why=str(error))
@@ -87,29 +103,6 @@ class Rounds(ABC):
                 log.error("spool_entry_unusable", entry=path.name, error=str(error))
             except Exception:
                 log.exception("spool_entry_failed", entry=path.name)
-            self._retries.setdefault(path.name, _Retry(self._longest_pause)).postpone()
-
-    async def _adopt_and_work(self, path: Path) -> None:
-        try:
-            entry = await asyncio.to_thread(SpoolEntry.adopt, path)
-        except SpoolError as error:
-            log.error("spool_entry_unreadable", entry=path.name, error=str(error))
-            await asyncio.to_thread(discard_unreadable, path, str(error))
-            return
-        if entry is not None:
-            try:
-                await self._work(entry)
-            finally:
-                # The lock of a finished entry is gone already.
-                entry.release()
-
-
-class _Retry:
-    """When an entry is tried again, on the monotonic clock."""
-
-    def __init__(self, longest_pause: float) -> None:
-        self.at = 0.0
-        self._backoff = Backoff(first=SCAN_SECONDS, longest=longest_pause)
-
-    def postpone(self) -> None:
-        self.at = time.monotonic() + self._backoff.next_pause()
+            backoff = Backoff(first=SCAN_SECONDS, longest=self._longest_pause)
+            retry = self._retries.setdefault(path.name, _Retry(backoff))
+            retry.at = time.monotonic() + retry.backoff.next_pause()

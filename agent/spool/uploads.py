@@ -13,6 +13,7 @@ from agent.callbacks import CallbackClient, Refused, Unavailable
 from agent.sound.egress import LEFT, fate_of
 from agent.spool.entry import SpoolEntry
 from agent.spool.files import RECORDINGS
+from agent.spool.record import Target
 from agent.spool.rounds import Rounds
 from domain import errors
 from domain.recordings.recording import GIVE_UP_AFTER, CallRecording, RecordingState
@@ -39,18 +40,11 @@ class Uploads(Rounds):
     def __init__(
         self, spool: Path, store: RecordingStore | None, lk: LiveKitAPI | None = None
     ) -> None:
-        super().__init__(at_once=_CONCURRENT, longest_pause=LONGEST_PAUSE)
-        self._folder = spool / RECORDINGS
+        super().__init__(spool / RECORDINGS, at_once=_CONCURRENT, longest_pause=LONGEST_PAUSE)
         self._store = store
         self._lk = lk
         self._alone: dict[str, float] = {}
         self._reported: set[str] = set()
-
-    def _entries(self) -> list[Path]:
-        if not self._folder.is_dir():
-            return []
-        found = (path for path in self._folder.iterdir() if not path.name.startswith("."))
-        return sorted(path for path in found if path.is_dir())
 
     def _tidy(self, names: set[str]) -> None:
         self._reported &= names
@@ -66,7 +60,7 @@ class Uploads(Rounds):
     async def _deliver(self, entry: SpoolEntry, recording: CallRecording) -> None:
         result, again = await self._stored(entry, recording)
         if not again or entry.path.name not in self._reported:
-            await self._report(entry, result)
+            await _report(entry.target, result)
         if again:
             self._reported.add(entry.path.name)
             raise Unavailable(result.error or "LiveKit's egress service has not stored it yet")
@@ -80,13 +74,14 @@ class Uploads(Rounds):
             return recording, False
         if recording.egress_id is not None:
             return await self._by_egress(entry.path.name, recording, recording.egress_id)
-        size = await asyncio.to_thread(_size, entry.sound)
+        sound = entry.sound
+        size = await asyncio.to_thread(lambda: sound.stat().st_size if sound.is_file() else None)
         if not size:
             return _failed(recording, _NOTHING if size is None else _LOST), False
         if self._store is None:
             return _failed(recording, "EVERLINE_RECORDINGS_URL is not set"), _is_young(recording)
         try:
-            size = await self._store.put(recording.path, entry.sound)
+            size = await self._store.put(recording.path, sound)
         except errors.Unavailable as error:
             return _failed(recording, error.message), _is_young(recording)
         stored = recording.model_copy(update={"state": RecordingState.STORED, "bytes": size})
@@ -101,21 +96,21 @@ class Uploads(Rounds):
         if fate is not None and fate.state is not RecordingState.PENDING:
             return fate.of(recording), False
         if not _is_young(recording):
-            return _failed(recording, "LiveKit has not told what became of it"), False
+            return _failed(recording, "LiveKit has not reported the result"), False
         if fate is None or not fate.alone:
             self._alone.pop(name, None)
         elif time.monotonic() - self._alone.setdefault(name, time.monotonic()) > LEFT_SECONDS:
             return _failed(recording, LEFT), False
         return recording, True
 
-    async def _report(self, entry: SpoolEntry, recording: CallRecording) -> None:
-        target = entry.target
-        async with CallbackClient(target.callback_url, target.callback_token) as client:
-            try:
-                await client.recording(recording)
-            except Refused as refused:
-                # The recording is where the report says; only its link stays as it was.
-                log.error("recording_not_linked", path=recording.path, reason=str(refused))
+
+async def _report(target: Target, recording: CallRecording) -> None:
+    async with CallbackClient(target.callback_url, target.callback_token) as client:
+        try:
+            await client.recording(recording)
+        except Refused as refused:
+            # The recording is where the report says; only its link stays as it was.
+            log.error("recording_not_linked", path=recording.path, reason=str(refused))
 
 
 def _is_young(recording: CallRecording) -> bool:
@@ -125,7 +120,3 @@ def _is_young(recording: CallRecording) -> bool:
 
 def _failed(recording: CallRecording, why: str) -> CallRecording:
     return recording.model_copy(update={"state": RecordingState.FAILED, "error": why[:500]})
-
-
-def _size(file: Path) -> int | None:
-    return file.stat().st_size if file.is_file() else None

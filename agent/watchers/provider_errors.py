@@ -19,7 +19,7 @@ from livekit.agents import (
 )
 from livekit.agents.voice import SpeechHandle
 
-_STAGES = {"stt_error": "stt", "llm_error": "llm", "tts_error": "tts"}
+_STAGES = ("stt", "llm", "tts")
 _NOT_NOW = (408, 429)
 _REFUSALS = {
     401: "refuses the key",
@@ -47,16 +47,16 @@ class ProviderErrors:
         session.on("agent_state_changed", self._changed)
 
     def _failed(self, event: ErrorEvent) -> None:
-        if (refusal := _refusal(event.error)) is not None:
-            self._handle(refusal)
-        elif (outage := _outage(event.error)) is None:
+        fault = _fault(event.error)
+        if fault is None:
             return
-        elif outage.startswith("stt") or self._outage is not None:
-            # The caller's words are lost, or it is the second answer.
-            self._handle(outage)
+        reason, is_refusal = fault
+        if is_refusal or reason.startswith("stt") or self._outage is not None:
+            # It will not work, the caller's words are lost, or it is the second answer.
+            self._handle(reason)
         elif self._session.agent_state != "speaking":
             # The answer may have begun all the same; `_over` decides.
-            self._outage = outage
+            self._outage = reason
 
     def _created(self, event: SpeechCreatedEvent) -> None:
         event.speech_handle.add_done_callback(self._over)
@@ -71,23 +71,18 @@ class ProviderErrors:
             self._outage = None
 
 
-def _refusal(error: Any) -> str | None:
+def _fault(error: Any) -> tuple[str, bool] | None:
+    """Why a provider cannot serve, and whether it refuses for good; None if the SDK goes on."""
     cause = getattr(error, "error", None)
-    if getattr(error, "recoverable", True) or not isinstance(cause, APIStatusError):
+    if cause is None or getattr(error, "recoverable", True):
         return None
-    what = _REFUSALS.get(cause.status_code)
-    if what is None:
-        return None
-    kind = str(getattr(error, "type", "error")).removesuffix("_error")
-    label = getattr(error, "label", "the provider")
-    return f"{kind}: {label} {what} (status {cause.status_code})"
-
-
-def _outage(error: Any) -> str | None:
-    stage = _STAGES.get(getattr(error, "type", ""))
-    if stage is None or error.recoverable:
-        return None
-    match error.error:
+    stage = str(getattr(error, "type", "error")).removesuffix("_error")
+    refusal = _REFUSALS.get(getattr(cause, "status_code", 0))
+    match cause:
+        case APIStatusError(status_code=status) if refusal:
+            what = f"{refusal} (status {status})"
+        case _ if stage not in _STAGES:
+            return None
         case APITimeoutError():
             what = "does not answer in time"
         case APIConnectionError():
@@ -97,4 +92,5 @@ def _outage(error: Any) -> str | None:
             what = f"cannot serve now (status {status})" if status > 0 else "closes the connection"
         case _:
             return None
-    return f"{stage}: {error.label} {what}"
+    label = getattr(error, "label", "the provider")
+    return f"{stage}: {label} {what}", refusal is not None

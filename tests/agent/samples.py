@@ -1,10 +1,12 @@
 """Sample turns and spool targets."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from agent.spool import Record, RecordKind, SpoolEntry, Target
+from agent.spool.record import Pending
 from domain.transcripts.transcript import Role, Turn
 from tests.fakes.callback_api import CallbackApi
 
@@ -30,15 +32,15 @@ def turn_record(seq: int, text: str | None = None) -> Record:
 
 def new_entry(spool: Path, target: Target) -> SpoolEntry:
     """An entry that this process owns, on the disk if that takes it."""
-    entry = SpoolEntry.in_memory(spool, target)
-    entry.open()
+    entry = SpoolEntry(spool / target.entry_name(), target)
+    with suppress(OSError):
+        entry.open()
     return entry
 
 
 def append(entry: SpoolEntry, record: Record) -> None:
-    """Write a record behind the others; what the disk does not take is held in memory."""
-    entry.hold(record)
-    entry.save()
+    """Write a record behind the others."""
+    entry.save([Pending(record)])
 
 
 def report_record(**fields: Any) -> Record:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from agent.call.claim import ReadyBudget
+from agent.call.claim import READY_SECONDS, retry_until
 from agent.callbacks import CallbackClient, Refused, Unavailable
 from domain.sessions.messages import AgentFailed, AgentReady
 from tests.agent.samples import turn
@@ -49,7 +49,8 @@ async def test_a_claim_is_repeated_until_the_api_is_back(
 ) -> None:
     api.outage = 503
     api.restored_after = 3
-    answer = await ReadyBudget(client).claim(CLAIM)
+    deadline = time.monotonic() + READY_SECONDS
+    answer = await retry_until(deadline, "ready", lambda: client.ready(CLAIM))
 
     assert answer.accepted
     assert [request.status for request in api.of("ready")] == [503, 503, 503, 200]
@@ -61,7 +62,7 @@ async def test_a_claim_is_given_up_when_its_budget_is_over(
     api.outage = 503
     started = time.monotonic()
     with pytest.raises(Unavailable, match="503"):
-        await ReadyBudget(client, seconds=0.5).claim(CLAIM)
+        await retry_until(started + 0.5, "ready", lambda: client.ready(CLAIM))
 
     # Without its own it would be 20 s.
     assert time.monotonic() - started < 15

@@ -29,8 +29,7 @@ from services.transcripts.retention import Retention
 from tests.api.archives import START, PastCalls
 from tests.servers import MongoServer, TemporalServer
 from tests.workflows.studio import worker_settings
-from worker.main import session_worker, workflow_runner
-from worker.retention import retention_activities
+from worker.main import retention_activities, session_worker, workflow_runner
 from worker.schedule import ensure_retention
 from workflows.retention import RETENTION_ID, RetentionOrder, RetentionWorkflow
 

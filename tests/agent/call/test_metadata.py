@@ -3,8 +3,9 @@
 import json
 
 import pytest
+from livekit.protocol.agent import Job
 
-from agent.call.metadata import MetadataFault, attempt_of, read_metadata
+from agent.call.metadata import MetadataFault, job_ref, read_metadata
 from domain.agents.config import AgentConfig, Engine
 from domain.agents.sound_config import BackgroundAudio, Sound
 from domain.ids import SessionKey
@@ -22,7 +23,7 @@ def test_what_everline_sends_is_read_back() -> None:
     metadata = read_metadata(TEXT, "room")
 
     assert (metadata.session_id, metadata.prompt, metadata.everline) == ("s1", "Hi", EVERLINE)
-    assert attempt_of(TEXT) == 3
+    assert job_ref(Job(metadata=TEXT)).attempt == 3
 
 
 def test_fields_of_a_newer_everline_are_ignored() -> None:
@@ -43,7 +44,7 @@ def test_fields_of_a_newer_everline_are_ignored() -> None:
     # What may have any field keeps all of them.
     assert metadata.agentic_rag[0].model_extra == {"rag_id": "r1"}
     assert metadata.everline == EVERLINE
-    assert attempt_of(text) == 3
+    assert job_ref(Job(metadata=text)).attempt == 3
 
 
 def test_everline_can_be_told_of_a_fault_in_what_a_newer_one_sends() -> None:
@@ -61,7 +62,7 @@ def test_no_metadata_makes_a_plain_agent(text: str) -> None:
 
     assert metadata.everline is None
     assert metadata.session_id == "room-7"
-    assert attempt_of(text) is None
+    assert job_ref(Job(metadata=text)).attempt is None
 
 
 def test_a_wrong_field_is_named_without_its_value_and_everline_can_be_told() -> None:
@@ -79,4 +80,4 @@ def test_what_is_not_metadata_at_all_is_refused_and_has_no_attempt(text: str) ->
         read_metadata(text, "room")
 
     assert fault.value.everline is None
-    assert attempt_of(text) is None
+    assert job_ref(Job(metadata=text)).attempt is None

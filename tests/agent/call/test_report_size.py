@@ -7,8 +7,7 @@ from typing import Any
 from livekit.agents import llm
 
 from agent.call.ending import Ending
-from agent.call.report import MAX_OUTPUT_CHARS
-from agent.call.report_size import MAX_REPORT_BYTES, report_records
+from agent.call.report import MAX_OUTPUT_CHARS, MAX_REPORT_BYTES, report_records
 from agent.call.turns import TurnLog
 from agent.callbacks import CallbackClient
 from agent.spool import Outbox, Record, RecordKind

@@ -156,7 +156,7 @@ async def test_a_job_that_came_to_nothing_gives_its_place_back_at_once(
         raise AssertionError("rejected")
 
     changes: list[int] = []
-    server.on_change(lambda: changes.append(server.free))
+    server.on_change = lambda: changes.append(server.free)
     server.jobs = running(job(1), job(2), job(3))
     server._reserved_slots = 1  # pyright: ignore[reportPrivateUsage] - as the SDK does
     answering = asyncio.create_task(

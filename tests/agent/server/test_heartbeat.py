@@ -70,6 +70,7 @@ class Jobs(RunningJobs):
     """Given jobs."""
 
     def __init__(self, *lost: LostJob) -> None:
+        self.changed = asyncio.Event()
         self._given = list(lost)
         self.stopped: list[str] = []
 
@@ -81,7 +82,7 @@ class Jobs(RunningJobs):
     def lost(self) -> list[LostJob]:
         return self._given
 
-    def look(self) -> list[JobTick]:
+    def check(self) -> list[JobTick]:
         return [JobTick(job_id="AJ_1", tick_age=0.5)]
 
     def acknowledged(self, lost: Sequence[LostJob]) -> None:
@@ -117,14 +118,14 @@ async def test_a_look_names_the_session_and_the_tick_of_each_job(
     ages.known = {"AJ_1": 0.4}
     ages.callers = {"AJ_1": "PA_1"}
 
-    assert jobs.look() == [
+    assert jobs.check() == [
         JobTick(
             job_id="AJ_1", org="local", session_id="s1", attempt=3, tick_age=0.4, caller="PA_1"
         ),
         JobTick(job_id="AJ_2"),
     ]
     pool.jobs = pool.jobs[1:]
-    assert [tick.job_id for tick in jobs.look()] == ["AJ_2"]
+    assert [tick.job_id for tick in jobs.check()] == ["AJ_2"]
 
 
 async def test_a_job_of_a_newer_version_is_named_as_well(pool: Pool, jobs: RunningJobs) -> None:
@@ -133,11 +134,11 @@ async def test_a_job_of_a_newer_version_is_named_as_well(pool: Pool, jobs: Runni
     unreadable = newer | {"prompt": 7}
     first, second = running(job(1, json.dumps(newer)), job(2, json.dumps(unreadable)))
     pool.jobs = [first, second]
-    jobs.look()
+    jobs.check()
     pool.closed(first, -9)
     pool.closed(second, -9)
 
-    assert [(one.job_id, one.org, one.session_id, one.attempt) for one in jobs.look()] == [
+    assert [(one.job_id, one.org, one.session_id, one.attempt) for one in jobs.check()] == [
         ("AJ_1", "local", "s1", 3),
         ("AJ_2", "local", "s1", 3),
     ]
@@ -148,15 +149,13 @@ async def test_a_job_that_hangs_is_killed_and_its_loss_names_the_cause(
     pool: Pool, ages: Ages, jobs: RunningJobs
 ) -> None:
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])  # noqa: ASYNC220 - returns at once
-    told = asyncio.Event()
-    jobs.on_loss(told.set)
     pool.jobs, pool.pids = running(job(1, TEXT)), {"AJ_1": process.pid}
     ages.known = {"AJ_1": SILENCE - 0.1}
-    jobs.look()
+    jobs.check()
     assert process.poll() is None
     ages.known = {"AJ_1": SILENCE + 0.1}
 
-    jobs.look()
+    jobs.check()
     exit_code = await asyncio.to_thread(process.wait)
     pool.closed(pool.jobs[0], exit_code)
 
@@ -164,7 +163,7 @@ async def test_a_job_that_hangs_is_killed_and_its_loss_names_the_cause(
     [lost] = jobs.lost
     assert (lost.org, lost.session_id, lost.attempt) == ("local", "s1", 3)
     assert "did not answer for 5.1 s" in lost.reason
-    assert told.is_set()
+    assert jobs.changed.is_set()
 
 
 async def test_a_process_that_dies_is_a_loss_until_that_is_acknowledged(
@@ -217,7 +216,7 @@ async def test_a_heartbeat_is_signed_as_livekit_signs_its_webhooks() -> None:
     heartbeat = Heartbeat.model_validate(received.body)
     assert (heartbeat.agent_name, heartbeat.max_jobs, heartbeat.draining) == ("tester", 4, True)
     assert heartbeat.free == 0, "a server that drains takes no call"
-    assert heartbeat.jobs == Jobs().look()
+    assert heartbeat.jobs == Jobs().check()
 
 
 async def test_a_heartbeat_says_how_many_calls_there_is_room_for() -> None:
@@ -270,11 +269,11 @@ async def test_a_fault_in_one_look_ends_no_heartbeats() -> None:
     class Faulty(Jobs):
         looks = 0
 
-        def look(self) -> list[JobTick]:
+        def check(self) -> list[JobTick]:
             self.looks += 1
             if self.looks <= 2:
                 raise KeyError("a fault of ours")
-            return super().look()
+            return super().check()
 
     async with CallbackApi() as callbacks:
         heart = HeartbeatSender(SETTINGS, callbacks.url, Faulty(), lambda: False)
@@ -293,7 +292,7 @@ async def test_a_hurried_heartbeat_does_not_wait_for_the_next() -> None:
         begun = loop.time()
         for number in range(20):
             jobs.lost.append(lost_job(number))
-            heart.hurry()
+            jobs.changed.set()
             await callbacks.wait_for(lambda name=f"AJ_{number}": name in losses_of(callbacks))
         beating.cancel()
         await heart.aclose()

@@ -19,6 +19,7 @@ from agent.callbacks import CallbackClient
 from agent.spool import Drainer, Outbox, SpoolEntry, Target, spool_id
 from agent.spool.disk import DISK_SECONDS, Disk, DiskHangs
 from agent.spool.drainer import REJECTED_DAYS, prune_rejected
+from agent.spool.record import Pending
 from tests.agent.samples import append, new_entry, report_record, target, turn_record
 from tests.fakes.callback_api import CallbackApi
 from tests.fakes.hanging_disk import hanging
@@ -286,9 +287,11 @@ async def test_an_entry_is_born_when_the_disk_takes_it_again(
     in_the_way = tmp_path / "spool"
     in_the_way.write_text("a file")
     entry = new_entry(in_the_way, target(api))
-    append(entry, turn_record(0))
+    records = [Pending(turn_record(0))]
+    entry.save(records)
     in_the_way.unlink()
-    append(entry, turn_record(1))
+    records.append(Pending(turn_record(1)))
+    entry.save(records)
     entry.release()
     await Drainer(in_the_way).once()
 

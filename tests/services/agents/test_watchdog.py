@@ -15,7 +15,7 @@ from services.agents.watchdog import Watchdog
 from tests.fakes.reapers import reaper_of
 from tests.waiting import eventually
 from tests.workflows.calls import Studio
-from worker.watchdog import Watch
+from worker.watchdog import watching
 
 SILENCE = 6.0
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -312,5 +312,5 @@ class FaultyLease:
 async def test_a_fault_in_one_look_does_not_blind_the_watch(studio: Studio) -> None:
     shift, lease = Shift(), FaultyLease()
     reaper = reaper_of(studio.rooms, TemporalSessionDirectory(studio.client), None)
-    async with Watch(lease, shift.dog, reaper).running():
+    async with watching(lease, shift.dog, reaper):
         await eventually(lambda: lease.asked > 2, 60, "it looks again")
