@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
 from api.examples import example_of
-from api.problems import STATUS_MEANING, Problem
+from api.problems import PROBLEM, STATUS_MEANING, Problem
 from api.routes.agents.masked_config import LOOKS_LIKE
 from domain.agents.servers import Heartbeat
 
@@ -44,7 +44,6 @@ RETRY_AFTER: Json = {
     "description": "Seconds after which the same request may work.",
     "schema": {"type": "integer", "minimum": 0},
 }
-PROBLEM = "application/problem+json"
 _METHODS = ("get", "put", "post", "delete", "patch")
 
 

@@ -31,7 +31,7 @@ def codec_router(codec: PayloadCodec, secret: str, ui_url: str | None) -> APIRou
             body = await how(codec, await request.body())
         except EverlineError as error:
             # The UI could not read the reason without these headers.
-            refusal: Response = answer(request, error)
+            refusal = await answer(request, error)
             refusal.headers.update(cors)
             return refusal
         return Response(body, media_type="application/json", headers=cors)

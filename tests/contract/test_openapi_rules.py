@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from api.app import create_app
 from api.dependencies import ApiDependencies
 from api.examples import WRITTEN
-from api.openapi import PROBLEM, TAGS
-from api.problems import STATUS_MEANING
+from api.openapi import TAGS
+from api.problems import PROBLEM, STATUS_MEANING
 
 Json = dict[str, Any]
 
