@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from api.dependencies import ApiDependencies, Deps
 from domain.agents.servers import MORE_PLACES, SILENT_AFTER, AgentServer
-from domain.errors import EverlineError, Unavailable
+from domain.errors import EverlineError
 from domain.sessions.webhook_receipts import WebhookReceipts
 from services.sessions.installations import neighbours
 
@@ -99,13 +99,23 @@ async def get_health() -> Health:
 async def get_agent_health(deps: Deps, response: Response) -> AgentHealth:
     """Whether LiveKit, the workers and agent servers of the right name are there; 503 if not."""
     now = datetime.now(UTC)
-    (servers, agents), livekit, temporal, webhooks, installations = await asyncio.gather(
-        _agents(deps, now),
-        _livekit(deps),
-        _temporal(deps),
-        _livekit_webhooks(deps, now),
-        _installations(deps),
+    servers, livekit, database, pollers, receipts, installations = await asyncio.gather(
+        _ask(
+            "MongoDB", deps.agent_servers.seen_since(now - REMEMBERED), MONGODB_CURE, "heartbeats"
+        ),
+        _ask("LiveKit", deps.rooms.list_rooms(["everline-health-check"]), LIVEKIT_CURE),
+        _ask("Temporal", deps.sessions.probe(), DATABASE_CURE),
+        _ask("Temporal", deps.sessions.pollers(), TEMPORAL_CURE),
+        _ask("MongoDB", deps.livekit_webhooks.receipts(), MONGODB_CURE, "when webhooks came"),
+        _ask("Temporal or LiveKit", _installations(deps), LIVEKIT_CURE, "not known"),
     )
+    if not isinstance(livekit, Check):
+        livekit = Check(ok=True, detail=f"{deps.rooms.api_url} answers")
+    if isinstance(servers, Check):
+        servers, agents = None, servers
+    else:
+        agents = agents_check(servers, deps.agent_name, now)
+    temporal = temporal_check(database, pollers)
     ok = livekit.ok and temporal.ok and agents.ok
     response.status_code = 200 if ok else 503
     # This route needs no key, so it must not tell which tenants' calls run where.
@@ -116,7 +126,9 @@ async def get_agent_health(deps: Deps, response: Response) -> AgentHealth:
         livekit=livekit,
         temporal=temporal,
         agents=agents,
-        livekit_webhooks=webhooks,
+        livekit_webhooks=(
+            receipts if isinstance(receipts, Check) else webhooks_check(receipts, now)
+        ),
         installations=installations,
         servers=shown,
         servers_known=servers is not None,
@@ -130,59 +142,21 @@ def _without_ids(server: AgentServer):
     ]
 
 
-async def _agents(deps: ApiDependencies, now: datetime) -> tuple[list[AgentServer] | None, Check]:
-    """The known servers (None if unknown), and the check."""
+async def _ask(
+    server: str, question: Awaitable[Answer], cure: str, about: str | None = None
+) -> Answer | Check:
+    """What a server answers; a failed check if it does not, or not in time."""
     try:
-        servers = await _in_time("MongoDB", deps.agent_servers.seen_since(now - REMEMBERED))
+        async with asyncio.timeout(CHECK_SECONDS):
+            return await question
+    except TimeoutError:
+        detail = f"{server} does not answer within {CHECK_SECONDS:g} s"
     except EverlineError as error:
-        detail = f"heartbeats: {error.message}"
-        return None, Check(ok=False, detail=detail, cure=error.cure or MONGODB_CURE)
-    return servers, agents_check(servers, deps.agent_name, now)
-
-
-async def _livekit(deps: ApiDependencies) -> Check:
-    try:
-        await _in_time("LiveKit", deps.rooms.list_rooms(["everline-health-check"]))
-    except EverlineError as error:
-        return Check(ok=False, detail=error.message, cure=error.cure or LIVEKIT_CURE)
-    return Check(ok=True, detail=f"{deps.rooms.api_url} answers")
-
-
-async def _livekit_webhooks(deps: ApiDependencies, now: datetime) -> Check:
-    try:
-        receipts = await _in_time("MongoDB", deps.livekit_webhooks.receipts())
-    except EverlineError as error:
-        detail = f"when webhooks came: {error.message}"
-        return Check(ok=False, detail=detail, cure=error.cure or MONGODB_CURE)
-    return webhooks_check(receipts, now)
-
-
-async def _temporal(deps: ApiDependencies) -> Check:
-    database, pollers = await asyncio.gather(
-        _outcome(_in_time("Temporal", deps.sessions.probe())),
-        _outcome(_in_time("Temporal", deps.sessions.pollers())),
-    )
-    if isinstance(pollers, EverlineError):
-        return Check(ok=False, detail=pollers.message, cure=pollers.cure or TEMPORAL_CURE)
-    if isinstance(database, EverlineError):
-        detail = f"Temporal's database cannot be read and written: {database.message}"
-        return Check(ok=False, detail=detail, cure=DATABASE_CURE)
-    if not pollers:
-        return Check(
-            ok=False, detail="no worker polls the task queue", cure="start an Everline worker"
-        )
-    return Check(ok=True, detail=f"{pollers} pollers on the task queue")
+        detail, cure = error.message, error.cure or cure
+    return Check(ok=False, detail=f"{about}: {detail}" if about else detail, cure=cure)
 
 
 async def _installations(deps: ApiDependencies) -> Check:
-    try:
-        return await _in_time("Temporal or LiveKit", _compare_installations(deps))
-    except EverlineError as error:
-        detail = f"not known: {error.message}"
-        return Check(ok=False, detail=detail, cure=error.cure or LIVEKIT_CURE)
-
-
-async def _compare_installations(deps: ApiDependencies) -> Check:
     own = await deps.installation.id()
     seen = neighbours(await deps.rooms.list_rooms(), own)
     some = list(seen.unnamed.items())[:MOST_ROOMS]
@@ -210,19 +184,18 @@ def installations_check(own: str, others: Sequence[str], strangers: Sequence[str
     return Check(ok=True, detail=f"this is {own!r}, alone on this LiveKit as far as rooms show")
 
 
-async def _outcome(question: Awaitable[Answer]) -> Answer | EverlineError:
-    try:
-        return await question
-    except EverlineError as error:
-        return error
-
-
-async def _in_time(server: str, question: Awaitable[Answer]) -> Answer:
-    try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            return await question
-    except TimeoutError:
-        raise Unavailable(f"{server} does not answer within {CHECK_SECONDS:g} s") from None
+def temporal_check(database: Check | None, pollers: Check | int) -> Check:
+    """Whether Temporal's database works, and workers poll."""
+    if isinstance(pollers, Check):
+        return pollers
+    if database:
+        detail = f"Temporal's database cannot be read and written: {database.detail}"
+        return Check(ok=False, detail=detail, cure=DATABASE_CURE)
+    if not pollers:
+        return Check(
+            ok=False, detail="no worker polls the task queue", cure="start an Everline worker"
+        )
+    return Check(ok=True, detail=f"{pollers} pollers on the task queue")
 
 
 def webhooks_check(receipts: WebhookReceipts, now: datetime) -> Check:
