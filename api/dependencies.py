@@ -183,6 +183,14 @@ async def principal(
 Client = Annotated[Principal, Depends(principal)]
 
 
+async def session_key(session_id: SessionId, client: Client) -> SessionKey:
+    """The session that the path names, in the client's org."""
+    return SessionKey(client.org, session_id)
+
+
+Key = Annotated[SessionKey, Depends(session_key)]
+
+
 CallbackToken = Annotated[object, Security(_CALLBACK_TOKEN)]
 """Documents that a route accepts the token; `bearer_claims` reads it."""
 

@@ -1,12 +1,13 @@
 """The seed service's session routes, with its paths and field names."""
 
 from datetime import UTC, datetime
-from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
+from api.answers import CamelCaseAnswer
 from api.dependencies import ApiDependencies, Client, Deps
 from api.problems import problems
 from api.routes.agent_callbacks.reporters import (
@@ -15,46 +16,35 @@ from api.routes.agent_callbacks.reporters import (
     checked_report,
 )
 from api.routes.agents.masked_config import MaskedConfig
-from api.routes.sessions import starting
+from api.routes.sessions.starting import Start, StartFields, still_starting
 from domain.access.principal import Principal
-from domain.agents.config import AgentConfig, ConfigWarning
-from domain.agents.masking import masked
+from domain.agents.config import ConfigWarning
 from domain.errors import InvalidInput
 from domain.ids import GivenRoomName, Id, SessionKey
 from domain.json_model import JsonModel
-from domain.sessions.session import GivenLimits, Stage
-from services.sessions.start import StartRequest
 
 router = APIRouter(tags=["session"])
 
-IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
-Wait = Annotated[Stage, Query(description="how far to wait before answering")]
 
-
-class SessionRequest(JsonModel):
+class SessionRequest(StartFields):
     """Body of `POST /session`."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(alias_generator=to_camel)
 
-    userIdentity: str = Field(min_length=1, max_length=256)
-    roomName: GivenRoomName | None = None
-    sessionId: Id | None = None
-    agentId: Id | None = None
-    agentConfig: AgentConfig | None = None
-    limits: GivenLimits = GivenLimits()
+    user_identity: str = Field(min_length=1, max_length=256)
 
 
-class SessionResponse(BaseModel):
-    """Answer of `POST /session`; secrets in `agentConfig` are masked."""
+class SessionResponse(CamelCaseAnswer):
+    """Response of `POST /session`; secrets in `agentConfig` are masked."""
 
-    userToken: str
-    roomName: str
-    sessionId: str
-    livekitUrl: str
-    agentDispatched: bool
-    agentConfig: MaskedConfig
+    user_token: str
+    room_name: str
+    session_id: str
+    livekit_url: str
+    agent_dispatched: bool
+    agent_config: MaskedConfig
     warnings: list[ConfigWarning] = []
-    """What in the configuration has another effect than it seems to have; left out if nothing."""
+    """Settings that do not have the effect that they seem to have; left out if there are none."""
 
 
 def _given(name: str) -> JsonDict:
@@ -99,43 +89,12 @@ class ReportResponse(BaseModel):
 @router.post(
     "/session",
     response_model_exclude_defaults=True,
-    responses={**starting.still_starting(SessionResponse), **problems(404, 409)},
+    responses={**still_starting(SessionResponse), **problems(404, 409)},
 )
-async def create_session(
-    body: SessionRequest,
-    request: Request,
-    response: Response,
-    deps: Deps,
-    client: Client,
-    idempotency_key: IdempotencyKey = None,
-    wait: Wait = Stage.DISPATCHED,
-) -> SessionResponse:
+async def create_session(body: SessionRequest, start: Start) -> SessionResponse:
     """Start a session: room, caller's token, agent. The same request finds the same session."""
-    started = await starting.start_session(
-        deps,
-        client,
-        StartRequest(
-            user_identity=body.userIdentity,
-            session_id=body.sessionId,
-            idempotency_key=idempotency_key,
-            room_name=body.roomName,
-            agent_id=body.agentId,
-            agent_config=body.agentConfig,
-            limits=body.limits,
-        ),
-        wait,
-        request.state,
-    )
-    response.status_code = started.http_status
-    return SessionResponse(
-        userToken=started.token,
-        roomName=started.input.livekit_room,
-        sessionId=started.input.session_id,
-        livekitUrl=started.livekit_url,
-        agentDispatched=started.dispatched,
-        agentConfig=masked(started.input.config),
-        warnings=started.warnings,
-    )
+    started = await start(body, body.user_identity)
+    return SessionResponse.of(started, user_token=started.livekit_token)
 
 
 @router.post("/session/end", responses=problems(404))

@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from pydantic import ConfigDict, Field
 
-from api.dependencies import Client, Deps, SessionId
+from api.dependencies import Client, Deps, Key
 from api.problems import problems
 from domain.access.principal import Principal
 from domain.errors import Unavailable
-from domain.ids import Id, SessionKey
+from domain.ids import Id
 from domain.json_model import JsonModel, Time
 from domain.sessions.listing import SessionFilter, SessionPage
 from domain.sessions.messages import LONGEST_EXTENSION, Extend, Finalise, Redispatch
@@ -72,32 +72,29 @@ async def list_sessions(
 
 @router.post("/{session_id}/extend", responses=problems(409))
 async def extend_session(
-    session_id: SessionId, body: ExtendBody, deps: Deps, client: Client, once: UpdateId = None
+    key: Key, body: ExtendBody, deps: Deps, once: UpdateId = None
 ) -> SessionStatus:
-    """Move the maximum duration of a call in progress by so many seconds."""
+    """Extend the maximum duration of a live call by the given number of seconds."""
     extension = Extend(seconds=body.seconds, idempotency_key=once)
-    key = SessionKey(client.org, session_id)
     return await deps.control.operate(key, extension, once)
 
 
 @router.post("/{session_id}/redispatch", responses=problems(409))
 async def redispatch_session(
-    session_id: SessionId, deps: Deps, client: Client, once: UpdateId = None
+    key: Key, deps: Deps, client: Client, once: UpdateId = None
 ) -> SessionStatus:
-    """Replace the agent of a live call by a new one, which gets the turns so far.
+    """Replace the agent of a live call with a new one, which gets the turns so far.
 
-    Without a free place on any agent server it is refused with `no_capacity`, and the call goes on.
+    If no agent server has a free place, the answer is `no_capacity`, and the call continues.
     """
-    key = SessionKey(client.org, session_id)
     return await deps.control.operate(key, Redispatch(by=_who(client)), once)
 
 
 @router.post("/{session_id}/finalise", responses=problems(409))
 async def finalise_session(
-    session_id: SessionId, deps: Deps, client: Client, once: UpdateId = None
+    key: Key, deps: Deps, client: Client, once: UpdateId = None
 ) -> SessionStatus:
-    """End a session without waiting for the agent's report any longer."""
-    key = SessionKey(client.org, session_id)
+    """End a session without waiting any longer for the agent's report."""
     return await deps.control.operate(key, Finalise(by=_who(client)), once)
 
 
