@@ -10,9 +10,8 @@ from pydantic import BaseModel
 from adapters.recordings import AUDIO_TYPE, RecordingStore
 from api.dependencies import (
     ApiDependencies,
-    Client,
     Deps,
-    SessionId,
+    Key,
     archive_of,
     require_kept,
 )
@@ -72,15 +71,13 @@ async def note_recording(
     responses=_ANSWERS,
 )
 async def get_recording(
-    session_id: SessionId,
+    key: Key,
     deps: Deps,
-    client: Client,
     attempt: Annotated[
         int | None, Query(ge=1, description="which agent's part of the call; by default the last")
     ] = None,
 ) -> Response:
     """The sound of a call as Ogg Opus: the caller on the left channel, the agent on the right."""
-    key = SessionKey(client.org, session_id)
     recording = await _stored_recording(deps, key, attempt)
     store = _store_of(deps)
     if link := await store.link(recording.path, LINK_SECONDS):
@@ -88,7 +85,7 @@ async def get_recording(
     file = store.local_file(recording.path)
     if file is None:
         raise NotFound("the recording is no longer where it was stored", field="sessionId")
-    name = f"{session_id}-{recording.attempt}.ogg"
+    name = f"{key.session_id}-{recording.attempt}.ogg"
     return FileResponse(file, media_type=AUDIO_TYPE, filename=name)
 
 

@@ -7,7 +7,7 @@ import anyio
 from fastapi import APIRouter, Depends, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from api.dependencies import ApiDependencies, Client, Deps, SessionId
+from api.dependencies import ApiDependencies, Client, Deps, Key
 from domain.errors import Unavailable
 from domain.ids import SessionKey
 from domain.json_lines import on_one_line
@@ -37,18 +37,12 @@ async def stream_place(deps: Deps, client: Client) -> AsyncGenerator[None]:
     response_class=EventSourceResponse,
     dependencies=[Depends(stream_place)],
 )
-async def stream_events(
-    session_id: SessionId,
-    request: Request,
-    deps: Deps,
-    client: Client,
-) -> EventSourceResponse:
+async def stream_events(key: Key, request: Request, deps: Deps) -> EventSourceResponse:
     """Stream `state`, `turn` and finally `end`; after a reconnect everything is sent again.
 
     Every event has an id that stays the same (`state:7`, `turn:1/item_x`), so a client that
     reconnects leaves out the ids that it knows.
     """
-    key = SessionKey(client.org, session_id)
     await deps.control.require(key)
     stopping = anyio.Event()
     return EventSourceResponse(

@@ -9,9 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.dependencies import (
     ApiDependencies,
-    Client,
     Deps,
-    SessionId,
+    Key,
     archive_of,
     require_kept,
 )
@@ -39,14 +38,11 @@ class SummaryBody(BaseModel):
 
 
 @router.post("/{session_id}/summary", status_code=202, responses=problems(409))
-async def rerun_summary(
-    session_id: SessionId, deps: Deps, client: Client, body: SummaryBody | None = None
-) -> Summary:
+async def rerun_summary(key: Key, deps: Deps, body: SummaryBody | None = None) -> Summary:
     """Summarise and analyse again, for instance after late turns or with another plan.
 
     The summary before stays readable until the new one is ready.
     """
-    key = SessionKey(client.org, session_id)
     if deps.summary_runs is None:
         raise Unavailable("summaries cannot be written again here")
     deadline = time.monotonic() + LAST_STEPS

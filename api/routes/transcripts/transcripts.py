@@ -99,6 +99,14 @@ class ListQuery:
 Listed = Annotated[ListQuery, Depends()]
 
 
+async def _session_key(sessionId: SessionId, client: Client) -> SessionKey:
+    return SessionKey(client.org, sessionId)
+
+
+CamelCaseKey = Annotated[SessionKey, Depends(_session_key)]
+"""As `api.dependencies.Key`, for paths with `sessionId`."""
+
+
 @router.get("")
 async def list_transcripts(
     query: Listed,
@@ -137,9 +145,9 @@ async def transcript_stats(
 
 
 @router.get("/{sessionId}")
-async def get_transcript(sessionId: SessionId, deps: Deps, client: Client) -> TranscriptAnswer:
+async def get_transcript(key: CamelCaseKey, deps: Deps) -> TranscriptAnswer:
     """A session's transcript; while the call is live, the turns so far."""
-    return await read_transcript(deps, SessionKey(client.org, sessionId))
+    return await read_transcript(deps, key)
 
 
 @router.get(
@@ -154,31 +162,27 @@ async def get_transcript(sessionId: SessionId, deps: Deps, client: Client) -> Tr
     },
 )
 async def export_transcript(
-    sessionId: SessionId,
+    key: CamelCaseKey,
     deps: Deps,
-    client: Client,
     format: Annotated[
         ExportFormat | None, Query(description="goes before `Accept`; JSON without either")
     ] = None,
     accept: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Response:
     """A session's transcript as JSON, JSON Lines, WebVTT or plain text."""
-    transcript = await read_transcript(deps, SessionKey(client.org, sessionId))
+    transcript = await read_transcript(deps, key)
     form = format or format_accepted(accept)
+    name = f"transcript-{key.session_id}.{form.value}"
     return Response(
         export(transcript, form),
         media_type=form.media_type,
-        headers={
-            "Content-Disposition": f'attachment; filename="transcript-{sessionId}.{form.value}"',
-            "Vary": "Accept",
-        },
+        headers={"Content-Disposition": f'attachment; filename="{name}"', "Vary": "Accept"},
     )
 
 
 @router.delete("/{sessionId}", responses=problems(409))
-async def delete_transcript(sessionId: SessionId, deps: Deps, client: Client) -> TranscriptDeleted:
+async def delete_transcript(key: CamelCaseKey, deps: Deps, client: Client) -> TranscriptDeleted:
     """Delete a closed session's turns, reports, summary and recordings, for good."""
-    key = SessionKey(client.org, sessionId)
     retention = records_of(deps).retention
     # An interrupted deletion goes on, whatever is known of the session.
     if not await retention.is_deleted(key):
@@ -188,12 +192,12 @@ async def delete_transcript(sessionId: SessionId, deps: Deps, client: Client) ->
             raise no_transcript(key)
         if status is not None and status.state is not SessionState.CLOSED:
             raise Conflict(
-                f"session {sessionId} is not closed",
+                f"session {key.session_id} is not closed",
                 field="sessionId",
                 cure="end it, and delete its transcript once it is closed",
             )
-    removed = await retention.delete(client, sessionId, datetime.now(UTC))
-    return TranscriptDeleted.of(removed, session_id=sessionId)
+    removed = await retention.delete(client, key.session_id, datetime.now(UTC))
+    return TranscriptDeleted.of(removed, session_id=key.session_id)
 
 
 def _list(page: Page[TranscriptLine]) -> TranscriptList:
