@@ -8,11 +8,12 @@ from typing import Any
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import Problem, ProblemResponse
+from api.problems import MAX_BODY_BYTES, Problem, ProblemResponse, content_too_large
 from domain.sessions.control import HEARTBEAT_PATH
 
 log = structlog.get_logger()
@@ -22,8 +23,6 @@ QUIET_ROUTES = ("/health", "/health/agent", HEARTBEAT_PATH)
 """Polled every few seconds by machines: logged at debug level."""
 CLIENT_GONE = 499
 """The usual status for a client that disconnected before its body was read."""
-MAX_BODY_BYTES = 4 * 1024 * 1024
-"""Twice the size limit of a report (`MAX_REPORT_BYTES` in `agent.report_size`)."""
 
 
 class HttpMiddleware(ABC):
@@ -141,47 +140,16 @@ class LastResort(HttpMiddleware):
             await ProblemResponse(problem)(scope, receive, send)
 
 
-class BodyLimit(HttpMiddleware):
+class BodyLimit(RequestBodyLimitMiddleware):
     """Answers 413 to bodies that are too large, with or without content-length."""
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one HTTP request."""
-        problem = Problem(
-            title="ContentTooLarge",
-            status=413,
-            code="content_too_large",
-            detail=f"the body is larger than {MAX_BODY_BYTES} bytes",
-        )
-        declared = Headers(scope=scope).get("content-length", "")
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(app, MAX_BODY_BYTES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a declared length as a problem; the framework would answer it in plain text."""
+        declared = Headers(scope=scope).get("content-length", "") if "headers" in scope else ""
         if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
-            await ProblemResponse(problem)(scope, receive, send)
-            return
-        read = 0
-        answered = False
-
-        async def limited() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > MAX_BODY_BYTES:
-                raise _TooLarge
-            return message
-
-        async def watched(message: Message) -> None:
-            nonlocal answered
-            if read > MAX_BODY_BYTES and not answered:
-                # FastAPI would answer the exception as an invalid body.
-                raise _TooLarge
-            answered = True
-            await send(message)
-
-        try:
-            await self._app(scope, limited, watched)
-        except _TooLarge:
-            if answered:
-                raise
-            await ProblemResponse(problem)(scope, receive, send)
-
-
-class _TooLarge(Exception):
-    pass
+            await ProblemResponse(content_too_large())(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)

@@ -28,6 +28,8 @@ from domain.ids import ID_CURE, ID_PATTERN
 log = structlog.get_logger()
 
 PROBLEM = "application/problem+json"
+MAX_BODY_BYTES = 4 * 1024 * 1024
+"""Twice the size limit of a report (`MAX_REPORT_BYTES` in `agent.report_size`)."""
 RETRY_AFTER_SECONDS = 2
 """Default of a 503 whose cause names no time."""
 
@@ -216,11 +218,19 @@ def _is_in(part: str | int, here: Any) -> bool:
     return isinstance(here, Mapping) and part in here
 
 
+def content_too_large() -> Problem:
+    """The problem of a body over the limit."""
+    detail = f"the body is larger than {MAX_BODY_BYTES} bytes"
+    return Problem(title="ContentTooLarge", status=413, code="content_too_large", detail=detail)
+
+
 async def _http_error(request: Request, error: HTTPException) -> Response:
     if error.status_code == 400:
         # FastAPI's response to a body that is not text; report it like invalid JSON.
         fault = InvalidInput("the body cannot be read", field="body", cure=CURES["json_invalid"])
         return await answer(request, fault)
+    if error.status_code == 413:
+        return ProblemResponse(content_too_large())
     detail = str(error.detail)
     code = detail.lower().replace(" ", "_")
     problem = Problem(title=detail, status=error.status_code, code=code, detail=detail)
