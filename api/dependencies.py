@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header, Path, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
@@ -154,7 +154,7 @@ _CALLBACK_TOKEN = HTTPBearer(
     auto_error=False,
     description="The callback token of an agent's dispatch metadata: one attempt of one session.",
 )
-LIVEKIT_SIGNATURE = APIKeyHeader(
+_LIVEKIT_SIGNATURE = APIKeyHeader(
     name="Authorization",
     scheme_name="LiveKitSignature",
     auto_error=False,
@@ -162,6 +162,7 @@ LIVEKIT_SIGNATURE = APIKeyHeader(
 )
 
 ApiKey = Annotated[str | None, Security(_API_KEY)]
+LiveKitSignature = Annotated[str | None, Security(_LIVEKIT_SIGNATURE)]
 OrgId = Annotated[
     str | None,
     Header(
@@ -181,6 +182,11 @@ async def principal(
 
 
 Client = Annotated[Principal, Depends(principal)]
+
+
+def signed_body(media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """`openapi_extra` of a route that reads bytes, because the signature is over them."""
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
 
 
 async def session_key(session_id: SessionId, client: Client) -> SessionKey:
@@ -252,30 +258,42 @@ Access = Annotated[SessionAccess, Depends(session_access)]
 
 def archive_of(deps: ApiDependencies) -> Archive:
     """The archive; `StorageUnavailable` without MongoDB, as of the three below."""
-    return _stored(deps.archive, "transcripts are")
+    return in_mongodb(deps.archive, "transcripts are")
 
 
 def records_of(deps: ApiDependencies) -> Records:
     """Lists of transcripts, retention and the audit log."""
-    return _stored(deps.records, "transcripts, their retention and the audit log are")
+    return in_mongodb(deps.records, "transcripts, their retention and the audit log are")
 
 
 def agents_of(deps: ApiDependencies) -> Agents:
     """The saved agents."""
     cure = "set MONGODB_URI; without it, send the configuration with each session"
-    return _stored(deps.agents, "saved agents are", cure)
+    return in_mongodb(deps.agents, "saved agents are", cure)
 
 
 def webhooks_of(deps: ApiDependencies) -> Webhooks:
     """The org's webhooks."""
-    return _stored(deps.webhooks, "webhook endpoints are")
+    return in_mongodb(deps.webhooks, "webhook endpoints are")
 
 
-def _stored(part: Part | None, which: str, cure: str = "set MONGODB_URI") -> Part:
+def in_mongodb(part: Part | None, which: str, cure: str = "set MONGODB_URI") -> Part:
+    """A part that needs MongoDB.
+
+    Raises:
+        StorageUnavailable: MongoDB is not configured.
+    """
+    return configured(part, f"{which} kept in MongoDB, which is not configured", cure)
+
+
+def configured(part: Part | None, message: str, cure: str) -> Part:
+    """A part that is configured.
+
+    Raises:
+        StorageUnavailable: it is not.
+    """
     if part is None:
-        raise StorageUnavailable(
-            f"{which} kept in MongoDB, which is not configured", cure=cure, retry_after=60
-        )
+        raise StorageUnavailable(message, cure=cure, retry_after=60)
     return part
 
 

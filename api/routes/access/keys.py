@@ -7,12 +7,12 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import KEYS_PATH
-from api.dependencies import ApiDependencies, Client, Deps
+from api.dependencies import ApiDependencies, Client, Deps, in_mongodb
 from api.problems import problems
 from domain.access.api_keys import USUAL_SCOPES, ApiKeyRecord, NewKeyRequest, Scope
 from domain.access.ports import ApiKeyStore
 from domain.access.principal import Principal
-from domain.errors import Forbidden, InvalidInput, NotFound, StorageUnavailable
+from domain.errors import Forbidden, InvalidInput, NotFound
 from domain.json_model import JsonModel, Time
 
 router = APIRouter(prefix=KEYS_PATH, tags=["keys"])
@@ -94,10 +94,5 @@ def _store(deps: ApiDependencies) -> ApiKeyStore:
             "API keys are managed in Pagos",
             cure="create and revoke keys there, or set AUTH_PROVIDER=local",
         )
-    if deps.key_store is None:
-        raise StorageUnavailable(
-            "API keys are kept in MongoDB, which is not configured",
-            cure="set MONGODB_URI; the bootstrap key works without",
-            retry_after=60,
-        )
-    return deps.key_store
+    cure = "set MONGODB_URI; the bootstrap key works without"
+    return in_mongodb(deps.key_store, "API keys are", cure)

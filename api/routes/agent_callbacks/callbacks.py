@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Security
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ValidationError
 
 from adapters.livekit.signatures import HEARTBEAT, verify_body
-from api.dependencies import LIVEKIT_SIGNATURE, ApiDependencies, Deps
+from api.dependencies import ApiDependencies, Deps, LiveKitSignature, signed_body
 from api.problems import problems
 from api.routes.agent_callbacks.reporters import AgentClaims, check_attempt
 from domain.agents.servers import Heartbeat, HeartbeatAnswer, LostJob
@@ -56,21 +57,21 @@ async def report_failed_start(failure: AgentFailed, deps: Deps, claims: AgentCla
     return Accepted(accepted=await deps.sessions.signal(claims.key, failure))
 
 
+async def _signed_body(request: Request, deps: Deps, signature: LiveKitSignature) -> bytes:
+    body = await request.body()
+    verify_body(deps.livekit_keys, signature or "", body, HEARTBEAT)
+    return body
+
+
+SignedBody = Annotated[bytes, Depends(_signed_body)]
+
+
 @router.post(
     HEARTBEAT_PATH,
-    dependencies=[Security(LIVEKIT_SIGNATURE)],
-    # Read as bytes, because the signature is over them.
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Heartbeat"}}},
-        }
-    },
+    openapi_extra=signed_body("application/json", {"$ref": "#/components/schemas/Heartbeat"}),
 )
-async def record_heartbeat(request: Request, deps: Deps) -> HeartbeatAnswer:
+async def record_heartbeat(body: SignedBody, deps: Deps) -> HeartbeatAnswer:
     """Store an agent server's heartbeat, signed with LiveKit's key; after a 503, send it again."""
-    body = await request.body()
-    verify_body(deps.livekit_keys, request.headers.get("authorization", ""), body, HEARTBEAT)
     try:
         beat = Heartbeat.model_validate_json(body, context=FROM_ANOTHER_VERSION)
     except ValidationError as error:
@@ -88,11 +89,9 @@ async def record_heartbeat(request: Request, deps: Deps) -> HeartbeatAnswer:
     return HeartbeatAnswer(stop=stop if isinstance(stop, list) else [])
 
 
-@router.post(HEARTBEAT_PATH_CHECK, dependencies=[Security(LIVEKIT_SIGNATURE)])
-async def check_heartbeat_path(request: Request, deps: Deps) -> Accepted:
-    """Whether a heartbeat would be stored now, signed like one; asked by the watchdog."""
-    body = await request.body()
-    verify_body(deps.livekit_keys, request.headers.get("authorization", ""), body, HEARTBEAT)
+@router.post(HEARTBEAT_PATH_CHECK, dependencies=[Depends(_signed_body)])
+async def check_heartbeat_path(deps: Deps) -> Accepted:
+    """Check whether a heartbeat could be stored now; signed like one, sent by the watchdog."""
     await deps.agent_servers.prove_path(datetime.now(UTC))
     return Accepted(accepted=True)
 

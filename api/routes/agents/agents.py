@@ -17,7 +17,7 @@ from domain.agents.saved_agent import CURSOR_PATTERN, SavedAgent
 from domain.errors import Conflict, InvalidInput, PreconditionFailed
 from domain.ids import ID_PATTERN
 from domain.json_model import JsonModel
-from services.agents.saved_agents import Agents, Saved
+from services.agents.saved_agents import Saved
 
 router = APIRouter(prefix="/agents", tags=["agents"])
 
@@ -131,29 +131,23 @@ async def update_agent(
     With `If-Match` (else 412) or `version` (else 409) only if the agent was not changed meanwhile;
     without either, whatever is current is replaced. The version before stays.
     """
-    agents = agents_of(deps)
-    now = datetime.now(UTC)
     if if_match is not None and body.version not in (None, if_match):
         raise InvalidInput(
             f"If-Match names version {if_match}, the body version {body.version}",
             field="version",
             cure="send one of them, or the same in both",
         )
-    if if_match is None and body.version is not None:
-        saved = await _replace(agents, client, agentId, body, now)
-    else:
-        saved = await agents.update(client, agentId, body.config, expected=if_match, now=now)
-    return _saved(saved, response)
-
-
-async def _replace(
-    agents: Agents, client: Client, agent_id: str, body: AgentChange, now: datetime
-) -> Saved:
+    expected = body.version if if_match is None else if_match
     try:
-        return await agents.update(client, agent_id, body.config, expected=body.version, now=now)
+        saved = await agents_of(deps).update(
+            client, agentId, body.config, expected=expected, now=datetime.now(UTC)
+        )
     except PreconditionFailed as error:
-        # 412 belongs to the header; what the body asks for in vain is a conflict.
+        if if_match is not None:
+            raise
+        # 412 is only for the header: a wrong version in the body is a conflict.
         raise Conflict(error.message, field=error.field, cure=error.cure) from None
+    return _saved(saved, response)
 
 
 @router.delete("/{agentId}", status_code=204, responses=problems(412))

@@ -7,17 +7,18 @@ from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, RedirectResponse, Response
 from pydantic import BaseModel
 
-from adapters.recordings import AUDIO_TYPE, RecordingStore
+from adapters.recordings import AUDIO_TYPE
 from api.dependencies import (
     ApiDependencies,
     Deps,
     Key,
     archive_of,
+    configured,
     require_kept,
 )
 from api.problems import problems
 from api.routes.agent_callbacks.reporters import AgentClaims, check_attempt
-from domain.errors import Conflict, Forbidden, NotFound, StorageUnavailable
+from domain.errors import Conflict, Forbidden, NotFound
 from domain.ids import SessionKey
 from domain.json_model import of_any_version
 from domain.recordings.recording import CallRecording, RecordingState, belongs_to
@@ -79,7 +80,11 @@ async def get_recording(
 ) -> Response:
     """The sound of a call as Ogg Opus: the caller on the left channel, the agent on the right."""
     recording = await _stored_recording(deps, key, attempt)
-    store = _store_of(deps)
+    store = configured(
+        deps.recordings,
+        "the storage of recordings is not configured here",
+        "set the API's EVERLINE_RECORDINGS_URL to the agent worker's value",
+    )
     if link := await store.link(recording.path, LINK_SECONDS):
         return RedirectResponse(link, headers={"Cache-Control": "no-store"})
     file = store.local_file(recording.path)
@@ -113,13 +118,3 @@ async def _stored_recording(
         field="sessionId",
         cure="ask again in a few seconds" if on_its_way else None,
     )
-
-
-def _store_of(deps: ApiDependencies) -> RecordingStore:
-    if deps.recordings is None:
-        raise StorageUnavailable(
-            "the storage of recordings is not configured here",
-            cure="set the API's EVERLINE_RECORDINGS_URL to the agent worker's value",
-            retry_after=60,
-        )
-    return deps.recordings

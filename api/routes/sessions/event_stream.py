@@ -90,15 +90,11 @@ async def _snapshot(deps: ApiDependencies, key: SessionKey) -> Snapshot:
 
 def _fresh(snapshot: Snapshot, seen: set[str]) -> Generator[ServerSentEvent]:
     """Events that were not sent yet."""
-    if snapshot.status is not None:
-        state_id = f"state:{snapshot.status.version}"
-        if state_id not in seen:
-            seen.add(state_id)
-            data = on_one_line(snapshot.status.model_dump_json())
-            yield ServerSentEvent(event="state", id=state_id, data=data)
-    for turn in snapshot.turns or []:
-        turn_id = f"turn:{turn.attempt}/{turn.item_id}"
-        if turn_id not in seen:
-            seen.add(turn_id)
-            data = on_one_line(turn.model_dump_json())
-            yield ServerSentEvent(event="turn", id=turn_id, data=data)
+    status, turns = snapshot.status, snapshot.turns or []
+    shown = [("state", f"{status.version}", status.model_dump_json())] if status else []
+    shown += [("turn", f"{turn.attempt}/{turn.item_id}", turn.model_dump_json()) for turn in turns]
+    for kind, name, data in shown:
+        event_id = f"{kind}:{name}"
+        if event_id not in seen:
+            seen.add(event_id)
+            yield ServerSentEvent(event=kind, id=event_id, data=on_one_line(data))

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
@@ -20,6 +20,14 @@ from domain.webhooks.events import EventType
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
 WebhookId = Annotated[str, Path(pattern=ID_PATTERN, description="The endpoint's id.")]
+
+
+async def endpoint_key(webhook_id: WebhookId, client: Client) -> EndpointKey:
+    """The endpoint that the path names, in the client's org."""
+    return EndpointKey(client.org, webhook_id)
+
+
+Key = Annotated[EndpointKey, Depends(endpoint_key)]
 Url = Annotated[
     str, Field(min_length=1, max_length=2_000, description="https, on a public address")
 ]
@@ -114,50 +122,40 @@ async def list_webhooks(deps: Deps, client: Client) -> WebhookList:
 
 
 @router.get("/{webhook_id}")
-async def get_webhook(webhook_id: WebhookId, deps: Deps, client: Client) -> WebhookAnswer:
+async def get_webhook(key: Key, deps: Deps) -> WebhookAnswer:
     """One endpoint: whether it is enabled, since when it fails, why it was disabled."""
-    key = EndpointKey(client.org, webhook_id)
     return _answer(await webhooks_of(deps).endpoint(key), datetime.now(UTC))
 
 
 @router.patch("/{webhook_id}")
-async def change_webhook(
-    webhook_id: WebhookId, body: WebhookChange, deps: Deps, client: Client
-) -> WebhookAnswer:
+async def change_webhook(key: Key, body: WebhookChange, deps: Deps) -> WebhookAnswer:
     """Change URL, events, description, or whether it is enabled; its secret stays."""
     wanted = body.model_dump(exclude_unset=True)
     for name in ("url", "events", "enabled"):
         if name in wanted and wanted[name] is None:
             raise InvalidInput(f"{name} cannot be null", field=name, cure="leave it out")
     now = datetime.now(UTC)
-    key = EndpointKey(client.org, webhook_id)
     return _answer(await webhooks_of(deps).change(key, wanted, now), now)
 
 
 @router.delete("/{webhook_id}", status_code=204)
-async def delete_webhook(webhook_id: WebhookId, deps: Deps, client: Client) -> None:
+async def delete_webhook(key: Key, deps: Deps) -> None:
     """Delete an endpoint; what is on its way to it becomes a dead letter."""
-    await webhooks_of(deps).delete(EndpointKey(client.org, webhook_id))
+    await webhooks_of(deps).delete(key)
 
 
 @router.post("/{webhook_id}/rotate", responses=problems(409))
 async def rotate_webhook_secret(
-    webhook_id: WebhookId,
-    deps: Deps,
-    client: Client,
-    response: Response,
-    body: RotateBody | None = None,
+    key: Key, deps: Deps, response: Response, body: RotateBody | None = None
 ) -> WebhookCreated:
     """Make a new signing secret; for a while deliveries carry a signature by each of both."""
     overlap = timedelta(hours=(body or RotateBody()).overlap_hours)
-    key = EndpointKey(client.org, webhook_id)
     return _with_secret(await webhooks_of(deps).rotate(key, overlap, datetime.now(UTC)), response)
 
 
 @router.post("/{webhook_id}/test", status_code=202, responses=problems(409))
-async def ping_webhook(webhook_id: WebhookId, deps: Deps, client: Client) -> DeliveryAnswer:
+async def ping_webhook(key: Key, deps: Deps) -> DeliveryAnswer:
     """Send it an event `webhook.test`; look at the delivery to see what came of it."""
-    key = EndpointKey(client.org, webhook_id)
     return answer_of(await webhooks_of(deps).test(key, datetime.now(UTC)))
 
 
