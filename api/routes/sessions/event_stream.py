@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import anyio
 from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.dependencies import ApiDependencies, Client, Deps, Key
@@ -90,11 +91,11 @@ async def _snapshot(deps: ApiDependencies, key: SessionKey) -> Snapshot:
 
 def _fresh(snapshot: Snapshot, seen: set[str]) -> Generator[ServerSentEvent]:
     """Events that were not sent yet."""
-    status, turns = snapshot.status, snapshot.turns or []
-    shown = [("state", f"{status.version}", status.model_dump_json())] if status else []
-    shown += [("turn", f"{turn.attempt}/{turn.item_id}", turn.model_dump_json()) for turn in turns]
-    for kind, name, data in shown:
-        event_id = f"{kind}:{name}"
-        if event_id not in seen:
-            seen.add(event_id)
-            yield ServerSentEvent(event=kind, id=event_id, data=on_one_line(data))
+    shown: dict[str, BaseModel] = {}
+    if snapshot.status is not None:
+        shown[f"state:{snapshot.status.version}"] = snapshot.status
+    shown |= {f"turn:{turn.attempt}/{turn.item_id}": turn for turn in snapshot.turns or []}
+    for event_id in [one for one in shown if one not in seen]:
+        seen.add(event_id)
+        data = on_one_line(shown[event_id].model_dump_json())
+        yield ServerSentEvent(event=event_id.partition(":")[0], id=event_id, data=data)
