@@ -61,6 +61,7 @@ def create_app(
         description=DESCRIPTION,
         version="0.1.0",
         license_info=LICENCE,
+        openapi_tags=[{"name": name, "description": text} for name, text in openapi.TAGS.items()],
         servers=[{"url": "/", "description": "The API that serves this document."}],
         lifespan=lifespan,
         redirect_slashes=False,

@@ -8,10 +8,9 @@ new route has them by being there; what only one route can give it says itself: 
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
@@ -21,6 +20,8 @@ from api.routes.agents.masked_config import LOOKS_LIKE
 from domain.agents.servers import Heartbeat
 
 Json = dict[str, Any]
+
+SCHEMAS = "#/components/schemas/"
 
 TAGS = {
     "session": "Sessions with the paths and field names of the seed service.",
@@ -44,7 +45,6 @@ RETRY_AFTER: Json = {
     "description": "Seconds after which the same request may work.",
     "schema": {"type": "integer", "minimum": 0},
 }
-_METHODS = ("get", "put", "post", "delete", "patch")
 
 
 def operation_id(route: APIRoute) -> str:
@@ -54,58 +54,36 @@ def operation_id(route: APIRoute) -> str:
 
 
 def install(app: FastAPI) -> None:
-    """Serve this document instead of FastAPI's own."""
+    """Complete FastAPI's own document before it is served."""
+    generated = app.openapi
 
     def document() -> Json:
         if app.openapi_schema is None:
-            app.openapi_schema = described(app)
+            app.openapi_schema = _completed(generated())
         return app.openapi_schema
 
     # The documented way: https://fastapi.tiangolo.com/how-to/extending-openapi/
     app.openapi = document
 
 
-def described(app: FastAPI) -> Json:
-    """The whole document."""
-    document = get_openapi(
-        title=app.title,
-        version=app.version,
-        summary=app.summary,
-        description=app.description,
-        routes=app.routes,
-        servers=app.servers,
-        license_info=app.license_info,
-        tags=[{"name": name, "description": text} for name, text in TAGS.items()],
-        separate_input_output_schemas=app.separate_input_output_schemas,
-    )
-    components = document.setdefault("components", {})
-    schemas = components.setdefault("schemas", {})
+def _completed(generated: Json) -> Json:
+    # Schemas that look like another one refer to it.
+    text = json.dumps(generated).replace(f'"{LOOKS_LIKE}": "', f'"$ref": "{SCHEMAS}')
+    document: Json = json.loads(text)
+    schemas: Json = document["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(name, None)
+        del schemas[name]
     # Not read or answered through FastAPI, so that it does not know them.
     _, further = models_json_schema(
-        [(Problem, "serialization"), (Heartbeat, "validation")],
-        ref_template="#/components/schemas/{model}",
+        [(Problem, "serialization"), (Heartbeat, "validation")], ref_template=SCHEMAS + "{model}"
     )
     schemas.update(further["$defs"])
-    _refer(schemas)
-    components["headers"] = {"RequestId": REQUEST_ID, "RetryAfter": RETRY_AFTER}
-    for path, operation in operations(document):
-        _describe(path, operation)
-        if "requestBody" in operation:
-            _any_of(operation["requestBody"])
-        for parameter in operation.get("parameters", ()):
-            parameter["schema"] = _sendable(parameter["schema"])
+    document["components"]["headers"] = {"RequestId": REQUEST_ID, "RetryAfter": RETRY_AFTER}
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            _describe(path, operation)
     _add_examples(document)
     return document
-
-
-def operations(document: Json) -> Iterator[tuple[str, Json]]:
-    """Every operation with its path."""
-    for path, item in document["paths"].items():
-        for method in _METHODS:
-            if method in item:
-                yield path, item[method]
 
 
 def _describe(path: str, operation: Json) -> None:
@@ -119,12 +97,19 @@ def _describe(path: str, operation: Json) -> None:
             responses[status] = {
                 "description": STATUS_MEANING[int(status)],
                 "headers": headers,
-                "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+                "content": {PROBLEM: {"schema": {"$ref": f"{SCHEMAS}Problem"}}},
             }
         response = responses[status]
         response.pop("x-not-a-problem", None)
         response.setdefault("headers", {}).update(_header("x-request-id", "RequestId"))
     operation["responses"] = dict(sorted(responses.items()))
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = _sendable(parameter["schema"])
+    for content in operation.get("requestBody", {"content": {}})["content"].values():
+        schema = content["schema"]
+        # A body that matches two alternatives is read as one of them, so it is no error.
+        if "oneOf" in schema and "discriminator" not in schema:
+            schema["anyOf"] = schema.pop("oneOf")
 
 
 def _sendable(schema: Json) -> Json:
@@ -136,14 +121,6 @@ def _sendable(schema: Json) -> Json:
     # The parameter has the same description.
     further.pop("description", None)
     return {**kinds[0], **further}
-
-
-def _any_of(body: Json) -> None:
-    """What fits two forms of a body is taken as one of them, so that it is no error."""
-    for content in body["content"].values():
-        schema = content["schema"]
-        if "oneOf" in schema and "discriminator" not in schema:
-            schema["anyOf"] = schema.pop("oneOf")
 
 
 def _header(name: str, component: str) -> Json:
@@ -170,23 +147,10 @@ def _statuses(path: str, operation: Json) -> Iterator[int]:
         yield 404
 
 
-def _refer(part: Any) -> None:
-    """Put references to the places of schemas that look like another one."""
-    if isinstance(part, list):
-        for one in cast(list[Any], part):
-            _refer(one)
-    elif isinstance(part, dict):
-        schema = cast(Json, part)
-        if like := schema.pop(LOOKS_LIKE, None):
-            schema["$ref"] = f"#/components/schemas/{like}"
-        for one in schema.values():
-            _refer(one)
-
-
 def _add_examples(document: Json) -> None:
     """Give an example to every object that an operation receives or answers, and to errors."""
     schemas = document["components"]["schemas"]
-    bodies = re.findall(r"#/components/schemas/([\w-]+)", json.dumps(document["paths"]))
+    bodies = re.findall(rf"{SCHEMAS}([\w-]+)", json.dumps(document["paths"]))
     for name in {*bodies, Heartbeat.__name__}:
         if "properties" in schemas[name]:
             schemas[name]["examples"] = [example_of(name, schemas)]
