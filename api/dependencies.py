@@ -278,20 +278,12 @@ def webhooks_of(deps: ApiDependencies) -> Webhooks:
 
 
 def in_mongodb(part: Part | None, which: str, cure: str = "set MONGODB_URI") -> Part:
-    """A part that needs MongoDB.
-
-    Raises:
-        StorageUnavailable: MongoDB is not configured.
-    """
+    """A part that needs MongoDB; `StorageUnavailable` if MongoDB is not configured."""
     return configured(part, f"{which} kept in MongoDB, which is not configured", cure)
 
 
 def configured(part: Part | None, message: str, cure: str) -> Part:
-    """A part that is configured.
-
-    Raises:
-        StorageUnavailable: it is not.
-    """
+    """A part that must be configured; `StorageUnavailable` if it is not."""
     if part is None:
         raise StorageUnavailable(message, cure=cure, retry_after=60)
     return part

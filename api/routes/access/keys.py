@@ -51,14 +51,12 @@ async def create_key(body: KeyBody, response: Response, deps: Deps, client: Clie
     """Make a key for the org."""
     store = _store(deps)
     _check_grant(body, client)
-    request = NewKeyRequest(
-        user_id=body.user_id or client.user_id,
-        name=body.name,
-        scopes=tuple(sorted(set(body.scopes))),
-        is_admin=body.is_admin,
-        expires_at=body.expires_at,
-        created_by=client.user_id,
-    )
+    further = {
+        "user_id": body.user_id or client.user_id,
+        "scopes": sorted(set(body.scopes)),
+        "created_by": client.user_id,
+    }
+    request = NewKeyRequest.model_validate(dict(body) | further)
     created = await store.create(client.org, request)
     response.headers["Cache-Control"] = "no-store"
     return KeyCreated(key=created.key, **created.record.model_dump())

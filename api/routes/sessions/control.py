@@ -13,7 +13,7 @@ from domain.ids import Id
 from domain.json_model import JsonModel, Time
 from domain.sessions.listing import SessionFilter, SessionPage
 from domain.sessions.messages import LONGEST_EXTENSION, Extend, Finalise, Redispatch
-from domain.sessions.session import Outcome, SessionState, SessionStatus
+from domain.sessions.session import SessionStatus
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
@@ -37,37 +37,31 @@ class ExtendBody(JsonModel):
     seconds: float = Field(gt=0, le=LONGEST_EXTENSION)
 
 
+class SessionQuery(SessionFilter):
+    """Which sessions are listed, and from where."""
+
+    agent: Id | None = Field(
+        default=None, description="the saved agent's id; without one, the agent's name"
+    )
+    started_after: Time | None = Field(default=None, description="inclusive")
+    started_before: Time | None = Field(default=None, description="exclusive")
+    stuck: bool = Field(
+        default=False, description="only open ones that wait too long for a machine"
+    )
+    limit: int = Field(default=50, ge=1, le=200)
+    cursor: str | None = Field(
+        default=None, min_length=1, max_length=2_000, description="`next` of the page before"
+    )
+
+
 @router.get("")
 async def list_sessions(
-    deps: Deps,
-    client: Client,
-    state: SessionState | None = None,
-    outcome: Outcome | None = None,
-    agent: Annotated[
-        Id | None, Query(description="the saved agent's id; without one, the agent's name")
-    ] = None,
-    started_after: Annotated[Time | None, Query(description="inclusive")] = None,
-    started_before: Annotated[Time | None, Query(description="exclusive")] = None,
-    stuck: Annotated[
-        bool, Query(description="only open ones that wait for a machine for too long")
-    ] = False,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[
-        str | None, Query(min_length=1, max_length=2_000, description="`next` of the page before")
-    ] = None,
+    deps: Deps, client: Client, query: Annotated[SessionQuery, Query()]
 ) -> SessionPage:
-    """The org's sessions: first the open ones, then those that are over, each the newest first."""
+    """List the org's sessions: the open ones first, then the closed ones, newest first in each."""
     if deps.lists is None:
         raise Unavailable("sessions cannot be listed here")
-    wanted = SessionFilter(
-        state=state,
-        outcome=outcome,
-        agent=agent,
-        started_after=started_after,
-        started_before=started_before,
-        stuck=stuck,
-    )
-    return await deps.lists.page(client.org, wanted, limit, cursor)
+    return await deps.lists.page(client.org, query, query.limit, query.cursor)
 
 
 @router.post("/{session_id}/extend", responses=problems(409))
