@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Header, Path, Request, Security
+from fastapi import Depends, Header, Path, Query, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 from adapters.recordings import RecordingStore
@@ -106,7 +106,7 @@ class ApiDependencies:
 
     @property
     def control(self) -> SessionControl:
-        """Find, read, end and steer sessions."""
+        """Find, read, end and control sessions."""
         records = self.archive.sessions if self.archive else None
         return SessionControl(self.sessions, self.rooms, self.installation, records)
 
@@ -172,6 +172,12 @@ OrgId = Annotated[
 SessionId = Annotated[
     str, Path(pattern=ID_PATTERN, description="The session's id, unique in its org.")
 ]
+Limit = Annotated[int, Query(ge=1, le=200)]
+
+
+def next_page(max_length: int, field: str = "next") -> Any:
+    """A list's parameter `cursor`, which `field` of the previous page gives."""
+    return Query(min_length=1, max_length=max_length, description=f"`{field}` of the previous page")
 
 
 async def principal(

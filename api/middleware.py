@@ -131,7 +131,7 @@ class LastResort(HttpMiddleware):
             if answered:
                 # Too late for another answer; the server closes the connection.
                 raise
-            detail = "something unexpected happened; the log has it under this request id"
+            detail = "an unexpected error; the log has the details under this request id"
             if self._development:
                 detail = f"{type(error).__name__}: {error}"
             problem = Problem(

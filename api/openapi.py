@@ -1,8 +1,8 @@
-"""The OpenAPI document: what FastAPI knows of the routes, and what only the whole API knows.
+"""The OpenAPI document: FastAPI's own, completed with what holds for all routes.
 
-FastAPI describes bodies, parameters and good answers. The errors that every route of a kind can
-give (a key is missing, a body is too large …) are derived here from what the route takes, so that a
-new route has them by being there; what only one route can give it says itself: `problems(409)`.
+FastAPI describes bodies, parameters and successful responses. The errors that follow from what a
+route takes (a missing key, a body that is too large …) are added here, so a new route gets them
+automatically. A route declares only errors of its own: `problems(409)`.
 """
 
 import json
@@ -25,20 +25,20 @@ SCHEMAS = "#/components/schemas/"
 
 TAGS = {
     "session": "Sessions with the paths and field names of the seed service.",
-    "sessions": "Sessions: start, watch, steer, end.",
-    "transcripts": "What was said: turns, transcripts, their retention.",
+    "sessions": "Sessions: start, follow, control, end.",
+    "transcripts": "Turns and transcripts, and how long they are kept.",
     "agents": "Saved agents and their versions.",
-    "config": "Catalogs of what a configuration can name. They need no key.",
-    "keys": "API keys of this installation's own (`AUTH_PROVIDER=local`).",
-    "webhooks": "Events sent to URLs of yours, signed.",
-    "health": "Whether it works. Needs no key.",
-    "agent callbacks": "What agent workers send; not for clients.",
-    "livekit": "What LiveKit sends; not for clients.",
+    "config": "Catalogs of the models, voices and tools to configure. No key needed.",
+    "keys": "API keys of this installation (`AUTH_PROVIDER=local`).",
+    "webhooks": "Signed events, sent to your URLs.",
+    "health": "Whether the service works. No key needed.",
+    "agent callbacks": "Sent by agent workers; not for clients.",
+    "livekit": "Sent by LiveKit; not for clients.",
 }
-"""Every tag with what it holds, in the order of the document."""
+"""Every tag with its description, in the order of the document."""
 
 REQUEST_ID: Json = {
-    "description": "The request's id: yours if you sent one. The log has it too.",
+    "description": "The request's id, which is also in the log; yours if you sent one.",
     "schema": {"type": "string"},
 }
 RETRY_AFTER: Json = {
@@ -48,7 +48,7 @@ RETRY_AFTER: Json = {
 
 
 def operation_id(route: APIRoute) -> str:
-    """The name of a route's function in camel case: what generated clients call it."""
+    """The name of a route's function in camel case, for generated clients."""
     first, *further = route.name.split("_")
     return first + "".join(word.capitalize() for word in further)
 
@@ -73,7 +73,7 @@ def _completed(generated: Json) -> Json:
     schemas: Json = document["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         del schemas[name]
-    # Not read or answered through FastAPI, so that it does not know them.
+    # FastAPI does not know these: it neither reads nor writes them.
     _, further = models_json_schema(
         [(Problem, "serialization"), (Heartbeat, "validation")], ref_template=SCHEMAS + "{model}"
     )
@@ -90,7 +90,7 @@ def _describe(path: str, operation: Json) -> None:
     responses: Json = operation["responses"]
     for status in _statuses(path, operation):
         responses.setdefault(str(status), {})
-    # FastAPI's own description of 422 is of a body that is never sent.
+    # FastAPI describes 422 with a body that is never sent.
     for status, response in responses.items():
         if status >= "400" and not response.get("x-not-a-problem"):
             headers = {} if status not in ("429", "503") else _header("Retry-After", "RetryAfter")
@@ -113,7 +113,7 @@ def _describe(path: str, operation: Json) -> None:
 
 
 def _sendable(schema: Json) -> Json:
-    """A parameter's schema without null: what is optional is left out, and null cannot be sent."""
+    """A parameter's schema without null: an optional parameter is left out, never null."""
     kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
     if len(kinds) != 1:
         return schema
@@ -132,7 +132,7 @@ def _statuses(path: str, operation: Json) -> Iterator[int]:
     schemes = {name for one in operation.get("security", ()) for name in one}
     if schemes:
         yield 401
-        # What the route stands on, or whose key it is, cannot be read as it is stored, or is away.
+        # A key or the data of the route cannot be read, or a dependency is unavailable.
         yield 500
         yield 503
     if schemes & {"ApiKey", "CallbackToken"}:
@@ -148,7 +148,7 @@ def _statuses(path: str, operation: Json) -> Iterator[int]:
 
 
 def _add_examples(document: Json) -> None:
-    """Give an example to every object that an operation receives or answers, and to errors."""
+    """Add an example to every object that an operation receives or returns, and to problems."""
     schemas = document["components"]["schemas"]
     bodies = re.findall(rf"{SCHEMAS}([\w-]+)", json.dumps(document["paths"]))
     for name in {*bodies, Heartbeat.__name__}:

@@ -47,16 +47,16 @@ STATUS: Mapping[type, int] = {
 """HTTP status of each domain error and its subclasses, unless they have their own."""
 
 STATUS_MEANING = {
-    401: "No key, token or signature, or not a valid one.",
-    403: "Valid, but expired, or not for this session, attempt, scope or org.",
+    401: "The key, token or signature is missing or invalid.",
+    403: "The credentials are expired, or not for this session, attempt, scope or org.",
     404: "It does not exist, or belongs to another org.",
-    409: "It contradicts what exists; nothing was changed.",
+    409: "The request conflicts with the current state; nothing was changed.",
     412: "`If-Match` names an older version; nothing was changed.",
     413: "The body is larger than 4 MiB.",
     422: "The request is malformed; `errors` names each field, the reason and the cure.",
-    429: "Too fast, or too many open sessions; come back after `Retry-After` seconds.",
-    500: "Something unexpected happened, or what is stored cannot be read; the log has it.",
-    503: "Something outside is away; the same request may work after `Retry-After` seconds.",
+    429: "Too many requests or open sessions; retry after `Retry-After` seconds.",
+    500: "An unexpected error, or stored data that cannot be read; see the log.",
+    503: "A dependency is unavailable; the same request may work after `Retry-After` seconds.",
 }
 
 _OF_A_NAME = "[key]"
@@ -67,7 +67,7 @@ CURES = {
     "extra_forbidden": "correct the field's name, or leave it out",
     "json_invalid": "send valid JSON with content-type application/json",
 }
-"""By pydantic's error type; the messages of the others say what is expected."""
+"""By pydantic's error type; the messages of other types say what is expected."""
 _CAMEL_CASE = re.compile(r"\b(session|room|agent)(Id|Name|Config)\b")
 """Services use the seed service's names; routes under `/v1` have their own."""
 _NO_JSON = ("missing", "model_attributes_type")

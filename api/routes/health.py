@@ -70,19 +70,19 @@ class AgentHealth(BaseModel):
     temporal: Check
     agents: Check
     livekit_webhooks: Check
-    """Whether LiveKit's webhooks arrive; without them calls work, and callers are noticed late."""
+    """Whether LiveKit's webhooks arrive; without them calls work, but callers are noticed late."""
     installations: Check
-    """Who else opens rooms on this LiveKit; no reason for a 503, as calls work."""
+    """Which other installations use this LiveKit; never the reason for a 503, as calls work."""
     servers: list[AgentServer]
     servers_known: bool = True
-    """False when the heartbeats could not be read: `servers` is empty then and says nothing."""
+    """False if the heartbeats could not be read; `servers` is empty then."""
 
 
 # Uptime checks send HEAD, which FastAPI does not derive from GET.
 @router.head("/health", include_in_schema=False)
 @router.get("/health")
 async def get_health() -> Health:
-    """Whether the process is up."""
+    """Check whether the process is up."""
     return Health(uptime_seconds=round(time.monotonic() - STARTED, 3))
 
 
@@ -91,13 +91,13 @@ async def get_health() -> Health:
     responses={
         503: {
             "model": AgentHealth,
-            "description": "A call would find no agent now.",
+            "description": "A call would get no agent now.",
             "x-not-a-problem": True,
         }
     },
 )
 async def get_agent_health(deps: Deps, response: Response) -> AgentHealth:
-    """Whether LiveKit, the workers and agent servers of the right name are there; 503 if not."""
+    """Check that LiveKit, workers and agent servers of the right name are available; else 503."""
     now = datetime.now(UTC)
     servers, livekit, database, pollers, receipts, installations = await asyncio.gather(
         _ask(
@@ -236,6 +236,6 @@ def agents_check(servers: list[AgentServer], agent_name: str, now: datetime) -> 
         )
     return Check(
         ok=False,
-        detail=f"no agent server named {agent_name!r} has been heard of lately",
-        cure="start an agent worker; one of somebody else sends no heartbeats and may still work",
+        detail=f"no agent server named {agent_name!r} has sent a heartbeat lately",
+        cure="start an agent worker; an external one sends no heartbeats, but may work",
     )

@@ -60,7 +60,7 @@ async def receive_livekit_event(
     if owner is None or change is None:
         return Received(forwarded=False)
     if not (event.room or "").startswith(livekit_room_name(owner.key.org, "")):
-        log.warning("a room names another org than its own name", room=event.room)
+        log.warning("a room's metadata and its name have different orgs", room=event.room)
         return Received(forwarded=False)
     # Rooms of older releases name no installation; their calls continue during an upgrade.
     if await deps.control.of_another_installation(owner):

@@ -48,7 +48,7 @@ class SessionResponse(CamelCaseAnswer):
 
 
 def _given(name: str) -> JsonDict:
-    """Says in JSON Schema that a field is there, and not null."""
+    """JSON Schema for a field that is given, and not null."""
     return {"required": [name], "properties": {name: {"type": "string"}}}
 
 
@@ -71,7 +71,7 @@ class EndRequestBody(JsonModel):
 
 
 class EndResponse(BaseModel):
-    """Answer of `POST /session/end`."""
+    """Response of `POST /session/end`."""
 
     sessionId: str
     ended: bool
@@ -79,7 +79,7 @@ class EndResponse(BaseModel):
 
 
 class ReportResponse(BaseModel):
-    """Answer of `POST /session/observability`."""
+    """Response of `POST /session/observability`."""
 
     sessionId: str
     stored: bool
@@ -101,7 +101,7 @@ async def create_session(body: SessionRequest, start: Start) -> SessionResponse:
 async def end_session_or_room(
     body: EndRequestBody, request: Request, deps: Deps, client: Client
 ) -> EndResponse:
-    """End a session: the agent finishes, hands in its report, and only then is the room deleted."""
+    """End a session. Its room is deleted after the agent has finished and sent its report."""
     key = await _key(deps, client, body)
     request.state.session = key.session_id
     ended = await deps.control.end(key, by="POST /session/end")
@@ -120,10 +120,10 @@ async def _key(deps: ApiDependencies, client: Principal, body: EndRequestBody) -
 async def report_session(
     report: AnyReport, request: Request, deps: Deps, claims: ReporterClaims
 ) -> ReportResponse:
-    """The agent's report at the end of its part; stored first, then the session is told.
+    """Store the report that an agent sends at the end of its attempt, and tell its session.
 
-    With `EVERLINE_ACCEPT_UNSIGNED_REPORTS`, agents that are not Everline's send it without a token,
-    and it is theirs whose room it names, if that session waits for it.
+    With `EVERLINE_ACCEPT_UNSIGNED_REPORTS`, external agents send it without a token. It then
+    belongs to the session in the room that it names, if that session waits for a report.
     """
     now = datetime.now(UTC)
     if claims is None:

@@ -38,7 +38,7 @@ class Accepted(BaseModel):
 
 @router.post("/v1/agent/ready", responses=problems(409))
 async def claim_attempt(claim: AgentReady, deps: Deps, claims: AgentClaims) -> ReadyAnswer:
-    """An agent claims its attempt; 409 tells it to leave, 503 to ask again."""
+    """Claim an attempt for an agent. 409 tells the agent to leave, 503 to try again."""
     check_attempt(claims.attempt, claim.attempt)
     answer = await deps.sessions.claim(claims.key, claim)
     if answer.accepted:
@@ -48,9 +48,9 @@ async def claim_attempt(claim: AgentReady, deps: Deps, claims: AgentClaims) -> R
 
 @router.post("/v1/agent/failed")
 async def report_failed_start(failure: AgentFailed, deps: Deps, claims: AgentClaims) -> Accepted:
-    """An agent says that it cannot start, and why."""
+    """Report that an agent cannot start, and why."""
     check_attempt(claims.attempt, failure.attempt)
-    # A job fails once, whatever the agent's event id says.
+    # A job fails once, whatever event id the agent sends.
     event_id = f"failed:{failure.attempt}:{failure.job_id}"[:EVENT_ID_CHARS]
     failure = failure.model_copy(update={"event_id": event_id})
     deps.failures.count(claims.key, failure)
@@ -104,4 +104,4 @@ async def _tell_losses(deps: ApiDependencies, lost: Sequence[LostJob]) -> None:
                     message = agent_lost(job.attempt, job.job_id, job.reason)
                     await deps.sessions.signal(job.key, message)
     except TimeoutError:
-        raise Unavailable("Temporal takes too long to be told of lost agents") from None
+        raise Unavailable("Temporal did not accept the lost jobs in time") from None

@@ -1,4 +1,4 @@
-"""The catalogs: which tools, models and voices can be configured. They need no key."""
+"""Catalogs of the tools, models and voices to configure. They need no key."""
 
 from datetime import date
 from typing import Any
@@ -20,14 +20,14 @@ router = APIRouter(prefix="/config", tags=["config"], dependencies=[Depends(_cac
 
 
 class Choice(BaseModel):
-    """Something to choose, with the name to show for it."""
+    """An option with its display name."""
 
     id: str
     name: str
 
 
 class ProviderOptions(CamelCaseAnswer):
-    """A provider's models, as descriptors that a configuration can name, and its voices."""
+    """A provider's voices, and its models as descriptors for a configuration."""
 
     id: str
     name: str
@@ -47,7 +47,7 @@ class ModelOptions(BaseModel):
 
 
 class PipelineOptions(BaseModel):
-    """What a pipeline engine can be made of: `engine.stt`, `engine.llm`, `engine.tts`."""
+    """Models for a pipeline engine: `engine.stt`, `engine.llm`, `engine.tts`."""
 
     stt: ModelOptions
     llm: ModelOptions
@@ -55,18 +55,18 @@ class PipelineOptions(BaseModel):
 
 
 class ToolOption(CamelCaseAnswer):
-    """A tool that `tools` can name."""
+    """A tool for `tools`."""
 
     id: str
     name: str
     description: str
     config_schema: dict[str, Any] | None = Field(
-        default=None, description="JSON Schema of the configuration fields that it works with"
+        default=None, description="JSON Schema of the configuration fields that it uses"
     )
 
 
 class ToolOptions(BaseModel):
-    """What `tools` can name."""
+    """All tools for `tools`."""
 
     date: date
     tools: list[ToolOption]
@@ -74,7 +74,7 @@ class ToolOptions(BaseModel):
 
 @router.get("/tools")
 async def list_tools(deps: Deps) -> ToolOptions:
-    """The tool registry."""
+    """List the tools that a configuration can use."""
     found = deps.catalog.tools
     tools = [ToolOption.of(tool, config_schema=_config_schema(tool)) for tool in found.tools]
     return ToolOptions(date=found.date, tools=tools)
@@ -82,13 +82,13 @@ async def list_tools(deps: Deps) -> ToolOptions:
 
 @router.get("/realtime-options")
 async def get_realtime_options(deps: Deps) -> ModelOptions:
-    """The realtime providers (OpenAI, Gemini, Ultravox, xAI Grok), their models and voices."""
+    """List the realtime providers (OpenAI, Gemini, Ultravox, xAI Grok), models and voices."""
     return _options(deps, ModelKind.REALTIME)
 
 
 @router.get("/pipeline-options")
 async def get_pipeline_options(deps: Deps) -> PipelineOptions:
-    """The models for speech recognition, language and speech synthesis."""
+    """List the models for speech recognition, language and speech synthesis."""
     return PipelineOptions(
         stt=_options(deps, ModelKind.STT),
         llm=_options(deps, ModelKind.LLM),

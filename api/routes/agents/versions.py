@@ -1,4 +1,4 @@
-"""Versions over HTTP: the ETag of an agent, and the version that a change expects to replace."""
+"""Versions over HTTP: the ETag of an agent, and `If-Match`."""
 
 import re
 from typing import Annotated
@@ -19,8 +19,8 @@ def etag(version: int) -> str:
 IfMatch = Annotated[
     str | None,
     Header(
-        description="the ETag of your last GET: 412 if it was changed since",
-        # Checked below, by an error that says what to send.
+        description="the ETag of your last GET; 412 if the agent was changed since then",
+        # Checked below, with an error that says what to send.
         json_schema_extra={"pattern": _IF_MATCH},
     ),
 ]
@@ -30,8 +30,8 @@ def expected_version(if_match: IfMatch = None) -> int | None:
     """The version that `If-Match` names; None if there is no such header, or it is `*`.
 
     Raises:
-        InvalidInput: it is not an ETag of ours.
-        PreconditionFailed: it is a weak one, which never matches.
+        InvalidInput: it is not the ETag of an agent.
+        PreconditionFailed: it is a weak ETag, which never matches.
     """
     if if_match is None or if_match.strip() == "*":
         return None

@@ -1,4 +1,4 @@
-"""Recordings of calls: told by agents, read by clients."""
+"""Recordings of calls: reported by agents, read by clients."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -29,11 +29,11 @@ router = APIRouter()
 LINK_SECONDS = 300
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The recording, from a directory; parts of it by `Range`.",
+        "description": "The recording, if a directory stores it; `Range` works.",
         "content": {AUDIO_TYPE: {"schema": {"type": "string", "format": "binary"}}},
     },
     307: {
-        "description": f"A link to it in S3-compatible storage, good for {LINK_SECONDS} seconds.",
+        "description": f"A link to it in S3-compatible storage, valid for {LINK_SECONDS} seconds.",
         "headers": {"Location": {"schema": {"type": "string", "format": "uri"}}},
     },
     **problems(404, 409),
@@ -41,7 +41,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 
 
 class RecordingNoted(BaseModel):
-    """The recording is linked from its session's transcript."""
+    """Whether the recording is linked from its session's transcript."""
 
     stored: bool
     """False without MongoDB, and after the transcript was deleted."""
@@ -53,10 +53,10 @@ async def note_recording(
     deps: Deps,
     claims: AgentClaims,
 ) -> RecordingNoted:
-    """An agent worker says how far the recording of its attempt is."""
+    """Store the state of a recording, as the agent worker of its attempt reports it."""
     check_attempt(claims.attempt, recording.attempt)
     if not belongs_to(recording, claims.key):
-        raise Forbidden("the recording's path is of another session", field="path")
+        raise Forbidden("the recording's path belongs to another session", field="path")
     if deps.archive is None:
         return RecordingNoted(stored=False)
     await deps.archive.transcripts.record_recording(claims.key, recording, datetime.now(UTC))
@@ -75,10 +75,10 @@ async def get_recording(
     key: Key,
     deps: Deps,
     attempt: Annotated[
-        int | None, Query(ge=1, description="which agent's part of the call; by default the last")
+        int | None, Query(ge=1, description="whose recording to get; by default the last")
     ] = None,
 ) -> Response:
-    """The sound of a call as Ogg Opus: the caller on the left channel, the agent on the right."""
+    """Get the recording of a call as Ogg Opus: the caller on the left, the agent on the right."""
     recording = await _stored_recording(deps, key, attempt)
     store = configured(
         deps.recordings,
@@ -103,7 +103,7 @@ async def _stored_recording(
     wanted = [one for one in found if attempt in (None, one.attempt)]
     stored = [one for one in wanted if one.state is RecordingState.STORED]
     if stored:
-        # Of an attempt with two, the whole one: the agent may have begun one before egress did.
+        # Of two, the larger is complete: the agent may have started one before egress did.
         last = [one for one in stored if one.attempt == stored[-1].attempt]
         return max(last, key=lambda one: one.bytes or 0)
     await deps.control.require(key)
@@ -112,7 +112,7 @@ async def _stored_recording(
     [last] = await recordings_now(wanted[-1:], deps.agent_servers, datetime.now(UTC))
     on_its_way = last.state is RecordingState.PENDING
     raise Conflict(
-        "the recording is on its way to the storage"
+        "the recording is not stored yet"
         if on_its_way
         else f"the recording is not stored: {last.error}",
         field="sessionId",

@@ -1,16 +1,17 @@
-"""Sessions for operators: find them, and steer the ones that are open."""
+"""Sessions for operators: list them, and control the open ones."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
+from api.answers import RequestBody
 from api.dependencies import Client, Deps, Key
 from api.problems import problems
 from domain.access.principal import Principal
 from domain.errors import Unavailable
 from domain.ids import Id
-from domain.json_model import JsonModel, Time
+from domain.json_model import Time
 from domain.sessions.listing import SessionFilter, SessionPage
 from domain.sessions.messages import LONGEST_EXTENSION, Extend, Finalise, Redispatch
 from domain.sessions.session import SessionStatus
@@ -23,16 +24,13 @@ UpdateId = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=255,
-        description="the same key does it once, however often the request is sent;"
-        " with another body it is 409",
+        description="requests with the same key take effect once; 409 if the body differs",
     ),
 ]
 
 
-class ExtendBody(JsonModel):
+class ExtendBody(RequestBody):
     """Body of `POST /v1/sessions/{session_id}/extend`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     seconds: float = Field(gt=0, le=LONGEST_EXTENSION)
 
@@ -50,7 +48,7 @@ class SessionQuery(SessionFilter):
     )
     limit: int = Field(default=50, ge=1, le=200)
     cursor: str | None = Field(
-        default=None, min_length=1, max_length=2_000, description="`next` of the page before"
+        default=None, min_length=1, max_length=2_000, description="`next` of the previous page"
     )
 
 

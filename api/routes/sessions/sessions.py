@@ -25,7 +25,7 @@ class StartBody(StartFields):
 
 
 class Ended(BaseModel):
-    """Answer of `POST /v1/sessions/{session_id}/end`."""
+    """Response of `POST /v1/sessions/{session_id}/end`."""
 
     session_id: str
     ended: bool
@@ -34,31 +34,31 @@ class Ended(BaseModel):
 
 @router.post("/start", responses={**still_starting(StartResponse), **problems(404, 409)})
 async def start_session(body: StartBody, start: Start) -> StartResponse:
-    """Start a session and get what a caller needs to connect."""
+    """Start a session, and get what a caller needs to connect."""
     return await start(body, body.user_identity)
 
 
 @router.get("/{session_id}")
 async def get_session(key: Key, deps: Deps) -> SessionStatus:
-    """What a session is doing, or how it ended, with its timeline."""
+    """Get what a session is doing, or how it ended, with its timeline."""
     return await deps.control.status(key)
 
 
 @router.post("/{session_id}/end")
 async def end_session(key: Key, deps: Deps) -> Ended:
-    """Ask a session to end; answers at once, the session winds down on its own."""
+    """Ask a session to end; the response does not wait for the end."""
     return Ended(session_id=key.session_id, ended=await deps.control.end(key, by="the API"))
 
 
 @router.get("/{session_id}/summary")
 async def get_summary(key: Key, deps: Deps) -> Summary:
-    """The summary: pending, ready or failed with the reason."""
+    """Get the summary: pending, ready, or failed with the reason."""
     summaries = archive_of(deps).summaries
     await require_kept(deps, key)
     summary = await summaries.get(key)
     if summary is None:
         await deps.control.require(key)
         raise NotFound(
-            "there is no summary yet; it is made when the session has ended", field="sessionId"
+            "there is no summary yet; it is written after the session has ended", field="sessionId"
         )
     return summary

@@ -4,25 +4,23 @@ import secrets
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Query, Request, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from adapters.livekit.tokens import caller_token
 from adapters.livekit.urls import client_url
+from api.answers import RequestBody
 from api.dependencies import Client, Deps
 from api.routes.agents.masked_config import MaskedConfig
 from domain.agents.config import AgentConfig, ConfigWarning
 from domain.agents.masking import masked
 from domain.ids import GivenRoomName, Id
-from domain.json_model import JsonModel
 from domain.sessions.session import GivenLimits, Stage
 from services.agents.engine_choice import resolved_voice
 from services.sessions.start import StartRequest
 
 
-class StartFields(JsonModel):
+class StartFields(RequestBody):
     """What both start routes accept."""
-
-    model_config = ConfigDict(extra="forbid")
 
     session_id: Id | None = None
     room_name: GivenRoomName | None = None

@@ -1,4 +1,4 @@
-"""Read one session's transcript, whatever state the call is in."""
+"""Read one session's transcript, in any state of the call."""
 
 from datetime import UTC, datetime
 
@@ -12,11 +12,11 @@ from services.recordings.recordings import header_now
 
 
 async def read_transcript(deps: ApiDependencies, key: SessionKey) -> TranscriptAnswer:
-    """Everything that is kept of a session's transcript; of a live one, what is there so far.
+    """A session's transcript; during a live call, what there is so far.
 
     Raises:
         NotFound: there is no such session in this org, or its transcript was deleted.
-        Unavailable: MongoDB does not answer, or nobody can say now whether there is such a session.
+        Unavailable: MongoDB does not answer, or the session cannot be looked up now.
     """
     archive = archive_of(deps)
     await require_kept(deps, key)
@@ -34,10 +34,10 @@ async def read_transcript(deps: ApiDependencies, key: SessionKey) -> TranscriptA
 async def status_for(
     deps: ApiDependencies, key: SessionKey, *, sealed: bool
 ) -> SessionStatus | None:
-    """What is known of the session; None if nobody knows it.
+    """The status of the session; None if it is unknown.
 
     Raises:
-        Unavailable: nobody can say now; a sealed transcript does without.
+        Unavailable: it cannot be looked up now, and the transcript is not sealed.
     """
     recorded = await archive_of(deps).sessions.get(key)
     if recorded is not None and recorded.state is SessionState.CLOSED:

@@ -1,12 +1,13 @@
-"""Summaries that are asked for again."""
+"""Write a session's summary again."""
 
 import asyncio
 import time
 from datetime import UTC, datetime
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from api.answers import RequestBody
 from api.dependencies import (
     ApiDependencies,
     Deps,
@@ -23,25 +24,23 @@ from domain.transcripts.summary import Summary, SummaryOrder, SummaryStatus
 router = APIRouter(prefix="/v1/sessions", tags=["transcripts"])
 
 LAST_STEPS = 3.0
-"""Seconds that a run has to end in, once what it wrote can be read."""
+"""How long a run may take to end after its result can be read, in seconds."""
 
 
-class SummaryBody(BaseModel):
+class SummaryBody(RequestBody):
     """Body of `POST /v1/sessions/{session_id}/summary`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     analysis: AnalysisPlan | None = Field(
         default=None,
-        description="instead of what the last summary was asked for; null for no analysis",
+        description="replaces the plan of the last summary; null for no analysis",
     )
 
 
 @router.post("/{session_id}/summary", status_code=202, responses=problems(409))
 async def rerun_summary(key: Key, deps: Deps, body: SummaryBody | None = None) -> Summary:
-    """Summarise and analyse again, for instance after late turns or with another plan.
+    """Write the summary and analysis again, for instance after late turns or with a new plan.
 
-    The summary before stays readable until the new one is ready.
+    The previous summary stays readable until the new one is ready.
     """
     if deps.summary_runs is None:
         raise Unavailable("summaries cannot be written again here")
@@ -54,7 +53,7 @@ async def rerun_summary(key: Key, deps: Deps, body: SummaryBody | None = None) -
         # A run stores what it wrote a moment before it ends, and clients see that at once.
         if _is_being_written(last) or time.monotonic() > deadline:
             raise Conflict(
-                "the summary is being written just now",
+                "the summary is being written",
                 field="session_id",
                 cure="wait until it is ready or has failed",
             )
@@ -68,7 +67,7 @@ async def _last(deps: ApiDependencies, key: SessionKey) -> Summary:
     if last is None:
         await deps.control.require(key)
         raise Conflict(
-            "there is no summary yet; the first is made when the session has ended",
+            "there is no summary yet; the first is written after the session has ended",
             field="session_id",
         )
     return last

@@ -1,11 +1,20 @@
-"""Transcripts with the seed service's paths: lists, one, statistics; export and deletion."""
+"""Transcripts with the seed service's paths: list, read, statistics, export, delete."""
 
 from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 
-from api.dependencies import Client, Deps, SessionId, archive_of, no_transcript, records_of
+from api.dependencies import (
+    Client,
+    Deps,
+    Limit,
+    SessionId,
+    archive_of,
+    next_page,
+    no_transcript,
+    records_of,
+)
 from api.problems import problems
 from api.routes.transcripts.answers import (
     TranscriptAnswer,
@@ -44,15 +53,10 @@ AgentId = Annotated[
 From = Annotated[Time | None, Query(alias="from", description="calls that started then or later")]
 To = Annotated[Time | None, Query(alias="to", description="calls that started before then")]
 Seconds = Annotated[float | None, Query(ge=0, le=1e9, description="of the call, in seconds")]
-Limit = Annotated[int, Query(ge=1, le=200)]
-Cursor = Annotated[
-    str | None,
-    Query(min_length=1, max_length=500, description="`nextCursor` of the page before"),
-]
 
 
 class ListQuery:
-    """What both lists can be asked for."""
+    """The filters, the order and the page of both lists."""
 
     def __init__(
         self,
@@ -61,22 +65,22 @@ class ListQuery:
         endReason: EndReason | None = None,
         state: Annotated[
             TranscriptState | None,
-            Query(description="`partial`: the last report never came. Live calls are not listed."),
+            Query(description="`partial`: without its last report. Live calls are not listed."),
         ] = None,
         summaryStatus: SummaryStatus | None = None,
-        hasSummary: Annotated[bool | None, Query(description="whether one is ready")] = None,
+        hasSummary: Annotated[bool | None, Query(description="whether a summary is ready")] = None,
         since: From = None,
         until: To = None,
         minDuration: Seconds = None,
         maxDuration: Seconds = None,
         q: Annotated[
             str | None,
-            Query(max_length=500, description="words that were said; all of them have to be there"),
+            Query(max_length=500, description="words that a transcript must all contain"),
         ] = None,
         sort: SortField = SortField.STARTED_AT,
         order: SortOrder = SortOrder.DESCENDING,
         limit: Limit = 50,
-        cursor: Cursor = None,
+        cursor: Annotated[str | None, next_page(500, "nextCursor")] = None,
     ) -> None:
         self.wanted = TranscriptFilter(
             user_id=userId,
@@ -116,7 +120,7 @@ async def list_transcripts(
         Id | None, Query(description="the saved agent's id; without one, the agent's name")
     ] = None,
 ) -> TranscriptList:
-    """The org's transcripts of calls that are over, the last started first."""
+    """List the transcripts of calls that have ended, latest start first."""
     wanted = query.wanted.model_copy(update={"agent": agentId})
     lists = records_of(deps).lists
     return _list(await lists.page(client.org, wanted, query.order, query.limit, query.cursor))
@@ -127,7 +131,7 @@ async def list_transcripts(
 async def list_transcripts_of_agent(
     agentId: AgentId, query: Listed, deps: Deps, client: Client
 ) -> TranscriptList:
-    """An agent's transcripts; 404 if the org never had such an agent."""
+    """List an agent's transcripts; 404 if the org never had such an agent."""
     wanted = query.wanted.model_copy(update={"agent": agentId})
     lists = records_of(deps).lists
     page = await lists.page_of_agent(client.org, wanted, query.order, query.limit, query.cursor)
@@ -138,7 +142,7 @@ async def list_transcripts_of_agent(
 async def transcript_stats(
     agentId: AgentId, deps: Deps, client: Client, since: From = None, until: To = None
 ) -> AgentStats:
-    """Figures over an agent's transcripts, of the last 30 days unless a time is named."""
+    """Get statistics of an agent's transcripts, by default of the last 30 days."""
     now = datetime.now(UTC)
     found = await records_of(deps).lists.stats(client.org, agentId, since, until, now)
     return stats_of(agentId, found.started_from, found.started_to, found.stats)
@@ -146,7 +150,7 @@ async def transcript_stats(
 
 @router.get("/{sessionId}")
 async def get_transcript(key: CamelCaseKey, deps: Deps) -> TranscriptAnswer:
-    """A session's transcript; while the call is live, the turns so far."""
+    """Get a session's transcript; during a live call, the turns so far."""
     return await read_transcript(deps, key)
 
 
@@ -165,11 +169,11 @@ async def export_transcript(
     key: CamelCaseKey,
     deps: Deps,
     format: Annotated[
-        ExportFormat | None, Query(description="goes before `Accept`; JSON without either")
+        ExportFormat | None, Query(description="overrides `Accept`; JSON without either")
     ] = None,
     accept: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Response:
-    """A session's transcript as JSON, JSON Lines, WebVTT or plain text."""
+    """Export a session's transcript as JSON, JSON Lines, WebVTT or plain text."""
     transcript = await read_transcript(deps, key)
     form = format or format_accepted(accept)
     name = f"transcript-{key.session_id}.{form.value}"
@@ -182,9 +186,9 @@ async def export_transcript(
 
 @router.delete("/{sessionId}", responses=problems(409))
 async def delete_transcript(key: CamelCaseKey, deps: Deps, client: Client) -> TranscriptDeleted:
-    """Delete a closed session's turns, reports, summary and recordings, for good."""
+    """Permanently delete a closed session's turns, reports, summary and recordings."""
     retention = records_of(deps).retention
-    # An interrupted deletion goes on, whatever is known of the session.
+    # An interrupted deletion continues, whatever the state of the session.
     if not await retention.is_deleted(key):
         header = await archive_of(deps).transcripts.header(key)
         status = await status_for(deps, key, sealed=False)
