@@ -15,7 +15,7 @@ from domain.access.ports import ApiKeys, ApiKeyStore, AuditLog
 from domain.access.principal import Principal
 from domain.agents.catalogs import BUILT_IN, Catalog
 from domain.agents.ports import AgentServers
-from domain.errors import Forbidden, NotFound, StorageUnavailable, Unauthenticated
+from domain.errors import Forbidden, StorageUnavailable, Unauthenticated
 from domain.ids import ID_PATTERN, SessionKey
 from domain.sessions import callback_token
 from domain.sessions.callback_token import CallbackClaims
@@ -31,6 +31,7 @@ from services.sessions.watches import SessionWatches
 from services.sessions.webhook_receipts import LiveKitWebhooks
 from services.transcripts.intake import ReportIntake
 from services.transcripts.listing import TranscriptLists
+from services.transcripts.reader import TranscriptReader
 from services.transcripts.retention import Retention
 from services.transcripts.transcripts import Transcripts
 from services.webhooks.endpoints import Webhooks
@@ -263,8 +264,21 @@ Access = Annotated[SessionAccess, Depends(session_access)]
 
 
 def archive_of(deps: ApiDependencies) -> Archive:
-    """The archive; `StorageUnavailable` without MongoDB, as of the three below."""
+    """The archive; `StorageUnavailable` without MongoDB, as of the others below."""
     return in_mongodb(deps.archive, "transcripts are")
+
+
+def reader_of(deps: ApiDependencies) -> TranscriptReader:
+    """The use cases that read transcripts."""
+    archive = archive_of(deps)
+    return TranscriptReader(
+        deps.control,
+        archive.sessions,
+        archive.transcripts,
+        archive.summaries,
+        deps.agent_servers,
+        deps.records.retention if deps.records else None,
+    )
 
 
 def records_of(deps: ApiDependencies) -> Records:
@@ -293,14 +307,3 @@ def configured(part: Part | None, message: str, cure: str) -> Part:
     if part is None:
         raise StorageUnavailable(message, cure=cure, retry_after=60)
     return part
-
-
-async def require_kept(deps: ApiDependencies, key: SessionKey) -> None:
-    """Raise `NotFound` if the session's transcript was deleted."""
-    if deps.records and await deps.records.retention.is_deleted(key):
-        raise no_transcript(key)
-
-
-def no_transcript(key: SessionKey) -> NotFound:
-    """One error for unknown sessions, other orgs' sessions and deleted transcripts."""
-    return NotFound(f"there is no transcript of session {key.session_id}", field="sessionId")

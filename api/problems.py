@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
-import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
@@ -24,8 +23,6 @@ from domain.errors import (
     Unreadable,
 )
 from domain.ids import ID_CURE, ID_PATTERN
-
-log = structlog.get_logger()
 
 PROBLEM = "application/problem+json"
 MAX_BODY_BYTES = 4 * 1024 * 1024

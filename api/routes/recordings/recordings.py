@@ -9,20 +9,16 @@ from pydantic import BaseModel
 
 from adapters.recordings import AUDIO_TYPE
 from api.dependencies import (
-    ApiDependencies,
     Deps,
     Key,
-    archive_of,
     configured,
-    require_kept,
+    reader_of,
 )
 from api.problems import problems
 from api.routes.agent_callbacks.reporters import AgentClaims, check_attempt
-from domain.errors import Conflict, Forbidden, NotFound
-from domain.ids import SessionKey
+from domain.errors import Forbidden, NotFound
 from domain.json_model import of_any_version
-from domain.recordings.recording import CallRecording, RecordingState, belongs_to
-from services.recordings.recordings import recordings_now
+from domain.recordings.recording import CallRecording, belongs_to
 
 router = APIRouter()
 
@@ -79,7 +75,7 @@ async def get_recording(
     ] = None,
 ) -> Response:
     """Get the recording of a call as Ogg Opus: the caller on the left, the agent on the right."""
-    recording = await _stored_recording(deps, key, attempt)
+    recording = await reader_of(deps).recording(key, attempt, datetime.now(UTC))
     store = configured(
         deps.recordings,
         "the storage of recordings is not configured here",
@@ -92,29 +88,3 @@ async def get_recording(
         raise NotFound("the recording is no longer where it was stored", field="sessionId")
     name = f"{key.session_id}-{recording.attempt}.ogg"
     return FileResponse(file, media_type=AUDIO_TYPE, filename=name)
-
-
-async def _stored_recording(
-    deps: ApiDependencies, key: SessionKey, attempt: int | None
-) -> CallRecording:
-    archive = archive_of(deps)
-    await require_kept(deps, key)
-    found = await archive.transcripts.recordings(key)
-    wanted = [one for one in found if attempt in (None, one.attempt)]
-    stored = [one for one in wanted if one.state is RecordingState.STORED]
-    if stored:
-        # Of two, the larger is complete: the agent may have started one before egress did.
-        last = [one for one in stored if one.attempt == stored[-1].attempt]
-        return max(last, key=lambda one: one.bytes or 0)
-    await deps.control.require(key)
-    if not wanted:
-        raise NotFound("there is no recording of this call", field="sessionId")
-    [last] = await recordings_now(wanted[-1:], deps.agent_servers, datetime.now(UTC))
-    on_its_way = last.state is RecordingState.PENDING
-    raise Conflict(
-        "the recording is not stored yet"
-        if on_its_way
-        else f"the recording is not stored: {last.error}",
-        field="sessionId",
-        cure="ask again in a few seconds" if on_its_way else None,
-    )

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from api.dependencies import Deps, Key, archive_of, require_kept
+from api.dependencies import Deps, Key, reader_of
 from api.problems import problems
 from api.routes.sessions.starting import Start, StartFields, StartResponse, still_starting
 from domain.errors import NotFound
@@ -53,11 +53,8 @@ async def end_session(key: Key, deps: Deps) -> Ended:
 @router.get("/{session_id}/summary")
 async def get_summary(key: Key, deps: Deps) -> Summary:
     """Get the summary: pending, ready, or failed with the reason."""
-    summaries = archive_of(deps).summaries
-    await require_kept(deps, key)
-    summary = await summaries.get(key)
+    summary = await reader_of(deps).summary(key)
     if summary is None:
-        await deps.control.require(key)
         raise NotFound(
             "there is no summary yet; it is written after the session has ended", field="sessionId"
         )

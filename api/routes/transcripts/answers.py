@@ -1,6 +1,5 @@
 """Transcripts in responses, with camelCase names like the seed service's other responses."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import Field
@@ -14,7 +13,6 @@ from domain.transcripts.pricing import CostEstimate
 from domain.transcripts.report_items import AgentError, HandOff, ToolCall
 from domain.transcripts.summary import Summary, SummaryStatus
 from domain.transcripts.transcript import (
-    AgentReport,
     ConfiguredOtherwise,
     ReportEnd,
     Role,
@@ -22,6 +20,7 @@ from domain.transcripts.transcript import (
     Turn,
 )
 from domain.transcripts.usage import CallLatency, ModelUsage
+from services.transcripts.reader import WholeTranscript
 
 
 class TranscriptHead(CamelCaseAnswer):
@@ -154,21 +153,18 @@ def head_of(line: TranscriptLine) -> TranscriptHead:
     )
 
 
-def answer_of(
-    line: TranscriptLine,
-    header: TranscriptHeader | None,
-    turns: Sequence[Turn],
-    reports: Sequence[AgentReport],
-    summary: Summary | None,
-) -> TranscriptAnswer:
+def answer_of(transcript: WholeTranscript) -> TranscriptAnswer:
     """The whole transcript."""
+    header, summary = transcript.header, transcript.summary
     return TranscriptAnswer.of(
-        head_of(line),
+        head_of(transcript.line),
         complete=header.complete if header else False,
         digest=header.digest if header else None,
         sealed_at=header.sealed_at if header else None,
-        turns=[_turn(turn) for turn in turns],
-        reports=[ReportAnswer.of(report, turn_count=len(report.turns)) for report in reports],
+        turns=[_turn(turn) for turn in transcript.turns],
+        reports=[
+            ReportAnswer.of(report, turn_count=len(report.turns)) for report in transcript.reports
+        ],
         summary=_summary(summary, header) if summary else None,
         usage=header.usage if header else [],
         cost_estimate=header.cost if header else None,

@@ -5,31 +5,21 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 
-from api.dependencies import (
-    Client,
-    Deps,
-    Limit,
-    SessionId,
-    archive_of,
-    next_page,
-    no_transcript,
-    records_of,
-)
+from api.dependencies import Client, Deps, Limit, SessionId, next_page, reader_of, records_of
 from api.problems import problems
 from api.routes.transcripts.answers import (
     TranscriptAnswer,
     TranscriptDeleted,
     TranscriptList,
+    answer_of,
     head_of,
 )
 from api.routes.transcripts.exports import MEDIA_TYPES, ExportFormat, export, format_accepted
-from api.routes.transcripts.reading import read_transcript, status_for
 from api.routes.transcripts.statistics import AgentStats, stats_of
-from domain.errors import Conflict
 from domain.ids import ID_PATTERN, Id, SessionKey
 from domain.json_model import Time
 from domain.paging import Page
-from domain.sessions.session import EndReason, Outcome, SessionState
+from domain.sessions.session import EndReason, Outcome
 from domain.transcripts.listing import (
     SortField,
     SortOrder,
@@ -151,7 +141,7 @@ async def transcript_stats(
 @router.get("/{sessionId}")
 async def get_transcript(key: CamelCaseKey, deps: Deps) -> TranscriptAnswer:
     """Get a session's transcript; during a live call, the turns so far."""
-    return await read_transcript(deps, key)
+    return answer_of(await reader_of(deps).whole(key, datetime.now(UTC)))
 
 
 @router.get(
@@ -174,7 +164,7 @@ async def export_transcript(
     accept: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Response:
     """Export a session's transcript as JSON, JSON Lines, WebVTT or plain text."""
-    transcript = await read_transcript(deps, key)
+    transcript = answer_of(await reader_of(deps).whole(key, datetime.now(UTC)))
     form = format or format_accepted(accept)
     name = f"transcript-{key.session_id}.{form.value}"
     return Response(
@@ -188,18 +178,7 @@ async def export_transcript(
 async def delete_transcript(key: CamelCaseKey, deps: Deps, client: Client) -> TranscriptDeleted:
     """Permanently delete a closed session's turns, reports, summary and recordings."""
     retention = records_of(deps).retention
-    # An interrupted deletion continues, whatever the state of the session.
-    if not await retention.is_deleted(key):
-        header = await archive_of(deps).transcripts.header(key)
-        status = await status_for(deps, key, sealed=False)
-        if status is None and header is None:
-            raise no_transcript(key)
-        if status is not None and status.state is not SessionState.CLOSED:
-            raise Conflict(
-                f"session {key.session_id} is not closed",
-                field="sessionId",
-                cure="end it, and delete its transcript once it is closed",
-            )
+    await reader_of(deps).check_deletable(key)
     removed = await retention.delete(client, key.session_id, datetime.now(UTC))
     return TranscriptDeleted.of(removed, session_id=key.session_id)
 

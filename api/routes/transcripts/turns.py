@@ -12,15 +12,14 @@ from api.dependencies import (
     Deps,
     SessionAccess,
     archive_of,
-    no_transcript,
-    require_kept,
+    reader_of,
 )
 from api.problems import CURES
 from api.routes.agent_callbacks.reporters import check_attempt
 from domain.errors import InvalidInput
 from domain.json_model import JsonModel
 from domain.transcripts.transcript import MAX_TURN_CHARS, Role, TranscriptHeader, Turn
-from services.recordings.recordings import header_now
+from services.transcripts.reader import no_transcript
 
 router = APIRouter(prefix="/v1/sessions", tags=["transcripts"])
 
@@ -135,14 +134,5 @@ async def _check(deps: Deps, access: SessionAccess, body: TurnsIn, turns: list[T
 @router.get("/{session_id}/turns")
 async def get_turns(deps: Deps, access: Access) -> Turns:
     """Get the turns in transcript order, also during a live call."""
-    transcripts = archive_of(deps).transcripts
-    await require_kept(deps, access.key)
-    turns = await transcripts.turns(access.key)
-    if not turns:
-        await deps.control.require(access.key)
-    header = await transcripts.header(access.key)
-    return Turns(
-        session_id=access.key.session_id,
-        turns=turns,
-        transcript=await header_now(header, deps.agent_servers, datetime.now(UTC)),
-    )
+    turns, header = await reader_of(deps).turns(access.key, datetime.now(UTC))
+    return Turns(session_id=access.key.session_id, turns=turns, transcript=header)
