@@ -9,7 +9,7 @@ from api.problems import problems
 from domain.errors import Unavailable
 from domain.transcripts.analysis import AnalysisPlan
 from domain.transcripts.summary import Summary
-from services.transcripts.summary_reruns import SummaryReruns
+from services.transcripts.summary_reruns import rerun_summary as rerun
 
 router = APIRouter(prefix="/v1/sessions", tags=["transcripts"])
 
@@ -18,8 +18,7 @@ class SummaryBody(RequestBody):
     """Body of `POST /v1/sessions/{session_id}/summary`."""
 
     analysis: AnalysisPlan | None = Field(
-        default=None,
-        description="replaces the plan of the last summary; null for no analysis",
+        default=None, description="replaces the plan of the last summary; null for no analysis"
     )
 
 
@@ -33,5 +32,5 @@ async def rerun_summary(key: Key, deps: Deps, body: SummaryBody | None = None) -
         raise Unavailable("summaries cannot be written again here")
     wanted = body or SummaryBody()
     keep = "analysis" not in wanted.model_fields_set
-    reruns = SummaryReruns(reader_of(deps), deps.summary_runs)
-    return await reruns.start(key, wanted.analysis, keep_plan=keep)
+    reader = reader_of(deps)
+    return await rerun(reader, deps.summary_runs, key, wanted.analysis, keep_plan=keep)
