@@ -146,7 +146,7 @@ Part = TypeVar("Part")
 Deps = Annotated[ApiDependencies, Depends(dependencies)]
 
 
-# Only for the OpenAPI document: our own errors say what is missing, not FastAPI's.
+# `auto_error=False`: our own errors say what is missing.
 _API_KEY = APIKeyHeader(
     name="x-api-key", scheme_name="ApiKey", auto_error=False, description="Your API key."
 )
@@ -212,7 +212,7 @@ def bearer_claims(request: Request, deps: ApiDependencies, now: float) -> Callba
     """The claims of the request's callback token.
 
     Raises:
-        Unauthenticated: no token, or not one of ours.
+        Unauthenticated: the token is missing or invalid.
         Forbidden: expired.
     """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")

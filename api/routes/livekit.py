@@ -75,7 +75,7 @@ async def _note_egress(deps: ApiDependencies, result: EgressResult) -> bool:
     if found is None or deps.archive is None or org_of_room(result.room) != found[0].org:
         return False
     key, recording = found
-    told = recording.model_copy(
+    finished = recording.model_copy(
         update={
             "state": RecordingState.STORED if result.complete else RecordingState.FAILED,
             "error": result.error,
@@ -83,7 +83,7 @@ async def _note_egress(deps: ApiDependencies, result: EgressResult) -> bool:
             "started_at": result.started_at,
         }
     )
-    await deps.archive.transcripts.record_recording(key, told, datetime.now(UTC))
+    await deps.archive.transcripts.record_recording(key, finished, datetime.now(UTC))
     return True
 
 

@@ -82,7 +82,7 @@ class AgentHealthCheck:
     """The name that agents are dispatched by."""
 
     async def check(self, now: datetime) -> AgentHealth:
-        """What is known after `CHECK_SECONDS` at the latest."""
+        """Ask all servers, for at most `CHECK_SECONDS`."""
         heard = self.agent_servers.seen_since(now - REMEMBERED)
         servers, livekit, database, pollers, receipts, installations = await asyncio.gather(
             _ask("MongoDB", heard, MONGODB_CURE, "heartbeats"),

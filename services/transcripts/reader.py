@@ -1,4 +1,4 @@
-"""Read what is kept of one session's transcript, in any state of the call."""
+"""Read one session's transcript, in any state of the call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from services.transcripts.transcripts import Transcripts
 
 @dataclass(frozen=True)
 class WholeTranscript:
-    """Everything that is kept of a transcript; `header` is None until it is sealed."""
+    """All parts of a transcript; `header` is None until it is sealed."""
 
     line: TranscriptLine
     header: TranscriptHeader | None

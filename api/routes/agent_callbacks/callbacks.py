@@ -78,12 +78,12 @@ async def record_heartbeat(body: SignedBody, deps: Deps) -> HeartbeatAnswer:
         raise InvalidInput(f"not a heartbeat: {error.error_count()} faults", field="body") from None
     # Concurrently: without Temporal the server must not look silent, and without MongoDB a lost
     # agent must still be replaced.
-    stop, told = await asyncio.gather(
+    stop, signalled = await asyncio.gather(
         deps.agent_servers.record(beat, datetime.now(UTC)),
         _tell_losses(deps, beat.lost),
         return_exceptions=True,
     )
-    for result in (told, stop):
+    for result in (signalled, stop):
         if isinstance(result, BaseException):
             raise result
     return HeartbeatAnswer(stop=stop if isinstance(stop, list) else [])

@@ -15,7 +15,7 @@ from domain.sessions.callback_token import CallbackClaims
 from domain.transcripts.external_report import ForeignReport
 from domain.transcripts.transcript import AgentReport
 
-OUR_REPORT, FOREIGN_REPORT = "everline-report", "foreign-report"
+OUR_REPORT, EXTERNAL_REPORT = "everline-report", "external-report"
 
 
 def agent_claims(request: Request, deps: Deps, _: CallbackToken) -> CallbackClaims:
@@ -30,7 +30,7 @@ def reporter_claims(request: Request, deps: Deps, _: CallbackToken) -> CallbackC
     """The reporting agent; None without a token, if such reports are accepted.
 
     Raises:
-        Unauthenticated: no token, and reports without one are not taken; or not one of ours.
+        Unauthenticated: the token is invalid, or missing although it is needed.
         Forbidden: expired.
     """
     if deps.unsigned_reports and "authorization" not in request.headers:
@@ -46,12 +46,12 @@ def _shape(body: object) -> str:
     if isinstance(body, AgentReport):
         return OUR_REPORT
     ours = isinstance(body, Mapping) and "attempt" in cast(Mapping[str, Any], body)
-    return OUR_REPORT if ours else FOREIGN_REPORT
+    return OUR_REPORT if ours else EXTERNAL_REPORT
 
 
 AnyReport = Annotated[
     Annotated[AgentReport, of_any_version(AgentReport), Tag(OUR_REPORT)]
-    | Annotated[ForeignReport, Tag(FOREIGN_REPORT)],
+    | Annotated[ForeignReport, Tag(EXTERNAL_REPORT)],
     Discriminator(_shape),
 ]
 """A report of our agent worker, of any version, or of another agent, as LiveKit's SDKs shape it."""

@@ -85,6 +85,6 @@ async def get_recording(
         return RedirectResponse(link, headers={"Cache-Control": "no-store"})
     file = store.local_file(recording.path)
     if file is None:
-        raise NotFound("the recording is no longer where it was stored", field="sessionId")
+        raise NotFound("the recording is missing in the storage", field="sessionId")
     name = f"{key.session_id}-{recording.attempt}.ogg"
     return FileResponse(file, media_type=AUDIO_TYPE, filename=name)

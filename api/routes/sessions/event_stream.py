@@ -23,7 +23,7 @@ STOP_SECONDS = 8.0
 """How long a stream may take to end at shutdown: longer than one snapshot."""
 
 
-async def stream_place(deps: Deps, client: Client) -> AsyncGenerator[None]:
+async def reserve_stream(deps: Deps, client: Client) -> AsyncGenerator[None]:
     """Reserve one of the org's streams until the response ends.
 
     Raises:
@@ -36,7 +36,7 @@ async def stream_place(deps: Deps, client: Client) -> AsyncGenerator[None]:
 @router.get(
     "/{session_id}/events",
     response_class=EventSourceResponse,
-    dependencies=[Depends(stream_place)],
+    dependencies=[Depends(reserve_stream)],
 )
 async def stream_events(key: Key, request: Request, deps: Deps) -> EventSourceResponse:
     """Stream `state`, `turn` and finally `end`; after a reconnect everything is sent again.
@@ -58,18 +58,18 @@ async def _events(
     deps: ApiDependencies, key: SessionKey, request: Request, stopping: anyio.Event
 ) -> AsyncGenerator[ServerSentEvent]:
     seen: set[str] = set()
-    told: Snapshot | None = None
+    sent: Snapshot | None = None
     snapshots_left = LINGER_SNAPSHOTS
     with deps.watches.watch(key, lambda: _snapshot(deps, key)) as snapshots:
         async for snapshot in snapshots:
             if await request.is_disconnected():
                 return
-            if snapshot is not told:
-                told = snapshot
+            if snapshot is not sent:
+                sent = snapshot
                 for event in _fresh(snapshot, seen):
                     yield event
             if snapshot.status is None or snapshot.turns is None:
-                yield ServerSentEvent(comment="a part of Everline is away, still here")
+                yield ServerSentEvent(comment="a dependency is unavailable; the stream continues")
             if snapshot.status and snapshot.status.state is SessionState.CLOSED:
                 snapshots_left -= 1
             if stopping.is_set():

@@ -55,7 +55,7 @@ class AgentStats(CamelCaseAnswer):
 
 
 def stats_of(agent: str, since: datetime, until: datetime, stats: TranscriptStats) -> AgentStats:
-    """An agent's figures."""
+    """The statistics of an agent."""
     return AgentStats.of(
         stats,
         agent_id=agent,
