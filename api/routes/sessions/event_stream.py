@@ -69,7 +69,7 @@ async def _events(
                 for event in _fresh(snapshot, seen):
                     yield event
             if snapshot.status is None or snapshot.turns is None:
-                yield ServerSentEvent(comment="a dependency is unavailable; the stream continues")
+                yield ServerSentEvent(comment="a dependency is unavailable, still here")
             if snapshot.status and snapshot.status.state is SessionState.CLOSED:
                 snapshots_left -= 1
             if stopping.is_set():
