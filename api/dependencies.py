@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header, Path, Query, Request, Security
-from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from adapters.recordings import RecordingStore
 from adapters.temporal.message_limits import FailureLimits
@@ -204,28 +204,29 @@ async def session_key(session_id: SessionId, client: Client) -> SessionKey:
 Key = Annotated[SessionKey, Depends(session_key)]
 
 
-CallbackToken = Annotated[object, Security(_CALLBACK_TOKEN)]
-"""Documents that a route accepts the token; `bearer_claims` reads it."""
+CallbackToken = Annotated[HTTPAuthorizationCredentials | None, Security(_CALLBACK_TOKEN)]
 
 
-def bearer_claims(request: Request, deps: ApiDependencies, now: float) -> CallbackClaims:
-    """The claims of the request's callback token.
+async def agent_claims(request: Request, deps: Deps, token: CallbackToken) -> CallbackClaims:
+    """The claims of the agent's callback token.
 
     Raises:
         Unauthenticated: the token is missing or invalid.
         Forbidden: expired.
     """
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    if token is None:
         raise Unauthenticated(
             "this route needs the callback token of the session",
             field="Authorization",
             cure="send `Bearer` and the callback_token of the dispatch metadata",
         )
-    claims = callback_token.verify(deps.callback_secret, token.strip(), now)
+    claims = callback_token.verify(deps.callback_secret, token.credentials, time.time())
     request.state.org = claims.org
     request.state.session = claims.session_id
     return claims
+
+
+AgentClaims = Annotated[CallbackClaims, Depends(agent_claims)]
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,7 @@ async def session_access(
     session_id: SessionId,
     request: Request,
     deps: Deps,
-    _: CallbackToken,
+    token: CallbackToken,
     x_api_key: ApiKey = None,
     x_org_id: OrgId = None,
 ) -> SessionAccess:
@@ -252,7 +253,7 @@ async def session_access(
         Forbidden: a genuine callback token of another session.
     """
     if x_api_key is None and "authorization" in request.headers:
-        claims = bearer_claims(request, deps, time.time())
+        claims = await agent_claims(request, deps, token)
         if claims.session_id != session_id:
             raise Forbidden("the callback token is for another session", field="Authorization")
         return SessionAccess(claims.key, claims.attempt)

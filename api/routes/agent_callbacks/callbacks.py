@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ValidationError
 
 from adapters.livekit.signatures import HEARTBEAT, verify_body
-from api.dependencies import ApiDependencies, Deps, LiveKitSignature, signed_body
+from api.dependencies import AgentClaims, ApiDependencies, Deps, LiveKitSignature, signed_body
 from api.problems import problems
-from api.routes.agent_callbacks.reporters import AgentClaims, check_attempt
+from api.routes.agent_callbacks.reporters import check_attempt
 from domain.agents.servers import Heartbeat, HeartbeatAnswer, LostJob
 from domain.errors import InvalidInput, Unavailable
 from domain.json_model import FROM_ANOTHER_VERSION

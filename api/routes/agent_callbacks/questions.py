@@ -5,9 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from api.dependencies import Deps, agents_of
+from api.dependencies import AgentClaims, Deps, agents_of
 from api.problems import problems
-from api.routes.agent_callbacks.reporters import AgentClaims
 from domain.errors import Forbidden
 from domain.ids import ID_PATTERN
 from domain.sessions.dispatch_metadata import DispatchMetadata, agent_metadata

@@ -1,6 +1,5 @@
 """Authentication of callbacks, and the formats of reports."""
 
-import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, cast
@@ -8,7 +7,7 @@ from typing import Annotated, Any, cast
 from fastapi import Depends, Request
 from pydantic import Discriminator, Tag
 
-from api.dependencies import CallbackToken, Deps, bearer_claims
+from api.dependencies import CallbackToken, Deps, agent_claims
 from domain.errors import Forbidden
 from domain.json_model import of_any_version
 from domain.sessions.callback_token import CallbackClaims
@@ -18,15 +17,9 @@ from domain.transcripts.transcript import AgentReport
 OUR_REPORT, EXTERNAL_REPORT = "everline-report", "external-report"
 
 
-def agent_claims(request: Request, deps: Deps, _: CallbackToken) -> CallbackClaims:
-    """The agent that makes this request, by its callback token."""
-    return bearer_claims(request, deps, time.time())
-
-
-AgentClaims = Annotated[CallbackClaims, Depends(agent_claims)]
-
-
-def reporter_claims(request: Request, deps: Deps, _: CallbackToken) -> CallbackClaims | None:
+async def reporter_claims(
+    request: Request, deps: Deps, token: CallbackToken
+) -> CallbackClaims | None:
     """The reporting agent; None without a token, if such reports are accepted.
 
     Raises:
@@ -35,7 +28,7 @@ def reporter_claims(request: Request, deps: Deps, _: CallbackToken) -> CallbackC
     """
     if deps.unsigned_reports and "authorization" not in request.headers:
         return None
-    return bearer_claims(request, deps, time.time())
+    return await agent_claims(request, deps, token)
 
 
 ReporterClaims = Annotated[CallbackClaims | None, Depends(reporter_claims)]

@@ -9,13 +9,14 @@ from pydantic import BaseModel
 
 from adapters.recordings import AUDIO_TYPE
 from api.dependencies import (
+    AgentClaims,
     Deps,
     Key,
     configured,
     reader_of,
 )
 from api.problems import problems
-from api.routes.agent_callbacks.reporters import AgentClaims, check_attempt
+from api.routes.agent_callbacks.reporters import check_attempt
 from domain.errors import Forbidden, NotFound
 from domain.json_model import of_any_version
 from domain.recordings.recording import CallRecording, belongs_to
