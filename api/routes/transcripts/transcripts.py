@@ -169,7 +169,7 @@ async def export_transcript(
     name = f"transcript-{key.session_id}.{form.value}"
     return Response(
         export(transcript, form),
-        media_type=form.media_type,
+        media_type=MEDIA_TYPES[form],
         headers={"Content-Disposition": f'attachment; filename="{name}"', "Vary": "Accept"},
     )
 
