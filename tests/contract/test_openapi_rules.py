@@ -129,7 +129,7 @@ def _references(node: Any) -> set[str]:
 
 def _models(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
     for model in base.__subclasses__():
-        if model.__module__.startswith(("api.", "domain.")):
+        if model.__module__.startswith(("api.", "domain.", "services.")):
             yield model
         yield from _models(model)
 
