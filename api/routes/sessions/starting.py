@@ -1,6 +1,7 @@
 """Start a session over HTTP, as both start routes do."""
 
 import secrets
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Query, Request, Response
@@ -52,26 +53,16 @@ def still_starting(response: type[BaseModel]) -> dict[int | str, dict[str, Any]]
     return {202: {"model": response, "description": text}}
 
 
+@dataclass
 class _Start:
     """Starts a session, with what both routes take besides the body."""
 
-    def __init__(
-        self,
-        request: Request,
-        response: Response,
-        deps: Deps,
-        client: Client,
-        idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
-        wait: Annotated[Stage, Query(description="how far to wait before answering")] = (
-            Stage.DISPATCHED
-        ),
-    ) -> None:
-        self._state = request.state
-        self._response = response
-        self._deps = deps
-        self._client = client
-        self._idempotency_key = idempotency_key
-        self._wait = wait
+    request: Request
+    response: Response
+    deps: Deps
+    client: Client
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None
+    wait: Annotated[Stage, Query(description="how far to wait before answering")] = Stage.DISPATCHED
 
     async def __call__(self, body: StartFields, user_identity: str | None) -> StartResponse:
         """Start a session, or find the one that the same request started before.
@@ -79,21 +70,21 @@ class _Start:
         Raises:
             EverlineError: nothing was started, or the session has ended already, with the reason.
         """
-        once = self._idempotency_key
+        once = self.idempotency_key
         # A retry must be the same request, so an identity made for it must be the same as well.
         own = "caller" if once or body.session_id else f"caller-{secrets.token_hex(6)}"
         identity = user_identity or own
         wanted = StartRequest.model_validate(
             dict(body) | {"user_identity": identity, "idempotency_key": once}
         )
-        given = wanted.key(self._client.org)
+        given = wanted.key(self.client.org)
         # For the request log, also if the start fails.
-        self._state.session = given.session_id if given else None
-        started = await self._deps.starter.start(self._client, wanted, self._wait)
+        self.request.state.session = given.session_id if given else None
+        started = await self.deps.starter.start(self.client, wanted, self.wait)
         session, status = started.input, started.status
-        self._state.session = session.session_id
-        self._response.status_code = 200 if status else 202
-        callers = self._deps.callers
+        self.request.state.session = session.session_id
+        self.response.status_code = 200 if status else 202
+        callers = self.deps.callers
         return StartResponse(
             session_id=session.session_id,
             room_name=session.livekit_room,
