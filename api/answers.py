@@ -1,9 +1,17 @@
-"""Base classes of responses that are built from domain objects."""
+"""Base classes of request bodies, and of responses that are built from domain objects."""
 
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
+
+from domain.json_model import JsonModel
+
+
+class RequestBody(JsonModel):
+    """Base of request bodies: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class Answer(BaseModel):

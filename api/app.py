@@ -27,10 +27,10 @@ from api.routes.webhooks import endpoints as webhooks
 SUMMARY = "Voice-agent sessions that cannot get lost: every call is one durable workflow."
 DESCRIPTION = """\
 Start a call with `POST /v1/sessions/start`; any LiveKit client joins with the URL and the token of
-the answer. Watch it at `/v1/sessions/{session_id}/events`, end it, and read what was said.
+the answer. Follow it at `/v1/sessions/{session_id}/events`, end it, and read its transcript.
 
-Clients send `x-api-key`. What belongs to another org looks as if it did not exist (404). Every
-error has one shape, `application/problem+json`, which names the field, the reason and the cure.
+Clients send `x-api-key`. Resources of other orgs look as if they did not exist (404). Every
+error has the same shape, `application/problem+json`: the field, the reason and the cure.
 """
 LICENCE = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
 
@@ -61,6 +61,7 @@ def create_app(
         description=DESCRIPTION,
         version="0.1.0",
         license_info=LICENCE,
+        openapi_tags=[{"name": name, "description": text} for name, text in openapi.TAGS.items()],
         servers=[{"url": "/", "description": "The API that serves this document."}],
         lifespan=lifespan,
         redirect_slashes=False,

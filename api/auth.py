@@ -30,7 +30,7 @@ async def authenticate(
     Raises:
         Unauthenticated: no key, or one that is not known.
         Forbidden: the key may not do this, or may not act for that org.
-        TooManyRequests: the key's org asks too fast.
+        TooManyRequests: the key's org sends requests too fast.
         Unavailable: the key cannot be looked up now.
     """
     if not api_key:

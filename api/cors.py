@@ -8,7 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.problems import Fault, Problem, response_of
+from api.problems import Fault, Problem, ProblemResponse
 
 LOCALHOST = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
 REQUEST_HEADERS = (
@@ -54,34 +54,16 @@ class PagesCors(CORSMiddleware):
     def preflight_response(self, request_headers: Headers) -> Response:
         """As the framework's, but a refusal is a problem response."""
         response = super().preflight_response(request_headers)
-        return response if response.status_code == 200 else RefusedPreflight(response)
-
-
-class RefusedPreflight(Response):
-    """403 to a page that may not call the API, or not in this way."""
-
-    def __init__(self, refusal: Response) -> None:
-        """Wrap the framework's refusal."""
-        super().__init__(status_code=403)
-        self._refusal = refusal
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the problem; the request id is known only now."""
-        wrong = bytes(self._refusal.body).decode().removeprefix("Disallowed CORS ").split(", ")
+        if response.status_code == 200:
+            return response
+        wrong = bytes(response.body).decode().removeprefix("Disallowed CORS ").split(", ")
         faults = [_REFUSED[each] for each in wrong]
+        detail = "; ".join(fault.reason for fault in faults)
         problem = Problem(
-            title="Forbidden",
-            status=403,
-            code="cors_refused",
-            detail="; ".join(fault.reason for fault in faults),
-            errors=faults,
+            title="Forbidden", status=403, code="cors_refused", detail=detail, errors=faults
         )
-        kept = {
-            name: value
-            for name, value in self._refusal.headers.items()
-            if name not in ("content-length", "content-type")
-        }
-        await response_of(problem, scope, kept)(scope, receive, send)
+        del response.headers["content-length"], response.headers["content-type"]
+        return ProblemResponse(problem, response.headers)
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Header, Path, Request, Security
-from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi import Depends, Header, Path, Query, Request, Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from adapters.recordings import RecordingStore
 from adapters.temporal.message_limits import FailureLimits
@@ -15,7 +15,7 @@ from domain.access.ports import ApiKeys, ApiKeyStore, AuditLog
 from domain.access.principal import Principal
 from domain.agents.catalogs import BUILT_IN, Catalog
 from domain.agents.ports import AgentServers
-from domain.errors import Forbidden, NotFound, StorageUnavailable, Unauthenticated
+from domain.errors import Forbidden, StorageUnavailable, Unauthenticated
 from domain.ids import ID_PATTERN, SessionKey
 from domain.sessions import callback_token
 from domain.sessions.callback_token import CallbackClaims
@@ -31,6 +31,7 @@ from services.sessions.watches import SessionWatches
 from services.sessions.webhook_receipts import LiveKitWebhooks
 from services.transcripts.intake import ReportIntake
 from services.transcripts.listing import TranscriptLists
+from services.transcripts.reader import TranscriptReader
 from services.transcripts.retention import Retention
 from services.transcripts.transcripts import Transcripts
 from services.webhooks.endpoints import Webhooks
@@ -106,7 +107,7 @@ class ApiDependencies:
 
     @property
     def control(self) -> SessionControl:
-        """Find, read, end and steer sessions."""
+        """Find, read, end and control sessions."""
         records = self.archive.sessions if self.archive else None
         return SessionControl(self.sessions, self.rooms, self.installation, records)
 
@@ -145,7 +146,7 @@ Part = TypeVar("Part")
 Deps = Annotated[ApiDependencies, Depends(dependencies)]
 
 
-# Only for the OpenAPI document: our own errors say what is missing, not FastAPI's.
+# `auto_error=False`: our own errors say what is missing.
 _API_KEY = APIKeyHeader(
     name="x-api-key", scheme_name="ApiKey", auto_error=False, description="Your API key."
 )
@@ -154,7 +155,7 @@ _CALLBACK_TOKEN = HTTPBearer(
     auto_error=False,
     description="The callback token of an agent's dispatch metadata: one attempt of one session.",
 )
-LIVEKIT_SIGNATURE = APIKeyHeader(
+_LIVEKIT_SIGNATURE = APIKeyHeader(
     name="Authorization",
     scheme_name="LiveKitSignature",
     auto_error=False,
@@ -162,6 +163,7 @@ LIVEKIT_SIGNATURE = APIKeyHeader(
 )
 
 ApiKey = Annotated[str | None, Security(_API_KEY)]
+LiveKitSignature = Annotated[str | None, Security(_LIVEKIT_SIGNATURE)]
 OrgId = Annotated[
     str | None,
     Header(
@@ -171,6 +173,12 @@ OrgId = Annotated[
 SessionId = Annotated[
     str, Path(pattern=ID_PATTERN, description="The session's id, unique in its org.")
 ]
+Limit = Annotated[int, Query(ge=1, le=200)]
+
+
+def next_page(max_length: int, field: str = "next") -> Any:
+    """A list's parameter `cursor`, which `field` of the previous page gives."""
+    return Query(min_length=1, max_length=max_length, description=f"`{field}` of the previous page")
 
 
 async def principal(
@@ -183,28 +191,42 @@ async def principal(
 Client = Annotated[Principal, Depends(principal)]
 
 
-CallbackToken = Annotated[object, Security(_CALLBACK_TOKEN)]
-"""Documents that a route accepts the token; `bearer_claims` reads it."""
+def signed_body(media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """`openapi_extra` of a route that reads bytes, because the signature is over them."""
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
 
 
-def bearer_claims(request: Request, deps: ApiDependencies, now: float) -> CallbackClaims:
-    """The claims of the request's callback token.
+async def session_key(session_id: SessionId, client: Client) -> SessionKey:
+    """The session that the path names, in the client's org."""
+    return SessionKey(client.org, session_id)
+
+
+Key = Annotated[SessionKey, Depends(session_key)]
+
+
+CallbackToken = Annotated[HTTPAuthorizationCredentials | None, Security(_CALLBACK_TOKEN)]
+
+
+async def agent_claims(request: Request, deps: Deps, token: CallbackToken) -> CallbackClaims:
+    """The claims of the agent's callback token.
 
     Raises:
-        Unauthenticated: no token, or not one of ours.
+        Unauthenticated: the token is missing or invalid.
         Forbidden: expired.
     """
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    if token is None:
         raise Unauthenticated(
             "this route needs the callback token of the session",
             field="Authorization",
             cure="send `Bearer` and the callback_token of the dispatch metadata",
         )
-    claims = callback_token.verify(deps.callback_secret, token.strip(), now)
+    claims = callback_token.verify(deps.callback_secret, token.credentials, time.time())
     request.state.org = claims.org
     request.state.session = claims.session_id
     return claims
+
+
+AgentClaims = Annotated[CallbackClaims, Depends(agent_claims)]
 
 
 @dataclass(frozen=True)
@@ -220,7 +242,7 @@ async def session_access(
     session_id: SessionId,
     request: Request,
     deps: Deps,
-    _: CallbackToken,
+    token: CallbackToken,
     x_api_key: ApiKey = None,
     x_org_id: OrgId = None,
 ) -> SessionAccess:
@@ -231,7 +253,7 @@ async def session_access(
         Forbidden: a genuine callback token of another session.
     """
     if x_api_key is None and "authorization" in request.headers:
-        claims = bearer_claims(request, deps, time.time())
+        claims = await agent_claims(request, deps, token)
         if claims.session_id != session_id:
             raise Forbidden("the callback token is for another session", field="Authorization")
         return SessionAccess(claims.key, claims.attempt)
@@ -243,40 +265,46 @@ Access = Annotated[SessionAccess, Depends(session_access)]
 
 
 def archive_of(deps: ApiDependencies) -> Archive:
-    """The archive; `StorageUnavailable` without MongoDB, as of the three below."""
-    return _stored(deps.archive, "transcripts are")
+    """The archive; `StorageUnavailable` without MongoDB, as of the others below."""
+    return in_mongodb(deps.archive, "transcripts are")
+
+
+def reader_of(deps: ApiDependencies) -> TranscriptReader:
+    """The use cases that read transcripts."""
+    archive = archive_of(deps)
+    return TranscriptReader(
+        deps.control,
+        archive.sessions,
+        archive.transcripts,
+        archive.summaries,
+        deps.agent_servers,
+        deps.records.retention if deps.records else None,
+    )
 
 
 def records_of(deps: ApiDependencies) -> Records:
     """Lists of transcripts, retention and the audit log."""
-    return _stored(deps.records, "transcripts, their retention and the audit log are")
+    return in_mongodb(deps.records, "transcripts, their retention and the audit log are")
 
 
 def agents_of(deps: ApiDependencies) -> Agents:
     """The saved agents."""
     cure = "set MONGODB_URI; without it, send the configuration with each session"
-    return _stored(deps.agents, "saved agents are", cure)
+    return in_mongodb(deps.agents, "saved agents are", cure)
 
 
 def webhooks_of(deps: ApiDependencies) -> Webhooks:
     """The org's webhooks."""
-    return _stored(deps.webhooks, "webhook endpoints are")
+    return in_mongodb(deps.webhooks, "webhook endpoints are")
 
 
-def _stored(part: Part | None, which: str, cure: str = "set MONGODB_URI") -> Part:
+def in_mongodb(part: Part | None, which: str, cure: str = "set MONGODB_URI") -> Part:
+    """A part that needs MongoDB; `StorageUnavailable` if MongoDB is not configured."""
+    return configured(part, f"{which} kept in MongoDB, which is not configured", cure)
+
+
+def configured(part: Part | None, message: str, cure: str) -> Part:
+    """A part that must be configured; `StorageUnavailable` if it is not."""
     if part is None:
-        raise StorageUnavailable(
-            f"{which} kept in MongoDB, which is not configured", cure=cure, retry_after=60
-        )
+        raise StorageUnavailable(message, cure=cure, retry_after=60)
     return part
-
-
-async def require_kept(deps: ApiDependencies, key: SessionKey) -> None:
-    """Raise `NotFound` if the session's transcript was deleted."""
-    if deps.records and await deps.records.retention.is_deleted(key):
-        raise no_transcript(key)
-
-
-def no_transcript(key: SessionKey) -> NotFound:
-    """One error for unknown sessions, other orgs' sessions and deleted transcripts."""
-    return NotFound(f"there is no transcript of session {key.session_id}", field="sessionId")

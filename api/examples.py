@@ -1,7 +1,9 @@
 """Examples of the API's bodies: built from their schemas, with a typical value for each field."""
 
-import re
-from typing import Any, cast
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from pydantic.alias_generators import to_snake
 
 Json = dict[str, Any]
 
@@ -104,7 +106,7 @@ _VALUES: Json = {
     "remaining": 3412.5,
     "room_name": "acme.call-1",
     "secret": "whsec_c2hvd24gb25jZSwgYW5kIHN0b3JlZCBlbmNyeXB0ZWQ=",
-    "seconds": 600,
+    "seconds": 60,
     "server_id": "host-1",
     "session_id": "call-1",
     "subject": "call-1",
@@ -125,14 +127,7 @@ _VALUES: Json = {
     "webhook_id": "we_01a204e645aec18590a92ce2",
 }
 """By the field's name in snake case, for every field of this name that takes such a value."""
-_OF_TYPE: Json = {"boolean": True, "integer": 1, "number": 1.5, "object": {}, "null": None}
-_TYPE_NAMES: dict[type, str] = {
-    bool: "boolean",
-    int: "integer",
-    float: "number",
-    str: "string",
-    dict: "object",
-}
+_OF_TYPE: Json = {"boolean": True, "integer": 1, "number": 1.5, "object": {}}
 
 
 def example_of(name: str, schemas: Json) -> Json:
@@ -144,47 +139,33 @@ def example_of(name: str, schemas: Json) -> Json:
     """
     if name in WRITTEN:
         return WRITTEN[name]
-    schema: Json = schemas[name]
-    required: list[str] = schema.get("required", [])
+    required: list[str] = schemas[name].get("required", [])
     example: Json = {}
-    for field, described in schema.get("properties", {}).items():
-        typical = _VALUES.get(re.sub(r"(?<!^)(?=[A-Z])", "_", field).lower())
-        if _takes(typical, described, schemas):
+    for field, schema in schemas[name].get("properties", {}).items():
+        typical = _VALUES.get(to_snake(field))
+        # `Any`: a part of its type is unknown.
+        whole: Any = Draft202012Validator({**schema, "components": {"schemas": schemas}})
+        if typical is not None and whole.is_valid(typical):
             example[field] = typical
         elif field in required:
-            example[field] = _value(described, schemas)
+            example[field] = _value(schema, schemas)
     return example
 
 
-def _takes(value: object, schema: Json, schemas: Json) -> bool:
-    if "anyOf" in schema:
-        return any(_takes(value, one, schemas) for one in schema["anyOf"])
-    if "$ref" in schema:
-        schema = schemas[_name(schema)]
-    if "const" in schema or "enum" in schema:
-        return value in schema.get("enum", [schema.get("const")])
-    return _TYPE_NAMES.get(type(value)) == schema.get("type")
-
-
 def _value(schema: Json, schemas: Json) -> Any:
-    if "anyOf" in schema:
-        first = schema["anyOf"][0]
+    alternatives: list[Json] = schema.get("anyOf", [schema])
+    first = alternatives[0]
+    if "$ref" in first:
+        name = first["$ref"].rpartition("/")[2]
+        first = schemas[name]
+        if "enum" not in first:
+            return example_of(name, schemas)
+    elif {"type": "null"} in alternatives:
         # Plain values that may be null are null: they are the exceptions, such as errors.
-        nullable = {"type": "null"} in schema["anyOf"]
-        return None if nullable and "$ref" not in first else _value(first, schemas)
-    if "$ref" in schema:
-        name = _name(schema)
-        return (
-            _value(schemas[name], schemas) if "enum" in schemas[name] else example_of(name, schemas)
-        )
-    if "const" in schema or "enum" in schema:
-        return schema.get("const") or schema["enum"][0]
-    if schema.get("type") == "array":
-        return [_value(schema["items"], schemas)] if "$ref" in schema["items"] else []
-    if schema.get("format") == "date-time":
+        return None
+    if "items" in first:
+        return [_value(first["items"], schemas)] if "$ref" in first["items"] else []
+    if first.get("format") == "date-time":
         return "2030-01-31T08:04:10Z"
-    return _OF_TYPE.get(cast(str, schema.get("type")), "example")
-
-
-def _name(reference: Json) -> str:
-    return reference["$ref"].rpartition("/")[2]
+    [choice, *_] = first.get("enum", [first.get("const")])
+    return choice or _OF_TYPE.get(first["type"], "example")

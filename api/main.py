@@ -85,6 +85,10 @@ async def wire(settings: ApiSettings) -> Wiring:
     pagos = Pagos(load(PagosSettings)) if settings.auth_provider == "pagos" else None
     keys: ApiKeys = pagos or _local_keys(archive)
     listing = TemporalListing(client)
+    max_sessions = settings.everline_max_sessions_per_org
+    livekit_key = settings.livekit_api_key
+    livekit_secret = settings.livekit_api_secret.get_secret_value()
+    webhook_secret = settings.livekit_webhook_api_secret or settings.livekit_api_secret
     services = ApiDependencies(
         sessions=TemporalSessions(client, settings.temporal_task_queue),
         rooms=rooms,
@@ -92,18 +96,33 @@ async def wire(settings: ApiSettings) -> Wiring:
         keys=keys,
         agent_servers=archive.agent_servers if archive else MemoryAgentServers(),
         livekit_webhooks=LiveKitWebhooks(archive.livekit_webhooks if archive else None),
-        callers=_callers(settings),
+        callers=CallerTokens(
+            settings.callers_livekit_url,
+            livekit_key,
+            livekit_secret,
+            settings.caller_token_seconds,
+        ),
         agent_name=settings.dispatch_name,
-        livekit_keys={settings.livekit_api_key: settings.livekit_api_secret.get_secret_value()},
-        webhook_keys=_webhook_keys(settings),
+        livekit_keys={livekit_key: livekit_secret},
+        webhook_keys={
+            settings.livekit_webhook_api_key or livekit_key: webhook_secret.get_secret_value()
+        },
         callback_secret=settings.everline_callback_secret.get_secret_value(),
         catalog=catalog,
         lists=SessionLists(listing, archive.sessions if archive else None),
         key_store=archive.api_keys if archive and not pagos else None,
         keys_are_local=pagos is None,
         summary_runs=TemporalSummaryRuns(client, settings.temporal_task_queue),
-        quota=_quota(settings, archive, listing),
-        recordings=_recordings(settings),
+        quota=(
+            SessionQuota(max_sessions, archive.slots if archive else None, listing)
+            if max_sessions
+            else None
+        ),
+        recordings=(
+            RecordingStore(settings.everline_recordings_url)
+            if settings.everline_recordings_url
+            else None
+        ),
         unsigned_reports=settings.everline_accept_unsigned_reports,
         rates=RequestRates(
             settings.everline_org_requests_per_second,
@@ -152,29 +171,6 @@ async def _check_installation(services: ApiDependencies) -> None:
         log.warning("the installation is not known yet", reason=error.message, cure=error.cure)
 
 
-def _callers(settings: ApiSettings) -> CallerTokens:
-    return CallerTokens(
-        settings.callers_livekit_url,
-        settings.livekit_api_key,
-        settings.livekit_api_secret.get_secret_value(),
-        settings.caller_token_seconds,
-    )
-
-
-def _webhook_keys(settings: ApiSettings) -> dict[str, str]:
-    """LiveKit's own key, unless its webhooks are signed with another one."""
-    name = settings.livekit_webhook_api_key or settings.livekit_api_key
-    secret = settings.livekit_webhook_api_secret or settings.livekit_api_secret
-    return {name: secret.get_secret_value()}
-
-
-def _quota(
-    settings: ApiSettings, archive: MongoArchive | None, listing: TemporalListing
-) -> SessionQuota | None:
-    limit = settings.everline_max_sessions_per_org
-    return SessionQuota(limit, archive.slots if archive else None, listing) if limit else None
-
-
 def _local_keys(archive: MongoArchive | None) -> LocalKeys:
     local = load(LocalKeySettings)
     stored = archive.api_keys if archive else None
@@ -186,11 +182,11 @@ def _with_mongodb(
 ) -> ApiDependencies:
     codec = EncryptionCodec(settings.everline_encryption_keys)
     agents = mongo.saved_agents(codec)
-    days = settings.everline_transcript_retention_days
-    transcripts = Transcripts(mongo.transcripts, settings.prices)
     return replace(
         services,
-        archive=Archive(mongo.sessions, transcripts, mongo.summaries),
+        archive=Archive(
+            mongo.sessions, Transcripts(mongo.transcripts, settings.prices), mongo.summaries
+        ),
         agents=Agents(agents, services.catalog),
         records=Records(
             TranscriptLists(mongo.transcript_lists, mongo.transcript_stats, agents),
@@ -199,7 +195,7 @@ def _with_mongodb(
                 mongo.retention_rules,
                 mongo.audit,
                 services.recordings,
-                days,
+                settings.everline_transcript_retention_days,
             ),
             mongo.audit,
         ),
@@ -211,11 +207,6 @@ def _with_mongodb(
             HttpWebhookSender(allow_private=settings.everline_webhooks_allow_private),
         ),
     )
-
-
-def _recordings(settings: ApiSettings) -> RecordingStore | None:
-    url = settings.everline_recordings_url
-    return RecordingStore(url) if url else None
 
 
 def _codec(settings: ApiSettings) -> list[APIRouter]:
@@ -234,9 +225,7 @@ def main() -> None:
         asyncio.run(serve(settings))
     except SettingsError as error:
         sys.exit(f"everline api: {error}")
-    except MongoMisconfigured as error:
-        sys.exit(f"everline api: {error}; {error.cure}")
-    except InstallationDiffers as error:
+    except (MongoMisconfigured, InstallationDiffers) as error:
         sys.exit(f"everline api: {error.in_full()}")
 
 

@@ -3,14 +3,17 @@
 import logging
 import time
 import uuid
+from abc import ABC, abstractmethod
 from typing import Any
 
 import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import Problem, response_of, unexpected
+from api.problems import MAX_BODY_BYTES, Problem, ProblemResponse, content_too_large
 from domain.sessions.control import HEARTBEAT_PATH
 
 log = structlog.get_logger()
@@ -20,22 +23,30 @@ QUIET_ROUTES = ("/health", "/health/agent", HEARTBEAT_PATH)
 """Polled every few seconds by machines: logged at debug level."""
 CLIENT_GONE = 499
 """The usual status for a client that disconnected before its body was read."""
-MAX_BODY_BYTES = 4 * 1024 * 1024
-"""Twice the size limit of a report (`MAX_REPORT_BYTES` in `agent.report_size`)."""
 
 
-class RequestLog:
-    """Adds a request id and logs one event per response, without body and query string."""
+class HttpMiddleware(ABC):
+    """Base of middlewares that only concern HTTP requests."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        given = dict(scope["headers"]).get(REQUEST_ID.encode(), b"").decode("ascii", "ignore")
+        """Pass on whatever is not an HTTP request."""
+        handle = self.handle if scope["type"] == "http" else self._app
+        await handle(scope, receive, send)
+
+    @abstractmethod
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one HTTP request."""
+
+
+class RequestLog(HttpMiddleware):
+    """Adds a request id and logs one event per response, without body and query string."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one HTTP request."""
+        given = Headers(scope=scope).get(REQUEST_ID, "").encode("ascii", "ignore").decode()
         request_id = given if 0 < len(given) <= 100 and given.isprintable() else uuid.uuid4().hex
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
@@ -46,24 +57,20 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [
-                    *message.get("headers", []),
-                    (REQUEST_ID.encode(), request_id.encode()),
-                ]
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id
             await send(message)
 
         try:
             with structlog.contextvars.bound_contextvars(request_id=request_id):
                 await self._app(scope, receive, send_with_id)
         finally:
-            route = scope.get("route")
-            quiet = getattr(route, "path", None) in QUIET_ROUTES
+            route: str | None = getattr(scope.get("route"), "path", None)
             log.log(
-                logging.DEBUG if quiet else logging.INFO,
+                logging.DEBUG if route in QUIET_ROUTES else logging.INFO,
                 "request",
                 request_id=request_id,
                 method=scope["method"],
-                route=getattr(route, "path", None) or "unknown",
+                route=route or "unknown",
                 status=status,
                 outcome=state.get("outcome", "ok" if status < 400 else "error"),
                 org=state.get("org"),
@@ -79,34 +86,27 @@ def _session(scope: Scope) -> str | None:
     return named or scope["state"].get("session")
 
 
-class TrailingSlash:
+class TrailingSlash(HttpMiddleware):
     """Treats `/agents/` as `/agents`, as the seed service does.
 
     Behind a proxy, the framework's redirect would name the wrong scheme (http).
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
-        if scope["type"] == "http":
-            scope["path"] = scope["path"].rstrip("/") or "/"
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one HTTP request."""
+        scope["path"] = scope["path"].rstrip("/") or "/"
         await self._app(scope, receive, send)
 
 
-class LastResort:
-    """Answers unexpected exceptions with a 500 problem."""
+class LastResort(HttpMiddleware):
+    """Answers unexpected exceptions with a 500 problem, which names them only in development."""
 
     def __init__(self, app: ASGIApp, *, development: bool) -> None:
-        self._app = app
+        super().__init__(app)
         self._development = development
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one HTTP request."""
         answered = False
 
         async def watched(message: Message) -> None:
@@ -121,64 +121,35 @@ class LastResort:
             scope["state"]["outcome"] = "client_gone"
             await Response(status_code=CLIENT_GONE)(scope, receive, send)
         except Exception as error:  # whatever it is, it is logged and answered
-            problem = unexpected(scope, error, development=self._development)
+            log.error(
+                "unexpected error",
+                path=scope["path"],
+                kind=type(error).__name__,
+                request_id=scope["state"]["request_id"],
+                exc_info=error,
+            )
             if answered:
                 # Too late for another answer; the server closes the connection.
                 raise
-            await response_of(problem, scope)(scope, receive, send)
+            detail = "an unexpected error; the log has the details under this request id"
+            if self._development:
+                detail = f"{type(error).__name__}: {error}"
+            problem = Problem(
+                title="InternalError", status=500, code="internal_error", detail=detail
+            )
+            await ProblemResponse(problem)(scope, receive, send)
 
 
-class BodyLimit:
+class BodyLimit(RequestBodyLimitMiddleware):
     """Answers 413 to bodies that are too large, with or without content-length."""
 
-    def __init__(self, app: ASGIApp, limit: int = MAX_BODY_BYTES) -> None:
-        self._app = app
-        self._limit = limit
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(app, MAX_BODY_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self._limit:
-            await self._refuse(scope, receive, send)
-            return
-        read = 0
-        answered = False
-
-        async def limited() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._limit:
-                raise _TooLarge
-            return message
-
-        async def watched(message: Message) -> None:
-            nonlocal answered
-            if read > self._limit and not answered:
-                # FastAPI would answer the exception as an invalid body.
-                raise _TooLarge
-            answered = True
-            await send(message)
-
-        try:
-            await self._app(scope, limited, watched)
-        except _TooLarge:
-            if answered:
-                raise
-            await self._refuse(scope, receive, send)
-
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        problem = Problem(
-            title="ContentTooLarge",
-            status=413,
-            code="content_too_large",
-            detail=f"the body is larger than {self._limit} bytes",
-        )
-        await response_of(problem, scope)(scope, receive, send)
-
-
-class _TooLarge(Exception):
-    pass
+        """Refuse a declared length as a problem; the framework would answer it in plain text."""
+        declared = Headers(scope=scope).get("content-length", "") if "headers" in scope else ""
+        if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
+            await ProblemResponse(content_too_large())(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)

@@ -1,135 +1,119 @@
-"""The OpenAPI document: what FastAPI knows of the routes, and what only the whole API knows.
+"""The OpenAPI document: FastAPI's own, completed with what holds for all routes.
 
-FastAPI describes bodies, parameters and good answers. The errors that every route of a kind can
-give (a key is missing, a body is too large …) are derived here from what the route takes, so that a
-new route has them by being there; what only one route can give it says itself: `problems(409)`.
+FastAPI describes bodies, parameters and successful responses. The errors that follow from what a
+route takes (a missing key, a body that is too large …) are added here, so a new route gets them
+automatically. A route declares only errors of its own: `problems(409)`.
 """
 
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
 from api.examples import example_of
-from api.problems import STATUS_MEANING, Problem
+from api.problems import PROBLEM, STATUS_MEANING, Problem
 from api.routes.agents.masked_config import LOOKS_LIKE
 from domain.agents.servers import Heartbeat
 
 Json = dict[str, Any]
 
+SCHEMAS = "#/components/schemas/"
+
 TAGS = {
     "session": "Sessions with the paths and field names of the seed service.",
-    "sessions": "Sessions: start, watch, steer, end.",
-    "transcripts": "What was said: turns, transcripts, their retention.",
+    "sessions": "Sessions: start, follow, control, end.",
+    "transcripts": "Turns and transcripts, and how long they are kept.",
     "agents": "Saved agents and their versions.",
-    "config": "Catalogs of what a configuration can name. They need no key.",
-    "keys": "API keys of this installation's own (`AUTH_PROVIDER=local`).",
-    "webhooks": "Events sent to URLs of yours, signed.",
-    "health": "Whether it works. Needs no key.",
-    "agent callbacks": "What agent workers send; not for clients.",
-    "livekit": "What LiveKit sends; not for clients.",
+    "config": "Catalogs of the models, voices and tools to configure. No key needed.",
+    "keys": "API keys of this installation (`AUTH_PROVIDER=local`).",
+    "webhooks": "Signed events, sent to your URLs.",
+    "health": "Whether the service works. No key needed.",
+    "agent callbacks": "Sent by agent workers; not for clients.",
+    "livekit": "Sent by LiveKit; not for clients.",
 }
-"""Every tag with what it holds, in the order of the document."""
+"""Every tag with its description, in the order of the document."""
 
 REQUEST_ID: Json = {
-    "description": "The request's id: yours if you sent one. The log has it too.",
+    "description": "The request's id, which is also in the log; yours if you sent one.",
     "schema": {"type": "string"},
 }
 RETRY_AFTER: Json = {
     "description": "Seconds after which the same request may work.",
     "schema": {"type": "integer", "minimum": 0},
 }
-PROBLEM = "application/problem+json"
-_METHODS = ("get", "put", "post", "delete", "patch")
 
 
 def operation_id(route: APIRoute) -> str:
-    """The name of a route's function in camel case: what generated clients call it."""
+    """The name of a route's function in camel case, for generated clients."""
     first, *further = route.name.split("_")
     return first + "".join(word.capitalize() for word in further)
 
 
 def install(app: FastAPI) -> None:
-    """Serve this document instead of FastAPI's own."""
+    """Complete FastAPI's own document before it is served."""
+    generated = app.openapi
 
     def document() -> Json:
         if app.openapi_schema is None:
-            app.openapi_schema = described(app)
+            app.openapi_schema = _completed(generated())
         return app.openapi_schema
 
     # The documented way: https://fastapi.tiangolo.com/how-to/extending-openapi/
     app.openapi = document
 
 
-def described(app: FastAPI) -> Json:
-    """The whole document."""
-    document = get_openapi(
-        title=app.title,
-        version=app.version,
-        summary=app.summary,
-        description=app.description,
-        routes=app.routes,
-        servers=app.servers,
-        license_info=app.license_info,
-        tags=[{"name": name, "description": text} for name, text in TAGS.items()],
-        separate_input_output_schemas=app.separate_input_output_schemas,
-    )
-    components = document.setdefault("components", {})
-    schemas = components.setdefault("schemas", {})
+def _completed(generated: Json) -> Json:
+    # Schemas that look like another one refer to it.
+    text = json.dumps(generated).replace(f'"{LOOKS_LIKE}": "', f'"$ref": "{SCHEMAS}')
+    document: Json = json.loads(text)
+    schemas: Json = document["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(name, None)
-    # Not read or answered through FastAPI, so that it does not know them.
+        del schemas[name]
+    # FastAPI does not know these: it neither reads nor writes them.
     _, further = models_json_schema(
-        [(Problem, "serialization"), (Heartbeat, "validation")],
-        ref_template="#/components/schemas/{model}",
+        [(Problem, "serialization"), (Heartbeat, "validation")], ref_template=SCHEMAS + "{model}"
     )
     schemas.update(further["$defs"])
-    _refer(schemas)
-    components["headers"] = {"RequestId": REQUEST_ID, "RetryAfter": RETRY_AFTER}
-    for path, operation in operations(document):
-        _describe(path, operation)
-        if "requestBody" in operation:
-            _any_of(operation["requestBody"])
-        for parameter in operation.get("parameters", ()):
-            parameter["schema"] = _sendable(parameter["schema"])
+    document["components"]["headers"] = {"RequestId": REQUEST_ID, "RetryAfter": RETRY_AFTER}
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            _describe(path, operation)
     _add_examples(document)
     return document
-
-
-def operations(document: Json) -> Iterator[tuple[str, Json]]:
-    """Every operation with its path."""
-    for path, item in document["paths"].items():
-        for method in _METHODS:
-            if method in item:
-                yield path, item[method]
 
 
 def _describe(path: str, operation: Json) -> None:
     responses: Json = operation["responses"]
     for status in _statuses(path, operation):
         responses.setdefault(str(status), {})
-    # FastAPI's own description of 422 is of a body that is never sent.
+    # FastAPI describes 422 with a body that is never sent.
     for status, response in responses.items():
         if status >= "400" and not response.get("x-not-a-problem"):
             headers = {} if status not in ("429", "503") else _header("Retry-After", "RetryAfter")
             responses[status] = {
                 "description": STATUS_MEANING[int(status)],
                 "headers": headers,
-                "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+                "content": {PROBLEM: {"schema": {"$ref": f"{SCHEMAS}Problem"}}},
             }
         response = responses[status]
         response.pop("x-not-a-problem", None)
         response.setdefault("headers", {}).update(_header("x-request-id", "RequestId"))
     operation["responses"] = dict(sorted(responses.items()))
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = _sendable(parameter["schema"])
+    for content in operation.get("requestBody", {"content": {}})["content"].values():
+        schema = content["schema"]
+        # A body that matches two alternatives is read as one of them, so it is no error.
+        if "oneOf" in schema and "discriminator" not in schema:
+            schema["anyOf"] = schema.pop("oneOf")
 
 
 def _sendable(schema: Json) -> Json:
-    """A parameter's schema without null: what is optional is left out, and null cannot be sent."""
+    """A parameter's schema without null: an optional parameter is left out, never null."""
     kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
     if len(kinds) != 1:
         return schema
@@ -137,14 +121,6 @@ def _sendable(schema: Json) -> Json:
     # The parameter has the same description.
     further.pop("description", None)
     return {**kinds[0], **further}
-
-
-def _any_of(body: Json) -> None:
-    """What fits two forms of a body is taken as one of them, so that it is no error."""
-    for content in body["content"].values():
-        schema = content["schema"]
-        if "oneOf" in schema and "discriminator" not in schema:
-            schema["anyOf"] = schema.pop("oneOf")
 
 
 def _header(name: str, component: str) -> Json:
@@ -156,7 +132,7 @@ def _statuses(path: str, operation: Json) -> Iterator[int]:
     schemes = {name for one in operation.get("security", ()) for name in one}
     if schemes:
         yield 401
-        # What the route stands on, or whose key it is, cannot be read as it is stored, or is away.
+        # A key or the data of the route cannot be read, or a dependency is unavailable.
         yield 500
         yield 503
     if schemes & {"ApiKey", "CallbackToken"}:
@@ -171,23 +147,10 @@ def _statuses(path: str, operation: Json) -> Iterator[int]:
         yield 404
 
 
-def _refer(part: Any) -> None:
-    """Put references to the places of schemas that look like another one."""
-    if isinstance(part, list):
-        for one in cast(list[Any], part):
-            _refer(one)
-    elif isinstance(part, dict):
-        schema = cast(Json, part)
-        if like := schema.pop(LOOKS_LIKE, None):
-            schema["$ref"] = f"#/components/schemas/{like}"
-        for one in schema.values():
-            _refer(one)
-
-
 def _add_examples(document: Json) -> None:
-    """Give an example to every object that an operation receives or answers, and to errors."""
+    """Add an example to every object that an operation receives or returns, and to problems."""
     schemas = document["components"]["schemas"]
-    bodies = re.findall(r"#/components/schemas/([\w-]+)", json.dumps(document["paths"]))
+    bodies = re.findall(rf"{SCHEMAS}([\w-]+)", json.dumps(document["paths"]))
     for name in {*bodies, Heartbeat.__name__}:
         if "properties" in schemas[name]:
             schemas[name]["examples"] = [example_of(name, schemas)]

@@ -4,13 +4,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
-import structlog
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from domain.errors import (
     Conflict,
@@ -26,35 +24,36 @@ from domain.errors import (
 )
 from domain.ids import ID_CURE, ID_PATTERN
 
-log = structlog.get_logger()
-
+PROBLEM = "application/problem+json"
+MAX_BODY_BYTES = 4 * 1024 * 1024
+"""Twice the size limit of a report (`MAX_REPORT_BYTES` in `agent.report_size`)."""
 RETRY_AFTER_SECONDS = 2
 """Default of a 503 whose cause names no time."""
 
-STATUS: Sequence[tuple[type[EverlineError], int]] = (
-    (InvalidInput, 422),
-    (Unauthenticated, 401),
-    (Forbidden, 403),
-    (NotFound, 404),
-    (PreconditionFailed, 412),
-    (Conflict, 409),
-    (TooManyRequests, 429),
-    (Unreadable, 500),
-    (Unavailable, 503),
-)
-
+STATUS: Mapping[type, int] = {
+    InvalidInput: 422,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    PreconditionFailed: 412,
+    Conflict: 409,
+    TooManyRequests: 429,
+    Unreadable: 500,
+    Unavailable: 503,
+}
+"""HTTP status of each domain error and its subclasses, unless they have their own."""
 
 STATUS_MEANING = {
-    401: "No key, token or signature, or not a valid one.",
-    403: "Valid, but expired, or not for this session, attempt, scope or org.",
+    401: "The key, token or signature is missing or invalid.",
+    403: "The credentials are expired, or not for this session, attempt, scope or org.",
     404: "It does not exist, or belongs to another org.",
-    409: "It contradicts what exists; nothing was changed.",
+    409: "The request conflicts with the current state; nothing was changed.",
     412: "`If-Match` names an older version; nothing was changed.",
     413: "The body is larger than 4 MiB.",
     422: "The request is malformed; `errors` names each field, the reason and the cure.",
-    429: "Too fast, or too many open sessions; come back after `Retry-After` seconds.",
-    500: "Something unexpected happened, or what is stored cannot be read; the log has it.",
-    503: "Something outside is away; the same request may work after `Retry-After` seconds.",
+    429: "Too many requests or open sessions; retry after `Retry-After` seconds.",
+    500: "An unexpected error, or stored data that cannot be read; see the log.",
+    503: "A dependency is unavailable; the same request may work after `Retry-After` seconds.",
 }
 
 _OF_A_NAME = "[key]"
@@ -65,13 +64,8 @@ CURES = {
     "extra_forbidden": "correct the field's name, or leave it out",
     "json_invalid": "send valid JSON with content-type application/json",
 }
-"""By pydantic's error type; the messages of the others say what is expected."""
-_V1_NAMES = {
-    "sessionId": "session_id",
-    "roomName": "room_name",
-    "agentId": "agent_id",
-    "agentConfig": "agent_config",
-}
+"""By pydantic's error type; the messages of other types say what is expected."""
+_CAMEL_CASE = re.compile(r"\b(session|room|agent)(Id|Name|Config)\b")
 """Services use the seed service's names; routes under `/v1` have their own."""
 _NO_JSON = ("missing", "model_attributes_type")
 """Errors of a whole body that is missing, or was not read because of its content type."""
@@ -103,106 +97,73 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": STATUS_MEANING[status]} for status in statuses}
 
 
-def respond(request: Request, problem: Problem, headers: dict[str, str] | None = None) -> Any:
-    """A problem as a response, with the request's id."""
-    return response_of(problem, request.scope, headers)
+class ProblemResponse(Response):
+    """A problem as a response, with the request's id; the request log gets the problem's code."""
 
+    media_type = PROBLEM
 
-def response_of(
-    problem: Problem, scope: Scope, headers: dict[str, str] | None = None
-) -> JSONResponse:
-    """As `respond`, from the scope alone; the request log gets the problem's code."""
-    problem.request_id = request_id_of(scope)
-    scope.setdefault("state", {})["outcome"] = problem.code
-    return JSONResponse(
-        problem.model_dump(exclude_none=True),
-        status_code=problem.status,
-        headers=headers,
-        media_type="application/problem+json",
-    )
+    def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status_code=problem.status, headers=headers)
+        self._problem = problem
 
-
-def request_id_of(scope: Scope) -> str | None:
-    """The id that `api.middleware.RequestLog` gave the request."""
-    return scope.get("state", {}).get("request_id")
-
-
-def status_of(error: EverlineError) -> int:
-    """HTTP status of a domain error."""
-    return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it; the request's id is known only now."""
+        state = scope.setdefault("state", {})
+        state["outcome"] = self._problem.code
+        self._problem.request_id = state.get("request_id")
+        self.body = self._problem.model_dump_json(exclude_none=True).encode()
+        self.headers["Content-Length"] = str(len(self.body))
+        await super().__call__(scope, receive, send)
 
 
 def install(app: FastAPI) -> None:
     """Answer every error of the app in this shape."""
-    app.add_exception_handler(EverlineError, _everline_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(HTTPException, _http_error)
+    app.exception_handler(EverlineError)(answer)
+    app.exception_handler(RequestValidationError)(_validation_error)
+    app.exception_handler(HTTPException)(_http_error)
 
 
-async def _everline_error(request: Request, error: Exception) -> Any:
-    if not isinstance(error, EverlineError):
-        raise error
-    return answer(request, error)
-
-
-def answer(request: Request, error: EverlineError) -> Any:
+async def answer(request: Request, error: EverlineError) -> Response:
     """The response to a domain error."""
-    status = status_of(error)
-    headers = _retry_after(error)
+    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+    headers: dict[str, str] = {}
+    if status in (429, 503):
+        headers["Retry-After"] = str(error.retry_after or RETRY_AFTER_SECONDS)
     if status == 401:
         headers["WWW-Authenticate"] = "ApiKey"
     fault = Fault(
-        field=_in_words_of(request, error.field),
+        field=_in_names_of_route(request, error.field),
         reason=error.message,
-        cure=_in_words_of(request, error.cure),
+        cure=_in_names_of_route(request, error.cure),
     )
-    return respond(
-        request,
-        Problem(
-            title=type(error).__name__,
-            status=status,
-            code=error.code,
-            detail=error.message,
-            errors=[fault] if error.field or error.cure else [],
-        ),
-        headers,
+    problem = Problem(
+        title=type(error).__name__,
+        status=status,
+        code=error.code,
+        detail=error.message,
+        errors=[fault] if error.field or error.cure else [],
     )
+    return ProblemResponse(problem, headers)
 
 
-def _in_words_of(request: Request, text: str | None) -> str | None:
+def _in_names_of_route(request: Request, text: str | None) -> str | None:
     if text is None or not request.url.path.startswith("/v1/"):
         return text
-    return re.sub(rf"\b({'|'.join(_V1_NAMES)})\b", lambda name: _V1_NAMES[name[0]], text)
+    return _CAMEL_CASE.sub(lambda name: f"{name[1]}_{name[2].lower()}", text)
 
 
-def _retry_after(error: EverlineError) -> dict[str, str]:
-    if not isinstance(error, Unavailable | TooManyRequests) or isinstance(error, Unreadable):
-        return {}
-    return {"Retry-After": str(error.retry_after or RETRY_AFTER_SECONDS)}
-
-
-async def _validation_error(request: Request, error: Exception) -> Any:
-    if not isinstance(error, RequestValidationError):
-        raise error
+async def _validation_error(request: Request, error: RequestValidationError) -> Response:
     # Leave out the input: it may contain secrets or transcript text.
     faults = [
-        Fault(
-            field=_field(item, error.body),
-            reason=_reason(item),
-            cure=_cure(item),
-        )
+        Fault(field=_field(item, error.body), reason=_reason(item), cure=_cure(item))
         for item in error.errors()
     ]
     names = ", ".join(sorted({fault.field or "body" for fault in faults}))
-    return respond(
-        request,
+    detail = f"the request is not valid: {names}"
+    return ProblemResponse(
         Problem(
-            title="InvalidInput",
-            status=422,
-            code=InvalidInput.code,
-            detail=f"the request is not valid: {names}",
-            errors=faults,
-        ),
+            title="InvalidInput", status=422, code=InvalidInput.code, detail=detail, errors=faults
+        )
     )
 
 
@@ -254,21 +215,26 @@ def _is_in(part: str | int, here: Any) -> bool:
     return isinstance(here, Mapping) and part in here
 
 
-async def _http_error(request: Request, error: Exception) -> Any:
-    if not isinstance(error, HTTPException):
-        raise error
+def content_too_large() -> Problem:
+    """The problem of a body over the limit."""
+    detail = f"the body is larger than {MAX_BODY_BYTES} bytes"
+    return Problem(title="ContentTooLarge", status=413, code="content_too_large", detail=detail)
+
+
+async def _http_error(request: Request, error: HTTPException) -> Response:
     if error.status_code == 400:
         # FastAPI's response to a body that is not text; report it like invalid JSON.
         fault = InvalidInput("the body cannot be read", field="body", cure=CURES["json_invalid"])
-        return answer(request, fault)
+        return await answer(request, fault)
+    if error.status_code == 413:
+        return ProblemResponse(content_too_large())
     detail = str(error.detail)
     code = detail.lower().replace(" ", "_")
     problem = Problem(title=detail, status=error.status_code, code=code, detail=detail)
     headers = dict(error.headers or {})
-    allowed = _allowed_methods(request) if error.status_code == 405 else None
-    if allowed:
+    if error.status_code == 405 and (allowed := _allowed_methods(request)):
         headers["Allow"] = allowed
-    return respond(request, problem, headers)
+    return ProblemResponse(problem, headers)
 
 
 def _allowed_methods(request: Request) -> str:
@@ -276,18 +242,3 @@ def _allowed_methods(request: Request) -> str:
     path = getattr(request.scope.get("route"), "path", "")
     described: dict[str, Any] = cast(FastAPI, request.app).openapi()["paths"].get(path, {})
     return ", ".join(sorted(method.upper() for method in described))
-
-
-def unexpected(scope: Scope, error: Exception, *, development: bool) -> Problem:
-    """An unexpected error: logged in full, but shown to the client only in development."""
-    detail = "something unexpected happened; the log has it under this request id"
-    if development:
-        detail = f"{type(error).__name__}: {error}"
-    log.error(
-        "unexpected error",
-        path=scope["path"],
-        kind=type(error).__name__,
-        request_id=request_id_of(scope),
-        exc_info=error,
-    )
-    return Problem(title="InternalError", status=500, code="internal_error", detail=detail)

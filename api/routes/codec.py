@@ -24,25 +24,23 @@ def codec_router(codec: PayloadCodec, secret: str, ui_url: str | None) -> APIRou
         "Access-Control-Allow-Private-Network": "true",
     }
 
-    async def convert(given: str, request: Request, how: Convert) -> Response:
-        if not hmac.compare_digest(given.encode(), secret.encode()):
-            raise NotFound("Not Found")
-        try:
-            body = await how(codec, await request.body())
-        except EverlineError as error:
-            # The UI could not read the reason without these headers.
-            refusal: Response = answer(request, error)
-            refusal.headers.update(cors)
-            return refusal
-        return Response(body, media_type="application/json", headers=cors)
+    def converter(how: Convert) -> Callable[[str, Request], Awaitable[Response]]:
+        async def convert(given: str, request: Request) -> Response:
+            if not hmac.compare_digest(given.encode(), secret.encode()):
+                raise NotFound("Not Found")
+            try:
+                body = await how(codec, await request.body())
+            except EverlineError as error:
+                # The UI could not read the reason without these headers.
+                refusal = await answer(request, error)
+                refusal.headers.update(cors)
+                return refusal
+            return Response(body, media_type="application/json", headers=cors)
 
-    @router.post("/codec/{given}/decode")
-    async def decode(given: str, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]  # registered by its decorator
-        return await convert(given, request, decode_payloads)
+        return convert
 
-    @router.post("/codec/{given}/encode")
-    async def encode(given: str, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]  # registered by its decorator
-        return await convert(given, request, encode_payloads)
+    router.post("/codec/{given}/decode")(converter(decode_payloads))
+    router.post("/codec/{given}/encode")(converter(encode_payloads))
 
     @router.options("/codec/{given}/{operation}")
     async def preflight(given: str, operation: str) -> Response:  # pyright: ignore[reportUnusedFunction]  # registered by its decorator

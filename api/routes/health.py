@@ -1,49 +1,19 @@
 """Health of the API, and of everything that a call needs."""
 
-import asyncio
 import time
-from collections.abc import Awaitable, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Literal, TypeVar
+from datetime import UTC, datetime
+from typing import Literal
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from api.dependencies import ApiDependencies, Deps
-from domain.agents.servers import MORE_PLACES, SILENT_AFTER, AgentServer
-from domain.errors import EverlineError, Unavailable
-from domain.sessions.webhook_receipts import WebhookReceipts
-from services.sessions.installations import neighbours
+from api.dependencies import Deps
+from domain.agents.servers import AgentServer
+from services.agents.health import AgentHealth, AgentHealthCheck
 
 router = APIRouter(tags=["health"])
 
 STARTED = time.monotonic()
-REMEMBERED = timedelta(minutes=2)
-"""How long silent servers are still listed, so that operators see what went away."""
-WEBHOOK_LATENESS = timedelta(minutes=1)
-"""How much older than an agent's join the last webhook may be."""
-WEBHOOK_PATIENCE = timedelta(seconds=10)
-"""How long the webhooks of a join may take."""
-MOST_ROOMS = 20
-"""How many rooms without an installation are checked: one external room is enough."""
-CHECK_SECONDS = 2.0
-"""Time limit of each check, below the 3 s of container health checks, so that one server that hangs
-does not hide the results of the others."""
-
-MONGODB_CURE = "check MONGODB_URI, and that MongoDB runs"
-LIVEKIT_CURE = "check LIVEKIT_URL, and that LiveKit runs"
-WEBHOOK_CURE = (
-    "in LiveKit's configuration, add this API's /v1/livekit/webhook to `webhook.urls`, and set"
-    " `webhook.api_key` to LIVEKIT_API_KEY; LiveKit must be able to reach that URL"
-)
-SIGNATURE_CURE = (
-    "set `webhook.api_key` in LiveKit's configuration to LIVEKIT_API_KEY, or the API's"
-    " LIVEKIT_WEBHOOK_API_KEY and LIVEKIT_WEBHOOK_API_SECRET to the key that LiveKit signs with"
-)
-TEMPORAL_CURE = "check TEMPORAL_ADDRESS, and that Temporal runs"
-DATABASE_CURE = "look at Temporal's log and at its database, and restart Temporal"
-
-Answer = TypeVar("Answer")
 
 
 class Health(BaseModel):
@@ -53,36 +23,11 @@ class Health(BaseModel):
     uptime_seconds: float
 
 
-class Check(BaseModel):
-    """The state of one dependency."""
-
-    ok: bool
-    detail: str
-    cure: str | None = None
-
-
-class AgentHealth(BaseModel):
-    """Everything between a start and an agent in the room."""
-
-    status: Literal["ok", "degraded"]
-    agent_name: str
-    livekit: Check
-    temporal: Check
-    agents: Check
-    livekit_webhooks: Check
-    """Whether LiveKit's webhooks arrive; without them calls work, and callers are noticed late."""
-    installations: Check
-    """Who else opens rooms on this LiveKit; no reason for a 503, as calls work."""
-    servers: list[AgentServer]
-    servers_known: bool = True
-    """False when the heartbeats could not be read: `servers` is empty then and says nothing."""
-
-
 # Uptime checks send HEAD, which FastAPI does not derive from GET.
 @router.head("/health", include_in_schema=False)
 @router.get("/health")
 async def get_health() -> Health:
-    """Whether the process is up."""
+    """Check whether the process is up."""
     return Health(uptime_seconds=round(time.monotonic() - STARTED, 3))
 
 
@@ -91,178 +36,30 @@ async def get_health() -> Health:
     responses={
         503: {
             "model": AgentHealth,
-            "description": "A call would find no agent now.",
+            "description": "A call would get no agent now.",
             "x-not-a-problem": True,
         }
     },
 )
 async def get_agent_health(deps: Deps, response: Response) -> AgentHealth:
-    """Whether LiveKit, the workers and agent servers of the right name are there; 503 if not."""
-    now = datetime.now(UTC)
-    (servers, agents), livekit, temporal, webhooks, installations = await asyncio.gather(
-        _agents(deps, now),
-        _livekit(deps),
-        _temporal(deps),
-        _livekit_webhooks(deps, now),
-        _installations(deps),
+    """Check that LiveKit, workers and agent servers of the right name are available; else 503."""
+    check = AgentHealthCheck(
+        deps.agent_servers,
+        deps.rooms,
+        deps.sessions,
+        deps.livekit_webhooks,
+        deps.installation,
+        deps.agent_name,
     )
-    ok = livekit.ok and temporal.ok and agents.ok
-    response.status_code = 200 if ok else 503
+    health = await check.check(datetime.now(UTC))
+    response.status_code = 200 if health.status == "ok" else 503
     # This route needs no key, so it must not tell which tenants' calls run where.
-    shown = [server.model_copy(update={"jobs": _without_ids(server)}) for server in servers or ()]
-    return AgentHealth(
-        status="ok" if ok else "degraded",
-        agent_name=deps.agent_name,
-        livekit=livekit,
-        temporal=temporal,
-        agents=agents,
-        livekit_webhooks=webhooks,
-        installations=installations,
-        servers=shown,
-        servers_known=servers is not None,
-    )
+    health.servers = [_without_ids(server) for server in health.servers]
+    return health
 
 
-def _without_ids(server: AgentServer):
-    return [
-        job.model_copy(update={"org": None, "session_id": None, "attempt": None, "caller": None})
-        for job in server.jobs
-    ]
-
-
-async def _agents(deps: ApiDependencies, now: datetime) -> tuple[list[AgentServer] | None, Check]:
-    """The known servers (None if unknown), and the check."""
-    try:
-        servers = await _in_time("MongoDB", deps.agent_servers.seen_since(now - REMEMBERED))
-    except EverlineError as error:
-        detail = f"heartbeats: {error.message}"
-        return None, Check(ok=False, detail=detail, cure=error.cure or MONGODB_CURE)
-    return servers, agents_check(servers, deps.agent_name, now)
-
-
-async def _livekit(deps: ApiDependencies) -> Check:
-    try:
-        await _in_time("LiveKit", deps.rooms.list_rooms(["everline-health-check"]))
-    except EverlineError as error:
-        return Check(ok=False, detail=error.message, cure=error.cure or LIVEKIT_CURE)
-    return Check(ok=True, detail=f"{deps.rooms.api_url} answers")
-
-
-async def _livekit_webhooks(deps: ApiDependencies, now: datetime) -> Check:
-    try:
-        receipts = await _in_time("MongoDB", deps.livekit_webhooks.receipts())
-    except EverlineError as error:
-        detail = f"when webhooks came: {error.message}"
-        return Check(ok=False, detail=detail, cure=error.cure or MONGODB_CURE)
-    return webhooks_check(receipts, now)
-
-
-async def _temporal(deps: ApiDependencies) -> Check:
-    database, pollers = await asyncio.gather(
-        _outcome(_in_time("Temporal", deps.sessions.probe())),
-        _outcome(_in_time("Temporal", deps.sessions.pollers())),
-    )
-    if isinstance(pollers, EverlineError):
-        return Check(ok=False, detail=pollers.message, cure=pollers.cure or TEMPORAL_CURE)
-    if isinstance(database, EverlineError):
-        detail = f"Temporal's database cannot be read and written: {database.message}"
-        return Check(ok=False, detail=detail, cure=DATABASE_CURE)
-    if not pollers:
-        return Check(
-            ok=False, detail="no worker polls the task queue", cure="start an Everline worker"
-        )
-    return Check(ok=True, detail=f"{pollers} pollers on the task queue")
-
-
-async def _installations(deps: ApiDependencies) -> Check:
-    try:
-        return await _in_time("Temporal or LiveKit", _compare_installations(deps))
-    except EverlineError as error:
-        detail = f"not known: {error.message}"
-        return Check(ok=False, detail=detail, cure=error.cure or LIVEKIT_CURE)
-
-
-async def _compare_installations(deps: ApiDependencies) -> Check:
-    own = await deps.installation.id()
-    seen = neighbours(await deps.rooms.list_rooms(), own)
-    some = list(seen.unnamed.items())[:MOST_ROOMS]
-    # Those of our own sessions were opened before an upgrade.
-    known = await asyncio.gather(*(deps.sessions.exists(key) for _, key in some))
-    strangers = [room for (room, _), ours in zip(some, known, strict=True) if not ours]
-    return installations_check(own, seen.others, strangers)
-
-
-def installations_check(own: str, others: Sequence[str], strangers: Sequence[str]) -> Check:
-    """Whether the installations on one LiveKit can tell their rooms apart."""
-    if strangers:
-        return Check(
-            ok=False,
-            detail=f"this is {own!r}; rooms such as {strangers[0]!r} name no installation and are"
-            " left alone. Whoever opened them runs an older Everline, which ends our calls",
-            cure="upgrade the other Everline on this LiveKit, or give each a LiveKit of its own",
-        )
-    if others:
-        names = ", ".join(map(repr, others))
-        return Check(
-            ok=True,
-            detail=f"this is {own!r}; {names} share this LiveKit, which is fine: their ids differ",
-        )
-    return Check(ok=True, detail=f"this is {own!r}, alone on this LiveKit as far as rooms show")
-
-
-async def _outcome(question: Awaitable[Answer]) -> Answer | EverlineError:
-    try:
-        return await question
-    except EverlineError as error:
-        return error
-
-
-async def _in_time(server: str, question: Awaitable[Answer]) -> Answer:
-    try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            return await question
-    except TimeoutError:
-        raise Unavailable(f"{server} does not answer within {CHECK_SECONDS:g} s") from None
-
-
-def webhooks_check(receipts: WebhookReceipts, now: datetime) -> Check:
-    """Whether LiveKit's webhooks arrive: none is missed before an agent has joined a call."""
-    received, expected = receipts.received_at, receipts.expected_at
-    if received and (expected is None or expected - received <= WEBHOOK_LATENESS):
-        return Check(ok=True, detail=f"the last one came at {received:%Y-%m-%d %H:%M:%S} UTC")
-    if expected is None:
-        return Check(ok=True, detail="none has come yet, and no agent has joined a call yet")
-    if now - expected <= WEBHOOK_PATIENCE:
-        return Check(ok=True, detail="an agent has just joined a call, its webhooks may still come")
-    since = f"since {received:%Y-%m-%d %H:%M:%S} UTC" if received else "ever"
-    detail = f"no webhook of LiveKit's has come {since}, although agents have joined calls"
-    if receipts.rejection and (received is None or (receipts.rejected_at or received) > received):
-        detail = f"{detail}; the last one was refused: {receipts.rejection}"
-        return Check(ok=False, detail=detail, cure=receipts.rejection_cure or SIGNATURE_CURE)
-    return Check(ok=False, detail=detail, cure=WEBHOOK_CURE)
-
-
-def agents_check(servers: list[AgentServer], agent_name: str, now: datetime) -> Check:
-    """Whether a dispatch to `agent_name` would find an agent server."""
-    alive = [s for s in servers if now - s.last_heartbeat <= SILENT_AFTER and not s.draining]
-    fitting = [server for server in alive if server.agent_name == agent_name]
-    if fitting:
-        free = sum(server.places for server in fitting)
-        return Check(
-            ok=free > 0,
-            detail=f"{len(fitting)} agent servers named {agent_name!r}, room for {free} calls",
-            cure=None if free else MORE_PLACES,
-        )
-    others = sorted({server.agent_name for server in alive})
-    if others:
-        return Check(
-            ok=False,
-            detail=f"agent name mismatch: calls are dispatched to {agent_name!r},"
-            f" agent servers are registered as {', '.join(map(repr, others))}",
-            cure="set AGENT_NAME to the same value for the API and the agent worker",
-        )
-    return Check(
-        ok=False,
-        detail=f"no agent server named {agent_name!r} has been heard of lately",
-        cure="start an agent worker; one of somebody else sends no heartbeats and may still work",
+def _without_ids(server: AgentServer) -> AgentServer:
+    hidden = {"org": None, "session_id": None, "attempt": None, "caller": None}
+    return server.model_copy(
+        update={"jobs": [job.model_copy(update=hidden) for job in server.jobs]}
     )

@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 
 import structlog
-from fastapi import APIRouter, Request, Security
+from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from adapters.livekit.webhooks import EgressResult, LiveKitEvent, receive_webhook
-from api.dependencies import LIVEKIT_SIGNATURE, ApiDependencies, Deps
+from api.dependencies import ApiDependencies, Deps, LiveKitSignature, signed_body
 from domain.errors import Unauthenticated
 from domain.ids import livekit_room_name, org_of_room
 from domain.recordings.recording import RecordingState, recording_at
@@ -35,27 +35,20 @@ class Received(BaseModel):
 
 @router.post(
     "/v1/livekit/webhook",
-    dependencies=[Security(LIVEKIT_SIGNATURE)],
-    # Read as bytes, because the signature is over them; the form is LiveKit's `WebhookEvent`.
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/webhook+json": {
-                    "schema": {"type": "object", "examples": [EVENT], "additionalProperties": True}
-                }
-            },
-        }
-    },
+    # LiveKit's `WebhookEvent`.
+    openapi_extra=signed_body(
+        "application/webhook+json",
+        {"type": "object", "examples": [EVENT], "additionalProperties": True},
+    ),
 )
-async def receive_livekit_event(request: Request, deps: Deps) -> Received:
+async def receive_livekit_event(
+    request: Request, deps: Deps, signature: LiveKitSignature
+) -> Received:
     """Receive an event that LiveKit signed; a repeated one changes nothing."""
     body = await request.body()
     now = datetime.now(UTC)
     try:
-        event = receive_webhook(
-            deps.webhook_keys, request.headers.get("authorization", ""), body, now
-        )
+        event = receive_webhook(deps.webhook_keys, signature or "", body, now)
     except Unauthenticated as error:
         deps.livekit_webhooks.rejected(now, error)
         raise
@@ -67,7 +60,7 @@ async def receive_livekit_event(request: Request, deps: Deps) -> Received:
     if owner is None or change is None:
         return Received(forwarded=False)
     if not (event.room or "").startswith(livekit_room_name(owner.key.org, "")):
-        log.warning("a room names another org than its own name", room=event.room)
+        log.warning("a room's metadata and its name have different orgs", room=event.room)
         return Received(forwarded=False)
     # Rooms of older releases name no installation; their calls continue during an upgrade.
     if await deps.control.of_another_installation(owner):
@@ -82,7 +75,7 @@ async def _note_egress(deps: ApiDependencies, result: EgressResult) -> bool:
     if found is None or deps.archive is None or org_of_room(result.room) != found[0].org:
         return False
     key, recording = found
-    told = recording.model_copy(
+    finished = recording.model_copy(
         update={
             "state": RecordingState.STORED if result.complete else RecordingState.FAILED,
             "error": result.error,
@@ -90,7 +83,7 @@ async def _note_egress(deps: ApiDependencies, result: EgressResult) -> bool:
             "started_at": result.started_at,
         }
     )
-    await deps.archive.transcripts.record_recording(key, told, datetime.now(UTC))
+    await deps.archive.transcripts.record_recording(key, finished, datetime.now(UTC))
     return True
 
 

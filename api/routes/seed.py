@@ -1,12 +1,13 @@
 """The seed service's session routes, with its paths and field names."""
 
 from datetime import UTC, datetime
-from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
+from api.answers import CamelCaseAnswer
 from api.dependencies import ApiDependencies, Client, Deps
 from api.problems import problems
 from api.routes.agent_callbacks.reporters import (
@@ -15,50 +16,39 @@ from api.routes.agent_callbacks.reporters import (
     checked_report,
 )
 from api.routes.agents.masked_config import MaskedConfig
-from api.routes.sessions import starting
+from api.routes.sessions.starting import Start, StartFields, still_starting
 from domain.access.principal import Principal
-from domain.agents.config import AgentConfig, ConfigWarning
-from domain.agents.masking import masked
+from domain.agents.config import ConfigWarning
 from domain.errors import InvalidInput
 from domain.ids import GivenRoomName, Id, SessionKey
 from domain.json_model import JsonModel
-from domain.sessions.session import GivenLimits, Stage
-from services.sessions.start import StartRequest
 
 router = APIRouter(tags=["session"])
 
-IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
-Wait = Annotated[Stage, Query(description="how far to wait before answering")]
 
-
-class SessionRequest(JsonModel):
+class SessionRequest(StartFields):
     """Body of `POST /session`."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(alias_generator=to_camel)
 
-    userIdentity: str = Field(min_length=1, max_length=256)
-    roomName: GivenRoomName | None = None
-    sessionId: Id | None = None
-    agentId: Id | None = None
-    agentConfig: AgentConfig | None = None
-    limits: GivenLimits = GivenLimits()
+    user_identity: str = Field(min_length=1, max_length=256)
 
 
-class SessionResponse(BaseModel):
-    """Answer of `POST /session`; secrets in `agentConfig` are masked."""
+class SessionResponse(CamelCaseAnswer):
+    """Response of `POST /session`; secrets in `agentConfig` are masked."""
 
-    userToken: str
-    roomName: str
-    sessionId: str
-    livekitUrl: str
-    agentDispatched: bool
-    agentConfig: MaskedConfig
+    user_token: str
+    room_name: str
+    session_id: str
+    livekit_url: str
+    agent_dispatched: bool
+    agent_config: MaskedConfig
     warnings: list[ConfigWarning] = []
-    """What in the configuration has another effect than it seems to have; left out if nothing."""
+    """Settings that do not have the effect that they seem to have; left out if there are none."""
 
 
 def _given(name: str) -> JsonDict:
-    """Says in JSON Schema that a field is there, and not null."""
+    """JSON Schema for a field that is given, and not null."""
     return {"required": [name], "properties": {name: {"type": "string"}}}
 
 
@@ -81,7 +71,7 @@ class EndRequestBody(JsonModel):
 
 
 class EndResponse(BaseModel):
-    """Answer of `POST /session/end`."""
+    """Response of `POST /session/end`."""
 
     sessionId: str
     ended: bool
@@ -89,7 +79,7 @@ class EndResponse(BaseModel):
 
 
 class ReportResponse(BaseModel):
-    """Answer of `POST /session/observability`."""
+    """Response of `POST /session/observability`."""
 
     sessionId: str
     stored: bool
@@ -99,50 +89,19 @@ class ReportResponse(BaseModel):
 @router.post(
     "/session",
     response_model_exclude_defaults=True,
-    responses={**starting.still_starting(SessionResponse), **problems(404, 409)},
+    responses={**still_starting(SessionResponse), **problems(404, 409)},
 )
-async def create_session(
-    body: SessionRequest,
-    request: Request,
-    response: Response,
-    deps: Deps,
-    client: Client,
-    idempotency_key: IdempotencyKey = None,
-    wait: Wait = Stage.DISPATCHED,
-) -> SessionResponse:
+async def create_session(body: SessionRequest, start: Start) -> SessionResponse:
     """Start a session: room, caller's token, agent. The same request finds the same session."""
-    started = await starting.start_session(
-        deps,
-        client,
-        StartRequest(
-            user_identity=body.userIdentity,
-            session_id=body.sessionId,
-            idempotency_key=idempotency_key,
-            room_name=body.roomName,
-            agent_id=body.agentId,
-            agent_config=body.agentConfig,
-            limits=body.limits,
-        ),
-        wait,
-        request.state,
-    )
-    response.status_code = started.http_status
-    return SessionResponse(
-        userToken=started.token,
-        roomName=started.input.livekit_room,
-        sessionId=started.input.session_id,
-        livekitUrl=started.livekit_url,
-        agentDispatched=started.dispatched,
-        agentConfig=masked(started.input.config),
-        warnings=started.warnings,
-    )
+    started = await start(body, body.user_identity)
+    return SessionResponse.of(started, user_token=started.livekit_token)
 
 
 @router.post("/session/end", responses=problems(404))
 async def end_session_or_room(
     body: EndRequestBody, request: Request, deps: Deps, client: Client
 ) -> EndResponse:
-    """End a session: the agent finishes, hands in its report, and only then is the room deleted."""
+    """End a session. Its room is deleted after the agent has finished and sent its report."""
     key = await _key(deps, client, body)
     request.state.session = key.session_id
     ended = await deps.control.end(key, by="POST /session/end")
@@ -161,10 +120,10 @@ async def _key(deps: ApiDependencies, client: Principal, body: EndRequestBody) -
 async def report_session(
     report: AnyReport, request: Request, deps: Deps, claims: ReporterClaims
 ) -> ReportResponse:
-    """The agent's report at the end of its part; stored first, then the session is told.
+    """Store the report that an agent sends at the end of its attempt, and tell its session.
 
-    With `EVERLINE_ACCEPT_UNSIGNED_REPORTS`, agents that are not Everline's send it without a token,
-    and it is theirs whose room it names, if that session waits for it.
+    With `EVERLINE_ACCEPT_UNSIGNED_REPORTS`, external agents send it without a token. It then
+    belongs to the session in the room that it names, if that session waits for a report.
     """
     now = datetime.now(UTC)
     if claims is None:

@@ -14,9 +14,9 @@ from adapters.livekit.rooms import LiveKitRooms
 from adapters.mongo import MongoArchive
 from adapters.temporal.client import connect_lazily
 from adapters.temporal.sessions import TemporalSessions
-from api.routes.health import agents_check, webhooks_check
 from domain.agents.servers import AgentServer
 from domain.sessions.webhook_receipts import WebhookReceipts
+from services.agents.health import agents_check, webhooks_check
 from tests.api.door import Door, open_door, services
 from tests.fakes.silent import Silent
 from tests.servers import start_temporal

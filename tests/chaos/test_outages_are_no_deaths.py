@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from api.routes.health import AgentHealth
 from domain.sessions.session import Outcome
+from services.agents.health import AgentHealth
 from tests.harness.call import Call
 from tests.harness.rig import Rig
 from tests.waiting import eventually

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from api.app import create_app
 from api.dependencies import ApiDependencies
 from api.examples import WRITTEN
-from api.openapi import PROBLEM, TAGS
-from api.problems import STATUS_MEANING
+from api.openapi import TAGS
+from api.problems import PROBLEM, STATUS_MEANING
 
 Json = dict[str, Any]
 
@@ -129,7 +129,7 @@ def _references(node: Any) -> set[str]:
 
 def _models(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
     for model in base.__subclasses__():
-        if model.__module__.startswith(("api.", "domain.")):
+        if model.__module__.startswith(("api.", "domain.", "services.")):
             yield model
         yield from _models(model)
 

@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Security
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ValidationError
 
 from adapters.livekit.signatures import HEARTBEAT, verify_body
-from api.dependencies import LIVEKIT_SIGNATURE, ApiDependencies, Deps
+from api.dependencies import AgentClaims, ApiDependencies, Deps, LiveKitSignature, signed_body
 from api.problems import problems
-from api.routes.agent_callbacks.reporters import AgentClaims, check_attempt
+from api.routes.agent_callbacks.reporters import check_attempt
 from domain.agents.servers import Heartbeat, HeartbeatAnswer, LostJob
 from domain.errors import InvalidInput, Unavailable
 from domain.json_model import FROM_ANOTHER_VERSION
@@ -37,7 +38,7 @@ class Accepted(BaseModel):
 
 @router.post("/v1/agent/ready", responses=problems(409))
 async def claim_attempt(claim: AgentReady, deps: Deps, claims: AgentClaims) -> ReadyAnswer:
-    """An agent claims its attempt; 409 tells it to leave, 503 to ask again."""
+    """Claim an attempt for an agent. 409 tells the agent to leave, 503 to try again."""
     check_attempt(claims.attempt, claim.attempt)
     answer = await deps.sessions.claim(claims.key, claim)
     if answer.accepted:
@@ -47,52 +48,50 @@ async def claim_attempt(claim: AgentReady, deps: Deps, claims: AgentClaims) -> R
 
 @router.post("/v1/agent/failed")
 async def report_failed_start(failure: AgentFailed, deps: Deps, claims: AgentClaims) -> Accepted:
-    """An agent says that it cannot start, and why."""
+    """Report that an agent cannot start, and why."""
     check_attempt(claims.attempt, failure.attempt)
-    # A job fails once, whatever the agent's event id says.
+    # A job fails once, whatever event id the agent sends.
     event_id = f"failed:{failure.attempt}:{failure.job_id}"[:EVENT_ID_CHARS]
     failure = failure.model_copy(update={"event_id": event_id})
     deps.failures.count(claims.key, failure)
     return Accepted(accepted=await deps.sessions.signal(claims.key, failure))
 
 
+async def _signed_body(request: Request, deps: Deps, signature: LiveKitSignature) -> bytes:
+    body = await request.body()
+    verify_body(deps.livekit_keys, signature or "", body, HEARTBEAT)
+    return body
+
+
+SignedBody = Annotated[bytes, Depends(_signed_body)]
+
+
 @router.post(
     HEARTBEAT_PATH,
-    dependencies=[Security(LIVEKIT_SIGNATURE)],
-    # Read as bytes, because the signature is over them.
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Heartbeat"}}},
-        }
-    },
+    openapi_extra=signed_body("application/json", {"$ref": "#/components/schemas/Heartbeat"}),
 )
-async def record_heartbeat(request: Request, deps: Deps) -> HeartbeatAnswer:
+async def record_heartbeat(body: SignedBody, deps: Deps) -> HeartbeatAnswer:
     """Store an agent server's heartbeat, signed with LiveKit's key; after a 503, send it again."""
-    body = await request.body()
-    verify_body(deps.livekit_keys, request.headers.get("authorization", ""), body, HEARTBEAT)
     try:
         beat = Heartbeat.model_validate_json(body, context=FROM_ANOTHER_VERSION)
     except ValidationError as error:
         raise InvalidInput(f"not a heartbeat: {error.error_count()} faults", field="body") from None
     # Concurrently: without Temporal the server must not look silent, and without MongoDB a lost
     # agent must still be replaced.
-    stop, told = await asyncio.gather(
+    stop, signalled = await asyncio.gather(
         deps.agent_servers.record(beat, datetime.now(UTC)),
         _tell_losses(deps, beat.lost),
         return_exceptions=True,
     )
-    for result in (told, stop):
+    for result in (signalled, stop):
         if isinstance(result, BaseException):
             raise result
     return HeartbeatAnswer(stop=stop if isinstance(stop, list) else [])
 
 
-@router.post(HEARTBEAT_PATH_CHECK, dependencies=[Security(LIVEKIT_SIGNATURE)])
-async def check_heartbeat_path(request: Request, deps: Deps) -> Accepted:
-    """Whether a heartbeat would be stored now, signed like one; asked by the watchdog."""
-    body = await request.body()
-    verify_body(deps.livekit_keys, request.headers.get("authorization", ""), body, HEARTBEAT)
+@router.post(HEARTBEAT_PATH_CHECK, dependencies=[Depends(_signed_body)])
+async def check_heartbeat_path(deps: Deps) -> Accepted:
+    """Check whether a heartbeat could be stored now; signed like one, sent by the watchdog."""
     await deps.agent_servers.prove_path(datetime.now(UTC))
     return Accepted(accepted=True)
 
@@ -105,4 +104,4 @@ async def _tell_losses(deps: ApiDependencies, lost: Sequence[LostJob]) -> None:
                     message = agent_lost(job.attempt, job.job_id, job.reason)
                     await deps.sessions.signal(job.key, message)
     except TimeoutError:
-        raise Unavailable("Temporal takes too long to be told of lost agents") from None
+        raise Unavailable("Temporal did not accept the lost jobs in time") from None

@@ -1,13 +1,12 @@
-"""What agents ask during a call, with their callback token."""
+"""Requests of agents during a call, with their callback token."""
 
 from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from api.dependencies import Deps, agents_of
+from api.dependencies import AgentClaims, Deps, agents_of
 from api.problems import problems
-from api.routes.agent_callbacks.reporters import AgentClaims
 from domain.errors import Forbidden
 from domain.ids import ID_PATTERN
 from domain.sessions.dispatch_metadata import DispatchMetadata, agent_metadata
@@ -18,7 +17,7 @@ from services.agents.configuration import resolve
 router = APIRouter(prefix="/v1/agent", tags=["agent callbacks"])
 
 ManagedAgentId = Annotated[
-    str, Path(pattern=ID_PATTERN, description="An id of `managed_agents`: a saved agent's.")
+    str, Path(pattern=ID_PATTERN, description="The id of a saved agent in `managed_agents`.")
 ]
 
 
@@ -26,7 +25,7 @@ ManagedAgentId = Annotated[
 async def get_managed_agent(
     agent_id: ManagedAgentId, deps: Deps, claims: AgentClaims
 ) -> DispatchMetadata:
-    """The saved agent that takes over the conversation, of the session's org, with its secrets."""
+    """Get the saved agent that takes over the conversation, with its secrets."""
     if (await deps.sessions.status(claims.key)).state is SessionState.CLOSED:
         raise Forbidden("the session is closed", field="Authorization")
     saved = await agents_of(deps).get(claims.org, agent_id)
@@ -36,6 +35,6 @@ async def get_managed_agent(
 
 @router.get("/time-left", responses=problems(404))
 async def get_time_left(deps: Deps, claims: AgentClaims) -> TimeLeft:
-    """How long the call may still last; extensions count."""
+    """Get how long the call may still last, including extensions."""
     status = await deps.sessions.status(claims.key)
     return TimeLeft(remaining=status.seconds_left(datetime.now(UTC)))

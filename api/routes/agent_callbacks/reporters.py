@@ -1,6 +1,5 @@
 """Authentication of callbacks, and the formats of reports."""
 
-import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, cast
@@ -8,34 +7,28 @@ from typing import Annotated, Any, cast
 from fastapi import Depends, Request
 from pydantic import Discriminator, Tag
 
-from api.dependencies import CallbackToken, Deps, bearer_claims
+from api.dependencies import CallbackToken, Deps, agent_claims
 from domain.errors import Forbidden
 from domain.json_model import of_any_version
 from domain.sessions.callback_token import CallbackClaims
 from domain.transcripts.external_report import ForeignReport
 from domain.transcripts.transcript import AgentReport
 
-OUR_REPORT, FOREIGN_REPORT = "everline-report", "foreign-report"
+OUR_REPORT, EXTERNAL_REPORT = "everline-report", "external-report"
 
 
-def agent_claims(request: Request, deps: Deps, _: CallbackToken) -> CallbackClaims:
-    """The agent that makes this request, by its callback token."""
-    return bearer_claims(request, deps, time.time())
-
-
-AgentClaims = Annotated[CallbackClaims, Depends(agent_claims)]
-
-
-def reporter_claims(request: Request, deps: Deps, _: CallbackToken) -> CallbackClaims | None:
+async def reporter_claims(
+    request: Request, deps: Deps, token: CallbackToken
+) -> CallbackClaims | None:
     """The reporting agent; None without a token, if such reports are accepted.
 
     Raises:
-        Unauthenticated: no token, and reports without one are not taken; or not one of ours.
+        Unauthenticated: the token is invalid, or missing although it is needed.
         Forbidden: expired.
     """
     if deps.unsigned_reports and "authorization" not in request.headers:
         return None
-    return bearer_claims(request, deps, time.time())
+    return await agent_claims(request, deps, token)
 
 
 ReporterClaims = Annotated[CallbackClaims | None, Depends(reporter_claims)]
@@ -46,12 +39,12 @@ def _shape(body: object) -> str:
     if isinstance(body, AgentReport):
         return OUR_REPORT
     ours = isinstance(body, Mapping) and "attempt" in cast(Mapping[str, Any], body)
-    return OUR_REPORT if ours else FOREIGN_REPORT
+    return OUR_REPORT if ours else EXTERNAL_REPORT
 
 
 AnyReport = Annotated[
     Annotated[AgentReport, of_any_version(AgentReport), Tag(OUR_REPORT)]
-    | Annotated[ForeignReport, Tag(FOREIGN_REPORT)],
+    | Annotated[ForeignReport, Tag(EXTERNAL_REPORT)],
     Discriminator(_shape),
 ]
 """A report of our agent worker, of any version, or of another agent, as LiveKit's SDKs shape it."""

@@ -1,12 +1,12 @@
-"""Saved agents: create, read, change, delete; versions, and the way back to an earlier one."""
+"""Saved agents: create, read, update, delete, list versions and restore one."""
 
 from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from api.answers import CamelCaseAnswer
+from api.answers import CamelCaseAnswer, RequestBody
 from api.dependencies import Client, Deps, agents_of
 from api.problems import problems
 from api.routes.agents.masked_config import MaskedConfig
@@ -16,8 +16,7 @@ from domain.agents.masking import masked
 from domain.agents.saved_agent import CURSOR_PATTERN, SavedAgent
 from domain.errors import Conflict, InvalidInput, PreconditionFailed
 from domain.ids import ID_PATTERN
-from domain.json_model import JsonModel
-from services.agents.saved_agents import Agents, Saved
+from services.agents.saved_agents import Saved
 
 router = APIRouter(prefix="/agents", tags=["agents"])
 
@@ -27,17 +26,15 @@ Limit = Annotated[int, Query(ge=1, le=100)]
 Cursor = Annotated[
     str | None,
     Query(
-        description="`nextCursor` of the page before",
-        # Checked where the list is read, by an error that says what to send.
+        description="`nextCursor` of the previous page",
+        # Checked where the list is read, with an error that says what to send.
         json_schema_extra={"pattern": CURSOR_PATTERN},
     ),
 ]
 
 
-class AgentBody(JsonModel):
+class AgentBody(RequestBody):
     """Body of `POST /agents`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     config: AgentConfigWithName
 
@@ -51,7 +48,7 @@ class AgentChange(AgentBody):
 
 
 class AgentAnswer(CamelCaseAnswer):
-    """A saved agent; secrets in `config` are masked, and a mask that is sent back keeps them."""
+    """A saved agent. Secrets in `config` are masked; a mask that is sent back keeps the secret."""
 
     agent_id: str
     version: int
@@ -60,19 +57,19 @@ class AgentAnswer(CamelCaseAnswer):
     created_by: str | None
     updated_at: datetime
     updated_by: str | None
-    restored_from: int | None = Field(description="the earlier version that this one is a copy of")
+    restored_from: int | None = Field(description="the earlier version that this one restores")
     warnings: list[ConfigWarning] = []
 
 
 class AgentList(CamelCaseAnswer):
-    """A page of agents, the newest first; the next one is asked for with its cursor."""
+    """A page of agents, newest first."""
 
     agents: list[AgentAnswer]
     next_cursor: str | None
 
 
 class VersionAnswer(CamelCaseAnswer):
-    """One version in a list; its configuration has a route of its own."""
+    """One version in a list, without its configuration."""
 
     version: int
     agent_name: str | None
@@ -82,7 +79,7 @@ class VersionAnswer(CamelCaseAnswer):
 
 
 class VersionList(CamelCaseAnswer):
-    """A page of versions, the current one first; the next one is asked for with its cursor."""
+    """A page of versions, the current one first."""
 
     versions: list[VersionAnswer]
     next_cursor: str | None
@@ -92,7 +89,7 @@ class VersionList(CamelCaseAnswer):
 async def list_agents(
     deps: Deps, client: Client, limit: Limit = 20, cursor: Cursor = None
 ) -> AgentList:
-    """The org's saved agents."""
+    """List the org's saved agents."""
     page = await agents_of(deps).page(client.org, limit, cursor)
     return AgentList(agents=[_answer(agent) for agent in page.items], next_cursor=page.next)
 
@@ -111,7 +108,7 @@ async def create_agent(
 async def get_agent(
     agentId: AgentId, deps: Deps, client: Client, response: Response
 ) -> AgentAnswer:
-    """The current version of an agent; its ETag goes into `If-Match` of a change."""
+    """Get the current version of an agent. Send its ETag as `If-Match` with a change."""
     agent = await agents_of(deps).get(client.org, agentId)
     response.headers["ETag"] = etag(agent.version)
     return _answer(agent)
@@ -126,41 +123,35 @@ async def update_agent(
     response: Response,
     if_match: ExpectedVersion = None,
 ) -> AgentAnswer:
-    """Save another configuration as the next version.
+    """Save a new configuration as the next version; the previous version is kept.
 
-    With `If-Match` (else 412) or `version` (else 409) only if the agent was not changed meanwhile;
-    without either, whatever is current is replaced. The version before stays.
+    `If-Match` or `version` names the version to replace. If the agent was changed since then, the
+    answer is 412 or 409. Without either, the current version is replaced.
     """
-    agents = agents_of(deps)
-    now = datetime.now(UTC)
     if if_match is not None and body.version not in (None, if_match):
         raise InvalidInput(
             f"If-Match names version {if_match}, the body version {body.version}",
             field="version",
             cure="send one of them, or the same in both",
         )
-    if if_match is None and body.version is not None:
-        saved = await _replace(agents, client, agentId, body, now)
-    else:
-        saved = await agents.update(client, agentId, body.config, expected=if_match, now=now)
-    return _saved(saved, response)
-
-
-async def _replace(
-    agents: Agents, client: Client, agent_id: str, body: AgentChange, now: datetime
-) -> Saved:
+    expected = body.version if if_match is None else if_match
     try:
-        return await agents.update(client, agent_id, body.config, expected=body.version, now=now)
+        saved = await agents_of(deps).update(
+            client, agentId, body.config, expected=expected, now=datetime.now(UTC)
+        )
     except PreconditionFailed as error:
-        # 412 belongs to the header; what the body asks for in vain is a conflict.
+        if if_match is not None:
+            raise
+        # 412 is only for the header: a wrong version in the body is a conflict.
         raise Conflict(error.message, field=error.field, cure=error.cure) from None
+    return _saved(saved, response)
 
 
 @router.delete("/{agentId}", status_code=204, responses=problems(412))
 async def delete_agent(
     agentId: AgentId, deps: Deps, client: Client, if_match: ExpectedVersion = None
 ) -> None:
-    """Delete an agent and its versions; sessions that ran it, and their transcripts, stay."""
+    """Delete an agent and all its versions; its sessions and transcripts are kept."""
     await agents_of(deps).delete(client.org, agentId, expected=if_match, now=datetime.now(UTC))
 
 
@@ -172,7 +163,7 @@ async def list_versions(
     limit: Limit = 20,
     cursor: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
 ) -> VersionList:
-    """What an agent was, the current version first."""
+    """List the versions of an agent, the current one first."""
     found, further = await agents_of(deps).versions(client.org, agentId, limit, cursor)
     return VersionList(
         versions=[VersionAnswer.of(one, agent_name=one.config.agent_name) for one in found],
@@ -184,7 +175,7 @@ async def list_versions(
 async def get_version(
     agentId: AgentId, version: Version, deps: Deps, client: Client
 ) -> AgentAnswer:
-    """One version of an agent, with its configuration."""
+    """Get one version of an agent, with its configuration."""
     return _answer(await agents_of(deps).version(client.org, agentId, version))
 
 
@@ -197,7 +188,7 @@ async def restore_version(
     response: Response,
     if_match: ExpectedVersion = None,
 ) -> AgentAnswer:
-    """Go back: save an earlier version's configuration, secrets included, as the next version."""
+    """Save an earlier version's configuration, with its secrets, as the next version."""
     saved = await agents_of(deps).roll_back(
         client, agentId, version, expected=if_match, now=datetime.now(UTC)
     )

@@ -1,4 +1,4 @@
-"""Recordings of calls: told by agents, read by clients."""
+"""Recordings of calls: reported by agents, read by clients."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -7,33 +7,30 @@ from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, RedirectResponse, Response
 from pydantic import BaseModel
 
-from adapters.recordings import AUDIO_TYPE, RecordingStore
+from adapters.recordings import AUDIO_TYPE
 from api.dependencies import (
-    ApiDependencies,
-    Client,
+    AgentClaims,
     Deps,
-    SessionId,
-    archive_of,
-    require_kept,
+    Key,
+    configured,
+    reader_of,
 )
 from api.problems import problems
-from api.routes.agent_callbacks.reporters import AgentClaims, check_attempt
-from domain.errors import Conflict, Forbidden, NotFound, StorageUnavailable
-from domain.ids import SessionKey
+from api.routes.agent_callbacks.reporters import check_attempt
+from domain.errors import Forbidden, NotFound
 from domain.json_model import of_any_version
-from domain.recordings.recording import CallRecording, RecordingState, belongs_to
-from services.recordings.recordings import recordings_now
+from domain.recordings.recording import CallRecording, belongs_to
 
 router = APIRouter()
 
 LINK_SECONDS = 300
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The recording, from a directory; parts of it by `Range`.",
+        "description": "The recording, if a directory stores it; `Range` works.",
         "content": {AUDIO_TYPE: {"schema": {"type": "string", "format": "binary"}}},
     },
     307: {
-        "description": f"A link to it in S3-compatible storage, good for {LINK_SECONDS} seconds.",
+        "description": f"A link to it in S3-compatible storage, valid for {LINK_SECONDS} seconds.",
         "headers": {"Location": {"schema": {"type": "string", "format": "uri"}}},
     },
     **problems(404, 409),
@@ -41,7 +38,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 
 
 class RecordingNoted(BaseModel):
-    """The recording is linked from its session's transcript."""
+    """Whether the recording is linked from its session's transcript."""
 
     stored: bool
     """False without MongoDB, and after the transcript was deleted."""
@@ -53,10 +50,10 @@ async def note_recording(
     deps: Deps,
     claims: AgentClaims,
 ) -> RecordingNoted:
-    """An agent worker says how far the recording of its attempt is."""
+    """Store the state of a recording, as the agent worker of its attempt reports it."""
     check_attempt(claims.attempt, recording.attempt)
     if not belongs_to(recording, claims.key):
-        raise Forbidden("the recording's path is of another session", field="path")
+        raise Forbidden("the recording's path belongs to another session", field="path")
     if deps.archive is None:
         return RecordingNoted(stored=False)
     await deps.archive.transcripts.record_recording(claims.key, recording, datetime.now(UTC))
@@ -72,57 +69,23 @@ async def note_recording(
     responses=_ANSWERS,
 )
 async def get_recording(
-    session_id: SessionId,
+    key: Key,
     deps: Deps,
-    client: Client,
     attempt: Annotated[
-        int | None, Query(ge=1, description="which agent's part of the call; by default the last")
+        int | None, Query(ge=1, description="whose recording to get; by default the last")
     ] = None,
 ) -> Response:
-    """The sound of a call as Ogg Opus: the caller on the left channel, the agent on the right."""
-    key = SessionKey(client.org, session_id)
-    recording = await _stored_recording(deps, key, attempt)
-    store = _store_of(deps)
+    """Get the recording of a call as Ogg Opus: the caller on the left, the agent on the right."""
+    recording = await reader_of(deps).recording(key, attempt, datetime.now(UTC))
+    store = configured(
+        deps.recordings,
+        "the storage of recordings is not configured here",
+        "set the API's EVERLINE_RECORDINGS_URL to the agent worker's value",
+    )
     if link := await store.link(recording.path, LINK_SECONDS):
         return RedirectResponse(link, headers={"Cache-Control": "no-store"})
     file = store.local_file(recording.path)
     if file is None:
-        raise NotFound("the recording is no longer where it was stored", field="sessionId")
-    name = f"{session_id}-{recording.attempt}.ogg"
+        raise NotFound("the recording is missing in the storage", field="sessionId")
+    name = f"{key.session_id}-{recording.attempt}.ogg"
     return FileResponse(file, media_type=AUDIO_TYPE, filename=name)
-
-
-async def _stored_recording(
-    deps: ApiDependencies, key: SessionKey, attempt: int | None
-) -> CallRecording:
-    archive = archive_of(deps)
-    await require_kept(deps, key)
-    found = await archive.transcripts.recordings(key)
-    wanted = [one for one in found if attempt in (None, one.attempt)]
-    stored = [one for one in wanted if one.state is RecordingState.STORED]
-    if stored:
-        # Of an attempt with two, the whole one: the agent may have begun one before egress did.
-        last = [one for one in stored if one.attempt == stored[-1].attempt]
-        return max(last, key=lambda one: one.bytes or 0)
-    await deps.control.require(key)
-    if not wanted:
-        raise NotFound("there is no recording of this call", field="sessionId")
-    [last] = await recordings_now(wanted[-1:], deps.agent_servers, datetime.now(UTC))
-    on_its_way = last.state is RecordingState.PENDING
-    raise Conflict(
-        "the recording is on its way to the storage"
-        if on_its_way
-        else f"the recording is not stored: {last.error}",
-        field="sessionId",
-        cure="ask again in a few seconds" if on_its_way else None,
-    )
-
-
-def _store_of(deps: ApiDependencies) -> RecordingStore:
-    if deps.recordings is None:
-        raise StorageUnavailable(
-            "the storage of recordings is not configured here",
-            cure="set the API's EVERLINE_RECORDINGS_URL to the agent worker's value",
-            retry_after=60,
-        )
-    return deps.recordings

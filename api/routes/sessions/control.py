@@ -1,19 +1,20 @@
-"""Sessions for operators: find them, and steer the ones that are open."""
+"""Sessions for operators: list them, and control the open ones."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from api.dependencies import Client, Deps, SessionId
+from api.answers import RequestBody
+from api.dependencies import Client, Deps, Key
 from api.problems import problems
 from domain.access.principal import Principal
 from domain.errors import Unavailable
-from domain.ids import Id, SessionKey
-from domain.json_model import JsonModel, Time
+from domain.ids import Id
+from domain.json_model import Time
 from domain.sessions.listing import SessionFilter, SessionPage
 from domain.sessions.messages import LONGEST_EXTENSION, Extend, Finalise, Redispatch
-from domain.sessions.session import Outcome, SessionState, SessionStatus
+from domain.sessions.session import SessionStatus
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
@@ -23,81 +24,69 @@ UpdateId = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=255,
-        description="the same key does it once, however often the request is sent;"
-        " with another body it is 409",
+        description="requests with the same key take effect once; 409 if the body differs",
     ),
 ]
 
 
-class ExtendBody(JsonModel):
+class ExtendBody(RequestBody):
     """Body of `POST /v1/sessions/{session_id}/extend`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     seconds: float = Field(gt=0, le=LONGEST_EXTENSION)
 
 
+class SessionQuery(SessionFilter):
+    """Which sessions are listed, and from where."""
+
+    agent: Id | None = Field(
+        default=None, description="the saved agent's id; without one, the agent's name"
+    )
+    started_after: Time | None = Field(default=None, description="inclusive")
+    started_before: Time | None = Field(default=None, description="exclusive")
+    stuck: bool = Field(
+        default=False, description="only open ones that wait too long for a machine"
+    )
+    limit: int = Field(default=50, ge=1, le=200)
+    cursor: str | None = Field(
+        default=None, min_length=1, max_length=2_000, description="`next` of the previous page"
+    )
+
+
 @router.get("")
 async def list_sessions(
-    deps: Deps,
-    client: Client,
-    state: SessionState | None = None,
-    outcome: Outcome | None = None,
-    agent: Annotated[
-        Id | None, Query(description="the saved agent's id; without one, the agent's name")
-    ] = None,
-    started_after: Annotated[Time | None, Query(description="inclusive")] = None,
-    started_before: Annotated[Time | None, Query(description="exclusive")] = None,
-    stuck: Annotated[
-        bool, Query(description="only open ones that wait for a machine for too long")
-    ] = False,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[
-        str | None, Query(min_length=1, max_length=2_000, description="`next` of the page before")
-    ] = None,
+    deps: Deps, client: Client, query: Annotated[SessionQuery, Query()]
 ) -> SessionPage:
-    """The org's sessions: first the open ones, then those that are over, each the newest first."""
+    """List the org's sessions: the open ones first, then the closed ones, newest first in each."""
     if deps.lists is None:
         raise Unavailable("sessions cannot be listed here")
-    wanted = SessionFilter(
-        state=state,
-        outcome=outcome,
-        agent=agent,
-        started_after=started_after,
-        started_before=started_before,
-        stuck=stuck,
-    )
-    return await deps.lists.page(client.org, wanted, limit, cursor)
+    return await deps.lists.page(client.org, query, query.limit, query.cursor)
 
 
 @router.post("/{session_id}/extend", responses=problems(409))
 async def extend_session(
-    session_id: SessionId, body: ExtendBody, deps: Deps, client: Client, once: UpdateId = None
+    key: Key, body: ExtendBody, deps: Deps, once: UpdateId = None
 ) -> SessionStatus:
-    """Move the maximum duration of a call in progress by so many seconds."""
+    """Extend the maximum duration of a live call by the given number of seconds."""
     extension = Extend(seconds=body.seconds, idempotency_key=once)
-    key = SessionKey(client.org, session_id)
     return await deps.control.operate(key, extension, once)
 
 
 @router.post("/{session_id}/redispatch", responses=problems(409))
 async def redispatch_session(
-    session_id: SessionId, deps: Deps, client: Client, once: UpdateId = None
+    key: Key, deps: Deps, client: Client, once: UpdateId = None
 ) -> SessionStatus:
-    """Replace the agent of a live call by a new one, which gets the turns so far.
+    """Replace the agent of a live call with a new one, which gets the turns so far.
 
-    Without a free place on any agent server it is refused with `no_capacity`, and the call goes on.
+    If no agent server has a free place, the answer is `no_capacity`, and the call continues.
     """
-    key = SessionKey(client.org, session_id)
     return await deps.control.operate(key, Redispatch(by=_who(client)), once)
 
 
 @router.post("/{session_id}/finalise", responses=problems(409))
 async def finalise_session(
-    session_id: SessionId, deps: Deps, client: Client, once: UpdateId = None
+    key: Key, deps: Deps, client: Client, once: UpdateId = None
 ) -> SessionStatus:
-    """End a session without waiting for the agent's report any longer."""
-    key = SessionKey(client.org, session_id)
+    """End a session without waiting any longer for the agent's report."""
     return await deps.control.operate(key, Finalise(by=_who(client)), once)
 
 

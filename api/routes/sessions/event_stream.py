@@ -5,9 +5,10 @@ from contextlib import suppress
 
 import anyio
 from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from api.dependencies import ApiDependencies, Client, Deps, SessionId
+from api.dependencies import ApiDependencies, Client, Deps, Key
 from domain.errors import Unavailable
 from domain.ids import SessionKey
 from domain.json_lines import on_one_line
@@ -22,7 +23,7 @@ STOP_SECONDS = 8.0
 """How long a stream may take to end at shutdown: longer than one snapshot."""
 
 
-async def stream_place(deps: Deps, client: Client) -> AsyncGenerator[None]:
+async def reserve_stream(deps: Deps, client: Client) -> AsyncGenerator[None]:
     """Reserve one of the org's streams until the response ends.
 
     Raises:
@@ -35,20 +36,14 @@ async def stream_place(deps: Deps, client: Client) -> AsyncGenerator[None]:
 @router.get(
     "/{session_id}/events",
     response_class=EventSourceResponse,
-    dependencies=[Depends(stream_place)],
+    dependencies=[Depends(reserve_stream)],
 )
-async def stream_events(
-    session_id: SessionId,
-    request: Request,
-    deps: Deps,
-    client: Client,
-) -> EventSourceResponse:
+async def stream_events(key: Key, request: Request, deps: Deps) -> EventSourceResponse:
     """Stream `state`, `turn` and finally `end`; after a reconnect everything is sent again.
 
     Every event has an id that stays the same (`state:7`, `turn:1/item_x`), so a client that
     reconnects leaves out the ids that it knows.
     """
-    key = SessionKey(client.org, session_id)
     await deps.control.require(key)
     stopping = anyio.Event()
     return EventSourceResponse(
@@ -63,18 +58,18 @@ async def _events(
     deps: ApiDependencies, key: SessionKey, request: Request, stopping: anyio.Event
 ) -> AsyncGenerator[ServerSentEvent]:
     seen: set[str] = set()
-    told: Snapshot | None = None
+    sent: Snapshot | None = None
     snapshots_left = LINGER_SNAPSHOTS
     with deps.watches.watch(key, lambda: _snapshot(deps, key)) as snapshots:
         async for snapshot in snapshots:
             if await request.is_disconnected():
                 return
-            if snapshot is not told:
-                told = snapshot
+            if snapshot is not sent:
+                sent = snapshot
                 for event in _fresh(snapshot, seen):
                     yield event
             if snapshot.status is None or snapshot.turns is None:
-                yield ServerSentEvent(comment="a part of Everline is away, still here")
+                yield ServerSentEvent(comment="a dependency is unavailable, still here")
             if snapshot.status and snapshot.status.state is SessionState.CLOSED:
                 snapshots_left -= 1
             if stopping.is_set():
@@ -96,15 +91,11 @@ async def _snapshot(deps: ApiDependencies, key: SessionKey) -> Snapshot:
 
 def _fresh(snapshot: Snapshot, seen: set[str]) -> Generator[ServerSentEvent]:
     """Events that were not sent yet."""
+    shown: dict[str, BaseModel] = {}
     if snapshot.status is not None:
-        state_id = f"state:{snapshot.status.version}"
-        if state_id not in seen:
-            seen.add(state_id)
-            data = on_one_line(snapshot.status.model_dump_json())
-            yield ServerSentEvent(event="state", id=state_id, data=data)
-    for turn in snapshot.turns or []:
-        turn_id = f"turn:{turn.attempt}/{turn.item_id}"
-        if turn_id not in seen:
-            seen.add(turn_id)
-            data = on_one_line(turn.model_dump_json())
-            yield ServerSentEvent(event="turn", id=turn_id, data=data)
+        shown[f"state:{snapshot.status.version}"] = snapshot.status
+    shown |= {f"turn:{turn.attempt}/{turn.item_id}": turn for turn in snapshot.turns or []}
+    for event_id in [one for one in shown if one not in seen]:
+        seen.add(event_id)
+        data = on_one_line(shown[event_id].model_dump_json())
+        yield ServerSentEvent(event=event_id.partition(":")[0], id=event_id, data=data)

@@ -1,6 +1,5 @@
-"""Transcripts as the API answers them, with the field names of the seed service's other answers."""
+"""Transcripts in responses, with camelCase names like the seed service's other responses."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import Field
@@ -14,7 +13,6 @@ from domain.transcripts.pricing import CostEstimate
 from domain.transcripts.report_items import AgentError, HandOff, ToolCall
 from domain.transcripts.summary import Summary, SummaryStatus
 from domain.transcripts.transcript import (
-    AgentReport,
     ConfiguredOtherwise,
     ReportEnd,
     Role,
@@ -22,6 +20,7 @@ from domain.transcripts.transcript import (
     Turn,
 )
 from domain.transcripts.usage import CallLatency, ModelUsage
+from services.transcripts.reader import WholeTranscript
 
 
 class TranscriptHead(CamelCaseAnswer):
@@ -51,13 +50,13 @@ class TranscriptHead(CamelCaseAnswer):
     response_seconds: float | None = Field(
         description="median time from the end of the caller's speech to the agent's first audio"
     )
-    cost: float | None = Field(description="estimated, US dollars; null if it is not known")
+    cost: float | None = Field(description="estimate in US dollars; null if unknown")
     recordings: int
     summary_status: SummaryStatus | None
 
 
 class TranscriptList(CamelCaseAnswer):
-    """A page of transcripts; the next one is asked for with its cursor."""
+    """A page of transcripts."""
 
     transcripts: list[TranscriptHead]
     next_cursor: str | None
@@ -77,12 +76,12 @@ class TurnAnswer(CamelCaseAnswer):
     stopped_speaking_at: datetime | None
     metrics: dict[str, float] = Field(description="latencies as the agent measured them, seconds")
     agent_id: str | None = Field(
-        description="the saved agent that had taken over; null for the one that began the call"
+        description="the saved agent that had taken over; null for the first agent"
     )
 
 
 class ReportAnswer(CamelCaseAnswer):
-    """What one agent handed in at the end of its part, without its turns."""
+    """The report that an agent sent at the end of its attempt, without its turns."""
 
     attempt: int
     job_id: str | None
@@ -92,15 +91,15 @@ class ReportAnswer(CamelCaseAnswer):
     started_at: datetime | None
     ended_at: datetime | None
     turn_count: int
-    errors: list[AgentError] = Field(description="of providers, also those that the call survived")
-    missing_variables: list[str] = Field(description="dynamic variables that nobody gave")
+    errors: list[AgentError] = Field(description="provider errors, even if the call continued")
+    missing_variables: list[str] = Field(description="dynamic variables without a value")
     configured_otherwise: list[ConfiguredOtherwise] = Field(
-        description="what was done otherwise than configured, for instance by a fallback"
+        description="differences from the configuration, such as a fallback"
     )
     tool_calls: list[ToolCall]
     hand_offs: list[HandOff]
     left_out: list[str] = Field(
-        description="the report's own fields that it came without because it was too large"
+        description="fields that were left out because the report was too large"
     )
 
 
@@ -113,12 +112,12 @@ class SummaryAnswer(CamelCaseAnswer):
     attempts: int
     summariser: str | None
     analysis: Analysis | None
-    current: bool = Field(description="whether it was written of the transcript as it is now")
+    current: bool = Field(description="whether it covers the transcript as it is now")
     updated_at: datetime
 
 
 class TranscriptAnswer(TranscriptHead):
-    """A transcript with its turns; while the call is live, those so far."""
+    """A transcript with its turns; during a live call, the turns so far."""
 
     complete: bool
     digest: str | None
@@ -154,21 +153,18 @@ def head_of(line: TranscriptLine) -> TranscriptHead:
     )
 
 
-def answer_of(
-    line: TranscriptLine,
-    header: TranscriptHeader | None,
-    turns: Sequence[Turn],
-    reports: Sequence[AgentReport],
-    summary: Summary | None,
-) -> TranscriptAnswer:
+def answer_of(transcript: WholeTranscript) -> TranscriptAnswer:
     """The whole transcript."""
+    header, summary = transcript.header, transcript.summary
     return TranscriptAnswer.of(
-        head_of(line),
+        head_of(transcript.line),
         complete=header.complete if header else False,
         digest=header.digest if header else None,
         sealed_at=header.sealed_at if header else None,
-        turns=[_turn(turn) for turn in turns],
-        reports=[ReportAnswer.of(report, turn_count=len(report.turns)) for report in reports],
+        turns=[_turn(turn) for turn in transcript.turns],
+        reports=[
+            ReportAnswer.of(report, turn_count=len(report.turns)) for report in transcript.reports
+        ],
         summary=_summary(summary, header) if summary else None,
         usage=header.usage if header else [],
         cost_estimate=header.cost if header else None,
@@ -181,7 +177,7 @@ def _turn(turn: Turn) -> TurnAnswer:
     measured = {
         name: float(value)
         for name, value in turn.metrics.items()
-        # Agents may send anything; NaN and infinity are no JSON.
+        # Agents may send anything, but NaN and infinity are not JSON.
         if isinstance(value, int | float)
         and not isinstance(value, bool)
         and abs(value) < _MOST_SECONDS

@@ -28,11 +28,6 @@ class ExportFormat(StrEnum):
     VTT = "vtt"
     TXT = "txt"
 
-    @property
-    def media_type(self) -> str:
-        """For `Content-Type`, and what `Accept` asks for."""
-        return MEDIA_TYPES[self]
-
 
 MEDIA_TYPES = {
     ExportFormat.JSON: "application/json",

@@ -3,21 +3,19 @@
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
 
-from api.dependencies import Client, Deps, records_of
+from api.answers import RequestBody
+from api.dependencies import Client, Deps, Limit, next_page, records_of
 from domain.access.audit import AuditAction, AuditPage
-from domain.json_model import JsonModel
 from domain.transcripts.retention import MAX_DAYS, RetentionRule
 
 router = APIRouter(prefix="/v1", tags=["transcripts"])
 
 
-class RetentionBody(JsonModel):
+class RetentionBody(RequestBody):
     """Body of `PUT /v1/retention`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     transcript_days: int | None = Field(
         ge=0,
@@ -30,7 +28,7 @@ class RetentionAnswer(BaseModel):
     """How long the org's transcripts are kept."""
 
     transcript_days: int = Field(description="days after the call's end; 0 keeps for ever")
-    source: Literal["org", "default"] = Field(description="who chose it")
+    source: Literal["org", "default"] = Field(description="who set it")
     default_days: int = Field(description="of this installation")
     updated_at: datetime | None
     updated_by: str | None
@@ -38,14 +36,14 @@ class RetentionAnswer(BaseModel):
 
 @router.get("/retention")
 async def get_retention(deps: Deps, client: Client) -> RetentionAnswer:
-    """How long the org's transcripts are kept."""
+    """Get how long the org's transcripts are kept."""
     retention = records_of(deps).retention
     return _answer(await retention.rule(client.org), retention.default_days)
 
 
 @router.put("/retention")
 async def put_retention(body: RetentionBody, deps: Deps, client: Client) -> RetentionAnswer:
-    """Choose how long; what is older is deleted by the next daily run, for good."""
+    """Set how long transcripts are kept. The next daily run permanently deletes older ones."""
     retention = records_of(deps).retention
     rule = await retention.choose(client, body.transcript_days, datetime.now(UTC))
     return _answer(rule, retention.default_days)
@@ -56,12 +54,10 @@ async def list_audit(
     deps: Deps,
     client: Client,
     action: AuditAction | None = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[
-        str | None, Query(min_length=1, max_length=500, description="`next` of the page before")
-    ] = None,
+    limit: Limit = 50,
+    cursor: Annotated[str | None, next_page(500)] = None,
 ) -> AuditPage:
-    """Who deleted what, and when: the newest first."""
+    """List who deleted what and when, newest first."""
     return await records_of(deps).audit.page(client.org, action, limit, cursor)
 
 

@@ -1,4 +1,4 @@
-"""Statistics of transcripts as the API answers them."""
+"""Statistics of transcripts in responses."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from domain.transcripts.statistics import TranscriptStats
 
 
 class SpreadAnswer(CamelCaseAnswer):
-    """How a figure is spread over the transcripts that have it."""
+    """The distribution of a figure over the transcripts that have it."""
 
     count: int
     average: float | None
@@ -19,20 +19,20 @@ class SpreadAnswer(CamelCaseAnswer):
 
 
 class JoinAnswer(CamelCaseAnswer):
-    """How agents came into their rooms."""
+    """How many agents joined, and how fast."""
 
-    sessions: int = Field(description="sessions in which an agent was to come")
+    sessions: int = Field(description="sessions that needed an agent")
     joined: int
-    success_rate: float | None = Field(description="between 0 and 1; null without a session")
+    success_rate: float | None = Field(description="between 0 and 1; null without sessions")
     attempts: int
     seconds: SpreadAnswer
 
 
 class AgentStats(CamelCaseAnswer):
-    """Figures over an agent's transcripts of calls that started from `from` to before `to`."""
+    """Statistics of an agent's calls that started at `from` or later and before `to`."""
 
     agent_id: str
-    # `from` is a word of Python's.
+    # `from` is a keyword in Python.
     since: datetime = Field(alias="from")
     until: datetime = Field(alias="to")
     count: int
@@ -55,7 +55,7 @@ class AgentStats(CamelCaseAnswer):
 
 
 def stats_of(agent: str, since: datetime, until: datetime, stats: TranscriptStats) -> AgentStats:
-    """An agent's figures."""
+    """The statistics of an agent."""
     return AgentStats.of(
         stats,
         agent_id=agent,

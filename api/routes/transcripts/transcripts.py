@@ -1,26 +1,25 @@
-"""Transcripts with the seed service's paths: lists, one, statistics; export and deletion."""
+"""Transcripts with the seed service's paths: list, read, statistics, export, delete."""
 
 from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 
-from api.dependencies import Client, Deps, SessionId, archive_of, no_transcript, records_of
+from api.dependencies import Client, Deps, Limit, SessionId, next_page, reader_of, records_of
 from api.problems import problems
 from api.routes.transcripts.answers import (
     TranscriptAnswer,
     TranscriptDeleted,
     TranscriptList,
+    answer_of,
     head_of,
 )
 from api.routes.transcripts.exports import MEDIA_TYPES, ExportFormat, export, format_accepted
-from api.routes.transcripts.reading import read_transcript, status_for
 from api.routes.transcripts.statistics import AgentStats, stats_of
-from domain.errors import Conflict
 from domain.ids import ID_PATTERN, Id, SessionKey
 from domain.json_model import Time
 from domain.paging import Page
-from domain.sessions.session import EndReason, Outcome, SessionState
+from domain.sessions.session import EndReason, Outcome
 from domain.transcripts.listing import (
     SortField,
     SortOrder,
@@ -44,15 +43,10 @@ AgentId = Annotated[
 From = Annotated[Time | None, Query(alias="from", description="calls that started then or later")]
 To = Annotated[Time | None, Query(alias="to", description="calls that started before then")]
 Seconds = Annotated[float | None, Query(ge=0, le=1e9, description="of the call, in seconds")]
-Limit = Annotated[int, Query(ge=1, le=200)]
-Cursor = Annotated[
-    str | None,
-    Query(min_length=1, max_length=500, description="`nextCursor` of the page before"),
-]
 
 
 class ListQuery:
-    """What both lists can be asked for."""
+    """The filters, the order and the page of both lists."""
 
     def __init__(
         self,
@@ -61,22 +55,22 @@ class ListQuery:
         endReason: EndReason | None = None,
         state: Annotated[
             TranscriptState | None,
-            Query(description="`partial`: the last report never came. Live calls are not listed."),
+            Query(description="`partial`: without its last report. Live calls are not listed."),
         ] = None,
         summaryStatus: SummaryStatus | None = None,
-        hasSummary: Annotated[bool | None, Query(description="whether one is ready")] = None,
+        hasSummary: Annotated[bool | None, Query(description="whether a summary is ready")] = None,
         since: From = None,
         until: To = None,
         minDuration: Seconds = None,
         maxDuration: Seconds = None,
         q: Annotated[
             str | None,
-            Query(max_length=500, description="words that were said; all of them have to be there"),
+            Query(max_length=500, description="words that a transcript must all contain"),
         ] = None,
         sort: SortField = SortField.STARTED_AT,
         order: SortOrder = SortOrder.DESCENDING,
         limit: Limit = 50,
-        cursor: Cursor = None,
+        cursor: Annotated[str | None, next_page(500, "nextCursor")] = None,
     ) -> None:
         self.wanted = TranscriptFilter(
             user_id=userId,
@@ -99,6 +93,14 @@ class ListQuery:
 Listed = Annotated[ListQuery, Depends()]
 
 
+async def _session_key(sessionId: SessionId, client: Client) -> SessionKey:
+    return SessionKey(client.org, sessionId)
+
+
+CamelCaseKey = Annotated[SessionKey, Depends(_session_key)]
+"""As `api.dependencies.Key`, for paths with `sessionId`."""
+
+
 @router.get("")
 async def list_transcripts(
     query: Listed,
@@ -108,7 +110,7 @@ async def list_transcripts(
         Id | None, Query(description="the saved agent's id; without one, the agent's name")
     ] = None,
 ) -> TranscriptList:
-    """The org's transcripts of calls that are over, the last started first."""
+    """List the transcripts of calls that have ended, latest start first."""
     wanted = query.wanted.model_copy(update={"agent": agentId})
     lists = records_of(deps).lists
     return _list(await lists.page(client.org, wanted, query.order, query.limit, query.cursor))
@@ -119,7 +121,7 @@ async def list_transcripts(
 async def list_transcripts_of_agent(
     agentId: AgentId, query: Listed, deps: Deps, client: Client
 ) -> TranscriptList:
-    """An agent's transcripts; 404 if the org never had such an agent."""
+    """List an agent's transcripts; 404 if the org never had such an agent."""
     wanted = query.wanted.model_copy(update={"agent": agentId})
     lists = records_of(deps).lists
     page = await lists.page_of_agent(client.org, wanted, query.order, query.limit, query.cursor)
@@ -130,16 +132,16 @@ async def list_transcripts_of_agent(
 async def transcript_stats(
     agentId: AgentId, deps: Deps, client: Client, since: From = None, until: To = None
 ) -> AgentStats:
-    """Figures over an agent's transcripts, of the last 30 days unless a time is named."""
+    """Get statistics of an agent's transcripts, by default of the last 30 days."""
     now = datetime.now(UTC)
     found = await records_of(deps).lists.stats(client.org, agentId, since, until, now)
     return stats_of(agentId, found.started_from, found.started_to, found.stats)
 
 
 @router.get("/{sessionId}")
-async def get_transcript(sessionId: SessionId, deps: Deps, client: Client) -> TranscriptAnswer:
-    """A session's transcript; while the call is live, the turns so far."""
-    return await read_transcript(deps, SessionKey(client.org, sessionId))
+async def get_transcript(key: CamelCaseKey, deps: Deps) -> TranscriptAnswer:
+    """Get a session's transcript; during a live call, the turns so far."""
+    return answer_of(await reader_of(deps).whole(key, datetime.now(UTC)))
 
 
 @router.get(
@@ -154,46 +156,31 @@ async def get_transcript(sessionId: SessionId, deps: Deps, client: Client) -> Tr
     },
 )
 async def export_transcript(
-    sessionId: SessionId,
+    key: CamelCaseKey,
     deps: Deps,
-    client: Client,
     format: Annotated[
-        ExportFormat | None, Query(description="goes before `Accept`; JSON without either")
+        ExportFormat | None, Query(description="overrides `Accept`; JSON without either")
     ] = None,
     accept: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Response:
-    """A session's transcript as JSON, JSON Lines, WebVTT or plain text."""
-    transcript = await read_transcript(deps, SessionKey(client.org, sessionId))
+    """Export a session's transcript as JSON, JSON Lines, WebVTT or plain text."""
+    transcript = answer_of(await reader_of(deps).whole(key, datetime.now(UTC)))
     form = format or format_accepted(accept)
+    name = f"transcript-{key.session_id}.{form.value}"
     return Response(
         export(transcript, form),
-        media_type=form.media_type,
-        headers={
-            "Content-Disposition": f'attachment; filename="transcript-{sessionId}.{form.value}"',
-            "Vary": "Accept",
-        },
+        media_type=MEDIA_TYPES[form],
+        headers={"Content-Disposition": f'attachment; filename="{name}"', "Vary": "Accept"},
     )
 
 
 @router.delete("/{sessionId}", responses=problems(409))
-async def delete_transcript(sessionId: SessionId, deps: Deps, client: Client) -> TranscriptDeleted:
-    """Delete a closed session's turns, reports, summary and recordings, for good."""
-    key = SessionKey(client.org, sessionId)
+async def delete_transcript(key: CamelCaseKey, deps: Deps, client: Client) -> TranscriptDeleted:
+    """Permanently delete a closed session's turns, reports, summary and recordings."""
     retention = records_of(deps).retention
-    # An interrupted deletion goes on, whatever is known of the session.
-    if not await retention.is_deleted(key):
-        header = await archive_of(deps).transcripts.header(key)
-        status = await status_for(deps, key, sealed=False)
-        if status is None and header is None:
-            raise no_transcript(key)
-        if status is not None and status.state is not SessionState.CLOSED:
-            raise Conflict(
-                f"session {sessionId} is not closed",
-                field="sessionId",
-                cure="end it, and delete its transcript once it is closed",
-            )
-    removed = await retention.delete(client, sessionId, datetime.now(UTC))
-    return TranscriptDeleted.of(removed, session_id=sessionId)
+    await reader_of(deps).check_deletable(key)
+    removed = await retention.delete(client, key.session_id, datetime.now(UTC))
+    return TranscriptDeleted.of(removed, session_id=key.session_id)
 
 
 def _list(page: Page[TranscriptLine]) -> TranscriptList:

@@ -12,19 +12,18 @@ from api.dependencies import (
     Deps,
     SessionAccess,
     archive_of,
-    no_transcript,
-    require_kept,
+    reader_of,
 )
 from api.problems import CURES
 from api.routes.agent_callbacks.reporters import check_attempt
 from domain.errors import InvalidInput
 from domain.json_model import JsonModel
 from domain.transcripts.transcript import MAX_TURN_CHARS, Role, TranscriptHeader, Turn
-from services.recordings.recordings import header_now
+from services.transcripts.reader import no_transcript
 
 router = APIRouter(prefix="/v1/sessions", tags=["transcripts"])
 
-# LiveKit's own items have such a time, and agents that are not Everline's send them as they are.
+# LiveKit's items have such times, and external agents send them unchanged.
 _LATEST_SECONDS = 20_000_000_000
 _SECONDS = {
     "type": "number",
@@ -36,7 +35,7 @@ _SECONDS = {
 
 def _in_seconds(value: object) -> object:
     if isinstance(value, int | float) and not 0 <= value <= _LATEST_SECONDS:
-        # Larger ones are milliseconds, to pydantic; nobody means them here.
+        # Pydantic reads larger numbers as milliseconds, which nobody sends here.
         raise ValueError(f"a number is seconds since 1970, from 0 to {_LATEST_SECONDS}")
     return value
 
@@ -49,7 +48,7 @@ Instant = Annotated[
 
 
 class TurnIn(JsonModel):
-    """One turn as it is sent; agents send all fields, others what they know."""
+    """One turn in a request; agents send all fields, clients those that they know."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -66,7 +65,7 @@ class TurnIn(JsonModel):
     agent_id: str | None = Field(default=None, max_length=300)
 
     def turn(self, now: datetime) -> Turn:
-        """The turn with its time and its id; without a sequence number, the time orders it."""
+        """The turn with a time and an id; without a sequence number, its time orders it."""
         created = self.created_at or now
         created = created if created.tzinfo else created.replace(tzinfo=UTC)
         given = self.model_dump(exclude={"item_id", "created_at"})
@@ -78,7 +77,7 @@ class TurnIn(JsonModel):
 
 
 class TurnsIn(JsonModel):
-    """Body of `POST /v1/sessions/{session_id}/turns`; only an agent's may have further fields."""
+    """Body of `POST /v1/sessions/{session_id}/turns`; only agents may send further fields."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -86,9 +85,9 @@ class TurnsIn(JsonModel):
 
 
 class TurnsStored(BaseModel):
-    """What became of the turns; a turn that came before is a duplicate, and fine.
+    """How many turns were stored, and how many were stored before.
 
-    Both are 0 if the transcript was deleted: what an agent hands in later is dropped.
+    Both are 0 if the transcript was deleted: turns that an agent sends later are dropped.
     """
 
     stored: int
@@ -105,10 +104,10 @@ class Turns(BaseModel):
 
 @router.post("/{session_id}/turns")
 async def add_turns(body: TurnsIn, deps: Deps, access: Access) -> TurnsStored:
-    """Store turns, each once, however often they come and however late.
+    """Store turns, each once, however often and however late they are sent.
 
-    A 200 is the promise that they are in the transcript, unless that was deleted: then nothing is
-    stored, and an agent is told so rather than refused, so that it does not keep them.
+    200 means that they are in the transcript. If the transcript was deleted, nothing is stored; an
+    agent gets 200 then as well, so that it does not keep the turns.
     """
     now = datetime.now(UTC)
     turns = [turn.turn(now) for turn in body.turns]
@@ -134,15 +133,6 @@ async def _check(deps: Deps, access: SessionAccess, body: TurnsIn, turns: list[T
 
 @router.get("/{session_id}/turns")
 async def get_turns(deps: Deps, access: Access) -> Turns:
-    """The turns in transcript order, also while the call is live."""
-    transcripts = archive_of(deps).transcripts
-    await require_kept(deps, access.key)
-    turns = await transcripts.turns(access.key)
-    if not turns:
-        await deps.control.require(access.key)
-    header = await transcripts.header(access.key)
-    return Turns(
-        session_id=access.key.session_id,
-        turns=turns,
-        transcript=await header_now(header, deps.agent_servers, datetime.now(UTC)),
-    )
+    """Get the turns in transcript order, also during a live call."""
+    turns, header = await reader_of(deps).turns(access.key, datetime.now(UTC))
+    return Turns(session_id=access.key.session_id, turns=turns, transcript=header)

@@ -1,4 +1,4 @@
-"""The log of webhook deliveries: what was sent, what came back, and once more by hand."""
+"""The log of webhook deliveries; each can be sent again."""
 
 import json
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from api.answers import Answer
-from api.dependencies import Client, Deps, webhooks_of
+from api.dependencies import Client, Deps, Limit, next_page, webhooks_of
 from api.problems import problems
 from domain.ids import ID_PATTERN, Id
 from domain.webhooks.deliveries import (
@@ -26,7 +26,7 @@ DeliveryId = Annotated[str, Path(pattern=ID_PATTERN, description="The delivery's
 
 
 class DeliveryAnswer(Answer):
-    """One event on its way to one endpoint, with the attempts so far."""
+    """The delivery of one event to one endpoint, with its attempts so far."""
 
     delivery_id: str
     webhook_id: str
@@ -39,12 +39,12 @@ class DeliveryAnswer(Answer):
     updated_at: datetime
     next_attempt_at: datetime | None
     attempt_count: int
-    attempts: list[DeliveryAttempt] = Field(description="the newest last; of many the newest 50")
-    body: dict[str, Any] = Field(description="what is sent")
+    attempts: list[DeliveryAttempt] = Field(description="the last 50, newest last")
+    body: dict[str, Any] = Field(description="the body that is sent")
 
 
 class DeliveryList(BaseModel):
-    """Deliveries, the newest event first."""
+    """A page of deliveries, newest event first."""
 
     deliveries: list[DeliveryAnswer]
     next: str | None = Field(description="cursor of the next page; null on the last one")
@@ -55,14 +55,12 @@ async def list_webhook_deliveries(
     deps: Deps,
     client: Client,
     status: DeliveryStatus | None = None,
-    webhook_id: Annotated[Id | None, Query(description="only those to this endpoint")] = None,
+    webhook_id: Annotated[Id | None, Query(description="only deliveries to this endpoint")] = None,
     event: EventType | None = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[
-        str | None, Query(min_length=1, max_length=200, description="`next` of the page before")
-    ] = None,
+    limit: Limit = 50,
+    cursor: Annotated[str | None, next_page(200)] = None,
 ) -> DeliveryList:
-    """The org's deliveries of the last 30 days."""
+    """List the org's deliveries of the last 30 days."""
     wanted = DeliveryFilter(endpoint_id=webhook_id, status=status, event=event)
     page = await webhooks_of(deps).deliveries.page(client.org, wanted, limit, cursor)
     return DeliveryList(deliveries=[answer_of(one) for one in page.items], next=page.next)
@@ -72,14 +70,14 @@ async def list_webhook_deliveries(
 async def get_webhook_delivery(
     delivery_id: DeliveryId, deps: Deps, client: Client
 ) -> DeliveryAnswer:
-    """One delivery with its attempts."""
+    """Get a delivery with its attempts."""
     key = DeliveryKey(client.org, delivery_id)
     return answer_of(await webhooks_of(deps).delivery(key))
 
 
 @router.post("/{delivery_id}/redeliver", status_code=202, responses=problems(409))
 async def redeliver_webhook(delivery_id: DeliveryId, deps: Deps, client: Client) -> DeliveryAnswer:
-    """Deliver once more, now, with the same `webhook-id`; also what was delivered before."""
+    """Send a delivery again, with the same `webhook-id`, even if it was delivered before."""
     key = DeliveryKey(client.org, delivery_id)
     return answer_of(await webhooks_of(deps).redeliver(key, datetime.now(UTC)))
 

@@ -1,39 +1,44 @@
-"""Webhook endpoints of an org: where it is told of events."""
+"""Webhook endpoints: the URLs that receive an org's events."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Depends, Path, Response
+from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from api.answers import Answer
+from api.answers import Answer, RequestBody
 from api.dependencies import Client, Deps, webhooks_of
 from api.problems import problems
 from api.routes.webhooks.deliveries import DeliveryAnswer, answer_of
 from domain.errors import InvalidInput
 from domain.ids import ID_PATTERN
-from domain.json_model import JsonModel
 from domain.webhooks.endpoints import MAX_ENDPOINTS, Endpoint, EndpointKey
 from domain.webhooks.events import EventType
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
 WebhookId = Annotated[str, Path(pattern=ID_PATTERN, description="The endpoint's id.")]
+
+
+async def endpoint_key(webhook_id: WebhookId, client: Client) -> EndpointKey:
+    """The endpoint that the path names, in the client's org."""
+    return EndpointKey(client.org, webhook_id)
+
+
+Key = Annotated[EndpointKey, Depends(endpoint_key)]
 Url = Annotated[
     str, Field(min_length=1, max_length=2_000, description="https, on a public address")
 ]
 Events = Annotated[
     list[EventType],
-    Field(max_length=len(EventType), description="what it is told; every event if empty"),
+    Field(max_length=len(EventType), description="the events that it receives; all if empty"),
 ]
 Description = Annotated[str | None, Field(max_length=500)]
 
 
-class WebhookBody(JsonModel):
+class WebhookBody(RequestBody):
     """Body of `POST /v1/webhooks`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     url: Url
     events: Events = []
@@ -41,10 +46,8 @@ class WebhookBody(JsonModel):
     enabled: bool = True
 
 
-class WebhookChange(JsonModel):
-    """Body of `PATCH /v1/webhooks/{webhook_id}`; what is left out stays as it is."""
-
-    model_config = ConfigDict(extra="forbid")
+class WebhookChange(RequestBody):
+    """Body of `PATCH /v1/webhooks/{webhook_id}`; fields that are left out stay the same."""
 
     url: Url | SkipJsonSchema[None] = None
     events: Events | SkipJsonSchema[None] = None
@@ -52,13 +55,11 @@ class WebhookChange(JsonModel):
     enabled: bool | SkipJsonSchema[None] = None
 
 
-class RotateBody(JsonModel):
+class RotateBody(RequestBody):
     """Body of `POST /v1/webhooks/{webhook_id}/rotate`."""
 
-    model_config = ConfigDict(extra="forbid")
-
     overlap_hours: float = Field(
-        default=24, ge=0, le=168, description="how long the old secret signs beside the new one"
+        default=24, ge=0, le=168, description="how long the old secret is also used to sign"
     )
 
 
@@ -75,13 +76,11 @@ class WebhookAnswer(Answer):
     failing_since: datetime | None = Field(description="the first failure after its last success")
     created_at: datetime
     updated_at: datetime
-    secrets_expire_at: list[datetime] = Field(
-        description="when the rotated secrets that still sign stop doing so"
-    )
+    secrets_expire_at: list[datetime] = Field(description="when each rotated secret expires")
 
 
 class WebhookCreated(WebhookAnswer):
-    """An endpoint with its signing secret. This is the only time at which that can be read."""
+    """An endpoint with its signing secret, which is never shown again."""
 
     secret: str
 
@@ -96,7 +95,7 @@ class WebhookList(BaseModel):
 async def create_webhook(
     body: WebhookBody, response: Response, deps: Deps, client: Client
 ) -> WebhookCreated:
-    """Make an endpoint; its signing secret is in the answer, and never shown again."""
+    """Create an endpoint. Its signing secret is in the response, and is never shown again."""
     now = datetime.now(UTC)
     made = await webhooks_of(deps).create(
         client.org, body.url, body.events, body.description, body.enabled, now
@@ -107,57 +106,47 @@ async def create_webhook(
 
 @router.get("")
 async def list_webhooks(deps: Deps, client: Client) -> WebhookList:
-    """The org's endpoints."""
+    """List the org's endpoints."""
     now = datetime.now(UTC)
     found = await webhooks_of(deps).endpoints.list_endpoints(client.org)
     return WebhookList(webhooks=[_answer(endpoint, now) for endpoint in found])
 
 
 @router.get("/{webhook_id}")
-async def get_webhook(webhook_id: WebhookId, deps: Deps, client: Client) -> WebhookAnswer:
-    """One endpoint: whether it is enabled, since when it fails, why it was disabled."""
-    key = EndpointKey(client.org, webhook_id)
+async def get_webhook(key: Key, deps: Deps) -> WebhookAnswer:
+    """Get an endpoint: whether it is enabled or failing, and why it was disabled."""
     return _answer(await webhooks_of(deps).endpoint(key), datetime.now(UTC))
 
 
 @router.patch("/{webhook_id}")
-async def change_webhook(
-    webhook_id: WebhookId, body: WebhookChange, deps: Deps, client: Client
-) -> WebhookAnswer:
-    """Change URL, events, description, or whether it is enabled; its secret stays."""
+async def change_webhook(key: Key, body: WebhookChange, deps: Deps) -> WebhookAnswer:
+    """Change the URL, events or description, or enable or disable it; its secret is kept."""
     wanted = body.model_dump(exclude_unset=True)
     for name in ("url", "events", "enabled"):
         if name in wanted and wanted[name] is None:
             raise InvalidInput(f"{name} cannot be null", field=name, cure="leave it out")
     now = datetime.now(UTC)
-    key = EndpointKey(client.org, webhook_id)
     return _answer(await webhooks_of(deps).change(key, wanted, now), now)
 
 
 @router.delete("/{webhook_id}", status_code=204)
-async def delete_webhook(webhook_id: WebhookId, deps: Deps, client: Client) -> None:
-    """Delete an endpoint; what is on its way to it becomes a dead letter."""
-    await webhooks_of(deps).delete(EndpointKey(client.org, webhook_id))
+async def delete_webhook(key: Key, deps: Deps) -> None:
+    """Delete an endpoint; its pending deliveries become dead letters."""
+    await webhooks_of(deps).delete(key)
 
 
 @router.post("/{webhook_id}/rotate", responses=problems(409))
 async def rotate_webhook_secret(
-    webhook_id: WebhookId,
-    deps: Deps,
-    client: Client,
-    response: Response,
-    body: RotateBody | None = None,
+    key: Key, deps: Deps, response: Response, body: RotateBody | None = None
 ) -> WebhookCreated:
-    """Make a new signing secret; for a while deliveries carry a signature by each of both."""
+    """Create a new signing secret; for a while deliveries are signed with both secrets."""
     overlap = timedelta(hours=(body or RotateBody()).overlap_hours)
-    key = EndpointKey(client.org, webhook_id)
     return _with_secret(await webhooks_of(deps).rotate(key, overlap, datetime.now(UTC)), response)
 
 
 @router.post("/{webhook_id}/test", status_code=202, responses=problems(409))
-async def ping_webhook(webhook_id: WebhookId, deps: Deps, client: Client) -> DeliveryAnswer:
-    """Send it an event `webhook.test`; look at the delivery to see what came of it."""
-    key = EndpointKey(client.org, webhook_id)
+async def ping_webhook(key: Key, deps: Deps) -> DeliveryAnswer:
+    """Send the endpoint a `webhook.test` event; the delivery shows the result."""
     return answer_of(await webhooks_of(deps).test(key, datetime.now(UTC)))
 
 
