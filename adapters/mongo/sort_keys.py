@@ -27,13 +27,9 @@ def check_sort_key(after: str) -> str:
 
 def sort_key_of_time(at: datetime) -> str:
     """The sort key of a time, to be followed by the id; times before 1970 sort as 1970."""
-    return _sort_key((at - _EPOCH) // _MILLISECOND)
+    return f"{max((at - _EPOCH) // _MILLISECOND, 0):014d}."
 
 
 def sort_key_of_seconds(seconds: float) -> str:
     """The sort key of a duration, to be followed by the id."""
-    return _sort_key(round(seconds * 1000))
-
-
-def _sort_key(number: int) -> str:
-    return f"{max(number, 0):014d}."
+    return f"{max(round(seconds * 1000), 0):014d}."

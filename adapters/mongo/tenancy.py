@@ -5,14 +5,13 @@ that has to see all orgs (the reaper, the look-up of a key) calls `every_org`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo import UpdateOne
 
-from adapters.mongo.documents import Document, of_session
-from adapters.mongo.errors import storage_errors
+from adapters.mongo.documents import Document
+from adapters.mongo.errors import AlreadyStored, storage_errors
 from adapters.mongo.reading import Model, StoredModel
 from adapters.mongo.sort_keys import check_sort_key
 from domain.ids import SessionKey
@@ -22,15 +21,8 @@ Collection = AsyncIOMotorCollection[Document]
 Sort = list[tuple[str, int]]
 
 
-@dataclass(frozen=True)
-class Change:
-    """An update of one document.
-
-    Attributes:
-        wanted: the filter.
-        change: MongoDB's update operators.
-        upsert: insert the document if none matches.
-    """
+class Change(NamedTuple):
+    """An update of the documents that match, by MongoDB's operators, or the insertion of one."""
 
     wanted: Document
     change: Document
@@ -122,6 +114,14 @@ class Documents:
         async with storage_errors(self._writing):
             await self._collection.insert_one(self._filter(document))
 
+    async def insert_new(self, document: Document) -> bool:
+        """Store a new document; False if another has its id or its unique value."""
+        try:
+            await self.insert_one(document)
+        except AlreadyStored:
+            return False
+        return True
+
     async def update_one(self, wanted: Document, change: Document, *, upsert: bool = False) -> bool:
         """Update a matching document, or insert it; False if none matched."""
         async with storage_errors(self._writing):
@@ -134,7 +134,7 @@ class Documents:
         Raises:
             BulkWriteError: one failed; those before it are made. To be called in `storage_errors`.
         """
-        writes = [UpdateOne(self._filter(c.wanted), c.change, upsert=c.upsert) for c in changes]
+        writes = [UpdateOne(self._filter(each), do, upsert=new) for each, do, new in changes]
         # motor's stub leaves the type of the parameter `let` open.
         result = await self._collection.bulk_write(writes, ordered=True)  # pyright: ignore[reportUnknownMemberType]
         return result.upserted_count
@@ -181,7 +181,7 @@ class OrgCollection:
 
     def of_session(self, key: SessionKey) -> Documents:
         """The documents of one session, each with its `session_id`."""
-        return Documents(self._collection, of_session(key))
+        return Documents(self._collection, key._asdict())
 
     def every_org(self) -> Documents:
         """The documents of all orgs; never for an answer to a tenant."""

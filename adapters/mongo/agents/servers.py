@@ -8,7 +8,7 @@ from pymongo import WriteConcern
 from typing_extensions import override
 
 from adapters.mongo.client import Database
-from adapters.mongo.documents import dump, storable
+from adapters.mongo.documents import document_of
 from adapters.mongo.errors import AlreadyStored, storage_errors
 from adapters.mongo.reading import StoredModel
 from adapters.mongo.tenancy import Documents
@@ -20,7 +20,6 @@ from domain.json_model import reader
 COLLECTION = "agent_servers"
 CONDEMNED = "condemned_jobs"
 PATH = "heartbeat_path"
-NUMBER = "number"
 DEALT_WITH = "dealt_with"
 """Removed by the next heartbeat, which replaces the whole document."""
 FORGET_AFTER_SECONDS = 24 * 3600
@@ -41,15 +40,14 @@ class MongoAgentServers(AgentServers, SignsOfLife, CallerSigns):
 
     @override
     async def record(self, heartbeat: Heartbeat, at: datetime) -> list[str]:
-        what = "the heartbeat"
         server = AgentServer(**heartbeat.model_dump(), last_heartbeat=at)
-        document = {"_id": server.server_id, NUMBER: heartbeat.number, **dump(server, what)}
+        document = document_of(server, "the heartbeat", server.server_id, number=heartbeat.number)
         # By number, not time: several API processes store heartbeats, each with its own clock.
-        last = {"_id": server.server_id, NUMBER: {"$not": {"$gt": heartbeat.number}}}
+        last = {"_id": server.server_id, "number": {"$not": {"$gt": heartbeat.number}}}
         async with storage_errors("store a heartbeat"):
             # A later heartbeat has the id already, and stays.
             with suppress(AlreadyStored):
-                await self._servers.replace_one(last, storable(document, what), upsert=True)
+                await self._servers.replace_one(last, document, upsert=True)
             condemned = await self._condemned.find_one({"_id": heartbeat.server_id})
         stop = set(condemned["jobs"]) if condemned else set[str]()
         return [job.job_id for job in heartbeat.jobs if job.job_id in stop]
