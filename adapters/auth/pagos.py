@@ -66,8 +66,13 @@ class Pagos(ApiKeys):
             settings.pagos_breaker_failures, settings.pagos_breaker_seconds, clock
         )
         self._asking: dict[bytes, asyncio.Task[Principal | None]] = {}
+        token, scheme = settings.pagos_admin_token.get_secret_value(), settings.pagos_token_scheme
         self._http = httpx.AsyncClient(
             base_url=settings.pagos_api_url,
+            headers={
+                "accept": "application/json",
+                settings.pagos_token_header: token if scheme == "none" else f"{scheme} {token}",
+            },
             follow_redirects=False,
             timeout=settings.pagos_timeout_seconds,
             limits=httpx.Limits(max_connections=_CONNECTIONS),
@@ -115,8 +120,15 @@ class Pagos(ApiKeys):
         return principal
 
     async def _look_up(self, key: str) -> Principal | None:
-        async with self._http.stream(**self._request(key)) as response:
-            if response.status_code in self._settings.pagos_unknown_key_statuses:
+        settings = self._settings
+        field = settings.pagos_key_field
+        async with self._http.stream(
+            settings.pagos_resolve_method,
+            settings.pagos_resolve_path,
+            headers=None if field else {settings.pagos_key_header: key},
+            json={field: key} if field else None,
+        ) as response:
+            if response.status_code in settings.pagos_unknown_key_statuses:
                 return None
             if response.status_code == 429:
                 self._breaker.succeeded()
@@ -135,27 +147,6 @@ class Pagos(ApiKeys):
             except AnswerTooLong:
                 raise self._odd("its answer is too long") from None
         return self._principal(body)
-
-    def _request(self, key: str) -> dict[str, Any]:
-        settings = self._settings
-        token = settings.pagos_admin_token.get_secret_value()
-        bare = settings.pagos_token_scheme == "none"
-        headers = {
-            "accept": "application/json",
-            settings.pagos_token_header: token
-            if bare
-            else f"{settings.pagos_token_scheme} {token}",
-        }
-        request: dict[str, Any] = {
-            "method": settings.pagos_resolve_method,
-            "url": settings.pagos_resolve_path,
-            "headers": headers,
-        }
-        if settings.pagos_key_field:
-            request["json"] = {settings.pagos_key_field: key}
-        else:
-            headers[settings.pagos_key_header] = key
-        return request
 
     def _principal(self, body: bytes) -> Principal | None:
         settings = self._settings
