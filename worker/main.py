@@ -164,7 +164,7 @@ def activities_of(
 def listener_of(settings: WorkerSettings, archive: Archive | None) -> ListenActivities:
     """The activity that listens to external agents."""
     transcripts = Transcripts(archive.transcripts, settings.prices) if archive else None
-    return ListenActivities(LiveKitListener.of(settings), transcripts)
+    return ListenActivities(LiveKitListener(settings), transcripts)
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:
