@@ -50,7 +50,7 @@ class _Answer(BaseModel):
 
 
 class Pagos(ApiKeys):
-    """One per process."""
+    """Resolves keys; one per process, which holds the cache and the circuit breaker."""
 
     def __init__(
         self, settings: PagosSettings, clock: Callable[[], float] = time.monotonic
@@ -96,13 +96,13 @@ class Pagos(ApiKeys):
         if asking is None:
             asking = self._asking[digest] = asyncio.create_task(self._ask(digest, key))
             asking.add_done_callback(lambda task: self._asked(digest, task))
-        # Shielded: a client that disconnects must not cancel the look-up that others wait for.
+        # Shielded: a client that disconnects must not cancel the look-up for the others.
         return await asyncio.shield(asking)
 
     def _asked(self, digest: bytes, task: asyncio.Task[Principal | None]) -> None:
         del self._asking[digest]
         if not task.cancelled():
-            task.exception()  # Retrieved even if nobody waits any more, or asyncio would complain.
+            task.exception()  # Retrieve it even if nobody waits any more, or asyncio would warn.
 
     async def _ask(self, digest: bytes, key: str) -> Principal | None:
         pause = self._breaker.wait_seconds()
@@ -138,14 +138,14 @@ class Pagos(ApiKeys):
                 raise self._unusable(f"it answered {response.status_code}")
             if response.status_code != 200:
                 refused = response.status_code in (401, 403)
-                raise self._odd(
+                raise self._unexpected(
                     f"it answered {response.status_code}",
                     cure="check PAGOS_ADMIN_TOKEN" if refused else "check PAGOS_RESOLVE_PATH",
                 )
             try:
                 body = await body_of(response, MOST_ANSWER_BYTES)
             except AnswerTooLong:
-                raise self._odd("its answer is too long") from None
+                raise self._unexpected("its answer is too long") from None
         return self._principal(body)
 
     def _principal(self, body: bytes) -> Principal | None:
@@ -159,7 +159,7 @@ class Pagos(ApiKeys):
             )
         except (ValueError, RecursionError, ValidationError):
             # Without the answer in the error: it is customer data.
-            raise self._odd(
+            raise self._unexpected(
                 "its answer does not name an org and a user as configured",
                 cure="check PAGOS_RESOLVE_PATH, PAGOS_ORG_FIELD, PAGOS_USER_FIELD and"
                 " PAGOS_ADMIN_FIELD",
@@ -167,16 +167,16 @@ class Pagos(ApiKeys):
         user = None if found.user is None else str(found.user)
         return Principal(org=found.org, user_id=user, is_admin=bool(found.admin))
 
-    def _odd(self, reason: str, cure: str | None = None) -> PagosUnavailable:
-        # Only an outage opens the breaker: a bad answer for one key, even for the trial request
-        # after the pause, must not lock out the others.
+    def _unexpected(self, reason: str, cure: str | None = None) -> PagosUnavailable:
+        # Only an outage opens the breaker: an unusable answer for one key, even to the trial
+        # request after the pause, must not block the other keys.
         self._breaker.succeeded()
         return self._unusable(reason, cure)
 
     def _unusable(self, reason: str, cure: str | None = None) -> PagosUnavailable:
         log.warning("pagos gave no usable answer", reason=reason, cure=cure)
         return PagosUnavailable(
-            "Pagos does not say whom the API key speaks for",
+            "Pagos did not resolve the API key",
             retry_after=max(1, self._breaker.seconds_left()),
         )
 

@@ -69,11 +69,7 @@ def outbound_client(
 
 
 def check_url(url: str, *, allow_private: bool) -> None:
-    """Check a URL as far as possible without resolving its host name.
-
-    Raises:
-        ForbiddenAddress: it will never be called.
-    """
+    """Raise `ForbiddenAddress` for a URL that is not allowed whatever its host name resolves to."""
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL:

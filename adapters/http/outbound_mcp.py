@@ -18,16 +18,10 @@ def mcp_http_client(
     verify: ssl.SSLContext,
     resolve: Resolve | None = None,
 ) -> httpx2.AsyncClient:
-    """A client for customers' URLs: https and public addresses only, no proxies.
+    """A client for customers' URLs with the rules of `outbound_client`.
 
-    Args:
-        allow_private: also http, loopback and private networks; for development.
-        headers: sent with every request.
-        timeout: seconds for each part of a request; answers that are streamed may pause longer.
-        verify: trusted certificates.
-        resolve: instead of the system's resolver.
-
-    Its requests raise `ForbiddenAddress` in addition to its own errors.
+    Each part of a request has `timeout` seconds, but a streamed answer may pause for longer. Its
+    requests raise `ForbiddenAddress` in addition to its own errors.
     """
     return httpx2.AsyncClient(
         transport=_CheckedTransport(

@@ -55,11 +55,7 @@ class MongoArchive:
 
     @classmethod
     def of(cls, settings: ArchiveSettings) -> Self | None:
-        """The archive in the settings; None if `MONGODB_URI` is not set.
-
-        Raises:
-            MongoMisconfigured: `MONGODB_URI` is malformed.
-        """
+        """The archive in the settings; None without `MONGODB_URI`. Raises `MongoMisconfigured`."""
         if settings.mongodb_uri is None:
             return None
         return cls(connect(settings.mongodb_uri.get_secret_value()), settings.mongodb_database)
@@ -86,12 +82,10 @@ class MongoArchive:
         """Create missing indexes, waiting for MongoDB as long as it takes."""
         while True:
             try:
-                await self.ensure_indexes()
+                return await self.ensure_indexes()
             except Unavailable as error:
                 log.warning("mongodb is away", reason=error.message)
                 await asyncio.sleep(RETRY_SECONDS)
-            else:
-                return
 
     def close(self) -> None:
         """Close the connections."""

@@ -31,11 +31,7 @@ def document_id(*parts: str | int) -> str:
 
 
 def storable(document: Document, what: str) -> Document:
-    """Return `document` if MongoDB can store it.
-
-    Raises:
-        InvalidInput: it is too large, or has a value that BSON cannot hold.
-    """
+    """Return `document`; `InvalidInput` if it is too large, or BSON cannot hold a value of it."""
     try:
         size = len(bson.encode(document))
     except (InvalidDocument, OverflowError, UnicodeError, RecursionError) as error:
@@ -49,23 +45,15 @@ def storable(document: Document, what: str) -> Document:
 
 
 def dump(model: BaseModel, what: str) -> Document:
-    """The model's fields as Python values.
-
-    Raises:
-        InvalidInput: it cannot be serialised.
-    """
+    """The model's fields as Python values; `InvalidInput` if it cannot be serialised."""
     try:
         return model.model_dump()
     except (PydanticSerializationError, ValueError, RecursionError):
         raise InvalidInput(f"{what} is nested too deeply to be stored") from None
 
 
-def document_of(model: BaseModel, what: str, name: str, **more: object) -> Document:
-    """The document of a model, with the `_id` `name` and more fields.
-
-    Raises:
-        InvalidInput: MongoDB cannot store it; names `what`.
-    """
+def document_of(model: BaseModel, what: str, name: str, /, **more: object) -> Document:
+    """A model's document with more fields; `InvalidInput` if it is not `storable`."""
     return storable({"_id": name, **dump(model, what), **more}, what)
 
 

@@ -36,8 +36,7 @@ class AlreadyStored(StorageUnavailable):
 async def storage_errors(operation: str) -> AsyncGenerator[None]:
     """Limit the time of an operation, and map the driver's errors to Everline's.
 
-    Args:
-        operation: a verb phrase that reads after "MongoDB did not".
+    `operation` is a verb phrase that reads after "MongoDB did not".
 
     Raises:
         AlreadyStored: a unique index has the document's id or value.

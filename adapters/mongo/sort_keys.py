@@ -15,11 +15,7 @@ _SORT_KEY = re.compile(r"[0-9]{14}\.[A-Za-z0-9_.:-]{1,256}")
 
 
 def check_sort_key(after: str) -> str:
-    """Return a cursor that a client sent.
-
-    Raises:
-        InvalidInput: it is not a sort key.
-    """
+    """Return a cursor that a client sent; `InvalidInput` if it is not a sort key."""
     if not _SORT_KEY.fullmatch(after):
         raise InvalidInput("not a cursor of this list", field="cursor")
     return after

@@ -48,19 +48,23 @@ class Documents:
             return await self._collection.find_one(self._filter(wanted))
 
     async def get(self, document_id: str, stored: StoredModel[Model]) -> Model | None:
-        """The model of the document with this `_id`, or None.
-
-        Raises:
-            Unreadable: this version cannot read it.
-        """
+        """The model of the document with this `_id`, or None; see `StoredModel.one`."""
         found = await self.find_one({"_id": document_id})
         return None if found is None else stored.one(found)
 
-    async def find(self, wanted: Document, *, sort: Sort, limit: int) -> list[Document]:
-        """At most `limit` matching documents."""
+    async def find(
+        self,
+        wanted: Document | None = None,
+        fields: Document | None = None,
+        *,
+        sort: Sort | None = None,
+        limit: int = 0,
+    ) -> list[Document]:
+        """The matching documents, at most `limit` unless it is 0; with `fields`, only these."""
+        wanted = self._filter(wanted or {})
         async with storage_errors(self._reading):
-            found = self._collection.find(self._filter(wanted)).sort(sort).limit(limit)
-            return await found.to_list(limit)
+            found = self._collection.find(wanted, fields, sort=sort, limit=limit)
+            return await found.to_list(None)
 
     async def page(
         self,
@@ -69,11 +73,7 @@ class Documents:
         stored: StoredModel[Model],
         after: str | None = None,
     ) -> Page[Model]:
-        """A page of the matching documents, newest first; `after` is the `next` of the last page.
-
-        Raises:
-            InvalidInput: `after` is not such a cursor.
-        """
+        """A page of the matching documents, newest first; see `check_sort_key`."""
         if after is not None:
             wanted = {**wanted, "place": {"$lt": check_sort_key(after)}}
         found = await self.find(wanted, sort=[("place", -1)], limit=limit + 1)
@@ -90,13 +90,6 @@ class Documents:
         beyond = {**(wanted or {}), "_id": {"$gt": after or ""}}
         found = await self.find(beyond, sort=[("_id", 1)], limit=limit + 1)
         return stored.page(found, limit, "_id")
-
-    async def find_all(
-        self, wanted: Document | None = None, fields: Document | None = None
-    ) -> list[Document]:
-        """All matching documents, unordered; with `fields`, only these."""
-        async with storage_errors(self._reading):
-            return await self._collection.find(self._filter(wanted or {}), fields).to_list(None)
 
     async def distinct(self, field: str) -> list[Any]:
         """The values of a field."""

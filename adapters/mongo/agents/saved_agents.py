@@ -6,12 +6,11 @@ numbers and times are readable.
 """
 
 from datetime import datetime
-from typing import Any
 
 from typing_extensions import override
 
 from adapters.mongo.client import Database
-from adapters.mongo.documents import Document, document_id, storable
+from adapters.mongo.documents import Document, document_id, document_of
 from adapters.mongo.errors import storage_errors
 from adapters.mongo.reading import StoredModel
 from adapters.mongo.tenancy import Documents, OrgCollection
@@ -56,13 +55,11 @@ class MongoAgents(SavedAgents):
 
     @override
     async def to_be_replaced(self, key: AgentKey) -> SavedAgent | None:
-        found = await self._current(key)
-        if found is None:
-            return None
         try:
-            return self._stored.one(found)
+            return await self.get(key)
         except Unreadable:  # logged where it was raised
-            return StoredModel("agent", _without_config, _CURE).one(found)
+            found = await self._current(key)
+            return StoredModel("agent", _without_config, _CURE).one(found) if found else None
 
     @override
     async def list_agents(self, org: str, limit: int, before: str | None) -> list[SavedAgent]:
@@ -147,15 +144,14 @@ class MongoAgents(SavedAgents):
     def _document(self, agent: SavedAgent) -> Document:
         # Only what was set, so that changed defaults reach agents that never chose a value.
         config = agent.config.model_dump_json(exclude_unset=True)
-        fields: dict[str, Any] = agent.model_dump(exclude={"config"})
-        document: Document = {
-            "_id": document_id(*agent.key),
-            **fields,
-            "name": agent.config.agent_name,
-            "config": self._codec.seal(config.encode()),
+        return document_of(
+            agent,
+            "the agent",
+            document_id(*agent.key),
+            name=agent.config.agent_name,
+            config=self._codec.seal(config.encode()),
             **_NOT_DELETED,
-        }
-        return storable(document, "the agent")
+        )
 
     def _agent(self, document: Document) -> SavedAgent:
         config = AgentConfig.model_validate_json(

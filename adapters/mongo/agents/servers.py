@@ -54,7 +54,7 @@ class MongoAgentServers(AgentServers, SignsOfLife, CallerSigns):
 
     @override
     async def seen_since(self, since: datetime) -> list[AgentServer]:
-        servers = _SERVER.all(await self._servers.find_all({"last_heartbeat": {"$gte": since}}))
+        servers = _SERVER.all(await self._servers.find({"last_heartbeat": {"$gte": since}}))
         return sorted(servers, key=lambda server: server.server_id)
 
     @override
@@ -64,7 +64,7 @@ class MongoAgentServers(AgentServers, SignsOfLife, CallerSigns):
     @override
     async def last_heartbeats(self) -> dict[str, datetime]:
         alive = {DEALT_WITH: {"$exists": False}}
-        found = await self._servers.find_all(alive, {"last_heartbeat": 1})
+        found = await self._servers.find(alive, {"last_heartbeat": 1})
         return {each["_id"]: each["last_heartbeat"] for each in found}
 
     @override
@@ -75,7 +75,7 @@ class MongoAgentServers(AgentServers, SignsOfLife, CallerSigns):
     async def caller_seen(self, key: SessionKey) -> str | None:
         # Only servers that the watchdog believes alive, so that no clocks are compared.
         alive = {"jobs.session_id": key.session_id, DEALT_WITH: {"$exists": False}}
-        servers = _SERVER.all(await self._servers.find_all(alive))
+        servers = _SERVER.all(await self._servers.find(alive))
         said = [job.caller for server in servers for job in server.jobs if job.key == key]
         # The agent of an earlier attempt may still be leaving: one that sees the caller suffices.
         return max((caller for caller in said if caller is not None), default=None)

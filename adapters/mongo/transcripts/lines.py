@@ -82,14 +82,14 @@ class MongoTranscriptLines(Renewal, TranscriptRemoval):
                 await self._summaries.get(key),
                 turns,
             )
-            if line is None or await self._stored(key, known, document_of(line, turns)):
+            if line is None or await self._stored(key, known, document_of_line(line, turns)):
                 return True
             await _back_off(attempt)
         raise StorageUnavailable("MongoDB did not store a transcript's line: too many writers")
 
     @override
     async def remove(self, key: SessionKey, by: str, at: datetime) -> Removed:
-        tombstone = {**_identity(key), "deleted_at": at, "deleted_by": by}
+        tombstone = {"_id": document_id(*key), "deleted_at": at, "deleted_by": by}
         for attempt in range(_ATTEMPTS):
             known = await self._known(key)
             if _is_tombstone(known) or await self._stored(key, known, dict(tombstone)):
@@ -112,14 +112,8 @@ class MongoTranscriptLines(Renewal, TranscriptRemoval):
         self, org: str, before: datetime, limit: int, after: str | None
     ) -> list[OldTranscript]:
         ended = {"$gt": after or "", "$lt": sort_key_of_time(before)}
-        found = await self._lines.of(org).aggregate(
-            {"facets": EVERY, "ended": ended},
-            [
-                {"$sort": {"ended": 1}},
-                {"$limit": limit},
-                {"$project": {"session_id": 1, "ended": 1}},
-            ],
-        )
+        wanted, fields = {"facets": EVERY, "ended": ended}, {"session_id": 1, "ended": 1}
+        found = await self._lines.of(org).find(wanted, fields, sort=[("ended", 1)], limit=limit)
         return [OldTranscript(SessionKey(org, each["session_id"]), each["ended"]) for each in found]
 
     @override
@@ -140,21 +134,25 @@ class MongoTranscriptLines(Renewal, TranscriptRemoval):
         if known is not None:
             wanted = {"_id": document["_id"], "rev": known["rev"]}
             return await documents.replace_one(wanted, document)
-        await self._remember(document["org"])
+        await self._remember(key.org)
         return await documents.insert_new(document)
 
     async def _remember(self, org: str) -> None:
         """Record that an org has transcripts, for the retention job over all orgs."""
-        if org in self._known_orgs:
-            return
-        await self._orgs.of(org).insert_new({"_id": org})
-        self._known_orgs.add(org)
+        if org not in self._known_orgs:
+            await self._orgs.of(org).insert_new({"_id": org})
+            self._known_orgs.add(org)
 
     async def _remove_parts(self, key: SessionKey) -> Removed:
-        counts: dict[str, int] = {}
+        # In collections without an index on the session, the `_id` is the index.
+        by_id: Document = {"_id": document_id(*key)}
         async with storage_errors("delete a transcript"):
-            for name, collection in self._parts.items():
-                counts[name] = await collection.of_session(key).delete_many(_by_index(name, key))
+            counts = {
+                name: await collection.of_session(key).delete_many(
+                    by_id if name in (SUMMARIES, TRANSCRIPTS) else {}
+                )
+                for name, collection in self._parts.items()
+            }
         return Removed.model_validate(counts)
 
 
@@ -181,15 +179,12 @@ def facets_of(source: TranscriptLine | TranscriptFilter, has_summary: bool | Non
     return [f"{name}:{value}" for name, value in named.items() if value is not None]
 
 
-def _identity(key: SessionKey) -> Document:
-    return {"_id": document_id(*key), **key._asdict()}
-
-
-def document_of(line: TranscriptLine, turns: Sequence[Turn]) -> Document:
+def document_of_line(line: TranscriptLine, turns: Sequence[Turn]) -> Document:
     """The document of a line, with its filter and sort fields."""
     key = SessionKey(line.org, line.session_id)
     return {
-        **_identity(key),
+        "_id": document_id(*key),
+        **key._asdict(),
         "line": dump(line, "the transcript's line"),
         "facets": [EVERY, *facets_of(line, line.summary is SummaryStatus.READY)],
         "terms": terms_of(turn.text for turn in turns),
@@ -198,9 +193,3 @@ def document_of(line: TranscriptLine, turns: Sequence[Turn]) -> Document:
         "ended": sort_key_of_time(line.ended_at) + key.session_id,
         "duration": sort_key_of_seconds(line.duration_seconds) + key.session_id,
     }
-
-
-def _by_index(collection: str, key: SessionKey) -> Document:
-    """A filter that an index covers, also in collections without an index on the session."""
-    one_per_session = collection in (SUMMARIES, TRANSCRIPTS)
-    return {"_id": document_id(*key)} if one_per_session else {}

@@ -20,7 +20,6 @@ from domain.transcripts.ports import TranscriptFigures
 from domain.transcripts.statistics import JoinStats, Spread, TranscriptStats
 
 _JOINED = {"$gt": ["$line.joins", 0]}
-_DISPATCHED = {"$gt": ["$line.attempts", 0]}
 _SPREADS: dict[str, Any] = {
     # A call without an agent has no duration; a 0 would distort the average.
     "duration": {"$cond": [_JOINED, "$line.duration_seconds", None]},
@@ -90,7 +89,7 @@ _FIGURES: Document = {
         "_id": None,
         "count": {"$sum": 1},
         "joined": _count_if(_JOINED),
-        "dispatched": _count_if(_DISPATCHED),
+        "dispatched": _count_if({"$gt": ["$line.attempts", 0]}),
         "cost_total": {"$sum": _SPREADS["cost"]},
         **{name: {"$sum": f"$line.{name}"} for name in _SUMS},
         **{

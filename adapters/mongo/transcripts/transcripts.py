@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 from pymongo.errors import BulkWriteError
 from typing_extensions import override
@@ -68,7 +67,7 @@ class MongoTranscripts(TranscriptArchive):
 
     @override
     async def turns(self, key: SessionKey) -> list[Turn]:
-        return ordered(_TURN.all(await self._turns.of_session(key).find_all()))
+        return ordered(_TURN.all(await self._turns.of_session(key).find()))
 
     @override
     async def add_report(self, key: SessionKey, report: AgentReport) -> bool:
@@ -91,7 +90,7 @@ class MongoTranscripts(TranscriptArchive):
 
     @override
     async def kept_reports(self, key: SessionKey) -> KeptReports:
-        found = await self._reports.of_session(key).find_all()
+        found = await self._reports.of_session(key).find()
         reports = _REPORT.all(found)
         return KeptReports(
             readable=sorted(reports, key=lambda one: (one.attempt, str(one.ended_at or ""))),
@@ -119,7 +118,7 @@ class MongoTranscripts(TranscriptArchive):
 
     @override
     async def recordings(self, key: SessionKey) -> list[CallRecording]:
-        return _RECORDING.all(await self._recordings.of_session(key).find_all())
+        return _RECORDING.all(await self._recordings.of_session(key).find())
 
     @override
     async def drop_heard(self, key: SessionKey, attempt: int) -> int:
@@ -148,7 +147,13 @@ class MongoTranscripts(TranscriptArchive):
 def _changes(key: SessionKey, turn: Turn) -> list[Change]:
     """The upsert of a turn, and the update that fills in the text of one stored without."""
     what = f"turn {turn.attempt}/{turn.item_id!r}"
-    completing = _completing_fields(turn, what)
+    completing: Document = turn.model_dump(
+        include={"started_speaking_at", "stopped_speaking_at", "agent_id"}, exclude_none=True
+    )
+    if turn.interrupted:
+        completing["interrupted"] = True
+    if turn.metrics:
+        completing["metrics"] = to_json(turn.metrics, what)
     inserted: Document = {
         **turn.model_dump(include={"attempt", "item_id", "seq", "role", "text", "created_at"}),
         "interrupted": False,
@@ -162,17 +167,6 @@ def _changes(key: SessionKey, turn: Turn) -> list[Change]:
     if turn.text:
         changes.append(Change({**one, "text": ""}, {"$set": {"text": turn.text}}))
     return changes
-
-
-def _completing_fields(turn: Turn, what: str) -> dict[str, Any]:
-    completing: dict[str, Any] = turn.model_dump(
-        include={"started_speaking_at", "stopped_speaking_at", "agent_id"}, exclude_none=True
-    )
-    if turn.interrupted:
-        completing["interrupted"] = True
-    if turn.metrics:
-        completing["metrics"] = to_json(turn.metrics, what)
-    return completing
 
 
 def _report(document: Document) -> AgentReport:
