@@ -89,10 +89,9 @@ class LiveKitRooms(Rooms):
     async def list_rooms(self, names: Sequence[str] | None = None) -> list[Room]:
         if names is not None and not names:
             return []
+        request = room_protocol.ListRoomsRequest(names=names or [])
         async with livekit_call("list its rooms", self._api_url):
-            found = await self._api.room.list_rooms(
-                room_protocol.ListRoomsRequest(names=names or [])
-            )
+            found = await self._api.room.list_rooms(request)
         return [_room(room) for room in found.rooms]
 
     @override

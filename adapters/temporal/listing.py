@@ -127,13 +127,13 @@ def _line(execution: WorkflowExecution, now: datetime) -> SessionLine | None:
     """None, and a log entry, for a workflow that is not a readable session."""
     key = key_of_workflow_id(execution.id)
     try:
-        if key is not None:
-            return _line_of(status_of(key, execution), execution, now)
-        reason = "its id is not that of a session"
+        if key is None:
+            raise ValueError("its id is not that of a session")
+        return _line_of(status_of(key, execution), execution, now)
     except ValueError as error:
         reason = str(error).splitlines()[0]
-    log.error("workflow not listable as a session", workflow=execution.id, reason=reason)
-    return None
+        log.error("workflow not listable as a session", workflow=execution.id, reason=reason)
+        return None
 
 
 def _line_of(status: SessionStatus, execution: WorkflowExecution, now: datetime) -> SessionLine:

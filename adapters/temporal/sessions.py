@@ -59,7 +59,6 @@ from workflows.session import SessionWorkflow
 from workflows.session_parts.search_attributes import ORG, ROOM, search_attributes
 
 Result = TypeVar("Result")
-Handle = WorkflowHandle[SessionWorkflow, SessionResult]
 ANSWER_TIMEOUT = 5.0
 """Seconds for a query or an update; without an answer by then, no worker is running."""
 DIGEST_MEMO = "request_digest"
@@ -257,7 +256,7 @@ class TemporalSessions(Sessions):
     async def probe(self) -> None:
         await _reach(self._probe.check())
 
-    def _handle(self, key: SessionKey) -> Handle:
+    def _handle(self, key: SessionKey) -> WorkflowHandle[SessionWorkflow, SessionResult]:
         return self._client.get_workflow_handle_for(SessionWorkflow.run, session_workflow_id(key))
 
 
