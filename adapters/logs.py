@@ -8,18 +8,17 @@ from structlog.typing import Processor
 
 
 def configure(*, development: bool, level: str) -> None:
-    """Set up structlog for a process, and lead the standard library's logs through it.
+    """Set up structlog for a process, also for the standard library's logs.
 
-    Events are static messages with their data in fields; no field ever holds transcript text or a
-    secret.
+    Events are static messages with data in fields, never transcript text or secrets.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    # What writes exceptions and odd values must import nothing by then: the sandbox of workflows
-    # would refuse that, and the workflow task that logs would fail again and again, unheard.
+    # Renderers must not import anything while they render: the workflow sandbox would refuse the
+    # import, and the workflow task that logs would fail repeatedly without a log entry.
     rendering: list[Processor] = (
         [
             structlog.dev.ConsoleRenderer(
@@ -49,6 +48,6 @@ def configure(*, development: bool, level: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    # One line per request says less than our own events, and names URLs with tokens in them.
+    # Their line per request says less than our own events, and has URLs with tokens in them.
     for noisy in ("httpx", "httpcore", "aiohttp.access", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

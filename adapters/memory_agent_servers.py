@@ -14,26 +14,23 @@ class MemoryAgentServers(AgentServers):
     """For a single API process. Without a watchdog, no jobs are ever condemned."""
 
     def __init__(self) -> None:
-        self._servers: dict[str, AgentServer] = {}
-        self._numbers: dict[str, int] = {}
+        self._servers: dict[str, tuple[int, AgentServer]] = {}
 
     @override
     async def record(self, heartbeat: Heartbeat, at: datetime) -> list[str]:
-        name = heartbeat.server_id
-        if heartbeat.number < self._numbers.get(name, 0):
+        name, number = heartbeat.server_id, heartbeat.number
+        if name in self._servers and number < self._servers[name][0]:
             return []
         self._servers.pop(name, None)
-        self._servers[name] = AgentServer(**heartbeat.model_dump(), last_heartbeat=at)
-        self._numbers[name] = heartbeat.number
+        self._servers[name] = number, AgentServer(**heartbeat.model_dump(), last_heartbeat=at)
         while len(self._servers) > _MOST_SERVERS:
             # The one that was silent for longest comes first.
-            forgotten = next(iter(self._servers))
-            del self._servers[forgotten], self._numbers[forgotten]
+            del self._servers[next(iter(self._servers))]
         return []
 
     @override
     async def seen_since(self, since: datetime) -> list[AgentServer]:
-        seen = [server for server in self._servers.values() if server.last_heartbeat >= since]
+        seen = [server for _, server in self._servers.values() if server.last_heartbeat >= since]
         return sorted(seen, key=lambda server: server.server_id)
 
     @override

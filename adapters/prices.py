@@ -1,4 +1,4 @@
-"""The price table of this installation: the shipped one, with prices of one's own on top."""
+"""The price table of this installation: the shipped one, which a file may override."""
 
 from pathlib import Path
 
@@ -9,13 +9,10 @@ from domain.transcripts.pricing import PRICES_VARIABLE, PriceTable, built_in_pri
 
 
 def load_prices(file: Path | None) -> PriceTable:
-    """Read the table.
-
-    Args:
-        file: JSON like `domain/transcripts/prices.json`; None for the shipped prices alone.
+    """Read a file like `domain/transcripts/prices.json`; None for the shipped prices alone.
 
     Raises:
-        InvalidInput: the file cannot be read, or is not a price table; names what is wrong.
+        InvalidInput: the file cannot be read, or is not a price table.
     """
     if file is None:
         return built_in_prices()

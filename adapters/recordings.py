@@ -6,6 +6,8 @@ endpoint from the usual variables (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
 """
 
 import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,11 +35,7 @@ class RecordingStore(RecordingFiles):
     """The recordings of one installation; paths are relative to its URL."""
 
     def __init__(self, url: str) -> None:
-        """Open the storage without connecting to it.
-
-        Raises:
-            InvalidInput: the URL or its credentials are malformed.
-        """
+        """Open the storage, without a connection; `InvalidInput` if the URL is malformed."""
         parts = urlsplit(check_recordings_url(url))
         client: ClientConfig = {
             "timeout": _TIMEOUT,
@@ -60,30 +58,20 @@ class RecordingStore(RecordingFiles):
             ) from None
 
     async def put(self, path: str, file: Path) -> int:
-        """Store a file; the same path again replaces it. Returns its size in bytes.
-
-        Raises:
-            Unavailable: the storage did not take it, with its reason.
-        """
+        """Store a file, or replace it; returns its size in bytes. Raises `Unavailable`."""
         size = (await asyncio.to_thread(file.stat)).st_size
-        try:
-            await obstore.put_async(self._store, path, file, attributes=self._attributes())
-        except (BaseError, OSError) as error:
-            raise _unavailable("take a recording", error) from None
+        # Directories store no content type.
+        attributes = None if self._directory else {"Content-Type": AUDIO_TYPE}
+        with _storage_errors("take a recording"):
+            await obstore.put_async(self._store, path, file, attributes=attributes)
         return size
 
     async def link(self, path: str, seconds: int) -> str | None:
-        """A temporary public URL of a recording; None for a directory.
-
-        Raises:
-            Unavailable: no link can be made, for example without credentials.
-        """
+        """A temporary public URL; None for a directory, `Unavailable` without credentials."""
         if not isinstance(self._store, S3Store | GCSStore | AzureStore):
             return None
-        try:
+        with _storage_errors("make a link"):
             return await obstore.sign_async(self._store, "GET", path, timedelta(seconds=seconds))
-        except (BaseError, ValueError) as error:
-            raise _unavailable("make a link", error) from None
 
     def local_file(self, path: str) -> Path | None:
         """The file of a recording in a directory; None if it is missing, or for other storage."""
@@ -95,24 +83,12 @@ class RecordingStore(RecordingFiles):
 
     @override
     async def delete(self, path: str) -> None:
-        try:
+        with _storage_errors("delete a recording"), suppress(FileNotFoundError):
             await obstore.delete_async(self._store, path)
-        except FileNotFoundError:
-            return
-        except (BaseError, OSError) as error:
-            raise _unavailable("delete a recording", error) from None
-
-    def _attributes(self) -> dict[str, str] | None:
-        # Directories store no content type.
-        return None if self._directory else {"Content-Type": AUDIO_TYPE}
 
 
 def check_recordings_url(url: str) -> str:
-    """Return the URL if it can name a recording storage.
-
-    Raises:
-        InvalidInput: it cannot.
-    """
+    """Return the URL; `InvalidInput` if it cannot name a recording storage."""
     parts = urlsplit(url)
     complete = parts.path.strip("/") if parts.scheme == "file" else parts.netloc
     if parts.scheme not in SCHEMES or not complete or parts.username or parts.query:
@@ -124,8 +100,12 @@ def check_recordings_url(url: str) -> str:
     return url
 
 
-def _unavailable(what: str, error: Exception) -> Unavailable:
-    return Unavailable(f"the recording storage did not {what}: {_reason(error)}")
+@contextmanager
+def _storage_errors(what: str) -> Generator[None]:
+    try:
+        yield
+    except (BaseError, OSError, ValueError) as error:
+        raise Unavailable(f"the recording storage did not {what}: {_reason(error)}") from None
 
 
 def _reason(error: Exception) -> str:

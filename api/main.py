@@ -23,12 +23,11 @@ from adapters.mongo.client import MongoMisconfigured
 from adapters.recordings import RecordingStore
 from adapters.settings import ApiSettings, LocalKeySettings, PagosSettings, SettingsError, load
 from adapters.temporal import client as temporal_client
-from adapters.temporal.deliveries import TemporalDeliveryRuns
 from adapters.temporal.encryption import EncryptionCodec
 from adapters.temporal.installation import InstallationDiffers, TemporalInstallation
 from adapters.temporal.listing import TemporalListing
+from adapters.temporal.runs import TemporalDeliveryRuns, TemporalSummaryRuns
 from adapters.temporal.sessions import TemporalSessions
-from adapters.temporal.summaries import TemporalSummaryRuns
 from api.app import create_app
 from api.cors import Origins
 from api.dependencies import ApiDependencies, Archive, CallerTokens, Records

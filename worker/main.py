@@ -237,7 +237,7 @@ async def run(settings: WorkerSettings) -> None:
         *retention_activities(settings, archive),
     ]
     transcripts = Transcripts(archive.transcripts, settings.prices) if archive else None
-    listen = ListenActivities(LiveKitListener.of(settings), transcripts)
+    listen = ListenActivities(LiveKitListener(settings), transcripts)
     workers = serving(
         session_worker(client, settings, activities),
         listening_worker(client, settings, listen),

@@ -11,8 +11,8 @@ from activities.webhooks import WebhookActivities
 from adapters.http.webhook_sender import HttpWebhookSender
 from adapters.mongo.archive import MongoArchive
 from adapters.settings import WorkerSettings
-from adapters.temporal.deliveries import TemporalDeliveryRuns
 from adapters.temporal.encryption import EncryptionCodec
+from adapters.temporal.runs import TemporalDeliveryRuns
 from domain.webhooks.deliveries import webhook_task_queue
 from services.webhooks.delivery import Announcer, Deliverer
 from worker.shutdown import GRACEFUL_SHUTDOWN

@@ -38,12 +38,10 @@ class KeyCache:
     def get(self, digest: bytes) -> Known | None:
         """The fresh answer for a key's hash, if there is one."""
         for entries in (self._valid, self._unknown):
-            if digest in entries:
-                known, until = entries[digest]
-                if self.now() < until:
-                    entries.move_to_end(digest)
-                    return known
-                del entries[digest]
+            known, until = entries.pop(digest, (None, 0.0))
+            if known and self.now() < until:
+                entries[digest] = known, until
+                return known
         return None
 
     def put(self, digest: bytes, principal: Principal | None, asked_at: float) -> None:

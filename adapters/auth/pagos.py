@@ -50,7 +50,7 @@ class _Answer(BaseModel):
 
 
 class Pagos(ApiKeys):
-    """One per process."""
+    """Resolves keys; one per process, which holds the cache and the circuit breaker."""
 
     def __init__(
         self, settings: PagosSettings, clock: Callable[[], float] = time.monotonic
@@ -66,8 +66,13 @@ class Pagos(ApiKeys):
             settings.pagos_breaker_failures, settings.pagos_breaker_seconds, clock
         )
         self._asking: dict[bytes, asyncio.Task[Principal | None]] = {}
+        token, scheme = settings.pagos_admin_token.get_secret_value(), settings.pagos_token_scheme
         self._http = httpx.AsyncClient(
             base_url=settings.pagos_api_url,
+            headers={
+                "accept": "application/json",
+                settings.pagos_token_header: token if scheme == "none" else f"{scheme} {token}",
+            },
             follow_redirects=False,
             timeout=settings.pagos_timeout_seconds,
             limits=httpx.Limits(max_connections=_CONNECTIONS),
@@ -91,13 +96,13 @@ class Pagos(ApiKeys):
         if asking is None:
             asking = self._asking[digest] = asyncio.create_task(self._ask(digest, key))
             asking.add_done_callback(lambda task: self._asked(digest, task))
-        # Shielded: a client that disconnects must not cancel the look-up that others wait for.
+        # Shielded: a client that disconnects must not cancel the look-up for the others.
         return await asyncio.shield(asking)
 
     def _asked(self, digest: bytes, task: asyncio.Task[Principal | None]) -> None:
         del self._asking[digest]
         if not task.cancelled():
-            task.exception()  # Retrieved even if nobody waits any more, or asyncio would complain.
+            task.exception()  # Retrieve it even if nobody waits any more, or asyncio would warn.
 
     async def _ask(self, digest: bytes, key: str) -> Principal | None:
         pause = self._breaker.wait_seconds()
@@ -115,8 +120,15 @@ class Pagos(ApiKeys):
         return principal
 
     async def _look_up(self, key: str) -> Principal | None:
-        async with self._http.stream(**self._request(key)) as response:
-            if response.status_code in self._settings.pagos_unknown_key_statuses:
+        settings = self._settings
+        field = settings.pagos_key_field
+        async with self._http.stream(
+            settings.pagos_resolve_method,
+            settings.pagos_resolve_path,
+            headers=None if field else {settings.pagos_key_header: key},
+            json={field: key} if field else None,
+        ) as response:
+            if response.status_code in settings.pagos_unknown_key_statuses:
                 return None
             if response.status_code == 429:
                 self._breaker.succeeded()
@@ -126,36 +138,15 @@ class Pagos(ApiKeys):
                 raise self._unusable(f"it answered {response.status_code}")
             if response.status_code != 200:
                 refused = response.status_code in (401, 403)
-                raise self._odd(
+                raise self._unexpected(
                     f"it answered {response.status_code}",
                     cure="check PAGOS_ADMIN_TOKEN" if refused else "check PAGOS_RESOLVE_PATH",
                 )
             try:
                 body = await body_of(response, MOST_ANSWER_BYTES)
             except AnswerTooLong:
-                raise self._odd("its answer is too long") from None
+                raise self._unexpected("its answer is too long") from None
         return self._principal(body)
-
-    def _request(self, key: str) -> dict[str, Any]:
-        settings = self._settings
-        token = settings.pagos_admin_token.get_secret_value()
-        bare = settings.pagos_token_scheme == "none"
-        headers = {
-            "accept": "application/json",
-            settings.pagos_token_header: token
-            if bare
-            else f"{settings.pagos_token_scheme} {token}",
-        }
-        request: dict[str, Any] = {
-            "method": settings.pagos_resolve_method,
-            "url": settings.pagos_resolve_path,
-            "headers": headers,
-        }
-        if settings.pagos_key_field:
-            request["json"] = {settings.pagos_key_field: key}
-        else:
-            headers[settings.pagos_key_header] = key
-        return request
 
     def _principal(self, body: bytes) -> Principal | None:
         settings = self._settings
@@ -168,7 +159,7 @@ class Pagos(ApiKeys):
             )
         except (ValueError, RecursionError, ValidationError):
             # Without the answer in the error: it is customer data.
-            raise self._odd(
+            raise self._unexpected(
                 "its answer does not name an org and a user as configured",
                 cure="check PAGOS_RESOLVE_PATH, PAGOS_ORG_FIELD, PAGOS_USER_FIELD and"
                 " PAGOS_ADMIN_FIELD",
@@ -176,16 +167,16 @@ class Pagos(ApiKeys):
         user = None if found.user is None else str(found.user)
         return Principal(org=found.org, user_id=user, is_admin=bool(found.admin))
 
-    def _odd(self, reason: str, cure: str | None = None) -> PagosUnavailable:
-        # Only an outage opens the breaker: a bad answer for one key, even for the trial request
-        # after the pause, must not lock out the others.
+    def _unexpected(self, reason: str, cure: str | None = None) -> PagosUnavailable:
+        # Only an outage opens the breaker: an unusable answer for one key, even to the trial
+        # request after the pause, must not block the other keys.
         self._breaker.succeeded()
         return self._unusable(reason, cure)
 
     def _unusable(self, reason: str, cure: str | None = None) -> PagosUnavailable:
         log.warning("pagos gave no usable answer", reason=reason, cure=cure)
         return PagosUnavailable(
-            "Pagos does not say whom the API key speaks for",
+            "Pagos did not resolve the API key",
             retry_after=max(1, self._breaker.seconds_left()),
         )
 

@@ -10,9 +10,7 @@ class AnswerTooLong(Exception):
 async def body_of(response: httpx.Response, most: int) -> bytes:
     """The decompressed body of a streamed response.
 
-    Raises:
-        AnswerTooLong: it has more than `most` bytes, decompressed; the rest was not read.
-        httpx.HTTPError: the connection failed.
+    If it has more than `most` bytes, raises `AnswerTooLong` without reading the rest.
     """
     body = bytearray()
     async for chunk in response.aiter_bytes():

@@ -22,14 +22,10 @@ class CircuitBreaker:
 
         The caller that gets 0 after a pause makes the trial request; the others wait for it.
         """
-        until = self._open_until
-        if until is None:
-            return 0
-        left = until - self._clock()
-        if left > 0:
-            return math.ceil(left)
-        self._open_until = self._clock() + self._seconds
-        return 0
+        left = self.seconds_left()
+        if not left and self._open_until is not None:
+            self._open_until = self._clock() + self._seconds
+        return left
 
     def seconds_left(self) -> int:
         """As `wait_seconds`, without claiming the trial request."""

@@ -1,8 +1,8 @@
-"""HTTP requests to addresses that customers name, kept away from what is ours.
+"""HTTP requests to URLs that customers name, which must not reach our own network.
 
-A customer's URL (a webhook endpoint, an HTTP tool) may name an address inside our own network, or a
-name that resolves to one only at the second look. So each name is resolved here, once, every
-address of it must be public, and the connection goes to the address that was checked.
+A customer's URL (a webhook endpoint, an HTTP tool) may name an internal address, or a host whose
+name resolves to one only at the second look-up. So each name is resolved once, here; every address
+of it must be public, and the connection goes to an address that was checked.
 """
 
 import asyncio
@@ -11,26 +11,28 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import httpx
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """Host name and port to IP addresses as text; raises OSError if there are none."""
 
-
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
-"""All of IPv6 that is public; beside it are only special forms."""
+"""The public IPv6 addresses, and some special ones."""
 _PROTOCOLS = ipaddress.ip_network("192.0.0.0/24")
-"""Reserved as a whole; a cloud has its machines' credentials there. Python calls parts public."""
+"""Reserved; clouds serve their machines' credentials there. Python counts parts of it as public."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}")
-"""A name as it is looked up, or an address."""
-_LOCAL = ("localhost", "local", "internal", "lan", "intranet", "home.arpa")
-"""Names, and the ends of names, that never are public."""
+"""A host name or an address."""
+_LOCAL = (".localhost", ".local", ".internal", ".lan", ".intranet", ".home.arpa")
+"""Domains that are never public."""
+_URL_CURE = "give a URL like https://host/path"
 
 
 class ForbiddenAddress(Exception):
-    """The URL may not be called, by no retry either.
+    """The URL must not be called, nor retried.
 
     Attributes:
         cure: what would make it callable.
@@ -52,11 +54,11 @@ def outbound_client(
 
     Args:
         allow_private: also http, loopback and private networks; for development.
-        timeout: of each request's parts; bound the whole outside.
+        timeout: for each part of a request; the caller limits the whole.
         resolve: instead of the system's resolver.
-        tls: whom to trust, instead of the usual authorities.
+        tls: trusted certificates, instead of the usual authorities.
 
-    Its requests raise `ForbiddenAddress` beside httpx's own errors; an unknown host name is an
+    Its requests raise `ForbiddenAddress` in addition to httpx's errors; an unknown host name raises
     `httpx.ConnectError`.
     """
     gate = AddressGate(allow_private=allow_private, resolve=resolve)
@@ -67,27 +69,22 @@ def outbound_client(
 
 
 def check_url(url: str, *, allow_private: bool) -> None:
-    """Check what can be told of a URL without resolving its name.
-
-    Raises:
-        ForbiddenAddress: it will never be called.
-    """
+    """Raise `ForbiddenAddress` for a URL that is not allowed whatever its host name resolves to."""
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL:
-        raise ForbiddenAddress("it is not a URL", "give a URL like https://host/path") from None
+        raise ForbiddenAddress("it is not a URL", _URL_CURE) from None
     _check_form(parsed, allow_private)
     if address := _literal(parsed.host):
         _check_address(address, allow_private)
-    elif not allow_private and _is_local_name(parsed.host):
+    elif not allow_private and f".{parsed.host.lower().rstrip('.')}".endswith(_LOCAL):
         raise ForbiddenAddress("its host is a name of a local network", "give a public host")
 
 
 class AddressGate:
-    """Resolves the host of a URL and lets it pass only if every address of it may be called."""
+    """Resolves the host of a URL, all of whose addresses must be allowed."""
 
     def __init__(self, *, allow_private: bool, resolve: Resolve | None = None) -> None:
-        """Take the rules; see `outbound_client`."""
         self._allow_private = allow_private
         self._resolve = resolve or _resolve
 
@@ -95,7 +92,7 @@ class AddressGate:
         """The addresses to connect to, in the resolver's order, at least one.
 
         Raises:
-            ForbiddenAddress: the URL may not be called, by no retry either.
+            ForbiddenAddress: the URL must not be called.
             OSError: the host name cannot be resolved.
         """
         parsed = httpx.URL(url)
@@ -111,16 +108,12 @@ class AddressGate:
             raise OSError("the host name has no address")
         return list(dict.fromkeys(found))
 
-    async def address(self, url: str) -> str:
-        """The first of them."""
-        return (await self.addresses(url))[0]
-
 
 class _CheckedTransport(httpx.AsyncBaseTransport):
     def __init__(self, gate: AddressGate, tls: ssl.SSLContext | None) -> None:
         self._gate = gate
-        # Connections are kept by address: one that was opened for a host would serve every other
-        # host of that address, whose certificate was never looked at. So none is kept.
+        # Keep no connections: the pool knows them by address, so it would use one for every other
+        # host at that address, without checking that host's certificate.
         self._inner = httpx.AsyncHTTPTransport(
             verify=tls or True,
             trust_env=False,
@@ -134,15 +127,13 @@ class _CheckedTransport(httpx.AsyncBaseTransport):
             host = request.url.host
             raise httpx.ConnectError(f"{host} cannot be resolved", request=request) from error
         for address in earlier:
-            try:
+            # Nothing was sent if there was no connection: try the next address.
+            with suppress(httpx.ConnectError, httpx.ConnectTimeout):
                 return await self._send(request, address)
-            except (httpx.ConnectError, httpx.ConnectTimeout):
-                # Nothing was sent yet; the host has further addresses.
-                continue
         return await self._send(request, last)
 
     async def _send(self, request: httpx.Request, address: str) -> httpx.Response:
-        # The certificate is still checked against the name, and the server still sees it.
+        # The certificate is checked against the host name, which the server also receives.
         pinned = httpx.Request(
             request.method,
             request.url.copy_with(host=address),
@@ -158,70 +149,41 @@ class _CheckedTransport(httpx.AsyncBaseTransport):
 
 async def _resolve(host: str, port: int) -> list[str]:
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    # An IPv6 address of a link may name its interface.
+    # A link-local IPv6 address may name its interface after a `%`.
     return [str(address[4][0]).partition("%")[0] for address in found]
 
 
 def _check_form(url: httpx.URL, allow_private: bool) -> None:
     schemes = ("https", "http") if allow_private else ("https",)
     if url.scheme not in schemes or not url.host:
-        raise ForbiddenAddress(
-            f"only {' and '.join(schemes)} URLs are called", "give a URL like https://host/path"
-        )
-    if not _HOST.fullmatch(url.raw_host.decode("ascii", "replace")) or not _is_port(url.port):
-        raise ForbiddenAddress("its host or port is not one", "give a URL like https://host/path")
+        raise ForbiddenAddress(f"only {' and '.join(schemes)} URLs are called", _URL_CURE)
+    is_port = url.port is None or 0 < url.port <= 65_535
+    if not _HOST.fullmatch(url.raw_host.decode("ascii", "replace")) or not is_port:
+        raise ForbiddenAddress("its host or port is not one", _URL_CURE)
     if url.userinfo:
         raise ForbiddenAddress("it holds a user name or password", "leave them out of the URL")
 
 
-def _is_port(port: int | None) -> bool:
-    return port is None or 0 < port <= 65_535
-
-
-def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _literal(host: str) -> Address | None:
     """The address that a host is written as, also in the forms that resolvers take (`127.1`)."""
-    try:
+    with suppress(ValueError):
         return ipaddress.ip_address(host)
-    except ValueError:
-        pass
-    try:
+    with suppress(OSError, UnicodeError):
         return ipaddress.IPv4Address(socket.inet_aton(host))
-    except (OSError, UnicodeError):
-        return None
+    return None
 
 
-def _is_local_name(host: str) -> bool:
-    name = host.lower().rstrip(".")
-    return name in _LOCAL or name.endswith(tuple(f".{one}" for one in _LOCAL))
-
-
-def _check_address(
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address, allow_private: bool
-) -> None:
-    inner = address
+def _check_address(address: Address, allow_private: bool) -> None:
     if isinstance(address, ipaddress.IPv6Address):
-        # IPv4 addresses in IPv6 clothes.
-        inner = address.ipv4_mapped or address.sixtofour or _nat64(address) or address
-    if allow_private and (inner.is_loopback or inner.is_private) and not _is_never_called(inner):
+        # IPv4-mapped, 6to4 and NAT64 addresses lead to an IPv4 address.
+        nat64 = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
+        address = address.ipv4_mapped or address.sixtofour or nat64 or address
+    # Clouds serve their machines' credentials at link-local addresses.
+    never = address.is_link_local or address.is_multicast or address.is_unspecified
+    if allow_private and not never and (address.is_loopback or address.is_private):
         return
-    if not _is_public(inner):
+    special = isinstance(address, ipaddress.IPv6Address) and address not in _GLOBAL_UNICAST
+    if special or not address.is_global or address.is_multicast or address in _PROTOCOLS:
         raise ForbiddenAddress(
             "its host name leads to an address that is not public", "give a public host"
         )
-
-
-def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    if isinstance(address, ipaddress.IPv6Address) and address not in _GLOBAL_UNICAST:
-        return False
-    return address.is_global and not address.is_multicast and address not in _PROTOCOLS
-
-
-def _is_never_called(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Link-local addresses are where clouds hand out their machines' credentials."""
-    return address.is_link_local or address.is_multicast or address.is_unspecified
-
-
-def _nat64(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return None

@@ -18,16 +18,10 @@ def mcp_http_client(
     verify: ssl.SSLContext,
     resolve: Resolve | None = None,
 ) -> httpx2.AsyncClient:
-    """A client for customers' URLs: https and public addresses only, no proxies.
+    """A client for customers' URLs with the rules of `outbound_client`.
 
-    Args:
-        allow_private: also http, loopback and private networks; for development.
-        headers: sent with every request.
-        timeout: seconds for each part of a request; answers that are streamed may pause longer.
-        verify: trusted certificates.
-        resolve: instead of the system's resolver.
-
-    Its requests raise `ForbiddenAddress` beside its own errors.
+    Each part of a request has `timeout` seconds, but a streamed answer may pause for longer. Its
+    requests raise `ForbiddenAddress` in addition to its own errors.
     """
     return httpx2.AsyncClient(
         transport=_CheckedTransport(
@@ -49,10 +43,10 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         url = request.url
         try:
-            address = await self._gate.address(str(url))
+            address = (await self._gate.addresses(str(url)))[0]
         except OSError as error:
             raise httpx2.ConnectError(f"{url.host} cannot be resolved", request=request) from error
-        # The certificate is still checked against the name, and the server still sees it.
+        # The certificate is checked against the host name, which the server also receives.
         pinned = httpx2.Request(
             request.method,
             url.copy_with(host=address),

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Self
@@ -81,14 +82,11 @@ class HttpWebhookSender(WebhookSender):
 async def _read_a_little(response: httpx.Response) -> None:
     """Receive a short answer completely, and only the beginning of a long one."""
     read = 0
-    try:
+    with suppress(httpx.HTTPError):  # the status has arrived, and decides
         async for chunk in response.aiter_raw():
             read += len(chunk)
             if read >= READ_AT_MOST:
                 return
-    except httpx.HTTPError:
-        # The status has arrived, and decides.
-        return
 
 
 def _meaning(response: httpx.Response) -> SendAnswer:

@@ -1,5 +1,6 @@
 """Results of recordings by LiveKit's egress service."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from livekit.protocol.egress import EgressInfo, EgressStatus
@@ -36,7 +37,5 @@ def egress_result(info: EgressInfo) -> EgressResult | None:
 
 
 def _nanoseconds(since_1970: int) -> datetime | None:
-    try:
+    with suppress(ValueError, OverflowError, OSError):
         return datetime.fromtimestamp(since_1970 / 1e9, UTC) if since_1970 > 0 else None
-    except (ValueError, OverflowError, OSError):
-        return None

@@ -8,10 +8,9 @@ one growing stream per segment.
 # The SDK leaves the types of a room's event handlers open:
 # pyright: reportUnknownMemberType=false
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
 
 import structlog
 from livekit import api, rtc
@@ -44,25 +43,14 @@ _ENDS = (
 class LiveKitListener(RoomListener):
     """Joins rooms of one LiveKit server as a hidden participant that LiveKit does not count."""
 
-    def __init__(self, url: str, api_key: str, api_secret: str) -> None:
-        self._url = url
-        self._key = api_key
-        self._secret = api_secret
-
-    @classmethod
-    def of(cls, settings: LiveKitSettings) -> Self:
-        """A listener on the LiveKit server in the settings."""
-        secret = settings.livekit_api_secret.get_secret_value()
-        return cls(settings.livekit_url, settings.livekit_api_key, secret)
+    def __init__(self, settings: LiveKitSettings) -> None:
+        self._url = settings.livekit_url
+        self._key = settings.livekit_api_key
+        self._secret = settings.livekit_api_secret.get_secret_value()
 
     @override
-    def listen(
-        self, room: str, identity: str, agent: str
-    ) -> AbstractAsyncContextManager[AsyncIterator[Heard]]:
-        return self._listen(room, identity, agent)
-
     @asynccontextmanager
-    async def _listen(
+    async def listen(
         self, room: str, identity: str, agent: str
     ) -> AsyncGenerator[AsyncIterator[Heard]]:
         connection = rtc.Room()
@@ -163,10 +151,7 @@ class _Transcriber:
 
     def _stream(self, reader: rtc.TextStreamReader, identity: str) -> None:
         role = Role.ASSISTANT if identity in self._agents else Role.USER
-        self._begin(self._read(reader, role))
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
+        task = asyncio.ensure_future(self._read(reader, role))
         self._reading.add(task)
         task.add_done_callback(self._reading.discard)
 
@@ -191,22 +176,19 @@ class Segments:
     """Assembles segments from streams; each is finished once."""
 
     def __init__(self) -> None:
-        self._open: dict[str, Heard] = {}
+        self._segments: dict[str, Heard | None] = {}
+        """None once a segment is finished."""
         self._streams: dict[str, str] = {}
         """The stream of each segment's current text: a later stream replaces it."""
-        self._finished: set[str] = set()
 
     def begin(self, segment: str, role: Role, at: datetime) -> None:
         """Begin a stream of a segment, the first one or a repetition."""
-        if segment not in self._finished:
-            known = segment[:150]
-            self._open.setdefault(
-                segment, Heard(segment=known, role=role, text="", began_at=at, ended_at=at)
-            )
+        begun = Heard(segment=segment[:150], role=role, text="", began_at=at, ended_at=at)
+        self._segments.setdefault(segment, begun)
 
     def add(self, stream: str, segment: str, text: str) -> None:
         """Add text of a stream; another stream of the same segment restarts its text."""
-        heard = self._open.get(segment)
+        heard = self._segments.get(segment)
         if heard is None:
             return
         if self._streams.get(segment) != stream:
@@ -216,7 +198,7 @@ class Segments:
 
     def end(self, segment: str, at: datetime, *, final: bool) -> Heard | None:
         """End a stream; returns the segment if that finishes it."""
-        heard = self._open.get(segment)
+        heard = self._segments.get(segment)
         if heard is None:
             return None
         heard.ended_at = at
@@ -224,12 +206,12 @@ class Segments:
 
     def unfinished(self) -> list[Heard]:
         """The agent's segments cut off by its leaving; a caller's non-final text is a guess."""
-        left = [name for name, heard in self._open.items() if heard.role is Role.ASSISTANT]
+        segments = self._segments.items()
+        left = [name for name, heard in segments if heard and heard.role is Role.ASSISTANT]
         cut = [heard for name in left if (heard := self._finish(name))]
         return [heard.model_copy(update={"interrupted": True}) for heard in cut]
 
     def _finish(self, segment: str) -> Heard | None:
-        heard = self._open.pop(segment)
+        heard, self._segments[segment] = self._segments[segment], None
         self._streams.pop(segment, None)
-        self._finished.add(segment)
-        return heard if heard.text.strip() else None
+        return heard if heard and heard.text.strip() else None

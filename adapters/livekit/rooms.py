@@ -1,8 +1,8 @@
 """LiveKit's rooms, participants and dispatches."""
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
-from typing import Self
+from collections.abc import Awaitable, Sequence
+from contextlib import suppress
+from typing import Self, TypeVar
 
 from livekit import api
 from livekit.protocol import agent_dispatch as dispatch_protocol
@@ -16,6 +16,8 @@ from adapters.livekit.urls import api_url
 from adapters.settings import LiveKitSettings
 from domain.errors import NotFound, Unavailable
 from domain.sessions.ports import Participant, Room, Rooms
+
+Answer = TypeVar("Answer")
 
 
 class LiveKitRooms(Rooms):
@@ -87,21 +89,17 @@ class LiveKitRooms(Rooms):
     async def list_rooms(self, names: Sequence[str] | None = None) -> list[Room]:
         if names is not None and not names:
             return []
+        request = room_protocol.ListRoomsRequest(names=names or [])
         async with livekit_call("list its rooms", self._api_url):
-            found = await self._api.room.list_rooms(
-                room_protocol.ListRoomsRequest(names=names or [])
-            )
+            found = await self._api.room.list_rooms(request)
         return [_room(room) for room in found.rooms]
 
     @override
     async def exists(self, room: str) -> bool:
-        try:
+        with suppress(Unavailable):  # the node does not answer
             # Every room has at least one: LiveKit's own, of unnamed agents.
             if await self._all_dispatches(room):
                 return True
-        except Unavailable:
-            # No answer from the node.
-            return await self._listed(room)
         return await self._listed(room)
 
     @override
@@ -114,41 +112,38 @@ class LiveKitRooms(Rooms):
             return await self._delete(room)
 
     async def _delete(self, room: str) -> bool:
-        try:
-            async with livekit_call("delete a room", self._api_url):
-                await self._api.room.delete_room(room_protocol.DeleteRoomRequest(room=room))
-        except LiveKitHasNone:
-            return False
-        return True
+        request = room_protocol.DeleteRoomRequest(room=room)
+        return await self._found("delete a room", self._api.room.delete_room(request)) is not None
 
     @override
     async def participants(self, room: str) -> list[Participant]:
         request = room_protocol.ListParticipantsRequest(room=room)
-        try:
-            async with livekit_call("list a room's participants", self._api_url):
-                found = await self._api.room.list_participants(request)
-        except LiveKitHasNone:
-            return []
-        return [_participant(info) for info in found.participants]
+        listing = self._api.room.list_participants(request)
+        found = await self._found("list a room's participants", listing)
+        return [
+            Participant(
+                identity=info.identity,
+                sid=info.sid,
+                kind=participant_kind(info.kind),
+                active=info.state == models.ParticipantInfo.ACTIVE,
+                attributes=dict(info.attributes),
+            )
+            for info in (found.participants if found else ())
+        ]
 
     @override
     async def remove_participant(self, room: str, identity: str) -> bool:
         request = room_protocol.RoomParticipantIdentity(room=room, identity=identity)
-        try:
-            async with livekit_call("remove a participant", self._api_url):
-                await self._api.room.remove_participant(request)
-        except LiveKitHasNone:
-            return False
-        return True
+        removal = self._api.room.remove_participant(request)
+        return await self._found("remove a participant", removal) is not None
 
     @override
     async def dispatch(self, room: str, agent_name: str, metadata: str) -> str:
         request = dispatch_protocol.CreateAgentDispatchRequest(
             room=room, agent_name=agent_name, metadata=metadata
         )
-        async with self._call_in(room, "dispatch an agent"):
-            created = await self._api.agent_dispatch.create_dispatch(request)
-        return created.id
+        creation = self._api.agent_dispatch.create_dispatch(request)
+        return (await self._in_room(room, "dispatch an agent", creation)).id
 
     @override
     async def dispatches(self, room: str) -> dict[str, str]:
@@ -163,9 +158,9 @@ class LiveKitRooms(Rooms):
 
     @override
     async def delete_dispatch(self, room: str, dispatch_id: str) -> bool:
+        deletion = self._api.agent_dispatch.delete_dispatch(dispatch_id, room)
         try:
-            async with self._call_in(room, "delete a dispatch"):
-                await self._api.agent_dispatch.delete_dispatch(dispatch_id, room)
+            await self._in_room(room, "delete a dispatch", deletion)
         except NotFound:
             return False
         return True
@@ -184,48 +179,35 @@ class LiveKitRooms(Rooms):
             kind=models.DataPacket.RELIABLE,
             destination_identities=identities,
         )
-        async with self._call_in(room, "send data into a room"):
-            await self._api.room.send_data(request)
+        await self._in_room(room, "send data into a room", self._api.room.send_data(request))
 
-    @asynccontextmanager
-    async def _call_in(self, room: str, operation: str) -> AsyncGenerator[None]:
-        """As `livekit_call`, for requests to the room's node; `NotFound` if there is no room."""
+    async def _in_room(self, room: str, operation: str, call: Awaitable[Answer]) -> Answer:
+        """The answer to a request to the room's node; `NotFound` if there is no room."""
         try:
             async with livekit_call(operation, self._api_url):
-                yield
-        except LiveKitHasNone:
-            raise _no_such_room(room) from None
-        except Unavailable:
-            if await self._listed(room):
+                return await call
+        except (LiveKitHasNone, Unavailable) as error:
+            if isinstance(error, Unavailable) and await self._listed(room):
                 raise
-            raise _no_such_room(room) from None
+            raise NotFound(f"LiveKit has no room {room!r}", field="room") from None
 
     async def _all_dispatches(self, room: str) -> list[dispatch_protocol.AgentDispatch]:
+        listing = self._api.agent_dispatch.list_dispatch(room)
+        return list(await self._found("list a room's dispatches", listing) or ())
+
+    async def _found(self, operation: str, call: Awaitable[Answer]) -> Answer | None:
+        """The answer to a request; None if LiveKit does not have what it names."""
         try:
-            async with livekit_call("list a room's dispatches", self._api_url):
-                return list(await self._api.agent_dispatch.list_dispatch(room))
+            async with livekit_call(operation, self._api_url):
+                return await call
         except LiveKitHasNone:
-            return []
+            return None
 
     async def _listed(self, room: str) -> bool:
         return bool(await self.list_rooms([room]))
 
 
-def _no_such_room(room: str) -> NotFound:
-    return NotFound(f"LiveKit has no room {room!r}", field="room")
-
-
 def _room(room: models.Room) -> Room:
     return Room(
         name=room.name, sid=room.sid, metadata=room.metadata, participants=room.num_participants
-    )
-
-
-def _participant(info: models.ParticipantInfo) -> Participant:
-    return Participant(
-        identity=info.identity,
-        sid=info.sid,
-        kind=participant_kind(info.kind),
-        active=info.state == models.ParticipantInfo.ACTIVE,
-        attributes=dict(info.attributes),
     )

@@ -26,8 +26,6 @@ LIFETIME = timedelta(seconds=30)
 CLOCK_SKEW = timedelta(seconds=60)
 """How far the clocks of LiveKit, agents and API may differ."""
 
-_FIELD = "Authorization"
-
 
 def sign_body(api_key: str, api_secret: str, body: bytes, purpose: str) -> str:
     """The `Authorization` header's value for a request with this body."""
@@ -45,15 +43,15 @@ def verify_body(keys: Mapping[str, str], authorization: str, body: bytes, purpos
     """
     token = authorization.removeprefix("Bearer ").strip()
     if not token:
-        raise Unauthenticated("the request is not signed", field=_FIELD)
+        raise _refused("the request is not signed")
     claims = _claims(keys, token)
     if claims.get("metadata", "") != purpose:
-        raise Unauthenticated("the signature is for something else", field=_FIELD)
+        raise _refused("the signature is for something else")
     signed = claims.get("sha256")
     if not isinstance(signed, str) or not hmac.compare_digest(
         signed.encode(), _digest(body).encode()
     ):
-        raise Unauthenticated("the signature is of another body", field=_FIELD)
+        raise _refused("the signature is of another body")
     return str(claims["iss"])
 
 
@@ -62,9 +60,7 @@ def _claims(keys: Mapping[str, str], token: str) -> dict[str, Any]:
         issuer = jwt.decode(token, options={"verify_signature": False}).get("iss")
         secret = keys.get(issuer) if isinstance(issuer, str) else None
         if secret is None:
-            raise Unauthenticated(
-                "the request is signed with a key that is not known", field=_FIELD
-            )
+            raise _refused("the request is signed with a key that is not known")
         return jwt.decode(
             token,
             secret,
@@ -73,11 +69,13 @@ def _claims(keys: Mapping[str, str], token: str) -> dict[str, Any]:
             options={"require": ["exp", "iss"]},
         )
     except jwt.ExpiredSignatureError:
-        raise Unauthenticated(
-            "the signature has expired", field=_FIELD, cure="check the clocks of both machines"
-        ) from None
+        raise _refused("the signature has expired", "check the clocks of both machines") from None
     except jwt.PyJWTError:
-        raise Unauthenticated("the signature is not valid", field=_FIELD) from None
+        raise _refused("the signature is not valid") from None
+
+
+def _refused(problem: str, cure: str | None = None) -> Unauthenticated:
+    return Unauthenticated(problem, field="Authorization", cure=cure)
 
 
 def _digest(body: bytes) -> str:

@@ -22,14 +22,8 @@ def caller_token(
     screen, no other room, no administration, and no changing of its own name or attributes. A
     second participant with the same identity replaces the first.
 
-    Args:
-        api_key: LiveKit's key.
-        api_secret: its secret.
-        room: LiveKit's full room name.
-        identity: of the holder.
-        ttl_seconds: how long the token can be used to join; a running call outlives it.
-        name: shown to others.
-        attributes: participant attributes.
+    `room` is LiveKit's name of it, and `ttl_seconds` is how long the token can be used to join;
+    a running call outlives it.
 
     Raises:
         ValueError: room or identity is empty.

@@ -15,12 +15,14 @@ from adapters.mongo.agents.servers import MongoAgentServers
 from adapters.mongo.client import Client, connect
 from adapters.mongo.indexes import ensure_indexes
 from adapters.mongo.leases import MongoLease
+from adapters.mongo.sessions.records import MongoSessions
 from adapters.mongo.sessions.webhook_receipts import MongoWebhookReceipts
 from adapters.mongo.transcripts.lines import MongoTranscriptLines
-from adapters.mongo.transcripts.listed import ListedSessions, ListedSummaries, ListedTranscripts
 from adapters.mongo.transcripts.listing import MongoTranscriptLists
 from adapters.mongo.transcripts.retention import MongoRetentionRules
 from adapters.mongo.transcripts.statistics import MongoTranscriptStats
+from adapters.mongo.transcripts.summaries import MongoSummaries
+from adapters.mongo.transcripts.transcripts import MongoTranscripts
 from adapters.mongo.webhooks.webhooks import MongoDeliveries, MongoEndpoints
 from adapters.settings import ArchiveSettings
 from adapters.temporal.encryption import EncryptionCodec
@@ -38,9 +40,9 @@ class MongoArchive:
         self._client = client
         self._database = client[database]
         self.transcript_lines = MongoTranscriptLines(self._database)
-        self.sessions = ListedSessions(self._database, self.transcript_lines)
-        self.transcripts = ListedTranscripts(self._database, self.transcript_lines)
-        self.summaries = ListedSummaries(self._database, self.transcript_lines)
+        self.sessions = MongoSessions(self._database, self.transcript_lines)
+        self.transcripts = MongoTranscripts(self._database, self.transcript_lines)
+        self.summaries = MongoSummaries(self._database, self.transcript_lines)
         self.transcript_lists = MongoTranscriptLists(self._database)
         self.transcript_stats = MongoTranscriptStats(self._database)
         self.audit = MongoAudit(self._database)
@@ -53,11 +55,7 @@ class MongoArchive:
 
     @classmethod
     def of(cls, settings: ArchiveSettings) -> Self | None:
-        """The archive in the settings; None if `MONGODB_URI` is not set.
-
-        Raises:
-            MongoMisconfigured: `MONGODB_URI` is malformed.
-        """
+        """The archive in the settings; None without `MONGODB_URI`. Raises `MongoMisconfigured`."""
         if settings.mongodb_uri is None:
             return None
         return cls(connect(settings.mongodb_uri.get_secret_value()), settings.mongodb_database)
@@ -84,12 +82,10 @@ class MongoArchive:
         """Create missing indexes, waiting for MongoDB as long as it takes."""
         while True:
             try:
-                await self.ensure_indexes()
+                return await self.ensure_indexes()
             except Unavailable as error:
                 log.warning("mongodb is away", reason=error.message)
                 await asyncio.sleep(RETRY_SECONDS)
-            else:
-                return
 
     def close(self) -> None:
         """Close the connections."""

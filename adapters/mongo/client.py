@@ -37,23 +37,18 @@ class MongoMisconfigured(EverlineError):
 
 
 def connect(uri: str) -> Client:
-    """A client that connects on first use; the options above override those in the URI.
+    """A client that connects on first use; `MongoMisconfigured` if the URI is malformed.
 
-    Raises:
-        MongoMisconfigured: the URI is malformed.
+    The options above override those in the URI.
     """
-    if not uri.startswith(("mongodb://", "mongodb+srv://")):
-        raise _malformed("scheme")
     try:
+        if not uri.startswith(("mongodb://", "mongodb+srv://")):
+            raise InvalidURI
         return AsyncIOMotorClient(uri, **_OPTIONS)
     except (InvalidURI, ConfigurationError, ValueError) as error:
         # The URI holds a password, and the driver's message may quote it.
-        raise _malformed(type(error).__name__) from None
-
-
-def _malformed(fault: str) -> MongoMisconfigured:
-    return MongoMisconfigured(
-        f"MONGODB_URI is not a MongoDB URI ({fault})",
-        field="MONGODB_URI",
-        cure="use mongodb://user:password@host:port or mongodb+srv://user:password@host",
-    )
+        raise MongoMisconfigured(
+            f"MONGODB_URI is not a MongoDB URI ({type(error).__name__})",
+            field="MONGODB_URI",
+            cure="use mongodb://user:password@host:port or mongodb+srv://user:password@host",
+        ) from None

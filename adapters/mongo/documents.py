@@ -6,6 +6,7 @@ NaN and integers beyond 64 bits exact, and leaves MongoDB nothing to interpret.
 """
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, cast
 
@@ -15,7 +16,6 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from domain.errors import InvalidInput
-from domain.ids import SessionKey
 
 Document = dict[str, Any]
 
@@ -25,22 +25,13 @@ MAX_DEPTH = 100
 """Deepest nesting of free-form parts; Python's own JSON reader fails near 1,000."""
 
 
-def session_document_id(key: SessionKey) -> str:
-    """`_id` of a document that a session has one of: `{org}/{session_id}`; ids have no slash."""
-    return f"{key.org}/{key.session_id}"
-
-
-def of_session(key: SessionKey) -> Document:
-    """The filter for a session's documents."""
-    return {"org": key.org, "session_id": key.session_id}
+def document_id(*parts: str | int) -> str:
+    """An `_id`: the org, then further ids; none of them has a slash but the last."""
+    return "/".join(map(str, parts))
 
 
 def storable(document: Document, what: str) -> Document:
-    """Return `document` if MongoDB can store it.
-
-    Raises:
-        InvalidInput: it is too large, or has a value that BSON cannot hold.
-    """
+    """Return `document`; `InvalidInput` if it is too large, or BSON cannot hold a value of it."""
     try:
         size = len(bson.encode(document))
     except (InvalidDocument, OverflowError, UnicodeError, RecursionError) as error:
@@ -54,15 +45,16 @@ def storable(document: Document, what: str) -> Document:
 
 
 def dump(model: BaseModel, what: str) -> Document:
-    """The model's fields as Python values.
-
-    Raises:
-        InvalidInput: it cannot be serialised.
-    """
+    """The model's fields as Python values; `InvalidInput` if it cannot be serialised."""
     try:
         return model.model_dump()
     except (PydanticSerializationError, ValueError, RecursionError):
         raise InvalidInput(f"{what} is nested too deeply to be stored") from None
+
+
+def document_of(model: BaseModel, what: str, name: str, /, **more: object) -> Document:
+    """A model's document with more fields; `InvalidInput` if it is not `storable`."""
+    return storable({"_id": name, **dump(model, what), **more}, what)
 
 
 def to_json(value: object, what: str) -> str:
@@ -71,7 +63,11 @@ def to_json(value: object, what: str) -> str:
     Raises:
         InvalidInput: it is nested too deeply, or has a value that JSON cannot hold; names `what`.
     """
-    _check_depth(value, what)
+    if _is_deeper(value, MAX_DEPTH):
+        raise InvalidInput(
+            f"{what} is nested too deeply to be stored",
+            cure=f"nest it less than {MAX_DEPTH} levels",
+        )
     try:
         return json.dumps(value, default=_plain, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError):
@@ -84,20 +80,9 @@ def _plain(value: object) -> object:
     raise TypeError(type(value).__name__)
 
 
-def _check_depth(value: object, what: str) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [child for item in level for child in _children(item)]
-        if not level:
-            return
-    raise InvalidInput(
-        f"{what} is nested too deeply to be stored", cure=f"nest it less than {MAX_DEPTH} levels"
-    )
-
-
-def _children(value: object) -> list[object]:
-    if isinstance(value, dict):
-        return list(cast(dict[str, object], value).values())
-    if isinstance(value, list | tuple):
-        return list(cast(list[object], value))
-    return []
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether a value has more than `levels` levels of nesting, itself included."""
+    if not levels or not isinstance(value, dict | list | tuple):
+        return not levels
+    parts = cast(Iterable[object], value.values() if isinstance(value, dict) else value)
+    return any(_is_deeper(part, levels - 1) for part in parts)

@@ -16,7 +16,7 @@ from pymongo.errors import (
 )
 from pymongo.errors import OperationFailure as RefusedOperation
 
-from domain.errors import InvalidInput, StorageUnavailable
+from domain.errors import EverlineError, InvalidInput, StorageUnavailable
 
 OPERATION_SECONDS = 6.0
 """Time limit of one operation; MongoDB may still complete it later."""
@@ -36,8 +36,7 @@ class AlreadyStored(StorageUnavailable):
 async def storage_errors(operation: str) -> AsyncGenerator[None]:
     """Limit the time of an operation, and map the driver's errors to Everline's.
 
-    Args:
-        operation: a verb phrase that reads after "MongoDB did not".
+    `operation` is a verb phrase that reads after "MongoDB did not".
 
     Raises:
         AlreadyStored: a unique index has the document's id or value.
@@ -48,28 +47,25 @@ async def storage_errors(operation: str) -> AsyncGenerator[None]:
         # The driver's own limits add up over its retry and the search for another primary.
         async with asyncio.timeout(OPERATION_SECONDS):
             yield
-    except TimeoutError:
-        raise StorageUnavailable(
-            f"MongoDB did not {operation} within {OPERATION_SECONDS:g} s", cure=_CURE
-        ) from None
-    except DocumentTooLarge:
-        raise _too_large(operation) from None
-    except DuplicateKeyError:
-        raise AlreadyStored(f"MongoDB did not {operation}: the key is taken") from None
-    except ConnectionFailure as error:
-        raise StorageUnavailable(
-            f"MongoDB did not {operation}: {_kind(error)}", cure=_CURE
-        ) from error
-    except RefusedOperation as error:
-        codes = _codes(error)
-        if codes & _TOO_LARGE:
-            raise _too_large(operation) from None
-        raise StorageUnavailable(
-            f"MongoDB did not {operation}: {_kind(error)}, code {sorted(codes)}",
-            cure="check the user and the password of MONGODB_URI" if codes & _NOT_ALLOWED else None,
-        ) from None
-    except PyMongoError as error:
-        raise StorageUnavailable(f"MongoDB did not {operation}: {_kind(error)}") from None
+    except (TimeoutError, DocumentTooLarge, PyMongoError) as error:
+        raise _meaning(error, operation) from None
+
+
+def _meaning(error: Exception, operation: str) -> EverlineError:
+    codes = _codes(error) if isinstance(error, RefusedOperation) else set[int]()
+    if isinstance(error, DocumentTooLarge) or codes & _TOO_LARGE:
+        return InvalidInput(f"MongoDB cannot {operation}: a document is larger than 16 MB")
+    if isinstance(error, DuplicateKeyError):
+        return AlreadyStored(f"MongoDB did not {operation}: the key is taken")
+    if isinstance(error, TimeoutError):
+        problem = f"MongoDB did not {operation} within {OPERATION_SECONDS:g} s"
+        return StorageUnavailable(problem, cure=_CURE)
+    cure = "check the user and the password of MONGODB_URI" if codes & _NOT_ALLOWED else None
+    kind = f"{type(error).__name__}, code {sorted(codes)}" if codes else type(error).__name__
+    return StorageUnavailable(
+        f"MongoDB did not {operation}: {kind}",
+        cure=_CURE if isinstance(error, ConnectionFailure) else cure,
+    )
 
 
 def is_duplicate(error: BulkWriteError) -> bool:
@@ -82,11 +78,3 @@ def _codes(error: RefusedOperation) -> set[int]:
         faults = (error.details or {}).get("writeErrors", [])
         return {int(fault.get("code", 0)) for fault in faults}
     return {error.code or 0}
-
-
-def _kind(error: PyMongoError) -> str:
-    return type(error).__name__
-
-
-def _too_large(operation: str) -> InvalidInput:
-    return InvalidInput(f"MongoDB cannot {operation}: a document is larger than 16 MB")

@@ -25,19 +25,15 @@ def _index(*fields: str, **options: Any) -> IndexModel:
     return IndexModel(keys, **options)
 
 
-def _list_of_sessions(*filters: str) -> IndexModel:
-    # Ascending, read backwards: the local stack's server omits the boundary of a descending range.
-    return _index("org", "state", *filters, "place")
-
-
 INDEXES: dict[str, list[IndexModel]] = {
     sessions.COLLECTION: [
         # Lists of closed sessions, one index per set of filters: the local stack's server uses an
-        # index only if it covers every field of the filter.
-        _list_of_sessions(),
-        _list_of_sessions("outcome"),
-        _list_of_sessions("agent"),
-        _list_of_sessions("outcome", "agent"),
+        # index only if it covers every field of the filter. They are ascending and read backwards:
+        # that server omits the boundary of a descending range.
+        *(
+            _index("org", "state", *filters, "place")
+            for filters in ((), ("outcome",), ("agent",), ("outcome", "agent"))
+        ),
         # The reaper pages through the few open ones of all orgs.
         _index("state", "_id"),
     ],

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document
-from adapters.mongo.errors import AlreadyStored, storage_errors
+from adapters.mongo.errors import storage_errors
 from adapters.mongo.tenancy import Documents
 from domain.agents.ports import Lease
 
@@ -37,11 +37,7 @@ class MongoLease(Lease):
         async with storage_errors("hold a lease"):
             stored = await self._leases.find_one({"_id": self._name})
             if stored is None:
-                try:
-                    await self._leases.insert_one(self._document(0))
-                except AlreadyStored:
-                    return False
-                return True
+                return await self._leases.insert_new(self._document(0))
             if stored["holder"] != self._holder and not self._is_abandoned(stored):
                 return False
             return await self._leases.replace_one(stored, self._document(stored["count"] + 1))

@@ -5,6 +5,7 @@ names its id and the invalid fields, never their values.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -37,11 +38,7 @@ class StoredModel(Generic[Model]):
     cure: str = "update this Everline to the version that stored it, or store it again"
 
     def one(self, document: Document) -> Model:
-        """The model in a document.
-
-        Raises:
-            Unreadable: naming the document's id, the reason and the cure.
-        """
+        """The model in a document; `Unreadable` names the document, the reason and the cure."""
         name = f"{self.what} {document['_id']}"
         try:
             return self.read(document)
@@ -65,10 +62,8 @@ class StoredModel(Generic[Model]):
         """The models in the documents, without unreadable ones, which are logged."""
         found: list[Model] = []
         for document in documents:
-            try:
+            with suppress(Unreadable):  # logged where it was raised
                 found.append(self.one(document))
-            except Unreadable:  # logged where it was raised
-                continue
         return found
 
     def page(self, documents: Sequence[Document], limit: int, sorted_by: str) -> Page[Model]:

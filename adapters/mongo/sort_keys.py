@@ -15,11 +15,7 @@ _SORT_KEY = re.compile(r"[0-9]{14}\.[A-Za-z0-9_.:-]{1,256}")
 
 
 def check_sort_key(after: str) -> str:
-    """Return a cursor that a client sent.
-
-    Raises:
-        InvalidInput: it is not a sort key.
-    """
+    """Return a cursor that a client sent; `InvalidInput` if it is not a sort key."""
     if not _SORT_KEY.fullmatch(after):
         raise InvalidInput("not a cursor of this list", field="cursor")
     return after
@@ -27,13 +23,9 @@ def check_sort_key(after: str) -> str:
 
 def sort_key_of_time(at: datetime) -> str:
     """The sort key of a time, to be followed by the id; times before 1970 sort as 1970."""
-    return _sort_key((at - _EPOCH) // _MILLISECOND)
+    return f"{max((at - _EPOCH) // _MILLISECOND, 0):014d}."
 
 
 def sort_key_of_seconds(seconds: float) -> str:
     """The sort key of a duration, to be followed by the id."""
-    return _sort_key(round(seconds * 1000))
-
-
-def _sort_key(number: int) -> str:
-    return f"{max(number, 0):014d}."
+    return f"{max(round(seconds * 1000), 0):014d}."

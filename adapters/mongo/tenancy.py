@@ -5,14 +5,13 @@ that has to see all orgs (the reaper, the look-up of a key) calls `every_org`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo import UpdateOne
 
-from adapters.mongo.documents import Document, of_session
-from adapters.mongo.errors import storage_errors
+from adapters.mongo.documents import Document
+from adapters.mongo.errors import AlreadyStored, storage_errors
 from adapters.mongo.reading import Model, StoredModel
 from adapters.mongo.sort_keys import check_sort_key
 from domain.ids import SessionKey
@@ -22,15 +21,8 @@ Collection = AsyncIOMotorCollection[Document]
 Sort = list[tuple[str, int]]
 
 
-@dataclass(frozen=True)
-class Change:
-    """An update of one document.
-
-    Attributes:
-        wanted: the filter.
-        change: MongoDB's update operators.
-        upsert: insert the document if none matches.
-    """
+class Change(NamedTuple):
+    """An update of the documents that match, by MongoDB's operators, or the insertion of one."""
 
     wanted: Document
     change: Document
@@ -56,19 +48,23 @@ class Documents:
             return await self._collection.find_one(self._filter(wanted))
 
     async def get(self, document_id: str, stored: StoredModel[Model]) -> Model | None:
-        """The model of the document with this `_id`, or None.
-
-        Raises:
-            Unreadable: this version cannot read it.
-        """
+        """The model of the document with this `_id`, or None; see `StoredModel.one`."""
         found = await self.find_one({"_id": document_id})
         return None if found is None else stored.one(found)
 
-    async def find(self, wanted: Document, *, sort: Sort, limit: int) -> list[Document]:
-        """At most `limit` matching documents."""
+    async def find(
+        self,
+        wanted: Document | None = None,
+        fields: Document | None = None,
+        *,
+        sort: Sort | None = None,
+        limit: int = 0,
+    ) -> list[Document]:
+        """The matching documents, at most `limit` unless it is 0; with `fields`, only these."""
+        wanted = self._filter(wanted or {})
         async with storage_errors(self._reading):
-            found = self._collection.find(self._filter(wanted)).sort(sort).limit(limit)
-            return await found.to_list(limit)
+            found = self._collection.find(wanted, fields, sort=sort, limit=limit)
+            return await found.to_list(None)
 
     async def page(
         self,
@@ -77,11 +73,7 @@ class Documents:
         stored: StoredModel[Model],
         after: str | None = None,
     ) -> Page[Model]:
-        """A page of the matching documents, newest first; `after` is the `next` of the last page.
-
-        Raises:
-            InvalidInput: `after` is not such a cursor.
-        """
+        """A page of the matching documents, newest first; see `check_sort_key`."""
         if after is not None:
             wanted = {**wanted, "place": {"$lt": check_sort_key(after)}}
         found = await self.find(wanted, sort=[("place", -1)], limit=limit + 1)
@@ -99,13 +91,6 @@ class Documents:
         found = await self.find(beyond, sort=[("_id", 1)], limit=limit + 1)
         return stored.page(found, limit, "_id")
 
-    async def find_all(
-        self, wanted: Document | None = None, fields: Document | None = None
-    ) -> list[Document]:
-        """All matching documents, unordered; with `fields`, only these."""
-        async with storage_errors(self._reading):
-            return await self._collection.find(self._filter(wanted or {}), fields).to_list(None)
-
     async def distinct(self, field: str) -> list[Any]:
         """The values of a field."""
         async with storage_errors(self._reading):
@@ -122,6 +107,14 @@ class Documents:
         async with storage_errors(self._writing):
             await self._collection.insert_one(self._filter(document))
 
+    async def insert_new(self, document: Document) -> bool:
+        """Store a new document; False if another has its id or its unique value."""
+        try:
+            await self.insert_one(document)
+        except AlreadyStored:
+            return False
+        return True
+
     async def update_one(self, wanted: Document, change: Document, *, upsert: bool = False) -> bool:
         """Update a matching document, or insert it; False if none matched."""
         async with storage_errors(self._writing):
@@ -134,7 +127,7 @@ class Documents:
         Raises:
             BulkWriteError: one failed; those before it are made. To be called in `storage_errors`.
         """
-        writes = [UpdateOne(self._filter(c.wanted), c.change, upsert=c.upsert) for c in changes]
+        writes = [UpdateOne(self._filter(each), do, upsert=new) for each, do, new in changes]
         # motor's stub leaves the type of the parameter `let` open.
         result = await self._collection.bulk_write(writes, ordered=True)  # pyright: ignore[reportUnknownMemberType]
         return result.upserted_count
@@ -181,7 +174,7 @@ class OrgCollection:
 
     def of_session(self, key: SessionKey) -> Documents:
         """The documents of one session, each with its `session_id`."""
-        return Documents(self._collection, of_session(key))
+        return Documents(self._collection, key._asdict())
 
     def every_org(self) -> Documents:
         """The documents of all orgs; never for an answer to a tenant."""

@@ -13,10 +13,10 @@ from adapters.settings.parts import (
     CallbackSettings,
     LiveKitSettings,
     RecordingSettings,
+    WebhookSettings,
 )
 from adapters.settings.temporal import TemporalSettings
 from adapters.settings.values import LiveKitUrl
-from adapters.settings.webhooks import WebhookSettings
 from domain.agents.catalogs import ExtraModel, parse_extra_models
 from domain.errors import InvalidInput
 

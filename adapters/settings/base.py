@@ -53,30 +53,18 @@ SettingsKind = TypeVar("SettingsKind", bound=EnvironmentSettings)
 
 
 def load(kind: type[SettingsKind]) -> SettingsKind:
-    """Read the settings of one process from the environment (and `.env`).
-
-    Raises:
-        SettingsError: listing every missing and every invalid variable.
-    """
-    settings: SettingsKind | None = None
-    faults: list[str] = []
-    try:
-        settings = kind()
-    except ValidationError as error:
-        faults += _faults(error)
-    for needed in kind.also_needed():
+    """Read a process's settings; `SettingsError` lists every missing and invalid variable."""
+    read: list[EnvironmentSettings] = []
+    faults: set[str] = set()
+    for each in (kind, *kind.also_needed()):
         try:
-            needed()
+            read.append(each())
         except ValidationError as error:
-            faults += _faults(error)
-    if settings is None or faults:
+            faults |= {_fault(item["loc"], item["type"], item["msg"]) for item in error.errors()}
+    if faults:
         # Not chained: pydantic's own message would print the values, including secrets.
-        raise SettingsError("\n".join(["the environment is not complete:", *sorted(set(faults))]))
-    return settings
-
-
-def _faults(error: ValidationError) -> list[str]:
-    return [_fault(item["loc"], item["type"], item["msg"]) for item in error.errors()]
+        raise SettingsError("\n".join(["the environment is not complete:", *sorted(faults)]))
+    return cast(SettingsKind, read[0])
 
 
 def _fault(location: tuple[int | str, ...], kind: str, message: str) -> str:

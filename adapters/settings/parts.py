@@ -1,8 +1,10 @@
-"""Settings of more than one process: LiveKit, the archive, recordings, callbacks."""
+"""Settings of more than one process: LiveKit, the archive, recordings, callbacks, webhooks."""
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import NoDecode
 
 from adapters.prices import load_prices
 from adapters.recordings import check_recordings_url
@@ -11,6 +13,7 @@ from adapters.settings.values import LiveKitUrl, WebUrl
 from domain.errors import InvalidInput
 from domain.transcripts.pricing import PriceTable
 from domain.transcripts.retention import MAX_DAYS
+from domain.webhooks.deliveries import MOST_RETRIES, USUAL_SCHEDULE
 
 DEFAULT_AGENT_NAME = "local-test"
 
@@ -100,3 +103,35 @@ class CallbackSettings(EnvironmentSettings):
     def callback_url(self) -> str:
         """Base URL of the API as agents reach it, without a trailing slash."""
         return self.everline_callback_url or f"http://127.0.0.1:{self.port}"
+
+
+class WebhookSettings(EnvironmentSettings):
+    """Allowed receivers of webhooks."""
+
+    everline_webhooks_allow_private: bool = False
+    """Also http and private addresses; for development."""
+
+
+class DeliverySettings(WebhookSettings):
+    """How webhooks are delivered, and when delivery is abandoned."""
+
+    everline_webhooks_timeout_seconds: float = Field(default=15, gt=0, le=60)
+    everline_webhooks_retry_seconds: Annotated[tuple[float, ...], NoDecode] = USUAL_SCHEDULE
+    """Pauses before each further attempt, comma separated; after the last it is a dead letter."""
+    everline_webhooks_disable_after_hours: float = Field(default=120, gt=0, le=8_760)
+    """How long an endpoint may fail without a success before it is disabled."""
+
+    @field_validator("everline_webhooks_retry_seconds", mode="before")
+    @classmethod
+    def _pauses(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            pauses = tuple(float(word) for word in value.split(","))
+        except ValueError:
+            pauses = ()
+        if not pauses or len(pauses) > MOST_RETRIES or not all(0 < p <= 604_800 for p in pauses):
+            raise ValueError(
+                f"must be up to {MOST_RETRIES} numbers of seconds above 0, comma separated"
+            )
+        return pauses

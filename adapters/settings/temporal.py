@@ -3,6 +3,8 @@
 import base64
 import binascii
 import ssl
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -40,12 +42,8 @@ class TemporalConnection(EnvironmentSettings):
     @classmethod
     def _readable_authority(cls, file: str | None) -> str | None:
         if file is not None:
-            try:
+            with _unreadable(f"{file} cannot be read as a certificate"):
                 ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
-            except OSError as error:
-                raise ValueError(
-                    f"{file} cannot be read as a certificate ({_short(error)})"
-                ) from None
         return file
 
     @field_validator("temporal_tls_key")
@@ -57,23 +55,23 @@ class TemporalConnection(EnvironmentSettings):
         if (key is None) != (certificate is None):
             raise ValueError("needs TEMPORAL_TLS_CERT, and the reverse; set both or neither")
         if key is not None and certificate is not None:
-            _check_pair(certificate, key)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            with _unreadable(
+                f"{key} and TEMPORAL_TLS_CERT, {certificate}, are not a readable pair of a private"
+                " key without a password and its certificate"
+            ):
+                # An empty password: OpenSSL would ask for one at the terminal.
+                context.load_cert_chain(certificate, key, password="")
         return key
 
 
-def _check_pair(certificate: str, key: str) -> None:
+@contextmanager
+def _unreadable(problem: str) -> Generator[None]:
     try:
-        # An empty password: OpenSSL would ask for one at the terminal.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
+        yield
     except OSError as error:
-        raise ValueError(
-            f"{key} and TEMPORAL_TLS_CERT, {certificate}, are not a readable pair of a private key"
-            f" without a password and its certificate ({_short(error)})"
-        ) from None
-
-
-def _short(error: OSError) -> str:
-    return getattr(error, "reason", None) or error.strerror or type(error).__name__
+        reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
+        raise ValueError(f"{problem} ({reason})") from None
 
 
 class TemporalSettings(TemporalConnection):

@@ -13,27 +13,20 @@ _SPACE_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
 def url_of(url: str, schemes: Sequence[str] = WEB) -> str:
-    """A URL that paths can be appended to, without a trailing slash.
-
-    Raises:
-        ValueError: it is not a URL, or has more than scheme, host, port and path.
-    """
+    """A URL of scheme, host, port and path without a trailing slash; else `ValueError`."""
     if not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):
         *others, last = (f"{scheme}://" for scheme in schemes)
         raise ValueError(f"must start with {', '.join(others)} or {last}")
     parts = urlsplit(url)
-    if _SPACE_OR_CONTROL.search(url) or not parts.hostname or not _is_port(url):
+    try:
+        is_port = parts.port != 0
+    except ValueError:
+        is_port = False
+    if _SPACE_OR_CONTROL.search(url) or not parts.hostname or not is_port:
         raise ValueError("must name a host, and a port as a number if it names one")
     if parts.query or parts.fragment:
         raise ValueError("must have no ? and no #: paths are appended to it")
     return url.rstrip("/")
-
-
-def _is_port(url: str) -> bool:
-    try:
-        return urlsplit(url).port != 0
-    except ValueError:
-        return False
 
 
 def _sendable(secret: SecretStr) -> SecretStr:

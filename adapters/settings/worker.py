@@ -8,12 +8,12 @@ from adapters.settings.base import Environment, EnvironmentSettings
 from adapters.settings.parts import (
     ArchiveSettings,
     CallbackSettings,
+    DeliverySettings,
     LiveKitSettings,
     RecordingSettings,
 )
 from adapters.settings.temporal import TemporalSettings
 from adapters.settings.values import HeaderSecret, WebUrl
-from adapters.settings.webhooks import DeliverySettings
 
 
 class WorkerSettings(

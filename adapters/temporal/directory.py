@@ -1,5 +1,6 @@
 """The sessions as Temporal knows them, for the watchdog and the reaper."""
 
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -17,13 +18,22 @@ from adapters.temporal.signals import send_signal
 from domain.agents.ports import AgentLosses
 from domain.errors import Unavailable
 from domain.ids import SessionKey, key_of_workflow_id, session_workflow_id
+from domain.json_model import reader
 from domain.sessions.messages import AgentLost, Message, ParticipantChange, ParticipantChanged
 from domain.sessions.ports import SessionDirectory
 from domain.sessions.search_attributes import SearchAttribute
 from domain.sessions.session import SessionState, SessionStatus, WaitingFor
-from workflows.session_parts.search_attributes import AGENT, JOIN_ATTEMPTS, ROOM
+from workflows.session_parts.search_attributes import (
+    AGENT,
+    END_REASON,
+    JOIN_ATTEMPTS,
+    OUTCOME,
+    ROOM,
+    STATE,
+    WAITING_FOR,
+)
 
-# Not starting ones: their room may not exist yet. Visibility may be seconds behind.
+# Without starting sessions, whose room may not exist yet.
 _LIVE = (
     "WorkflowType = 'session' AND ExecutionStatus = 'Running'"
     f" AND {SearchAttribute.STATE} IN ('live', 'recovering')"
@@ -31,7 +41,6 @@ _LIVE = (
 _CUT_SHORT = "WorkflowType = 'session' AND ExecutionStatus IN ('Terminated', 'TimedOut', 'Failed')"
 LOOK_BACK = timedelta(days=1)
 MOST_LISTED = 500
-SIGNAL_TIME = timedelta(seconds=5)
 
 log = structlog.get_logger()
 
@@ -44,29 +53,22 @@ class TemporalSessionDirectory(SessionDirectory, AgentLosses):
 
     @override
     async def live_sessions(self) -> dict[SessionKey, str]:
-        found: dict[SessionKey, str] = {}
-        with temporal_errors():
-            async for execution in self._client.list_workflows(_LIVE):
-                key = key_of_workflow_id(execution.id)
-                room = execution.typed_search_attributes.get(ROOM)
-                if key and room:
-                    found[key] = room
-        return found
+        return {
+            key: room
+            async for key, execution in found_by(self._client, _LIVE)
+            if (room := execution.typed_search_attributes.get(ROOM))
+        }
 
     @override
     async def is_open(self, key: SessionKey) -> bool:
-        # Also while only its room's deletion is left, unlike `TemporalListing.life`: what the
-        # session still does itself is not the reaper's task.
-        found = await describe(self._client, key)
-        return found is not None and found.status is WorkflowExecutionStatus.RUNNING
+        return await is_running(self._client, key)
 
     @override
     async def closed_from_outside(self) -> list[SessionStatus]:
         since = datetime.now(UTC) - LOOK_BACK
         query = f"{_CUT_SHORT} AND CloseTime > '{since:%Y-%m-%dT%H:%M:%SZ}'"
-        with temporal_errors():
-            executions = self._client.list_workflows(query, limit=MOST_LISTED)
-            return [found async for each in executions if (found := _status(each)) is not None]
+        found = found_by(self._client, query, MOST_LISTED)
+        return [status_of(key, execution) async for key, execution in found]
 
     @override
     async def tell_room_is_gone(self, key: SessionKey) -> None:
@@ -81,7 +83,7 @@ class TemporalSessionDirectory(SessionDirectory, AgentLosses):
 
     async def _signal(self, key: SessionKey, message: Message) -> None:
         try:
-            await send_signal(self._client, key, message, SIGNAL_TIME)
+            await send_signal(self._client, key, message)
         except RPCError as error:
             if is_not_found(error):
                 return
@@ -98,12 +100,18 @@ class TemporalSessionDirectory(SessionDirectory, AgentLosses):
             )
 
 
-async def describe(client: Client, key: SessionKey) -> WorkflowExecutionDescription | None:
-    """The description of a session's workflow; None if Temporal does not know it.
+async def found_by(
+    client: Client, query: str, limit: int | None = None
+) -> AsyncGenerator[tuple[SessionKey, WorkflowExecution]]:
+    """The sessions that Temporal's visibility finds; it may lag by seconds."""
+    with temporal_errors():
+        async for execution in client.list_workflows(query, limit=limit):
+            if key := key_of_workflow_id(execution.id):
+                yield key, execution
 
-    Raises:
-        Unavailable: Temporal does not answer.
-    """
+
+async def describe(client: Client, key: SessionKey) -> WorkflowExecutionDescription | None:
+    """The description of a session's workflow; None if Temporal does not know it."""
     try:
         return await client.get_workflow_handle(session_workflow_id(key)).describe()
     except (RPCError, RuntimeError) as error:
@@ -112,22 +120,34 @@ async def describe(client: Client, key: SessionKey) -> WorkflowExecutionDescript
         raise temporal_error(error) from None
 
 
-def _status(execution: WorkflowExecution) -> SessionStatus | None:
-    """The status of a session that cannot answer, from its search attributes."""
-    key = key_of_workflow_id(execution.id)
-    if key is None:
-        return None
+def has_ended(found: WorkflowExecution) -> bool:
+    """Whether a session has ended; its workflow runs on until its room is deleted."""
+    closed = found.typed_search_attributes.get(STATE) == SessionState.CLOSED
+    return closed or found.status is not WorkflowExecutionStatus.RUNNING
+
+
+async def is_running(client: Client, key: SessionKey) -> bool:
+    """Whether a session's workflow runs, also after `has_ended`."""
+    found = await describe(client, key)
+    return found is not None and found.status is WorkflowExecutionStatus.RUNNING
+
+
+def status_of(key: SessionKey, execution: WorkflowExecution) -> SessionStatus:
+    """A session's status as far as its workflow's search attributes show it."""
     shown = execution.typed_search_attributes
-    return SessionStatus(
-        org=key.org,
-        session_id=key.session_id,
-        room_name=shown.get(ROOM) or "",
-        state=SessionState.STARTING,
-        waiting_for=WaitingFor.NOTHING,
-        version=0,
-        agent_name=shown.get(AGENT) or "",
-        attempt=shown.get(JOIN_ATTEMPTS) or 0,
-        started_at=execution.start_time,
-        ended_at=execution.close_time,
-        closed_at=execution.close_time,
+    return reader(SessionStatus)(
+        {
+            **key._asdict(),
+            "room_name": shown.get(ROOM) or "",
+            "state": shown.get(STATE) or SessionState.STARTING,
+            "waiting_for": shown.get(WAITING_FOR) or WaitingFor.NOTHING,
+            "version": 0,
+            "agent_name": shown.get(AGENT) or "",
+            "outcome": shown.get(OUTCOME) or None,
+            "end_reason": shown.get(END_REASON) or None,
+            "attempt": shown.get(JOIN_ATTEMPTS) or 0,
+            "started_at": execution.start_time,
+            "ended_at": execution.close_time,
+            "closed_at": execution.close_time,
+        }
     )

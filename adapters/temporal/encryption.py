@@ -18,6 +18,7 @@ from temporalio.converter import (
     DefaultFailureConverterWithEncodedAttributes,
     PayloadCodec,
 )
+from typing_extensions import override
 
 from adapters.temporal.tolerance import tolerant_data_converter
 from domain.errors import EverlineError, InvalidInput
@@ -35,14 +36,13 @@ class CannotDecrypt(EverlineError):
 
 
 class EncryptionCodec(PayloadCodec):
-    """Encrypts each payload as a whole and authenticates the key id."""
+    """Encrypts each payload as a whole and authenticates the key id.
+
+    Unencrypted payloads are decoded unchanged; a missing key raises `CannotDecrypt`, naming its id.
+    """
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
-        """Take the key ring: 32-byte keys by id, of which the first encrypts.
-
-        Raises:
-            ValueError: there is no key, or one is not 32 bytes long.
-        """
+        """Take the key ring: 32-byte keys by id, of which the first encrypts."""
         if not keys:
             raise ValueError("encryption needs at least one key")
         if any(len(key) != 32 for key in keys.values()):
@@ -50,16 +50,12 @@ class EncryptionCodec(PayloadCodec):
         self._ciphers = {key_id.encode(): AESGCM(key) for key_id, key in keys.items()}
         self._current = next(iter(self._ciphers))
 
+    @override
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Each payload encrypted with the current key."""
         return [self._encrypt(payload) for payload in payloads]
 
+    @override
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Each payload decrypted; unencrypted ones are unchanged.
-
-        Raises:
-            CannotDecrypt: naming the key id that is missing from the ring.
-        """
         return [self._decrypt(payload) for payload in payloads]
 
     def seal(self, data: bytes) -> bytes:
@@ -67,15 +63,11 @@ class EncryptionCodec(PayloadCodec):
         return self._encrypt(Payload(data=data)).SerializeToString()
 
     def unseal(self, sealed: bytes) -> bytes:
-        """The data that `seal` encrypted, with any key of the ring.
-
-        Raises:
-            CannotDecrypt: its key is not in the ring, or it was altered.
-        """
+        """The data that `seal` encrypted with any key of the ring, or `CannotDecrypt`."""
         try:
             payload = Payload.FromString(sealed)
         except DecodeError:
-            raise CannotDecrypt("this was not sealed by Everline") from None
+            payload = Payload()
         if payload.metadata.get("encoding") != ENCODING:
             raise CannotDecrypt("this was not sealed by Everline")
         return self._decrypt(payload).data
@@ -119,23 +111,14 @@ def data_converter(keys: Mapping[str, bytes]) -> DataConverter:
 
 
 async def encode_payloads(codec: PayloadCodec, body: bytes) -> bytes:
-    """Answer of the codec endpoint's `/encode`: JSON of protobuf `Payloads` in and out.
-
-    Raises:
-        InvalidInput: the body is not such JSON.
-    """
+    """Encrypt the JSON of protobuf `Payloads`; `InvalidInput` if the body is something else."""
     payloads = _payloads(body)
     await codec.encode_wrapper(payloads)
     return json_format.MessageToJson(payloads).encode()
 
 
 async def decode_payloads(codec: PayloadCodec, body: bytes) -> bytes:
-    """Answer of the codec endpoint's `/decode`: JSON of protobuf `Payloads` in and out.
-
-    Raises:
-        InvalidInput: the body is not such JSON, a payload's key is not in the ring, or it was
-            altered.
-    """
+    """Decrypt the JSON of protobuf `Payloads`; `InvalidInput` if it cannot be decrypted."""
     payloads = _payloads(body)
     try:
         await codec.decode_wrapper(payloads)

@@ -6,6 +6,7 @@ so API and workers agree, in whichever order they start.
 
 import re
 import secrets
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
@@ -30,7 +31,7 @@ log = structlog.get_logger()
 
 INSTALLATION = "installation"
 """Id of the schedule, and the name in its memo."""
-_NOTE = "Paused for good: its memo holds the id of this Everline installation."
+_NOTE = "Never runs: its memo holds the id of this Everline installation."
 # Readable without the encryption keys, by people and by an installation that lost them.
 _PLAIN = temporalio.converter.default().payload_converter
 
@@ -60,8 +61,10 @@ class TemporalInstallation(Installation):
 
     async def _agree(self) -> str:
         with temporal_errors():
-            await self._offer(self._given or _made_up(self._client.namespace))
-            durable = await self._durable()
+            await self._offer(self._given or _new_id(self._client.namespace))
+            handle = self._client.get_schedule_handle(INSTALLATION)
+            found = await handle.describe(rpc_timeout=RPC_TIMEOUT)
+        durable = _PLAIN.from_payload(found.raw_description.memo.fields[INSTALLATION], str)
         if self._given not in (None, durable):
             raise InstallationDiffers(
                 f"EVERLINE_INSTALLATION is {self._given!r}, and the installation in Temporal's"
@@ -81,20 +84,12 @@ class TemporalInstallation(Installation):
             state=ScheduleState(paused=True, note=_NOTE),
         )
         memo = {INSTALLATION: _PLAIN.to_payload(name)}
-        try:
+        with suppress(ScheduleAlreadyRunningError):
             await self._client.create_schedule(
                 INSTALLATION, never, memo=memo, rpc_timeout=RPC_TIMEOUT
             )
-        except ScheduleAlreadyRunningError:
-            return
-
-    async def _durable(self) -> str:
-        handle = self._client.get_schedule_handle(INSTALLATION)
-        found = await handle.describe(rpc_timeout=RPC_TIMEOUT)
-        payload = found.raw_description.memo.fields[INSTALLATION]
-        return _PLAIN.from_payload(payload, str)
 
 
-def _made_up(namespace: str) -> str:
+def _new_id(namespace: str) -> str:
     """The namespace with a random part, because two clusters may both have a `default`."""
     return f"{re.sub('[^A-Za-z0-9_-]', '-', namespace)[:100]}-{secrets.token_hex(4)}"

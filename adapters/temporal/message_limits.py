@@ -9,10 +9,7 @@ from domain.ids import SessionKey
 from domain.sessions.messages import AgentFailed
 
 CHANGES_AT_ONCE = 2
-"""Concurrent changes of one session per API process.
-
-Temporal allows ten concurrent updates of a workflow, and an agent's claim is one of them.
-"""
+"""Concurrent changes of one session per API process; Temporal allows ten, claims included."""
 FAILURES_PER_ATTEMPT = 20
 """Jobs of one attempt that may report a failure; LiveKit starts one, rarely two."""
 REMEMBERED_ATTEMPTS = 10_000

@@ -34,7 +34,7 @@ class TemporalProbe:
     def __init__(self, client: Client, now: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._now = now
-        self._asked: asyncio.Task[RPCError | RuntimeError | None] | None = None
+        self._asked: asyncio.Task[None] | None = None
         self._ended = 0.0
 
     async def check(self) -> None:
@@ -47,20 +47,17 @@ class TemporalProbe:
         asked = self._asked
         if asked is None or (asked.done() and self._now() - self._ended >= FRESH_SECONDS):
             asked = self._asked = asyncio.create_task(self._ask())
+            # Retrieve its error even if nobody waits any more, or asyncio would warn.
+            asked.add_done_callback(lambda task: task.cancelled() or task.exception())
         # A caller that stops waiting must not cancel the check of the others.
-        problem = await asyncio.shield(asked)
-        if problem is not None:
-            raise problem
+        await asyncio.shield(asked)
 
-    async def _ask(self) -> RPCError | RuntimeError | None:
+    async def _ask(self) -> None:
         try:
             await self._read()
             await self._write()
-        except (RPCError, RuntimeError) as problem:
-            return problem
         finally:
             self._ended = self._now()
-        return None
 
     async def _read(self) -> None:
         """Describe a workflow that does not exist: the answer comes from the database."""

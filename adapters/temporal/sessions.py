@@ -1,18 +1,15 @@
-"""The workflows of sessions, behind the port `Sessions`: every call is bounded."""
+"""The workflows of sessions, behind the port `Sessions`; every call has a time limit."""
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
-    WorkflowExecutionDescription,
-    WorkflowExecutionStatus,
     WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
@@ -24,6 +21,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 from typing_extensions import override
 
+from adapters.temporal.directory import describe, has_ended, is_running
 from adapters.temporal.errors import is_not_found, temporal_error, temporal_is_away
 from adapters.temporal.message_limits import ChangeLimits
 from adapters.temporal.probe import TemporalProbe
@@ -43,6 +41,7 @@ from domain.ids import SessionKey, key_of_workflow_id, session_workflow_id
 from domain.sessions.messages import (
     AgentReady,
     Extend,
+    Finalise,
     ReadyAnswer,
     Redispatch,
     SessionResult,
@@ -57,20 +56,24 @@ from domain.sessions.session import (
     closed_from_outside,
 )
 from workflows.session import SessionWorkflow
-from workflows.session_parts.search_attributes import ORG, ROOM, STATE, search_attributes
+from workflows.session_parts.search_attributes import ORG, ROOM, search_attributes
 
 Result = TypeVar("Result")
-Handle = WorkflowHandle[SessionWorkflow, SessionResult]
 ANSWER_TIMEOUT = 5.0
-"""Seconds that a query or an update may take; longer means that no worker is there."""
+"""Seconds for a query or an update; without an answer by then, no worker is running."""
 DIGEST_MEMO = "request_digest"
+_UPDATES: dict[type[Operation], Callable[..., object]] = {
+    Extend: SessionWorkflow.extend,
+    Redispatch: SessionWorkflow.redispatch,
+    Finalise: SessionWorkflow.finalise,
+}
 _REFUSALS = {
     error.code: error for error in (StaleAttempt, Conflict, IdempotencyMismatch, NoCapacity)
 }
 
 
 class TemporalSessions(Sessions):
-    """Starts and talks to sessions; their state is Temporal's, here is only who waits for it."""
+    """Starts, queries and updates sessions; keeps only the requests in progress."""
 
     def __init__(self, client: Client, task_queue: str) -> None:
         self._client = client
@@ -83,23 +86,22 @@ class TemporalSessions(Sessions):
     async def start(self, request: SessionInput, stage: Stage, seconds: float) -> Started:
         try:
             if stage is Stage.ACCEPTED:
-                await _reach(self._start(request))
+                start = self._client.start_workflow
+                await _reach(start(SessionWorkflow.run, request, **self._options(request)))
                 return Started(request, None)
             return Started(request, await self._start_and_wait(request, stage, seconds))
         except WorkflowAlreadyStartedError:
             return await self.find(request.key, request.request_digest, stage, seconds)
 
-    async def _start(self, request: SessionInput) -> Handle:
-        return await self._client.start_workflow(
-            SessionWorkflow.run,
-            request,
-            id=session_workflow_id(request.key),
-            task_queue=self._task_queue,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            search_attributes=search_attributes(request, datetime.now(UTC)),
-            memo={DIGEST_MEMO: request.request_digest},
-            static_summary=f"call of {request.caller_identity} in {request.livekit_room}"[:200],
-        )
+    def _options(self, request: SessionInput) -> dict[str, Any]:
+        return {
+            "id": session_workflow_id(request.key),
+            "task_queue": self._task_queue,
+            "id_reuse_policy": WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            "search_attributes": search_attributes(request, datetime.now(UTC)),
+            "memo": {DIGEST_MEMO: request.request_digest},
+            "static_summary": f"call of {request.caller_identity} in {request.livekit_room}"[:200],
+        }
 
     async def _start_and_wait(
         self, request: SessionInput, stage: Stage, seconds: float
@@ -107,16 +109,10 @@ class TemporalSessions(Sessions):
         start = WithStartWorkflowOperation(
             SessionWorkflow.run,
             request,
-            id=session_workflow_id(request.key),
-            task_queue=self._task_queue,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-            search_attributes=search_attributes(request, datetime.now(UTC)),
-            memo={DIGEST_MEMO: request.request_digest},
-            static_summary=f"call of {request.caller_identity} in {request.livekit_room}"[:200],
+            **self._options(request),
         )
-        # Without an id that others can have: Temporal would answer them with this start's result,
-        # whatever they ask for. Only the request that starts the workflow makes this update.
+        # No update id: Temporal would give this start's result to every request with the same id.
         # The SDK's overloads leave type parameters open, here and at the other updates.
         wait = self._client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
             SessionWorkflow.wait_until,
@@ -124,16 +120,16 @@ class TemporalSessions(Sessions):
             start_workflow_operation=start,
             rpc_timeout=timedelta(seconds=seconds),
         )
-        # The SDK leaves a failed start in this future as well; unread, asyncio would complain.
+        # The SDK sets a failed start in this future as well: retrieve it, or asyncio would warn.
         handle = asyncio.ensure_future(start.workflow_handle())
         handle.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             async with asyncio.timeout(seconds):
                 return await wait
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
-            # Durable only if Temporal knows it: a time-out alone says nothing.
+            # A time-out alone does not tell whether the session was started.
             if not await self.exists(request.key):
-                raise temporal_is_away("it took no start in time") from None
+                raise temporal_is_away("the start timed out") from None
             return None
         except (RPCError, RuntimeError) as error:
             raise _failure(error) from None
@@ -142,7 +138,9 @@ class TemporalSessions(Sessions):
 
     @override
     async def find(self, key: SessionKey, digest: str, stage: Stage, seconds: float) -> Started:
-        description = await self._describe(key)
+        description = await describe(self._client, key)
+        if description is None:
+            raise _no_session()
         memo = await description.memo()
         if memo.get(DIGEST_MEMO) != digest:
             raise IdempotencyMismatch(
@@ -150,11 +148,9 @@ class TemporalSessions(Sessions):
                 field="sessionId",
                 cure="repeat the request unchanged, or use another sessionId or Idempotency-Key",
             )
-        # What the same request would resolve to now can be something else: agents are edited.
+        # Read what was stored: the agent may have been edited since.
         running = Started(await self._input(key), None, again=True)
-        # A closed session's workflow stays open until its room is gone.
-        state = description.typed_search_attributes.get(STATE)
-        if description.status is not WorkflowExecutionStatus.RUNNING or state == "closed":
+        if has_ended(description):
             return replace(running, closed=True)
         if stage is Stage.ACCEPTED:
             return running
@@ -165,15 +161,15 @@ class TemporalSessions(Sessions):
         except (TimeoutError, Unavailable):
             return running
         except NotFound:
-            # It closed after it was described.
+            # It ended after it was described.
             return replace(running, closed=True)
 
     async def _wait(self, key: SessionKey, stage: Stage) -> SessionStatus:
-        """The status at a stage, once that is reached or cannot be any more.
+        """The status once a stage is reached, or can no longer be reached.
 
-        Temporal takes ten updates of a workflow at a time, 2,000 in all, and an update outlives
-        the client who waits for it. So a stage has one update, whoever waits and however often.
-        Its answer may be an old one: the status is asked for.
+        Temporal allows ten concurrent updates of a workflow, 2,000 in all, and an update outlives
+        the client that waits for it. So each stage has one update, which all clients share. Its
+        result may be outdated, so the status is queried.
         """
         update = self._handle(key).execute_update(  # pyright: ignore[reportUnknownMemberType]
             SessionWorkflow.wait_until, WaitUntil(stage=stage), id=f"wait_until:{stage.value}"
@@ -182,7 +178,7 @@ class TemporalSessions(Sessions):
         return await self.status(key)
 
     async def _input(self, key: SessionKey) -> SessionInput:
-        """What a session was started with: the first event of its history has it."""
+        """The input of a session, from the first event of its history."""
         events = self._handle(key).fetch_history_events(
             page_size=1, rpc_timeout=timedelta(seconds=ANSWER_TIMEOUT)
         )
@@ -191,19 +187,18 @@ class TemporalSessions(Sessions):
         [request] = await self._client.data_converter.decode(given, [SessionInput])
         return request
 
-    async def _describe(self, key: SessionKey) -> WorkflowExecutionDescription:
-        return await _reach(self._handle(key).describe())
-
     @override
     async def status(self, key: SessionKey) -> SessionStatus:
+        return await _reach(self._query_status(key), ANSWER_TIMEOUT)
+
+    async def _query_status(self, key: SessionKey) -> SessionStatus:
         handle = self._handle(key)
         unclean = QueryRejectCondition.NOT_COMPLETED_CLEANLY
-        async with _bounded():
-            try:
-                return await _reach(handle.query(SessionWorkflow.status, reject_condition=unclean))
-            except WorkflowQueryRejectedError:
-                # Terminated, for instance: it says where it was, and will never get further.
-                last = await _reach(handle.query(SessionWorkflow.status))
+        try:
+            return await handle.query(SessionWorkflow.status, reject_condition=unclean)
+        except WorkflowQueryRejectedError:
+            # Terminated, for example: this is its last state.
+            last = await handle.query(SessionWorkflow.status)
         return last if last.state is SessionState.CLOSED else closed_from_outside(last)
 
     @override
@@ -212,8 +207,7 @@ class TemporalSessions(Sessions):
             SessionWorkflow.agent_ready, claim, id=f"{claim.attempt}:{claim.job_id}"
         )
         try:
-            async with _bounded():
-                return await _reach(update)
+            return await _reach(update, ANSWER_TIMEOUT)
         except NotFound:
             raise StaleAttempt("the session is closed") from None
 
@@ -229,35 +223,20 @@ class TemporalSessions(Sessions):
     async def operate(
         self, key: SessionKey, operation: Operation, update_id: str | None
     ) -> SessionStatus:
+        name = _UPDATES[type(operation)].__name__
         with self._limits.change(key):
-            async with _bounded():
-                return await _reach(self._update(key, operation, update_id))
-
-    def _update(
-        self, key: SessionKey, operation: Operation, update_id: str | None
-    ) -> Awaitable[SessionStatus]:
-        handle = self._handle(key)
-        if isinstance(operation, Extend):
-            return handle.execute_update(SessionWorkflow.extend, operation, id=update_id)  # pyright: ignore[reportUnknownMemberType]
-        if isinstance(operation, Redispatch):
-            return handle.execute_update(SessionWorkflow.redispatch, operation, id=update_id)  # pyright: ignore[reportUnknownMemberType]
-        return handle.execute_update(SessionWorkflow.finalise, operation, id=update_id)  # pyright: ignore[reportUnknownMemberType]
+            update = self._handle(key).execute_update(  # pyright: ignore[reportUnknownMemberType]
+                name, operation, id=update_id, result_type=SessionStatus
+            )
+            return await _reach(update, ANSWER_TIMEOUT)
 
     @override
     async def exists(self, key: SessionKey) -> bool:
-        try:
-            await self._describe(key)
-        except NotFound:
-            return False
-        return True
+        return await describe(self._client, key) is not None
 
     @override
     async def is_open(self, key: SessionKey) -> bool:
-        try:
-            description = await self._describe(key)
-        except NotFound:
-            return False
-        return description.status is WorkflowExecutionStatus.RUNNING
+        return await is_running(self._client, key)
 
     @override
     async def find_by_room(self, org: str, livekit_room: str) -> SessionKey | None:
@@ -270,53 +249,38 @@ class TemporalSessions(Sessions):
     @override
     async def pollers(self) -> int:
         patience = timedelta(seconds=ANSWER_TIMEOUT)
-        return len(
-            await _reach(polling_workers(self._client, self._task_queue, time.time(), patience))
-        )
+        polling = polling_workers(self._client, self._task_queue, time.time(), patience)
+        return len(await _reach(polling))
 
     @override
     async def probe(self) -> None:
         await _reach(self._probe.check())
 
-    def _handle(self, key: SessionKey) -> Handle:
+    def _handle(self, key: SessionKey) -> WorkflowHandle[SessionWorkflow, SessionResult]:
         return self._client.get_workflow_handle_for(SessionWorkflow.run, session_workflow_id(key))
 
 
-async def _reach(call: Awaitable[Result]) -> Result:
-    """Await a call to Temporal and say in our words what went wrong."""
+async def _reach(call: Awaitable[Result], seconds: float | None = None) -> Result:
+    """Await a call to Temporal, for up to `seconds`, and map its errors."""
     try:
-        return await call
+        async with asyncio.timeout(seconds):
+            return await call
     except WorkflowUpdateFailedError as error:
-        raise _refusal(error) from None
-    except (WorkflowUpdateRPCTimeoutOrCancelledError, WorkflowQueryFailedError):
-        raise _no_worker() from None
+        cause = error.cause
+        if isinstance(cause, ApplicationError):
+            raise _REFUSALS.get(cause.type or "", Conflict)(cause.message) from None
+        raise Conflict("the session refused the update") from None
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError, WorkflowQueryFailedError):
+        raise Unavailable(
+            "no worker answered for the session", cure="check that an Everline worker runs"
+        ) from None
     except (RPCError, RuntimeError) as error:
         raise _failure(error) from None
 
 
-@asynccontextmanager
-async def _bounded() -> AsyncGenerator[None]:
-    try:
-        async with asyncio.timeout(ANSWER_TIMEOUT):
-            yield
-    except TimeoutError:
-        raise _no_worker() from None
-
-
-def _refusal(error: WorkflowUpdateFailedError) -> EverlineError:
-    cause = error.cause
-    if isinstance(cause, ApplicationError):
-        return _REFUSALS.get(cause.type or "", Conflict)(cause.message)
-    return Conflict("the session refused the update")
-
-
 def _failure(error: RPCError | RuntimeError) -> EverlineError:
-    if is_not_found(error):
-        return NotFound("there is no such session", field="sessionId")
-    return temporal_error(error)
+    return _no_session() if is_not_found(error) else temporal_error(error)
 
 
-def _no_worker() -> Unavailable:
-    return Unavailable(
-        "no worker answered for the session", cure="check that an Everline worker runs"
-    )
+def _no_session() -> NotFound:
+    return NotFound("there is no such session", field="sessionId")

@@ -1,7 +1,6 @@
 """Signals to sessions; repeating one has no effect."""
 
 from collections.abc import Callable
-from datetime import timedelta
 
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
@@ -28,9 +27,7 @@ _HANDLERS: dict[type[Message], Callable[..., object]] = {
 }
 
 
-async def send_signal(
-    client: Client, key: SessionKey, message: Message, within: timedelta = RPC_TIMEOUT
-) -> None:
+async def send_signal(client: Client, key: SessionKey, message: Message) -> None:
     """Send a signal whose event id is Temporal's request id.
 
     Temporal drops a signal with a request id that the workflow has had. So a repeated message adds
@@ -49,4 +46,6 @@ async def send_signal(
         request_id=message.event_id,
     )
     request.input.payloads.extend(await client.data_converter.encode([message]))
-    await client.workflow_service.signal_workflow_execution(request, retry=True, timeout=within)
+    await client.workflow_service.signal_workflow_execution(
+        request, retry=True, timeout=RPC_TIMEOUT
+    )

@@ -26,9 +26,5 @@ async def polling_workers(
         task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
     )
     answer = await client.workflow_service.describe_task_queue(request, timeout=patience)
-    return [poller for poller in answer.pollers if now - _asked(poller) <= POLL_SECONDS]
-
-
-def _asked(poller: PollerInfo) -> float:
-    """When its last poll began, as Unix time."""
-    return poller.last_access_time.ToNanoseconds() / 1e9
+    since = (now - POLL_SECONDS) * 1e9
+    return [each for each in answer.pollers if each.last_access_time.ToNanoseconds() >= since]

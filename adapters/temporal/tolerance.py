@@ -10,12 +10,8 @@ from typing import Any
 from pydantic import TypeAdapter
 from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import PydanticJSONPlainPayloadConverter
-from temporalio.converter import (
-    CompositePayloadConverter,
-    DataConverter,
-    DefaultPayloadConverter,
-    JSONPlainPayloadConverter,
-)
+from temporalio.converter import DataConverter, DefaultPayloadConverter
+from typing_extensions import override
 
 from domain.json_model import FROM_ANOTHER_VERSION
 
@@ -23,36 +19,24 @@ from domain.json_model import FROM_ANOTHER_VERSION
 class TolerantJsonConverter(PydanticJSONPlainPayloadConverter):
     """Reads unknown fields and values as the models define."""
 
+    @override
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
-        """The value of a payload.
-
-        Raises:
-            ValidationError: it is of another type.
-        """
-        adapter = _adapter(type_hint) if type_hint is not None else _ANYTHING
-        return adapter.validate_json(payload.data, context=FROM_ANOTHER_VERSION)
+        kind = Any if type_hint is None else type_hint
+        return _adapter(kind).validate_json(payload.data, context=FROM_ANOTHER_VERSION)
 
 
-class TolerantPayloadConverter(CompositePayloadConverter):
+class TolerantPayloadConverter(DefaultPayloadConverter):
     """Temporal's converters, with `TolerantJsonConverter` for JSON."""
 
     def __init__(self) -> None:
         """Temporal creates one for each worker and client."""
-        super().__init__(
-            *(
-                TolerantJsonConverter()
-                if isinstance(converter, JSONPlainPayloadConverter)
-                else converter
-                for converter in DefaultPayloadConverter.default_encoding_payload_converters
-            )
-        )
+        super().__init__()
+        self.converters = {**self.converters, b"json/plain": TolerantJsonConverter()}
 
 
 tolerant_data_converter = DataConverter(payload_converter_class=TolerantPayloadConverter)
 
-_ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
-
 
 @lru_cache(maxsize=256)
-def _adapter(type_hint: type) -> TypeAdapter[Any]:
+def _adapter(type_hint: Any) -> TypeAdapter[Any]:
     return TypeAdapter(type_hint)

@@ -18,11 +18,10 @@ from adapters.mongo import MongoArchive
 from adapters.mongo.client import Database, connect
 from adapters.settings import WorkerSettings
 from adapters.temporal import client as temporal_client
-from adapters.temporal.deliveries import TemporalDeliveryRuns
 from adapters.temporal.encryption import EncryptionCodec
 from adapters.temporal.listing import TemporalListing
+from adapters.temporal.runs import TemporalDeliveryRuns, TemporalSummaryRuns
 from adapters.temporal.sessions import TemporalSessions
-from adapters.temporal.summaries import TemporalSummaryRuns
 from api.app import create_app
 from api.dependencies import ApiDependencies, Archive, CallerTokens, Records
 from domain.access.api_keys import NewKeyRequest

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from adapters.auth.local_keys import hash_of, new_key
 from adapters.mongo.client import Database
-from adapters.mongo.documents import Document, storable
+from adapters.mongo.documents import document_id, document_of
 from adapters.mongo.reading import StoredModel
 from adapters.mongo.tenancy import OrgCollection
 from domain.access.api_keys import ApiKeyRecord, CreatedKey, NewKeyRequest
@@ -39,13 +39,10 @@ class MongoApiKeys(ApiKeys, ApiKeyStore):
         record = ApiKeyRecord(
             prefix=made.prefix, org=org, created_at=datetime.now(UTC), **request.model_dump()
         )
-        document: Document = {
-            "_id": _document_id(org, made.prefix),
-            "key_hash": hash_of(made.key),
-            **record.model_dump(),
-            "scopes": [scope.value for scope in record.scopes],
-        }
-        await self._keys.of(org).insert_one(storable(document, "the API key"))
+        document = document_of(
+            record, "the API key", document_id(org, made.prefix), key_hash=hash_of(made.key)
+        )
+        await self._keys.of(org).insert_one(document)
         return CreatedKey(key=made.key, record=record)
 
     @override
@@ -55,7 +52,7 @@ class MongoApiKeys(ApiKeys, ApiKeyStore):
 
     @override
     async def revoke(self, org: str, prefix: str) -> bool:
-        key_id = _document_id(org, prefix)
+        key_id = document_id(org, prefix)
         change = {"$set": {"revoked_at": datetime.now(UTC)}}
         mine = self._keys.of(org)
         if await mine.update_one({"_id": key_id, "revoked_at": None}, change):
@@ -86,11 +83,7 @@ class MongoApiKeys(ApiKeys, ApiKeyStore):
             return
         used = {"$set": {"last_used_at": now}}
         try:
-            key_id = _document_id(record.org, record.prefix)
+            key_id = document_id(record.org, record.prefix)
             await self._keys.of(record.org).update_one({"_id": key_id}, used)
         except StorageUnavailable as error:  # a valid key works even while nothing can be written
             log.warning("API key use not recorded", prefix=record.prefix, error=error.message)
-
-
-def _document_id(org: str, prefix: str) -> str:
-    return f"{org}/{prefix}"

@@ -3,8 +3,7 @@
 from typing_extensions import override
 
 from adapters.mongo.client import Database
-from adapters.mongo.documents import Document, dump, storable
-from adapters.mongo.errors import AlreadyStored
+from adapters.mongo.documents import Document, document_id, document_of
 from adapters.mongo.reading import StoredModel
 from adapters.mongo.sort_keys import sort_key_of_time
 from adapters.mongo.tenancy import OrgCollection
@@ -24,17 +23,10 @@ class MongoAudit(AuditLog):
 
     @override
     async def add(self, entry: AuditEntry) -> bool:
-        what = "an audit entry"
-        document: Document = {
-            "_id": f"{entry.org}/{entry.id}",
-            **dump(entry, what),
-            "place": sort_key_of_time(entry.at) + entry.id,
-        }
-        try:
-            await self._entries.of(entry.org).insert_one(storable(document, what))
-        except AlreadyStored:
-            return False
-        return True
+        name = document_id(entry.org, entry.id)
+        place = sort_key_of_time(entry.at) + entry.id
+        document = document_of(entry, "an audit entry", name, place=place)
+        return await self._entries.of(entry.org).insert_new(document)
 
     @override
     async def page(

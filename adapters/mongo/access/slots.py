@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing_extensions import override
 
 from adapters.mongo.client import Database
-from adapters.mongo.documents import Document
-from adapters.mongo.errors import AlreadyStored, storage_errors
+from adapters.mongo.documents import Document, document_id, document_of
+from adapters.mongo.errors import storage_errors
 from adapters.mongo.reading import StoredModel
 from adapters.mongo.tenancy import Documents, OrgCollection
 from domain.access.ports import AllSlots
@@ -52,11 +52,8 @@ class MongoSlots(AllSlots):
             return False
         number = random.choice([number for number in range(limit) if number not in numbers])
         slot = Slot(org=key.org, session_id=key.session_id, number=number, claimed_at=now)
-        try:
-            await mine.insert_one({"_id": f"{key.org}/{number}", **slot.model_dump()})
-        except AlreadyStored:
-            return None
-        return True
+        document = document_of(slot, "the slot", document_id(key.org, number))
+        return await mine.insert_new(document) or None
 
     @override
     async def free(self, key: SessionKey) -> bool:

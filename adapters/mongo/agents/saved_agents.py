@@ -5,15 +5,13 @@ in `agent_versions`. Configurations are encrypted, because they hold keys of oth
 numbers and times are readable.
 """
 
-from contextlib import suppress
 from datetime import datetime
-from typing import Any
 
 from typing_extensions import override
 
 from adapters.mongo.client import Database
-from adapters.mongo.documents import Document, storable
-from adapters.mongo.errors import AlreadyStored, storage_errors
+from adapters.mongo.documents import Document, document_id, document_of
+from adapters.mongo.errors import storage_errors
 from adapters.mongo.reading import StoredModel
 from adapters.mongo.tenancy import Documents, OrgCollection
 from adapters.temporal.encryption import EncryptionCodec
@@ -43,13 +41,12 @@ class MongoAgents(SavedAgents):
     @override
     async def insert(self, agent: SavedAgent) -> None:
         document = self._document(agent)
-        try:
-            await self._agents.of(agent.org).insert_one(document)
-        except AlreadyStored:
+        agents = self._agents.of(agent.org)
+        if not await agents.insert_new(document):
             # The driver repeats an insert whose answer was lost; ids are random otherwise.
-            found = await self._agents.of(agent.org).find_one({"_id": document["_id"]})
+            found = await agents.find_one({"_id": document["_id"]})
             if found is None or found["config"] != document["config"]:
-                raise StorageUnavailable("MongoDB has another agent with this id") from None
+                raise StorageUnavailable("MongoDB has another agent with this id")
 
     @override
     async def get(self, key: AgentKey) -> SavedAgent | None:
@@ -58,13 +55,11 @@ class MongoAgents(SavedAgents):
 
     @override
     async def to_be_replaced(self, key: AgentKey) -> SavedAgent | None:
-        found = await self._current(key)
-        if found is None:
-            return None
         try:
-            return self._stored.one(found)
+            return await self.get(key)
         except Unreadable:  # logged where it was raised
-            return StoredModel("agent", _without_config, _CURE).one(found)
+            found = await self._current(key)
+            return StoredModel("agent", _without_config, _CURE).one(found) if found else None
 
     @override
     async def list_agents(self, org: str, limit: int, before: str | None) -> list[SavedAgent]:
@@ -82,12 +77,10 @@ class MongoAgents(SavedAgents):
             found = await agents.find_one(current)
             if found is None:
                 return False
-            kept = {**found, "_id": _version_document_id(agent.key, expected)}
-            # An interrupted save stored the duplicate; versions never change.
-            with suppress(AlreadyStored):
-                await versions.insert_one(kept)
-            fields = {name: value for name, value in document.items() if name != "_id"}
-            if await agents.update_one(current, {"$set": fields}):
+            kept = {**found, "_id": document_id(*agent.key, expected)}
+            # Stored already by an interrupted save, it is the same: versions never change.
+            await versions.insert_new(kept)
+            if await agents.update_one(current, {"$set": document}):
                 return True
             if await agents.find_one({"_id": document["_id"]}) is None:
                 # Deleted in the meantime: do not leave the version behind.
@@ -96,17 +89,15 @@ class MongoAgents(SavedAgents):
 
     @override
     async def delete(self, key: AgentKey, expected: int | None, at: datetime) -> bool:
-        document_id = _agent_document_id(key)
-        wanted: Document = {"_id": document_id}
-        if expected is not None:
-            wanted["version"] = expected
+        one = {"_id": document_id(*key)}
+        wanted = one if expected is None else {**one, "version": expected}
         agents = self._agents.of(key.org)
         async with storage_errors("delete an agent"):
             # Mark it first: it is invisible from here on, and an interrupted deletion can continue.
             if not await agents.update_one(wanted, {"$set": {"deleted": True, "deleted_at": at}}):
                 return False
             await self._versions.of(key.org).delete_many({"agent_id": key.agent_id})
-            await agents.delete_one({"_id": document_id})
+            await agents.delete_one(one)
         return True
 
     @override
@@ -115,9 +106,7 @@ class MongoAgents(SavedAgents):
         if current is None or version > current["version"]:
             return None
         if version < current["version"]:
-            return await self._versions.of(key.org).get(
-                _version_document_id(key, version), self._stored
-            )
+            return await self._versions.of(key.org).get(document_id(*key, version), self._stored)
         return self._stored.one(current)
 
     @override
@@ -136,7 +125,7 @@ class MongoAgents(SavedAgents):
         return [*first, *await self._listed(versions, wanted, "version", limit - len(first))]
 
     async def _current(self, key: AgentKey) -> Document | None:
-        wanted = {"_id": _agent_document_id(key), **_NOT_DELETED}
+        wanted = {"_id": document_id(*key), **_NOT_DELETED}
         return await self._agents.of(key.org).find_one(wanted)
 
     async def _listed(
@@ -155,15 +144,14 @@ class MongoAgents(SavedAgents):
     def _document(self, agent: SavedAgent) -> Document:
         # Only what was set, so that changed defaults reach agents that never chose a value.
         config = agent.config.model_dump_json(exclude_unset=True)
-        fields: dict[str, Any] = agent.model_dump(exclude={"config"})
-        document: Document = {
-            "_id": _agent_document_id(agent.key),
-            **fields,
-            "name": agent.config.agent_name,
-            "config": self._codec.seal(config.encode()),
+        return document_of(
+            agent,
+            "the agent",
+            document_id(*agent.key),
+            name=agent.config.agent_name,
+            config=self._codec.seal(config.encode()),
             **_NOT_DELETED,
-        }
-        return storable(document, "the agent")
+        )
 
     def _agent(self, document: Document) -> SavedAgent:
         config = AgentConfig.model_validate_json(
@@ -174,11 +162,3 @@ class MongoAgents(SavedAgents):
 
 def _without_config(document: Document) -> SavedAgent:
     return reader(SavedAgent)(document | {"config": AgentConfig()})
-
-
-def _agent_document_id(key: AgentKey) -> str:
-    return f"{key.org}/{key.agent_id}"
-
-
-def _version_document_id(key: AgentKey, version: int) -> str:
-    return f"{key.org}/{key.agent_id}/{version}"

@@ -8,7 +8,7 @@ from pymongo import WriteConcern
 from typing_extensions import override
 
 from adapters.mongo.client import Database
-from adapters.mongo.documents import dump, storable
+from adapters.mongo.documents import document_of
 from adapters.mongo.errors import AlreadyStored, storage_errors
 from adapters.mongo.reading import StoredModel
 from adapters.mongo.tenancy import Documents
@@ -20,7 +20,6 @@ from domain.json_model import reader
 COLLECTION = "agent_servers"
 CONDEMNED = "condemned_jobs"
 PATH = "heartbeat_path"
-NUMBER = "number"
 DEALT_WITH = "dealt_with"
 """Removed by the next heartbeat, which replaces the whole document."""
 FORGET_AFTER_SECONDS = 24 * 3600
@@ -41,22 +40,21 @@ class MongoAgentServers(AgentServers, SignsOfLife, CallerSigns):
 
     @override
     async def record(self, heartbeat: Heartbeat, at: datetime) -> list[str]:
-        what = "the heartbeat"
         server = AgentServer(**heartbeat.model_dump(), last_heartbeat=at)
-        document = {"_id": server.server_id, NUMBER: heartbeat.number, **dump(server, what)}
+        document = document_of(server, "the heartbeat", server.server_id, number=heartbeat.number)
         # By number, not time: several API processes store heartbeats, each with its own clock.
-        last = {"_id": server.server_id, NUMBER: {"$not": {"$gt": heartbeat.number}}}
+        last = {"_id": server.server_id, "number": {"$not": {"$gt": heartbeat.number}}}
         async with storage_errors("store a heartbeat"):
             # A later heartbeat has the id already, and stays.
             with suppress(AlreadyStored):
-                await self._servers.replace_one(last, storable(document, what), upsert=True)
+                await self._servers.replace_one(last, document, upsert=True)
             condemned = await self._condemned.find_one({"_id": heartbeat.server_id})
         stop = set(condemned["jobs"]) if condemned else set[str]()
         return [job.job_id for job in heartbeat.jobs if job.job_id in stop]
 
     @override
     async def seen_since(self, since: datetime) -> list[AgentServer]:
-        servers = _SERVER.all(await self._servers.find_all({"last_heartbeat": {"$gte": since}}))
+        servers = _SERVER.all(await self._servers.find({"last_heartbeat": {"$gte": since}}))
         return sorted(servers, key=lambda server: server.server_id)
 
     @override
@@ -66,7 +64,7 @@ class MongoAgentServers(AgentServers, SignsOfLife, CallerSigns):
     @override
     async def last_heartbeats(self) -> dict[str, datetime]:
         alive = {DEALT_WITH: {"$exists": False}}
-        found = await self._servers.find_all(alive, {"last_heartbeat": 1})
+        found = await self._servers.find(alive, {"last_heartbeat": 1})
         return {each["_id"]: each["last_heartbeat"] for each in found}
 
     @override
@@ -77,7 +75,7 @@ class MongoAgentServers(AgentServers, SignsOfLife, CallerSigns):
     async def caller_seen(self, key: SessionKey) -> str | None:
         # Only servers that the watchdog believes alive, so that no clocks are compared.
         alive = {"jobs.session_id": key.session_id, DEALT_WITH: {"$exists": False}}
-        servers = _SERVER.all(await self._servers.find_all(alive))
+        servers = _SERVER.all(await self._servers.find(alive))
         said = [job.caller for server in servers for job in server.jobs if job.key == key]
         # The agent of an earlier attempt may still be leaving: one that sees the caller suffices.
         return max((caller for caller in said if caller is not None), default=None)

@@ -3,11 +3,12 @@
 from typing_extensions import override
 
 from adapters.mongo.client import Database
-from adapters.mongo.documents import Document, dump, session_document_id, storable
+from adapters.mongo.documents import Document, document_id, document_of
 from adapters.mongo.errors import AlreadyStored, storage_errors
 from adapters.mongo.reading import StoredModel
 from adapters.mongo.sort_keys import check_sort_key, sort_key_of_time
 from adapters.mongo.tenancy import OrgCollection
+from adapters.mongo.transcripts.renewal import Renewal
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
 from domain.json_model import reader
@@ -27,21 +28,21 @@ _STRICT_RECORD = StoredModel(_WHAT, SessionStatus.model_validate)
 class MongoSessions(SessionRecords, SessionHistory):
     """One document per session, the last known status. Times are kept to the millisecond."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, lines: Renewal | None = None) -> None:
         self._sessions = OrgCollection(database[COLLECTION])
+        self._lines = lines or Renewal()
 
     @override
     async def record(self, status: SessionStatus) -> None:
         key = SessionKey(status.org, status.session_id)
-        what = "the session's status"
-        document = {
-            "_id": session_document_id(key),
-            **dump(status, what),
+        document = document_of(
+            status,
+            "the session's status",
+            document_id(*key),
             # What lists are filtered and ordered by.
-            "agent": status.agent_id or status.agent_name,
-            "place": sort_key_of_time(status.started_at) + status.session_id,
-        }
-        storable(document, what)
+            agent=status.agent_id or status.agent_name,
+            place=sort_key_of_time(status.started_at) + status.session_id,
+        )
         mine = self._sessions.of_session(key)
         older = {"_id": document["_id"], "version": {"$lt": status.version}}
         async with storage_errors("store a session"):
@@ -51,15 +52,19 @@ class MongoSessions(SessionRecords, SessionHistory):
                 except AlreadyStored:
                     # The stored version is not older, or another writer inserted at the same time.
                     stored = await mine.find_one({"_id": document["_id"]})
-                    if stored is not None and not stored["version"] < status.version:
-                        return
-                else:
-                    return
-        raise StorageUnavailable("MongoDB did not store a session: too many writers at once")
+                    if stored is None or stored["version"] < status.version:
+                        continue
+                break
+            else:
+                raise StorageUnavailable(
+                    "MongoDB did not store a session: too many writers at once"
+                )
+        if status.state is SessionState.CLOSED:
+            await self._lines.renew(key)
 
     @override
     async def get(self, key: SessionKey) -> SessionStatus | None:
-        return await self._sessions.of_session(key).get(session_document_id(key), _RECORD)
+        return await self._sessions.of_session(key).get(document_id(*key), _RECORD)
 
     @override
     async def not_closed(self, limit: int, after: str | None = None) -> Page[SessionStatus]:

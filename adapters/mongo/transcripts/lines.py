@@ -10,17 +10,17 @@ A deleted transcript leaves a tombstone instead of its line: a late write finds 
 import asyncio
 import random
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime
 
 from typing_extensions import override
 
 from adapters.mongo.client import Database
-from adapters.mongo.documents import Document, dump, of_session, session_document_id, storable
-from adapters.mongo.errors import AlreadyStored, storage_errors
+from adapters.mongo.documents import Document, document_id, dump, storable
+from adapters.mongo.errors import storage_errors
 from adapters.mongo.sessions.records import MongoSessions
 from adapters.mongo.sort_keys import sort_key_of_seconds, sort_key_of_time
 from adapters.mongo.tenancy import OrgCollection
+from adapters.mongo.transcripts.renewal import Renewal
 from adapters.mongo.transcripts.summaries import COLLECTION as SUMMARIES
 from adapters.mongo.transcripts.summaries import MongoSummaries
 from adapters.mongo.transcripts.transcripts import (
@@ -33,7 +33,7 @@ from adapters.mongo.transcripts.transcripts import (
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
 from domain.recordings.recording import CallRecording, latest
-from domain.transcripts.listing import TranscriptLine, line_of
+from domain.transcripts.listing import TranscriptFilter, TranscriptLine, line_of
 from domain.transcripts.ports import TranscriptRemoval
 from domain.transcripts.retention import OldTranscript, Removed
 from domain.transcripts.search_terms import terms_of
@@ -49,7 +49,7 @@ _LONGEST_PAUSE = 0.5
 """Seconds at most before a writer that lost a race tries again."""
 
 
-class MongoTranscriptLines(TranscriptRemoval):
+class MongoTranscriptLines(Renewal, TranscriptRemoval):
     """One document per listed or deleted transcript."""
 
     def __init__(self, database: Database) -> None:
@@ -64,19 +64,12 @@ class MongoTranscriptLines(TranscriptRemoval):
         self._summaries = MongoSummaries(database)
         self._known_orgs: set[str] = set()
 
+    @override
     async def renew_if_listed(self, key: SessionKey) -> bool:
-        """As `renew`, but only for a transcript that is listed or deleted."""
         return await self._known(key) is None or await self.renew(key)
 
+    @override
     async def renew(self, key: SessionKey) -> bool:
-        """Derive the line again from the stored parts of the session.
-
-        Returns:
-            False if the transcript was deleted; the parts are then removed again.
-
-        Raises:
-            StorageUnavailable: MongoDB does not answer; the parts stay.
-        """
         for attempt in range(_ATTEMPTS):
             known = await self._known(key)
             if _is_tombstone(known):
@@ -89,14 +82,14 @@ class MongoTranscriptLines(TranscriptRemoval):
                 await self._summaries.get(key),
                 turns,
             )
-            if line is None or await self._stored(key, known, document_of(line, turns)):
+            if line is None or await self._stored(key, known, document_of_line(line, turns)):
                 return True
             await _back_off(attempt)
         raise StorageUnavailable("MongoDB did not store a transcript's line: too many writers")
 
     @override
     async def remove(self, key: SessionKey, by: str, at: datetime) -> Removed:
-        tombstone = {**_identity(key), "deleted_at": at, "deleted_by": by}
+        tombstone = {"_id": document_id(*key), "deleted_at": at, "deleted_by": by}
         for attempt in range(_ATTEMPTS):
             known = await self._known(key)
             if _is_tombstone(known) or await self._stored(key, known, dict(tombstone)):
@@ -119,14 +112,8 @@ class MongoTranscriptLines(TranscriptRemoval):
         self, org: str, before: datetime, limit: int, after: str | None
     ) -> list[OldTranscript]:
         ended = {"$gt": after or "", "$lt": sort_key_of_time(before)}
-        found = await self._lines.of(org).aggregate(
-            {"facets": EVERY, "ended": ended},
-            [
-                {"$sort": {"ended": 1}},
-                {"$limit": limit},
-                {"$project": {"session_id": 1, "ended": 1}},
-            ],
-        )
+        wanted, fields = {"facets": EVERY, "ended": ended}, {"session_id": 1, "ended": 1}
+        found = await self._lines.of(org).find(wanted, fields, sort=[("ended", 1)], limit=limit)
         return [OldTranscript(SessionKey(org, each["session_id"]), each["ended"]) for each in found]
 
     @override
@@ -137,7 +124,7 @@ class MongoTranscriptLines(TranscriptRemoval):
 
     async def _known(self, key: SessionKey) -> Document | None:
         """The line or the tombstone of the session's transcript."""
-        return await self._lines.of_session(key).find_one({"_id": session_document_id(key)})
+        return await self._lines.of_session(key).find_one({"_id": document_id(*key)})
 
     async def _stored(self, key: SessionKey, known: Document | None, document: Document) -> bool:
         """Store a document; False if another writer was faster."""
@@ -147,32 +134,26 @@ class MongoTranscriptLines(TranscriptRemoval):
         if known is not None:
             wanted = {"_id": document["_id"], "rev": known["rev"]}
             return await documents.replace_one(wanted, document)
-        await self._remember(document["org"])
-        try:
-            await documents.insert_one(document)
-        except AlreadyStored:
-            return False
-        return True
+        await self._remember(key.org)
+        return await documents.insert_new(document)
 
     async def _remember(self, org: str) -> None:
         """Record that an org has transcripts, for the retention job over all orgs."""
-        if org in self._known_orgs:
-            return
-        with suppress(AlreadyStored):
-            await self._orgs.of(org).insert_one({"_id": org})
-        self._known_orgs.add(org)
+        if org not in self._known_orgs:
+            await self._orgs.of(org).insert_new({"_id": org})
+            self._known_orgs.add(org)
 
     async def _remove_parts(self, key: SessionKey) -> Removed:
-        counts: dict[str, int] = {}
+        # In collections without an index on the session, the `_id` is the index.
+        by_id: Document = {"_id": document_id(*key)}
         async with storage_errors("delete a transcript"):
-            for name, collection in self._parts.items():
-                counts[name] = await collection.of_session(key).delete_many(_by_index(name, key))
-        return Removed(
-            turns=counts[TURNS],
-            reports=counts[REPORTS],
-            recordings=counts[RECORDINGS],
-            summaries=counts[SUMMARIES],
-        )
+            counts = {
+                name: await collection.of_session(key).delete_many(
+                    by_id if name in (SUMMARIES, TRANSCRIPTS) else {}
+                )
+                for name, collection in self._parts.items()
+            }
+        return Removed.model_validate(counts)
 
 
 def _is_tombstone(known: Document | None) -> bool:
@@ -184,41 +165,31 @@ async def _back_off(attempt: int) -> None:
     await asyncio.sleep(random.uniform(0, min(0.005 * 2**attempt, _LONGEST_PAUSE)))
 
 
-def facets_of(line: TranscriptLine) -> list[str]:
-    """What a line can be filtered by; each is an index entry."""
-    ready = line.summary is SummaryStatus.READY
+def facets_of(source: TranscriptLine | TranscriptFilter, has_summary: bool | None) -> list[str]:
+    """What a line can be filtered by, the rarest first; each is an index entry."""
     named = {
-        "agent": line.agent,
-        "user": line.user_id,
-        "outcome": line.outcome,
-        "end": line.end_reason,
-        "state": line.state,
-        "summary": line.summary,
-        "summarised": "yes" if ready else "no",
+        "user": source.user_id,
+        "agent": source.agent,
+        "end": source.end_reason,
+        "outcome": source.outcome,
+        "summary": source.summary,
+        "summarised": None if has_summary is None else "yes" if has_summary else "no",
+        "state": source.state,
     }
-    return [EVERY, *(f"{name}:{value}" for name, value in named.items() if value)]
+    return [f"{name}:{value}" for name, value in named.items() if value is not None]
 
 
-def _identity(key: SessionKey) -> Document:
-    return {"_id": session_document_id(key), **of_session(key)}
-
-
-def document_of(line: TranscriptLine, turns: Sequence[Turn]) -> Document:
+def document_of_line(line: TranscriptLine, turns: Sequence[Turn]) -> Document:
     """The document of a line, with its filter and sort fields."""
     key = SessionKey(line.org, line.session_id)
     return {
-        **_identity(key),
+        "_id": document_id(*key),
+        **key._asdict(),
         "line": dump(line, "the transcript's line"),
-        "facets": facets_of(line),
+        "facets": [EVERY, *facets_of(line, line.summary is SummaryStatus.READY)],
         "terms": terms_of(turn.text for turn in turns),
         # Ascending, and read backwards for the newest: see the indexes.
         "started": sort_key_of_time(line.started_at) + key.session_id,
         "ended": sort_key_of_time(line.ended_at) + key.session_id,
         "duration": sort_key_of_seconds(line.duration_seconds) + key.session_id,
     }
-
-
-def _by_index(collection: str, key: SessionKey) -> Document:
-    """A filter that an index covers, also in collections without an index on the session."""
-    one_per_session = collection in (SUMMARIES, TRANSCRIPTS)
-    return {"_id": session_document_id(key)} if one_per_session else {}

@@ -3,7 +3,7 @@
 from typing_extensions import override
 
 from adapters.mongo.client import Database
-from adapters.mongo.documents import dump
+from adapters.mongo.documents import document_of
 from adapters.mongo.reading import StoredModel
 from adapters.mongo.tenancy import OrgCollection
 from domain.json_model import reader
@@ -26,5 +26,4 @@ class MongoRetentionRules(RetentionRules):
 
     @override
     async def put(self, rule: RetentionRule) -> None:
-        document = {"_id": rule.org, **dump(rule, "the retention rule")}
-        await self._rules.of(rule.org).put_one(document)
+        await self._rules.of(rule.org).put_one(document_of(rule, "the retention rule", rule.org))

@@ -19,8 +19,10 @@ from adapters.mongo.transcripts.lines import COLLECTION
 from domain.transcripts.ports import TranscriptFigures
 from domain.transcripts.statistics import JoinStats, Spread, TranscriptStats
 
-_SPREADS = {
-    "duration": "$line.duration_seconds",
+_JOINED = {"$gt": ["$line.joins", 0]}
+_SPREADS: dict[str, Any] = {
+    # A call without an agent has no duration; a 0 would distort the average.
+    "duration": {"$cond": [_JOINED, "$line.duration_seconds", None]},
     "turns": "$line.turn_count",
     "response": "$line.response_seconds",
     "cost": "$line.cost",
@@ -35,9 +37,12 @@ _SUMS = (
     "recordings",
     "attempts",
 )
-_GROUPS = ("state", "outcome", "end_reason", "summary")
-_JOINED = {"$gt": ["$line.joins", 0]}
-_DISPATCHED = {"$gt": ["$line.attempts", 0]}
+_GROUPS = {
+    "states": "state",
+    "outcomes": "outcome",
+    "end_reasons": "end_reason",
+    "summaries": "summary",
+}
 
 
 class MongoTranscriptStats(TranscriptFigures):
@@ -79,64 +84,47 @@ def _count_if(condition: Document) -> Document:
     return {"$sum": {"$cond": [condition, 1, 0]}}
 
 
-def _values() -> dict[str, Any]:
-    # A call without an agent has no duration; a 0 would distort the average.
-    duration = {"$cond": [_JOINED, _SPREADS["duration"], None]}
-    return {**_SPREADS, "duration": duration}
-
-
 _FIGURES: Document = {
     "$group": {
         "_id": None,
         "count": {"$sum": 1},
         "joined": _count_if(_JOINED),
-        "dispatched": _count_if(_DISPATCHED),
+        "dispatched": _count_if({"$gt": ["$line.attempts", 0]}),
         "cost_total": {"$sum": _SPREADS["cost"]},
         **{name: {"$sum": f"$line.{name}"} for name in _SUMS},
         **{
             field: accumulator
-            for name, value in _values().items()
+            for name, value in _SPREADS.items()
             for field, accumulator in _spread(name, value).items()
         },
     }
 }
 _COUNTS: Document = {
-    "$group": {"_id": {name: f"$line.{name}" for name in _GROUPS}, "count": {"$sum": 1}}
+    "$group": {"_id": {name: f"$line.{name}" for name in _GROUPS.values()}, "count": {"$sum": 1}}
 }
 
 
 def _stats(figures: Document, groups: list[Document]) -> TranscriptStats:
-    counts = {name: _counted(name, groups) for name in _GROUPS}
+    spreads = {name: _read(figures, name) for name in _SPREADS}
+    joins = JoinStats(
+        sessions=figures["dispatched"],
+        joined=figures["joined"],
+        attempts=figures["attempts"],
+        seconds=spreads.pop("join"),
+    )
+    counts = {field: _counted(name, groups) for field, name in _GROUPS.items()}
     return TranscriptStats(
-        count=figures["count"],
-        duration=_read(figures, "duration"),
-        turns=_read(figures, "turns"),
-        response=_read(figures, "response"),
-        cost=_read(figures, "cost"),
-        cost_total=figures["cost_total"],
-        joins=JoinStats(
-            sessions=figures["dispatched"],
-            joined=figures["joined"],
-            attempts=figures["attempts"],
-            seconds=_read(figures, "join"),
-        ),
-        states=counts["state"],
-        outcomes=counts["outcome"],
-        end_reasons=counts["end_reason"],
-        summaries=counts["summary"],
-        **{name: figures[name] for name in _SUMS if name != "attempts"},
+        joins=joins,
+        **spreads,
+        **counts,
+        **{name: figures[name] for name in ("count", "cost_total", *_SUMS) if name != "attempts"},
     )
 
 
 def _read(figures: Document, name: str) -> Spread:
     p50, p95 = figures[f"{name}_percentiles"] or (None, None)
-    return Spread(
-        count=figures[f"{name}_count"],
-        average=figures[f"{name}_average"],
-        p50=p50,
-        p95=p95,
-        max=figures[f"{name}_max"],
-    )
+    others = {field: figures[f"{name}_{field}"] for field in ("count", "average", "max")}
+    return Spread(p50=p50, p95=p95, **others)
 
 
 def _counted(name: str, groups: list[Document]) -> dict[str, int]:

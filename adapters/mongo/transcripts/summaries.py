@@ -5,9 +5,10 @@ import json
 from typing_extensions import override
 
 from adapters.mongo.client import Database
-from adapters.mongo.documents import Document, dump, session_document_id, storable, to_json
+from adapters.mongo.documents import Document, document_id, dump, storable, to_json
 from adapters.mongo.reading import StoredModel
 from adapters.mongo.tenancy import OrgCollection
+from adapters.mongo.transcripts.renewal import Renewal
 from domain.ids import SessionKey
 from domain.json_model import reader
 from domain.transcripts.ports import SummaryArchive
@@ -21,12 +22,13 @@ FREE_FORM = ("analysis", "plan")
 class MongoSummaries(SummaryArchive):
     """One document per session; its only writer is the session's summary workflow."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, lines: Renewal | None = None) -> None:
         self._summaries = OrgCollection(database[COLLECTION])
+        self._lines = lines or Renewal()
 
     @override
     async def get(self, key: SessionKey) -> Summary | None:
-        return await self._summaries.of_session(key).get(session_document_id(key), _SUMMARY)
+        return await self._summaries.of_session(key).get(document_id(*key), _SUMMARY)
 
     @override
     async def put(self, summary: Summary) -> None:
@@ -35,13 +37,13 @@ class MongoSummaries(SummaryArchive):
         for name in FREE_FORM:
             if fields[name] is not None:
                 fields[name] = to_json(fields[name], "the summary")
-        document = storable({"_id": session_document_id(key), **fields}, "the summary")
+        document = storable({"_id": document_id(*key), **fields}, "the summary")
         await self._summaries.of_session(key).put_one(document)
+        await self._lines.renew(key)
 
 
 def _read(document: Document) -> Summary:
-    texts = {name: document.get(name) for name in FREE_FORM}
-    read = {name: json.loads(text) for name, text in texts.items() if text is not None}
+    read = {name: json.loads(text) for name in FREE_FORM if (text := document.get(name))}
     return reader(Summary)(document | read)
 
 

@@ -3,22 +3,16 @@
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 from pymongo.errors import BulkWriteError
 from typing_extensions import override
 
 from adapters.mongo.client import Database
-from adapters.mongo.documents import (
-    Document,
-    dump,
-    session_document_id,
-    storable,
-    to_json,
-)
+from adapters.mongo.documents import Document, document_id, dump, storable, to_json
 from adapters.mongo.errors import AlreadyStored, is_duplicate, storage_errors
 from adapters.mongo.reading import StoredModel
 from adapters.mongo.tenancy import Change, OrgCollection
+from adapters.mongo.transcripts.renewal import Renewal
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
 from domain.json_model import reader
@@ -43,14 +37,19 @@ class MongoTranscripts(TranscriptArchive):
     and speaking times are completed or replaced, never erased; `interrupted` stays true.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, lines: Renewal | None = None) -> None:
         self._turns = OrgCollection(database[TURNS])
         self._reports = OrgCollection(database[REPORTS])
         self._headers = OrgCollection(database[TRANSCRIPTS])
         self._recordings = OrgCollection(database[RECORDINGS])
+        self._lines = lines or Renewal()
 
     @override
     async def add_turns(self, key: SessionKey, turns: Sequence[Turn]) -> int | None:
+        new = await self._add_turns(key, turns)
+        return None if new and not await self._lines.renew_if_listed(key) else new
+
+    async def _add_turns(self, key: SessionKey, turns: Sequence[Turn]) -> int:
         changes = [change for turn in turns for change in _changes(key, turn)]
         if not changes:
             return 0
@@ -68,7 +67,7 @@ class MongoTranscripts(TranscriptArchive):
 
     @override
     async def turns(self, key: SessionKey) -> list[Turn]:
-        return ordered(_TURN.all(await self._turns.of_session(key).find_all()))
+        return ordered(_TURN.all(await self._turns.of_session(key).find()))
 
     @override
     async def add_report(self, key: SessionKey, report: AgentReport) -> bool:
@@ -76,20 +75,14 @@ class MongoTranscripts(TranscriptArchive):
         body = to_json(dump(report, what), what)
         digest = report.digest()
         document: Document = {
-            "_id": f"{session_document_id(key)}/{report.attempt}/{digest}",
-            "attempt": report.attempt,
+            "_id": document_id(*key, report.attempt, digest),
+            **report.model_dump(include={"attempt", "end_reason", "job_id", "ended_at"}),
             "digest": digest,
-            "end_reason": report.end_reason.value,
-            "job_id": report.job_id,
-            "ended_at": report.ended_at,
             "turn_count": len(report.turns),
             "body": body,
         }
-        try:
-            await self._reports.of_session(key).insert_one(storable(document, what))
-        except AlreadyStored:
-            return False
-        return True
+        new = await self._reports.of_session(key).insert_new(storable(document, what))
+        return await self._lines.renew_if_listed(key) and new
 
     @override
     async def report_ids(self, key: SessionKey) -> frozenset[str]:
@@ -97,7 +90,7 @@ class MongoTranscripts(TranscriptArchive):
 
     @override
     async def kept_reports(self, key: SessionKey) -> KeptReports:
-        found = await self._reports.of_session(key).find_all()
+        found = await self._reports.of_session(key).find()
         reports = _REPORT.all(found)
         return KeptReports(
             readable=sorted(reports, key=lambda one: (one.attempt, str(one.ended_at or ""))),
@@ -114,28 +107,29 @@ class MongoTranscripts(TranscriptArchive):
     @override
     async def put_recording(self, key: SessionKey, recording: CallRecording) -> None:
         fields = storable(recording.model_dump(), "the recording")
-        one = {"_id": f"{session_document_id(key)}/{recording.path}"}
-        stored = RecordingState.STORED.value
+        one = {"_id": document_id(*key, recording.path)}
+        stored = RecordingState.STORED
         # If it is stored already, an earlier state has arrived too late.
         with suppress(AlreadyStored):
             await self._recordings.of_session(key).update_one(
                 {**one, "state": {"$ne": stored}}, {"$set": fields}, upsert=True
             )
+        await self._lines.renew_if_listed(key)
 
     @override
     async def recordings(self, key: SessionKey) -> list[CallRecording]:
-        return _RECORDING.all(await self._recordings.of_session(key).find_all())
+        return _RECORDING.all(await self._recordings.of_session(key).find())
 
     @override
     async def drop_heard(self, key: SessionKey, attempt: int) -> int:
-        heard = f"{session_document_id(key)}/{attempt}/{HEARD_PREFIX}"
+        heard = document_id(*key, attempt, HEARD_PREFIX)
         # All ids with this prefix.
         those = {"_id": {"$gte": heard, "$lt": heard[:-1] + chr(ord(heard[-1]) + 1)}}
         return await self._turns.of_session(key).delete_many(those)
 
     @override
     async def header(self, key: SessionKey) -> TranscriptHeader | None:
-        return await self._headers.of_session(key).get(session_document_id(key), _HEADER)
+        return await self._headers.of_session(key).get(document_id(*key), _HEADER)
 
     @override
     async def put_header(self, header: TranscriptHeader) -> None:
@@ -145,39 +139,34 @@ class MongoTranscripts(TranscriptArchive):
         )
         change = {"$set": fields, "$setOnInsert": {"sealed_at": header.sealed_at}}
         await self._headers.of_session(key).update_one(
-            {"_id": session_document_id(key)}, change, upsert=True
+            {"_id": document_id(*key)}, change, upsert=True
         )
+        await self._lines.renew(key)
 
 
 def _changes(key: SessionKey, turn: Turn) -> list[Change]:
     """The upsert of a turn, and the update that fills in the text of one stored without."""
     what = f"turn {turn.attempt}/{turn.item_id!r}"
-    completing = _completing_fields(turn, what)
-    inserted: Document = {
-        **turn.model_dump(include={"attempt", "item_id", "seq", "text", "created_at"}),
-        "role": turn.role.value,
-        "interrupted": False,
-        "metrics": "{}",
-    }
-    storable(inserted | completing, what)
-    document_id = f"{session_document_id(key)}/{turn.attempt}/{turn.item_id}"
-    first = {name: value for name, value in inserted.items() if name not in completing}
-    change = {"$setOnInsert": first} | ({"$set": completing} if completing else {})
-    changes = [Change({"_id": document_id}, change, upsert=True)]
-    if turn.text:
-        changes.append(Change({"_id": document_id, "text": ""}, {"$set": {"text": turn.text}}))
-    return changes
-
-
-def _completing_fields(turn: Turn, what: str) -> dict[str, Any]:
-    completing: dict[str, Any] = turn.model_dump(
+    completing: Document = turn.model_dump(
         include={"started_speaking_at", "stopped_speaking_at", "agent_id"}, exclude_none=True
     )
     if turn.interrupted:
         completing["interrupted"] = True
     if turn.metrics:
         completing["metrics"] = to_json(turn.metrics, what)
-    return completing
+    inserted: Document = {
+        **turn.model_dump(include={"attempt", "item_id", "seq", "role", "text", "created_at"}),
+        "interrupted": False,
+        "metrics": "{}",
+    }
+    storable(inserted | completing, what)
+    one = {"_id": document_id(*key, turn.attempt, turn.item_id)}
+    first = {name: value for name, value in inserted.items() if name not in completing}
+    change = {"$setOnInsert": first} | ({"$set": completing} if completing else {})
+    changes = [Change(one, change, upsert=True)]
+    if turn.text:
+        changes.append(Change({**one, "text": ""}, {"$set": {"text": turn.text}}))
+    return changes
 
 
 def _report(document: Document) -> AgentReport:

@@ -10,8 +10,7 @@ from pydantic import TypeAdapter
 from typing_extensions import override
 
 from adapters.mongo.client import Database
-from adapters.mongo.documents import Document, dump, storable
-from adapters.mongo.errors import AlreadyStored
+from adapters.mongo.documents import Document, document_id, document_of, storable
 from adapters.mongo.reading import StoredModel
 from adapters.mongo.sort_keys import sort_key_of_time
 from adapters.mongo.tenancy import OrgCollection
@@ -50,17 +49,13 @@ class MongoEndpoints(EndpointStore):
 
     @override
     async def insert(self, endpoint: Endpoint) -> None:
-        document: Document = {
-            "_id": _endpoint_document_id(endpoint.key),
-            **endpoint.model_dump(exclude={"secrets"}),
-            "secrets": self._sealed(endpoint.secrets),
-        }
-        document["events"] = [event.value for event in endpoint.events]
-        await self._endpoints.of(endpoint.org).insert_one(storable(document, "the endpoint"))
+        sealed = self._sealed(endpoint.secrets)
+        document = document_of(endpoint, "the endpoint", document_id(*endpoint.key), secrets=sealed)
+        await self._endpoints.of(endpoint.org).insert_one(document)
 
     @override
     async def get(self, key: EndpointKey) -> Endpoint | None:
-        return await self._endpoints.of(key.org).get(_endpoint_document_id(key), self._stored)
+        return await self._endpoints.of(key.org).get(document_id(*key), self._stored)
 
     @override
     async def list_endpoints(self, org: str) -> list[Endpoint]:
@@ -74,14 +69,14 @@ class MongoEndpoints(EndpointStore):
         if "secrets" in fields:
             raise AssertionError("secrets are stored encrypted, by `replace_secrets`")
         return await self._endpoints.of(key.org).update_one(
-            {"_id": _endpoint_document_id(key)}, {"$set": storable(fields, "the endpoint")}
+            {"_id": document_id(*key)}, {"$set": storable(fields, "the endpoint")}
         )
 
     @override
     async def replace_secrets(
         self, key: EndpointKey, kept: Sequence[SigningSecret], rotations: int
     ) -> bool:
-        wanted = {"_id": _endpoint_document_id(key), "rotations": rotations - 1}
+        wanted = {"_id": document_id(*key), "rotations": rotations - 1}
         change = {
             "rotations": rotations,
             "secrets": self._sealed(kept),
@@ -91,7 +86,7 @@ class MongoEndpoints(EndpointStore):
 
     @override
     async def delete(self, key: EndpointKey) -> bool:
-        return await self._endpoints.of(key.org).delete_one({"_id": _endpoint_document_id(key)})
+        return await self._endpoints.of(key.org).delete_one({"_id": document_id(*key)})
 
     def _sealed(self, secrets: Sequence[SigningSecret]) -> bytes:
         return self._codec.seal(_SECRETS.dump_json(list(secrets)))
@@ -115,20 +110,14 @@ class MongoDeliveries(DeliveryStore):
 
     @override
     async def insert(self, delivery: Delivery) -> bool:
-        document: Document = {
-            "_id": _delivery_document_id(delivery.key),
-            **dump(delivery, "the delivery"),
-            "place": sort_key_of_time(delivery.occurred_at) + delivery.delivery_id,
-        }
-        try:
-            await self._deliveries.of(delivery.org).insert_one(storable(document, "the delivery"))
-        except AlreadyStored:
-            return False
-        return True
+        place = sort_key_of_time(delivery.occurred_at) + delivery.delivery_id
+        name = document_id(*delivery.key)
+        document = document_of(delivery, "the delivery", name, place=place)
+        return await self._deliveries.of(delivery.org).insert_new(document)
 
     @override
     async def get(self, key: DeliveryKey) -> Delivery | None:
-        return await self._deliveries.of(key.org).get(_delivery_document_id(key), _DELIVERY)
+        return await self._deliveries.of(key.org).get(document_id(*key), _DELIVERY)
 
     @override
     async def note(self, delivery: Delivery, attempt: DeliveryAttempt | None) -> None:
@@ -141,7 +130,7 @@ class MongoDeliveries(DeliveryStore):
             kept = {"$each": [attempt.model_dump()], "$slice": -MAX_ATTEMPTS_KEPT}
             change |= {"$push": {"attempts": kept}, "$inc": {"attempt_count": 1}}
         await self._deliveries.of(delivery.org).update_one(
-            {"_id": _delivery_document_id(delivery.key)}, change
+            {"_id": document_id(*delivery.key)}, change
         )
 
     @override
@@ -150,11 +139,3 @@ class MongoDeliveries(DeliveryStore):
     ) -> Page[Delivery]:
         conditions = wanted.model_dump(exclude_none=True)
         return await self._deliveries.of(org).page(conditions, limit, _DELIVERY, after)
-
-
-def _endpoint_document_id(key: EndpointKey) -> str:
-    return f"{key.org}/{key.endpoint_id}"
-
-
-def _delivery_document_id(key: DeliveryKey) -> str:
-    return f"{key.org}/{key.delivery_id}"

@@ -17,7 +17,7 @@ from adapters.mongo.access.audit import MongoAudit
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document
 from adapters.mongo.indexes import ensure_indexes
-from adapters.mongo.transcripts.lines import COLLECTION, MongoTranscriptLines, document_of
+from adapters.mongo.transcripts.lines import COLLECTION, MongoTranscriptLines, document_of_line
 from adapters.mongo.transcripts.listing import MongoTranscriptLists
 from adapters.mongo.transcripts.statistics import MongoTranscriptStats
 from domain.access.audit import AuditAction
@@ -86,7 +86,7 @@ def line(org: str, number: int) -> Document:
     )
     said = " ".join(chance.sample(SAID.split(), 3))
     turn = Turn(item_id="i", attempt=1, seq=0, role=Role.USER, text=said, created_at=began)
-    return {**document_of(known, [turn]), "rev": 1}
+    return {**document_of_line(known, [turn]), "rev": 1}
 
 
 @dataclass

@@ -149,14 +149,14 @@ async def test_a_sessions_documents_are_no_other_sessions(database: Database) ->
         == 1
     )
 
-    found = await collection.of_session(mine).find_all()
+    found = await collection.of_session(mine).find()
     assert {one["_id"]: (one["org"], one["session_id"]) for one in found} == {
         1: ("acme", "one"),
         2: ("acme", "one"),
     }
     for other in others:
         theirs = collection.of_session(other)
-        assert await theirs.find_all() == []
+        assert await theirs.find() == []
         assert await theirs.distinct("kind") == []
         assert await theirs.find_one({"_id": 1}) is None
         assert await theirs.apply([Change({"_id": 1}, {"$set": {"kind": "b"}})]) == 0

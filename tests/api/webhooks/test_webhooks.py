@@ -15,8 +15,8 @@ from temporalio.worker import Replayer
 
 from adapters.http.webhook_sender import HttpWebhookSender
 from adapters.mongo.webhooks.webhooks import ENDPOINTS
-from adapters.temporal.deliveries import TemporalDeliveryRuns
 from adapters.temporal.encryption import EncryptionCodec
+from adapters.temporal.runs import TemporalDeliveryRuns
 from domain.ids import SessionKey, webhook_workflow_id
 from domain.webhooks.events import EventType, event_id
 from services.webhooks.endpoints import Webhooks
