@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from stack.demo.answers import Turn
-from stack.demo.client import Event, SessionClient, read_events
-from stack.demo.watch import Watch
+from stack.demo.client import Event, SessionClient, Watch, read_events
+from stack.demo.responses import Turn
 from tests.stack.demo.evidence_of_a_good_call import good_call, status
 
 

@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from stack.demo.evidence import Evidence, Step, StepFailedError
+from stack.demo.evidence import AgentInRoom, Evidence, Step
 from stack.demo.verdict import NOT_REACHED, check, judge
-from stack.demo.witness import AgentInRoom
 from tests.stack.demo.evidence_of_a_good_call import AGENT, good_call, status
 
 Damage = Callable[[Evidence], object]
@@ -25,7 +24,7 @@ def test_nothing_passes_before_it_was_reached() -> None:
 
 def test_a_step_that_could_not_be_done_fails_with_its_reason() -> None:
     seen = good_call()
-    seen.faults.append(StepFailedError(Step.SUMMARY, "503 from the API"))
+    seen.faults[Step.SUMMARY] = "503 from the API"
     failed = [found for found in judge(seen) if not found.ok]
     assert [(found.step, found.detail) for found in failed] == [(Step.SUMMARY, "503 from the API")]
 
@@ -160,7 +159,7 @@ def deletion_not_noted(seen: Evidence) -> None:
 
 
 def caller_still_connected(seen: Evidence) -> None:
-    seen.put_out = False
+    seen.disconnected = False
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ class Started(BaseModel):
     room_name: str
     livekit_url: str
     livekit_token: str
-    agent_dispatched: bool
     agent_joined: bool
 
 
