@@ -5,7 +5,9 @@ import secrets
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import aiohttp
 from livekit import api, rtc
@@ -14,10 +16,9 @@ from livekit.protocol.models import ParticipantInfo
 from pydantic import ValidationError
 
 from stack.demo.caller import Caller
-from stack.demo.client import ApiRefusedError, SessionClient, Watch
+from stack.demo.client import ApiRefusedError, SessionClient, Started, Turn, Watch
 from stack.demo.evidence import AgentInRoom, Evidence, Exchange, Step
 from stack.demo.lines import Line, read_lines
-from stack.demo.responses import Started, Turn
 from stack.demo.screen import Screen
 from stack.demo.stage import Stage
 
@@ -52,7 +53,7 @@ async def place_call(stage: Stage, screen: Screen) -> Evidence:
         ) as livekit,
     ):
         try:
-            await DemoCall(stage, screen, client, livekit, seen).run()
+            await DemoCall(stage.home.root / "demo", screen, client, livekit, seen).run()
         except asyncio.CancelledError:
             screen.say("ending the session first; Ctrl-C again leaves at once")
             if not await _end_interrupted(client):
@@ -81,35 +82,30 @@ async def _end_interrupted(client: SessionClient) -> bool:
     return False
 
 
+@dataclass
 class DemoCall:
     """One call; each step is shown as soon as it is over."""
 
-    def __init__(
-        self,
-        stage: Stage,
-        screen: Screen,
-        client: SessionClient,
-        livekit: api.LiveKitAPI,
-        seen: Evidence,
-    ) -> None:
-        self._stage = stage
-        self._screen = screen
-        self._client = client
-        self._livekit = livekit
-        self._seen = seen
+    folder: Path
+    screen: Screen
+    client: SessionClient
+    livekit: api.LiveKitAPI
+    seen: Evidence
+
+    def __post_init__(self) -> None:
         self._caller = Caller()
-        self._watch = Watch(client, screen.turn)
-        seen.live_turns = self._watch.turns
+        self._watch = Watch(self.client, self.screen.turn)
+        self.seen.live_turns = self._watch.turns
 
     async def run(self) -> None:
         """Talk, then end the session and check what is left, even if the talk failed."""
-        seen = self._seen
+        seen = self.seen
         following: asyncio.Task[None] | None = None
         try:
             with self._step(Step.START):
                 began = time.monotonic()
                 body = {"user_identity": "demo-caller", "agent_config": AGENT}
-                seen.started = started = await self._client.start(body)
+                seen.started = started = await self.client.start(body)
                 seen.start_seconds = time.monotonic() - began
             if Step.START in seen.faults:
                 return
@@ -120,13 +116,13 @@ class DemoCall:
                 await self._talk()
             self._save_recording()
             for step in (Step.RECOGNITION, Step.ANSWERS, Step.AUDIO):
-                self._screen.show(step, seen)
+                self.screen.show(step, seen)
             with self._step(Step.END):
                 await self._end()
             with self._step(Step.TRANSCRIPT):
-                seen.transcript = await self._client.transcript()
+                seen.transcript = await self.client.transcript()
             with self._step(Step.SUMMARY):
-                seen.summary = await self._client.summary()
+                seen.summary = await self.client.summary()
             with self._step(Step.ROOM):
                 await self._check_room(started.room_name)
         finally:
@@ -139,11 +135,11 @@ class DemoCall:
         """Connect as the caller, and ask the API and LiveKit about the agent."""
         async with asyncio.timeout(_JOIN_SECONDS):
             await self._caller.connect(started.livekit_url, started.livekit_token)
-            self._seen.joined = await self._client.status()
-            found = await self._livekit.room.list_participants(
+            self.seen.joined = await self.client.status()
+            found = await self.livekit.room.list_participants(
                 rooms.ListParticipantsRequest(room=started.room_name)
             )
-        self._seen.agents = [
+        self.seen.agents = [
             AgentInRoom(
                 identity=participant.identity,
                 active=participant.state == ParticipantInfo.State.ACTIVE,
@@ -152,15 +148,15 @@ class DemoCall:
             for participant in found.participants
             if participant.kind == ParticipantInfo.Kind.AGENT
         ]
-        self._seen.seen_by_caller = list(self._caller.room.remote_participants)
+        self.seen.seen_by_caller = list(self._caller.room.remote_participants)
 
     async def _talk(self) -> None:
-        self._screen.talk_begins()
+        self.screen.talk_begins()
         with self._faults(Step.AUDIO, "the agent's greeting was not heard"):
             await self._caller.wait_until_agent_spoke(0.0, ANSWER_SECONDS)
             await self._watch.until(lambda watch: bool(watch.turns), ANSWER_SECONDS)
-        for line in self._seen.lines:
-            if self._seen.faults:
+        for line in self.seen.lines:
+            if self.seen.faults:
                 return
             with self._faults(Step.ANSWERS, f"“{line.says}” was not answered"):
                 await self._say(line)
@@ -168,7 +164,7 @@ class DemoCall:
     async def _say(self, line: Line) -> None:
         """Play a line, and wait until the agent has answered and is silent."""
         exchange = Exchange(line)
-        self._seen.exchanges.append(exchange)
+        self.seen.exchanges.append(exchange)
         before = len(self._watch.turns)
         await self._caller.play(line.recording)
         said_at = self._caller.heard.now()
@@ -184,34 +180,33 @@ class DemoCall:
             exchange.silence_seconds = first - said_at if first else None
 
     def _save_recording(self) -> None:
-        self._seen.speech_seconds = self._caller.heard.speech_seconds()
-        folder = self._stage.home.root / "demo"
-        folder.mkdir(exist_ok=True)
-        self._seen.recording = folder / f"{self._seen.session_id}.wav"
-        self._caller.heard.save(self._seen.recording)
+        self.seen.speech_seconds = self._caller.heard.speech_seconds()
+        self.folder.mkdir(exist_ok=True)
+        self.seen.recording = self.folder / f"{self.seen.session_id}.wav"
+        self._caller.heard.save(self.seen.recording)
 
     async def _end(self) -> None:
-        await self._client.end()
+        await self.client.end()
         try:
             await self._watch.until(
                 lambda watch: watch.status is not None and watch.status.over, END_SECONDS
             )
         finally:
-            self._seen.ended = self._watch.status
+            self.seen.ended = self._watch.status
 
     async def _check_room(self, name: str) -> None:
-        found = await self._livekit.room.list_rooms(rooms.ListRoomsRequest(names=[name]))
-        self._seen.rooms_left = [room.name for room in found.rooms]
+        found = await self.livekit.room.list_rooms(rooms.ListRoomsRequest(names=[name]))
+        self.seen.rooms_left = [room.name for room in found.rooms]
         with suppress(TimeoutError):  # then it is still connected, which the verdict says
             await asyncio.wait_for(self._caller.disconnected.wait(), _DISCONNECT_SECONDS)
-        self._seen.disconnected = self._caller.disconnected.is_set()
+        self.seen.disconnected = self._caller.disconnected.is_set()
 
     @contextmanager
     def _step(self, step: Step) -> Generator[None]:
         """Show the result of a step after the block."""
         with self._faults(step, "it took too long"):
             yield
-        self._screen.show(step, self._seen)
+        self.screen.show(step, self.seen)
 
     @contextmanager
     def _faults(self, step: Step, when_late: str) -> Generator[None]:
@@ -219,20 +214,17 @@ class DemoCall:
         try:
             yield
         except (ApiRefusedError, rtc.ConnectError) as error:
-            self._seen.faults[step] = str(error)
+            self.seen.faults[step] = str(error)
         except ValidationError as error:
             fields = ", ".join(".".join(map(str, item["loc"])) for item in error.errors())
-            self._seen.faults[step] = f"the API's response lacks {fields}"
+            self.seen.faults[step] = f"the API's response lacks {fields}"
         except (api.ServerError, aiohttp.ClientError) as error:
-            self._seen.faults[step] = f"LiveKit did not answer ({type(error).__name__})"
+            self.seen.faults[step] = f"LiveKit did not answer ({type(error).__name__})"
         except TimeoutError:
-            self._seen.faults[step] = when_late
+            self.seen.faults[step] = when_late
 
 
 def _answered(turns: list[Turn]) -> bool:
     """Whether the turns contain one of the caller and end with a complete answer."""
-    return (
-        any(turn.by_caller for turn in turns)
-        and not turns[-1].by_caller
-        and not turns[-1].interrupted
-    )
+    said = any(turn.by_caller for turn in turns)
+    return said and not (turns[-1].by_caller or turns[-1].interrupted)

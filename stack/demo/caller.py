@@ -20,6 +20,8 @@ MICROPHONE_RATE = 24_000
 _FRAME_SAMPLES = MICROPHONE_RATE // 50
 _FRAME_BYTES = 2 * _FRAME_SAMPLES
 _QUEUE_MS = 100
+_PAUSE_SECONDS = 0.9
+"""Silence after which an agent has finished speaking."""
 
 
 class Caller:
@@ -74,7 +76,13 @@ class Caller:
             TimeoutError: it was not heard, or did not stop, within that many seconds.
         """
         async with asyncio.timeout(within):
-            await self.heard.speech_and_silence(since)
+            quiet = 0
+            # Twice: after a stall of this process, pending audio must be processed first.
+            while quiet < 2:
+                await asyncio.sleep(0.05)
+                speech = self.heard.speech(since)
+                ended = bool(speech) and self.heard.now() - speech[-1].at >= _PAUSE_SECONDS
+                quiet = quiet + 1 if ended else 0
 
     async def disconnect(self) -> None:
         """Leave the room."""

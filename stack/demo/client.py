@@ -1,20 +1,95 @@
-"""The HTTP API, used by the demo as a customer's program would."""
+"""The HTTP API, used by the demo as a customer's program would, and what it reads of responses."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from datetime import datetime
 
 import httpx
-
-from stack.demo.responses import Started, Status, Summary, Transcript, Turn
+from pydantic import BaseModel
 
 _TIMEOUT = httpx.Timeout(40.0, connect=5.0)
 _STREAM_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 """The event stream sends a comment at least every 15 s."""
 _RECONNECTS = 20
 _RECONNECT_SECONDS = 0.5
+
+
+class Started(BaseModel):
+    """Response of `POST /v1/sessions/start`."""
+
+    session_id: str
+    room_name: str
+    livekit_url: str
+    livekit_token: str
+    agent_joined: bool
+
+
+class Status(BaseModel):
+    """Response of `GET /v1/sessions/{session_id}`, and its `state` events."""
+
+    org: str
+    state: str
+    waiting_for: str
+    outcome: str | None = None
+    end_reason: str | None = None
+    reason: str | None = None
+    attempt: int = 0
+    dispatches: int = 0
+    joins: int = 0
+    agent_name: str
+    agent_identity: str | None = None
+    join_seconds: float | None = None
+    report_received: bool = False
+    room_deleted: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Whether the session is closed and its room is gone."""
+        return self.state == "closed" and self.room_deleted
+
+
+class Turn(BaseModel):
+    """One utterance of a transcript."""
+
+    item_id: str
+    attempt: int
+    role: str
+    text: str
+    interrupted: bool = False
+    created_at: datetime
+
+    @property
+    def by_caller(self) -> bool:
+        """Whether the caller said it."""
+        return self.role == "user"
+
+
+class TranscriptHeader(BaseModel):
+    """Header of a stored transcript."""
+
+    complete: bool
+    turn_count: int
+    digest: str
+
+
+class Transcript(BaseModel):
+    """Response of `GET /v1/sessions/{session_id}/turns`."""
+
+    turns: list[Turn]
+    transcript: TranscriptHeader | None = None
+
+
+class Summary(BaseModel):
+    """Response of `GET /v1/sessions/{session_id}/summary`."""
+
+    status: str
+    text: str | None = None
+    attempts: int = 0
+    error: str | None = None
+    summariser: str | None = None
+    transcript_digest: str | None = None
 
 
 class ApiRefusedError(Exception):
@@ -30,60 +105,52 @@ class Event:
     data: str
 
 
-class SessionClient:
-    """Requests about one session; all raise `ApiRefusedError`."""
+class SessionClient(httpx.AsyncClient):
+    """Requests about one session; its own methods raise `ApiRefusedError`."""
 
     def __init__(self, api: str, key: str, session_id: str) -> None:
         self.session_id = session_id
         self._path = f"/v1/sessions/{session_id}"
-        self._http = httpx.AsyncClient(
+        super().__init__(
             base_url=api, headers={"x-api-key": key}, timeout=_TIMEOUT, trust_env=False
         )
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._http.aclose()
 
     async def start(self, body: Mapping[str, object]) -> Started:
         """Start the session and wait until its agent has joined."""
         body = {**body, "session_id": self.session_id}
-        response = await self._send("POST", "/v1/sessions/start?wait=joined", body)
+        response = await self._ask("POST", "/v1/sessions/start?wait=joined", body)
         return Started.model_validate_json(response)
 
     async def end(self) -> None:
         """Request the end of the session."""
-        await self._send("POST", f"{self._path}/end")
+        await self._ask("POST", f"{self._path}/end")
 
     async def status(self) -> Status:
         """Return the session's status."""
-        return Status.model_validate_json(await self._send("GET", self._path))
+        return Status.model_validate_json(await self._ask("GET", self._path))
 
     async def transcript(self) -> Transcript:
         """Return the stored turns."""
-        return Transcript.model_validate_json(await self._send("GET", f"{self._path}/turns"))
+        return Transcript.model_validate_json(await self._ask("GET", f"{self._path}/turns"))
 
     async def summary(self) -> Summary:
         """Return the stored summary."""
-        return Summary.model_validate_json(await self._send("GET", f"{self._path}/summary"))
+        return Summary.model_validate_json(await self._ask("GET", f"{self._path}/summary"))
 
     async def events(self) -> AsyncGenerator[Event]:
         """Yield the session's events until its end."""
         path = f"{self._path}/events"
         with _refusals(f"GET {path}"):
-            async with self._http.stream("GET", path, timeout=_STREAM_TIMEOUT) as response:
+            async with self.stream("GET", path, timeout=_STREAM_TIMEOUT) as response:
                 if response.is_error:
                     await response.aread()
                 response.raise_for_status()
                 async for event in read_events(response.aiter_lines()):
                     yield event
 
-    async def _send(
-        self, method: str, path: str, body: Mapping[str, object] | None = None
-    ) -> bytes:
+    async def _ask(self, method: str, path: str, body: object = None) -> bytes:
         with _refusals(f"{method} {path}"):
-            response = await self._http.request(method, path, json=body)
+            response = await self.request(method, path, json=body)
             return response.raise_for_status().content
 
 

@@ -61,7 +61,8 @@ def demo(
             org = seen.joined.org if seen.joined else "local"
             url = workflow_url(str(stage.urls.temporal_ui), org, seen.session_id)
             if seen.joined:
-                screen.link("Temporal UI", url, "" if stage.stays else "(with --keep it stays)")
+                stays = keep or not stage.started
+                screen.link("Temporal UI", url, "" if stays else "(with --keep it stays)")
             screen.conclude(checks)
             if picture is not None:
                 screen.save_picture(picture)

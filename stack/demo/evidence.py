@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from stack.demo.client import Started, Status, Summary, Transcript, Turn
 from stack.demo.lines import Line
-from stack.demo.responses import Started, Status, Summary, Transcript, Turn
 
 
 class Step(StrEnum):

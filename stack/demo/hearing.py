@@ -1,6 +1,5 @@
 """The audio that a caller hears, with the time at which it arrived."""
 
-import asyncio
 import math
 import time
 from collections.abc import Sequence
@@ -13,8 +12,6 @@ HEARD_RATE = 24_000
 """Sample rate of the recording."""
 SPEECH_LEVEL = 0.01
 """Root mean square (0 to 1) from which a frame counts as speech."""
-_PAUSE_SECONDS = 0.9
-"""Silence after which an agent has finished speaking."""
 _LONGEST_SECONDS = 1800
 """Half an hour of audio is 86 MB; later audio is measured but not recorded."""
 
@@ -61,16 +58,6 @@ class Heard:
     def first_speech(self, since: float) -> float | None:
         """Return when speech was first heard since then, if it was."""
         return next((frame.at for frame in self.speech(since)), None)
-
-    async def speech_and_silence(self, since: float) -> None:
-        """Wait for speech since then and `_PAUSE_SECONDS` of silence after it."""
-        quiet = 0
-        # Twice: after a stall of this process, pending audio must be processed first.
-        while quiet < 2:
-            await asyncio.sleep(0.05)
-            speech = self.speech(since)
-            ended = bool(speech) and self.now() - speech[-1].at >= _PAUSE_SECONDS
-            quiet = quiet + 1 if ended else 0
 
     def save(self, path: Path) -> None:
         """Write the recording as a WAV file."""

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from stack.demo.client import Turn
 from stack.demo.evidence import Evidence, Step
-from stack.demo.responses import Turn
 from stack.demo.verdict import Check, check
 
 _PLAIN_WIDTH = 160

@@ -18,18 +18,12 @@ _NOT_STARTING = ("left_out", "failed", "stopped", "stopping")
 
 @dataclass(frozen=True)
 class Stage:
-    """A running stack.
-
-    Attributes:
-        started: Whether the demo started it.
-        stays: Whether it keeps running after the demo.
-    """
+    """A running stack; `started` by the demo, or before it."""
 
     home: Home
     urls: Urls
     credentials: Credentials
     started: bool
-    stays: bool
 
 
 @contextmanager
@@ -64,7 +58,7 @@ def complete_stack(
         credentials = read_credentials(home)
         if credentials is None:
             raise StackError(f"{home.root} has no credentials; `everline down` and try again")
-        yield Stage(home, state.urls, credentials, started, stays=keep or not started)
+        yield Stage(home, state.urls, credentials, started)
     finally:
         if started and not keep:
             stop_stack(home, progress)

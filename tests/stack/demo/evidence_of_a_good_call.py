@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from stack.demo.client import Started, Status, Summary, Transcript, TranscriptHeader, Turn
 from stack.demo.evidence import AgentInRoom, Evidence, Exchange
 from stack.demo.lines import read_lines
-from stack.demo.responses import Started, Status, Summary, Transcript, TranscriptHeader, Turn
 
 SESSION = "demo-1"
 ROOM = f"local.{SESSION}"

@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from stack.demo.client import Event, SessionClient, Watch, read_events
-from stack.demo.responses import Turn
+from stack.demo.client import Event, SessionClient, Turn, Watch, read_events
 from tests.stack.demo.evidence_of_a_good_call import good_call, status
 
 
