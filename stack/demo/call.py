@@ -17,10 +17,10 @@ from pydantic import ValidationError
 
 from stack.demo.caller import Caller
 from stack.demo.client import ApiRefusedError, SessionClient, Started, Turn, Watch
+from stack.demo.demo_stack import DemoStack
 from stack.demo.evidence import AgentInRoom, Evidence, Exchange, Step
 from stack.demo.lines import Line, read_lines
 from stack.demo.screen import Screen
-from stack.demo.stage import Stage
 
 ANSWER_SECONDS = 25.0
 """From the caller's last word until the agent has answered."""
@@ -38,22 +38,22 @@ AGENT = {
 }
 
 
-async def place_call(stage: Stage, screen: Screen) -> Evidence:
+async def place_call(stack: DemoStack, screen: Screen) -> Evidence:
     """Call the agent, talk with it, end the session, and check what is left of it.
 
     Failures are part of the evidence. On cancellation, the session is ended first.
     """
     session_id = f"demo-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     seen = Evidence(session_id, read_lines())
-    keys = stage.credentials
+    keys = stack.credentials
     async with (
-        SessionClient(str(stage.urls.api), keys.api_key, session_id) as client,
+        SessionClient(str(stack.urls.api), keys.api_key, session_id) as client,
         api.LiveKitAPI(
-            str(stage.urls.livekit), keys.livekit_api_key, keys.livekit_api_secret
+            str(stack.urls.livekit), keys.livekit_api_key, keys.livekit_api_secret
         ) as livekit,
     ):
         try:
-            await DemoCall(stage.home.root / "demo", screen, client, livekit, seen).run()
+            await DemoCall(stack.home.root / "demo", screen, client, livekit, seen).run()
         except asyncio.CancelledError:
             screen.say("ending the session first; Ctrl-C again leaves at once")
             if not await _end_interrupted(client):

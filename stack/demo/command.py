@@ -12,9 +12,9 @@ from pydantic_core import to_json
 
 from domain.ids import SessionKey, session_workflow_id
 from stack.demo.call import place_call
+from stack.demo.demo_stack import complete_stack
 from stack.demo.evidence import Evidence
 from stack.demo.screen import Screen, open_console
-from stack.demo.stage import complete_stack
 from stack.demo.verdict import Check, judge
 from stack.layout.home import find_home
 from stack.progress import Progress
@@ -51,17 +51,17 @@ def demo(
     try:
         with (
             Progress(console) as progress,
-            complete_stack(find_home(), progress, keep=keep, free_ports=free_ports) as stage,
+            complete_stack(find_home(), progress, keep=keep, free_ports=free_ports) as stack,
         ):
             screen = Screen(console)
-            started = "started for the demo" if stage.started else "runs already, and stays"
-            screen.title(f"{started}: API {stage.urls.api}")
-            seen = asyncio.run(place_call(stage, screen))
+            started = "started for the demo" if stack.started else "runs already, and stays"
+            screen.title(f"{started}: API {stack.urls.api}")
+            seen = asyncio.run(place_call(stack, screen))
             checks = judge(seen)
             org = seen.joined.org if seen.joined else "local"
-            url = workflow_url(str(stage.urls.temporal_ui), org, seen.session_id)
+            url = workflow_url(str(stack.urls.temporal_ui), org, seen.session_id)
             if seen.joined:
-                stays = keep or not stage.started
+                stays = keep or not stack.started
                 screen.link("Temporal UI", url, "" if stays else "(with --keep it stays)")
             screen.conclude(checks)
             if picture is not None:

@@ -76,10 +76,8 @@ def _join(seen: Evidence) -> str:
         raise _NotProvenError(
             f"LiveKit does not list {name} as active in the room; it lists {listed}"
         )
-    _require(
-        active.attempt == str(attempt),
-        f"{name} belongs to attempt {active.attempt}, not {attempt}",
-    )
+    other_attempt = f"{name} belongs to attempt {active.attempt}, not {attempt}"
+    _require(active.attempt == str(attempt), other_attempt)
     _require(name in seen.seen_by_caller, f"the caller did not meet {name} in the room")
     return (
         f"{seconds:.2f} s, {_count(attempt, 'attempt')}: {name} is ACTIVE in the room (asked"
@@ -91,10 +89,8 @@ def _recognition(seen: Evidence) -> str:
     for exchange in _reached(seen.exchanges or None):
         said, heard = exchange.line.says, exchange.heard
         _require(heard.strip(), f"nothing was recognised of “{said}”")
-        _require(
-            wrong_words(said, heard) <= MOST_WRONG_WORDS * word_count(said),
-            f"“{said}” was recognised as “{heard}”",
-        )
+        misheard = wrong_words(said, heard) > MOST_WRONG_WORDS * word_count(said)
+        _require(not misheard, f"“{said}” was recognised as “{heard}”")
     unsaid = len(seen.lines) - len(seen.exchanges)
     _require(not unsaid, f"{_count(unsaid, 'line')} of the caller's could not be said any more")
     words = sum(word_count(exchange.line.says) for exchange in seen.exchanges)
@@ -115,10 +111,8 @@ def _answers(seen: Evidence) -> str:
 def _audio(seen: Evidence) -> str:
     for exchange in _reached(seen.exchanges or None):
         heard = f"only {exchange.speech_seconds:.1f} s of the agent's voice were heard"
-        _require(
-            exchange.speech_seconds >= LEAST_SPEECH,
-            f"{heard} in answer to “{exchange.line.says}”",
-        )
+        too_short = f"{heard} in answer to “{exchange.line.says}”"
+        _require(exchange.speech_seconds >= LEAST_SPEECH, too_short)
     _require(seen.recording, "what the caller heard was not kept")
     silences = [x.silence_seconds for x in seen.exchanges if x.silence_seconds is not None]
     _require(silences, "nothing was heard after the caller had spoken")
@@ -130,9 +124,8 @@ def _audio(seen: Evidence) -> str:
 
 def _end(seen: Evidence) -> str:
     status = _reached(seen.ended)
-    _require(
-        status.state == "closed", f"the session is {status.state}, waiting for {status.waiting_for}"
-    )
+    waiting = f"the session is {status.state}, waiting for {status.waiting_for}"
+    _require(status.state == "closed", waiting)
     how = f"outcome {status.outcome}, end reason {status.end_reason}"
     _require(status.outcome == "completed", f"{how}: {status.reason}")
     _require(status.report_received, f"{how}, but the agent's report did not come")
@@ -158,15 +151,11 @@ def _transcript(seen: Evidence) -> str:
 def _summary(seen: Evidence) -> str:
     summary = _reached(seen.summary)
     why = f": {summary.error}" if summary.error else ""
-    _require(
-        summary.status == "ready" and summary.text,
-        f"it is {summary.status} after {_count(summary.attempts, 'attempt')}{why}",
-    )
+    status = f"it is {summary.status} after {_count(summary.attempts, 'attempt')}{why}"
+    _require(summary.status == "ready" and summary.text, status)
     header = seen.transcript.transcript if seen.transcript else None
-    _require(
-        header and summary.transcript_digest == header.digest,
-        "it was not made of the stored transcript",
-    )
+    same = header is not None and summary.transcript_digest == header.digest
+    _require(same, "it was not made of the stored transcript")
     return f"ready, by the {summary.summariser} summariser, from this transcript"
 
 
@@ -174,10 +163,8 @@ def _room(seen: Evidence) -> str:
     left = _reached(seen.rooms_left)
     _require(not left, f"LiveKit still lists {', '.join(left)}")
     gone = "LiveKit no longer lists the room"
-    _require(
-        seen.ended and seen.ended.room_deleted,
-        f"{gone}, but the session has not noted its deletion",
-    )
+    noted = seen.ended is not None and seen.ended.room_deleted
+    _require(noted, f"{gone}, but the session has not noted its deletion")
     _require(seen.disconnected, f"{gone}, but the caller is still connected")
     return f"{gone}, and the caller's connection was closed"
 

@@ -27,10 +27,7 @@ T = TypeVar("T")
 class Loaded(Generic[Model]):
     """A model with threads for its work; few requests run, few wait, and the others are refused.
 
-    Args:
-        name: Appears in errors and thread names.
-        model: The model.
-        settings: How many requests may run, and how many more may wait.
+    Its `name` appears in errors and thread names.
     """
 
     def __init__(self, name: str, model: Model, settings: ModelsSettings) -> None:

@@ -104,19 +104,19 @@ def _farewell(now: Conversation, heard: Heard) -> str:
 
 def follow(now: Conversation, instruction: str, persona: Persona) -> str:
     """Do what an instruction to the agent asks for: say something, greet, take leave, go on."""
-    wish = instruction.lower()
+    task = instruction.lower()
     if quoted := _QUOTED.search(instruction):
         return " ".join((quoted[1] or quoted[2]).split())
     if re.search(
-        r"apolog|sorry|interrupt|cut off|reconnect|resum|where (you|we) left|took over", wish
+        r"apolog|sorry|interrupt|cut off|reconnect|resum|where (you|we) left|took over", task
     ):
         so_far = f" So far I have {now.booking}." if now.booking_wanted else ""
         question = _next_question(now) or "How can I go on helping you?"
         return f"Sorry for the interruption.{so_far} {question}"
-    if re.search(r"good ?bye|farewell|hang(ing)? up|end the (call|conversation)|take leave", wish):
+    if re.search(r"good ?bye|farewell|hang(ing)? up|end the (call|conversation)|take leave", task):
         return _farewell(now, hear(""))
-    if re.search(r"\b(greet|welcome|introduc|hello|open the (call|conversation))", wish):
+    if re.search(r"\b(greet|welcome|introduc|hello|open the (call|conversation))", task):
         return " ".join(filter(None, ("Hello!", persona.introduction, "How can I help you?")))
-    if re.search(r"still there|silen|quiet|not (said|answered|responded)|inactiv", wish):
+    if re.search(r"still there|silen|quiet|not (said|answered|responded)|inactiv", task):
         return f"Are you still there? {_next_question(now) or _OFFER}"
     return _next_question(now) or f"{_OFFER} What would you like?"

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
-from stack.models.tabletalk.clock import find_day, find_time
+from stack.models.tabletalk.clock import Span, find_day, find_time
 from stack.models.tabletalk.numbers import digits, words
 
 
@@ -112,24 +112,22 @@ def hear(text: str, asked: Slot | None = None) -> Heard:
     plain = _plain(text)
     intents = frozenset(intent for intent in Intent if re.search(intent.value, plain))
     day = find_day(plain)
-    rest = _without(plain, day.start, day.end) if day else plain
     # The part of the day may stand in the day's words ("tonight at seven"), so search the whole.
     time = find_time(plain, expected=asked is Slot.TIME)
     if time and day and time.start < day.end and day.start < time.end:
-        time = find_time(rest, expected=asked is Slot.TIME)
-    if time:
-        rest = _without(rest, time.start, time.end)
+        time = find_time(_without(plain, day), expected=asked is Slot.TIME)
+    rest = _without(_without(plain, day), time)
     party_size = _party_size(rest, expected=asked is Slot.PARTY_SIZE)
     may_be_name = asked is Slot.NAME and not (day or time or party_size or intents)
+    at = time.phrase if time else None
+    if at and day and day.phrase == "tonight":
+        at = at.removesuffix(" in the evening")  # nobody says "tonight at seven in the evening"
     return Heard(
         text=text,
         intents=intents,
         party_size=party_size,
         day=day.phrase if day else None,
-        # Nobody says "tonight at seven in the evening".
-        time=time.phrase.removesuffix(" in the evening" if day and day.phrase == "tonight" else "")
-        if time
-        else None,
+        time=at,
         name=_name(text, alone=may_be_name),
     )
 
@@ -142,9 +140,9 @@ def _plain(text: str) -> str:
     return " ".join(digits(lower).split())
 
 
-def _without(text: str, start: int, end: int) -> str:
+def _without(text: str, span: Span | None) -> str:
     # Blanks keep the positions of everything else.
-    return text[:start] + " " * (end - start) + text[end:]
+    return text[: span.start] + " " * (span.end - span.start) + text[span.end :] if span else text
 
 
 def _party_size(plain: str, *, expected: bool) -> int | None:

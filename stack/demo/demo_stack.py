@@ -17,7 +17,7 @@ _NOT_STARTING = ("left_out", "failed", "stopped", "stopping")
 
 
 @dataclass(frozen=True)
-class Stage:
+class DemoStack:
     """A running stack; `started` by the demo, or before it."""
 
     home: Home
@@ -29,14 +29,10 @@ class Stage:
 @contextmanager
 def complete_stack(
     home: Home, progress: Progress, *, keep: bool, free_ports: bool
-) -> Generator[Stage]:
+) -> Generator[DemoStack]:
     """Provide a complete stack for the block, and leave it as it was found.
 
-    Args:
-        home: The stack's home.
-        progress: Shows what is built, started and stopped.
-        keep: Do not stop a stack that was started here.
-        free_ports: Pick free ports for a new stack.
+    With `keep`, a stack that was started here goes on; `free_ports` picks its ports.
 
     Raises:
         StackError: It cannot be started, or parts of it are missing.
@@ -58,7 +54,7 @@ def complete_stack(
         credentials = read_credentials(home)
         if credentials is None:
             raise StackError(f"{home.root} has no credentials; `everline down` and try again")
-        yield Stage(home, state.urls, credentials, started)
+        yield DemoStack(home, state.urls, credentials, started)
     finally:
         if started and not keep:
             stop_stack(home, progress)
