@@ -27,7 +27,7 @@ def demo(
         bool, typer.Option("--keep", help="Leave a stack running that was started for the demo.")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the evidence as JSON; the show goes to stderr.")
+        bool, typer.Option("--json", help="Print the evidence as JSON; the rest goes to stderr.")
     ] = False,
     free_ports: Annotated[
         bool, typer.Option("--free-ports", help="Pick free ports for a new stack.")
@@ -42,7 +42,7 @@ def demo(
     the agent joined, understood and answered every line, the transcript and the summary are stored,
     and the room is gone.
     """
-    # It logs the expected end of the room as an error.
+    # LiveKit's SDK logs the expected end of the room as an error.
     logging.getLogger("livekit").setLevel(logging.CRITICAL)
     for number in (signal.SIGTERM, signal.SIGHUP):
         # Interrupt the demo as Ctrl-C does, so that it cleans up.
@@ -54,7 +54,7 @@ def demo(
             complete_stack(find_home(), progress, keep=keep, free_ports=free_ports) as stack,
         ):
             screen = Screen(console)
-            started = "started for the demo" if stack.started else "runs already, and stays"
+            started = "started for the demo" if stack.started else "already running, and stays up"
             screen.title(f"{started}: API {stack.urls.api}")
             seen = asyncio.run(place_call(stack, screen))
             checks = judge(seen)
@@ -62,7 +62,7 @@ def demo(
             url = workflow_url(str(stack.urls.temporal_ui), org, seen.session_id)
             if seen.joined:
                 stays = keep or not stack.started
-                screen.link("Temporal UI", url, "" if stays else "(with --keep it stays)")
+                screen.link("Temporal UI", url, "" if stays else "(stays up with --keep)")
             screen.conclude(checks)
             if picture is not None:
                 screen.save_picture(picture)

@@ -85,11 +85,11 @@ class Screen:
         self.say()
         first = next((found for found in checks if not found.ok), None)
         if first is None:
-            self.say(f"All of it happened, in {self.seconds:.0f} s.", style="bold green")
+            self.say(f"Every step succeeded, in {self.seconds:.0f} s.", style="bold green")
         else:
             self.say(f"The demo FAILED at: {first.step.value}", style="bold red")
             self.say(f"  {first.detail}")
-            self.say("  `everline doctor` and `everline logs` tell more.")
+            self.say("  See `everline doctor` and `everline logs`.")
 
     def save_picture(self, path: Path) -> None:
         """Save the output as an SVG; requires a recording console."""

@@ -78,10 +78,10 @@ def _join(seen: Evidence) -> str:
         )
     other_attempt = f"{name} belongs to attempt {active.attempt}, not {attempt}"
     _require(active.attempt == str(attempt), other_attempt)
-    _require(name in seen.seen_by_caller, f"the caller did not meet {name} in the room")
+    _require(name in seen.seen_by_caller, f"the caller did not see {name} in the room")
     return (
         f"{seconds:.2f} s, {_count(attempt, 'attempt')}: {name} is ACTIVE in the room (asked"
-        f" LiveKit), met by the caller, and its job has claimed attempt {attempt}"
+        f" LiveKit), seen by the caller, and its job has claimed attempt {attempt}"
     )
 
 
@@ -92,7 +92,7 @@ def _recognition(seen: Evidence) -> str:
         misheard = wrong_words(said, heard) > MOST_WRONG_WORDS * word_count(said)
         _require(not misheard, f"“{said}” was recognised as “{heard}”")
     unsaid = len(seen.lines) - len(seen.exchanges)
-    _require(not unsaid, f"{_count(unsaid, 'line')} of the caller's could not be said any more")
+    _require(not unsaid, f"{_count(unsaid, 'line')} of the caller's could not be played")
     words = sum(word_count(exchange.line.says) for exchange in seen.exchanges)
     wrong = sum(wrong_words(exchange.line.says, exchange.heard) for exchange in seen.exchanges)
     return f"{_count(len(seen.lines), 'line')}, {words - wrong} of {words} words right"
@@ -105,7 +105,7 @@ def _answers(seen: Evidence) -> str:
         _require(not missing, f"{answer} does not name {missing}: “{exchange.answer}”")
     _require(len(seen.exchanges) == len(seen.lines), "not every line was answered")
     named = dict.fromkeys(words for line in seen.lines for words in line.answer_contains)
-    return f"depend on what was heard, they name: {' · '.join(named)}"
+    return f"depend on what was heard, and name: {' · '.join(named)}"
 
 
 def _audio(seen: Evidence) -> str:
@@ -113,7 +113,7 @@ def _audio(seen: Evidence) -> str:
         heard = f"only {exchange.speech_seconds:.1f} s of the agent's voice were heard"
         too_short = f"{heard} in answer to “{exchange.line.says}”"
         _require(exchange.speech_seconds >= LEAST_SPEECH, too_short)
-    _require(seen.recording, "what the caller heard was not kept")
+    _require(seen.recording, "what the caller heard was not saved")
     silences = [x.silence_seconds for x in seen.exchanges if x.silence_seconds is not None]
     _require(silences, "nothing was heard after the caller had spoken")
     return (
@@ -128,8 +128,8 @@ def _end(seen: Evidence) -> str:
     _require(status.state == "closed", waiting)
     how = f"outcome {status.outcome}, end reason {status.end_reason}"
     _require(status.outcome == "completed", f"{how}: {status.reason}")
-    _require(status.report_received, f"{how}, but the agent's report did not come")
-    return f"{how}; the agent's report came"
+    _require(status.report_received, f"{how}, but the agent's report did not arrive")
+    return f"{how}; the agent's report arrived"
 
 
 def _transcript(seen: Evidence) -> str:
@@ -155,7 +155,7 @@ def _summary(seen: Evidence) -> str:
     _require(summary.status == "ready" and summary.text, status)
     header = seen.transcript.transcript if seen.transcript else None
     same = header is not None and summary.transcript_digest == header.digest
-    _require(same, "it was not made of the stored transcript")
+    _require(same, "it was not made from the stored transcript")
     return f"ready, by the {summary.summariser} summariser, from this transcript"
 
 
@@ -163,8 +163,8 @@ def _room(seen: Evidence) -> str:
     left = _reached(seen.rooms_left)
     _require(not left, f"LiveKit still lists {', '.join(left)}")
     gone = "LiveKit no longer lists the room"
-    noted = seen.ended is not None and seen.ended.room_deleted
-    _require(noted, f"{gone}, but the session has not noted its deletion")
+    recorded = seen.ended is not None and seen.ended.room_deleted
+    _require(recorded, f"{gone}, but the session has not recorded its deletion")
     _require(seen.disconnected, f"{gone}, but the caller is still connected")
     return f"{gone}, and the caller's connection was closed"
 
