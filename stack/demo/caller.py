@@ -8,32 +8,28 @@ sending: between recordings it sends silence.
 
 import asyncio
 import wave
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 
 from livekit import rtc
 
 from stack.demo.hearing import HEARD_RATE, Heard
-from stack.demo.subtitles import Subtitle, Subtitles
 
 MICROPHONE_RATE = 24_000
-"""Sample rate of the microphone, and of all recordings."""
+"""Sample rate of the microphone, and of all recordings (16-bit mono)."""
 _FRAME_SAMPLES = MICROPHONE_RATE // 50
+_FRAME_BYTES = 2 * _FRAME_SAMPLES
 _QUEUE_MS = 100
-_SILENCE = bytes(2 * _FRAME_SAMPLES)
-
-
-class WrongRecording(Exception):
-    """The microphone cannot play a recording; the message says which format it needs."""
+_PAUSE_SECONDS = 0.9
+"""Silence after which an agent has finished speaking."""
 
 
 class Caller:
-    """A participant with a microphone that records the agent's audio and subtitles."""
+    """A participant with a microphone that records the agent's audio."""
 
     def __init__(self) -> None:
         self.room = rtc.Room()
         self.heard = Heard()
-        self.subtitles = Subtitles()
         self._source = rtc.AudioSource(MICROPHONE_RATE, 1, queue_size_ms=_QUEUE_MS)
         self._frames: asyncio.Queue[bytes] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -46,7 +42,6 @@ class Caller:
         """Join, with the microphone on."""
         self.room.on("track_subscribed", self._listen)
         self.room.on("disconnected", self._note_disconnect)
-        self.room.register_text_stream_handler("lk.transcription", self._read)
         await self.room.connect(url, token)
         track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
@@ -64,22 +59,15 @@ class Caller:
                 await track.wait_for_subscription()
 
     async def play(self, recording: Path) -> None:
-        """Play a recording; returns when its last word has been sent."""
+        """Play a WAV file; returns when its last word has been sent.
+
+        Raises:
+            ValueError: it has another format than the microphone.
+        """
         for frame in _frames(recording):
             self._frames.put_nowait(frame)
         await self._frames.join()
         await asyncio.sleep(self._source.queued_duration)
-
-    async def wait_for_subtitle(
-        self, wanted: Callable[[Subtitle], bool], within: float
-    ) -> Subtitle:
-        """Return the first final subtitle that matches, waiting for it if needed.
-
-        Raises:
-            TimeoutError: none came within that many seconds.
-        """
-        async with asyncio.timeout(within):
-            return await self.subtitles.first(wanted)
 
     async def wait_until_agent_spoke(self, since: float, within: float) -> None:
         """Wait until the agent was heard after `since` (see `Heard.now`) and has stopped again.
@@ -88,7 +76,13 @@ class Caller:
             TimeoutError: it was not heard, or did not stop, within that many seconds.
         """
         async with asyncio.timeout(within):
-            await self.heard.speech_and_silence(since)
+            quiet = 0
+            # Twice: after a stall of this process, pending audio must be processed first.
+            while quiet < 2:
+                await asyncio.sleep(0.05)
+                speech = self.heard.speech(since)
+                ended = bool(speech) and self.heard.now() - speech[-1].at >= _PAUSE_SECONDS
+                quiet = quiet + 1 if ended else 0
 
     async def disconnect(self) -> None:
         """Leave the room."""
@@ -105,24 +99,16 @@ class Caller:
 
     async def _talk(self) -> None:
         while not self._silenced:
-            try:
-                frame = self._frames.get_nowait()
-            except asyncio.QueueEmpty:
-                await self._capture(_SILENCE)
-            else:
-                await self._capture(frame)
+            idle = self._frames.empty()
+            pcm = bytes(_FRAME_BYTES) if idle else self._frames.get_nowait()
+            # Waits while the source's queue is full: the source is the clock.
+            frame = rtc.AudioFrame(pcm, MICROPHONE_RATE, 1, _FRAME_SAMPLES)
+            await self._source.capture_frame(frame)
+            if not idle:
                 self._frames.task_done()
 
-    async def _capture(self, pcm: bytes) -> None:
-        # Waits while the source's queue is full: the source is the clock.
-        frame = rtc.AudioFrame(pcm, MICROPHONE_RATE, 1, _FRAME_SAMPLES)
-        await self._source.capture_frame(frame)
-
     def _listen(
-        self,
-        track: rtc.Track,
-        publication: rtc.RemoteTrackPublication,
-        participant: rtc.RemoteParticipant,
+        self, track: rtc.Track, _: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
     ) -> None:
         if track.kind == rtc.TrackKind.KIND_AUDIO:
             self._start(self._hear(track, participant.identity))
@@ -131,12 +117,9 @@ class Caller:
         stream = rtc.AudioStream.from_track(track=track, sample_rate=HEARD_RATE, num_channels=1)
         try:
             async for event in stream:
-                self.heard.add(identity, bytes(event.frame.data))
+                self.heard.add(identity, event.frame)
         finally:
             await stream.aclose()
-
-    def _read(self, reader: rtc.TextStreamReader, identity: str) -> None:
-        self._start(self.subtitles.read(reader, identity))
 
     def _note_disconnect(self, _: rtc.DisconnectReason.ValueType) -> None:
         self.disconnected.set()
@@ -149,12 +132,8 @@ class Caller:
 
 def _frames(recording: Path) -> list[bytes]:
     with wave.open(str(recording), "rb") as file:
-        form = (file.getframerate(), file.getnchannels(), file.getsampwidth())
-        if form != (MICROPHONE_RATE, 1, 2):
-            raise WrongRecording(
-                f"{recording} has {form[0]} Hz, {form[1]} channels, {8 * form[2]} bits;"
-                f" it has to have {MICROPHONE_RATE} Hz, 1 channel, 16 bits"
-            )
+        if file.getparams()[:3] != (1, 2, MICROPHONE_RATE):
+            raise ValueError(f"{recording} must be 16-bit mono at {MICROPHONE_RATE} Hz")
         pcm = file.readframes(file.getnframes())
-    size = 2 * _FRAME_SAMPLES
-    return [pcm[start : start + size].ljust(size, b"\0") for start in range(0, len(pcm), size)]
+    starts = range(0, len(pcm), _FRAME_BYTES)
+    return [pcm[start : start + _FRAME_BYTES].ljust(_FRAME_BYTES, b"\0") for start in starts]

@@ -1,21 +1,20 @@
 """`everline demo`: places a real call, and exits with 0 only if every step succeeded."""
 
 import asyncio
-import json
 import logging
-from dataclasses import asdict
+import signal
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
 import typer
-from pydantic import BaseModel
+from pydantic_core import to_json
 
 from domain.ids import SessionKey, session_workflow_id
 from stack.demo.call import place_call
+from stack.demo.demo_stack import complete_stack
 from stack.demo.evidence import Evidence
 from stack.demo.screen import Screen, open_console
-from stack.demo.stage import interruptible, standing_stack
 from stack.demo.verdict import Check, judge
 from stack.layout.home import find_home
 from stack.progress import Progress
@@ -28,7 +27,7 @@ def demo(
         bool, typer.Option("--keep", help="Leave a stack running that was started for the demo.")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the evidence as JSON; the show goes to stderr.")
+        bool, typer.Option("--json", help="Print the evidence as JSON; the rest goes to stderr.")
     ] = False,
     free_ports: Annotated[
         bool, typer.Option("--free-ports", help="Pick free ports for a new stack.")
@@ -43,30 +42,32 @@ def demo(
     the agent joined, understood and answered every line, the transcript and the summary are stored,
     and the room is gone.
     """
-    # It logs the expected end of the room as an error.
+    # LiveKit's SDK logs the expected end of the room as an error.
     logging.getLogger("livekit").setLevel(logging.CRITICAL)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # Interrupt the demo as Ctrl-C does, so that it cleans up.
+        signal.signal(number, signal.default_int_handler)
     console = open_console(stderr=as_json, record=picture is not None)
     try:
         with (
             Progress(console) as progress,
-            interruptible(),
-            standing_stack(find_home(), progress, keep=keep, free_ports=free_ports) as stage,
+            complete_stack(find_home(), progress, keep=keep, free_ports=free_ports) as stack,
         ):
             screen = Screen(console)
-            started = "started for the demo" if stage.started else "runs already, and stays"
-            screen.title(f"{started}: API {stage.urls.api}")
-            seen = asyncio.run(place_call(stage, screen))
+            started = "started for the demo" if stack.started else "already running, and stays up"
+            screen.title(f"{started}: API {stack.urls.api}")
+            seen = asyncio.run(place_call(stack, screen))
             checks = judge(seen)
             org = seen.joined.org if seen.joined else "local"
-            url = workflow_url(str(stage.urls.temporal_ui), org, seen.session_id)
+            url = workflow_url(str(stack.urls.temporal_ui), org, seen.session_id)
             if seen.joined:
-                screen.link("Temporal UI", url, "" if stage.stays else "(with --keep it stays)")
+                stays = keep or not stack.started
+                screen.link("Temporal UI", url, "" if stays else "(stays up with --keep)")
             screen.conclude(checks)
             if picture is not None:
                 screen.save_picture(picture)
             if as_json:
-                document = _as_json(seen, checks, screen.seconds, url)
-                typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+                typer.echo(_as_json(seen, checks, screen.seconds, url))
     except KeyboardInterrupt:
         console.print("Interrupted; nothing of the demo is left.")
         raise typer.Exit(_INTERRUPTED) from None
@@ -79,23 +80,19 @@ def workflow_url(temporal_ui: str, org: str, session_id: str) -> str:
     return f"{temporal_ui}/namespaces/default/workflows/{quote(workflow_id, safe='')}"
 
 
-def _as_json(
-    seen: Evidence, checks: list[Check], seconds: float, temporal_ui: str
-) -> dict[str, object]:
-    def dump(model: BaseModel | None) -> object:
-        return model and model.model_dump(mode="json")
-
-    return {
+def _as_json(seen: Evidence, checks: list[Check], seconds: float, temporal_ui: str) -> str:
+    document = {
         "ok": all(found.ok for found in checks),
         "seconds": round(seconds, 1),
         "sessionId": seen.session_id,
-        "checks": [asdict(found) for found in checks],
+        "checks": checks,
         "joinSeconds": seen.joined and seen.joined.join_seconds,
         "joinAttempts": seen.joined and seen.joined.attempt,
-        "liveTurns": [dump(turn) for turn in seen.live_turns],
-        "transcript": dump(seen.transcript),
-        "summary": dump(seen.summary),
-        "session": dump(seen.ended),
-        "recording": seen.recording and str(seen.recording),
+        "liveTurns": seen.live_turns,
+        "transcript": seen.transcript,
+        "summary": seen.summary,
+        "session": seen.ended,
+        "recording": seen.recording,
         "temporalUi": temporal_ui,
     }
+    return to_json(document, indent=2).decode()

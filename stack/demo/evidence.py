@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from stack.demo.answers import Started, Status, Summary, Transcript, Turn
+from stack.demo.client import Started, Status, Summary, Transcript, Turn
 from stack.demo.lines import Line
-from stack.demo.witness import AgentInRoom
 
 
 class Step(StrEnum):
@@ -23,13 +22,13 @@ class Step(StrEnum):
     ROOM = "room gone"
 
 
-class StepFailedError(Exception):
-    """A step failed, for the given reason; the call continues to its end."""
+@dataclass(frozen=True)
+class AgentInRoom:
+    """An agent participant as LiveKit lists it, with its `everline.attempt` attribute."""
 
-    def __init__(self, step: Step, reason: str) -> None:
-        super().__init__(f"{step.value}: {reason}")
-        self.step = step
-        self.reason = reason
+    identity: str
+    active: bool
+    attempt: str | None
 
 
 @dataclass
@@ -52,35 +51,35 @@ class Exchange:
 
 @dataclass
 class Evidence:
-    """The input of the verdict; what was not reached is None or empty."""
+    """The input of the verdict; what was not reached is None or empty.
+
+    Attributes:
+        faults: Why steps failed.
+        joined: The status right after the start.
+        agents: As listed by LiveKit after the caller joined.
+        seen_by_caller: Identities of the participants that the caller saw in the room.
+        live_turns: As received from the event stream.
+        speech_seconds: Total length of the agent's audio.
+        recording: What the caller heard.
+        ended: The last status.
+        rooms_left: Rooms of that name that LiveKit lists afterwards.
+        disconnected: Whether LiveKit closed the caller's own connection.
+    """
 
     session_id: str
     lines: list[Line]
-    faults: list[StepFailedError] = field(default_factory=list[StepFailedError])
+    faults: dict[Step, str] = field(default_factory=dict[Step, str])
     started: Started | None = None
     start_seconds: float = 0.0
     joined: Status | None = None
-    """The status right after the start."""
     agents: list[AgentInRoom] = field(default_factory=list[AgentInRoom])
-    """As listed by LiveKit after the caller joined."""
     seen_by_caller: list[str] = field(default_factory=list[str])
-    """Identities of the participants that the caller saw in the room."""
     exchanges: list[Exchange] = field(default_factory=list[Exchange])
     live_turns: list[Turn] = field(default_factory=list[Turn])
-    """As received from the event stream."""
     speech_seconds: float = 0.0
-    """Total length of the agent's audio."""
     recording: Path | None = None
-    """What the caller heard."""
     ended: Status | None = None
-    """The last status."""
     transcript: Transcript | None = None
     summary: Summary | None = None
     rooms_left: list[str] | None = None
-    """Rooms of that name that LiveKit lists afterwards."""
-    put_out: bool = False
-    """Whether LiveKit closed the caller's own connection."""
-
-    def fault(self, step: Step) -> str | None:
-        """Return why a step failed, if it did."""
-        return next((fault.reason for fault in self.faults if fault.step is step), None)
+    disconnected: bool = False

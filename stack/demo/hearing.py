@@ -1,20 +1,17 @@
 """The audio that a caller hears, with the time at which it arrived."""
 
-import array
-import asyncio
 import math
 import time
-import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from livekit import rtc
 
 HEARD_RATE = 24_000
 """Sample rate of the recording."""
 SPEECH_LEVEL = 0.01
 """Root mean square (0 to 1) from which a frame counts as speech."""
-_PAUSE_SECONDS = 0.9
-"""Silence after which an agent has finished speaking."""
 _LONGEST_SECONDS = 1800
 """Half an hour of audio is 86 MB; later audio is measured but not recorded."""
 
@@ -44,53 +41,30 @@ class Heard:
         """The current time for `since`: monotonic seconds."""
         return time.monotonic()
 
-    def add(self, identity: str, pcm: bytes) -> None:
-        """Add 16-bit mono samples at `HEARD_RATE`."""
-        samples = array.array("h", pcm)
-        seconds = len(samples) / HEARD_RATE
-        self.frames.append(HeardFrame(self.now(), identity, level(samples), seconds))
+    def add(self, identity: str, frame: rtc.AudioFrame) -> None:
+        """Add mono audio at `HEARD_RATE`."""
+        self.frames.append(HeardFrame(self.now(), identity, level(frame.data), frame.duration))
         if len(self._pcm) < 2 * HEARD_RATE * _LONGEST_SECONDS:
-            self._pcm += pcm
+            self._pcm += bytes(frame.data)
 
-    def speech(self, since: float, identity: str | None = None) -> list[HeardFrame]:
-        """Return the frames with speech since then, of one participant or of all."""
-        return [
-            frame
-            for frame in self.frames
-            if frame.at >= since
-            and frame.level >= SPEECH_LEVEL
-            and identity in (None, frame.identity)
-        ]
+    def speech(self, since: float = 0.0) -> list[HeardFrame]:
+        """Return the frames with speech since then."""
+        return [frame for frame in self.frames if frame.at >= since and frame.level >= SPEECH_LEVEL]
 
-    def speech_seconds(self, since: float = 0.0, identity: str | None = None) -> float:
-        """Return the seconds of speech since then, of one participant or of all."""
-        return sum(frame.seconds for frame in self.speech(since, identity))
+    def speech_seconds(self, since: float = 0.0) -> float:
+        """Return the seconds of speech since then."""
+        return sum(frame.seconds for frame in self.speech(since))
 
-    def first_speech(self, since: float = 0.0) -> float | None:
+    def first_speech(self, since: float) -> float | None:
         """Return when speech was first heard since then, if it was."""
         return next((frame.at for frame in self.speech(since)), None)
 
-    async def speech_and_silence(self, since: float) -> None:
-        """Wait for speech since then and `_PAUSE_SECONDS` of silence after it."""
-        quiet = 0
-        # Twice: after a stall of this process, pending audio must be processed first.
-        while quiet < 2:
-            await asyncio.sleep(0.05)
-            speech = self.speech(since)
-            ended = bool(speech) and self.now() - speech[-1].at >= _PAUSE_SECONDS
-            quiet = quiet + 1 if ended else 0
-
     def save(self, path: Path) -> None:
         """Write the recording as a WAV file."""
-        with wave.open(str(path), "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(HEARD_RATE)
-            file.writeframes(bytes(self._pcm))
+        recorded = rtc.AudioFrame(self._pcm, HEARD_RATE, 1, len(self._pcm) // 2)
+        path.write_bytes(recorded.to_wav_bytes())
 
 
 def level(samples: Sequence[int]) -> float:
     """Root mean square of 16-bit samples, 0 to 1."""
-    if not samples:
-        return 0.0
-    return math.sqrt(sum(sample * sample for sample in samples) / len(samples)) / 32_768
+    return math.hypot(*samples) / math.sqrt(len(samples) or 1) / 32_768

@@ -1,10 +1,9 @@
 """What the recorded caller says, and what a correct answer contains."""
 
-import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, cast
+
+from pydantic import BaseModel, TypeAdapter
 
 from stack.models.tabletalk.numbers import digits
 
@@ -12,16 +11,18 @@ SPEECH = Path(__file__).parent / "speech"
 DEMO_LINES = 3
 """The first ones: a table for four, the day and the time, the name. The whole call stays short."""
 
-_NOT_A_WORD = re.compile(r"[^\w\s']")
 
-
-@dataclass(frozen=True)
-class Line:
+class Line(BaseModel):
     """One recording (WAV), its words, and what a correct answer contains."""
 
-    recording: Path
+    file: str
     says: str
-    answer_contains: tuple[str, ...]
+    answer_contains: list[str]
+
+    @property
+    def recording(self) -> Path:
+        """Path of the recording."""
+        return SPEECH / self.file
 
     def missing_in(self, answer: str) -> list[str]:
         """Return what a correct answer would contain and this one does not, ignoring case."""
@@ -29,19 +30,10 @@ class Line:
         return [words for words in self.answer_contains if words.casefold() not in spoken]
 
 
-class _Entry(TypedDict):
-    file: str
-    says: str
-    answer_contains: list[str]
-
-
-def read_lines(count: int = DEMO_LINES) -> list[Line]:
-    """Return the first recordings, in the order of the conversation."""
-    entries = cast("list[_Entry]", json.loads((SPEECH / "lines.json").read_text("utf-8")))
-    return [
-        Line(SPEECH / entry["file"], entry["says"], tuple(entry["answer_contains"]))
-        for entry in entries[:count]
-    ]
+def read_lines(count: int | None = DEMO_LINES) -> list[Line]:
+    """Return the first recordings, in the order of the conversation; all with None."""
+    content = (SPEECH / "lines.json").read_bytes()
+    return TypeAdapter(list[Line]).validate_json(content)[:count]
 
 
 def wrong_words(said: str, heard: str) -> int:
@@ -62,4 +54,4 @@ def word_count(text: str) -> int:
 
 def _words(text: str) -> list[str]:
     # "7" and "seven" are the same word; so is "Miller." and "Miller".
-    return digits(_NOT_A_WORD.sub(" ", text.casefold())).split()
+    return digits(re.sub(r"[^\w\s']", " ", text.casefold())).split()

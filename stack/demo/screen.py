@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stack.demo.answers import Turn
+from stack.demo.client import Turn
 from stack.demo.evidence import Evidence, Step
 from stack.demo.verdict import Check, check
 
@@ -16,10 +16,9 @@ _PLAIN_WIDTH = 160
 _PICTURE_WIDTH = 112
 # Removed, so that the picture loads nothing from the network.
 _FETCHED_FONT = re.compile(r"@font-face\s*\{.*?\}\s*", re.DOTALL)
-_STYLES = {"caller": "cyan", "agent": "magenta"}
 
 
-def open_console(*, stderr: bool = False, record: bool = False) -> Console:
+def open_console(*, stderr: bool, record: bool) -> Console:
     """Return the console of the demo; lines in logs are not wrapped."""
     console = Console(stderr=stderr, highlight=False, record=record)
     if record:
@@ -34,31 +33,30 @@ class Screen:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._began = time.monotonic()
-        self._talk_began = self._began
+        self._began = self._talk_began = time.monotonic()
 
     @property
     def seconds(self) -> float:
         """Time since the start of the demo."""
         return time.monotonic() - self._began
 
-    def say(self, text: str) -> None:
+    def say(self, text: str = "", style: str = "") -> None:
         """Print a line."""
-        self._console.print(text, markup=False)
+        self._console.print(Text(text, style=style))
 
     def title(self, stage: str) -> None:
         """Say what will happen, and where."""
-        self._console.print()
-        self._console.print(
+        self.say()
+        self.say(
             "Everline demo: a real call on this machine, recorded speech in, spoken answers out",
             style="bold",
         )
-        self._row(True, "stack", stage)
+        self._result(True, "stack", stage)
 
     def show(self, step: Step, seen: Evidence) -> None:
         """Show the result of a step."""
         found = check(step, seen)
-        self._row(found.ok, found.step.value, found.detail)
+        self._result(found.ok, found.step.value, found.detail)
         if step is Step.AUDIO and seen.recording:
             self._continue(f"listen to it: {_from_here(seen.recording)}")
         if step is Step.SUMMARY and seen.summary and seen.summary.text:
@@ -70,60 +68,53 @@ class Screen:
     def talk_begins(self) -> None:
         """Introduce the live turns."""
         self._talk_began = time.monotonic()
-        self._console.print(Text("  live turns, as the event stream tells them:", style="dim"))
+        self.say("  live turns, from the event stream:", style="dim")
 
     def turn(self, turn: Turn) -> None:
         """Show a live turn."""
         self._utterance(f"{time.monotonic() - self._talk_began:.1f} s", turn)
 
-    def link(self, title: str, url: str, remark: str = "") -> None:
-        """Show a link."""
-        # On one line, so that it can be clicked and copied.
-        line = Text.assemble((f"  {title:<11} ", "bold"), (url, "blue"))
-        if remark:
-            line.append(f"  {remark}", "dim")
+    def link(self, title: str, url: str, remark: str) -> None:
+        """Show a link on one line, so that it can be clicked and copied."""
+        line = Text.assemble((f"  {title:<11} ", "bold"), (url, "blue"), (f"  {remark}", "dim"))
+        line.rstrip()
         self._console.print(line, soft_wrap=True)
 
     def conclude(self, checks: list[Check]) -> None:
         """Show the overall result."""
-        failed = [found for found in checks if not found.ok]
-        self._console.print()
-        if failed:
-            first = failed[0]
-            self._console.print(Text(f"The demo FAILED at: {first.step.value}", style="bold red"))
-            self._console.print(f"  {first.detail}", markup=False)
-            self._console.print("  `everline doctor` and `everline logs` tell more.", markup=False)
+        self.say()
+        first = next((found for found in checks if not found.ok), None)
+        if first is None:
+            self.say(f"Every step succeeded, in {self.seconds:.0f} s.", style="bold green")
         else:
-            verdict = f"All of it happened, in {self.seconds:.0f} s."
-            self._console.print(Text(verdict, style="bold green"))
+            self.say(f"The demo FAILED at: {first.step.value}", style="bold red")
+            self.say(f"  {first.detail}")
+            self.say("  See `everline doctor` and `everline logs`.")
 
     def save_picture(self, path: Path) -> None:
         """Save the output as an SVG; requires a recording console."""
         picture = self._console.export_svg(title="make demo")
         path.write_text(_FETCHED_FONT.sub("", picture), encoding="utf-8")
 
-    def _row(self, ok: bool, title: str, detail: str) -> None:
+    def _result(self, ok: bool, title: str, detail: str) -> None:
         mark = Text("✓", style="green") if ok else Text("✗", style="bold red")
-        self._grid(mark, Text(f"{title:<11}", style="bold"), Text(detail))
+        self._row(mark, Text(f"{title:<11}", style="bold"), Text(detail))
 
     def _continue(self, detail: str) -> None:
-        self._grid(Text(" "), Text(" " * 11), Text(detail, style="dim"))
+        self._row(Text(" "), Text(" " * 11), Text(detail, style="dim"))
 
     def _utterance(self, head: str, turn: Turn) -> None:
-        who = "caller" if turn.by_caller else "agent"
-        cut = Text(" (interrupted)", style="dim") if turn.interrupted else Text()
-        self._grid(
-            Text(f"  {head:>7}", style="dim"),
-            Text(f"{who:<6}", style=_STYLES[who]),
-            Text(turn.text) + cut,
-        )
+        who = Text("caller", style="cyan") if turn.by_caller else Text("agent ", style="magenta")
+        words = Text(turn.text).append(" (interrupted)" if turn.interrupted else "", style="dim")
+        self._row(Text(f"  {head:>7}", style="dim"), who, words)
 
-    def _grid(self, *cells: Text) -> None:
+    def _row(self, head: Text, title: Text, detail: Text) -> None:
+        """Print three columns, of which only the last one wraps."""
         table = Table.grid(padding=(0, 1))
-        for _ in cells[:-1]:
-            table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        table.add_row(*cells)
+        table.add_row(head, title, detail)
         self._console.print(table)
 
 

@@ -1,7 +1,5 @@
 """`python -m stack.models`: serve speech and chat to the agents of this machine."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

@@ -1,7 +1,5 @@
 """The models server: routes, start and shutdown."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time
@@ -13,8 +11,7 @@ from fastapi.responses import JSONResponse
 
 from stack.models import chat, speech, transcription
 from stack.models.errors import install_error_handlers
-from stack.models.loading import Models, load, models_of
-from stack.models.reply import CHAT_MODEL
+from stack.models.loading import LoadedModels, Models, load
 from stack.models.settings import ModelsSettings
 
 _log = logging.getLogger("everline.models")
@@ -26,9 +23,16 @@ def create_app(settings: ModelsSettings, on_load_failure: Callable[[], None]) ->
     A failure to load is logged, then `on_load_failure` is called.
     """
 
+    async def load_models() -> None:
+        try:
+            app.state.models = await load(settings)
+        except Exception as error:  # noqa: BLE001 - log any failure and end
+            _log.critical("the models cannot be loaded: %s", error, exc_info=_log.isEnabledFor(10))
+            on_load_failure()
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        loading = asyncio.create_task(_load_into(app, settings, on_load_failure))
+        loading = asyncio.create_task(load_models())
         yield
         loading.cancel()
         if app.state.models is not None:
@@ -46,45 +50,33 @@ def create_app(settings: ModelsSettings, on_load_failure: Callable[[], None]) ->
     return app
 
 
-async def _load_into(
-    app: FastAPI, settings: ModelsSettings, on_failure: Callable[[], None]
-) -> None:
-    try:
-        app.state.models = await load(settings)
-    except Exception as error:  # noqa: BLE001 - log any failure and end
-        _log.critical("the models cannot be loaded: %s", error, exc_info=_log.isEnabledFor(10))
-        on_failure()
-
-
 async def health(request: Request) -> JSONResponse:
     """200 once every model is loaded, 503 before."""
-    if request.app.state.models is None:
+    models: Models | None = request.app.state.models
+    if models is None:
         return JSONResponse({"status": "loading"}, status_code=503, headers={"Retry-After": "1"})
-    return JSONResponse({"status": "ok", "models": _names(request.app.state.models)})
+    return JSONResponse({"status": "ok", "models": _names(models)})
 
 
-async def list_models(request: Request) -> dict[str, object]:
+async def list_models(request: Request, models: LoadedModels) -> dict[str, object]:
     """List the models, which serve requests for any name."""
-    names = _names(models_of(request))
-    created: int = request.app.state.started
-    return {
-        "object": "list",
-        "data": [
-            {"id": name, "object": "model", "created": created, "owned_by": kind}
-            for kind, name in names.items()
-        ],
-    }
+    data = [_describe(request, name, kind) for kind, name in _names(models).items()]
+    return {"object": "list", "data": data}
 
 
 async def get_model(name: str, request: Request) -> dict[str, object]:
     """Return a model of any name, because the same models serve them all."""
+    return _describe(request, name, "everline")
+
+
+def _describe(request: Request, name: str, owner: str) -> dict[str, object]:
     created: int = request.app.state.started
-    return {"id": name, "object": "model", "created": created, "owned_by": "everline"}
+    return {"id": name, "object": "model", "created": created, "owned_by": owner}
 
 
 def _names(models: Models) -> dict[str, str]:
     return {
         "transcriptions": models.transcriber.model.name,
         "speech": models.voice.model.name,
-        "chat": CHAT_MODEL,
+        "chat": chat.CHAT_MODEL,
     }

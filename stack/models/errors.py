@@ -1,7 +1,5 @@
 """Errors in the form that OpenAI's clients understand."""
 
-from __future__ import annotations
-
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -14,42 +12,25 @@ class ApiProblem(Exception):
     """An error to return to the client.
 
     Args:
-        status: HTTP status.
+        status: HTTP status; a 503 also asks the client to try again after a second.
         message: What is wrong and how to fix it.
         param: The request field at fault, if any.
         code: A stable code for programs.
-        retry_after: Seconds after which to try again.
     """
 
     def __init__(
-        self,
-        status: int,
-        message: str,
-        *,
-        param: str | None = None,
-        code: str | None = None,
-        retry_after: int | None = None,
+        self, status: int, message: str, *, param: str | None = None, code: str | None = None
     ) -> None:
         super().__init__(message)
         kind = "server_error" if status >= 500 else "invalid_request_error"
         error = {"message": message, "type": kind, "param": param, "code": code}
-        headers = {"Retry-After": str(retry_after)} if retry_after is not None else None
+        headers = {"Retry-After": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
         self.response = JSONResponse({"error": error}, status_code=status, headers=headers)
 
 
-def bad_field(param: str, message: str, code: str = "invalid_value") -> ApiProblem:
-    """A 400 that names the field at fault and how to fix it."""
-    return ApiProblem(HTTPStatus.BAD_REQUEST, f"{param}: {message}", param=param, code=code)
-
-
-def still_loading() -> ApiProblem:
-    """A 503 for requests that arrive before the models are loaded."""
-    return ApiProblem(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "the models are still loading; try again in a second",
-        code="loading",
-        retry_after=1,
-    )
+def bad_field(param: str, message: str, status: int = HTTPStatus.BAD_REQUEST) -> ApiProblem:
+    """An error that names the field at fault and how to fix it."""
+    return ApiProblem(status, f"{param}: {message}", param=param, code="invalid_value")
 
 
 async def _respond(_: Request, error: Exception) -> JSONResponse:

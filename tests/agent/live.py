@@ -19,9 +19,9 @@ from domain.agents.config import AgentConfig, ConversationStart
 from domain.ids import SessionKey
 from domain.sessions.control import CONTROL_TOPIC, FinishCall
 from domain.sessions.dispatch_metadata import EverlineMetadata, dispatch_metadata
-from stack.demo.caller import Caller
 from stack.supervision.health import Check, NotHealthyError
 from tests.fakes.callback_api import CallbackApi
+from tests.harness.caller import Caller
 from tests.servers import LiveKitServer, ServerProcess
 from tests.waiting import eventually
 

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from livekit import rtc
 
-from stack.demo.caller import Caller
 from stack.demo.hearing import Heard
-from stack.demo.subtitles import Subtitle
+from tests.harness.caller import Caller, Subtitle
 from tests.harness.client import Client, StartedSession
 from tests.stack.models.lines import SPEECH_FOLDER, SpokenLine, spoken_lines
 from tests.waiting import eventually

@@ -1,7 +1,5 @@
 """Times and days as callers say them."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 
@@ -28,6 +26,7 @@ _TIMES = (
 _BARE = re.compile(r"^\W*(?P<h>\d{1,2})\W*(?:please)?\W*$")
 _NAMED = re.compile(r"\b(noon|midday|midnight)\b")
 _PART_OF_DAY = re.compile(r"\b(morning|afternoon|evening|tonight|night)\b")
+_PARTS = {"tonight": "in the evening", "night": "at night"}
 
 _WEEKDAYS = "monday|tuesday|wednesday|thursday|friday|saturday|sunday"
 _MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
@@ -84,34 +83,19 @@ def _part(match: re.Match[str], text: str, hour: int) -> str | None:
     if meridiem == "pm" or hour > 12:
         clock = hour % 12
         return "in the afternoon" if clock < 5 else "in the evening" if clock < 10 else "at night"
-    near = next((group for group in match.groups() if group in _SAID_PARTS), None)
-    anywhere = _PART_OF_DAY.search(text)
-    said = near or (anywhere[1] if anywhere else None)
-    return _SAID_PARTS.get(said) if said else None
-
-
-_SAID_PARTS = {
-    "morning": "in the morning",
-    "afternoon": "in the afternoon",
-    "evening": "in the evening",
-    "tonight": "in the evening",
-    "night": "at night",
-}
+    said = [group for group in match.groups() if group and _PART_OF_DAY.fullmatch(group)]
+    said += _PART_OF_DAY.findall(text)
+    return _PARTS.get(said[0], f"in the {said[0]}") if said else None
 
 
 def _say_time(hour: int, minute: int, part: str | None) -> str:
-    hour = hour % 12 or 12
-    match minute:
-        case 0:
-            clock = words(hour) if part else f"{words(hour)} o'clock"
-        case 15:
-            clock = f"quarter past {words(hour)}"
-        case 30:
-            clock = f"half past {words(hour)}"
-        case 45:
-            clock = f"quarter to {words(hour % 12 + 1)}"
-        case _:
-            clock = f"{words(hour)} {'oh ' if minute < 10 else ''}{words(minute)}"
+    spoken = words(hour % 12 or 12)
+    clock = {
+        0: spoken if part else f"{spoken} o'clock",
+        15: f"quarter past {spoken}",
+        30: f"half past {spoken}",
+        45: f"quarter to {words(hour % 12 + 1)}",
+    }.get(minute, f"{spoken} {'oh ' if minute < 10 else ''}{words(minute)}")
     return f"{clock} {part}" if part else clock
 
 

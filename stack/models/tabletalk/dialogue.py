@@ -1,13 +1,10 @@
 """The conversation at a restaurant's telephone: every answer repeats what was understood."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from stack.models.tabletalk.hearing import Heard, Intent, Slot, hear
-from stack.models.tabletalk.numbers import words
+from stack.models.tabletalk.hearing import Booking, Heard, Intent, Slot, hear
 from stack.models.tabletalk.persona import Persona
 
 _QUESTIONS = {
@@ -21,40 +18,10 @@ _QUOTED = re.compile(r"[\"“]([^\"”]{2,})[\"”]|\bsay\b[^:]*:\s*(.{2,})", re
 
 
 @dataclass(frozen=True)
-class Booking:
-    """What the caller has said about the table so far."""
-
-    party_size: int | None = None
-    day: str | None = None
-    time: str | None = None
-    name: str | None = None
-
-    def with_heard(self, heard: Heard) -> Booking:
-        """This booking with everything that `heard` adds or corrects."""
-        return Booking(
-            party_size=heard.party_size or self.party_size,
-            day=heard.day or self.day,
-            time=heard.time or self.time,
-            name=heard.name or self.name,
-        )
-
-    @property
-    def missing(self) -> Slot | None:
-        """The first thing that still has to be asked for."""
-        return next((slot for slot in Slot if getattr(self, slot) is None), None)
-
-    def __str__(self) -> str:
-        table = f"a table for {words(self.party_size)}" if self.party_size else "a table"
-        at = f"at {self.time}" if self.time else None
-        name = f"for {self.name}" if self.name else None
-        return " ".join(part for part in (table, self.day, at, name) if part)
-
-
-@dataclass(frozen=True)
 class Conversation:
     """Where a conversation stands after the caller's turns so far."""
 
-    booking: Booking = Booking()
+    booking: Booking = field(default_factory=Booking)
     booking_wanted: bool = False
     asked: Slot | None = None
 
@@ -82,39 +49,33 @@ def take_turn(now: Conversation, text: str, persona: Persona) -> tuple[Conversat
         return now, "I did not hear anything. Could you say that again?"
     if Intent.CANCEL in heard.intents:
         return Conversation(), "I have cancelled that. What else can I do for you?"
-    if heard.fills or Intent.BOOK in heard.intents:
-        now = replace(now, booking=now.booking.with_heard(heard), booking_wanted=True)
+    if heard.filled or Intent.BOOK in heard.intents:
+        now = replace(now, booking=replace(now.booking, **heard.filled), booking_wanted=True)
     if Intent.GOODBYE in heard.intents:
         return replace(now, asked=None), _farewell(now, heard)
-    said = _courtesy(heard, persona) + _substance(now, heard, persona)
+    said = _statements(now, heard, persona)
+    question = _next_question(now)
     if not said:
-        question = _next_question(now)
         heard_text = heard.text if heard.text[-1] in ".!?" else f"{heard.text}."
         return now, f'I heard: "{heard_text}" {question or _OFFER}'
-    question = _next_question(now)
-    if not question and not heard.fills:
+    if not question and not heard.filled:
         said.append("Is there anything else?" if now.booking_wanted else "How can I help you?")
     asked = now.booking.missing if now.booking_wanted else None
     return replace(now, asked=asked), " ".join([*said, question] if question else said)
 
 
-def _courtesy(heard: Heard, persona: Persona) -> list[str]:
-    said: list[str] = []
-    if Intent.GREETING in heard.intents:
-        said.append("Hello!")
-    if Intent.WHO in heard.intents:
-        said.append(persona.introduction or "I am the assistant who takes the bookings.")
-    if Intent.THANKS in heard.intents:
-        said.append("You are welcome.")
-    return said
-
-
-def _substance(now: Conversation, heard: Heard, persona: Persona) -> list[str]:
-    said: list[str] = []
-    if Intent.HOURS in heard.intents:
-        said.append(persona.hours)
-    if heard.fills:
-        said.append(_noted(now.booking))
+def _statements(now: Conversation, heard: Heard, persona: Persona) -> list[str]:
+    courtesies = {
+        Intent.GREETING: "Hello!",
+        Intent.WHO: persona.introduction or "I am the assistant who takes the bookings.",
+        Intent.THANKS: "You are welcome.",
+        Intent.HOURS: persona.hours,
+    }
+    said = [text for intent, text in courtesies.items() if intent in heard.intents]
+    if heard.filled and now.booking.missing:
+        said.append(f"So that is {now.booking}.")
+    elif heard.filled:
+        said.append(f"I have booked {now.booking}. Is there anything else?")
     elif Intent.RECAP in heard.intents and now.booking_wanted:
         said.append(f"So far I have {now.booking}.")
     elif Intent.BOOK in heard.intents:
@@ -124,12 +85,6 @@ def _substance(now: Conversation, heard: Heard, persona: Persona) -> list[str]:
     elif Intent.NO in heard.intents:
         said.append("All right.")
     return said
-
-
-def _noted(booking: Booking) -> str:
-    if booking.missing is None:
-        return f"I have booked {booking}. Is there anything else?"
-    return f"So that is {booking}."
 
 
 def _next_question(now: Conversation) -> str | None:
@@ -149,19 +104,19 @@ def _farewell(now: Conversation, heard: Heard) -> str:
 
 def follow(now: Conversation, instruction: str, persona: Persona) -> str:
     """Do what an instruction to the agent asks for: say something, greet, take leave, go on."""
-    wish = instruction.lower()
+    task = instruction.lower()
     if quoted := _QUOTED.search(instruction):
         return " ".join((quoted[1] or quoted[2]).split())
     if re.search(
-        r"apolog|sorry|interrupt|cut off|reconnect|resum|where (you|we) left|took over", wish
+        r"apolog|sorry|interrupt|cut off|reconnect|resum|where (you|we) left|took over", task
     ):
         so_far = f" So far I have {now.booking}." if now.booking_wanted else ""
         question = _next_question(now) or "How can I go on helping you?"
         return f"Sorry for the interruption.{so_far} {question}"
-    if re.search(r"good ?bye|farewell|hang(ing)? up|end the (call|conversation)|take leave", wish):
+    if re.search(r"good ?bye|farewell|hang(ing)? up|end the (call|conversation)|take leave", task):
         return _farewell(now, hear(""))
-    if re.search(r"\b(greet|welcome|introduc|hello|open the (call|conversation))", wish):
+    if re.search(r"\b(greet|welcome|introduc|hello|open the (call|conversation))", task):
         return " ".join(filter(None, ("Hello!", persona.introduction, "How can I help you?")))
-    if re.search(r"still there|silen|quiet|not (said|answered|responded)|inactiv", wish):
+    if re.search(r"still there|silen|quiet|not (said|answered|responded)|inactiv", task):
         return f"Are you still there? {_next_question(now) or _OFFER}"
     return _next_question(now) or f"{_OFFER} What would you like?"

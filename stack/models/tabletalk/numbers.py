@@ -1,7 +1,5 @@
 """Numbers as callers say them and as a voice should say them."""
 
-from __future__ import annotations
-
 import re
 
 _UNITS = (

@@ -1,7 +1,5 @@
 """Who the dialogue speaks as, taken from the system prompt where that says so."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

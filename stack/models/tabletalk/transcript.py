@@ -1,12 +1,11 @@
 """Extractive summaries: the sentences of a transcript that carry most of what was said."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import cast
 
 _CALLER = {"user", "caller", "customer", "human", "guest"}
@@ -49,7 +48,7 @@ def read(content: str) -> list[Line]:
     return lines
 
 
-def looks_like_transcript(content: str) -> bool:
+def names_speakers(content: str) -> bool:
     """Whether `content` has at least one utterance that names its speaker."""
     return any(line.speaker for line in read(content))
 
@@ -95,10 +94,13 @@ def summarise(content: str) -> str:
         return "Nothing was said."
     candidates = substance or sentences
     weights = Counter(word for line in candidates for word in _content_words(line.text))
-    ranked = sorted(
-        range(len(candidates)), key=lambda i: _score(candidates[i], weights), reverse=True
+    scores = [_score(line, weights) for line in candidates]
+    ranked = sorted(range(len(candidates)), key=scores.__getitem__, reverse=True)
+    best = [candidates[i] for i in sorted(ranked[:_MAX_SENTENCES])]
+    return " ".join(
+        (f"{speaker.title()}: " if speaker else "") + " ".join(line.text for line in lines)
+        for speaker, lines in groupby(best, key=lambda line: line.speaker)
     )
-    return _tell([candidates[i] for i in sorted(ranked[:_MAX_SENTENCES])])
 
 
 def _content_words(text: str) -> list[str]:
@@ -113,15 +115,3 @@ def _score(line: Line, weights: Counter[str]) -> float:
     if line.speaker == "caller":
         score *= 1.5
     return score * 1.5 if _FIGURE.search(line.text) else score
-
-
-def _tell(lines: Sequence[Line]) -> str:
-    told: list[str] = []
-    previous = ""
-    for line in lines:
-        if line.speaker and line.speaker != previous:
-            told.append(f"{line.speaker.title()}: {line.text}")
-        else:
-            told.append(line.text)
-        previous = line.speaker
-    return " ".join(told)

@@ -12,7 +12,6 @@ import pytest
 from domain.agents.config import AgentConfig, Engine, EngineKind
 from domain.recordings.recording import Recording
 from domain.sessions.control import ATTEMPT_ATTRIBUTE
-from stack.demo.caller import Caller
 from stack.supervision.health import http_ok
 from tests.agent.live import (
     BOOK_A_TABLE,
@@ -28,6 +27,7 @@ from tests.agent.live import (
 from tests.agent.samples import turn
 from tests.fakes.callback_api import CallbackApi
 from tests.fakes.tool_calling_model import ToolCallingModel
+from tests.harness.caller import Caller
 from tests.harness.sound import channels, speech
 from tests.servers import LiveKitServer, ServerProcess, free_port
 from tests.waiting import eventually

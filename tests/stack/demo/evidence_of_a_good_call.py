@@ -3,10 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from stack.demo.answers import Started, Status, Summary, Transcript, TranscriptHeader, Turn
-from stack.demo.evidence import Evidence, Exchange
+from stack.demo.client import Started, Status, Summary, Transcript, TranscriptHeader, Turn
+from stack.demo.evidence import AgentInRoom, Evidence, Exchange
 from stack.demo.lines import read_lines
-from stack.demo.witness import AgentInRoom
 
 SESSION = "demo-1"
 ROOM = f"local.{SESSION}"
@@ -34,7 +33,6 @@ def good_call() -> Evidence:
             room_name=ROOM,
             livekit_url="ws://127.0.0.1:7880",
             livekit_token="token",
-            agent_dispatched=True,
             agent_joined=True,
         ),
         start_seconds=0.6,
@@ -64,7 +62,7 @@ def good_call() -> Evidence:
             status="ready", text="A table.", summariser="extractive", transcript_digest="d1"
         ),
         rooms_left=[],
-        put_out=True,
+        disconnected=True,
     )
 
 

@@ -3,9 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from stack.demo.answers import Turn
-from stack.demo.client import Event, SessionClient, read_events
-from stack.demo.watch import Watch
+from stack.demo.client import Event, SessionClient, Turn, Watch, read_events
 from tests.stack.demo.evidence_of_a_good_call import good_call, status
 
 

@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from stack.demo.evidence import Evidence, Step, StepFailedError
+from stack.demo.evidence import AgentInRoom, Evidence, Step
 from stack.demo.verdict import NOT_REACHED, check, judge
-from stack.demo.witness import AgentInRoom
 from tests.stack.demo.evidence_of_a_good_call import AGENT, good_call, status
 
 Damage = Callable[[Evidence], object]
@@ -25,7 +24,7 @@ def test_nothing_passes_before_it_was_reached() -> None:
 
 def test_a_step_that_could_not_be_done_fails_with_its_reason() -> None:
     seen = good_call()
-    seen.faults.append(StepFailedError(Step.SUMMARY, "503 from the API"))
+    seen.faults[Step.SUMMARY] = "503 from the API"
     failed = [found for found in judge(seen) if not found.ok]
     assert [(found.step, found.detail) for found in failed] == [(Step.SUMMARY, "503 from the API")]
 
@@ -160,7 +159,7 @@ def deletion_not_noted(seen: Evidence) -> None:
 
 
 def caller_still_connected(seen: Evidence) -> None:
-    seen.put_out = False
+    seen.disconnected = False
 
 
 @pytest.mark.parametrize(
@@ -172,7 +171,7 @@ def caller_still_connected(seen: Evidence) -> None:
         (listed_but_not_active, Step.JOIN, "as active"),
         (other_agent_in_room, Step.JOIN, "agent-AJ_9"),
         (agent_of_another_attempt, Step.JOIN, "attempt 2"),
-        (caller_alone, Step.JOIN, "did not meet"),
+        (caller_alone, Step.JOIN, "did not see"),
         (nothing_recognised, Step.RECOGNITION, "nothing was recognised of “Tomorrow"),
         (other_words_recognised, Step.RECOGNITION, "animal mirror"),
         (line_never_said, Step.RECOGNITION, "1 line of the caller's"),
@@ -180,10 +179,10 @@ def caller_still_connected(seen: Evidence) -> None:
         (answer_without_name, Step.ANSWERS, "does not name Anna Miller"),
         (no_answer, Step.ANSWERS, "tomorrow or seven in the evening"),
         (silent_agent, Step.AUDIO, "only 0.2 s"),
-        (no_recording, Step.AUDIO, "not kept"),
+        (no_recording, Step.AUDIO, "not saved"),
         (not_closed, Step.END, "persisting, waiting for archive"),
         (report_missing, Step.END, "report_missing"),
-        (report_not_received, Step.END, "report did not come"),
+        (report_not_received, Step.END, "report did not arrive"),
         (unsealed, Step.TRANSCRIPT, "not sealed"),
         (incomplete, Step.TRANSCRIPT, "not sealed as complete"),
         (live_turn_lost, Step.TRANSCRIPT, "was live and is not stored"),
@@ -191,9 +190,9 @@ def caller_still_connected(seen: Evidence) -> None:
         (callers_turns_missing, Step.TRANSCRIPT, "only 0 turns of the caller"),
         (summary_pending, Step.SUMMARY, "it is pending"),
         (summary_empty, Step.SUMMARY, "ready after"),
-        (summary_of_another_transcript, Step.SUMMARY, "not made of the stored transcript"),
+        (summary_of_another_transcript, Step.SUMMARY, "not made from the stored transcript"),
         (room_still_there, Step.ROOM, "still lists local.demo-1"),
-        (deletion_not_noted, Step.ROOM, "has not noted"),
+        (deletion_not_noted, Step.ROOM, "has not recorded"),
         (caller_still_connected, Step.ROOM, "still connected"),
     ],
 )

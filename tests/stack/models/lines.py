@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-from pydantic import BaseModel, TypeAdapter
+from stack.demo.lines import SPEECH as SPEECH_FOLDER
+from stack.demo.lines import Line, read_lines
 
-import stack
-
-SPEECH_FOLDER = Path(stack.__path__[0]) / "demo" / "speech"
+__all__ = ["SPEECH_FOLDER", "SpokenLine", "spoken_lines", "words_of"]
 
 
-class SpokenLine(BaseModel):
-    file: str
-    says: str
-    answer_contains: list[str]
-
+class SpokenLine(Line):
     @property
     def wav(self) -> bytes:
-        return (SPEECH_FOLDER / self.file).read_bytes()
+        return self.recording.read_bytes()
 
 
 def spoken_lines() -> list[SpokenLine]:
-    content = (SPEECH_FOLDER / "lines.json").read_bytes()
-    return TypeAdapter(list[SpokenLine]).validate_json(content)
+    return [SpokenLine(**line.model_dump()) for line in read_lines(None)]
 
 
 def words_of(text: str) -> list[str]:

@@ -1,10 +1,12 @@
-"""Reads LiveKit's transcription streams."""
+"""The recorded caller of the demo, which in the tests also reads the subtitles."""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from livekit import rtc
+
+from stack.demo.caller import Caller as SpeakingCaller
 
 
 @dataclass(frozen=True)
@@ -45,3 +47,26 @@ class Subtitles:
         async with self._changed:
             await self._changed.wait_for(lambda: any(map(wanted, self.lines)))
             return next(filter(wanted, self.lines))
+
+
+class Caller(SpeakingCaller):
+    """A caller that reads LiveKit's transcription streams."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.subtitles = Subtitles()
+        self.room.register_text_stream_handler("lk.transcription", self._read)
+
+    async def wait_for_subtitle(
+        self, wanted: Callable[[Subtitle], bool], within: float
+    ) -> Subtitle:
+        """Return the first final subtitle that matches, waiting for it if needed.
+
+        Raises:
+            TimeoutError: none came within that many seconds.
+        """
+        async with asyncio.timeout(within):
+            return await self.subtitles.first(wanted)
+
+    def _read(self, reader: rtc.TextStreamReader, identity: str) -> None:
+        self._start(self.subtitles.read(reader, identity))
