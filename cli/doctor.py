@@ -21,8 +21,7 @@ from stack.binaries.toolchain import find_uv
 from stack.errors import StackError
 from stack.layout.environment import Addresses
 from stack.layout.home import Home, find_cache
-from stack.layout.port_check import require_free_ports
-from stack.layout.ports import Ports, choose_ports, read_ports
+from stack.layout.ports import Ports, choose_ports, read_ports, require_free_ports
 from stack.layout.wanted import PART_NAMES, read_wanted
 from stack.supervision.health import NotHealthyError, fetch_agent_health
 from stack.supervision.state import StackState, read_state

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -16,10 +17,9 @@ from stack.layout.credentials import load_credentials
 from stack.layout.environment import Addresses
 from stack.layout.files import write_atomically
 from stack.layout.home import CHECKOUT, Home
-from stack.layout.livekit_config import write_livekit_config
+from stack.layout.livekit_config import livekit_config
 from stack.layout.parts import Plan
-from stack.layout.port_check import require_free_ports
-from stack.layout.ports import choose_ports, read_ports, remember_ports
+from stack.layout.ports import choose_ports, read_ports, remember_ports, require_free_ports
 from stack.layout.wanted import PART_NAMES, Wanted, write_wanted
 from stack.progress import Progress
 from stack.supervision.leftovers import find_leftovers, stop_leftovers
@@ -112,7 +112,9 @@ def make_plan(
     credentials = load_credentials(home)
     addresses = Addresses(ports, mongodb=wanted.wants("mongodb"))
     write_wanted(home, wanted)
-    write_livekit_config(home, credentials, addresses)
+    # JSON is also YAML.
+    livekit = json.dumps(livekit_config(credentials, addresses), indent=2)
+    write_atomically(home.livekit_config, livekit, private=True)
     write_atomically(home.mongodb_config, "")
     return Plan(home, credentials, addresses, binaries, wanted, caller)
 
