@@ -6,15 +6,13 @@ from typing import Annotated, cast
 
 import typer
 
-from cli.api_client import Json, api_path, call_api
+from cli.api_client import Json, call_api
 from cli.options import AsJson, OrgOption
 from cli.output import print_json, print_table
 from stack.errors import StackError
 
 agents_app = typer.Typer(
-    help="Save and change agents, and restore earlier versions.",
-    no_args_is_help=True,
-    add_completion=False,
+    help="Save and change agents, and restore earlier versions.", no_args_is_help=True
 )
 
 AgentId = Annotated[str, typer.Argument(help="The agent's id, as `agents list` shows it.")]
@@ -43,7 +41,7 @@ def list_agents(
 ) -> None:
     """List saved agents, newest first."""
     query = {"limit": limit, "cursor": cursor}
-    answer = call_api(context.obj, "GET", "/agents", query=query, org=org)
+    answer = call_api(context.obj, "GET", "agents", query=query, org=org)
     if as_json:
         return print_json(answer)
     agents = cast("list[Json]", answer["agents"])
@@ -61,15 +59,15 @@ def get(
     org: OrgOption = None,
 ) -> None:
     """Show an agent as JSON; its secrets are masked."""
-    path = ("agents", agent_id, *(("versions", str(version)) if version else ()))
-    print_json(call_api(context.obj, "GET", api_path(*path), org=org))
+    path = ("versions", str(version)) if version else ()
+    print_json(call_api(context.obj, "GET", "agents", agent_id, *path, org=org))
 
 
 @agents_app.command("create")
 def create(context: typer.Context, file: ConfigFile, org: OrgOption = None) -> None:
     """Save a new agent from a file, which must give its `agent_name`."""
     body = {"config": _read(file)}
-    _report(call_api(context.obj, "POST", "/agents", body=body, org=org), "saved")
+    _report(call_api(context.obj, "POST", "agents", body=body, org=org), "saved")
 
 
 @agents_app.command("update")
@@ -84,15 +82,9 @@ def update(
 
     The output of `agents get` can be edited and sent back: masked secrets keep their stored value.
     """
-    changed = call_api(
-        context.obj,
-        "PUT",
-        api_path("agents", agent_id),
-        body={"config": _read(file)},
-        org=org,
-        if_match=_etag(expected),
-    )
-    _report(changed, "saved")
+    body, path = {"config": _read(file)}, ("agents", agent_id)
+    answer = call_api(context.obj, "PUT", *path, body=body, org=org, if_version=expected)
+    _report(answer, "saved")
 
 
 @agents_app.command("versions")
@@ -105,8 +97,8 @@ def versions(
     as_json: AsJson = False,
 ) -> None:
     """List an agent's versions, the current one first."""
-    path, query = api_path("agents", agent_id, "versions"), {"limit": limit, "cursor": cursor}
-    answer = call_api(context.obj, "GET", path, query=query, org=org)
+    query = {"limit": limit, "cursor": cursor}
+    answer = call_api(context.obj, "GET", "agents", agent_id, "versions", query=query, org=org)
     if as_json:
         return print_json(answer)
     rows = cast("list[Json]", answer["versions"])
@@ -122,8 +114,8 @@ def rollback(
     org: OrgOption = None,
 ) -> None:
     """Save an earlier version's configuration, including its secrets, as the next version."""
-    path = api_path("agents", agent_id, "versions", str(version), "restore")
-    restored = call_api(context.obj, "POST", path, org=org, if_match=_etag(expected))
+    path = ("agents", agent_id, "versions", str(version), "restore")
+    restored = call_api(context.obj, "POST", *path, org=org, if_version=expected)
     _report(restored, f"restored from version {version}")
 
 
@@ -132,8 +124,7 @@ def delete(
     context: typer.Context, agent_id: AgentId, expected: Expected = None, org: OrgOption = None
 ) -> None:
     """Delete an agent and its versions; its sessions and their transcripts stay."""
-    path = api_path("agents", agent_id)
-    call_api(context.obj, "DELETE", path, org=org, if_match=_etag(expected))
+    call_api(context.obj, "DELETE", "agents", agent_id, org=org, if_version=expected)
     typer.echo(f"Agent {agent_id} is deleted.")
 
 
@@ -169,7 +160,3 @@ def _report(answer: Json, what: str) -> None:
     typer.echo(f"Version {answer['version']} is {what}.", err=True)
     for warning in cast("list[Json]", answer["warnings"]):
         typer.echo(f"{warning['field']}: {warning['reason']}", err=True)
-
-
-def _etag(version: int | None) -> str | None:
-    return None if version is None else f'"{version}"'

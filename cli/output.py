@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from cli.api_client import Json
 
@@ -24,14 +25,12 @@ def print_table(
         rows: What to print; a row's `note` follows its line.
         more: The command that prints the next page, if there is one.
     """
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    lines = [(columns, "")]
+    table = Table(*columns, "", box=None, pad_edge=False, header_style="")
     for row in rows:
-        cells = tuple(str(row[name] or "-") for name in columns)
-        lines.append((cells, f"  {row['note']}" if row.get("note") else ""))
-    widths = [max(map(len, column)) for column in zip(*(cells for cells, _ in lines), strict=True)]
-    for cells, note in lines:
-        text = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        console.print(text.rstrip() + note)
+        cells = (str(row[name] or "-") for name in columns)
+        table.add_row(*cells, str(row.get("note", "")))
+    # Wide enough for every table: nothing may be cut or wrapped.
+    console = Console(width=10_000, highlight=False, markup=False)
+    console.print(table)
     if more:
         console.print(f"more: {more}")

@@ -1,6 +1,8 @@
 """The environment of each process, built from scratch so that no key of the caller leaks in."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 from stack.layout.credentials import Credentials
 from stack.layout.home import Home
@@ -47,25 +49,36 @@ class Addresses:
         self.mongodb_uri = uri if mongodb else None
 
 
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is decided before the first process starts.
+
+    Attributes:
+        binaries: The server binaries by program name.
+        caller: The environment in which `everline up` was called.
+    """
+
+    home: Home
+    credentials: Credentials
+    addresses: Addresses
+    binaries: Mapping[str, Path]
+    wanted: Wanted
+    caller: Mapping[str, str]
+
+
 def machine_environment(caller: Mapping[str, str]) -> dict[str, str]:
     """Return what every process gets: the machine's settings, and unbuffered output."""
     kept = {name: caller[name] for name in _MACHINE if name in caller}
     return {**kept, "PYTHONUNBUFFERED": "1"}
 
 
-def build_environment(
-    part: str,
-    home: Home,
-    credentials: Credentials,
-    addresses: Addresses,
-    wanted: Wanted,
-    caller: Mapping[str, str],
-) -> dict[str, str]:
+def build_environment(part: str, plan: Plan) -> dict[str, str]:
     """Return the whole environment of one process.
 
-    The stack's own values (addresses, keys) override the variables of the `caller` of
-    `everline up`; settings of this part in `wanted` override everything.
+    The stack's own values (addresses, keys) override the variables of the caller of `everline up`;
+    the wanted settings of this part override everything.
     """
+    addresses, credentials, caller = plan.addresses, plan.credentials, plan.caller
     environment = machine_environment(caller)
     if part == "models":
         environment |= _chosen_by_caller(caller, ("EVERLINE_MODELS_",)) | {
@@ -73,7 +86,7 @@ def build_environment(
             "EVERLINE_MODELS_PORT": str(addresses.ports.models),
         }
     elif part in OUR_PARTS:
-        environment |= _DEFAULTS | {"EVERLINE_RECORDINGS_URL": home.recordings.as_uri()}
+        environment |= _DEFAULTS | {"EVERLINE_RECORDINGS_URL": plan.home.recordings.as_uri()}
         passed = [name.strip() for name in caller.get(PASS_VARIABLE, "").split(",")]
         environment |= _chosen_by_caller(caller, _OUR_PREFIXES, {*_OURS, *passed})
         if not environment.keys() & _AGENT_NAMES:
@@ -109,9 +122,9 @@ def build_environment(
         environment |= {
             "OPENAI_BASE_URL": f"{addresses.models}/v1",
             "OPENAI_API_KEY": "local",
-            "EVERLINE_SPOOL_DIR": str(home.spool),
+            "EVERLINE_SPOOL_DIR": str(plan.home.spool),
         }
-    given = wanted.settings.get(part, {})
+    given = plan.wanted.settings.get(part, {})
     if any(given.get(name) for name in _AGENT_NAMES):
         # Two names of one setting: the given one replaces both.
         environment = {name: environment[name] for name in environment.keys() - _AGENT_NAMES}

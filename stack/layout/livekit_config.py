@@ -7,10 +7,7 @@ from stack.layout.environment import Addresses
 def common_config(key: str, secret: str, api: str) -> dict[str, object]:
     """Return the settings that every LiveKit server of Everline needs.
 
-    Args:
-        key: LiveKit's API key.
-        secret: The secret of that key.
-        api: URL of the API that gets the webhooks.
+    `api` is the URL of the API, which gets the webhooks.
     """
     return {
         # A late token or dispatch would recreate a deleted room.

@@ -7,11 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from stack.binaries import LIVEKIT, TEMPORAL
-from stack.layout.credentials import Credentials
-from stack.layout.environment import Addresses, build_environment
-from stack.layout.home import Home
+from stack.layout.environment import Plan, build_environment
 from stack.layout.temporal_setup import NAMESPACE, SEARCH_ATTRIBUTES, prepare_temporal
-from stack.layout.wanted import PART_NAMES, Wanted
+from stack.layout.wanted import PART_NAMES
 from stack.supervision import health
 
 TASK_QUEUE = "everline"
@@ -64,33 +62,10 @@ class Part:
     misses: int = 5
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Everything that is decided before the first process starts.
-
-    Attributes:
-        binaries: The server binaries by program name.
-        caller: The environment in which `everline up` was called.
-    """
-
-    home: Home
-    credentials: Credentials
-    addresses: Addresses
-    binaries: Mapping[str, Path]
-    wanted: Wanted
-    caller: Mapping[str, str]
-
-    def environment(self, part: str) -> dict[str, str]:
-        """Return the whole environment of a process."""
-        return build_environment(
-            part, self.home, self.credentials, self.addresses, self.wanted, self.caller
-        )
-
-
 def all_parts(plan: Plan) -> list[Part]:
     """Return the parts in start order; they stop in the reverse order."""
     at, ports, home, keys = plan.addresses, plan.addresses.ports, plan.home, plan.credentials
-    environment = {name: plan.environment(name) for name in PART_NAMES}
+    environment = {name: build_environment(name, plan) for name in PART_NAMES}
     agent = environment["agent"]
     # Without an API there are no heartbeats: a running process must do.
     agent_check = health.agent_listed(at.api) if plan.wanted.wants("api") else health.http_ok()

@@ -121,11 +121,9 @@ def choose_ports(
 ) -> Ports:
     """Choose each port: the option, else the environment, else the remembered one, else a default.
 
-    Args:
-        options: Values of the command line by field of `Ports`; None if not given.
-        environ: The caller's environment; `PORT` also sets the API's.
-        remembered: The ports of this stack's last run.
-        pick_free: Pick free ports where nothing is given or remembered.
+    `options` are the values of the command line by field of `Ports` (None if not given), and
+    `remembered` are the ports of this stack's last run. Without those, `pick_free` replaces the
+    defaults by free ports. `PORT` also sets the API's.
 
     Raises:
         StackError: A value is not a port, or a port is used twice.

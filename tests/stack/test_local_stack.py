@@ -12,7 +12,7 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 
 from stack.errors import StackError
 from stack.local import LocalStack, local_stack
-from stack.supervision.leftovers import find_leftovers
+from stack.supervision.processes import find_leftovers
 
 SERVERS_ALONE = ("models", "api", "worker", "agent")
 

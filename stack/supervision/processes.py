@@ -1,4 +1,4 @@
-"""One child process: start it, wait for it, stop it."""
+"""The processes of a stack: start one, wait for it, stop it; find those that were left behind."""
 
 import asyncio
 import os
@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from stack.layout.home import Home
 from stack.supervision import parent_death
@@ -41,12 +43,11 @@ class Child:
         Raises:
             OSError: The program could not be started.
         """
-        tied = [sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid())]
+        tie = [sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid())]
         with log.open("ab") as output:
             started = time.time()
             process = await asyncio.create_subprocess_exec(
-                *tied,
-                *map(str, command),
+                *(*tie, *map(str, command)),
                 cwd=home.root,
                 env={**environment, STACK_MARK: str(home.root)},
                 stdin=asyncio.subprocess.DEVNULL,
@@ -61,9 +62,11 @@ class Child:
         """Its exit code (negative: the number of the signal); None while it runs."""
         return self._process.returncode
 
-    async def wait(self) -> int:
-        """Wait until it ends; returns its exit code."""
-        return await self._process.wait()
+    async def wait(self, seconds: float) -> int | None:
+        """Wait until it ends, `seconds` at most; returns its exit code, or None while it runs."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), seconds)
+        return self.exit_code
 
     async def stop(self, grace: float) -> bool:
         """Terminate it, and kill its whole group after `grace` seconds at most.
@@ -71,15 +74,11 @@ class Child:
         Returns:
             Whether it ended without being killed.
         """
-        in_time = True
         if self.exit_code is None:
             self._process.send_signal(signal.SIGTERM)
-            try:
-                await asyncio.wait_for(self.wait(), grace)
-            except TimeoutError:
-                in_time = False
+        in_time = await self.wait(grace) is not None
         self.kill_group()
-        await self.wait()
+        await self._process.wait()
         return in_time
 
     def kill_group(self) -> None:
@@ -93,7 +92,32 @@ def describe_exit(code: int) -> str:
     """Say how a process ended: `ended with code 1`, `was killed by SIGKILL`."""
     if code >= 0:
         return f"ended with code {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:  # Python has no name for this signal
-        return f"was killed by signal {-code}"
+    numbers = {number.value: number.name for number in signal.Signals}
+    return f"was killed by {numbers.get(-code, f'signal {-code}')}"
+
+
+def find_leftovers(home: Home) -> list[psutil.Process]:
+    """Find all processes whose environment names this home.
+
+    This needs no state file, and cannot mistake another process with a recycled process id.
+    """
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        # Other users' processes, and those that have just ended, are not ours.
+        with suppress(psutil.Error, OSError):
+            ours = process.environ().get(STACK_MARK) == str(home.root)
+            if ours and process.pid != os.getpid():
+                found.append(process)
+    return found
+
+
+def stop_leftovers(processes: list[psutil.Process], grace: float) -> None:
+    """Terminate processes, and kill those that are still there after `grace` seconds."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, remaining = psutil.wait_procs(processes, timeout=grace)
+    for process in remaining:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(remaining, timeout=5)
