@@ -8,7 +8,7 @@ import typer
 
 from cli.api_client import Json, call_api
 from cli.options import AsJson, OrgOption
-from cli.output import print_json, print_table
+from cli.output import print_json, print_list
 from stack.errors import StackError
 
 agents_app = typer.Typer(
@@ -42,11 +42,9 @@ def list_agents(
     """List saved agents, newest first."""
     query = {"limit": limit, "cursor": cursor}
     answer = call_api(context.obj, "GET", "agents", query=query, org=org)
-    if as_json:
-        return print_json(answer)
     agents = cast("list[Json]", answer["agents"])
     rows = [agent | {"name": cast("Json", agent["config"])["agent_name"]} for agent in agents]
-    print_table(_AGENT_COLUMNS, rows, _more("list", answer))
+    print_list(answer, _AGENT_COLUMNS, rows, "agents list", as_json=as_json)
 
 
 @agents_app.command("get")
@@ -99,10 +97,8 @@ def versions(
     """List an agent's versions, the current one first."""
     query = {"limit": limit, "cursor": cursor}
     answer = call_api(context.obj, "GET", "agents", agent_id, "versions", query=query, org=org)
-    if as_json:
-        return print_json(answer)
     rows = cast("list[Json]", answer["versions"])
-    print_table(_VERSION_COLUMNS, rows, _more(f"versions {agent_id}", answer))
+    print_list(answer, _VERSION_COLUMNS, rows, f"agents versions {agent_id}", as_json=as_json)
 
 
 @agents_app.command("rollback")
@@ -148,11 +144,6 @@ def _read(file: Path) -> Json:
     config = cast("Json", found)
     inside = config.get("config")
     return cast("Json", inside) if isinstance(inside, dict) and "agentId" in config else config
-
-
-def _more(command: str, answer: Json) -> str:
-    cursor = answer["nextCursor"]
-    return f"everline agents {command} --cursor {cursor}" if cursor else ""
 
 
 def _report(answer: Json, what: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -145,7 +146,9 @@ def _interface() -> Finding:
         name
         for name, addresses in psutil.net_if_addrs().items()
         for address in addresses
-        if _is_routable(address.address) and psutil.net_if_stats()[name].isup
+        if address.family in (socket.AF_INET, socket.AF_INET6)
+        and _is_routable(address.address)
+        and psutil.net_if_stats()[name].isup
     }
     return Finding(
         "network for WebRTC",
@@ -158,10 +161,7 @@ def _interface() -> Finding:
 
 
 def _is_routable(address: str) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:  # a hardware address
-        return False
+    parsed = ipaddress.ip_address(address.partition("%")[0])
     return not parsed.is_loopback and not parsed.is_link_local
 
 

@@ -7,7 +7,7 @@ import typer
 
 from cli.api_client import Json, call_api
 from cli.options import AsJson, OrgOption
-from cli.output import print_json, print_table
+from cli.output import print_json, print_list
 
 keys_app = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
 
@@ -49,9 +49,8 @@ def create(
 def list_keys(context: typer.Context, org: OrgOption = None, as_json: AsJson = False) -> None:
     """List the org's keys by prefix."""
     answer = call_api(context.obj, "GET", "v1", "keys", org=org)
-    if as_json:
-        return print_json(answer)
-    print_table(_COLUMNS, [_row(key) for key in cast("list[Json]", answer["keys"])])
+    rows = [_row(key) for key in cast("list[Json]", answer["keys"])]
+    print_list(answer, _COLUMNS, rows, "keys list", as_json=as_json)
 
 
 @keys_app.command("revoke")

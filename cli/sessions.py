@@ -7,7 +7,7 @@ import typer
 
 from cli.api_client import Json, call_api, stream_events
 from cli.options import AsJson, OrgOption
-from cli.output import print_json, print_table
+from cli.output import print_json, print_list
 from domain.json_lines import on_one_line
 
 sessions_app = typer.Typer(help="Find and control sessions.", no_args_is_help=True)
@@ -46,11 +46,9 @@ def list_sessions(
         "cursor": cursor,
     }
     answer = call_api(context.obj, "GET", "v1", "sessions", query=query, org=org)
-    if as_json:
-        return print_json(answer)
-    rows = cast("list[Json]", answer["sessions"])
-    more = f"everline sessions list --cursor {answer['next']}" if answer["next"] else ""
-    print_table(_COLUMNS, [row | {"note": "STUCK" if row["stuck"] else ""} for row in rows], more)
+    found = cast("list[Json]", answer["sessions"])
+    rows = [session | {"note": "STUCK" if session["stuck"] else ""} for session in found]
+    print_list(answer, _COLUMNS, rows, "sessions list", as_json=as_json)
 
 
 @sessions_app.command("extend")

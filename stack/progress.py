@@ -56,9 +56,9 @@ class Progress:
         self._steps.clear()
         self._stop_live()
 
-    def say(self, text: str, kept: str | None = None) -> None:
-        """Print a line, square brackets included; log `kept` instead if it contains a secret."""
-        self._print(escape(text), text if kept is None else kept)
+    def say(self, text: str, logged: str | None = None) -> None:
+        """Print a line, square brackets included; log `logged` instead if it contains a secret."""
+        self._print(escape(text), text if logged is None else logged)
 
     def begin(self, title: str, detail: str = "") -> Step:
         """Show that a step began."""

@@ -35,10 +35,6 @@ class Part:
     """One process of the stack.
 
     Attributes:
-        name: Its name, everywhere.
-        command: Program and arguments.
-        environment: Its whole environment.
-        check: Raises when it does not do its work.
         needs: Parts that must be healthy before it starts.
         where: Its address, for display.
         start_seconds: How long it may take to become healthy.

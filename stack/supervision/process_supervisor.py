@@ -6,6 +6,7 @@ be `unhealthy` for some checks; it is `restarting` when it dies or fails too man
 
 import asyncio
 import time
+from asyncio.subprocess import Process
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,13 @@ from stack.layout.parts import Part
 from stack.progress import Progress
 from stack.supervision.health import CannotTellError, NotHealthyError
 from stack.supervision.logs import tail
-from stack.supervision.processes import Child, describe_exit
+from stack.supervision.processes import (
+    describe_exit,
+    kill_group,
+    start_process,
+    stop_process,
+    wait_for_exit,
+)
 from stack.supervision.state import PartState, ProcessState
 
 _POLL_SECONDS = 0.05
@@ -64,7 +71,7 @@ class ProcessSupervisor:
         self._progress = progress
         self._changed = changed
         self._dependencies = dependencies
-        self._child: Child | None = None
+        self._process: Process | None = None
         self._healthy_since = 0.0
         self._failures = 0
         self._failed_checks = 0
@@ -99,36 +106,36 @@ class ProcessSupervisor:
         Raises:
             PartFailedError: It did not become healthy.
         """
+        self.state.since = time.time()
         try:
-            child = await Child.start(
+            process = await start_process(
                 self.part.command, self.part.environment, self._home, self._log
             )
         except OSError as problem:
             reason = f"could not be started: {problem}"
             raise PartFailedError(self.part.name, reason, self._log) from None
-        self._child = child
-        self.state.pid, self.state.since = child.pid, child.started
+        self._process, self.state.pid = process, process.pid
         self._changed()
         try:
-            await self._until_healthy(child)
+            await self._until_healthy(process, self.state.since)
         except PartFailedError:
-            await child.stop(self.part.grace_seconds)
+            await stop_process(process, self.part.grace_seconds)
             raise
         self._healthy_since = time.monotonic()
 
     async def stop(self) -> None:
         """Terminate the part, and kill it after its grace period."""
-        if self._child is not None:
+        if self._process is not None:
             self._set("stopping")
             step = self._progress.begin(f"stop {self.part.name}")
-            in_time = await self._child.stop(self.part.grace_seconds)
+            in_time = await stop_process(self._process, self.part.grace_seconds)
             self._progress.done(step, "" if in_time else "killed after its grace period")
         self._set("stopped")
 
     def kill(self) -> None:
         """Kill the part at once."""
-        if self._child is not None:
-            self._child.kill_group()
+        if self._process is not None:
+            kill_group(self._process)
 
     async def _start_first(self) -> None:
         step = self._progress.begin(self.part.name, f"log: {self._log}")
@@ -167,19 +174,19 @@ class ProcessSupervisor:
         seconds = time.monotonic() - began
         self._progress.say(f"✓ {self.part.name} runs again after {seconds:.1f} s")
 
-    async def _until_healthy(self, child: Child) -> None:
+    async def _until_healthy(self, process: Process, started: float) -> None:
         deadline = time.monotonic() + self.part.start_seconds
         while True:
             reason = ""
             try:
-                await self.part.check(child.started)
+                await self.part.check(started)
                 await self.part.prepare()
                 # Another process may have answered in its place.
-                if child.exit_code is None:
+                if process.returncode is None:
                     return
             except NotHealthyError as problem:
                 reason = f"not healthy after {self.part.start_seconds:.0f} s: {problem}"
-            code = await child.wait(_CHECK_WHILE_STARTING)
+            code = await wait_for_exit(process, _CHECK_WHILE_STARTING)
             if code is not None:
                 reason = describe_exit(code)
             if code is not None or time.monotonic() > deadline:
@@ -187,14 +194,15 @@ class ProcessSupervisor:
 
     async def _watch(self) -> str:
         """Check the process until it ends or stays unhealthy; returns which, as a sentence end."""
-        child = self._child
-        assert child is not None
+        process, started = self._process, self.state.since
+        assert process is not None
+        assert started is not None
         misses = passes = 0
-        while (code := await child.wait(self.part.check_seconds)) is None:
+        while (code := await wait_for_exit(process, self.part.check_seconds)) is None:
             # Allow twice as many failures after each restart that did not help for long: when the
             # cause lies elsewhere (a full disk), repeated restarts only do harm.
             allowed = self.part.misses * 2 ** min(self._unhealthy_restarts, _MOST_DOUBLINGS)
-            problem = await self._check_once(child)
+            problem = await self._check_once(process.pid, started)
             if problem is None:
                 self._failed_checks = misses = 0
                 passes += 1
@@ -217,18 +225,18 @@ class ProcessSupervisor:
             reason = describe_exit(code)
         # A process that hangs would not react to SIGTERM. Its children must not outlive it: two
         # agents in a room are worse than none.
-        await child.stop(grace=0)
+        await stop_process(process, grace=0)
         self._failed_checks = 0
         return reason
 
-    async def _check_once(self, child: Child) -> NotHealthyError | None:
+    async def _check_once(self, pid: int, started: float) -> NotHealthyError | None:
         """Return what is wrong with the process, if anything is."""
         try:
             with suppress(psutil.NoSuchProcess):  # its end is noticed as such
-                if psutil.Process(child.pid).status() == psutil.STATUS_STOPPED:
+                if psutil.Process(pid).status() == psutil.STATUS_STOPPED:
                     return NotHealthyError("its process is stopped, as by SIGSTOP")
             async with asyncio.timeout(_CHECK_LIMIT):
-                await self.part.check(child.started)
+                await self.part.check(started)
         except NotHealthyError as problem:
             return problem
         except TimeoutError:

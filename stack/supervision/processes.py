@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-import time
+from asyncio.subprocess import Process
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,74 +18,52 @@ STACK_MARK = "EVERLINE_STACK"
 """Environment variable of every process of a stack; its value is the path of the home."""
 
 
-class Child:
-    """A process in a group of its own, so that Ctrl-C reaches only the supervisor.
+async def start_process(
+    command: Sequence[str | Path], environment: Mapping[str, str], home: Home, log: Path
+) -> Process:
+    """Start a program and append its output to a log file.
 
-    Attributes:
-        started: Unix time of its start, in seconds.
-        pid: Its process id, which is also its group's id.
+    It has a group of its own, so that Ctrl-C reaches only the supervisor. Its working directory is
+    the home, so that it reads no `.env` or configuration file of another folder.
+
+    Raises:
+        OSError: The program could not be started.
     """
+    tie = [sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid())]
+    with log.open("ab") as output:
+        return await asyncio.create_subprocess_exec(
+            *(*tie, *map(str, command)),
+            cwd=home.root,
+            env={**environment, STACK_MARK: str(home.root)},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
 
-    def __init__(self, process: asyncio.subprocess.Process, started: float) -> None:
-        self._process = process
-        self.started = started
-        self.pid = process.pid
 
-    @classmethod
-    async def start(
-        cls, command: Sequence[str | Path], environment: Mapping[str, str], home: Home, log: Path
-    ) -> "Child":
-        """Start a program and append its output to a log file.
+async def wait_for_exit(process: Process, seconds: float) -> int | None:
+    """Wait until a process ends, `seconds` at most; returns its exit code, or None if it runs."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), seconds)
+    return process.returncode
 
-        Its working directory is the home, so that it reads no `.env` or configuration file of
-        another folder.
 
-        Raises:
-            OSError: The program could not be started.
-        """
-        tie = [sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid())]
-        with log.open("ab") as output:
-            started = time.time()
-            process = await asyncio.create_subprocess_exec(
-                *(*tie, *map(str, command)),
-                cwd=home.root,
-                env={**environment, STACK_MARK: str(home.root)},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=asyncio.subprocess.STDOUT,
-                start_new_session=True,
-            )
-        return cls(process, started)
+async def stop_process(process: Process, grace: float) -> bool:
+    """Terminate a process, then kill its group after `grace` seconds; returns if it was in time."""
+    if process.returncode is None:
+        process.terminate()
+    in_time = await wait_for_exit(process, grace) is not None
+    kill_group(process)
+    await process.wait()
+    return in_time
 
-    @property
-    def exit_code(self) -> int | None:
-        """Its exit code (negative: the number of the signal); None while it runs."""
-        return self._process.returncode
 
-    async def wait(self, seconds: float) -> int | None:
-        """Wait until it ends, `seconds` at most; returns its exit code, or None while it runs."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), seconds)
-        return self.exit_code
-
-    async def stop(self, grace: float) -> bool:
-        """Terminate it, and kill its whole group after `grace` seconds at most.
-
-        Returns:
-            Whether it ended without being killed.
-        """
-        if self.exit_code is None:
-            self._process.send_signal(signal.SIGTERM)
-        in_time = await self.wait(grace) is not None
-        self.kill_group()
-        await self._process.wait()
-        return in_time
-
-    def kill_group(self) -> None:
-        """Kill the process and everything it started."""
-        # macOS answers PermissionError when only a zombie is left of the group.
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+def kill_group(process: Process) -> None:
+    """Kill a process and everything it started."""
+    # macOS answers PermissionError when only a zombie is left of the group.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def describe_exit(code: int) -> str:

@@ -120,7 +120,9 @@ class Supervisor:
         self._phase = "running"
         self._started_up.set()
         state = self.state()
-        self._progress.say(banner(state, self._plan.credentials.api_key), kept=banner(state, None))
+        self._progress.say(
+            banner(state, self._plan.credentials.api_key), logged=banner(state, None)
+        )
         # Only now: `everline up --detach` shows the log until the state says so.
         self._write_state()
 
