@@ -18,9 +18,9 @@ from adapters.livekit.urls import api_url
 from bench.plain_agent import NAME_VARIABLE
 from bench.stand import BenchError, Stand, clients
 from stack.demo.caller import Caller
-from stack.local import LocalStack, local_stack
 from tests.fakes.providers.openai_compatible import OpenAiCompatible
 from tests.fakes.providers.provider import FakeProvider
+from tests.local_stack import LocalStack, local_stack
 from tests.waiting import eventually
 
 PLAIN_AGENT = "bench-plain"

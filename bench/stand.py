@@ -15,7 +15,7 @@ from adapters.livekit.urls import api_url
 from adapters.settings import TemporalSettings
 from adapters.temporal import client as temporal_client
 from domain.ids import SessionKey, session_workflow_id
-from stack.local import LocalStack, local_stack
+from tests.local_stack import LocalStack, local_stack
 
 ORG = "local"
 """The org of a local stack's own key."""

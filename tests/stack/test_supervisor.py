@@ -17,11 +17,11 @@ from stack.errors import StackError
 from stack.layout.credentials import read_credentials
 from stack.layout.home import Home, find_home
 from stack.layout.wanted import PART_NAMES, Wanted, write_wanted
-from stack.local import LocalStack
 from stack.supervision.control import change_parts
 from stack.supervision.locks import try_lock
 from stack.supervision.processes import find_leftovers, stop_leftovers
 from stack.supervision.state import read_state
+from tests.local_stack import LocalStack
 
 DEADLINE = 90
 
