@@ -1,4 +1,4 @@
-"""The bare minimum on the same Temporal server: workflows that do nothing, as often as needed."""
+"""The baseline on the same Temporal server: workflows that do nothing."""
 
 from datetime import timedelta
 
@@ -6,8 +6,8 @@ from temporalio import activity, workflow
 
 TASK_QUEUE = "everline-bench"
 STEPS = 6
-"""What a session asks of the outside at least: open the room, dispatch, look for the agent, tell
-it to finish, seal the transcript, delete the room."""
+"""Activities of the shortest session: open the room, dispatch, find the agent, tell it to finish,
+seal the transcript, delete the room."""
 
 
 @activity.defn
@@ -17,7 +17,7 @@ async def nothing() -> None:
 
 @workflow.defn
 class Trivial:
-    """Is started, and over."""
+    """Starts and completes."""
 
     @workflow.run
     async def run(self, _: dict[str, str]) -> None:
@@ -26,19 +26,19 @@ class Trivial:
 
 @workflow.defn
 class BareSession:
-    """A session's steps without a session: waits for one report, does nothing six times."""
+    """The activities of a session without their work: six empty ones and one report."""
 
     def __init__(self) -> None:
         self._reported = False
 
     @workflow.signal
     def report(self) -> None:
-        """What the agent's report is to a session."""
+        """Stand for the agent's report."""
         self._reported = True
 
     @workflow.run
     async def run(self, local: bool) -> None:
-        """Three steps, the report, three steps."""
+        """Run three steps, wait for the report, run three steps."""
         await self._steps(STEPS // 2, local)
         await workflow.wait_condition(lambda: self._reported)
         await self._steps(STEPS - STEPS // 2, local)

@@ -1,4 +1,4 @@
-"""What a call costs the machine of its agent worker: memory, and CPU while somebody talks."""
+"""What a call costs on the machine of the agent worker: memory, and CPU while somebody talks."""
 
 import asyncio
 import time
@@ -13,20 +13,18 @@ from bench.turns import LINE
 from stack.demo.caller import Caller
 
 CALLS = 3
-"""Open at the same time at most."""
+"""Most calls at the same time."""
 SETTLE_SECONDS = 6.0
-"""Until the agent server has replaced the warm process that a call has taken."""
+"""How long the agent server takes to replace the warm process that a call used."""
 WATCH_SECONDS = 8.0
 MIB = 1024 * 1024
 
 
 async def measure_capacity(stand: InstantStand, step: Callable[[], None]) -> list[Comparison]:
-    """Memory and CPU of the whole agent server with none, one and more calls."""
+    """Measure memory and CPU of the whole agent server without calls, with one and with more."""
     memory = [Series(f"with {count} calls", "MiB") for count in range(CALLS + 1)]
-    silent = [
-        Series(f"with {count} calls, nobody talks", "% of a core") for count in range(CALLS + 1)
-    ]
-    talking = Series(f"with {CALLS} calls, all of them talk", "% of a core")
+    silent = [Series(f"with {count} calls, silent", "% of a core") for count in range(CALLS + 1)]
+    talking = Series(f"with {CALLS} calls, all talking", "% of a core")
     server = stand.agent_server()
     async with AsyncExitStack() as calls:
         callers: list[Caller] = []
@@ -53,18 +51,18 @@ async def measure_capacity(stand: InstantStand, step: Callable[[], None]) -> lis
             "CPU of the agent server with all its processes",
             silent[0],
             [*silent[1:], talking],
-            [f"{cpu_per_call:,.0f} % of a core for a call that talks"],
+            [f"{cpu_per_call:,.0f} % of a core for a call with speech"],
         ),
     ]
 
 
 def _memory(server: psutil.Process) -> float:
-    """Proportional set size of a process and all below it, in MiB."""
+    """Return the proportional set size of a process and its descendants, in MiB."""
     return sum(each.memory_full_info().pss for each in _family(server)) / MIB
 
 
 async def _cpu(server: psutil.Process) -> float:
-    """Per cent of one core, over `WATCH_SECONDS`."""
+    """Return the CPU use in percent of one core, measured over `WATCH_SECONDS`."""
     before, begun = _cpu_seconds(server), time.monotonic()
     await asyncio.sleep(WATCH_SECONDS)
     return 100 * (_cpu_seconds(server) - before) / (time.monotonic() - begun)
@@ -80,7 +78,7 @@ def _family(server: psutil.Process) -> list[psutil.Process]:
 
 
 class Talker:
-    """A caller who says the same line again after each answer."""
+    """A caller who repeats one line after each answer."""
 
     def __init__(self, caller: Caller) -> None:
         self._task = asyncio.create_task(self._talk(caller))
@@ -92,6 +90,6 @@ class Talker:
             await caller.wait_until_agent_spoke(begun, PATIENCE_SECONDS)
 
     async def fall_silent(self) -> None:
-        """Fall silent."""
+        """Stop talking."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""What a session leaves in Temporal: events and bytes, by kind."""
+"""The size of a session's history in Temporal: events and bytes, by kind."""
 
 import uuid
 from collections import Counter
@@ -31,7 +31,7 @@ class Kinds:
     size: Counter[str] = field(default_factory=Counter[str])
 
     def add(self, history: WorkflowHistory) -> tuple[int, int]:
-        """Take in one history; returns its events and bytes."""
+        """Add one history; returns its number of events and bytes."""
         for event in history.events:
             kind = EventType.Name(event.event_type).removeprefix("EVENT_TYPE_").lower()
             self.count[kind] += 1
@@ -50,7 +50,7 @@ class HistoryReport:
 
 
 async def measure_histories(stand: Stand, rounds: int, step: Callable[[], None]) -> HistoryReport:
-    """Short sessions with an agent and their summaries, beside workflows that do nothing."""
+    """Compare short sessions with an agent, and their summaries, with workflows that do nothing."""
     names = ("bare, 6 regular", "bare, 6 local", "session", "summary child")
     sessions: list[WorkflowHistory] = []
     kinds = {name: Kinds() for name in names}
@@ -96,7 +96,7 @@ async def _bare(stand: Stand, *, local: bool) -> WorkflowHistory:
 
 
 async def _finished(stand: Stand, key: SessionKey) -> WorkflowHistory | None:
-    """The summary's history once it is over; None on a stack without MongoDB."""
+    """Return the summary's history once it has ended; None on a stack without MongoDB."""
     handle = stand.temporal.get_workflow_handle(summary_workflow_id(key))
     try:
         await handle.result()

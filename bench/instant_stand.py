@@ -1,4 +1,4 @@
-"""A stack whose models answer at once, so that what is left of a turn is the agent's own time."""
+"""A stack whose models answer instantly, so that a turn measures only the agent's own time."""
 
 import asyncio
 import os
@@ -18,9 +18,9 @@ from adapters.livekit.urls import api_url
 from bench.plain_agent import NAME_VARIABLE
 from bench.stand import BenchError, Stand, clients
 from stack.demo.caller import Caller
-from stack.local import LocalStack, local_stack
 from tests.fakes.providers.openai_compatible import OpenAiCompatible
 from tests.fakes.providers.provider import FakeProvider
+from tests.local_stack import LocalStack, local_stack
 from tests.waiting import eventually
 
 PLAIN_AGENT = "bench-plain"
@@ -29,14 +29,14 @@ PATIENCE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class InstantStand:
-    """The stack, its clients, and a way to talk with either kind of agent."""
+    """The stack, its clients, and calls with either kind of agent."""
 
     stand: Stand
     stack: LocalStack
 
     @asynccontextmanager
     async def everline_call(self) -> AsyncGenerator[Caller]:
-        """A caller in a session of Everline's, and the session's end."""
+        """Connect a caller to a session of Everline; end the session afterwards."""
         answer = await self.stand.http.post(
             "/session", params={"wait": "joined"}, json={"userIdentity": "bench"}
         )
@@ -54,7 +54,7 @@ class InstantStand:
 
     @asynccontextmanager
     async def plain_call(self) -> AsyncGenerator[Caller]:
-        """A caller in a room with the plain agent."""
+        """Connect a caller to a room with the plain agent."""
         livekit, name = self.stand.livekit, f"bench-{uuid.uuid4().hex}"
         await livekit.room.create_room(room.CreateRoomRequest(name=name))
         await livekit.agent_dispatch.create_dispatch(
@@ -84,14 +84,14 @@ class InstantStand:
 
 
 @asynccontextmanager
-async def instant_stand(max_jobs: int = 4) -> AsyncGenerator[InstantStand]:
-    """A stack of its own, without the `models` process, beside a plain agent."""
+async def instant_stand() -> AsyncGenerator[InstantStand]:
+    """Start a separate stack without the `models` process, and a plain agent."""
     with tempfile.TemporaryDirectory(prefix="everline-bench-") as folder:
         async with OpenAiCompatible() as models:
             agent = {
                 "OPENAI_BASE_URL": f"{models.url}/v1",
                 "OPENAI_API_KEY": FakeProvider.key,
-                "EVERLINE_MAX_JOBS": str(max_jobs),
+                "EVERLINE_MAX_JOBS": "4",
             }
             async with (
                 local_stack(Path(folder), without=["models"], settings={"agent": agent}) as stack,

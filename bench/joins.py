@@ -1,4 +1,4 @@
-"""How long it takes until an agent is proven in the room."""
+"""How long it takes until an agent is proven to be in the room."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ PATIENCE_SECONDS = 20.0
 
 
 async def measure_joins(stand: Stand, rounds: int, step: Callable[[], None]) -> Comparison:
-    """A session's start until its agent is ready, beside a script that uses LiveKit directly."""
+    """Compare the time until a session's agent is ready with a script that uses LiveKit."""
     direct = Series("livekit-api script: room, dispatch, poll until ACTIVE", "ms")
     joined = Series("POST /session?wait=joined (ACTIVE and ready)", "ms")
     for _ in range(rounds):
@@ -32,10 +32,10 @@ async def measure_joins(stand: Stand, rounds: int, step: Callable[[], None]) -> 
         await stand.end(session)
         step()
     return Comparison(
-        "agent proven in the room, by the client's clock",
+        "agent proven to be in the room, measured by the client",
         direct,
         [joined],
-        ["the script trusts the participant list; Everline also waits for the agent's own word"],
+        ["the script trusts the participant list; Everline also waits for the agent's claim"],
     )
 
 
@@ -50,7 +50,7 @@ async def _agent_by_hand(livekit: api.LiveKitAPI, name: str) -> None:
         if any(_is_agent(participant) for participant in found.participants):
             return
         await asyncio.sleep(POLL_SECONDS)
-    raise BenchError(f"no agent {AGENT_NAME!r} came into the room within {PATIENCE_SECONDS:g} s")
+    raise BenchError(f"no agent {AGENT_NAME!r} joined the room within {PATIENCE_SECONDS:g} s")
 
 
 def _is_agent(participant: models.ParticipantInfo) -> bool:

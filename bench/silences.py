@@ -1,4 +1,4 @@
-"""How long a caller hears nothing when the agent dies in mid-call."""
+"""How long a caller hears nothing when the agent dies during a call."""
 
 import asyncio
 import signal
@@ -27,10 +27,10 @@ AGENT = {
 
 
 async def measure_silences(stand: Stand, rounds: int, step: Callable[[], None]) -> Comparison:
-    """From the death of the process that talks to the first sound of the next agent.
+    """Measure from the death of the agent's job to the first sound of the next agent.
 
-    The baseline is LiveKit alone: the same agent worker in a room of no session, until LiveKit lets
-    go of its participant; before that, nobody could replace it.
+    The baseline is LiveKit alone: the same agent worker in a room without a session, until LiveKit
+    removes its participant; before that, nobody could replace it.
     """
     alone = Series("LiveKit alone: job killed, until LiveKit notices", "s")
     killed = Series("session: job killed, until the next agent speaks", "s")
@@ -103,7 +103,7 @@ async def _call(stand: Stand) -> AsyncGenerator[Caller]:
 
 
 async def _voice(caller: Caller, since: float, *, unlike: str | None) -> str:
-    """Wait until somebody (else) is heard; returns who."""
+    """Wait until a participant other than `unlike` is heard; returns its identity."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         for frame in caller.heard.speech(since):
@@ -114,7 +114,7 @@ async def _voice(caller: Caller, since: float, *, unlike: str | None) -> str:
 
 
 async def _job(stand: Stand) -> psutil.Process:
-    """The process that talks: of the agent server's, the one that is connected to LiveKit."""
+    """Return the job: the process of the agent server that is connected to LiveKit."""
     server = stand.stack.process("agent").pid
     livekit = urlsplit(stand.stack.urls.livekit or "").port
     if server is None or livekit is None:

@@ -41,7 +41,7 @@ class StepTimes:
 
     @classmethod
     def of(cls, histories: list[WorkflowHistory]) -> "StepTimes":
-        """Collect the steps of these histories, in the order of their first appearance."""
+        """Collect the steps of these histories, in order of first appearance."""
         steps = cls({}, {})
         for history in histories:
             for span in _spans(list(history.events)):

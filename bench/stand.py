@@ -1,4 +1,4 @@
-"""What the measurements run on: a stack, and clients for each of its servers."""
+"""The stack that the measurements use, and clients for each of its servers."""
 
 import asyncio
 import tempfile
@@ -15,23 +15,19 @@ from adapters.livekit.urls import api_url
 from adapters.settings import TemporalSettings
 from adapters.temporal import client as temporal_client
 from domain.ids import SessionKey, session_workflow_id
-from stack.local import LocalStack, local_stack
+from tests.local_stack import LocalStack, local_stack
 
 ORG = "local"
 """The org of a local stack's own key."""
 AGENT_NAME = "local-test"
 REQUEST_SECONDS = 60.0
-CLOSE_SECONDS = 90.0
-"""How long a session may take from its end being requested to its workflow's completion."""
-
-
 SETTLE_SECONDS = 4.0
 
 
 async def settle() -> None:
     """Wait before a measurement until the agent server has replaced the process it used last.
 
-    A start in that time would measure that; so every way that is compared waits for as long.
+    Otherwise a start would include that time. Baselines wait as long.
     """
     await asyncio.sleep(SETTLE_SECONDS)
 
@@ -64,7 +60,7 @@ class Stand:
         return SessionKey(ORG, answer.json()["sessionId"])
 
     async def end(self, key: SessionKey) -> None:
-        """End a session and wait until its workflow is done, so that nothing of it disturbs.
+        """End a session and wait for the end of its workflow, so that it disturbs no measurement.
 
         Raises:
             BenchError: it could not be ended.
@@ -77,7 +73,7 @@ class Stand:
 
 @asynccontextmanager
 async def stand() -> AsyncGenerator[Stand]:
-    """The stack that runs, else one of its own in a temporary folder."""
+    """Use the running stack, or start one in a temporary folder."""
     running = await LocalStack.find()
     if running:
         async with clients(running) as found:

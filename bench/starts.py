@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 async def measure_starts(stand: Stand, rounds: int, step: Callable[[], None]) -> Comparison:
-    """`POST /session` in two ways beside a bare Temporal start, one after the other."""
+    """Compare two variants of `POST /session` with a bare Temporal start."""
     bare = Series("Temporal start_workflow, trivial workflow", "ms")
     accepted = Series("POST /session?wait=accepted", "ms")
     dispatched = Series("POST /session (agent dispatched)", "ms")
@@ -26,15 +26,15 @@ async def measure_starts(stand: Stand, rounds: int, step: Callable[[], None]) ->
             await stand.end(session)
         step()
     return Comparison(
-        "start accepted, by the client's clock",
+        "start accepted, measured by the client",
         bare,
         [accepted, dispatched],
-        ["each session is over and its agent's process replaced before the next start"],
+        ["before each start, the previous session has ended and its agent's process was replaced"],
     )
 
 
 async def timed(series: Series, call: Awaitable[Result]) -> Result:
-    """Await a call and note how many milliseconds it took."""
+    """Await a call and record how many milliseconds it took."""
     begun = time.perf_counter()
     result = await call
     series.values.append((time.perf_counter() - begun) * 1000)

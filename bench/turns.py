@@ -15,9 +15,9 @@ WARM_UP = 2
 
 
 async def measure_turns(stand: InstantStand, rounds: int, step: Callable[[], None]) -> Comparison:
-    """The caller's last word until the agent's first sound, turn by turn in two open calls.
+    """Measure from the caller's last word to the agent's first sound, in two open calls.
 
-    Both calls are open all the time and take turns, so that whatever the machine does meets both.
+    The calls take turns, so that other load on the machine affects both.
     """
     plain = Series("agent of LiveKit's SDK, without Everline", "ms")
     ours = Series("Everline's agent worker, in a session", "ms")
@@ -30,12 +30,12 @@ async def measure_turns(stand: InstantStand, rounds: int, step: Callable[[], Non
             ours.values.append(1000 * await _turn(here))
             step()
     return Comparison(
-        "a turn: the caller's last word until the agent's first sound, at the caller's ear",
+        "a turn: from the caller's last word to the agent's first sound, as the caller hears it",
         plain,
         [ours],
         [
-            "models answer at once; what is left is the same wait for the end of the turn on both"
-            " sides, the SDK, and the agent",
+            "models answer instantly; both sides wait for the end of the turn in the same way, so"
+            " the difference is the agent",
             f"difference of the medians: {ours.median - plain.median:+.1f} ms",
         ],
     )

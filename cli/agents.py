@@ -6,15 +6,13 @@ from typing import Annotated, cast
 
 import typer
 
-from cli.api_client import Json, api_path, call_api
+from cli.api_client import Json, call_api
 from cli.options import AsJson, OrgOption
-from cli.output import print_json, print_table
+from cli.output import print_json, print_list
 from stack.errors import StackError
 
 agents_app = typer.Typer(
-    help="Save and change agents, and restore earlier versions.",
-    no_args_is_help=True,
-    add_completion=False,
+    help="Save and change agents, and restore earlier versions.", no_args_is_help=True
 )
 
 AgentId = Annotated[str, typer.Argument(help="The agent's id, as `agents list` shows it.")]
@@ -43,12 +41,10 @@ def list_agents(
 ) -> None:
     """List saved agents, newest first."""
     query = {"limit": limit, "cursor": cursor}
-    answer = call_api(context.obj, "GET", "/agents", query=query, org=org)
-    if as_json:
-        return print_json(answer)
+    answer = call_api(context.obj, "GET", "agents", query=query, org=org)
     agents = cast("list[Json]", answer["agents"])
     rows = [agent | {"name": cast("Json", agent["config"])["agent_name"]} for agent in agents]
-    print_table(_AGENT_COLUMNS, rows, _more("list", answer))
+    print_list(answer, _AGENT_COLUMNS, rows, "agents list", as_json=as_json)
 
 
 @agents_app.command("get")
@@ -61,15 +57,15 @@ def get(
     org: OrgOption = None,
 ) -> None:
     """Show an agent as JSON; its secrets are masked."""
-    path = ("agents", agent_id, *(("versions", str(version)) if version else ()))
-    print_json(call_api(context.obj, "GET", api_path(*path), org=org))
+    path = ("versions", str(version)) if version else ()
+    print_json(call_api(context.obj, "GET", "agents", agent_id, *path, org=org))
 
 
 @agents_app.command("create")
 def create(context: typer.Context, file: ConfigFile, org: OrgOption = None) -> None:
     """Save a new agent from a file, which must give its `agent_name`."""
     body = {"config": _read(file)}
-    _report(call_api(context.obj, "POST", "/agents", body=body, org=org), "saved")
+    _report(call_api(context.obj, "POST", "agents", body=body, org=org), "saved")
 
 
 @agents_app.command("update")
@@ -84,15 +80,9 @@ def update(
 
     The output of `agents get` can be edited and sent back: masked secrets keep their stored value.
     """
-    changed = call_api(
-        context.obj,
-        "PUT",
-        api_path("agents", agent_id),
-        body={"config": _read(file)},
-        org=org,
-        if_match=_etag(expected),
-    )
-    _report(changed, "saved")
+    body, path = {"config": _read(file)}, ("agents", agent_id)
+    answer = call_api(context.obj, "PUT", *path, body=body, org=org, if_version=expected)
+    _report(answer, "saved")
 
 
 @agents_app.command("versions")
@@ -105,12 +95,10 @@ def versions(
     as_json: AsJson = False,
 ) -> None:
     """List an agent's versions, the current one first."""
-    path, query = api_path("agents", agent_id, "versions"), {"limit": limit, "cursor": cursor}
-    answer = call_api(context.obj, "GET", path, query=query, org=org)
-    if as_json:
-        return print_json(answer)
+    query = {"limit": limit, "cursor": cursor}
+    answer = call_api(context.obj, "GET", "agents", agent_id, "versions", query=query, org=org)
     rows = cast("list[Json]", answer["versions"])
-    print_table(_VERSION_COLUMNS, rows, _more(f"versions {agent_id}", answer))
+    print_list(answer, _VERSION_COLUMNS, rows, f"agents versions {agent_id}", as_json=as_json)
 
 
 @agents_app.command("rollback")
@@ -122,8 +110,8 @@ def rollback(
     org: OrgOption = None,
 ) -> None:
     """Save an earlier version's configuration, including its secrets, as the next version."""
-    path = api_path("agents", agent_id, "versions", str(version), "restore")
-    restored = call_api(context.obj, "POST", path, org=org, if_match=_etag(expected))
+    path = ("agents", agent_id, "versions", str(version), "restore")
+    restored = call_api(context.obj, "POST", *path, org=org, if_version=expected)
     _report(restored, f"restored from version {version}")
 
 
@@ -132,8 +120,7 @@ def delete(
     context: typer.Context, agent_id: AgentId, expected: Expected = None, org: OrgOption = None
 ) -> None:
     """Delete an agent and its versions; its sessions and their transcripts stay."""
-    path = api_path("agents", agent_id)
-    call_api(context.obj, "DELETE", path, org=org, if_match=_etag(expected))
+    call_api(context.obj, "DELETE", "agents", agent_id, org=org, if_version=expected)
     typer.echo(f"Agent {agent_id} is deleted.")
 
 
@@ -159,17 +146,8 @@ def _read(file: Path) -> Json:
     return cast("Json", inside) if isinstance(inside, dict) and "agentId" in config else config
 
 
-def _more(command: str, answer: Json) -> str:
-    cursor = answer["nextCursor"]
-    return f"everline agents {command} --cursor {cursor}" if cursor else ""
-
-
 def _report(answer: Json, what: str) -> None:
     typer.echo(str(answer["agentId"]))
     typer.echo(f"Version {answer['version']} is {what}.", err=True)
     for warning in cast("list[Json]", answer["warnings"]):
         typer.echo(f"{warning['field']}: {warning['reason']}", err=True)
-
-
-def _etag(version: int | None) -> str | None:
-    return None if version is None else f'"{version}"'

@@ -1,7 +1,7 @@
 """Calls the API of the local stack."""
 
 import json
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import cast
 from urllib.parse import quote
@@ -16,58 +16,41 @@ from stack.supervision.state import read_state
 Json = dict[str, object]
 
 
-def api_path(*segments: str) -> str:
-    """Return a path in which every segment is escaped."""
-    return "".join(f"/{quote(segment, safe='')}" for segment in segments)
-
-
 def call_api(
     home: Home,
     method: str,
-    path: str,
-    *,
+    *path: str,
     body: Mapping[str, object] | None = None,
     query: Mapping[str, str | int | None] | None = None,
     org: str | None = None,
-    if_match: str | None = None,
+    if_version: int | None = None,
 ) -> Json:
-    """Call the API with the stack's own key.
+    """Call the API with the stack's own key, and return the JSON object of the answer.
 
-    Args:
-        home: The stack's home.
-        method: HTTP method.
-        path: Path with a leading slash.
-        body: Sent as JSON.
-        query: Query parameters; empty ones are left out.
-        org: The org to act for; default: the stack's own.
-        if_match: ETag of the version that a change expects to find.
-
-    Returns:
-        The JSON object of the response, empty if it has no body.
+    The segments of the path are escaped; query parameters without a value are left out. Without an
+    `org`, the call is for the stack's own. `if_version` is the version that a change expects to
+    find. An answer without a body is an empty object.
 
     Raises:
         StackError: The stack is not running, or the API does not answer or returns an error.
     """
-    given = {"x-org-id": org, "if-match": if_match}
-    headers = {name: value for name, value in given.items() if value}
+    headers = {"x-org-id": org} if org else {}
+    if if_version is not None:
+        headers["if-match"] = f'"{if_version}"'
     params = {name: value for name, value in (query or {}).items() if value}
     with _client(home) as client:
-        answer = client.request(method, path, json=body, params=params, headers=headers)
-    _require_success(answer)
+        answer = client.request(method, _join(path), json=body, params=params, headers=headers)
     return cast("Json", answer.json()) if answer.content else {}
 
 
-def stream_events(home: Home, path: str) -> Iterator[tuple[str, Json]]:
+def stream_events(home: Home, *path: str) -> Iterator[tuple[str, Json]]:
     """Yield the name and data of server-sent events, up to the event `end`.
 
     Raises:
         StackError: As `call_api`.
     """
     name = ""
-    with _client(home) as client, client.stream("GET", path, timeout=None) as answer:
-        if not answer.is_success:
-            answer.read()
-            _require_success(answer)
+    with _client(home) as client, client.stream("GET", _join(path), timeout=None) as answer:
         for line in answer.iter_lines():
             field, _, value = line.partition(": ")
             if field == "event":
@@ -76,6 +59,10 @@ def stream_events(home: Home, path: str) -> Iterator[tuple[str, Json]]:
                 yield name, cast("Json", json.loads(value))
             if name == "end":
                 return
+
+
+def _join(path: Iterable[str]) -> str:
+    return "".join(f"/{quote(segment, safe='')}" for segment in path)
 
 
 @contextmanager
@@ -89,6 +76,7 @@ def _client(home: Home) -> Generator[httpx.Client]:
     headers = {"x-api-key": credentials.api_key}
     try:
         with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=30) as client:
+            client.event_hooks = {"response": [_require_success]}
             yield client
     except httpx.HTTPError as problem:
         raise StackError(
@@ -98,7 +86,6 @@ def _client(home: Home) -> Generator[httpx.Client]:
 
 def _require_success(answer: httpx.Response) -> None:
     if not answer.is_success:
-        request = answer.request
-        raise StackError(
-            f"{request.method} {request.url.path}: {answer.status_code} {answer.text[:500]}"
-        )
+        answer.read()
+        request = f"{answer.request.method} {answer.request.url.path}"
+        raise StackError(f"{request}: {answer.status_code} {answer.text[:500]}")

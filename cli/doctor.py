@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,23 +13,20 @@ from pathlib import Path
 
 import psutil
 import typer
-from rich.console import Console
 
 from cli.speech_check import SpeechFault, are_models_installed, try_models, try_models_alone
 from stack.binaries import SERVERS, Server
-from stack.binaries.locate import find_built, find_fault, find_on_path, passed_over
+from stack.binaries.locate import find_built, find_fault, find_on_path
 from stack.binaries.toolchain import find_uv
 from stack.errors import StackError
 from stack.layout.environment import Addresses
 from stack.layout.home import Home, find_cache
-from stack.layout.port_check import require_free_ports
-from stack.layout.ports import Ports, choose_ports, read_ports
+from stack.layout.ports import Ports, choose_ports, read_ports, require_free_ports
 from stack.layout.wanted import PART_NAMES, read_wanted
 from stack.supervision.health import NotHealthyError, fetch_agent_health
-from stack.supervision.state import StackState, read_state
+from stack.supervision.state import ProcessState, read_state
 
-_BUILD_BYTES = 6 * 1024**3
-_HOME_BYTES = 1024**3
+_BUILD_GB = 6
 # `requires-python` in pyproject.toml.
 OLDEST_PYTHON = (3, 11)
 NEWEST_PYTHON = (3, 13)
@@ -47,23 +45,20 @@ class Finding:
 def doctor(context: typer.Context) -> None:
     """Check this machine and the stack; exits with 1 if anything is wrong."""
     home: Home = context.obj
-    console = Console(soft_wrap=True)
     healthy = True
     for finding in chain(examine(home, os.environ), examine_speech(home, os.environ)):
-        mark = "[green]✓[/green]" if finding.ok else "[red]✗[/red]"
-        console.print(f"{mark} {finding.title:<20}", end="", highlight=False)
-        console.print(finding.detail, markup=False, highlight=False)
+        mark, color = ("✓", "green") if finding.ok else ("✗", "red")
+        typer.echo(f"{typer.style(mark, fg=color)} {finding.title:<20}{finding.detail}")
         if not finding.ok:
             healthy = False
-            console.print(f"    cure: {finding.cure}", markup=False, highlight=False)
+            typer.echo(f"    cure: {finding.cure}")
     raise typer.Exit(0 if healthy else 1)
 
 
 def examine(home: Home, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Check everything but the speech models."""
     yield _python()
-    for server in SERVERS:
-        yield _server(server, environ)
+    yield from (_server(server, environ) for server in SERVERS)
     yield _interface()
     yield _folder(home)
     state = read_state(home)
@@ -71,7 +66,7 @@ def examine(home: Home, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield _ports(home, environ)
         yield Finding("stack", True, f"not running ({home.root})")
         return
-    yield from _processes(state)
+    yield from map(_process, state.processes)
     if state.urls.api is not None:
         yield from _sessions_need(state.urls.api)
 
@@ -85,20 +80,17 @@ def examine_speech(home: Home, environ: Mapping[str, str]) -> Iterator[Finding]:
         return  # reported by `examine`
     if not running and not wanted.wants("models"):
         yield Finding(title, True, "left out")
-        return
-    if not running and not are_models_installed():
+    elif not running and not are_models_installed():
         yield Finding(title, False, "not installed", "run `make setup`")
-        return
-    try:
-        if running:
-            detail = asyncio.run(try_models(Addresses(read_ports(home) or Ports()).models))
-        else:
-            detail = asyncio.run(try_models_alone(home, wanted, environ))
-    except SpeechFault as fault:
+    else:
+        models = Addresses(read_ports(home) or Ports()).models
+        attempt = try_models(models) if running else try_models_alone(wanted, environ)
         cure = "see `everline logs models`" if running else "run `make setup` again"
-        yield Finding(title, False, str(fault), f"{cure}, and check the EVERLINE_MODELS_… settings")
-        return
-    yield Finding(title, True, detail)
+        try:
+            yield Finding(title, True, asyncio.run(attempt))
+        except SpeechFault as fault:
+            cure += ", and check the EVERLINE_MODELS_… settings"
+            yield Finding(title, False, str(fault), cure)
 
 
 def _python() -> Finding:
@@ -114,73 +106,71 @@ def _python() -> Finding:
 def _server(server: Server, environ: Mapping[str, str]) -> Finding:
     title = f"{server.title} server"
     if named := environ.get(server.variable):
-        return _named_server(server, title, Path(named).expanduser())
-    found = find_on_path(server, environ) or find_built(server, environ)
-    reason = passed_over(server, environ)
+        program = Path(named).expanduser()
+        usable = os.access(program, os.X_OK)
+        # A program with a known fault is used all the same: it is the user's choice.
+        fault = find_fault(server, program) if usable else "not an executable program"
+        cure = f"unset {server.variable}; a good one is then built once"
+        return Finding(title, not fault, f"{program}: {fault}" if fault else str(program), cure)
+    found, reason = find_on_path(server, environ)
+    found = found or find_built(server, environ)
     note = f"; {reason}" if reason else ""
     if found:
         return Finding(title, True, f"{found}{note}")
-    cache = find_cache(environ)
-    existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
-    room = shutil.disk_usage(existing).free
-    if room < _BUILD_BYTES:
+    cache, room = _free_space(find_cache(environ))
+    if room < _BUILD_GB:
         return Finding(
             title,
             False,
-            f"not built yet, and only {room / 1024**3:.1f} GB free in {existing}",
-            f"free 6 GB, or set XDG_CACHE_HOME to a larger disk, or install it: {server.install}",
+            f"not built yet, and only {room:.1f} GB free in {cache}",
+            f"free {_BUILD_GB} GB, or set XDG_CACHE_HOME to a larger disk, "
+            f"or install it: {server.install}",
         )
     try:
-        uv = shutil.which("go", path=environ.get("PATH")) or find_uv(environ)
+        tool = shutil.which("go", path=environ.get("PATH")) or find_uv(environ)
     except StackError as problem:
         return Finding(title, False, "not built yet", str(problem))
-    detail = f"built at the first start ({server.build_minutes} min), by {uv}{note}"
+    detail = f"built at the first start ({server.build_minutes} min), by {tool}{note}"
     return Finding(title, True, detail)
 
 
-def _named_server(server: Server, title: str, program: Path) -> Finding:
-    """Report a known fault; the user's choice is used all the same."""
-    cure = f"unset {server.variable}; a good one is then built once"
-    if not os.access(program, os.X_OK):
-        return Finding(title, False, f"{program} is not an executable program", cure)
-    fault = find_fault(server, program)
-    return Finding(title, fault is None, f"{program}: {fault}" if fault else str(program), cure)
+def _free_space(folder: Path) -> tuple[Path, float]:
+    """Return the folder or the nearest one above it that exists, and its free space in GB."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return existing, shutil.disk_usage(existing).free / 1024**3
 
 
 def _interface() -> Finding:
     """WebRTC in Python ignores the loopback interface: another one must have an address."""
-    usable = [
+    usable = {
         name
         for name, addresses in psutil.net_if_addrs().items()
         for address in addresses
-        if _is_routable(address.address) and psutil.net_if_stats()[name].isup
-    ]
+        if address.family in (socket.AF_INET, socket.AF_INET6)
+        and _is_routable(address.address)
+        and psutil.net_if_stats()[name].isup
+    }
     return Finding(
         "network for WebRTC",
         bool(usable),
-        ", ".join(sorted(set(usable))) or "only the loopback interface has an address",
+        ", ".join(sorted(usable)) or "only the loopback interface has an address",
         "give any other interface an address, for instance: "
         "ip link add everline type dummy && ip addr add 10.99.99.1/32 dev everline "
         "&& ip link set everline up",
     )
 
 
+def _is_routable(address: str) -> bool:
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    return not parsed.is_loopback and not parsed.is_link_local
+
+
 def _folder(home: Home) -> Finding:
-    existing = next(path for path in (home.root, *home.root.parents) if path.exists())
+    existing, room = _free_space(home.root)
     cure = "name another one: EVERLINE_HOME=/path, or --home"
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         return Finding("folder", False, f"{home.root}: {existing} cannot be written to", cure)
-    room = shutil.disk_usage(existing).free
-    detail = f"{home.root}, {room / 1024**3:.1f} GB free"
-    return Finding("folder", room >= _HOME_BYTES, detail, f"free 1 GB, or {cure}")
-
-
-def _is_routable(address: str) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:  # a hardware address
-        return False
-    return not parsed.is_loopback and not parsed.is_link_local
+    return Finding("folder", room >= 1, f"{home.root}, {room:.1f} GB free", f"free 1 GB, or {cure}")
 
 
 def _ports(home: Home, environ: Mapping[str, str]) -> Finding:
@@ -193,20 +183,19 @@ def _ports(home: Home, environ: Mapping[str, str]) -> Finding:
     return Finding("ports", True, f"free; the API's is {ports.api}")
 
 
-def _processes(state: StackState) -> Iterator[Finding]:
-    for process in state.processes:
-        if process.state == "left_out":
-            yield Finding(process.name, True, f"left out; everline start {process.name} starts it")
-            continue
-        detail = f"{process.state}, pid {process.pid}, restarts {process.restarts}"
-        if process.last_restart:
-            detail += f" (it {process.last_restart})"
-        yield Finding(
-            process.name,
-            process.state == "running",
-            f"{detail} {process.reason}".rstrip(),
-            f"read its log: everline logs {process.name}   ({process.log})",
-        )
+def _process(process: ProcessState) -> Finding:
+    name = process.name
+    if process.state == "left_out":
+        return Finding(name, True, f"left out; everline start {name} starts it")
+    detail = f"{process.state}, pid {process.pid}, restarts {process.restarts}"
+    if process.last_restart:
+        detail += f" (it {process.last_restart})"
+    return Finding(
+        name,
+        process.state == "running",
+        f"{detail} {process.reason}".rstrip(),
+        f"read its log: everline logs {name}   ({process.log})",
+    )
 
 
 def _sessions_need(api: str) -> Iterator[Finding]:

@@ -5,13 +5,11 @@ from typing import Annotated, cast
 
 import typer
 
-from cli.api_client import Json, api_path, call_api
+from cli.api_client import Json, call_api
 from cli.options import AsJson, OrgOption
-from cli.output import print_json, print_table
+from cli.output import print_json, print_list
 
-keys_app = typer.Typer(
-    help="Create, list and revoke API keys.", no_args_is_help=True, add_completion=False
-)
+keys_app = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
 
 _COLUMNS = ("prefix", "name", "user_id", "scopes", "state", "last_used_at", "expires_at")
 
@@ -40,7 +38,7 @@ def create(
         "expires_at": expires.isoformat() if expires_in_days else None,
     }
     body = {"is_admin": admin} | {field: value for field, value in optional.items() if value}
-    made = call_api(context.obj, "POST", "/v1/keys", body=body, org=org)
+    made = call_api(context.obj, "POST", "v1", "keys", body=body, org=org)
     if as_json:
         return print_json(made)
     typer.echo(str(made["key"]))
@@ -50,10 +48,9 @@ def create(
 @keys_app.command("list")
 def list_keys(context: typer.Context, org: OrgOption = None, as_json: AsJson = False) -> None:
     """List the org's keys by prefix."""
-    answer = call_api(context.obj, "GET", "/v1/keys", org=org)
-    if as_json:
-        return print_json(answer)
-    print_table(_COLUMNS, [_row(key) for key in cast("list[Json]", answer["keys"])])
+    answer = call_api(context.obj, "GET", "v1", "keys", org=org)
+    rows = [_row(key) for key in cast("list[Json]", answer["keys"])]
+    print_list(answer, _COLUMNS, rows, "keys list", as_json=as_json)
 
 
 @keys_app.command("revoke")
@@ -63,7 +60,7 @@ def revoke(
     org: OrgOption = None,
 ) -> None:
     """Revoke a key; it is refused from the next request on."""
-    call_api(context.obj, "DELETE", api_path("v1", "keys", prefix), org=org)
+    call_api(context.obj, "DELETE", "v1", "keys", prefix, org=org)
     typer.echo(f"Key {prefix} is revoked.")
 
 

@@ -24,7 +24,7 @@ from stack.layout.ports import SETTINGS
 from stack.layout.wanted import PART_NAMES, Wanted, parse_names, parse_settings
 from stack.progress import Progress
 from stack.supervision.control import await_started, change_parts
-from stack.supervision.logs import tail
+from stack.supervision.logs import new_lines, tail
 from stack.supervision.state import StackState, read_state
 from stack.supervision.supervisor import banner
 from stack.up import UpRequest, is_running, run_detached, run_in_foreground
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def _complain(text: str) -> NoReturn:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+    typer.echo(text, err=True)
     raise SystemExit(1) from None
 
 
@@ -100,9 +100,8 @@ def up(
 ) -> None:
     """Start the whole stack and keep it running; Ctrl-C stops it."""
     home: Home = context.obj
-    console = Console(soft_wrap=True)
     if is_running(home):
-        return _print_running(home, console)
+        return _print_running(home)
     # The parameter of a port is named after its option.
     ports = {one.field: context.params[one.option[2:].replace("-", "_")] for one in SETTINGS}
     # For the process in the background.
@@ -117,38 +116,33 @@ def up(
     home.create()
     run = run_detached if detach else run_in_foreground
     # A detached supervisor writes this log itself.
-    with Progress(console, None if detach else home.log("supervisor")) as progress:
+    log = None if detach else home.log("supervisor")
+    with Progress(Console(soft_wrap=True), log) as progress:
         try:
             code = run(home, request, progress)
         except AlreadyRunningError:
-            return _print_running(home, console)
+            return _print_running(home)
     raise typer.Exit(code)
 
 
-def _print_running(home: Home, console: Console) -> None:
+def _print_running(home: Home) -> None:
     """Tell that the stack is running; wait for it if it is still starting."""
     state = await_started(home)
     credentials = read_credentials(home)
-    _print(
-        console,
+    typer.echo(
         f"This stack is already {state.state} (pid {state.supervisor_pid}, {home.root}); "
-        "`everline down` stops it.",
+        "`everline down` stops it."
     )
     if credentials is not None:
-        _print(console, banner(state, credentials.api_key))
-
-
-def _print(console: Console, text: str, end: str = "\n") -> None:
-    console.print(text, markup=False, highlight=False, end=end)
+        typer.echo(banner(state, credentials.api_key))
 
 
 @app.command()
 def down(context: typer.Context) -> None:
     """Stop the stack."""
-    console = Console(soft_wrap=True)
-    with Progress(console) as progress:
+    with Progress(Console(soft_wrap=True)) as progress:
         stopped = stop_stack(context.obj, progress)
-    console.print("Everline is stopped." if stopped else "Nothing was running.")
+    typer.echo("Everline is stopped." if stopped else "Nothing was running.")
 
 
 @app.command()
@@ -157,7 +151,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     state, credentials = read_state(context.obj), read_credentials(context.obj)
     api_key = credentials.api_key if credentials else None
     if not as_json:
-        return _print_status(Console(soft_wrap=True), state, api_key)
+        return _print_status(state, api_key)
     shown = {"name", "pid", "state", "log"}
     document = {
         "state": state.state,
@@ -168,17 +162,17 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     typer.echo(json.dumps(document, indent=2))
 
 
-def _print_status(console: Console, state: StackState, api_key: str | None) -> None:
-    _print(console, f"Everline: {state.state}")
-    console.print(f"  {'process':<10} {'pid':<8} {'restarts':<9} {'state':<11} log", style="dim")
+def _print_status(state: StackState, api_key: str | None) -> None:
+    typer.echo(f"Everline: {state.state}")
+    typer.secho(f"  {'process':<10} {'pid':<8} {'restarts':<9} {'state':<11} log", dim=True)
     for process in state.processes:
         row = f"{process.name:<10} {process.pid or '':<8} {process.restarts:<9} {process.state:<11}"
-        _print(console, f"  {row} {process.log}")
+        typer.echo(f"  {row} {process.log}")
         restarted = process.last_restart and f"restarted because it {process.last_restart}"
         if note := process.reason or restarted:
-            _print(console, f"             {note}")
+            typer.echo(f"             {note}")
     if state.state in ("running", "degraded") and api_key:
-        _print(console, banner(state, api_key).split("\n", 2)[2], end="")
+        typer.echo(banner(state, api_key).split("\n", 2)[2], nl=False)
 
 
 @app.command()
@@ -203,11 +197,10 @@ def stop(
 @app.command()
 def servers() -> None:
     """Find the Temporal and LiveKit servers, or build them (once per user)."""
-    console = Console(soft_wrap=True)
-    with Progress(console) as progress:
+    with Progress(Console(soft_wrap=True)) as progress:
         found = locate_servers(progress)
     for name, path in found.items():
-        _print(console, f"{name:<16} {path}")
+        typer.echo(f"{name:<16} {path}")
 
 
 @app.command()
@@ -229,13 +222,9 @@ def logs(
     position = log.stat().st_size if log.exists() else 0
     while follow:
         time.sleep(0.3)
-        size = log.stat().st_size if log.exists() else 0
-        if size != position:
-            with log.open("rb") as file:
-                # A log that has shrunk was cut: it starts anew.
-                file.seek(position if size > position else 0)
-                typer.echo(file.read().decode("utf-8", errors="replace"), nl=False)
-        position = size
+        fresh, position = new_lines(log, position)
+        for line in fresh:
+            typer.echo(line)
 
 
 @app.command(

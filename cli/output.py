@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from cli.api_client import Json
 
@@ -14,24 +15,26 @@ def print_json(answer: Json) -> None:
     typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
 
 
-def print_table(
-    columns: tuple[str, ...], rows: Iterable[Mapping[str, object]], more: str = ""
+def print_list(
+    answer: Json,
+    columns: tuple[str, ...],
+    rows: Iterable[Mapping[str, object]],
+    command: str,
+    *,
+    as_json: bool,
 ) -> None:
-    """Print aligned columns under a heading; a falsy cell becomes `-`.
+    """Print a list as JSON, or as a table with aligned columns; a falsy cell becomes `-`.
 
-    Args:
-        columns: Keys of the rows, in the order to print.
-        rows: What to print; a row's `note` follows its line.
-        more: The command that prints the next page, if there is one.
+    A row's `note` follows its line. If there is a next page, the last line is the `command` with
+    the cursor of that page.
     """
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    lines = [(columns, "")]
+    if as_json:
+        return print_json(answer)
+    table = Table(*columns, "", box=None, pad_edge=False, header_style="")
     for row in rows:
-        cells = tuple(str(row[name] or "-") for name in columns)
-        lines.append((cells, f"  {row['note']}" if row.get("note") else ""))
-    widths = [max(map(len, column)) for column in zip(*(cells for cells, _ in lines), strict=True)]
-    for cells, note in lines:
-        text = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        console.print(text.rstrip() + note)
-    if more:
-        console.print(f"more: {more}")
+        cells = (str(row[name] or "-") for name in columns)
+        table.add_row(*cells, str(row.get("note", "")))
+    # Wide enough for every table: nothing may be cut or wrapped.
+    Console(width=10_000, highlight=False, markup=False).print(table)
+    if cursor := answer.get("nextCursor") or answer.get("next"):
+        typer.echo(f"more: everline {command} --cursor {cursor}")

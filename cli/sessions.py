@@ -5,14 +5,12 @@ from typing import Annotated, cast
 
 import typer
 
-from cli.api_client import Json, api_path, call_api, stream_events
+from cli.api_client import Json, call_api, stream_events
 from cli.options import AsJson, OrgOption
-from cli.output import print_json, print_table
+from cli.output import print_json, print_list
 from domain.json_lines import on_one_line
 
-sessions_app = typer.Typer(
-    help="Find and control sessions.", no_args_is_help=True, add_completion=False
-)
+sessions_app = typer.Typer(help="Find and control sessions.", no_args_is_help=True)
 SessionId = Annotated[str, typer.Argument(help="The session's id, as its start returned it.")]
 
 _COLUMNS = ("session_id", "state", "waiting_for", "outcome", "agent", "started_at")
@@ -47,12 +45,10 @@ def list_sessions(
         "stuck": "true" if stuck else None,
         "cursor": cursor,
     }
-    answer = call_api(context.obj, "GET", "/v1/sessions", query=query, org=org)
-    if as_json:
-        return print_json(answer)
-    rows = cast("list[Json]", answer["sessions"])
-    more = f"everline sessions list --cursor {answer['next']}" if answer["next"] else ""
-    print_table(_COLUMNS, [row | {"note": "STUCK" if row["stuck"] else ""} for row in rows], more)
+    answer = call_api(context.obj, "GET", "v1", "sessions", query=query, org=org)
+    found = cast("list[Json]", answer["sessions"])
+    rows = [session | {"note": "STUCK" if session["stuck"] else ""} for session in found]
+    print_list(answer, _COLUMNS, rows, "sessions list", as_json=as_json)
 
 
 @sessions_app.command("extend")
@@ -65,46 +61,31 @@ def extend(
     _call(context, "POST", session_id, "extend", body={"seconds": seconds})
 
 
-@sessions_app.command("redispatch")
-def redispatch(context: typer.Context, session_id: SessionId) -> None:
-    """Replace the agent of a live call."""
-    _call(context, "POST", session_id, "redispatch")
+def _add_command(name: str, method: str, *path: str, help: str) -> None:
+    """Add a command that calls a route of one session and prints the answer as JSON."""
+
+    @sessions_app.command(name, help=help)
+    def _(context: typer.Context, session_id: SessionId) -> None:
+        _call(context, method, session_id, *path)
 
 
-@sessions_app.command("finalise")
-def finalise(context: typer.Context, session_id: SessionId) -> None:
-    """End a session without waiting any longer for the agent's report."""
-    _call(context, "POST", session_id, "finalise")
-
-
-@sessions_app.command("show")
-def show(context: typer.Context, session_id: SessionId) -> None:
-    """Show a session as JSON."""
-    _call(context, "GET", session_id)
-
-
-@sessions_app.command("end")
-def end(context: typer.Context, session_id: SessionId) -> None:
-    """Request the end of a session."""
-    _call(context, "POST", session_id, "end")
-
-
-@sessions_app.command("turns")
-def turns(context: typer.Context, session_id: SessionId) -> None:
-    """Show the turns of a session so far, as JSON."""
-    _call(context, "GET", session_id, "turns")
+_add_command("redispatch", "POST", "redispatch", help="Replace the agent of a live call.")
+_add_command(
+    "finalise", "POST", "finalise", help="End a session without waiting for the agent's report."
+)
+_add_command("show", "GET", help="Show a session as JSON.")
+_add_command("end", "POST", "end", help="Request the end of a session.")
+_add_command("turns", "GET", "turns", help="Show the turns of a session so far, as JSON.")
 
 
 @sessions_app.command("watch")
 def watch(context: typer.Context, session_id: SessionId) -> None:
     """Print state changes and turns as they happen, one JSON object per line, until the end."""
-    path = api_path("v1", "sessions", session_id, "events")
-    for name, data in stream_events(context.obj, path):
+    for name, data in stream_events(context.obj, "v1", "sessions", session_id, "events"):
         typer.echo(on_one_line(json.dumps({"event": name, **data}, ensure_ascii=False)))
 
 
 def _call(
     context: typer.Context, method: str, session_id: str, *path: str, body: Json | None = None
 ) -> None:
-    path_in_api = api_path("v1", "sessions", session_id, *path)
-    print_json(call_api(context.obj, method, path_in_api, body=body))
+    print_json(call_api(context.obj, method, "v1", "sessions", session_id, *path, body=body))

@@ -4,13 +4,11 @@ from typing import Annotated
 
 import typer
 
-from cli.api_client import api_path, call_api
+from cli.api_client import call_api
 from cli.options import OrgOption
 from cli.output import print_json
 
-webhooks_app = typer.Typer(
-    help="Webhook endpoints and their deliveries.", no_args_is_help=True, add_completion=False
-)
+webhooks_app = typer.Typer(help="Webhook endpoints and their deliveries.", no_args_is_help=True)
 WebhookId = Annotated[str, typer.Argument(help="The endpoint's id.")]
 
 
@@ -25,27 +23,29 @@ def create(
 ) -> None:
     """Create an endpoint; its signing secret is shown only now."""
     body = {"url": url, "events": event or []}
-    print_json(call_api(context.obj, "POST", api_path("v1", "webhooks"), body=body, org=org))
+    print_json(call_api(context.obj, "POST", "v1", "webhooks", body=body, org=org))
 
 
 @webhooks_app.command("list")
 def list_webhooks(context: typer.Context, org: OrgOption = None) -> None:
     """List the endpoints, with their health, as JSON."""
-    print_json(call_api(context.obj, "GET", api_path("v1", "webhooks"), org=org))
+    print_json(call_api(context.obj, "GET", "v1", "webhooks", org=org))
 
 
 @webhooks_app.command("test")
 def ping(context: typer.Context, webhook_id: WebhookId, org: OrgOption = None) -> None:
     """Send an endpoint a `webhook.test` event."""
-    path = api_path("v1", "webhooks", webhook_id, "test")
-    print_json(call_api(context.obj, "POST", path, org=org))
+    print_json(call_api(context.obj, "POST", "v1", "webhooks", webhook_id, "test", org=org))
 
 
 @webhooks_app.command("enable")
 def enable(context: typer.Context, webhook_id: WebhookId, org: OrgOption = None) -> None:
     """Enable an endpoint that was disabled."""
-    path = api_path("v1", "webhooks", webhook_id)
-    print_json(call_api(context.obj, "PATCH", path, body={"enabled": True}, org=org))
+    print_json(
+        call_api(
+            context.obj, "PATCH", "v1", "webhooks", webhook_id, body={"enabled": True}, org=org
+        )
+    )
 
 
 @webhooks_app.command("deliveries")
@@ -59,8 +59,7 @@ def deliveries(
 ) -> None:
     """List deliveries as JSON, newest event first."""
     query = {"limit": limit, "status": status, "webhook_id": webhook_id, "cursor": cursor}
-    path = api_path("v1", "webhooks", "deliveries")
-    print_json(call_api(context.obj, "GET", path, query=query, org=org))
+    print_json(call_api(context.obj, "GET", "v1", "webhooks", "deliveries", query=query, org=org))
 
 
 @webhooks_app.command("redeliver")
@@ -70,5 +69,8 @@ def redeliver(
     org: OrgOption = None,
 ) -> None:
     """Send a delivery again, now."""
-    path = api_path("v1", "webhooks", "deliveries", delivery_id, "redeliver")
-    print_json(call_api(context.obj, "POST", path, org=org))
+    print_json(
+        call_api(
+            context.obj, "POST", "v1", "webhooks", "deliveries", delivery_id, "redeliver", org=org
+        )
+    )

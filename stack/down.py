@@ -1,15 +1,13 @@
 """`everline down`: stops a stack and everything that it started."""
 
-import time
-
 from stack.errors import StackError
 from stack.layout.home import Home
 from stack.progress import Progress
-from stack.supervision.leftovers import find_leftovers, stop_leftovers
+from stack.supervision.control import await_end
 from stack.supervision.locks import is_locked
+from stack.supervision.processes import find_leftovers, stop_leftovers
 from stack.supervision.state import find_supervisor, read_state
 
-_LIMIT_SECONDS = 180.0
 _LEFTOVER_GRACE = 15.0
 
 
@@ -26,15 +24,7 @@ def stop_stack(home: Home, progress: Progress) -> bool:
             raise StackError(f"the stack of {home.root} is just starting; try again in a moment")
         with progress.step("stop", f"log: {home.log('supervisor')}"):
             supervisor.terminate()
-            deadline = time.monotonic() + _LIMIT_SECONDS
-            while is_locked(home.lock):
-                if time.monotonic() > deadline:
-                    raise StackError(
-                        f"the stack did not stop within {_LIMIT_SECONDS:.0f} s; "
-                        f"see {home.log('supervisor')}"
-                    )
-                progress.remind()
-                time.sleep(0.1)
+            await_end(home, progress.remind)
     leftovers = find_leftovers(home)
     stop_leftovers(leftovers, _LEFTOVER_GRACE)
     return running or bool(leftovers)

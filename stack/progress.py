@@ -5,10 +5,11 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.spinner import Spinner
+from rich.table import Table
 from rich.text import Text
 
 _REMIND_EVERY = 15.0
@@ -41,6 +42,7 @@ class Progress:
         self._console = console
         self._log = log
         self._steps: list[Step] = []
+        self._spinner = Spinner("dots")
         self._live = (
             Live(get_renderable=self._render, console=console, transient=True)
             if console.is_terminal and not console.is_dumb_terminal
@@ -54,15 +56,9 @@ class Progress:
         self._steps.clear()
         self._stop_live()
 
-    def say(self, text: str, kept: str | None = None) -> None:
-        """Print a line, square brackets included.
-
-        Args:
-            text: The line.
-            kept: What to log instead, if the line contains a secret.
-        """
-        self._show(escape(text))
-        self._keep(text if kept is None else kept)
+    def say(self, text: str, logged: str | None = None) -> None:
+        """Print a line, square brackets included; log `logged` instead if it contains a secret."""
+        self._print(escape(text), text if logged is None else logged)
 
     def begin(self, title: str, detail: str = "") -> Step:
         """Show that a step began."""
@@ -114,27 +110,25 @@ class Progress:
     def _finish(self, step: Step, mark: str, detail: str) -> None:
         self.drop(step)
         line = f"{mark} {escape(step.title):<12} [dim]{step.seconds:5.1f} s[/dim]  {escape(detail)}"
-        self._show(line)
-        self._keep(Text.from_markup(line).plain)
+        self._print(line, Text.from_markup(line).plain)
+
+    def _print(self, markup: str, logged: str) -> None:
+        with suppress(OSError):
+            self._console.print(markup, highlight=False, soft_wrap=True)
+        if self._log is not None:
+            with suppress(OSError), self._log.open("a", encoding="utf-8") as file:
+                file.write(f"{logged}\n")
 
     def _stop_live(self) -> None:
         if self._live:
             with suppress(OSError):
                 self._live.stop()
 
-    def _show(self, markup: str) -> None:
-        with suppress(OSError):
-            self._console.print(markup, highlight=False, soft_wrap=True)
-
-    def _keep(self, text: str) -> None:
-        if self._log is not None:
-            with suppress(OSError), self._log.open("a", encoding="utf-8") as file:
-                file.write(f"{text}\n")
-
     def _render(self) -> RenderableType:
-        return Group(*(Spinner("dots", self._line(step)) for step in self._steps))
-
-    @staticmethod
-    def _line(step: Step) -> Text:
-        time_taken = (f" {step.seconds:5.1f} s  ", "dim")
-        return Text.assemble((f"{step.title:<12}", "bold"), time_taken, step.detail)
+        table = Table.grid(padding=(0, 1))
+        for step in self._steps:
+            seconds = Text(f"{step.seconds:5.1f} s", "dim")
+            table.add_row(
+                self._spinner, Text(f"{step.title:<12}", "bold"), seconds, escape(step.detail)
+            )
+        return table

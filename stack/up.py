@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -13,18 +14,16 @@ from pathlib import Path
 from stack.binaries import SERVERS, locate_servers
 from stack.errors import AlreadyRunningError, StackError
 from stack.layout.credentials import load_credentials
-from stack.layout.environment import Addresses
+from stack.layout.environment import Addresses, Plan
 from stack.layout.files import write_atomically
 from stack.layout.home import CHECKOUT, Home
-from stack.layout.livekit_config import write_livekit_config
-from stack.layout.parts import Plan
-from stack.layout.port_check import require_free_ports
-from stack.layout.ports import choose_ports, read_ports, remember_ports
+from stack.layout.livekit_config import livekit_config
+from stack.layout.ports import choose_ports, read_ports, remember_ports, require_free_ports
 from stack.layout.wanted import PART_NAMES, Wanted, write_wanted
 from stack.progress import Progress
-from stack.supervision.leftovers import find_leftovers, stop_leftovers
-from stack.supervision.locks import FileLock, is_locked
-from stack.supervision.logs import cap_log
+from stack.supervision.locks import is_locked, try_lock
+from stack.supervision.logs import cap_log, new_lines
+from stack.supervision.processes import find_leftovers, stop_leftovers
 from stack.supervision.state import read_state
 from stack.supervision.supervisor import Supervisor
 
@@ -36,11 +35,8 @@ class UpRequest:
     """The options of `everline up`.
 
     Attributes:
-        wanted: Parts to leave out and settings of single parts.
         ports: Ports by field of `Ports`; None if not given.
-        free_ports: Pick free ports where none is given or remembered.
-        arguments: The same options for a detached supervisor.
-        reload: Restart the API and the worker when their Python sources change.
+        arguments: All options on the command line of a detached supervisor.
     """
 
     wanted: Wanted = field(default_factory=Wanted)
@@ -55,39 +51,31 @@ def is_running(home: Home) -> bool:
     return is_locked(home.lock)
 
 
-def run_in_foreground(
-    home: Home, request: UpRequest, progress: Progress, caller: Mapping[str, str] = os.environ
-) -> int:
+def run_in_foreground(home: Home, request: UpRequest, progress: Progress) -> int:
     """Run the stack in this process until it is told to stop; returns the exit code.
 
     Raises:
         AlreadyRunningError: Another supervisor was started at the same moment.
         StackError: It cannot start.
     """
-    binaries = _locate_binaries(request.wanted, progress, caller)
-    lock = FileLock(home.lock)
-    if not lock.acquire():
+    binaries = _locate_binaries(request.wanted, progress)
+    lock = try_lock(home.lock)
+    if lock is None:
         raise AlreadyRunningError(f"the stack of {home.root} was started by another process")
-    try:
+    with lock:
         stop_what_was_left(home, progress)
-        plan = make_plan(home, request, binaries, caller)
+        plan = _make_plan(home, request, binaries)
         sources = CHECKOUT if request.reload else None
         return asyncio.run(Supervisor(plan, progress, sources=sources).run())
-    finally:
-        lock.release()
 
 
-def _locate_binaries(
-    wanted: Wanted, progress: Progress, caller: Mapping[str, str]
-) -> Mapping[str, Path]:
+def _locate_binaries(wanted: Wanted, progress: Progress) -> Mapping[str, Path]:
     if not wanted.wants("temporal") and not wanted.wants("livekit"):
         return {server.name: Path(server.name) for server in SERVERS}
-    return locate_servers(progress, caller)
+    return locate_servers(progress)
 
 
-def make_plan(
-    home: Home, request: UpRequest, binaries: Mapping[str, Path], caller: Mapping[str, str]
-) -> Plan:
+def _make_plan(home: Home, request: UpRequest, binaries: Mapping[str, Path]) -> Plan:
     """Decide everything and write the configuration of the servers.
 
     Raises:
@@ -106,15 +94,17 @@ def make_plan(
             f"{' and '.join(missing)} cannot start: the packages of the local stack are not "
             f"installed. Run `make setup`, or leave them out: everline up {options}"
         )
-    ports = choose_ports(request.ports, caller, read_ports(home), pick_free=request.free_ports)
+    ports = choose_ports(request.ports, os.environ, read_ports(home), pick_free=request.free_ports)
     require_free_ports(ports, [name for name in PART_NAMES if wanted.wants(name)])
     remember_ports(home, ports)
     credentials = load_credentials(home)
     addresses = Addresses(ports, mongodb=wanted.wants("mongodb"))
     write_wanted(home, wanted)
-    write_livekit_config(home, credentials, addresses)
+    # JSON is also YAML.
+    livekit = json.dumps(livekit_config(credentials, addresses), indent=2)
+    write_atomically(home.livekit_config, livekit, private=True)
     write_atomically(home.mongodb_config, "")
-    return Plan(home, credentials, addresses, binaries, wanted, caller)
+    return Plan(home, credentials, addresses, binaries, wanted, os.environ)
 
 
 def stop_what_was_left(home: Home, progress: Progress) -> None:
@@ -125,9 +115,7 @@ def stop_what_was_left(home: Home, progress: Progress) -> None:
             stop_leftovers(leftovers, _LEFTOVER_GRACE)
 
 
-def run_detached(
-    home: Home, request: UpRequest, progress: Progress, caller: Mapping[str, str] = os.environ
-) -> int:
+def run_detached(home: Home, request: UpRequest, progress: Progress) -> int:
     """Start the stack in the background, and show its log until it runs.
 
     If interrupted before that, stop it again.
@@ -135,14 +123,13 @@ def run_detached(
     Returns:
         The exit code: 0 if it runs, 1 if it did not start.
     """
-    _locate_binaries(request.wanted, progress, caller)
+    _locate_binaries(request.wanted, progress)
     log = home.log("supervisor")
     cap_log(log)
     with log.open("ab") as output:
-        begin = output.tell()
+        position = output.tell()
         process = subprocess.Popen(
             [sys.executable, "-m", "cli", "--home", str(home.root), "up", *request.arguments],
-            env=dict(caller),
             stdin=subprocess.DEVNULL,
             # It writes the log itself, without the API key that it prints; errors go there too.
             stdout=subprocess.DEVNULL,
@@ -150,38 +137,23 @@ def run_detached(
             start_new_session=True,
         )
     try:
-        return _follow(process, home, log, begin, progress)
+        while True:
+            ended = process.poll()
+            state = read_state(home)
+            lines, position = new_lines(log, position)
+            for line in lines:
+                progress.say(line)
+            if ended is not None:
+                if ended == 0 and is_running(home):
+                    progress.say(f"the stack of {home.root} was started by another process")
+                    return 0
+                return ended or 1
+            if state.supervisor_pid == process.pid and state.state in ("running", "degraded"):
+                # The log does not contain it.
+                progress.say(f"  {'API key':<12} {load_credentials(home).api_key}\n")
+                return 0
+            time.sleep(0.1)
     except BaseException:
         process.terminate()
         process.wait()
         raise
-
-
-def _follow(
-    process: subprocess.Popen[bytes], home: Home, log: Path, position: int, progress: Progress
-) -> int:
-    while True:
-        ended = process.poll()
-        state = read_state(home)
-        position = _show_new_lines(log, position, progress)
-        if ended is not None:
-            if ended == 0 and is_running(home):
-                progress.say(f"the stack of {home.root} was started by another process")
-                return 0
-            return ended or 1
-        if state.supervisor_pid == process.pid and state.state in ("running", "degraded"):
-            _show_new_lines(log, position, progress)
-            # The log does not contain it.
-            progress.say(f"  {'API key':<12} {load_credentials(home).api_key}\n")
-            return 0
-        time.sleep(0.1)
-
-
-def _show_new_lines(log: Path, position: int, progress: Progress) -> int:
-    with log.open("rb") as file:
-        file.seek(position)
-        text = file.read()
-    whole = text[: text.rfind(b"\n") + 1]
-    for line in whole.decode("utf-8", errors="replace").splitlines():
-        progress.say(line)
-    return position + len(whole)

@@ -1,17 +1,16 @@
 """Decides every setting before the first process starts: the `init` service of docker-compose.yml.
 
-`.env` comes in as the environment. What is secret and not given there is generated once and kept in
-a volume. Each process then gets a file with the settings that its own settings class reads, and no
-others: the agent never sees the key that encrypts the histories. Safe to repeat.
+Its input is `.env`, as environment variables. Secrets that are missing there are generated once and
+kept in a volume. Each process then gets a file with only the settings that its own settings class
+reads: the agent never sees the key that encrypts the histories. Safe to repeat.
 """
 
 import json
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from pydantic import AliasChoices
 from pydantic_settings import BaseSettings
@@ -26,6 +25,7 @@ from adapters.settings import (
 )
 from stack.errors import StackError
 from stack.layout.credentials import Credentials, load_credentials, read_credentials
+from stack.layout.environment import PASS_VARIABLE
 from stack.layout.files import write_atomically
 from stack.layout.home import Home
 from stack.layout.livekit_config import common_config
@@ -37,27 +37,11 @@ PROCESSES: Mapping[str, tuple[type[BaseSettings], ...]] = {
 }
 """The settings that each process reads; its folder has its name."""
 
-DECIDED_BY_COMPOSE = frozenset({"HOST", "PORT", "EVERLINE_SPOOL_DIR"})
-"""Part of the containers' arrangement: never taken from `.env`."""
+SET_BY_COMPOSE = frozenset({"HOST", "PORT", "EVERLINE_SPOOL_DIR"})
+"""Fixed by docker-compose.yml: never taken from `.env`."""
 
-PASS_VARIABLE = "EVERLINE_PASS_ENV"
-"""Names of further variables for the agent worker, comma separated, which no setting reads."""
-
-OWNER_VARIABLE = "EVERLINE_RUN_AS"
-
-Say = Callable[[str], object]
-"""Prints a text, which ends with a line break."""
-
-
-class BadValue(Exception):
-    """A value in `.env` cannot be used; the message names it."""
-
-
-class Owner(NamedTuple):
-    """The user that the processes run as."""
-
-    uid: int
-    gid: int
+Owner = tuple[int, int]
+"""User id and group id that the processes run as."""
 
 
 def main() -> int:
@@ -65,49 +49,58 @@ def main() -> int:
     root = Path(os.environ.get("EVERLINE_INIT_ROOT", "/run/everline"))
     given = {name: value for name, value in os.environ.items() if value}
     try:
-        prepare(root, given, sys.stdout.write)
-    except (BadValue, StackError) as problem:
+        message = _prepare(root, given)
+    except StackError as problem:
         sys.stderr.write(f"everline init: {problem}\n")
         return 2
+    sys.stdout.write(f"everline init: {message}\n")
     return 0
 
 
-def prepare(root: Path, given: Mapping[str, str], say: Say) -> None:
+def _prepare(root: Path, given: Mapping[str, str]) -> str:
     """Write the files of all services below `root`, each in a folder (a volume) of its own.
 
+    Returns:
+        What to tell the operator; at the first start, this contains the API key if it is in use.
+
     Raises:
-        BadValue: a value in `given` cannot be used.
-        StackError: the stored credentials are damaged.
+        StackError: A value in `given` cannot be used, or the stored credentials are damaged.
     """
-    owner = owner_of(given)
+    owner = _parse_owner(given.get("EVERLINE_RUN_AS", "10001:10001"))
     home = Home(root / "credentials")
     first = read_credentials(home) is None
     credentials = load_credentials(home)
-    values = decided(given, credentials)
+    values = _merge(given, credentials)
     for process, kinds in PROCESSES.items():
-        names = names_read(kinds)
+        names = _names_read(kinds)
         if process == "agent":
             names |= {name.strip() for name in given.get(PASS_VARIABLE, "").split(",")}
-        text = env_file({name: values[name] for name in sorted(names & values.keys())})
-        hand_over(root / process / "settings.env", text, owner)
-    hand_over(root / "livekit" / "livekit.json", livekit_config(values), owner)
-    own(root / "spool", owner)
-    own(root / "recordings", owner)
-    write_postgres_password(root / "postgres" / "password", given)
+        text = _env_file({name: values[name] for name in sorted(names & values.keys())})
+        _write_private(root / process / "settings.env", text, owner)
+    _write_private(root / "livekit" / "livekit.json", _livekit_config(values), owner)
+    for folder in ("spool", "recordings"):
+        os.chown(root / folder, *owner)
+    password = root / "postgres" / "password"
+    if "POSTGRES_PASSWORD" in given or not password.exists():
+        write_atomically(password, given.get("POSTGRES_PASSWORD") or secrets.token_urlsafe(32))
     default = f"http://localhost:{values.get('EVERLINE_API_PORT', '4000')}"
     public = values.get("EVERLINE_PUBLIC_URL", default).rstrip("/")
-    endpoint = f"{public}/codec/{values['EVERLINE_CODEC_SECRET']}"
     # Read by users of other images; their volumes hold nothing else.
+    endpoint = f"{public}/codec/{values['EVERLINE_CODEC_SECRET']}"
     write_atomically(root / "ui" / "codec-endpoint", endpoint)
-    announce(say, given, credentials, first=first)
+    if given.get("AUTH_PROVIDER", "local") == "pagos" or "EVERLINE_BOOTSTRAP_KEY_HASH" in given:
+        return "settings written; you manage the API keys yourself"
+    if first:
+        return f"your API key (shown once): {credentials.api_key}"
+    return "settings written; the API key is the one of the first start"
 
 
-def decided(given: Mapping[str, str], credentials: Credentials) -> dict[str, str]:
+def _merge(given: Mapping[str, str], credentials: Credentials) -> dict[str, str]:
     """Return every value: the given ones, and generated ones where none is given."""
-    if given.keys() & {"LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"}:
-        for name in ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"):
-            if name not in given:
-                raise BadValue(f"{name} is not set; the key and its secret belong together")
+    pair = {"LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"}
+    if len(pair & given.keys()) == 1:
+        (missing,) = pair - given.keys()
+        raise StackError(f"{missing} is not set; the key and its secret belong together")
     generated = {
         "LIVEKIT_API_KEY": credentials.livekit_api_key,
         "LIVEKIT_API_SECRET": credentials.livekit_api_secret,
@@ -116,14 +109,14 @@ def decided(given: Mapping[str, str], credentials: Credentials) -> dict[str, str
         "EVERLINE_CODEC_SECRET": credentials.codec_secret,
         "EVERLINE_BOOTSTRAP_KEY_HASH": credentials.api_key_hash,
     }
-    values = generated | {k: v for k, v in given.items() if k not in DECIDED_BY_COMPOSE}
+    values = generated | {k: v for k, v in given.items() if k not in SET_BY_COMPOSE}
     if "LIVEKIT_URL" in given:
-        # Another LiveKit than ours: callers reach it where we do, unless told otherwise.
+        # An external LiveKit: callers use the same address, unless told otherwise.
         values.setdefault("EVERLINE_LIVEKIT_PUBLIC_URL", given["LIVEKIT_URL"])
     return values
 
 
-def names_read(kinds: Iterable[type[BaseSettings]]) -> set[str]:
+def _names_read(kinds: Iterable[type[BaseSettings]]) -> set[str]:
     """Return the environment variables that settings classes read."""
     names: set[str] = set()
     for kind in kinds:
@@ -134,39 +127,42 @@ def names_read(kinds: Iterable[type[BaseSettings]]) -> set[str]:
     return names
 
 
-def env_file(values: Mapping[str, str]) -> str:
+def _env_file(values: Mapping[str, str]) -> str:
     """Return the file that the image's entrypoint reads: one NAME=value a line, nothing quoted."""
     for name, value in values.items():
         if "\n" in value:
-            raise BadValue(f"{name} has a line break; write it in one line")
+            raise StackError(f"{name} has a line break; write it in one line")
     return "".join(f"{name}={value}\n" for name, value in values.items())
 
 
-def livekit_config(values: Mapping[str, str]) -> str:
+def _livekit_config(values: Mapping[str, str]) -> str:
     """Return LiveKit's configuration (JSON, which is YAML too)."""
     key, secret = values["LIVEKIT_API_KEY"], values["LIVEKIT_API_SECRET"]
     api = values.get("EVERLINE_CALLBACK_URL", "http://api:4000")
+    port = values.get("EVERLINE_LIVEKIT_TCP_PORT", "7881")
+    if not port.isdecimal() or not 1 <= int(port) <= 65_535:
+        raise StackError(f"EVERLINE_LIVEKIT_TCP_PORT is {port!r}; it must be a port number")
     config = common_config(key, secret, api) | {
         "port": 7880,
         "redis": {"address": values.get("EVERLINE_REDIS_ADDRESS", "redis:6379")},
         "rtc": {
-            "tcp_port": port(values, "EVERLINE_LIVEKIT_TCP_PORT", "7881"),
+            "tcp_port": int(port),
             "udp_port": values.get("EVERLINE_LIVEKIT_UDP_PORTS", "7882-7885"),
-            **addresses(values),
+            **_media_addresses(values),
         },
         "logging": {"level": "info", "json": True},
     }
     return json.dumps(config, indent=2)
 
 
-def addresses(values: Mapping[str, str]) -> dict[str, object]:
+def _media_addresses(values: Mapping[str, str]) -> dict[str, object]:
     """Return the addresses at which LiveKit offers media; see docs/how-to/deployment.md."""
     node_ip = values.get("EVERLINE_LIVEKIT_NODE_IP")
     external = values.get("EVERLINE_LIVEKIT_EXTERNAL_IP", "false")
     if external not in ("true", "false"):
-        raise BadValue(f"EVERLINE_LIVEKIT_EXTERNAL_IP is {external!r}; it is true or false")
+        raise StackError(f"EVERLINE_LIVEKIT_EXTERNAL_IP is {external!r}; it must be true or false")
     if node_ip and external == "true":
-        raise BadValue(
+        raise StackError(
             "EVERLINE_LIVEKIT_NODE_IP and EVERLINE_LIVEKIT_EXTERNAL_IP exclude each other: one"
             " gives the public address, the other asks a STUN server for it; set one of them"
         )
@@ -179,61 +175,21 @@ def addresses(values: Mapping[str, str]) -> dict[str, object]:
     return {"use_external_ip": False, "enable_loopback_candidate": True}
 
 
-def port(values: Mapping[str, str], name: str, default: str) -> int:
-    """Return a port number."""
-    text = values.get(name, default)
-    if not text.isdecimal() or not 1 <= int(text) <= 65_535:
-        raise BadValue(f"{name} is {text!r}; it is a port number")
-    return int(text)
-
-
-def write_postgres_password(path: Path, given: Mapping[str, str]) -> None:
-    """Write the password of Temporal's database; a generated one stays the same."""
-    password = given.get("POSTGRES_PASSWORD")
-    if password is None and path.exists():
-        return
-    write_atomically(path, password or secrets.token_urlsafe(32))
-
-
-def owner_of(given: Mapping[str, str]) -> Owner:
-    """Return whom the files of the processes belong to."""
-    uid, _, gid = given.get(OWNER_VARIABLE, "10001:10001").partition(":")
+def _parse_owner(text: str) -> Owner:
+    uid, _, gid = text.partition(":")
     if not uid.isdecimal() or not gid.isdecimal():
-        raise BadValue(f"{OWNER_VARIABLE} is {uid}:{gid}; it is a number, a colon and a number")
-    return Owner(int(uid), int(gid))
+        raise StackError(f"EVERLINE_RUN_AS is {text!r}; write two numbers as UID:GID")
+    return int(uid), int(gid)
 
 
-def hand_over(path: Path, text: str, owner: Owner) -> None:
-    """Write a file that its owner alone can read."""
-    take(path.parent)
+def _write_private(path: Path, text: str, owner: Owner) -> None:
+    """Write a file that only its owner can read."""
+    # Docker gives an empty volume the owner of the folder that the image has there, as soon as a
+    # container with it is created. Root with no capability but CHOWN cannot write to such a folder.
+    os.chown(path.parent, os.geteuid(), os.getegid())
+    path.parent.chmod(0o755)
     write_atomically(path, text, private=True)
-    own(path, owner)
-
-
-def take(folder: Path) -> None:
-    """Make a volume's folder writable for this process.
-
-    An empty volume gets the owner of the folder that an image has in its place, as soon as a
-    container with it is created; and root with no capability but CHOWN cannot write there.
-    """
-    os.chown(folder, os.geteuid(), os.getegid())
-    folder.chmod(0o755)
-
-
-def own(path: Path, owner: Owner) -> None:
-    """Give a file or folder to its owner."""
-    os.chown(path, owner.uid, owner.gid)
-
-
-def announce(say: Say, given: Mapping[str, str], credentials: Credentials, *, first: bool) -> None:
-    """Show the bootstrap key once: at the first start, if it is the one in use."""
-    pagos = given.get("AUTH_PROVIDER", "local") == "pagos"
-    if pagos or "EVERLINE_BOOTSTRAP_KEY_HASH" in given:
-        say("everline init: settings written; API keys are yours to give out\n")
-    elif first:
-        say(f"everline init: your API key (shown once): {credentials.api_key}\n")
-    else:
-        say("everline init: settings written; the API key is the one of the first start\n")
+    os.chown(path, *owner)
 
 
 if __name__ == "__main__":

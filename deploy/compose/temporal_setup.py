@@ -9,7 +9,7 @@ import sys
 import time
 
 from google.protobuf.duration_pb2 import Duration
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, RegisterNamespaceRequest
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -25,17 +25,17 @@ LIMIT_SECONDS = 120.0
 PAUSE_SECONDS = 1.0
 
 
-async def set_up(settings: TemporalConnection) -> None:
+async def _set_up(settings: TemporalConnection) -> None:
     """Prepare the namespace, waiting for a server that has just started.
 
     Raises:
-        NotHealthyError: it did not work within `LIMIT_SECONDS`; the message says why.
+        NotHealthyError: It did not work within `LIMIT_SECONDS`; the message says why.
     """
     deadline = time.monotonic() + LIMIT_SECONDS
     while True:
         try:
             client = await temporal_client.connect_for_setup(settings)
-            await create_namespace(client)
+            await _create_namespace(client)
             return await prepare_namespace(client)
         except (RPCError, RuntimeError) as problem:
             if time.monotonic() > deadline:
@@ -43,18 +43,15 @@ async def set_up(settings: TemporalConnection) -> None:
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def create_namespace(client: Client) -> None:
+async def _create_namespace(client: Client) -> None:
     """Create the client's namespace unless it exists.
 
     Raises:
         RPCError: Temporal does not do it (yet).
     """
-    if await exists(client, client.namespace):
-        return
-    retention = Duration()
-    retention.FromTimedelta(RETENTION)
     request = RegisterNamespaceRequest(
-        namespace=client.namespace, workflow_execution_retention_period=retention
+        namespace=client.namespace,
+        workflow_execution_retention_period=Duration(seconds=int(RETENTION.total_seconds())),
     )
     try:
         await client.workflow_service.register_namespace(request)
@@ -63,24 +60,11 @@ async def create_namespace(client: Client) -> None:
             raise
 
 
-async def exists(client: Client, namespace: str) -> bool:
-    """Tell whether the namespace exists."""
-    try:
-        await client.workflow_service.describe_namespace(
-            DescribeNamespaceRequest(namespace=namespace)
-        )
-    except RPCError as problem:
-        if problem.status is RPCStatusCode.NOT_FOUND:
-            return False
-        raise
-    return True
-
-
 def main() -> int:
     """Set up the namespace that the environment names; returns the exit code."""
     try:
         settings = load(TemporalConnection)
-        asyncio.run(set_up(settings))
+        asyncio.run(_set_up(settings))
     except (SettingsError, NotHealthyError) as problem:
         sys.stderr.write(f"everline temporal-setup: {problem}\n")
         return 1

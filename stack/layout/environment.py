@@ -1,6 +1,8 @@
 """The environment of each process, built from scratch so that no key of the caller leaks in."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 from stack.layout.credentials import Credentials
 from stack.layout.home import Home
@@ -47,42 +49,65 @@ class Addresses:
         self.mongodb_uri = uri if mongodb else None
 
 
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is decided before the first process starts.
+
+    Attributes:
+        binaries: The server binaries by program name.
+        caller: The environment in which `everline up` was called.
+    """
+
+    home: Home
+    credentials: Credentials
+    addresses: Addresses
+    binaries: Mapping[str, Path]
+    wanted: Wanted
+    caller: Mapping[str, str]
+
+
 def machine_environment(caller: Mapping[str, str]) -> dict[str, str]:
     """Return what every process gets: the machine's settings, and unbuffered output."""
     kept = {name: caller[name] for name in _MACHINE if name in caller}
     return {**kept, "PYTHONUNBUFFERED": "1"}
 
 
-def build_environment(
-    part: str,
-    home: Home,
-    credentials: Credentials,
-    addresses: Addresses,
-    wanted: Wanted,
-    caller: Mapping[str, str],
-) -> dict[str, str]:
+def build_environment(part: str, plan: Plan) -> dict[str, str]:
     """Return the whole environment of one process.
 
-    The stack's own values (addresses, keys) override the variables of the `caller` of
-    `everline up`; settings of this part in `wanted` override everything.
+    The stack's own values (addresses, keys) override the variables of the caller of `everline up`;
+    the wanted settings of this part override everything.
     """
+    addresses, credentials, caller = plan.addresses, plan.credentials, plan.caller
     environment = machine_environment(caller)
     if part == "models":
-        environment |= _with_prefix(caller, ("EVERLINE_MODELS_",))
-        environment |= {
+        environment |= _chosen_by_caller(caller, ("EVERLINE_MODELS_",)) | {
             "EVERLINE_MODELS_HOST": "127.0.0.1",
             "EVERLINE_MODELS_PORT": str(addresses.ports.models),
         }
     elif part in OUR_PARTS:
-        environment |= _DEFAULTS | {"EVERLINE_RECORDINGS_URL": home.recordings.as_uri()}
-        environment |= _callers_choice(caller) | {
+        environment |= _DEFAULTS | {"EVERLINE_RECORDINGS_URL": plan.home.recordings.as_uri()}
+        passed = [name.strip() for name in caller.get(PASS_VARIABLE, "").split(",")]
+        environment |= _chosen_by_caller(caller, _OUR_PREFIXES, {*_OURS, *passed})
+        if not environment.keys() & _AGENT_NAMES:
+            environment["AGENT_NAME"] = "local-test"
+        environment |= {
             "LIVEKIT_URL": addresses.livekit,
             "LIVEKIT_API_KEY": credentials.livekit_api_key,
             "LIVEKIT_API_SECRET": credentials.livekit_api_secret,
             "EVERLINE_CALLBACK_URL": addresses.api,
         }
     if part in ("api", "worker"):
-        environment |= _durable(credentials, addresses)
+        environment |= {
+            "TEMPORAL_ADDRESS": addresses.temporal,
+            "TEMPORAL_NAMESPACE": "default",
+            "TEMPORAL_TASK_QUEUE": "everline",
+            "EVERLINE_ENCRYPTION_KEYS": credentials.encryption_keys,
+            "EVERLINE_CALLBACK_SECRET": credentials.callback_secret,
+            "MONGODB_DATABASE": "everline",
+        }
+        if addresses.mongodb_uri:
+            environment["MONGODB_URI"] = addresses.mongodb_uri
     if part == "api":
         environment |= {
             "PORT": str(addresses.ports.api),
@@ -97,40 +122,20 @@ def build_environment(
         environment |= {
             "OPENAI_BASE_URL": f"{addresses.models}/v1",
             "OPENAI_API_KEY": "local",
-            "EVERLINE_SPOOL_DIR": str(home.spool),
+            "EVERLINE_SPOOL_DIR": str(plan.home.spool),
         }
-    given = wanted.settings.get(part, {})
+    given = plan.wanted.settings.get(part, {})
     if any(given.get(name) for name in _AGENT_NAMES):
         # Two names of one setting: the given one replaces both.
         environment = {name: environment[name] for name in environment.keys() - _AGENT_NAMES}
     return environment | given
 
 
-def _callers_choice(caller: Mapping[str, str]) -> dict[str, str]:
-    names = [name.strip() for name in caller.get(PASS_VARIABLE, "").split(",")]
-    chosen = {name: caller[name] for name in (*_OURS, *names) if caller.get(name)}
-    chosen |= _with_prefix(caller, _OUR_PREFIXES)
-    if not chosen.keys() & _AGENT_NAMES:
-        chosen["AGENT_NAME"] = "local-test"
-    return chosen
-
-
-def _with_prefix(caller: Mapping[str, str], prefixes: tuple[str, ...]) -> dict[str, str]:
+def _chosen_by_caller(
+    caller: Mapping[str, str], prefixes: tuple[str, ...], names: Collection[str] = ()
+) -> dict[str, str]:
     return {
         name: value
         for name, value in caller.items()
-        if name.startswith(prefixes) and name not in _STACK_ONLY
-    }
-
-
-def _durable(credentials: Credentials, addresses: Addresses) -> dict[str, str]:
-    archive = {"MONGODB_URI": addresses.mongodb_uri} if addresses.mongodb_uri else {}
-    return {
-        "TEMPORAL_ADDRESS": addresses.temporal,
-        "TEMPORAL_NAMESPACE": "default",
-        "TEMPORAL_TASK_QUEUE": "everline",
-        "EVERLINE_ENCRYPTION_KEYS": credentials.encryption_keys,
-        "EVERLINE_CALLBACK_SECRET": credentials.callback_secret,
-        "MONGODB_DATABASE": "everline",
-        **archive,
+        if name not in _STACK_ONLY and (name.startswith(prefixes) or (value and name in names))
     }

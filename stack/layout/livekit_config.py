@@ -1,36 +1,26 @@
 """LiveKit's configuration for one stack."""
 
-import json
-from collections.abc import Mapping
-
 from stack.layout.credentials import Credentials
 from stack.layout.environment import Addresses
-from stack.layout.files import write_atomically
-from stack.layout.home import Home
-
-WEBHOOK_PATH = "/v1/livekit/webhook"
 
 
 def common_config(key: str, secret: str, api: str) -> dict[str, object]:
     """Return the settings that every LiveKit server of Everline needs.
 
-    Args:
-        key: LiveKit's API key.
-        secret: The secret of that key.
-        api: URL of the API that gets the webhooks.
+    `api` is the URL of the API, which gets the webhooks.
     """
     return {
         # A late token or dispatch would recreate a deleted room.
         "room": {"auto_create": False},
-        # Agent servers with a free place get jobs whatever load they report; by default,
+        # Agent servers with a free slot get jobs whatever load they report; by default,
         # dispatches to agents at 70 % load are dropped.
         "agents": {"target_load": 1.0},
-        "webhook": {"api_key": key, "urls": [api + WEBHOOK_PATH]},
+        "webhook": {"api_key": key, "urls": [f"{api}/v1/livekit/webhook"]},
         "keys": {key: secret},
     }
 
 
-def livekit_config(credentials: Credentials, addresses: Addresses) -> Mapping[str, object]:
+def livekit_config(credentials: Credentials, addresses: Addresses) -> dict[str, object]:
     """Return LiveKit's settings: loopback only, no automatic rooms, signed webhooks."""
     ports = addresses.ports
     key, secret = credentials.livekit_api_key, credentials.livekit_api_secret
@@ -49,9 +39,3 @@ def livekit_config(credentials: Credentials, addresses: Addresses) -> Mapping[st
         },
         "logging": {"level": "info", "json": False},
     }
-
-
-def write_livekit_config(home: Home, credentials: Credentials, addresses: Addresses) -> None:
-    """Write it as JSON, which is also YAML; only its owner can read it."""
-    text = json.dumps(livekit_config(credentials, addresses), indent=2)
-    write_atomically(home.livekit_config, text, private=True)

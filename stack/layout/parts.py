@@ -3,14 +3,13 @@
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from stack.binaries import LIVEKIT, TEMPORAL
-from stack.layout.credentials import Credentials
-from stack.layout.environment import Addresses, build_environment
-from stack.layout.home import Home
+from stack.layout.environment import Plan, build_environment
 from stack.layout.temporal_setup import NAMESPACE, SEARCH_ATTRIBUTES, prepare_temporal
-from stack.layout.wanted import Wanted
+from stack.layout.wanted import PART_NAMES
 from stack.supervision import health
 
 TASK_QUEUE = "everline"
@@ -36,10 +35,6 @@ class Part:
     """One process of the stack.
 
     Attributes:
-        name: Its name, everywhere.
-        command: Program and arguments.
-        environment: Its whole environment.
-        check: Raises when it does not do its work.
         needs: Parts that must be healthy before it starts.
         where: Its address, for display.
         start_seconds: How long it may take to become healthy.
@@ -63,119 +58,86 @@ class Part:
     misses: int = 5
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Everything that is decided before the first process starts.
-
-    Attributes:
-        binaries: The server binaries by program name.
-        caller: The environment in which `everline up` was called.
-    """
-
-    home: Home
-    credentials: Credentials
-    addresses: Addresses
-    binaries: Mapping[str, Path]
-    wanted: Wanted
-    caller: Mapping[str, str]
-
-    def environment(self, part: str) -> dict[str, str]:
-        """Return the whole environment of a process."""
-        return build_environment(
-            part, self.home, self.credentials, self.addresses, self.wanted, self.caller
-        )
-
-
 def all_parts(plan: Plan) -> list[Part]:
     """Return the parts in start order; they stop in the reverse order."""
-    at, home = plan.addresses, plan.home
-    models = Part(
-        name="models",
-        command=(sys.executable, "-m", "stack.models"),
-        environment=plan.environment("models"),
-        check=health.http_ok(f"{at.models}/health"),
-        where=f"{at.models}/v1",
-        start_seconds=120,
-    )
-    mongodb = Part(
-        name="mongodb",
-        command=(
-            Path(sys.executable).with_name("secantusd-py"),
-            *("--config", home.mongodb_config, "--host", "127.0.0.1"),
-            *("--port", str(at.ports.mongodb), "--storage-path", home.mongodb_data),
-            # Enough for one person; the default is 1 GB.
-            *("--sync-on-commit", "--cache-size", "256M"),
+    at, ports, home, keys = plan.addresses, plan.addresses.ports, plan.home, plan.credentials
+    environment = {name: build_environment(name, plan) for name in PART_NAMES}
+    agent = environment["agent"]
+    # Without an API there are no heartbeats: a running process must do.
+    agent_check = health.agent_listed(at.api) if plan.wanted.wants("api") else health.http_ok()
+    return [
+        Part(
+            "temporal",
+            (
+                plan.binaries[TEMPORAL.name],
+                *("server", "start-dev", "--disable-config-file", "--disable-config-env"),
+                *("--ip", "127.0.0.1", "--port", str(ports.temporal)),
+                *("--ui-port", str(ports.temporal_ui), "--ui-codec-endpoint"),
+                f"http://localhost:{ports.api}/codec/{keys.codec_secret}",
+                *("--db-filename", home.temporal_database),
+                *(f"--search-attribute={name}={kind}" for name, kind in SEARCH_ATTRIBUTES.items()),
+                *_TEMPORAL_TUNING,
+            ),
+            environment["temporal"],
+            health.temporal_serves(at.temporal, NAMESPACE, at.temporal_ui),
+            where=f"{at.temporal}, UI {at.temporal_ui}",
+            prepare=partial(prepare_temporal, at.temporal),
         ),
-        environment=plan.environment("mongodb"),
-        check=health.mongodb_answers(at.ports.mongodb),
-        where=f"mongodb://127.0.0.1:{at.ports.mongodb}",
-    )
-    api = Part(
-        name="api",
-        command=(sys.executable, "-m", "api.main"),
-        environment=plan.environment("api"),
-        check=health.http_ok(f"{at.api}/health"),
-        needs=("temporal", "livekit", "mongodb"),
-        where=f"http://localhost:{at.ports.api}",
-    )
-    worker = Part(
-        name="worker",
-        command=(sys.executable, "-m", "worker.main"),
-        environment=plan.environment("worker"),
-        check=health.worker_polls(at.temporal, NAMESPACE, TASK_QUEUE),
-        needs=("temporal", "livekit", "mongodb"),
-        where=f"task queue {TASK_QUEUE}",
-        # Running activities may finish.
-        grace_seconds=30,
-    )
-    return [_temporal(plan), _livekit(plan), mongodb, models, api, worker, _agent(plan)]
-
-
-def _temporal(plan: Plan) -> Part:
-    ports, addresses = plan.addresses.ports, plan.addresses
-    codec = f"http://localhost:{ports.api}/codec/{plan.credentials.codec_secret}"
-    attributes = [f"--search-attribute={name}={kind}" for name, kind in SEARCH_ATTRIBUTES.items()]
-    return Part(
-        name="temporal",
-        command=(
-            plan.binaries[TEMPORAL.name],
-            *("server", "start-dev", "--disable-config-file", "--disable-config-env"),
-            *("--ip", "127.0.0.1", "--port", str(ports.temporal)),
-            *("--ui-port", str(ports.temporal_ui), "--ui-codec-endpoint", codec),
-            *("--db-filename", plan.home.temporal_database),
-            *attributes,
-            *_TEMPORAL_TUNING,
+        Part(
+            "livekit",
+            (plan.binaries[LIVEKIT.name], "--config", home.livekit_config),
+            environment["livekit"],
+            health.livekit_serves(at.livekit_http, keys.livekit_api_key, keys.livekit_api_secret),
+            where=at.livekit,
         ),
-        environment=plan.environment("temporal"),
-        check=health.temporal_serves(addresses.temporal, NAMESPACE, addresses.temporal_ui),
-        where=f"{addresses.temporal}, UI {addresses.temporal_ui}",
-        prepare=lambda: prepare_temporal(addresses.temporal),
-    )
-
-
-def _livekit(plan: Plan) -> Part:
-    at, keys = plan.addresses, plan.credentials
-    return Part(
-        name="livekit",
-        command=(plan.binaries[LIVEKIT.name], "--config", plan.home.livekit_config),
-        environment=plan.environment("livekit"),
-        check=health.livekit_serves(at.livekit_http, keys.livekit_api_key, keys.livekit_api_secret),
-        where=at.livekit,
-    )
-
-
-def _agent(plan: Plan) -> Part:
-    environment = plan.environment("agent")
-    # Without an API there are no heartbeats: being alive must do.
-    listed = health.agent_listed(plan.addresses.api)
-    return Part(
-        name="agent",
-        command=(sys.executable, "-m", "agent.server.main"),
-        environment=environment,
-        check=listed if plan.wanted.wants("api") else health.http_ok(),
-        needs=("livekit", "models", "api"),
-        where=environment.get("AGENT_NAME") or environment.get("LIVEKIT_AGENT_NAME", ""),
-        # Running calls are drained, then each job hands in its report.
-        grace_seconds=30,
-        start_seconds=90,
-    )
+        Part(
+            "mongodb",
+            (
+                Path(sys.executable).with_name("secantusd-py"),
+                *("--config", home.mongodb_config, "--host", "127.0.0.1"),
+                *("--port", str(ports.mongodb), "--storage-path", home.mongodb_data),
+                # Enough for one person; the default is 1 GB.
+                *("--sync-on-commit", "--cache-size", "256M"),
+            ),
+            environment["mongodb"],
+            health.mongodb_answers(ports.mongodb),
+            where=f"mongodb://127.0.0.1:{ports.mongodb}",
+        ),
+        Part(
+            "models",
+            (sys.executable, "-m", "stack.models"),
+            environment["models"],
+            health.http_ok(f"{at.models}/health"),
+            where=f"{at.models}/v1",
+            start_seconds=120,
+        ),
+        Part(
+            "api",
+            (sys.executable, "-m", "api.main"),
+            environment["api"],
+            health.http_ok(f"{at.api}/health"),
+            needs=("temporal", "livekit", "mongodb"),
+            where=f"http://localhost:{ports.api}",
+        ),
+        Part(
+            "worker",
+            (sys.executable, "-m", "worker.main"),
+            environment["worker"],
+            health.worker_polls(at.temporal, NAMESPACE, TASK_QUEUE),
+            needs=("temporal", "livekit", "mongodb"),
+            where=f"task queue {TASK_QUEUE}",
+            # Running activities may finish.
+            grace_seconds=30,
+        ),
+        Part(
+            "agent",
+            (sys.executable, "-m", "agent.server.main"),
+            agent,
+            agent_check,
+            needs=("livekit", "models", "api"),
+            where=agent.get("AGENT_NAME") or agent.get("LIVEKIT_AGENT_NAME", ""),
+            # Running calls are drained, then each job hands in its report.
+            grace_seconds=30,
+            start_seconds=90,
+        ),
+    ]

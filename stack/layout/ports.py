@@ -1,17 +1,17 @@
-"""The ports of one stack: chosen once and remembered."""
+"""The ports of one stack: chosen once, remembered, and checked before a start."""
 
 import random
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from stack.errors import StackError
 from stack.layout.files import write_atomically
 from stack.layout.home import Home
-from stack.layout.sockets import is_free
+from stack.layout.sockets import describe_holder, is_free
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -24,17 +24,20 @@ class PortRange(BaseModel):
     first: Port
     last: Port
 
+    @model_validator(mode="before")
+    @classmethod
+    def _parse(cls, value: object) -> object:
+        """Accept `7882-7885` and a single port."""
+        if not isinstance(value, str):
+            return value
+        first, _, last = value.partition("-")
+        return {"first": first, "last": last or first}
+
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.first > self.last:
             raise ValueError(f"{self.first} is above {self.last}")
         return self
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Parse `7882-7885`, or a single port."""
-        first, _, last = text.partition("-")
-        return cls.model_validate({"first": first.strip(), "last": (last or first).strip()})
 
     def __str__(self) -> str:
         return f"{self.first}-{self.last}"
@@ -60,12 +63,13 @@ class Ports(BaseModel):
 
     @model_validator(mode="after")
     def _no_port_twice(self) -> Self:
-        seen: dict[int, str] = {}
-        for field in [setting.field for setting in SETTINGS if not setting.udp]:
-            port = getattr(self, field)
-            if port in seen:
-                raise ValueError(f"port {port} is given for both {seen[port]} and {field}")
-            seen[port] = field
+        fields: defaultdict[int, list[str]] = defaultdict(list)
+        for setting in SETTINGS:
+            if not setting.udp:
+                fields[getattr(self, setting.field)].append(setting.field)
+        for port, names in fields.items():
+            if len(names) > 1:
+                raise ValueError(f"port {port} is given for both {names[0]} and {names[1]}")
         return self
 
 
@@ -117,57 +121,37 @@ def choose_ports(
 ) -> Ports:
     """Choose each port: the option, else the environment, else the remembered one, else a default.
 
-    Args:
-        options: Values of the command line by field of `Ports`; None if not given.
-        environ: The caller's environment; `PORT` also sets the API's.
-        remembered: The ports of this stack's last run.
-        pick_free: Pick free ports where nothing is given or remembered.
+    `options` are the values of the command line by field of `Ports` (None if not given), and
+    `remembered` are the ports of this stack's last run. Without those, `pick_free` replaces the
+    defaults by free ports. `PORT` also sets the API's.
 
     Raises:
         StackError: A value is not a port, or a port is used twice.
     """
-    chosen: dict[str, object] = {}
-    if remembered is not None:
-        chosen = remembered.model_dump()
-    elif pick_free:
-        chosen = _pick_free().model_dump()
-    problems: list[str] = []
+    if remembered is None:
+        remembered = _pick_free() if pick_free else Ports()
+    chosen: dict[str, object] = remembered.model_dump()
+    messages: dict[str, str] = {}
     for setting in SETTINGS:
-        source, value = _given(setting, options, environ)
-        if value is None:
-            continue
-        try:
-            chosen[setting.field] = (
-                PortRange.parse(str(value)).model_dump() if setting.udp else int(value)
-            )
-        except ValueError:
+        source, value = f"{setting.option} ({setting.variable})", options.get(setting.field)
+        for variable in (setting.variable, *(("PORT",) if setting.field == "api" else ())):
+            if value is None and environ.get(variable):
+                source, value = variable, environ[variable]
+        if value is not None:
+            chosen[setting.field] = value
             form = "a range of ports such as 7882-7885" if setting.udp else "a port (1-65535)"
-            problems.append(f"{source}: {value!r} is not {form}")
-    if problems:
-        raise StackError("\n".join(problems))
+            messages[setting.field] = f"{source}: {value!r} is not {form}"
     try:
         return Ports.model_validate(chosen)
     except ValidationError as invalid:
-        raise StackError("\n".join(_explain(error) for error in invalid.errors())) from None
-
-
-def _given(
-    setting: PortSetting, options: Mapping[str, int | str | None], environ: Mapping[str, str]
-) -> tuple[str, int | str | None]:
-    """Return where a value comes from, and the value."""
-    value = options.get(setting.field)
-    for variable in (setting.variable, *(("PORT",) if setting.field == "api" else ())):
-        if value is None and environ.get(variable):
-            return variable, environ[variable]
-    return setting.option, value
-
-
-def _explain(error: ErrorDetails) -> str:
-    """Turn a pydantic error into a line that names the option."""
-    setting = next((s for s in SETTINGS if error["loc"][:1] == (s.field,)), None)
-    if setting is None:
-        return error["msg"].removeprefix("Value error, ")
-    return f"{setting.option} ({setting.variable}): {error['msg']}; got {error['input']!r}"
+        # Only the error of `_no_port_twice` has no location.
+        faults = [
+            messages[str(error["loc"][0])]
+            if error["loc"]
+            else error["msg"].removeprefix("Value error, ")
+            for error in invalid.errors()
+        ]
+        raise StackError("\n".join(dict.fromkeys(faults))) from None
 
 
 # Below the ephemeral ports, so that no outgoing connection takes one of them first.
@@ -191,6 +175,40 @@ def _pick_free() -> Ports:
     return Ports(
         livekit_udp=PortRange(first=udp, last=udp + 1),
         **{setting.field: pick() for setting in SETTINGS if not setting.udp},
+    )
+
+
+def require_free_ports(ports: Ports, parts: Collection[str]) -> None:
+    """Make sure that the ports of the given parts are free.
+
+    Raises:
+        StackError: Lists every port that is taken, who holds it, and how to choose another.
+    """
+    taken: list[str] = []
+    for setting in SETTINGS:
+        if setting.part not in parts:
+            continue
+        # LiveKit listens for TCP media on all addresses; there is no setting for it.
+        address = "" if setting.field == "livekit_tcp" else "127.0.0.1"
+        value: int | PortRange = getattr(ports, setting.field)
+        for port in [value] if isinstance(value, int) else value.numbers():
+            if not is_free(port, udp=setting.udp, address=address):
+                taken.append(_explain(setting, port))
+    if taken:
+        raise StackError(
+            "\n".join(taken) + "\nTo run a second stack beside another one, let it pick free "
+            "ports: everline --home .everline-2 up --free-ports"
+        )
+
+
+def _explain(setting: PortSetting, port: int) -> str:
+    protocol = "UDP port" if setting.udp else "Port"
+    example = f"{port + 100}-{port + 103}" if setting.udp else str(port + 100)
+    return (
+        f"{protocol} {port} ({setting.purpose}) is taken by "
+        f"{describe_holder(port, udp=setting.udp)}. "
+        f"Stop that process, or choose another: everline up {setting.option} {example} "
+        f"(or {setting.variable}={example})."
     )
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from contextlib import suppress
 
 import psutil
 
@@ -27,27 +28,21 @@ def is_free(port: int, *, udp: bool = False, address: str = "127.0.0.1") -> bool
 
 
 def _answers(address: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.settimeout(0.2)
-            return probe.connect_ex((address, port)) == 0
-    except OSError:  # no IPv6 on this machine
-        return False
+    # The error is also that of a machine without IPv6.
+    with suppress(OSError), socket.create_connection((address, port), timeout=0.2):
+        return True
+    return False
 
 
 def describe_holder(port: int, *, udp: bool = False) -> str:
     """Return process id and command line (shortened) of the process that holds a port."""
-    unknown = "a process that only its owner may see"
-    try:
-        sockets = psutil.net_connections(kind="udp" if udp else "tcp")
-    except psutil.AccessDenied:  # macOS shows the sockets of other processes only to root
-        return unknown
-    for entry in sockets:
-        listening = udp or entry.status == psutil.CONN_LISTEN
-        if entry.laddr and entry.laddr.port == port and listening and entry.pid:
-            return f"pid {entry.pid}: {_command(entry.pid)}"
-    return unknown
+    # macOS shows the sockets of other users' processes only to root.
+    with suppress(psutil.AccessDenied):
+        for entry in psutil.net_connections(kind="udp" if udp else "tcp"):
+            listening = udp or entry.status == psutil.CONN_LISTEN
+            if entry.laddr and entry.laddr.port == port and listening and entry.pid:
+                return f"pid {entry.pid}: {_command(entry.pid)}"
+    return "a process that only its owner may see"
 
 
 def _command(pid: int) -> str:

@@ -54,8 +54,7 @@ async def prepare_namespace(client: Client) -> None:
         await client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
         )
-    wanted = Duration()
-    wanted.FromTimedelta(RETENTION)
+    wanted = Duration(seconds=int(RETENTION.total_seconds()))
     found = await client.workflow_service.describe_namespace(
         DescribeNamespaceRequest(namespace=client.namespace)
     )

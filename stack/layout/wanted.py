@@ -16,7 +16,6 @@ class Wanted(BaseModel):
     """The desired state; the supervisor starts and stops parts when it changes.
 
     Attributes:
-        left_out: Names of parts that must not run.
         settings: Environment variables by part.
         revision: Counts the changes, to find out when one has been applied.
     """

@@ -1,7 +1,7 @@
 """Changes a running stack, and waits for it."""
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from stack.errors import StackError
 from stack.layout.home import Home
@@ -22,13 +22,8 @@ def change_parts(
 ) -> None:
     """Start and stop parts of a running stack, and wait until that is done.
 
-    A running part whose settings change is restarted; a failed one is tried again.
-
-    Args:
-        home: The stack's home.
-        start: Parts to start.
-        stop: Parts to stop.
-        settings: Environment variables to add, by part.
+    A running part whose settings (environment variables by part) change is restarted; a failed one
+    is tried again.
 
     Raises:
         StackError: The stack is not running, or a part did not start.
@@ -43,69 +38,70 @@ def change_parts(
     wanted.revision += 1
     write_wanted(home, wanted)
     supervisor.send_signal(CHANGE_SIGNAL)
-    # Until then, the state file describes the time before this change.
-    for state in _poll(home):
-        if state.wish >= wanted.revision:
-            break
-        if state.supervisor_pid is None:
-            raise StackError(f"the stack of {home.root} ended meanwhile")
-    else:
+    # The state file describes the time before the change until it has this revision.
+    state = _poll(home, lambda s: s.revision >= wanted.revision or s.supervisor_pid is None)
+    if state.revision < wanted.revision:
         raise StackError(
-            f"the stack did not apply the change within {_LIMIT_SECONDS:.0f} s; "
-            f"see {home.log('supervisor')}"
+            f"the stack of {home.root} did not apply the change within {_LIMIT_SECONDS:.0f} s, "
+            f"or ended meanwhile; see {home.log('supervisor')}"
         )
     for name in start:
         await_running(home, name)
+
+
+def await_started(home: Home) -> StackState:
+    """Wait until a stack that is starting has started or failed, three minutes at most."""
+
+    def over(state: StackState) -> bool:
+        known = find_supervisor(state) is not None
+        return (known and state.state != "starting") or not is_locked(home.lock)
+
+    return _poll(home, over)
+
+
+def await_end(home: Home, waiting: Callable[[], None] = lambda: None) -> None:
+    """Wait until the supervisor has ended, calling `waiting` again and again.
+
+    Raises:
+        StackError: It did not end in time.
+    """
+
+    def ended(_: StackState) -> bool:
+        waiting()
+        return not is_locked(home.lock)
+
+    _poll(home, ended)
+    if is_locked(home.lock):
+        log = home.log("supervisor")
+        raise StackError(f"the stack did not stop within {_LIMIT_SECONDS:.0f} s; see {log}")
 
 
 def await_running(home: Home, name: str, *, other_than: int | None = None) -> ProcessState:
     """Wait until a part is healthy, with another process id than `other_than`.
 
     Raises:
-        StackError: It failed, or is not healthy in time.
-    """
-    return await_process(
-        home,
-        name,
-        lambda process: process.state == "running" and process.pid not in (None, other_than),
-    )
-
-
-def await_started(home: Home) -> StackState:
-    """Wait until a stack that is starting has started or failed."""
-    state = read_state(home)
-    for state in _poll(home):
-        if not is_locked(home.lock):
-            break
-        if find_supervisor(state) is not None and state.state != "starting":
-            break
-    return state
-
-
-def await_process(home: Home, name: str, condition: Callable[[ProcessState], bool]) -> ProcessState:
-    """Wait until a part meets a condition.
-
-    Raises:
         StackError: It failed, the stack ended, or three minutes have passed.
     """
-    process = read_state(home).process(name)
-    for state in _poll(home):
+
+    def runs(state: StackState) -> bool:
         process = state.process(name)
-        if condition(process):
-            return process
-        if process.state == "failed" or state.supervisor_pid is None:
-            reason = f": {process.reason}" if process.reason else ""
-            raise StackError(f"{name} is {process.state}{reason}; log: {process.log}")
-    raise StackError(
-        f"{name} is still {process.state} after {_LIMIT_SECONDS:.0f} s "
-        f"({process.reason or 'no reason known'}); log: {process.log}"
-    )
+        return process.state == "running" and process.pid not in (None, other_than)
+
+    def over(state: StackState) -> bool:
+        return state.supervisor_pid is None or state.process(name).state == "failed" or runs(state)
+
+    state = _poll(home, over)
+    process = state.process(name)
+    if runs(state):
+        return process
+    still = "" if over(state) else f" after {_LIMIT_SECONDS:.0f} s"
+    reason = f" ({process.reason})" if process.reason else ""
+    raise StackError(f"{name} is {process.state}{still}{reason}; log: {process.log}")
 
 
-def _poll(home: Home) -> Generator[StackState]:
-    """Yield the stack's state again and again, for as long as anything is waited for."""
+def _poll(home: Home, done: Callable[[StackState], bool]) -> StackState:
+    """Return the stack's state as soon as it is as expected, or after the time limit."""
     deadline = time.monotonic() + _LIMIT_SECONDS
-    yield read_state(home)
-    while time.monotonic() < deadline:
+    while not done(state := read_state(home)) and time.monotonic() < deadline:
         time.sleep(0.05)
-        yield read_state(home)
+    return state

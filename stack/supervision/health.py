@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import wraps
+from typing import Concatenate, ParamSpec
 
 import httpx
 import jwt
@@ -35,6 +37,19 @@ class CannotTellError(NotHealthyError):
 
 Check = Callable[[float], Awaitable[None]]
 """Raises `NotHealthyError`; its argument is when the process was started (Unix time, seconds)."""
+Arguments = ParamSpec("Arguments")
+
+
+def _bound_later(
+    check: Callable[Concatenate[float, Arguments], Awaitable[None]],
+) -> Callable[Arguments, Check]:
+    """Make a function that takes all arguments of a check but the first, and returns the check."""
+
+    @wraps(check)
+    def bind(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Check:
+        return lambda since: check(since, *args, **kwargs)
+
+    return bind
 
 
 async def _request(
@@ -55,121 +70,99 @@ async def _request(
         raise NotHealthyError(f"{url} does not answer ({type(problem).__name__})") from None
 
 
-def http_ok(*urls: str) -> Check:
+@_bound_later
+async def http_ok(since: float, *urls: str) -> None:
     """Healthy if every URL returns success."""
-
-    async def check(since: float) -> None:
-        for url in urls:
-            answer = await _request("GET", url)
-            if not answer.is_success:
-                raise NotHealthyError(f"{url} answers {answer.status_code}")
-
-    return check
-
-
-def livekit_serves(url: str, key: str, secret: str) -> Check:
-    """Healthy if LiveKit's HTTP API at `url` is ready and lists rooms."""
-    path = f"{url}/twirp/livekit.RoomService/ListRooms"
-
-    async def check(since: float) -> None:
-        await http_ok(url)(since)
-        claims = {"iss": key, "exp": int(time.time()) + 60, "video": {"roomList": True}}
-        headers = {"Authorization": f"Bearer {jwt.encode(claims, secret, 'HS256')}"}
-        names = {"names": ["everline-health-check"]}
-        answer = await _request("POST", path, headers, names)
+    for url in urls:
+        answer = await _request("GET", url)
         if not answer.is_success:
-            raise NotHealthyError(f"LiveKit lists no rooms (it answers {answer.status_code})")
-
-    return check
+            raise NotHealthyError(f"{url} answers {answer.status_code}")
 
 
-def mongodb_answers(port: int) -> Check:
+@_bound_later
+async def livekit_serves(since: float, url: str, key: str, secret: str) -> None:
+    """Healthy if LiveKit's HTTP API at `url` is ready and lists rooms."""
+    await http_ok(url)(since)
+    claims = {"iss": key, "exp": int(time.time()) + 60, "video": {"roomList": True}}
+    headers = {"Authorization": f"Bearer {jwt.encode(claims, secret, 'HS256')}"}
+    path = f"{url}/twirp/livekit.RoomService/ListRooms"
+    answer = await _request("POST", path, headers, {"names": ["everline-health-check"]})
+    if not answer.is_success:
+        raise NotHealthyError(f"LiveKit lists no rooms (it answers {answer.status_code})")
+
+
+@_bound_later
+async def mongodb_answers(since: float, port: int) -> None:
     """Healthy if the server accepts a journaled write and reads it back."""
-
-    async def check(since: float) -> None:
-        try:
-            async with asyncio.timeout(_TIMEOUT):
-                await probe_mongodb(port)
-        except ValueError as refusal:
-            raise NotHealthyError(f"the server on port {port} {refusal}") from None
-        except (OSError, asyncio.IncompleteReadError, TimeoutError) as problem:
-            raise NotHealthyError(
-                f"no MongoDB answer on port {port} ({type(problem).__name__})"
-            ) from None
-
-    return check
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            await probe_mongodb(port)
+    except ValueError as refusal:
+        raise NotHealthyError(f"the server on port {port} {refusal}") from None
+    except (OSError, asyncio.IncompleteReadError, TimeoutError) as problem:
+        raise NotHealthyError(
+            f"no MongoDB answer on port {port} ({type(problem).__name__})"
+        ) from None
 
 
-def temporal_serves(address: str, namespace: str, ui: str | None) -> Check:
+@_bound_later
+async def temporal_serves(since: float, address: str, namespace: str, ui: str | None) -> None:
     """Healthy if the front end serves, its database can be read and written, and the UI answers."""
-
-    async def check(since: float) -> None:
-        try:
-            async with asyncio.timeout(_TIMEOUT):
-                client = await Client.connect(address, namespace=namespace)
-                serving = await client.service_client.check_health()
-        except (RPCError, RuntimeError, TimeoutError) as problem:
-            raise NotHealthyError(
-                f"Temporal does not answer on {address} ({type(problem).__name__})"
-            ) from None
-        if not serving:
-            raise NotHealthyError("Temporal reports that it is not serving")
-        try:
-            await probe_temporal(client, timedelta(seconds=_TIMEOUT))
-        except RPCError as problem:
-            raise NotHealthyError(
-                f"Temporal's database cannot be read and written: {problem}"
-            ) from None
-        if ui is not None:
-            await http_ok(ui)(since)
-
-    return check
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            client = await Client.connect(address, namespace=namespace)
+            serving = await client.service_client.check_health()
+    except (RPCError, RuntimeError, TimeoutError) as problem:
+        reason = f"Temporal does not answer on {address} ({type(problem).__name__})"
+        raise NotHealthyError(reason) from None
+    if not serving:
+        raise NotHealthyError("Temporal reports that it is not serving")
+    try:
+        await probe_temporal(client, timedelta(seconds=_TIMEOUT))
+    except RPCError as problem:
+        reason = f"Temporal's database cannot be read and written: {problem}"
+        raise NotHealthyError(reason) from None
+    if ui is not None:
+        await http_ok(ui)(since)
 
 
-def worker_polls(address: str, namespace: str, task_queue: str) -> Check:
+@_bound_later
+async def worker_polls(since: float, address: str, namespace: str, task_queue: str) -> None:
     """Healthy if a worker has polled Temporal recently, and since the process was started."""
     request = DescribeTaskQueueRequest(
         namespace=namespace,
         task_queue=TaskQueue(name=task_queue),
         task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
     )
-
-    async def check(since: float) -> None:
-        try:
-            async with asyncio.timeout(_TIMEOUT):
-                client = await Client.connect(address, namespace=namespace)
-                queue = await client.workflow_service.describe_task_queue(request)
-        except (RPCError, RuntimeError, TimeoutError) as problem:
-            raise CannotTellError(f"Temporal does not answer ({type(problem).__name__})") from None
-        # Dead pollers stay listed for minutes; the time of the last poll tells them apart.
-        recent = max(since, time.time() - _POLLED_WITHIN)
-        if not any(p.last_access_time.ToNanoseconds() / 1e9 >= recent for p in queue.pollers):
-            raise NotHealthyError(f"nothing polls the task queue {task_queue!r}")
-
-    return check
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            client = await Client.connect(address, namespace=namespace)
+            queue = await client.workflow_service.describe_task_queue(request)
+    except (RPCError, RuntimeError, TimeoutError) as problem:
+        raise CannotTellError(f"Temporal does not answer ({type(problem).__name__})") from None
+    # Dead pollers stay listed for minutes; the time of the last poll tells them apart.
+    recent = max(since, time.time() - _POLLED_WITHIN)
+    if not any(p.last_access_time.ToNanoseconds() / 1e9 >= recent for p in queue.pollers):
+        raise NotHealthyError(f"nothing polls the task queue {task_queue!r}")
 
 
-def agent_listed(api: str) -> Check:
+@_bound_later
+async def agent_listed(since: float, api: str) -> None:
     """Healthy if the API got a heartbeat recently, and since the process was started."""
-
-    async def check(since: float) -> None:
-        try:
-            report = await fetch_agent_health(api)
-        except NotHealthyError as problem:
-            raise CannotTellError(str(problem)) from None
-        if not report.servers_known:
-            raise CannotTellError(f"the API cannot tell: {report.agents.detail}")
-        recent = max(since, time.time() - _HEARD_WITHIN)
-        if not any(server.last_heartbeat.timestamp() >= recent for server in report.servers):
-            raise NotHealthyError("the API got no recent heartbeat from it (/health/agent)")
-
-    return check
+    try:
+        report = await fetch_agent_health(api)
+    except NotHealthyError as problem:
+        raise CannotTellError(str(problem)) from None
+    if not report.servers_known:
+        raise CannotTellError(f"the API cannot tell: {report.agents.detail}")
+    recent = max(since, time.time() - _HEARD_WITHIN)
+    if not any(server.last_heartbeat.timestamp() >= recent for server in report.servers):
+        raise NotHealthyError("the API got no recent heartbeat from it (/health/agent)")
 
 
 class ServerSeen(BaseModel):
     """An agent server in `/health/agent`."""
 
-    agent_name: str
     last_heartbeat: datetime
 
 

@@ -1,56 +1,48 @@
 """File locks that a crash cannot leave behind: the kernel releases them."""
 
 import fcntl
-import os
-from collections.abc import Generator
-from contextlib import contextmanager
+import time
+from io import BufferedWriter
 from pathlib import Path
 
+from stack.progress import Progress
 
-class FileLock:
-    """An exclusive lock on a file, held until `release` or the end of the process."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._handle: int | None = None
+def try_lock(path: Path) -> BufferedWriter | None:
+    """Lock a file exclusively.
 
-    def acquire(self, *, wait: bool = False) -> bool:
-        """Take the lock, waiting for it if asked to; returns whether it is held now."""
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            return False
-        self._handle = handle
-        return True
+    Returns:
+        The open file, which holds the lock until it is closed; None if another process holds it.
+    """
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
 
-    def release(self) -> None:
-        """Release the lock if it is held."""
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
 
-    @contextmanager
-    def held(self) -> Generator[None]:
-        """Hold the lock for the block, waiting for it first."""
-        self.acquire(wait=True)
-        try:
-            yield
-        finally:
-            self.release()
+def wait_for_lock(path: Path, progress: Progress, title: str) -> BufferedWriter:
+    """Lock a file (see `try_lock`), and show a step with this title while waiting for it."""
+    lock = try_lock(path)
+    if lock is not None:
+        return lock
+    with progress.step(title, "another process is doing it; waiting"):
+        while (lock := try_lock(path)) is None:
+            progress.remind()
+            time.sleep(0.5)
+    return lock
 
 
 def is_locked(path: Path) -> bool:
     """Tell whether any process holds the lock."""
-    if not path.exists():
-        return False
-    # Opened read-only: the disk may have become read-only under a running stack.
-    handle = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Opened read-only: the disk may have become read-only under a running stack.
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     except BlockingIOError:
         return True
-    finally:
-        os.close(handle)
     return False

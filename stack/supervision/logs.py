@@ -31,3 +31,17 @@ def tail(log: Path, lines: int) -> list[str]:
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 64 * 1024))
         return file.read().decode("utf-8", errors="replace").splitlines()[-lines:]
+
+
+def new_lines(log: Path, position: int) -> tuple[list[str], int]:
+    """Return the whole lines after a position in bytes, and the position after them.
+
+    A log that is shorter than `position` was truncated: it is read from its beginning.
+    """
+    if not log.exists():
+        return [], 0
+    with log.open("rb") as file:
+        file.seek(position if log.stat().st_size >= position else 0)
+        position, text = file.tell(), file.read()
+    whole = text[: text.rfind(b"\n") + 1]
+    return whole.decode("utf-8", errors="replace").splitlines(), position + len(whole)

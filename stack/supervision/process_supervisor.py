@@ -1,19 +1,33 @@
-"""Keeps one part alive: starts it, and restarts it when it dies or stays unhealthy."""
+"""Keeps one part alive: starts it, and restarts it when it dies or stays unhealthy.
+
+A part is `waiting` for its dependencies, `starting`, then `running` or `failed`. A running part may
+be `unhealthy` for some checks; it is `restarting` when it dies or fails too many checks.
+"""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from asyncio.subprocess import Process
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
 from stack.layout.home import Home
 from stack.layout.parts import Part
 from stack.progress import Progress
-from stack.supervision.child import Child, describe_exit
 from stack.supervision.health import CannotTellError, NotHealthyError
 from stack.supervision.logs import tail
+from stack.supervision.processes import (
+    describe_exit,
+    kill_group,
+    start_process,
+    stop_process,
+    wait_for_exit,
+)
 from stack.supervision.state import PartState, ProcessState
 
+_POLL_SECONDS = 0.05
 _CHECK_WHILE_STARTING = 0.2
 _CHECK_LIMIT = 60.0
 _MOST_DOUBLINGS = 5
@@ -25,90 +39,117 @@ _SHOWN_LINES = 15
 class PartFailedError(Exception):
     """A part did not start; the message says why, `log_tail` is the end of its log."""
 
-    def __init__(self, name: str, reason: str, log_tail: Sequence[str]) -> None:
+    def __init__(self, name: str, reason: str, log: Path) -> None:
         super().__init__(f"{name} {reason}")
         self.reason = reason
-        self.log_tail = list(log_tail)
+        self.log_tail = tail(log, _SHOWN_LINES)
 
 
 class ProcessSupervisor:
     """Supervises one part.
 
+    Calls `changed` after every change of `state`. `dependencies` returns the supervisors of the
+    parts that this one needs: each time anew, because a part may be stopped or replaced meanwhile.
+
     Attributes:
-        part: What is supervised.
-        state: What it is doing; `changed` is called after every change.
-        ready: Set once it was healthy for the first time.
+        ready: Whether it was healthy once.
     """
 
     def __init__(
-        self, part: Part, home: Home, progress: Progress, changed: Callable[[], None]
+        self,
+        part: Part,
+        home: Home,
+        progress: Progress,
+        changed: Callable[[], None],
+        dependencies: Callable[[], Sequence["ProcessSupervisor"]],
     ) -> None:
         self.part = part
         self.state = ProcessState(name=part.name, log=str(home.log(part.name)))
-        self.ready = asyncio.Event()
+        self.ready = False
         self._home = home
         self._log = home.log(part.name)
         self._progress = progress
         self._changed = changed
-        self._child: Child | None = None
+        self._dependencies = dependencies
+        self._process: Process | None = None
         self._healthy_since = 0.0
         self._failures = 0
         self._failed_checks = 0
         self._unhealthy_restarts = 0
 
     @property
-    def well(self) -> bool:
+    def healthy(self) -> bool:
         """Whether it runs and passed its last check."""
         return self.state.state == "running" and self._failed_checks == 0
 
-    async def keep(
-        self, needs_met: Callable[[], Awaitable[None]], needs_well: Callable[[], bool]
-    ) -> None:
-        """Start the part once its dependencies are healthy, and keep it alive until cancelled.
+    def dependencies_healthy(self) -> bool:
+        """Tell whether all direct and indirect dependencies pass their checks now."""
+        return all(part.healthy and part.dependencies_healthy() for part in self._dependencies())
 
-        Args:
-            needs_met: Waits until every dependency has been healthy once.
-            needs_well: Tells whether every dependency passes its checks now. Only then does a
-                failed check count against the part.
+    async def keep(self) -> None:
+        """Start the part once its dependencies are ready, and keep it alive until cancelled.
 
         Raises:
             PartFailedError: It did not become healthy at its first start.
         """
-        await needs_met()
+        while True:
+            if all(part.ready for part in self._dependencies()):
+                break
+            await asyncio.sleep(_POLL_SECONDS)
         await self._start_first()
         while True:
-            await self._restart(await self._watch(needs_well))
+            await self._restart(await self._watch())
+
+    async def start(self) -> None:
+        """Start the process and wait until it is healthy; stop it if it does not become so.
+
+        Raises:
+            PartFailedError: It did not become healthy.
+        """
+        self.state.since = time.time()
+        try:
+            process = await start_process(
+                self.part.command, self.part.environment, self._home, self._log
+            )
+        except OSError as problem:
+            reason = f"could not be started: {problem}"
+            raise PartFailedError(self.part.name, reason, self._log) from None
+        self._process, self.state.pid = process, process.pid
+        self._changed()
+        try:
+            await self._until_healthy(process, self.state.since)
+        except PartFailedError:
+            await stop_process(process, self.part.grace_seconds)
+            raise
+        self._healthy_since = time.monotonic()
 
     async def stop(self) -> None:
         """Terminate the part, and kill it after its grace period."""
-        if self._child is None:
-            self._set("stopped")
-            return
-        self._set("stopping")
-        step = self._progress.begin(f"stop {self.part.name}")
-        in_time = await self._child.stop(self.part.grace_seconds)
+        if self._process is not None:
+            self._set("stopping")
+            step = self._progress.begin(f"stop {self.part.name}")
+            in_time = await stop_process(self._process, self.part.grace_seconds)
+            self._progress.done(step, "" if in_time else "killed after its grace period")
         self._set("stopped")
-        self._progress.done(step, "" if in_time else "killed after its grace period")
 
     def kill(self) -> None:
         """Kill the part at once."""
-        if self._child is not None:
-            self._child.kill_group()
+        if self._process is not None:
+            kill_group(self._process)
 
     async def _start_first(self) -> None:
         step = self._progress.begin(self.part.name, f"log: {self._log}")
         self._set("starting")
         try:
-            await self._start()
+            await self.start()
         except PartFailedError as failure:
             self._set("failed", str(failure))
             self._progress.fail(step, str(failure))
             raise
-        except asyncio.CancelledError:
+        finally:
             self._progress.drop(step)
-            raise
         self._set("running")
-        self.ready.set()
+        self.ready = True
         self._progress.done(step, f"pid {self.state.pid}  {self.part.where}")
 
     async def _restart(self, reason: str) -> None:
@@ -124,7 +165,7 @@ class ProcessSupervisor:
             self._failures += 1
             self.state.restarts += 1
             try:
-                await self._start()
+                await self.start()
                 break
             except PartFailedError as failure:
                 reason = failure.reason
@@ -133,61 +174,35 @@ class ProcessSupervisor:
         seconds = time.monotonic() - began
         self._progress.say(f"✓ {self.part.name} runs again after {seconds:.1f} s")
 
-    async def _start(self) -> None:
-        """Start the process and wait until it is healthy; stop it if it does not become so."""
-        child = await self._launch()
-        try:
-            await self._until_healthy(child)
-        except PartFailedError:
-            await child.stop(self.part.grace_seconds)
-            raise
-        self._healthy_since = time.monotonic()
-
-    async def _launch(self) -> Child:
-        starting = asyncio.ensure_future(
-            Child.start(self.part.command, self.part.environment, self._home, self._log)
-        )
-        try:
-            child = await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            # Keep the process that is being created, so that `stop` finds it.
-            self._child = await starting
-            raise
-        except OSError as problem:
-            raise self._failed(f"could not be started: {problem}") from None
-        self._child = child
-        self.state.pid, self.state.since = child.pid, child.started
-        self._changed()
-        return child
-
-    async def _until_healthy(self, child: Child) -> None:
+    async def _until_healthy(self, process: Process, started: float) -> None:
         deadline = time.monotonic() + self.part.start_seconds
         while True:
+            reason = ""
             try:
-                await self.part.check(child.started)
+                await self.part.check(started)
                 await self.part.prepare()
                 # Another process may have answered in its place.
-                if child.exit_code is None:
+                if process.returncode is None:
                     return
-                reason = "is gone"
             except NotHealthyError as problem:
-                reason = str(problem)
-            code = await _exit_within(child, _CHECK_WHILE_STARTING)
+                reason = f"not healthy after {self.part.start_seconds:.0f} s: {problem}"
+            code = await wait_for_exit(process, _CHECK_WHILE_STARTING)
             if code is not None:
-                raise self._failed(describe_exit(code))
-            if time.monotonic() > deadline:
-                raise self._failed(f"not healthy after {self.part.start_seconds:.0f} s: {reason}")
+                reason = describe_exit(code)
+            if code is not None or time.monotonic() > deadline:
+                raise PartFailedError(self.part.name, reason, self._log)
 
-    async def _watch(self, needs_well: Callable[[], bool]) -> str:
+    async def _watch(self) -> str:
         """Check the process until it ends or stays unhealthy; returns which, as a sentence end."""
-        child = self._child
-        assert child is not None
+        process, started = self._process, self.state.since
+        assert process is not None
+        assert started is not None
         misses = passes = 0
-        while (code := await _exit_within(child, self.part.check_seconds)) is None:
+        while (code := await wait_for_exit(process, self.part.check_seconds)) is None:
             # Allow twice as many failures after each restart that did not help for long: when the
             # cause lies elsewhere (a full disk), repeated restarts only do harm.
             allowed = self.part.misses * 2 ** min(self._unhealthy_restarts, _MOST_DOUBLINGS)
-            problem = await self._check_once(child)
+            problem = await self._check_once(process.pid, started)
             if problem is None:
                 self._failed_checks = misses = 0
                 passes += 1
@@ -197,37 +212,36 @@ class ProcessSupervisor:
                 continue
             self._failed_checks += 1
             passes = 0
-            own = not isinstance(problem, CannotTellError) and needs_well()
+            # A check counts against the part only if nothing that it needs can be the cause.
+            own = not isinstance(problem, CannotTellError) and self.dependencies_healthy()
             misses = misses + 1 if own else 0
             if self._failed_checks > 1:
                 self._set("unhealthy", str(problem))
             if misses >= allowed:
                 self._unhealthy_restarts += 1
-                # Not terminated first: a process that hangs would not react.
-                child.kill_group()
-                await child.wait()
-                self._failed_checks = 0
-                return f"failed {misses} checks in a row ({problem}) and was killed"
-        # Its children must not outlive it: two agents in a room are worse than none.
-        child.kill_group()
+                reason = f"failed {misses} checks in a row ({problem}) and was killed"
+                break
+        else:
+            reason = describe_exit(code)
+        # A process that hangs would not react to SIGTERM. Its children must not outlive it: two
+        # agents in a room are worse than none.
+        await stop_process(process, grace=0)
         self._failed_checks = 0
-        return describe_exit(code)
+        return reason
 
-    async def _check_once(self, child: Child) -> NotHealthyError | None:
+    async def _check_once(self, pid: int, started: float) -> NotHealthyError | None:
         """Return what is wrong with the process, if anything is."""
         try:
-            if _is_frozen(child.pid):
-                return NotHealthyError("its process is stopped, as by SIGSTOP")
+            with suppress(psutil.NoSuchProcess):  # its end is noticed as such
+                if psutil.Process(pid).status() == psutil.STATUS_STOPPED:
+                    return NotHealthyError("its process is stopped, as by SIGSTOP")
             async with asyncio.timeout(_CHECK_LIMIT):
-                await self.part.check(child.started)
+                await self.part.check(started)
         except NotHealthyError as problem:
             return problem
         except TimeoutError:
             return NotHealthyError(f"its check did not end within {_CHECK_LIMIT:.0f} s")
         return None
-
-    def _failed(self, reason: str) -> PartFailedError:
-        return PartFailedError(self.part.name, reason, tail(self._log, _SHOWN_LINES))
 
     def _set(self, state: PartState, reason: str = "") -> None:
         if (self.state.state, self.state.reason) == (state, reason):
@@ -236,17 +250,3 @@ class ProcessSupervisor:
         if state in ("restarting", "stopped", "failed"):
             self.state.pid = None
         self._changed()
-
-
-async def _exit_within(child: Child, seconds: float) -> int | None:
-    try:
-        return await asyncio.wait_for(child.wait(), seconds)
-    except TimeoutError:
-        return None
-
-
-def _is_frozen(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
-    except psutil.NoSuchProcess:
-        return False  # its end is noticed as such

@@ -1,6 +1,6 @@
 """What is running: written by the supervisor, read by everybody else."""
 
-import os
+from contextlib import suppress
 from typing import Literal
 
 import psutil
@@ -68,8 +68,8 @@ class StackState(_Camel):
         state: `degraded` means that it started, and a part of it is not running now.
         processes: Its parts in their start order.
         supervisor_started: Unix time; tells the supervisor from a later process with its id.
-        wish: Revision of the desired state (`stack.layout.wanted`) that was last applied: what had
-            to stop is stopped, and what had to start is starting.
+        revision: Revision of the desired state (`stack.layout.wanted`) that was last applied: what
+            had to stop is stopped, and what had to start is starting.
     """
 
     state: StackPhase = "stopped"
@@ -77,7 +77,7 @@ class StackState(_Camel):
     processes: list[ProcessState] = Field(default_factory=list[ProcessState])
     supervisor_pid: int | None = None
     supervisor_started: float | None = None
-    wish: int = 0
+    revision: int = Field(default=0, validation_alias="wish", serialization_alias="wish")
 
     def process(self, name: str) -> ProcessState:
         """Return one process.
@@ -99,20 +99,20 @@ def read_state(home: Home) -> StackState:
     Raises:
         StackError: A stack is running and its state file is damaged.
     """
-    state: StackState | None = StackState()
-    if home.state.exists():
-        try:
-            state = StackState.model_validate_json(home.state.read_text(encoding="utf-8"))
-        except ValidationError:
-            state = None
+    damaged, state = False, StackState()
+    try:
+        state = StackState.model_validate_json(home.state.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # it never ran
+    except ValidationError:
+        damaged = True
     if is_locked(home.lock):
-        if state is None:
+        if damaged:
             raise StackError(
                 f"{home.state} is damaged, and a stack is running: end the process that holds "
                 f"{home.lock}, then `everline up` cleans up and starts it again"
             )
         return state
-    state = state or StackState()
     if state.state != "failed":
         state.state = "stopped"
     state.supervisor_pid = None
@@ -124,18 +124,11 @@ def read_state(home: Home) -> StackState:
     return state
 
 
-def own_start_time() -> float:
-    """Return when this process was started."""
-    return psutil.Process(os.getpid()).create_time()
-
-
 def find_supervisor(state: StackState) -> psutil.Process | None:
     """Return the supervisor's process, unless its id belongs to another process now."""
-    if state.supervisor_pid is None or state.supervisor_started is None:
-        return None
-    try:
-        process = psutil.Process(state.supervisor_pid)
-        same = abs(process.create_time() - state.supervisor_started) < 1.0
-    except psutil.NoSuchProcess:
-        return None
-    return process if same else None
+    if state.supervisor_pid is not None and state.supervisor_started is not None:
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(state.supervisor_pid)
+            if abs(process.create_time() - state.supervisor_started) < 1.0:
+                return process
+    return None

@@ -1,13 +1,17 @@
 """Runs a stack: starts the parts in order, keeps them alive, stops them in the reverse order."""
 
 import asyncio
+import itertools
 import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from stack.layout.parts import Part, Plan, all_parts
+import psutil
+
+from stack.layout.environment import Plan
+from stack.layout.parts import Part, all_parts
 from stack.layout.wanted import read_wanted
 from stack.progress import Progress
 from stack.supervision.logs import cap_log
@@ -18,7 +22,6 @@ from stack.supervision.state import (
     StackPhase,
     StackState,
     Urls,
-    own_start_time,
     write_state,
 )
 
@@ -26,17 +29,13 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CHANGE_SIGNAL = signal.SIGUSR1
 """Tells the supervisor that the desired state (`stack.layout.wanted`) has changed."""
 _CAP_LOGS_EVERY = 30
-_POLL_EVERY = 0.05
+_POLL_SECONDS = 0.05
 
 
 class Supervisor:
     """The parent of all processes of one stack.
 
-    Args:
-        plan: What to run.
-        progress: Shows what it does.
-        parts: Builds the parts of a plan.
-        sources: Restart the API and the worker when Python files below this folder change.
+    With `sources`, it restarts the API and the worker when Python files below that folder change.
     """
 
     def __init__(
@@ -54,14 +53,13 @@ class Supervisor:
         self._processes: dict[str, ProcessSupervisor] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
-        self._hurry = asyncio.Event()
         self._started_up = asyncio.Event()
         self._changing = asyncio.Lock()
         self._phase: StackPhase = "starting"
-        self._started = own_start_time()
-        self._wish = plan.wanted.revision
+        self._started = psutil.Process().create_time()
+        self._revision = plan.wanted.revision
         self._fault: BaseException | None = None
-        self._unwritable = ""
+        self._unwritable = False
 
     async def run(self) -> int:
         """Run the stack until it is told to stop.
@@ -75,7 +73,7 @@ class Supervisor:
         loop.add_signal_handler(CHANGE_SIGNAL, self._on_change)
         chores = asyncio.create_task(self._chores())
         reload = asyncio.create_task(self._reload())
-        reload.add_done_callback(self._on_reload_end)
+        reload.add_done_callback(self._on_task_end)
         code = 1
         try:
             code = await self._start_and_stay()
@@ -88,7 +86,9 @@ class Supervisor:
     def _on_stop(self) -> None:
         """Stop; on a second signal, kill."""
         if self._stop.is_set():
-            self._hurry.set()
+            self._progress.say("! second signal: killing what is still running")
+            for process in self._processes.values():
+                process.kill()
         self._stop.set()
 
     def _on_change(self) -> None:
@@ -101,15 +101,13 @@ class Supervisor:
                 self._begin(part)
         self._write_state()
         try:
-            if await self._until_ready():
-                self._phase = "running"
-                self._started_up.set()
-                state = self.state()
-                self._progress.say(
-                    banner(state, self._plan.credentials.api_key), kept=banner(state, None)
-                )
-                # Only now: `everline up --detach` shows the log until the state says so.
-                self._write_state()
+            while not self._stop.is_set() and not self._started_up.is_set():
+                for task in self._tasks.values():
+                    if task.done():  # only on failure
+                        task.result()
+                if all(process.ready for process in self._processes.values()):
+                    self._announce()
+                await asyncio.sleep(_POLL_SECONDS)
             await self._stop.wait()
         except PartFailedError as failure:
             self._explain(failure)
@@ -118,57 +116,41 @@ class Supervisor:
             raise self._fault
         return 0
 
+    def _announce(self) -> None:
+        self._phase = "running"
+        self._started_up.set()
+        state = self.state()
+        self._progress.say(
+            banner(state, self._plan.credentials.api_key), logged=banner(state, None)
+        )
+        # Only now: `everline up --detach` shows the log until the state says so.
+        self._write_state()
+
     def _begin(self, part: Part) -> None:
-        process = ProcessSupervisor(part, self._plan.home, self._progress, self._write_state)
+        process = ProcessSupervisor(
+            part,
+            self._plan.home,
+            self._progress,
+            self._write_state,
+            # Those that are not left out.
+            lambda: [self._processes[name] for name in part.needs if name in self._processes],
+        )
         self._processes[part.name] = process
-        life = process.keep(lambda: self._needs_met(part), lambda: self._needs_well(part))
-        task = asyncio.create_task(life, name=part.name)
-        task.add_done_callback(self._on_process_end)
-        self._tasks[part.name] = task
+        self._tasks[part.name] = asyncio.create_task(process.keep(), name=part.name)
+        self._tasks[part.name].add_done_callback(self._on_task_end)
 
-    async def _needs_met(self, part: Part) -> None:
-        """Wait until all dependencies that are not left out are healthy."""
-        while True:
-            # Looked up again each time: a dependency may be stopped or replaced meanwhile.
-            if all(process.ready.is_set() for process in self._needed(part)):
-                return
-            await asyncio.sleep(_POLL_EVERY)
-
-    def _needs_well(self, part: Part) -> bool:
-        """Tell whether all direct and indirect dependencies pass their checks now."""
-        needed = self._needed(part)
-        return all(process.well and self._needs_well(process.part) for process in needed)
-
-    def _needed(self, part: Part) -> list[ProcessSupervisor]:
-        return [self._processes[name] for name in part.needs if name in self._processes]
-
-    def _on_process_end(self, task: asyncio.Task[None]) -> None:
-        """Handle the failure of a part, except during the start (see `_until_ready`)."""
+    def _on_task_end(self, task: asyncio.Task[None]) -> None:
+        """Handle the failure of a part or of the reloading."""
         failure = None if task.cancelled() else task.exception()
-        if failure is None or self._phase == "starting":
-            return
         if isinstance(failure, PartFailedError):
-            # A part that was added to a running stack: the others go on without it.
-            self._explain(failure)
-            return
-        # A bug: nothing would restart that part, so end the whole stack.
-        self._fault = failure
-        self._stop.set()
-
-    async def _until_ready(self) -> bool:
-        """Wait until every part is healthy; returns False if the stack was told to stop first.
-
-        Raises:
-            PartFailedError: A part did not start.
-        """
-        while not self._stop.is_set():
-            for task in self._tasks.values():
-                if task.done():  # only on failure
-                    task.result()
-            if all(process.ready.is_set() for process in self._processes.values()):
-                return True
-            await asyncio.sleep(_POLL_EVERY)
-        return False
+            # During the start, `_start_and_stay` handles it. A part that was added to a running
+            # stack does not end the others.
+            if self._phase != "starting":
+                self._explain(failure)
+        elif failure is not None:
+            # A bug: that part would not be restarted, or would run outdated code.
+            self._fault = failure
+            self._stop.set()
 
     async def _apply_wanted(self) -> None:
         """Stop the parts that are no longer wanted, and start those that are wanted again."""
@@ -182,7 +164,7 @@ class Supervisor:
             for part in parts:
                 if self._plan.wanted.wants(part.name) and part.name not in self._processes:
                     self._begin(part)
-            self._wish = self._plan.wanted.revision
+            self._revision = self._plan.wanted.revision
             self._write_state()
 
     async def _reload(self) -> None:
@@ -203,12 +185,6 @@ class Supervisor:
                 self._begin(part)
             self._write_state()
 
-    def _on_reload_end(self, task: asyncio.Task[None]) -> None:
-        """End the stack if reloading fails, so that it never runs outdated code."""
-        if not task.cancelled() and (fault := task.exception()) is not None:
-            self._fault = fault
-            self._stop.set()
-
     def _is_as_desired(self, kept: ProcessSupervisor, part: Part) -> bool:
         """Tell whether a part is wanted with its current settings and has not failed."""
         wanted = self._plan.wanted.wants(part.name)
@@ -228,30 +204,17 @@ class Supervisor:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        reasons = {name: process.state.reason for name, process in self._processes.items()}
-        kill = asyncio.create_task(self._kill_when_hurried())
         for name in reversed(self._order):
-            if name in self._processes:
-                await self._processes[name].stop()
-        kill.cancel()
-        for name, reason in reasons.items():
-            if failed and reason:
-                self._processes[name].state.state = "failed"
-                self._processes[name].state.reason = reason
+            process = self._processes.get(name)
+            # A part that failed has ended, and its state says why the stack did not start.
+            if process and not (failed and process.state.state == "failed"):
+                await process.stop()
         self._phase = "failed" if failed else "stopped"
         self._write_state()
 
-    async def _kill_when_hurried(self) -> None:
-        await self._hurry.wait()
-        self._progress.say("! second signal: killing what is still running")
-        for process in self._processes.values():
-            process.kill()
-
     async def _chores(self) -> None:
-        seconds = 0
-        while True:
+        for seconds in itertools.count(1):
             await asyncio.sleep(1)
-            seconds += 1
             self._progress.remind()
             if self._unwritable:
                 self._write_state()
@@ -263,38 +226,33 @@ class Supervisor:
             try:
                 cap_log(self._plan.home.log(name))
             except OSError as problem:
-                self._progress.say(f"! the log of {name} cannot be cut: {problem}")
+                self._progress.say(f"! the log of {name} cannot be truncated: {problem}")
 
     def state(self) -> StackState:
         """Return what is running."""
-        processes = [self._process(name) for name in self._order]
-        kept = ("running", "left_out")
+        home, addresses, wants = self._plan.home, self._plan.addresses, self._plan.wanted.wants
+        processes = [
+            self._processes[name].state
+            if name in self._processes
+            else ProcessState(name=name, state="left_out", log=str(home.log(name)))
+            for name in self._order
+        ]
         phase = self._phase
-        if phase == "running" and any(p.state not in kept for p in processes):
+        if phase == "running" and any(p.state not in ("running", "left_out") for p in processes):
             phase = "degraded"
         return StackState(
             state=phase,
-            urls=self._urls(),
+            urls=Urls(
+                api=f"http://localhost:{addresses.ports.api}" if wants("api") else None,
+                livekit=addresses.livekit if wants("livekit") else None,
+                temporal=addresses.temporal if wants("temporal") else None,
+                temporal_ui=addresses.temporal_ui if wants("temporal") else None,
+                mongodb=addresses.mongodb_uri,
+            ),
             processes=processes,
             supervisor_pid=os.getpid(),
             supervisor_started=self._started,
-            wish=self._wish,
-        )
-
-    def _process(self, name: str) -> ProcessState:
-        if name in self._processes:
-            return self._processes[name].state
-        return ProcessState(name=name, state="left_out", log=str(self._plan.home.log(name)))
-
-    def _urls(self) -> Urls:
-        addresses, wants = self._plan.addresses, self._plan.wanted.wants
-        api = f"http://localhost:{addresses.ports.api}" if wants("api") else None
-        return Urls(
-            api=api,
-            livekit=addresses.livekit if wants("livekit") else None,
-            temporal=addresses.temporal if wants("temporal") else None,
-            temporal_ui=addresses.temporal_ui if wants("temporal") else None,
-            mongodb=addresses.mongodb_uri,
+            revision=self._revision,
         )
 
     def _write_state(self) -> None:
@@ -302,17 +260,16 @@ class Supervisor:
         try:
             write_state(self._plan.home, self.state())
         except OSError as problem:
-            reason = problem.strerror or type(problem).__name__
-            if reason != self._unwritable:
-                self._unwritable = reason
+            if not self._unwritable:
                 self._progress.say(
-                    f"! {self._plan.home.state} cannot be written ({reason}): "
+                    f"! {self._plan.home.state} cannot be written ({problem.strerror}): "
                     "`everline status` is out of date until it can"
                 )
-            return
-        if self._unwritable:
-            self._unwritable = ""
-            self._progress.say("✓ the state can be written again")
+            self._unwritable = True
+        else:
+            if self._unwritable:
+                self._progress.say("✓ the state can be written again")
+            self._unwritable = False
 
     def _explain(self, failure: PartFailedError) -> None:
         self._progress.say(f"\n{failure}. The end of its log:")

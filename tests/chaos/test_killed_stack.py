@@ -1,8 +1,8 @@
 """A power cut: everything is killed at once, and `everline up` continues the open sessions."""
 
 from domain.sessions.session import EndReason, Outcome
-from stack.local import LocalStack
 from tests.harness.rig import Rig
+from tests.local_stack import LocalStack
 
 
 async def test_open_sessions_come_to_an_honest_end_after_everything_was_killed(rig: Rig) -> None:

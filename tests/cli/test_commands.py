@@ -16,7 +16,7 @@ from adapters.auth.local_keys import prefix_of
 from stack.layout.credentials import generate_credentials
 from stack.layout.files import write_atomically
 from stack.layout.home import Home
-from stack.supervision.locks import FileLock
+from stack.supervision.locks import try_lock
 from stack.supervision.state import StackState, Urls, write_state
 from tests.api.house import ROOT_KEY, House, Tenant, unique
 from tests.fakes.webhook_receiver import webhook_receiver
@@ -63,10 +63,10 @@ async def shell(house: House, tmp_path: Path) -> AsyncGenerator[Shell]:
             server = uvicorn.Server(config)
             serving = asyncio.create_task(server.serve(sockets=[listening]))
             write_state(home, StackState(state="running", urls=Urls(api=url)))
-            lock = FileLock(home.lock)
-            assert lock.acquire()
-            yield Shell(home)
-            lock.release()
+            lock = try_lock(home.lock)
+            assert lock
+            with lock:
+                yield Shell(home)
             server.should_exit = True
             await serving
     await house.quiet()

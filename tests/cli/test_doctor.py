@@ -16,7 +16,7 @@ from cli.speech_check import SpeechFault, try_models
 from stack.layout.home import Home
 from stack.layout.ports import choose_ports, remember_ports
 from stack.layout.wanted import PART_NAMES, Wanted, write_wanted
-from stack.local import local_stack
+from tests.local_stack import local_stack
 from tests.servers import free_port
 from tests.stack.interpreters import supported_versions
 from tests.stack.models.lines import words_of

@@ -20,7 +20,6 @@ from domain.access.api_keys import NewKeyRequest
 from domain.ids import SessionKey
 from stack.layout.home import find_home
 from stack.layout.ports import read_ports
-from stack.local import LocalStack
 from tests.fakes.realtime import OpenAiRealtime
 from tests.harness.agent_callbacks import AgentCallbacks, token
 from tests.harness.agent_jobs import job_process
@@ -31,6 +30,7 @@ from tests.harness.histories import Histories
 from tests.harness.ledger import Ledger
 from tests.harness.rooms import Rooms, watch_for_crowds
 from tests.harness.webhooks import Webhooks
+from tests.local_stack import LocalStack
 from tests.servers import START_SECONDS, free_port
 from tests.waiting import eventually
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from rich.console import Console
 
 from stack.layout.credentials import load_credentials
-from stack.layout.environment import Addresses
+from stack.layout.environment import Addresses, Plan, build_environment
 from stack.layout.home import Home, find_home
-from stack.layout.parts import Part, Plan
+from stack.layout.parts import Part
 from stack.layout.ports import Ports
 from stack.layout.wanted import read_wanted
 from stack.progress import Progress
 from stack.supervision.health import Check, NotHealthyError
-from stack.supervision.locks import FileLock
+from stack.supervision.locks import try_lock
 from stack.supervision.supervisor import Supervisor
 from stack.up import stop_what_was_left
 
@@ -63,7 +63,7 @@ def _part(plan: Plan, name: str, needs: tuple[str, ...], mode: str) -> Part:
     return Part(
         name=name,
         command=command,
-        environment=plan.environment(name),
+        environment=build_environment(name, plan),
         check=_written(plan.home.root / healthy),
         needs=needs,
         # Short for the one that has to be ended by force; the others have time for their note.
@@ -89,14 +89,15 @@ def main() -> int:
     mode = sys.argv[2]
     sources = Path(sys.argv[3]) if sys.argv[3:] else None
     home.create()
-    lock = FileLock(home.lock)
-    assert lock.acquire()
+    lock = try_lock(home.lock)
+    assert lock
     progress = Progress(Console(soft_wrap=True))
     stop_what_was_left(home, progress)
     credentials = load_credentials(home)
     plan = Plan(home, credentials, Addresses(Ports()), {}, read_wanted(home), {})
     supervisor = Supervisor(plan, progress, lambda plan: fake_parts(plan, mode), sources)
-    return asyncio.run(supervisor.run())
+    with lock:
+        return asyncio.run(supervisor.run())
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from stack.binaries import LIVEKIT, TEMPORAL, locate_server
-from stack.binaries.locate import binary_path, find_on_path, passed_over, read_version
+from stack.binaries.locate import binary_path, find_on_path
+from stack.binaries.versions import read_version
 from stack.errors import StackError
 from stack.progress import Progress
 
@@ -95,7 +96,7 @@ def test_a_program_on_path_is_taken_if_its_version_fits(
     tmp_path: Path, line: str, fits: bool
 ) -> None:
     found = temporal_program(tmp_path / "bin" / "temporal", line=line)
-    assert find_on_path(TEMPORAL, environ(tmp_path)) == (found if fits else None)
+    assert find_on_path(TEMPORAL, environ(tmp_path)) == (found if fits else None, None)
 
 
 @pytest.mark.parametrize(
@@ -115,8 +116,8 @@ def test_a_temporal_on_path_whose_database_can_wedge_is_passed_over(
     tmp_path: Path, modules: str, reason: str | None
 ) -> None:
     found = temporal_program(tmp_path / "bin" / "temporal", modules)
-    assert find_on_path(TEMPORAL, environ(tmp_path)) == (None if reason else found)
-    told = passed_over(TEMPORAL, environ(tmp_path))
+    used, told = find_on_path(TEMPORAL, environ(tmp_path))
+    assert used == (None if reason else found)
     assert (reason is None and told is None) or (reason is not None and reason in str(told))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from stack.errors import StackError
 from stack.layout.credentials import Credentials, generate_credentials
-from stack.layout.environment import Addresses, build_environment
+from stack.layout.environment import Addresses, Plan, build_environment
 from stack.layout.home import Home, find_home
 from stack.layout.livekit_config import livekit_config
 from stack.layout.ports import Ports
@@ -33,14 +33,15 @@ def build(
     *,
     mongodb: bool = True,
 ) -> dict[str, str]:
-    return build_environment(
-        part,
+    plan = Plan(
         Home(Path("/stack")),
         credentials or generate_credentials(),
         Addresses(Ports(api=4001, temporal=7234, mongodb=27018, models=4011), mongodb=mongodb),
+        {},
         wanted or Wanted(),
         CALLER | (caller or {}),
     )
+    return build_environment(part, plan)
 
 
 @pytest.mark.parametrize("part", PART_NAMES)

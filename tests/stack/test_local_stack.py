@@ -11,8 +11,8 @@ from temporalio.client import Client
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 from stack.errors import StackError
-from stack.local import LocalStack, local_stack
-from stack.supervision.leftovers import find_leftovers
+from stack.supervision.processes import find_leftovers
+from tests.local_stack import LocalStack, local_stack
 
 SERVERS_ALONE = ("models", "api", "worker", "agent")
 

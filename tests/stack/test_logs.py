@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stack.supervision.logs import cap_log, tail
+from stack.supervision.logs import cap_log, new_lines, tail
 
 
 def test_a_grown_log_is_moved_aside_and_its_process_writes_on(tmp_path: Path) -> None:
@@ -39,3 +39,14 @@ def test_the_last_lines_are_shown(tmp_path: Path) -> None:
     log.write_text("".join(f"line {number}\n" for number in range(10_000)))
     assert tail(log, 2) == ["line 9998", "line 9999"]
     assert tail(tmp_path / "missing.log", 2) == []
+
+
+def test_whole_new_lines_are_read_and_a_truncated_log_from_its_beginning(tmp_path: Path) -> None:
+    log = tmp_path / "api.log"
+    assert new_lines(log, 0) == ([], 0)
+    log.write_text("one\ntwo\nthr")
+    assert new_lines(log, 0) == (["one", "two"], 8)
+    log.write_text("one\ntwo\nthree\n")
+    assert new_lines(log, 8) == (["three"], 14)
+    log.write_text("new\n")
+    assert new_lines(log, 14) == (["new"], 4)

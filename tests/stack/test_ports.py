@@ -8,8 +8,14 @@ import pytest
 
 from stack.errors import StackError
 from stack.layout.home import Home
-from stack.layout.port_check import require_free_ports
-from stack.layout.ports import PortRange, Ports, choose_ports, read_ports, remember_ports
+from stack.layout.ports import (
+    PortRange,
+    Ports,
+    choose_ports,
+    read_ports,
+    remember_ports,
+    require_free_ports,
+)
 
 
 def test_defaults_are_those_of_the_design() -> None:

@@ -17,11 +17,11 @@ from stack.errors import StackError
 from stack.layout.credentials import read_credentials
 from stack.layout.home import Home, find_home
 from stack.layout.wanted import PART_NAMES, Wanted, write_wanted
-from stack.local import LocalStack
 from stack.supervision.control import change_parts
-from stack.supervision.leftovers import find_leftovers, stop_leftovers
-from stack.supervision.locks import FileLock
+from stack.supervision.locks import try_lock
+from stack.supervision.processes import find_leftovers, stop_leftovers
 from stack.supervision.state import read_state
+from tests.local_stack import LocalStack
 
 DEADLINE = 90
 
@@ -329,11 +329,10 @@ def test_a_damaged_state_of_a_stack_that_does_not_run_is_no_hindrance(tmp_path: 
     home = Home(tmp_path)
     home.state.write_text("{")
     assert read_state(home).state == "stopped"
-    lock = FileLock(home.lock)
-    assert lock.acquire()
-    with pytest.raises(StackError, match="damaged"):
+    lock = try_lock(home.lock)
+    assert lock
+    with lock, pytest.raises(StackError, match="damaged"):
         read_state(home)
-    lock.release()
 
 
 async def test_changing_a_stack_that_does_not_run_says_how_to_start_it(tmp_path: Path) -> None:

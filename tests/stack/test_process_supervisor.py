@@ -5,7 +5,7 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from io import StringIO
@@ -17,9 +17,9 @@ from temporalio.client import Client
 
 from stack.binaries import TEMPORAL
 from stack.layout.credentials import generate_credentials
-from stack.layout.environment import Addresses, machine_environment
+from stack.layout.environment import Addresses, Plan, machine_environment
 from stack.layout.home import Home
-from stack.layout.parts import Part, Plan, all_parts
+from stack.layout.parts import Part, all_parts
 from stack.layout.ports import Ports
 from stack.layout.wanted import Wanted
 from stack.progress import Progress
@@ -66,19 +66,22 @@ def sleeper(script: Script) -> Part:
     return Part("api", SLEEPER, dict(os.environ), script, check_seconds=0.01, misses=3)
 
 
+def supervisor(
+    home: Home, part: Part, output: StringIO, *needs: ProcessSupervisor
+) -> ProcessSupervisor:
+    progress = Progress(Console(file=output, width=300))
+    return ProcessSupervisor(part, home, progress, lambda: None, lambda: needs)
+
+
 @asynccontextmanager
 async def kept(
-    home: Home, part: Part, needs_well: Callable[[], bool] = lambda: True
+    home: Home, part: Part, *needs: ProcessSupervisor
 ) -> AsyncGenerator[tuple[ProcessSupervisor, StringIO]]:
     """A process at work, and what it prints."""
-
-    async def met() -> None:
-        return None
-
     home.create()
     output = StringIO()
-    process = ProcessSupervisor(part, home, Progress(Console(file=output, width=300)), lambda: None)
-    life = asyncio.create_task(process.keep(met, needs_well))
+    process = supervisor(home, part, output, *needs)
+    life = asyncio.create_task(process.keep())
     try:
         yield process, output
         assert not life.done()
@@ -92,7 +95,7 @@ async def kept(
 async def test_a_part_that_stays_unhealthy_is_killed_and_started_again(tmp_path: Path) -> None:
     script = Script([GOOD, BAD, BAD, BAD, GOOD])
     async with kept(Home(tmp_path), sleeper(script)) as (process, output):
-        await eventually(lambda: script.is_over() and process.well)
+        await eventually(lambda: script.is_over() and process.healthy)
         assert process.state.restarts == 1
         assert process.state.last_restart == (
             "failed 3 checks in a row (it does nothing) and was killed"
@@ -104,25 +107,26 @@ async def test_a_part_that_stays_unhealthy_is_killed_and_started_again(tmp_path:
 async def test_a_part_that_is_slow_for_a_while_is_left_alone(tmp_path: Path) -> None:
     script = Script([GOOD, *[BAD, BAD, GOOD] * 5])
     async with kept(Home(tmp_path), sleeper(script)) as (process, _):
-        await eventually(lambda: script.is_over() and process.well)
+        await eventually(lambda: script.is_over() and process.healthy)
         assert process.state.restarts == 0
 
 
 async def test_a_part_is_not_restarted_for_what_nobody_can_tell(tmp_path: Path) -> None:
     script = Script([GOOD, *[UNKNOWN] * 10, BAD, BAD, UNKNOWN, BAD, BAD, GOOD])
     async with kept(Home(tmp_path), sleeper(script)) as (process, _):
-        await eventually(lambda: script.is_over() and process.well)
+        await eventually(lambda: script.is_over() and process.healthy)
         assert process.state.restarts == 0
 
 
 async def test_a_part_is_not_restarted_for_the_fault_of_another(tmp_path: Path) -> None:
     script = Script([GOOD, *[BAD] * 1_000_000])
-    others: list[bool] = [False]
-    async with kept(Home(tmp_path), sleeper(script), lambda: others[0]) as (process, _):
+    other = supervisor(Home(tmp_path), sleeper(Script([])), StringIO())
+    other.ready, other.state.state = True, "unhealthy"
+    async with kept(Home(tmp_path), sleeper(script), other) as (process, _):
         await eventually(lambda: len(script.seen) > 20)
         assert (process.state.state, process.state.restarts) == ("unhealthy", 0)
         assert process.state.reason == "it does nothing"
-        others[0] = True
+        other.state.state = "running"
         await eventually(lambda: process.state.restarts > 0)
 
 
@@ -134,18 +138,18 @@ async def test_restarts_that_do_not_help_become_rarer(tmp_path: Path) -> None:
         + [BAD] * 3
     )
     async with kept(Home(tmp_path), sleeper(script)) as (process, _):
-        await eventually(lambda: script.is_over() and process.well)
+        await eventually(lambda: script.is_over() and process.healthy)
     assert script.checks_by_process() == [4, 7, 13, 63]
 
 
 async def test_a_frozen_process_is_killed_and_started_again(tmp_path: Path) -> None:
     script = Script([])
     async with kept(Home(tmp_path), sleeper(script)) as (process, output):
-        await eventually(lambda: process.well)
+        await eventually(lambda: process.healthy)
         frozen = process.state.pid
         assert frozen is not None
         os.kill(frozen, signal.SIGSTOP)
-        await eventually(lambda: process.well and process.state.pid not in (frozen, None))
+        await eventually(lambda: process.healthy and process.state.pid not in (frozen, None))
         assert process.state.restarts == 1
         with pytest.raises(ProcessLookupError):
             os.kill(frozen, 0)
@@ -164,11 +168,11 @@ async def test_a_wedged_temporal_is_killed_and_started_again(tmp_path: Path) -> 
         misses=3,
     )
     async with kept(Home(tmp_path), part) as (process, output):
-        await eventually(lambda: process.well)
+        await eventually(lambda: process.healthy)
         wedged = process.state.pid
         assert wedged is not None
         os.kill(wedged, signal.SIGUSR1)
-        await eventually(lambda: process.well and process.state.pid not in (wedged, None))
+        await eventually(lambda: process.healthy and process.state.pid not in (wedged, None))
         assert process.state.restarts == 1
     assert "Temporal's database cannot be read and written" in output.getvalue()
     assert "interrupted (9)" in output.getvalue()
@@ -177,12 +181,12 @@ async def test_a_wedged_temporal_is_killed_and_started_again(tmp_path: Path) -> 
 async def test_a_frozen_temporal_is_restarted_and_knows_its_workflows(tmp_path: Path) -> None:
     address, part = real_temporal(Home(tmp_path))
     async with kept(Home(tmp_path), replace(part, check_seconds=0.2, misses=3)) as (process, _):
-        await eventually(lambda: process.well)
+        await eventually(lambda: process.healthy)
         await (await Client.connect(address)).start_workflow("Nobody", id="kept", task_queue="none")
         frozen = process.state.pid
         assert frozen is not None
         os.kill(frozen, signal.SIGSTOP)
-        await eventually(lambda: process.well and process.state.pid not in (frozen, None))
+        await eventually(lambda: process.healthy and process.state.pid not in (frozen, None))
         assert process.state.restarts == 1
         handle = (await Client.connect(address)).get_workflow_handle("kept")
         assert (await handle.describe()).id == "kept"
@@ -191,7 +195,7 @@ async def test_a_frozen_temporal_is_restarted_and_knows_its_workflows(tmp_path: 
 async def test_a_temporal_that_reads_and_cannot_write_is_not_healthy(tmp_path: Path) -> None:
     address, part = real_temporal(Home(tmp_path))
     async with kept(Home(tmp_path), part) as (process, _):
-        await eventually(lambda: process.well)
+        await eventually(lambda: process.healthy)
         await part.check(0.0)
         blocker = sqlite3.connect(Home(tmp_path).temporal_database, isolation_level=None)
         blocker.execute("BEGIN IMMEDIATE")

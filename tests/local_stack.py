@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from stack.errors import StackError
-from stack.layout.credentials import Credentials, read_credentials
+from stack.layout.credentials import Credentials, load_credentials
 from stack.layout.home import Home, find_home
 from stack.layout.ports import Ports, read_ports
-from stack.supervision.control import await_process, await_running, await_started, change_parts
+from stack.supervision.control import await_end, await_running, await_started, change_parts
 from stack.supervision.state import ProcessState, StackState, Urls, read_state
 
 _START_SECONDS = 1800.0  # the first start on a machine builds the servers
@@ -31,30 +31,25 @@ class LocalStack:
         *,
         without: Iterable[str] = (),
         settings: Mapping[str, Mapping[str, str]] | None = None,
-        free_ports: bool = True,
     ) -> "LocalStack":
-        """Start a stack in the background and wait until all of it is healthy.
+        """Start a stack on free ports in the background and wait until all of it is healthy.
 
-        Args:
-            home: Folder of the stack, which may have been used before.
-            without: Parts to leave out; without `mongodb`, `MONGODB_URI` is unset.
-            settings: Additional environment variables by part.
-            free_ports: Pick free ports instead of the defaults.
+        Without the part `mongodb`, `MONGODB_URI` is unset. `settings` are additional environment
+        variables by part. The home may have been used before.
 
         Raises:
             StackError: It did not start; the message contains the command's output.
         """
-        words = ["--free-ports"] if free_ports else []
-        words += [f"--without={name}" for name in without]
+        words = ["--free-ports", *(f"--without={name}" for name in without)]
         for part, values in (settings or {}).items():
             words += [f"--set={part}:{name}={value}" for name, value in values.items()]
         await _everline(home, "up", "--detach", *words)
         return cls(find_home(given=home))
 
     @classmethod
-    async def find(cls, home: Path | None = None) -> "LocalStack | None":
-        """Return the stack running in a home (default: `EVERLINE_HOME`), waiting if it starts."""
-        found = find_home(given=home)
+    async def find(cls) -> "LocalStack | None":
+        """Return the running stack of `EVERLINE_HOME`, waiting if it is starting."""
+        found = find_home()
         state = await asyncio.to_thread(await_started, found)
         return cls(found) if state.supervisor_pid is not None else None
 
@@ -82,9 +77,7 @@ class LocalStack:
     @property
     def credentials(self) -> Credentials:
         """Its keys."""
-        credentials = read_credentials(self.home)
-        assert credentials is not None
-        return credentials
+        return load_credentials(self.home)
 
     @property
     def api_key(self) -> str:
@@ -100,11 +93,7 @@ class LocalStack:
         return self.home.log(name).read_text(encoding="utf-8", errors="replace")
 
     async def start_part(self, name: str, settings: Mapping[str, str] | None = None) -> int:
-        """Start a part, with additional environment variables, and wait until it is healthy.
-
-        Returns:
-            Its process id.
-        """
+        """Start a part, perhaps with more environment variables; returns its pid once healthy."""
         given = {name: settings} if settings else None
         await asyncio.to_thread(change_parts, self.home, start=[name], settings=given)
         return self._pid(name)
@@ -120,12 +109,7 @@ class LocalStack:
         return pid
 
     async def wait_restarted(self, name: str, killed: int) -> int:
-        """Wait until a part is healthy again; returns its new process id.
-
-        Args:
-            name: The part.
-            killed: The process id that `kill` returned.
-        """
+        """Wait until a part that had the pid `killed` is healthy again; returns its new pid."""
         process = await asyncio.to_thread(await_running, self.home, name, other_than=killed)
         assert process.pid is not None
         return process.pid
@@ -134,15 +118,11 @@ class LocalStack:
         """Kill the supervisor and all its processes, as a power failure would."""
         state = self.state
         pids = [state.supervisor_pid, *(process.pid for process in state.processes)]
-        for pid in pids:
+        for pid in filter(None, pids):
             # On Linux, the others end with the supervisor.
             with suppress(ProcessLookupError):
-                if pid is not None:
-                    os.kill(pid, signal.SIGKILL)
-        for process in state.processes:
-            await asyncio.to_thread(
-                await_process, self.home, process.name, lambda found: found.pid is None
-            )
+                os.kill(pid, signal.SIGKILL)
+        await asyncio.to_thread(await_end, self.home)
 
     def _pid(self, name: str) -> int:
         pid = self.process(name).pid
@@ -176,10 +156,10 @@ async def _everline(home: Path, *words: str) -> str:
     )
     try:
         output, _ = await asyncio.wait_for(process.communicate(), _START_SECONDS)
-    except BaseException:
-        process.kill()
-        await process.wait()
-        raise
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     text = output.decode("utf-8", errors="replace")
     if process.returncode != 0:
         raise StackError(f"everline {' '.join(words)} ended with {process.returncode}:\n{text}")
