@@ -6,7 +6,7 @@ Every call either succeeds or raises one of two errors: `Unavailable` (try again
 
 import ssl
 from functools import cache
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -141,14 +141,18 @@ def _parse(model: type[_Answer], response: httpx.Response) -> _Answer:
         ) from None
 
 
+class _Problem(BaseModel):
+    """A problem response (RFC 9457); never the whole body, which may quote the request."""
+
+    detail: str | None = None
+    message: str | None = None
+    title: str | None = None
+
+
 def _problem(response: httpx.Response) -> str:
-    """The sentence of a problem response (RFC 9457), bounded; never the body, which may quote."""
+    """The sentence of a problem response, bounded."""
     try:
-        problem: Any = response.json()
-    except ValueError:
+        problem = _Problem.model_validate_json(response.content)
+    except ValidationError:
         return response.reason_phrase
-    if not isinstance(problem, dict):
-        return response.reason_phrase
-    fields = cast(dict[str, Any], problem)
-    sentence = fields.get("detail") or fields.get("message") or fields.get("title")
-    return str(sentence)[:300] if sentence else response.reason_phrase
+    return (problem.detail or problem.message or problem.title or response.reason_phrase)[:300]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from livekit.agents import TurnHandlingOptions, inference
+from livekit.agents import NOT_GIVEN, TurnHandlingOptions, inference
 from livekit.agents.inference.eot.languages import LOCAL_LANGUAGES
 from livekit.agents.stt import STT, StreamAdapter
 from livekit.agents.vad import VAD
@@ -19,25 +19,15 @@ def turn_handling(config: DispatchedConfig) -> TurnHandlingOptions:
 
     Everything is explicit, because the SDK's defaults first try LiveKit's cloud gateway.
     """
-    handling = TurnHandlingOptions(
-        turn_detection=_turn_detection(config), interruption={"mode": "vad"}
-    )
+    detection: Any = "stt" if config.vad_enabled is False else "vad"
+    if detection == "vad" and config.turn_detection in ("multilingual", "english"):
+        # `multilingual` applies each language's own threshold, by the language that is heard.
+        english = LOCAL_LANGUAGES["en"] if config.turn_detection == "english" else NOT_GIVEN
+        detection = inference.TurnDetector(version=_DETECTOR_VERSION, unlikely_threshold=english)
+    handling = TurnHandlingOptions(turn_detection=detection, interruption={"mode": "vad"})
     if config.preemptive_generation is not None:
         handling["preemptive_generation"] = {"enabled": config.preemptive_generation}
     return handling
-
-
-def _turn_detection(config: DispatchedConfig) -> Any:
-    if config.vad_enabled is False:
-        return "stt"
-    if config.turn_detection == "multilingual":
-        # Each language's own threshold, by the language that is heard.
-        return inference.TurnDetector(version=_DETECTOR_VERSION)
-    if config.turn_detection == "english":
-        return inference.TurnDetector(
-            version=_DETECTOR_VERSION, unlikely_threshold=LOCAL_LANGUAGES["en"]
-        )
-    return "vad"
 
 
 def hearing(stt: STT[Any], vad: VAD, config: DispatchedConfig) -> STT[Any]:

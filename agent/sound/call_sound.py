@@ -12,7 +12,7 @@ from livekit.rtc.participant import PublishTrackError
 
 from adapters.settings import AgentSettings
 from agent.engines.faults import Notice
-from agent.sound.avatar import SpeakingAvatar, load_avatar_plugin
+from agent.sound.avatar import SpeakingAvatar
 from agent.sound.background import BackgroundSounds
 from agent.sound.noise import noise_cancellation
 from agent.sound.pronunciation import TextTransform, pronunciation
@@ -34,7 +34,6 @@ class CallSound:
     """
 
     def __init__(self, config: DispatchedConfig, settings: AgentSettings) -> None:
-        load_avatar_plugin(config.avatar)
         self._filter, notices = noise_cancellation(config)
         self._pronunciation = pronunciation(config)
         self._background = BackgroundSounds(config.background_audio)

@@ -5,6 +5,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
@@ -108,7 +109,15 @@ async def fate_of(lk: api.LiveKitAPI, egress_id: str, within: float) -> Fate | N
             found = (await lk.egress.list_egress(asked)).items
             if not found:
                 return _FORGOTTEN
-            return _ended(found[0]) or await _going_on(lk, found[0])
+            info = found[0]
+            if info.status >= egress.EgressStatus.EGRESS_COMPLETE:
+                return _ended(info)
+            if info.status == egress.EgressStatus.EGRESS_ENDING or _is_starting(info):
+                return Fate(RecordingState.PENDING)
+            present = await _present(lk, info.room_name)
+            if present and info.egress_id not in present:
+                return Fate(RecordingState.FAILED, error=LEFT)
+            return Fate(RecordingState.PENDING, alone=not present)
     except (TimeoutError, api.TwirpError, aiohttp.ClientError) as error:
         if isinstance(error, api.TwirpError) and error.code == api.TwirpErrorCode.NOT_FOUND:
             return _FORGOTTEN
@@ -116,26 +125,12 @@ async def fate_of(lk: api.LiveKitAPI, egress_id: str, within: float) -> Fate | N
         return None
 
 
-def _ended(info: egress.EgressInfo) -> Fate | None:
-    if info.status < egress.EgressStatus.EGRESS_COMPLETE:
-        return None
+def _ended(info: egress.EgressInfo) -> Fate:
     result = egress_result(info)
     if result is not None and result.complete:
         return Fate(RecordingState.STORED, result)
     why = info.error or egress.EgressStatus.Name(info.status)
     return Fate(RecordingState.FAILED, result, f"LiveKit's egress service: {why}"[:500])
-
-
-async def _going_on(lk: api.LiveKitAPI, info: egress.EgressInfo) -> Fate:
-    pending = Fate(RecordingState.PENDING)
-    if info.status == egress.EgressStatus.EGRESS_ENDING or _is_starting(info):
-        return pending
-    present = await _present(lk, info.room_name)
-    if info.egress_id in present:
-        return pending
-    if present:
-        return Fate(RecordingState.FAILED, error=LEFT)
-    return Fate(RecordingState.PENDING, alone=True)
 
 
 async def _is_recorded(lk: api.LiveKitAPI, room: str) -> bool:
@@ -161,10 +156,9 @@ async def _present(lk: api.LiveKitAPI, room: str) -> set[str]:
 
 def _output(storage: str, path: str) -> egress.EncodedFileOutput:
     parts = urlsplit(storage)
-    output = egress.EncodedFileOutput(file_type=egress.EncodedFileType.OGG, disable_manifest=True)
+    ogg: Any = {"file_type": egress.EncodedFileType.OGG, "disable_manifest": True}
     if parts.scheme == "file":
-        output.filepath = str(Path(unquote(parts.path)) / path)
-        return output
+        return egress.EncodedFileOutput(filepath=str(Path(unquote(parts.path)) / path), **ogg)
     if parts.scheme != "s3":
         raise EgressRefused(f"it cannot write to {parts.scheme}://")
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
@@ -178,6 +172,5 @@ def _output(storage: str, path: str) -> egress.EncodedFileOutput:
         # Self-hosted servers seldom have a host name per bucket.
         force_path_style=bool(endpoint),
     )
-    output.s3.CopyFrom(upload)
-    output.filepath = "/".join(filter(None, (parts.path.strip("/"), path)))
-    return output
+    filepath = "/".join(filter(None, (parts.path.strip("/"), path)))
+    return egress.EncodedFileOutput(s3=upload, filepath=filepath, **ogg)

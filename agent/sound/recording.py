@@ -55,14 +55,20 @@ class CallRecorder:
         """
         recording = _pending(entry.target, spool)
         self = cls(entry, recording)
+        heard, spoken = session.input.audio, session.output.audio
         if storage is None:
             self._fail("EVERLINE_RECORDINGS_URL is not set on the agent worker")
-        elif session.input.audio is None or session.output.audio is None:
+        elif heard is None or spoken is None:
             self._fail("the session has no sound to record")
         else:
             try:
                 await self._disk.ask(partial(entry.announce_recording, recording))
-                self._recorder = await _attached(session, entry.sound, self._disk)
+                recorder = _Recorder(agent_session=session)
+                recorder.file = await self._disk.ask(partial(_SoundFile, entry.sound))
+                session.input.audio = recorder.record_input(heard)
+                session.output.audio = recorder.record_output(spoken)
+                await recorder.start(output_path=entry.sound)
+                self._recorder = recorder
                 log.info("recording_started", path=recording.path)
             except Exception as error:
                 # A call without a recording is better than no call.
@@ -154,22 +160,6 @@ async def _close(recorder: RecorderIO | None) -> None:
             await recorder.aclose()
     except Exception as error:  # noqa: BLE001  # such as a full disk; the report matters more
         log.error("recording_cut", seconds=CLOSE_SECONDS, error=type(error).__name__)
-
-
-async def _attached(session: AgentSession[Any], file: Path, disk: Disk) -> RecorderIO:
-    """Record the session's sound.
-
-    Raises:
-        DiskHangs: the file could not be opened in time.
-        OSError: it cannot be written.
-    """
-    recorder = _Recorder(agent_session=session)
-    recorder.file = await disk.ask(partial(_SoundFile, file))
-    if session.input.audio is not None and session.output.audio is not None:
-        session.input.audio = recorder.record_input(session.input.audio)
-        session.output.audio = recorder.record_output(session.output.audio)
-    await recorder.start(output_path=file)
-    return recorder
 
 
 def _pending(target: Target, spool: str | None, suffix: str = "") -> CallRecording:

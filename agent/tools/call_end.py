@@ -1,4 +1,4 @@
-"""`end_call`: the agent ends the call itself."""
+"""`end_call`: lets the agent end the call."""
 
 from livekit.agents import llm
 from livekit.agents.beta.tools import EndCallTool
@@ -8,10 +8,10 @@ from domain.transcripts.transcript import ReportEnd
 
 
 def end_call(inputs: ToolInputs) -> llm.Toolset:
-    """The SDK's tool: the model says goodbye, then the session is closed."""
+    """The SDK's tool: the model says goodbye, then the session closes."""
 
-    async def note(_: llm.Toolset.ToolCalledEvent) -> None:
+    async def called(_: llm.Toolset.ToolCalledEvent) -> None:
         inputs.ending.note(ReportEnd.AGENT_ENDED)
 
-    # The room is Everline's to delete.
-    return EndCallTool(delete_room=False, on_tool_called=note)
+    # The session workflow deletes the room.
+    return EndCallTool(delete_room=False, on_tool_called=called)

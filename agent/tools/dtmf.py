@@ -6,7 +6,7 @@ from typing import Any
 from livekit.agents import llm
 from livekit.rtc.participant import PublishDTMFError
 
-from agent.tools.inputs import ToolInputs, function_tool
+from agent.tools.inputs import ToolInputs, arguments, function_tool
 
 _CODES = {digit: code for code, digit in enumerate("0123456789*#ABCD")}
 """RFC 4733's event codes."""
@@ -44,6 +44,5 @@ def send_dtmf(inputs: ToolInputs) -> llm.Tool:
         "send_dtmf",
         "Presses keys on the phone keypad. Use it when a phone menu asks for a number,"
         " never to dial the caller's own words.",
-        {"digits": keys},
-        ["digits"],
+        arguments({"digits": keys}, ["digits"]),
     )

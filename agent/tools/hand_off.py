@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from livekit.agents import Agent, llm
 
-from agent.tools.inputs import HandOff, ToolInputs, function_tool
+from agent.tools.inputs import HandOff, ToolInputs, arguments, function_tool
 from domain.agents.tool_config import ManagedAgent
 
 log = structlog.stdlib.get_logger(__name__)
@@ -52,4 +52,4 @@ def _hand_off(name: str, managed: ManagedAgent, hand_off: HandOff) -> llm.RawFun
         return agent
 
     usage = f"Hands the conversation to {managed.name}. Use it for: {managed.usage_description}"
-    return function_tool(take_over, name, usage, {})
+    return function_tool(take_over, name, usage, arguments({}))

@@ -17,7 +17,7 @@ from agent.tools.http_calls import http_tool
 from agent.tools.inputs import ToolInputs
 from agent.tools.knowledge import search_knowledge_base
 from agent.tools.lyzr_actions import lyzr_tools
-from agent.tools.mcp_toolset import mcp_toolsets
+from agent.tools.mcp_servers import mcp_toolsets
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -34,16 +34,13 @@ BUILT_IN: Mapping[str, Callable[[ToolInputs], AnyTool]] = {
 
 def agent_tools(inputs: ToolInputs) -> list[AnyTool]:
     """All tools of a configuration; of several with the same name the first is kept."""
-    tools: list[AnyTool] = []
-    taken: set[str] = set()
+    tools: dict[str, AnyTool] = {}
     for name, tool in _named(inputs):
-        if name in taken:
+        if name in tools:
             log.warning("tool_name_taken", tool=name)
-            continue
-        taken.add(name)
-        tools.append(tool)
+        tools.setdefault(name, tool)
     # Their tools are known once they are connected.
-    return [*tools, *mcp_toolsets(inputs, taken)]
+    return [*tools.values(), *mcp_toolsets(inputs, set(tools))]
 
 
 def _named(inputs: ToolInputs) -> Iterator[tuple[str, AnyTool]]:

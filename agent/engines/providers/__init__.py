@@ -1,4 +1,4 @@
-"""Providers of the pipeline's models, by the first part of a descriptor.
+"""Model providers, by the first part of a descriptor.
 
 Plugins register themselves and must be imported on a process's main thread: `load_plugins` imports
 those that a configuration uses. An idle process holds only those that have a key.
@@ -10,23 +10,25 @@ from typing import Any
 
 from adapters.settings import AgentSettings
 from agent.engines.faults import EngineFault
+from agent.engines.preflight import Probe
 from agent.engines.providers.inference import build_with_inference
 from agent.engines.providers.plugins import PLUGINS, ModelRequest
-from agent.engines.providers.probe import Probe
 
-__all__ = ["PLUGINS", "ModelRequest", "Probe", "build_model", "keyed_plugins", "load_plugins"]
+__all__ = ["PLUGINS", "ModelRequest", "build_model", "keyed_plugins", "load_plugins"]
 
 
 def keyed_plugins(settings: AgentSettings) -> list[str]:
     """Modules that a warm process should have imported: those of the providers with a key."""
-    return [_module(name) for name, plugin in PLUGINS.items() if plugin.key(settings) is not None]
+    keyed = {name: plugin for name, plugin in PLUGINS.items() if plugin.key(settings)}
+    realtime = (plugin.realtime.partition(":")[0] for plugin in keyed.values())
+    return [*map(_module, keyed), *filter(None, dict.fromkeys(realtime))]
 
 
 def load_plugins(providers: Iterable[str], settings: AgentSettings) -> None:
     """Import what the named providers need; call this on the main thread."""
     for name in providers:
         plugin = PLUGINS.get(name)
-        if plugin is not None and plugin.key(settings) is not None:
+        if plugin is not None and plugin.key(settings):
             import_module(_module(name))
 
 
@@ -41,19 +43,15 @@ def build_model(request: ModelRequest, settings: AgentSettings) -> tuple[Any, Pr
     descriptor, stage = request.descriptor, request.stage
     plugin = PLUGINS.get(descriptor.provider)
     builder = plugin.stages.get(stage) if plugin else None
-    if plugin is not None and builder is not None and plugin.key(settings) is not None:
+    if plugin and builder and plugin.key(settings):
         request = plugin.request_with(request, settings)
         module = import_module(_module(descriptor.provider))
         return builder(module, request), plugin.probe_of(request)
     if settings.inference_is_on:
         return build_with_inference(request, settings)
     through = "LIVEKIT_INFERENCE_API_KEY and LIVEKIT_INFERENCE_API_SECRET for LiveKit Inference"
-    if plugin is not None and builder is not None:
-        raise EngineFault(
-            descriptor.field,
-            f"provider {descriptor.provider!r} has no key on this agent worker",
-            f"set {plugin.key_setting}, or {through}",
-        )
+    if plugin and builder:
+        raise plugin.no_key(descriptor, f", or {through}")
     known = ", ".join(sorted(name for name, one in PLUGINS.items() if stage in one.stages))
     raise EngineFault(
         descriptor.field,

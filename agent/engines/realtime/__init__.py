@@ -1,15 +1,15 @@
 """The realtime engine: one model that hears, thinks and speaks, at its provider."""
 
-from importlib import import_module
+from pkgutil import resolve_name
 
 from livekit.agents import TurnHandlingOptions
 
 from agent.engines.descriptor import Descriptor, parse_descriptor
 from agent.engines.faults import EngineFault
 from agent.engines.parts import EngineInputs, EngineParts
+from agent.engines.providers.plugins import PLUGINS, Plugin
 from agent.engines.realtime.acceptance import Acceptance
 from agent.engines.realtime.choice import RealtimeChoice
-from agent.engines.realtime.providers import PROVIDERS, RealtimeProvider
 from domain.agents.config import DEFAULT_REALTIME
 
 __all__ = ["build_realtime", "load_realtime_plugin"]
@@ -21,7 +21,7 @@ def load_realtime_plugin(inputs: EngineInputs) -> None:
     Raises:
         EngineFault: the descriptor is malformed or its provider unknown.
     """
-    import_module(_chosen(inputs)[1].module)
+    resolve_name(_chosen(inputs)[1].realtime)
 
 
 def build_realtime(inputs: EngineInputs) -> EngineParts:
@@ -30,31 +30,29 @@ def build_realtime(inputs: EngineInputs) -> EngineParts:
     Raises:
         EngineFault: the descriptor is malformed, its provider unknown or without a key.
     """
-    descriptor, provider = _chosen(inputs)
-    key = provider.key(inputs.settings)
+    descriptor, plugin = _chosen(inputs)
+    key = plugin.key(inputs.settings)
     if key is None:
-        raise EngineFault(
-            descriptor.field,
-            f"provider {descriptor.provider!r} has no key on this agent worker",
-            f"set {provider.key_setting}",
-        )
+        raise plugin.no_key(descriptor)
     acceptance = Acceptance(descriptor)
     choice = RealtimeChoice(descriptor, key, inputs.config, inputs.settings, inputs.vad, acceptance)
+    model = resolve_name(plugin.realtime)(choice)
+    model.choice = choice
     return EngineParts(
-        llm=getattr(import_module(provider.module), provider.builder)(choice),
+        llm=model,
         turn_handling=TurnHandlingOptions(turn_detection="realtime_llm"),
         accepted=acceptance.wait,
         notices=choice.notices(),
     )
 
 
-def _chosen(inputs: EngineInputs) -> tuple[Descriptor, RealtimeProvider]:
+def _chosen(inputs: EngineInputs) -> tuple[Descriptor, Plugin]:
     descriptor = parse_descriptor(inputs.config.engine.llm or DEFAULT_REALTIME, "engine.llm")
-    provider = PROVIDERS.get(descriptor.provider)
-    if provider is None:
+    plugins = {name: plugin for name, plugin in PLUGINS.items() if plugin.realtime}
+    if descriptor.provider not in plugins:
         raise EngineFault(
             descriptor.field,
             f"provider {descriptor.provider!r} has no realtime model on this agent worker",
-            f"use one of: {', '.join(sorted(PROVIDERS))}",
+            f"use one of: {', '.join(sorted(plugins))}",
         )
-    return descriptor, provider
+    return descriptor, plugins[descriptor.provider]

@@ -16,8 +16,7 @@ from typing import Any, TypeVar, cast
 import structlog
 from livekit import rtc
 from livekit.agents import AgentSession, llm
-from livekit.agents.types import NOT_GIVEN, NotGivenOr
-from livekit.agents.vad import VAD, VADEventType, VADStream
+from livekit.agents.vad import VAD, VADEventType
 
 from agent.engines.faults import ProviderSilent
 
@@ -45,9 +44,8 @@ class Answering:
     def __init__(self, session: llm.RealtimeSession[Any], provider: str, vad: VAD) -> None:
         self._session = session
         self._provider = provider
-        self._vad = vad
-        self._speech: VADStream | None = None
-        self._listening: asyncio.Task[None] | None = None
+        self._speech = vad.stream()
+        self._listening = asyncio.create_task(self._listen(), name="answering")
         self._speaking = False
         self._answered_already = False
         self._spoken_seconds = 0.0
@@ -110,24 +108,18 @@ class Answering:
 
     def hear(self, frame: rtc.AudioFrame) -> None:
         """Detect speech in the audio that is sent to the provider."""
-        if self._closed:
-            return
-        if self._speech is None:
-            self._speech = self._vad.stream()
-            self._listening = asyncio.create_task(self._listen(self._speech), name="answering")
-        self._speech.push_frame(frame)
+        if not self._closed:
+            self._speech.push_frame(frame)
 
     async def aclose(self) -> None:
         """Stop listening."""
         self._closed = True
-        if self._speech is not None:
-            await self._speech.aclose()
-        if self._listening is not None:
-            await self._listening
+        await self._speech.aclose()
+        await self._listening
 
-    async def _listen(self, speech: VADStream) -> None:
+    async def _listen(self) -> None:
         try:
-            async for event in speech:
+            async for event in self._speech:
                 if event.type is VADEventType.START_OF_SPEECH:
                     self._speaking = True
                 elif event.type is VADEventType.END_OF_SPEECH:
@@ -217,17 +209,9 @@ class AnsweringSession(llm.RealtimeSession[Any]):
         self.answering.hear(frame)
         super().push_audio(frame)  # pyright: ignore[reportAbstractUsage]  # the plugin's method
 
-    def generate_reply(
-        self,
-        *,
-        instructions: NotGivenOr[str] = NOT_GIVEN,
-        tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN,
-        tools: NotGivenOr[list[llm.Tool]] = NOT_GIVEN,
-    ) -> asyncio.Future[llm.GenerationCreatedEvent]:
+    def generate_reply(self, **options: Any) -> asyncio.Future[llm.GenerationCreatedEvent]:
         """Request a reply."""
-        reply = super().generate_reply(  # pyright: ignore[reportAbstractUsage]  # likewise
-            instructions=instructions, tool_choice=tool_choice, tools=tools
-        )
+        reply = super().generate_reply(**options)  # pyright: ignore[reportAbstractUsage]  # likewise
         self.answering.requested(reply)
         return reply
 

@@ -1,16 +1,17 @@
 """What a configuration asks of a realtime model."""
 
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
+from weakref import WeakSet
 
-from livekit.agents import APIConnectOptions
+from livekit.agents import APIConnectOptions, llm
 from livekit.agents.vad import VAD
 
 from adapters.settings import AgentSettings
 from agent.engines.descriptor import Descriptor
 from agent.engines.faults import Notice
 from agent.engines.realtime.acceptance import Acceptance
-from agent.engines.realtime.answering import Answering, AnsweringSession
+from agent.engines.realtime.answering import Answering
 from domain.agents.catalogs import BUILT_IN, ModelKind
 from domain.agents.config import DispatchedConfig
 
@@ -18,8 +19,6 @@ CONNECTION = APIConnectOptions(max_retry=5, retry_interval=1.0, timeout=5.0)
 """Retries while an unreachable provider is contacted during a call; then the agent is abandoned."""
 _SPEAKS_ITSELF = "a realtime model hears and speaks itself"
 _ULTRAVOX_TURNS = "Ultravox has one way of its own to hear where a turn ends"
-
-_Session = TypeVar("_Session", bound=AnsweringSession)
 
 
 @dataclass(frozen=True)
@@ -60,12 +59,6 @@ class RealtimeChoice:
         """Seconds after which a connection is replaced, before the provider ends it."""
         return self.settings.everline_realtime_session_seconds or provider_limit
 
-    def watched(self, session: _Session) -> _Session:
-        """A new session, with the watch over its provider's answers and its acceptance."""
-        session.answering = Answering(session, self.descriptor.provider, self.vad)
-        self.acceptance.watch(session)
-        return session
-
     def notices(self) -> tuple[Notice, ...]:
         """The fields that are set and have no effect in this call."""
         config, engine = self.config, self.config.engine
@@ -88,3 +81,23 @@ class RealtimeChoice:
             ("vad_enabled", ultravox and config.vad_enabled is False, _ULTRAVOX_TURNS),
         )
         return tuple(Notice(name, why) for name, is_set, why in ignored if is_set)
+
+
+class WatchedModel(llm.RealtimeModel):
+    """Mixed into a plugin's model: watches the acceptance and the answers of its sessions."""
+
+    choice: RealtimeChoice
+    """Set before the first session."""
+    session_class: type[Any]
+    _sessions: WeakSet[Any]
+    """The plugin's own set of open sessions."""
+
+    def session(self, *, turn_detection_disabled: bool = False) -> Any:
+        """A session of the conversation, which the plugin connects in the background."""
+        # Set only for plugins that support it: the others' sessions do not take the argument.
+        options = {"turn_detection_disabled": True} if turn_detection_disabled else {}
+        session = self.session_class(self, **options)
+        self._sessions.add(session)
+        session.answering = Answering(session, self.choice.descriptor.provider, self.choice.vad)
+        self.choice.acceptance.watch(session)
+        return session

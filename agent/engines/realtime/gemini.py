@@ -9,6 +9,7 @@ if Google has given no handle to resume by.
 
 import asyncio
 import re
+from typing import cast
 
 import structlog
 from google.genai import types
@@ -18,7 +19,7 @@ from livekit.plugins import google
 from livekit.plugins.google.realtime.realtime_api import RealtimeSession
 
 from agent.engines.realtime.answering import AnsweringSession
-from agent.engines.realtime.choice import CONNECTION, RealtimeChoice
+from agent.engines.realtime.choice import CONNECTION, RealtimeChoice, WatchedModel
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -33,13 +34,10 @@ class GeminiSession(AnsweringSession, RealtimeSession):
     It overrides and reads private parts of the plugin; a test guards them.
     """
 
-    language: str | None = None
-    """Told to the model in its instructions: native audio models refuse a language code."""
-
     async def update_instructions(self, instructions: str) -> None:
         """Tell the model what it is to do, and in which language if that has to be said."""
-        if self.language is not None:
-            instructions = f"{instructions}\n\nSpeak the language with the code {self.language}."
+        if code := _language_in_words(cast(_GeminiModel, self.realtime_model).choice):
+            instructions = f"{instructions}\n\nSpeak the language with the code {code}."
         await super().update_instructions(instructions)
 
     def _handle_go_away(self, go_away: types.LiveServerGoAway) -> None:
@@ -61,25 +59,17 @@ class GeminiSession(AnsweringSession, RealtimeSession):
         return generation is not None and not generation._done  # pyright: ignore[reportPrivateUsage]  # no public sign of it
 
 
-class _GeminiModel(google.realtime.RealtimeModel):
-    choice: RealtimeChoice
-    spoken_language: str | None = None
-
-    def session(self, *, turn_detection_disabled: bool = False) -> GeminiSession:
-        session = GeminiSession(self)
-        session.language = self.spoken_language
-        self._sessions.add(session)
-        session.on("metrics_collected", self.choice.acceptance.connected)
-        return self.choice.watched(session)
+class _GeminiModel(WatchedModel, google.realtime.RealtimeModel):
+    session_class = GeminiSession
 
 
 def gemini(choice: RealtimeChoice) -> RealtimeModel:
     """A Gemini Live model."""
-    native_audio = "native-audio" in choice.descriptor.model
-    model = _GeminiModel(
+    code = None if _language_in_words(choice) else choice.language
+    return _GeminiModel(
         **choice.common,
         vertexai=False,
-        language=NOT_GIVEN if native_audio or choice.language is None else choice.language,
+        language=code or NOT_GIVEN,
         realtime_input_config=_turns(choice),
         context_window_compression=types.ContextWindowCompressionConfig(
             sliding_window=types.SlidingWindow()
@@ -90,9 +80,11 @@ def gemini(choice: RealtimeChoice) -> RealtimeModel:
         ),
         conn_options=CONNECTION,
     )
-    model.choice = choice
-    model.spoken_language = choice.language if native_audio else None
-    return model
+
+
+def _language_in_words(choice: RealtimeChoice) -> str | None:
+    """The language for the instructions: native audio models refuse a language code."""
+    return choice.language if "native-audio" in choice.descriptor.model else None
 
 
 def _turns(choice: RealtimeChoice) -> types.RealtimeInputConfig:

@@ -25,7 +25,7 @@ from livekit.plugins.ultravox.realtime.events import (
 )
 
 from agent.engines.realtime.answering import AnsweringSession
-from agent.engines.realtime.choice import RealtimeChoice
+from agent.engines.realtime.choice import RealtimeChoice, WatchedModel
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -42,8 +42,6 @@ _ROLES: Mapping[str, str] = {"user": "MESSAGE_ROLE_USER", "assistant": "MESSAGE_
 
 class UltravoxSession(AnsweringSession, ultravox.realtime.RealtimeSession):
     """A session that outlives its calls."""
-
-    call_seconds: float
 
     def __init__(self, realtime_model: ultravox.realtime.RealtimeModel) -> None:
         super().__init__(realtime_model)
@@ -115,7 +113,7 @@ class UltravoxSession(AnsweringSession, ultravox.realtime.RealtimeSession):
             recycling.cancel()
 
     async def _recycle(self) -> None:
-        await asyncio.sleep(self.call_seconds)
+        await asyncio.sleep(_call_seconds(cast(_UltravoxModel, self.realtime_model).choice))
         while self._current_generation is not None:  # noqa: ASYNC110 - the plugin has no event
             await asyncio.sleep(_LOOK_SECONDS)
         log.info("realtime_connection_recycled", provider="ultravox")
@@ -140,29 +138,17 @@ class UltravoxSession(AnsweringSession, ultravox.realtime.RealtimeSession):
             )
 
 
-class _UltravoxModel(ultravox.realtime.RealtimeModel):
-    choice: RealtimeChoice
-    call_seconds: float
-    latest: UltravoxSession | None = None
-
-    def session(self, *, turn_detection_disabled: bool = False) -> UltravoxSession:
-        session = self.latest = UltravoxSession(self)
-        session.call_seconds = self.call_seconds
-        self._sessions.add(session)
-        session.on("metrics_collected", self.choice.acceptance.connected)
-        return self.choice.watched(session)
-
-
 class _CallsWithHistory:
     """The part of an HTTP client that the plugin uses: the only way to set `initialMessages`."""
 
-    model: _UltravoxModel
+    def __init__(self, session: UltravoxSession | None) -> None:
+        self._session = session
 
     def post(
         self, url: str, *, json: Mapping[str, Any], headers: Mapping[str, str]
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """Create a call with the conversation so far."""
-        said = self.model.latest.initial_messages() if self.model.latest else []
+        said = self._session.initial_messages() if self._session else []
         body = {**json, "initialMessages": said} if said else json
         return http_context.http_session().post(url, json=body, headers=headers, timeout=_REQUEST)
 
@@ -172,18 +158,28 @@ class _CallsWithHistory:
             return await http_context.http_session().ws_connect(url)
 
 
+class _UltravoxModel(WatchedModel, ultravox.realtime.RealtimeModel):
+    session_class = UltravoxSession
+    latest: UltravoxSession | None = None
+
+    def session(self, *, turn_detection_disabled: bool = False) -> UltravoxSession:
+        session = self.latest = super().session(turn_detection_disabled=turn_detection_disabled)
+        return session
+
+    def _ensure_http_session(self) -> aiohttp.ClientSession:
+        return cast(aiohttp.ClientSession, _CallsWithHistory(self.latest))
+
+
 def ultravox_realtime(choice: RealtimeChoice) -> RealtimeModel:
     """A model of Ultravox, which has one way of its own to hear where a turn ends."""
-    calls = _CallsWithHistory()
-    seconds = choice.session_seconds(CALL_SECONDS - _BEFORE_THE_END_SECONDS)
-    model = _UltravoxModel(
+    return _UltravoxModel(
         **choice.common,
         base_url=choice.settings.ultravox_base_url,
         language_hint=choice.language or NOT_GIVEN,
-        max_duration=f"{round(seconds + _BEFORE_THE_END_SECONDS)}s",
-        http_session=cast(aiohttp.ClientSession, calls),
+        max_duration=f"{round(_call_seconds(choice) + _BEFORE_THE_END_SECONDS)}s",
     )
-    calls.model = model
-    model.choice = choice
-    model.call_seconds = seconds
-    return model
+
+
+def _call_seconds(choice: RealtimeChoice) -> float:
+    """Seconds after which a call is replaced."""
+    return choice.session_seconds(CALL_SECONDS - _BEFORE_THE_END_SECONDS)

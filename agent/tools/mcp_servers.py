@@ -1,26 +1,35 @@
-"""The connection to a customer's MCP server: renewed when the server has forgotten it."""
+"""Tools of customers' MCP servers, by the SDK's client over a transport that checks addresses.
+
+A connection is renewed when its server has forgotten it.
+"""
 # The SDK leaves the types of MCP's streams and of its tools open:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 import structlog
 from livekit.agents import llm
-from livekit.agents.llm.mcp import MCPServer, MCPTool, MCPToolOptions, MCPToolResultContext
+from livekit.agents.llm.mcp import (
+    MCPServer,
+    MCPTool,
+    MCPToolOptions,
+    MCPToolResultContext,
+    MCPToolset,
+)
 from mcp import MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CONNECTION_CLOSED, REQUEST_TIMEOUT
 
 from adapters.http.outbound_mcp import mcp_http_client
 from agent.callbacks import tls_context
-from agent.tools.inputs import ToolInputs
+from agent.tools.inputs import ToolInputs, function_name
+from agent.tools.web import ToolFailure, tool_request
 from domain.agents.tool_config import McpServer
 from domain.agents.variables import fill
 
@@ -35,16 +44,52 @@ _statuses: ContextVar[list[int] | None] = ContextVar("statuses", default=None)
 """The HTTP statuses of one tool call's requests: the transport's tasks run in its context."""
 
 
+def mcp_toolsets(inputs: ToolInputs, taken: set[str]) -> list[llm.Toolset]:
+    """A toolset for each server; `taken` are the names of tools that exist already."""
+    connections = [McpConnection(server, inputs, taken) for server in inputs.config.mcp_servers]
+    return [BoundedMcpToolset(connection) for connection in connections]
+
+
+class BoundedMcpToolset(MCPToolset):
+    """The tools of one server; none if it is unreachable, which never delays or ends a call."""
+
+    def __init__(self, connection: "McpConnection") -> None:
+        super().__init__(id=f"mcp_{connection.label}", mcp_server=connection)
+        self._connection = connection
+
+    async def setup(self, *, reload: bool = False) -> Self:
+        """Connect and ask for the tools; an unreachable server is logged."""
+        server = self._connection.label
+        try:
+            async with asyncio.timeout(self._connection.start_seconds):
+                await super().setup(reload=reload)
+        except Exception as error:  # noqa: BLE001  # whatever its server does, the call goes on
+            log.warning("mcp_server_away", server=server, error=_cause(error))
+        else:
+            log.info("mcp_server_connected", server=server, tools=len(self.tools))
+        return self
+
+    async def aclose(self) -> None:
+        """Close the connection, within `CLOSE_SECONDS`."""
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await super().aclose()
+        except Exception as error:  # noqa: BLE001  # what broke the connection earlier comes up here
+            server = self._connection.label
+            log.info("mcp_server_not_closed", server=server, error=_cause(error))
+
+
 class McpConnection(MCPServer):
     """One server; its tools tell every failure in a sentence."""
 
-    def __init__(self, server: McpServer, inputs: ToolInputs) -> None:
+    def __init__(self, server: McpServer, inputs: ToolInputs, taken: set[str]) -> None:
         super().__init__(
             client_session_timeout_seconds=server.timeout, tool_result_resolver=_text_of
         )
         self.label = server.name or server.url.partition("://")[2].partition("/")[0]
         self.start_seconds = min(server.timeout, MOST_START_SECONDS)
         self._server = server
+        self._taken = taken
         self._allow_private = inputs.settings.everline_allow_private_tool_urls
         variables = inputs.variables
         self._url = fill(server.url, variables)[0]
@@ -78,47 +123,34 @@ class McpConnection(MCPServer):
         ]
 
     def _bounded(self, tool: MCPTool) -> MCPTool:
-        """The tool, with a time limit and a sentence for each failure."""
+        """The tool, with a time limit, a sentence for each failure, and a name of its own."""
+        name = self._free_name(tool.info.name)
 
         async def call(raw_arguments: dict[str, Any]) -> Any:
-            # Report the name that the model knows.
-            return await self._answer(tool, offered.info.name, raw_arguments)
-
-        offered: MCPTool = llm.function_tool(call, raw_schema=tool.info.raw_schema)
-        return offered
-
-    async def _answer(self, tool: MCPTool, name: str, arguments: dict[str, Any]) -> Any:
-        begun = time.monotonic()
-        seconds = self._server.timeout
-        outcome = "cancelled"
-        try:
-            async with asyncio.timeout(seconds):
-                answer = await self._call(tool, arguments)
-                outcome = "answered"
+            async with tool_request(name, self._server.timeout, server=self.label) as line:
+                try:
+                    answer = await self._call(tool, raw_arguments)
+                except MCPError as error:
+                    raise self._failure(name, error) from error
+                line["outcome"] = "answered"
                 return answer
-        except TimeoutError as error:
-            outcome = "timeout"
-            raise llm.ToolError(f"{name} did not answer within {seconds:g} seconds") from error
-        except _Unreachable as error:
-            outcome = "unreachable"
-            raise llm.ToolError(f"{self.label} could not be reached") from error
-        except MCPError as error:
-            outcome = f"error {error.code}"
-            raise llm.ToolError(f"{name} failed: {_cut(error.message)}") from error
-        except llm.ToolError:
-            outcome = "tool error"
-            raise
-        finally:
-            took = round(time.monotonic() - begun, 3)
-            log.info("tool_request", server=self.label, tool=name, outcome=outcome, seconds=took)
+
+        return llm.function_tool(call, raw_schema={**tool.info.raw_schema, "name": name})
+
+    def _free_name(self, known: str) -> str:
+        """A name that model providers accept and no other tool has."""
+        name = function_name(known)
+        if name in self._taken:
+            name = function_name(f"{self.label}_{name}")
+        self._taken.add(name)
+        return name
 
     async def _call(self, tool: MCPTool, arguments: dict[str, Any]) -> Any:
         """The tool's answer; it is called again only if the server has not accepted the call.
 
         Raises:
-            TimeoutError: there was no answer in time.
-            _Unreachable: it is unknown whether the server has accepted the call.
-            mcp.MCPError: the server's error.
+            livekit.agents.llm.ToolError: the server does not accept a new connection.
+            mcp.MCPError: the server's error, or the client's.
         """
         if not self.initialized:
             await self._connect_again(self._times_connected)
@@ -129,24 +161,21 @@ class McpConnection(MCPServer):
             return await tool(raw_arguments=arguments)
         except MCPError as error:
             if not _forgotten(error, statuses):
-                raise _told(error) from error
+                raise
         # The server has restarted since, and does not know the connection.
         await self._connect_again(connection)
-        try:
-            return await tool(raw_arguments=arguments)
-        except MCPError as error:
-            raise _told(error) from error
+        return await tool(raw_arguments=arguments)
 
     async def _connect_again(self, lost: int) -> None:
         """Replace the connection with this number, unless another call has done so or tried to.
 
         Raises:
-            _Unreachable: the server does not accept a new one.
+            ToolFailure: the server does not accept a new one.
         """
         async with self._connecting:
             if lost != self._times_connected:
                 if not self.initialized:
-                    raise _Unreachable
+                    raise self._unreachable()
                 return
             self._times_connected += 1
             try:
@@ -154,8 +183,8 @@ class McpConnection(MCPServer):
                     await self._drop()
                     await self.initialize()
             except Exception as error:
-                log.warning("mcp_server_away", server=self.label, error=cause(error))
-                raise _Unreachable from error
+                log.warning("mcp_server_away", server=self.label, error=_cause(error))
+                raise self._unreachable() from error
         log.info("mcp_server_connected_again", server=self.label)
 
     async def _drop(self) -> None:
@@ -166,11 +195,19 @@ class McpConnection(MCPServer):
         task.cancel()
         await asyncio.wait({task})
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.info("mcp_connection_lost", server=self.label, error=cause(error))
+            log.info("mcp_connection_lost", server=self.label, error=_cause(error))
 
+    def _failure(self, name: str, error: MCPError) -> Exception:
+        """What an error means for the model. Some servers use the client's own codes for others."""
+        if error.code == REQUEST_TIMEOUT:
+            return TimeoutError()
+        if error.code == CONNECTION_CLOSED:
+            # It is unknown whether the server has accepted the call.
+            return self._unreachable()
+        return ToolFailure(f"{name} failed: {_cut(error.message)}", f"error {error.code}")
 
-class _Unreachable(Exception):
-    """The server cannot be reached, or was lost in the middle of a call."""
+    def _unreachable(self) -> ToolFailure:
+        return ToolFailure(f"{self.label} could not be reached", "unreachable")
 
 
 async def _keep_status(response: httpx2.Response) -> None:
@@ -188,16 +225,6 @@ def _forgotten(error: MCPError, statuses: list[int]) -> bool:
     return 404 in statuses or (400 in statuses and ("session" in said or "initialized" in said))
 
 
-def _told(error: MCPError) -> Exception:
-    """An error of the client itself as its own type; the server's errors stay as they are.
-
-    Some servers use the same codes with other meanings; the call has failed in any case.
-    """
-    if error.code == REQUEST_TIMEOUT:
-        return TimeoutError()
-    return _Unreachable() if error.code == CONNECTION_CLOSED else error
-
-
 def _text_of(answer: MCPToolResultContext) -> str:
     texts = (getattr(part, "text", None) for part in answer.result.content)
     return _cut("\n".join(one for one in texts if isinstance(one, str))) or "Done."
@@ -209,7 +236,7 @@ def _cut(text: str) -> str:
     return text
 
 
-def cause(error: BaseException) -> str:
+def _cause(error: BaseException) -> str:
     """The innermost error's type, without its message, which may hold headers or answers."""
     group: Any = error
     while isinstance(group, BaseExceptionGroup):
