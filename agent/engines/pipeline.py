@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from livekit.agents import llm, stt, tts
+from livekit.agents import NOT_GIVEN, TurnHandlingOptions, inference, llm, stt, tts
+from livekit.agents.inference.eot.languages import LOCAL_LANGUAGES
 
-from agent.engines.descriptor import parse_descriptor
-from agent.engines.faults import EngineFault, Notice
-from agent.engines.parts import EngineInputs, EngineParts
+from agent.engines.parts import EngineFault, EngineInputs, EngineParts, Notice, parse_descriptor
 from agent.engines.preflight import Finding, Probe, findings
 from agent.engines.providers import ModelRequest, build_model, load_plugins
-from agent.engines.turn_taking import hearing, turn_handling, turn_notices
-from domain.agents.config import DEFAULT_LLM, DEFAULT_STT, DEFAULT_TTS, Engine
+from domain.agents.config import DEFAULT_LLM, DEFAULT_STT, DEFAULT_TTS, DispatchedConfig, Engine
+
+# Runs in this process on the audio; the larger version calls LiveKit's gateway.
+_DETECTOR_VERSION = "v1-mini"
 
 
 @dataclass
@@ -20,6 +21,7 @@ class _Choice:
     """A model of a stage; `finding` says why it cannot be used, for good or now."""
 
     field: str
+    name: str = ""
     model: Any = None
     probe: Probe | None = None
     finding: Finding | None = None
@@ -52,15 +54,18 @@ def build_pipeline(inputs: EngineInputs) -> EngineParts:
     found = findings([probe for _, probe in probed])
     for (choice, _), finding in zip(probed, found, strict=True):
         choice.finding = finding
-    ears, minds, voices = ([one.model for one in _usable(choices)] for choices in stages)
-    heard = ears[0] if len(ears) == 1 else stt.FallbackAdapter(ears, vad=vad)
+    stts, llms, voices = ([one.model for one in _usable(choices)] for choices in stages)
+    speech = stts[0] if len(stts) == 1 else stt.FallbackAdapter(stts, vad=vad)
+    if config.vad_enabled is False and not speech.capabilities.streaming:
+        # Voice activity detection cuts the utterances here; the session itself does not use it.
+        speech = stt.StreamAdapter(stt=speech, vad=vad)
     return EngineParts(
-        stt=hearing(heard, vad, config),
-        llm=minds[0] if len(minds) == 1 else llm.FallbackAdapter(minds),
+        stt=speech,
+        llm=llms[0] if len(llms) == 1 else llm.FallbackAdapter(llms),
         tts=voices[0] if len(voices) == 1 else tts.FallbackAdapter(voices),
         vad=None if config.vad_enabled is False else vad,
-        turn_handling=turn_handling(config),
-        notices=(*turn_notices(config), *(one for choices in stages for one in _notices(choices))),
+        turn_handling=_turn_handling(config),
+        notices=(*_turn_notices(config), *(one for choices in stages for one in _notices(choices))),
     )
 
 
@@ -80,8 +85,8 @@ def _choice(stage: str, index: int, text: str, inputs: EngineInputs) -> _Choice:
         descriptor = parse_descriptor(text, field)
         # The engine's voice belongs to the first choice: other providers do not have it.
         voice = descriptor.voice or (engine.voice if field == "engine.tts" else None)
-        request = ModelRequest(descriptor, stage, voice, engine.language)
-        return _Choice(field, *build_model(request, inputs.settings))
+        request = ModelRequest(descriptor, field, stage, voice, engine.language)
+        return _Choice(field, descriptor.name, *build_model(request, inputs.settings))
     except EngineFault as fault:
         return _Choice(field, finding=fault)
 
@@ -105,5 +110,32 @@ def _usable(choices: Sequence[_Choice]) -> list[_Choice]:
 def _notices(choices: Sequence[_Choice]) -> list[Notice]:
     """Which models are left out, and what is used instead."""
     refused = [one for one in choices if isinstance(one.finding, EngineFault)]
-    used = next((one.probe.descriptor.name for one in _usable(choices) if one.probe), "")
+    used = _usable(choices)[0].name
     return [Notice(one.field, f"{one.finding}; {used!r} is used") for one in refused]
+
+
+def _turn_handling(config: DispatchedConfig) -> TurnHandlingOptions:
+    """How the session detects the end of the caller's turn.
+
+    Everything is explicit, because the SDK's defaults first try LiveKit's cloud gateway.
+    """
+    detection: Any = "stt" if config.vad_enabled is False else "vad"
+    if detection == "vad" and config.turn_detection in ("multilingual", "english"):
+        # `multilingual` applies each language's own threshold, by the language that is heard.
+        english = LOCAL_LANGUAGES["en"] if config.turn_detection == "english" else NOT_GIVEN
+        detection = inference.TurnDetector(version=_DETECTOR_VERSION, unlikely_threshold=english)
+    handling = TurnHandlingOptions(turn_detection=detection, interruption={"mode": "vad"})
+    if config.preemptive_generation is not None:
+        handling["preemptive_generation"] = {"enabled": config.preemptive_generation}
+    return handling
+
+
+def _turn_notices(config: DispatchedConfig) -> list[Notice]:
+    """Settings that exclude each other."""
+    if config.vad_enabled is False and config.turn_detection is not None:
+        reason = (
+            "needs voice activity detection, which vad_enabled switches off;"
+            " speech recognition says where a turn ends"
+        )
+        return [Notice("turn_detection", reason)]
+    return []

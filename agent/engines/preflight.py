@@ -1,4 +1,4 @@
-"""Asking the providers, before a caller hears anything, whether they accept key, model and voice.
+"""Asks the providers before the call whether they accept key, model and voice.
 
 Only a clear refusal and a failed connection count. A provider that does not answer in time, or
 answers anything else, is tried during the call, with the plugins' retries and the fallbacks.
@@ -14,8 +14,7 @@ import httpx
 import structlog
 
 from agent.callbacks import tls_context
-from agent.engines.descriptor import Descriptor
-from agent.engines.faults import EngineFault, EngineUnavailable
+from agent.engines.parts import EngineFault, EngineUnavailable
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -30,13 +29,14 @@ Finding = EngineFault | EngineUnavailable
 class Probe:
     """A request that a provider refuses if a stage's key, model or voice is wrong."""
 
-    descriptor: Descriptor
+    config_field: str
+    """The field of the model's descriptor, for messages."""
     key_setting: str
     """The setting that holds the key, for the suggested fix."""
     url: str
     headers: Mapping[str, str]
     asked: str
-    """Who is asked, for messages."""
+    """The provider that is asked, in quotes, or LiveKit Inference."""
     names: str | None = None
     """What the URL names (`the model 'x'`), if a 404 means that it does not exist."""
 
@@ -50,7 +50,7 @@ class Probe:
             cure = "name one that the account may use"
         else:
             return None
-        return EngineFault(self.descriptor.field, problem, cure)
+        return EngineFault(self.config_field, problem, cure)
 
 
 def findings(probes: Sequence[Probe]) -> list[Finding | None]:
@@ -73,12 +73,12 @@ async def _ask(client: httpx.AsyncClient, probe: Probe) -> Finding | None:
     except (httpx.HTTPError, TimeoutError) as error:
         log.warning(
             "provider_not_probed",
-            field=probe.descriptor.field,
-            provider=probe.descriptor.provider,
+            field=probe.config_field,
+            provider=probe.asked.strip("'"),
             why=type(error).__name__,
         )
         if isinstance(error, httpx.ConnectError):
-            return EngineUnavailable(f"{probe.descriptor.field}: {probe.asked} cannot be reached")
+            return EngineUnavailable(f"{probe.config_field}: {probe.asked} cannot be reached")
         return None
     return probe.fault(answer.status_code, answer.text[:2_000])
 

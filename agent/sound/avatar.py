@@ -14,7 +14,7 @@ from livekit.agents.utils import wait_for_participant
 from livekit.agents.voice.io import AudioOutput
 
 from adapters.settings import AgentSettings
-from agent.engines.faults import EngineFault, Notice
+from agent.engines.parts import EngineFault, Notice
 from domain.agents.config import Avatar
 from domain.agents.sound_config import ANAM
 
@@ -54,8 +54,8 @@ class SpeakingAvatar:
     async def start(self, room: rtc.Room, session: AgentSession[Any]) -> None:
         """Let the avatar join the room and speak, or else the agent itself.
 
-        The agent must not speak before this returns: words for an absent avatar would wait for it,
-        and block all later speech, even once the agent has its own voice back.
+        The agent must not speak before this returns: audio for an absent avatar would wait for it,
+        and block all later speech, even after the agent has got its own voice back.
         """
         voice = _last(session.output.audio)
         avatar = self._anam_session()
@@ -81,7 +81,7 @@ class SpeakingAvatar:
         except (APIError, TimeoutError, RuntimeError) as error:
             # RuntimeError: the SDK raises it if the room was left meanwhile.
             speak_without(_why(error, accepted))
-            self._watching = asyncio.create_task(_turn_away(room, avatar))
+            self._watching = asyncio.create_task(_remove_late(room, avatar))
             return
         log.info("avatar_joined", provider=ANAM)
         self._watching = asyncio.create_task(_watch(room, avatar, speak_without))
@@ -126,8 +126,8 @@ async def _watch(room: rtc.Room, avatar: Any, speak_without: Callable[[str], Non
     speak_without("it left during the call")
 
 
-async def _turn_away(room: rtc.Room, avatar: Any) -> None:
-    """Remove an avatar that joins too late: it would be silent, and cost money."""
+async def _remove_late(room: rtc.Room, avatar: Any) -> None:
+    """Remove an avatar that joins too late: it would stay silent, and cost money."""
     try:
         await wait_for_participant(room=room, identity=avatar.avatar_identity)
     except RuntimeError:

@@ -18,7 +18,7 @@ from livekit.agents import (
 )
 from livekit.agents.voice.events import ToolCallEnded, ToolCallStarted, ToolExecutionUpdatedEvent
 
-from agent.engines.faults import Notice
+from agent.engines.parts import Notice
 from domain.agents.sound_config import BackgroundAudio, Sound, clip_name
 
 log = structlog.stdlib.get_logger(__name__)

@@ -11,7 +11,7 @@ from livekit.agents.voice.room_io import AudioInputOptions
 from livekit.rtc.participant import PublishTrackError
 
 from adapters.settings import AgentSettings
-from agent.engines.faults import Notice
+from agent.engines.parts import Notice
 from agent.sound.avatar import SpeakingAvatar
 from agent.sound.background import BackgroundSounds
 from agent.sound.noise import noise_cancellation

@@ -1,4 +1,4 @@
-"""The recording of a call by LiveKit's egress service, where one is there."""
+"""The recording of a call by LiveKit's egress service, if there is one."""
 
 import asyncio
 import os
@@ -36,17 +36,11 @@ class EgressRefused(Exception):
 
 
 async def record_room(lk: api.LiveKitAPI, room: str, storage: str, path: str) -> str | None:
-    """Record a room until it closes, audio only.
+    """Record a room until it closes, audio only, at `path` in the storage of recordings.
 
-    Args:
-        lk: LiveKit's server API.
-        room: LiveKit's full name of the room.
-        storage: URL of the storage of recordings, `file://` or `s3://`.
-        path: of the recording within the storage.
-
-    Returns:
-        LiveKit's id of the recording; None if the room is being recorded already, for instance
-        when this agent replaces another one.
+    Returns LiveKit's id of the recording; None if the room is being recorded already, for instance
+    when this agent replaces another one. `room` is LiveKit's full name, `storage` a `file://` or
+    `s3://` URL.
 
     Raises:
         EgressRefused: there is no egress service, or it does not accept the request.

@@ -8,7 +8,7 @@ from typing import Any, cast
 import structlog
 from livekit import rtc
 
-from agent.engines.faults import Notice
+from agent.engines.parts import Notice
 from domain.agents.config import DispatchedConfig
 from domain.agents.sound_config import LOCAL_NOISE_CANCELLATION, noise_cancellation_type
 
@@ -52,17 +52,16 @@ def noise_cancellation(config: DispatchedConfig) -> tuple[AudioFilter | None, li
     if wanted is None or not wanted.enabled:
         return None, []
     kind = noise_cancellation_type(wanted.type)
-    if kind is None:
-        return NoiseSuppressor(), [_instead(f"there is no type {wanted.type!r:.100}")]
     if kind == LOCAL_NOISE_CANCELLATION:
         return NoiseSuppressor(), []
-    try:
-        plugin: Any = import_module(_CLOUD_PLUGIN)
-    except ImportError:
-        missing = f"{kind!r} needs livekit-plugins-noise-cancellation, which is not installed here"
-        return NoiseSuppressor(), [_instead(missing)]
-    return cast(AudioFilter, getattr(plugin, _CLOUD_FILTERS[kind])()), []
-
-
-def _instead(why: str) -> Notice:
-    return Notice("noise_cancellation.type", f"{why}; {LOCAL_NOISE_CANCELLATION!r} is used")
+    problem = f"there is no type {wanted.type!r:.100}"
+    if kind is not None:
+        try:
+            plugin: Any = import_module(_CLOUD_PLUGIN)
+            return cast(AudioFilter, getattr(plugin, _CLOUD_FILTERS[kind])()), []
+        except ImportError:
+            problem = (
+                f"{kind!r} needs livekit-plugins-noise-cancellation, which is not installed here"
+            )
+    reason = f"{problem}; {LOCAL_NOISE_CANCELLATION!r} is used"
+    return NoiseSuppressor(), [Notice("noise_cancellation.type", reason)]

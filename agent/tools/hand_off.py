@@ -1,4 +1,4 @@
-"""Hand-off: another saved agent takes over the conversation, with all that was said."""
+"""Hand-off: another saved agent takes over the conversation with its history."""
 
 import re
 from collections.abc import Iterator

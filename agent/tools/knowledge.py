@@ -7,7 +7,6 @@ source, and the key as `x-api-key`, as Lyzr documents it.
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -33,30 +32,23 @@ _DEFAULTS: Mapping[str, Any] = {
 _TEXT_FIELDS = ("text", "content", "page_content", "chunk")
 
 
-@dataclass(frozen=True)
-class Source:
-    """One knowledge base."""
-
-    base_url: str
-    rag_id: str
-    params: Mapping[str, Any]
-
-
-def sources(inputs: ToolInputs) -> dict[str, Source]:
-    """The sources of a configuration by name, `lyzr_rag` first; each of them once."""
+def sources(inputs: ToolInputs) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """URL and parameters of each source of a configuration, by its name; `lyzr_rag` first."""
     rag = inputs.config.lyzr_rag
     default_url = rag.base_url if rag else inputs.settings.lyzr_rag_url
     entries = [rag.model_dump()] if rag else []
     entries += [dict(entry.model_extra or {}) for entry in inputs.config.agentic_rag]
-    found: dict[str, Source] = {}
+    found: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    known: set[tuple[str, str]] = set()
     for fields in entries:
         rag_id = str(fields.pop("rag_id", ""))
         name = str(fields.pop("rag_name", None) or rag_id)
         base_url = str(fields.pop("base_url", None) or default_url)
         params = {**cast(dict[str, Any], fields.pop("params", None) or {}), **fields}
-        known = {(one.rag_id, one.base_url) for one in found.values()}
         if rag_id and (rag_id, base_url) not in known:
-            found[rag_id if name in found else name] = Source(base_url, rag_id, params)
+            known.add((rag_id, base_url))
+            path = inputs.settings.lyzr_rag_path.format(rag_id=quote(rag_id, safe=""))
+            found[rag_id if name in found else name] = (base_url.rstrip("/") + path, params)
     return found
 
 
@@ -73,7 +65,7 @@ def search_knowledge_base(inputs: ToolInputs) -> llm.Tool:
         chosen = [name for name in raw_arguments.get("sources") or known if name in known]
         if not chosen:
             raise llm.ToolError(f"sources must be some of: {', '.join(known)}")
-        answers = await asyncio.gather(*(_ask(inputs, known[name], query) for name in chosen))
+        answers = await asyncio.gather(*(_ask(inputs, *known[name], query) for name in chosen))
         if all(answer is None for answer in answers):
             raise llm.ToolError(
                 "the knowledge base does not answer now; say that you cannot look it up"
@@ -100,15 +92,12 @@ def search_knowledge_base(inputs: ToolInputs) -> llm.Tool:
     )
 
 
-async def _ask(inputs: ToolInputs, source: Source, query: str) -> list[str] | None:
+async def _ask(
+    inputs: ToolInputs, url: str, params: Mapping[str, Any], query: str
+) -> list[str] | None:
     """The passages that a source finds; None if it does not answer, which is logged."""
-    path = inputs.settings.lyzr_rag_path.format(rag_id=quote(source.rag_id, safe=""))
-    request = httpx.Request(
-        "GET",
-        source.base_url.rstrip("/") + path,
-        params={**_DEFAULTS, **source.params, "query": query},
-        headers=inputs.lyzr_headers,
-    )
+    params = {**_DEFAULTS, **params, "query": query}
+    request = httpx.Request("GET", url, params=params, headers=inputs.lyzr_headers)
     try:
         answer = await answer_to(
             inputs.web, request, tool=NAME, seconds=SEARCH_SECONDS, max_bytes=MAX_ANSWER_BYTES

@@ -7,8 +7,6 @@ A connection is renewed when its server has forgotten it.
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, Self
 
@@ -16,14 +14,12 @@ import httpx2
 import structlog
 from livekit.agents import llm
 from livekit.agents.llm.mcp import (
-    MCPServer,
+    MCPServerHTTP,
     MCPTool,
-    MCPToolOptions,
     MCPToolResultContext,
     MCPToolset,
 )
 from mcp import MCPError
-from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CONNECTION_CLOSED, REQUEST_TIMEOUT
 
 from adapters.http.outbound_mcp import mcp_http_client
@@ -79,51 +75,47 @@ class BoundedMcpToolset(MCPToolset):
             log.info("mcp_server_not_closed", server=server, error=_cause(error))
 
 
-class McpConnection(MCPServer):
+class McpConnection(MCPServerHTTP):
     """One server; its tools tell every failure in a sentence."""
 
     def __init__(self, server: McpServer, inputs: ToolInputs, taken: set[str]) -> None:
+        variables = inputs.variables
         super().__init__(
-            client_session_timeout_seconds=server.timeout, tool_result_resolver=_text_of
+            fill(server.url, variables)[0],
+            "streamable_http",
+            headers={name: fill(text, variables)[0] for name, text in server.headers.items()},
+            client_session_timeout_seconds=server.timeout,
+            tool_result_resolver=_text_of,
         )
         self.label = server.name or server.url.partition("://")[2].partition("/")[0]
         self.start_seconds = min(server.timeout, MOST_START_SECONDS)
         self._server = server
         self._taken = taken
         self._allow_private = inputs.settings.everline_allow_private_tool_urls
-        variables = inputs.variables
-        self._url = fill(server.url, variables)[0]
-        self._headers = {name: fill(text, variables)[0] for name, text in server.headers.items()}
         self._connecting = asyncio.Lock()
         self._times_connected = 0
 
-    @asynccontextmanager
-    async def client_streams(self) -> AsyncGenerator[Any]:
-        """The transport's streams, for as long as the connection is open."""
-        async with (
-            mcp_http_client(
-                verify=tls_context(),
-                allow_private=self._allow_private,
-                headers=self._headers,
-                timeout=self._server.timeout,
-            ) as http,
-            streamable_http_client(self._url, http_client=http) as streams,
-        ):
-            http.event_hooks = {"response": [_keep_status]}
-            yield streams
+    def _create_http_client(self, *_: Any, **__: Any) -> httpx2.AsyncClient:
+        """A client that checks addresses. The SDK's method is private; a test guards it."""
+        client = mcp_http_client(
+            verify=tls_context(),
+            allow_private=self._allow_private,
+            headers=self.headers,
+            timeout=self._server.timeout,
+        )
+        client.event_hooks = {"response": [_keep_status]}
+        return client
 
-    async def list_tools(
-        self, *, tool_options: dict[str, MCPToolOptions] | None = None
-    ) -> list[MCPTool]:
+    async def list_tools(self, **options: Any) -> list[MCPTool]:
         """The tools that the configuration allows."""
-        tools = await super().list_tools(tool_options=tool_options)
+        tools = await super().list_tools(**options)
         allowed = self._server.allowed_tools
         return [
             self._bounded(tool) for tool in tools if allowed is None or tool.info.name in allowed
         ]
 
     def _bounded(self, tool: MCPTool) -> MCPTool:
-        """The tool, with a time limit, a sentence for each failure, and a name of its own."""
+        """The tool with a time limit, a sentence for each failure, and a unique name."""
         name = self._free_name(tool.info.name)
 
         async def call(raw_arguments: dict[str, Any]) -> Any:

@@ -75,14 +75,10 @@ async def _text(response: httpx.Response, max_bytes: int) -> str:
     async for chunk in response.aiter_bytes():
         received += chunk
         if len(received) > max_bytes:
-            cut = _decoded(received[:max_bytes], response.encoding)
-            return f"{cut} … [cut after {max_bytes} bytes]"
-    return _decoded(received, response.encoding)
-
-
-def _decoded(received: bytearray, charset: str | None) -> str:
+            break
     try:
-        return received.decode(charset or "utf-8", "replace")
+        text = received[:max_bytes].decode(response.encoding or "utf-8", "replace")
     except (LookupError, UnicodeError):
         # Python also has codecs that are not for text (base64, rot13), and strict ones (idna).
-        return received.decode("utf-8", "replace")
+        text = received[:max_bytes].decode("utf-8", "replace")
+    return f"{text} … [cut after {max_bytes} bytes]" if len(received) > max_bytes else text

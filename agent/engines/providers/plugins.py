@@ -13,10 +13,10 @@ from livekit.agents import NOT_GIVEN
 from pydantic import SecretStr
 
 from adapters.settings import AgentSettings
-from agent.engines.descriptor import Descriptor
-from agent.engines.faults import EngineFault
+from agent.engines.parts import EngineFault
 from agent.engines.preflight import Probe
 from agent.engines.providers import xai
+from domain.agents.descriptors import Descriptor
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class ModelRequest:
     """A model for one stage of the pipeline (`stt`, `llm` or `tts`)."""
 
     descriptor: Descriptor
+    config_field: str
+    """The field of the descriptor, for messages."""
     stage: str
     voice: str | None = None
     language: str | None = None
@@ -69,11 +71,11 @@ class Plugin:
         key = cast(SecretStr | None, getattr(settings, self.key_setting.lower()))
         return key.get_secret_value() if key else None
 
-    def no_key(self, descriptor: Descriptor, alternative: str = "") -> EngineFault:
+    def no_key(self, config_field: str, provider: str, alternative: str = "") -> EngineFault:
         """The fault of a model whose provider has no account here."""
         return EngineFault(
-            descriptor.field,
-            f"provider {descriptor.provider!r} has no key on this agent worker",
+            config_field,
+            f"provider {provider!r} has no key on this agent worker",
             f"set {self.key_setting}{alternative}",
         )
 
@@ -97,7 +99,7 @@ class Plugin:
         url = re.sub("^ws", "http", request.base_url)
         headers = {name: text.format(key=request.key) for name, text in self.headers.items()}
         asked = repr(request.descriptor.provider)
-        return Probe(request.descriptor, self.key_setting, url + path, headers, asked, names)
+        return Probe(request.config_field, self.key_setting, url + path, headers, asked, names)
 
 
 def _whole_utterance_stt(plugin: Any, request: ModelRequest) -> Any:

@@ -17,9 +17,9 @@ import structlog
 from livekit.agents import llm
 from livekit.agents.metrics import RealtimeModelMetrics
 
-from agent.engines.descriptor import Descriptor
-from agent.engines.faults import EngineFault, EngineUnavailable
+from agent.engines.parts import EngineFault, EngineUnavailable
 from agent.engines.providers.plugins import PLUGINS
+from domain.agents.descriptors import Descriptor
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -30,10 +30,8 @@ _ANSWERS: Mapping[str, str] = dict.fromkeys(("openai", "xai"), "openai_server_ev
 _KEY_CODES = {"401", "invalid_api_key", "account_deactivated"}
 _FORBIDDEN = "403"
 """An account without the model, or a compatible server without realtime models."""
-_ACCOUNT_CODES = {"402", "insufficient_quota", "credit_balance_exhausted"} | {
-    "billing_hard_limit_reached"
-}
-_WILL_PASS = {"408", "425", "429", "rate_limit_exceeded", "server_error", "session_expired"}
+_QUOTA = {"402", "insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"}
+_TEMPORARY_CODES = {"408", "425", "429", "rate_limit_exceeded", "server_error", "session_expired"}
 _CLOSED_FOR_GOOD = {"1007", "1008"}
 """WebSocket close codes by which Gemini refuses a setup: invalid argument, policy."""
 _HTTP_STATUS = re.compile(r"^HTTP (\d{3})")
@@ -97,33 +95,27 @@ class Acceptance:
 
 def _problem_of(error: BaseException, descriptor: Descriptor) -> EngineFault | EngineUnavailable:
     """The fault of the configuration or the account, or the provider's temporary failure."""
-    provider = descriptor.provider
-    code = _code(error)
+    provider, code = descriptor.provider, _code(error)
+    session = f"a session with the model {descriptor.model!r}"
+    field = "engine.llm"
     if code is None:
         return EngineUnavailable(f"{provider} cannot be reached ({type(error).__name__})")
-    if code in _KEY_CODES or (code in _CLOSED_FOR_GOOD and _speaks_of_the_key(error)):
-        return EngineFault(
-            PLUGINS[provider].key_setting, f"{provider} refuses it ({code})", "set a valid key"
-        )
-    if code == _FORBIDDEN:
-        return EngineFault(
-            descriptor.field,
-            f"{provider} does not allow a session with the model {descriptor.model!r} ({code})",
-            "use a key that may use it, and a base URL with realtime models",
-        )
-    if code in _ACCOUNT_CODES:
-        return EngineFault(
-            descriptor.field, f"{provider}'s account has no quota ({code})", "check its billing"
-        )
-    if code in _WILL_PASS or code.startswith("5"):
+    if code in _KEY_CODES or (code in _CLOSED_FOR_GOOD and _mentions_the_key(error)):
+        field = PLUGINS[provider].key_setting
+        problem, cure = f"{provider} refuses it", "set a valid key"
+    elif code == _FORBIDDEN:
+        problem = f"{provider} does not allow {session}"
+        cure = "use a key that may use it, and a base URL with realtime models"
+    elif code in _QUOTA:
+        problem, cure = f"{provider}'s account has no quota", "check its billing"
+    elif code in _TEMPORARY_CODES or code.startswith("5"):
         return EngineUnavailable(f"{provider} cannot take a session now ({code})")
-    if code.isdecimal() and code not in _CLOSED_FOR_GOOD and not code.startswith("4"):
+    elif code.isdecimal() and code not in _CLOSED_FOR_GOOD and not code.startswith("4"):
         return EngineUnavailable(f"{provider} has closed the connection ({code})")
-    return EngineFault(
-        descriptor.field,
-        f"{provider} refuses a session with the model {descriptor.model!r} ({code})",
-        "use a model, voice and language that it offers, at a base URL with realtime models",
-    )
+    else:
+        problem = f"{provider} refuses {session}"
+        cure = "use a model, voice and language that it offers, at a base URL with realtime models"
+    return EngineFault(field, f"{problem} ({code})", cure)
 
 
 def _code(error: BaseException) -> str | None:
@@ -151,5 +143,5 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-def _speaks_of_the_key(error: BaseException) -> bool:
+def _mentions_the_key(error: BaseException) -> bool:
     return any("api key" in str(each).lower() for each in _chain(error))

@@ -19,12 +19,12 @@ from livekit.plugins import google
 from livekit.plugins.google.realtime.realtime_api import RealtimeSession
 
 from agent.engines.realtime.answering import AnsweringSession
-from agent.engines.realtime.choice import CONNECTION, RealtimeChoice, WatchedModel
+from agent.engines.realtime.engine import CONNECTION, RealtimeChoice, WatchedModel
 
 log = structlog.stdlib.get_logger(__name__)
 
 _BEFORE_THE_END_SECONDS = 1.0
-_LOOK_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _SECONDS = re.compile(r"^(\d+(?:\.\d+)?)s$")
 
 
@@ -35,7 +35,7 @@ class GeminiSession(AnsweringSession, RealtimeSession):
     """
 
     async def update_instructions(self, instructions: str) -> None:
-        """Tell the model what it is to do, and in which language if that has to be said."""
+        """Send the instructions, with the language if the model takes no language code."""
         if code := _language_in_words(cast(_GeminiModel, self.realtime_model).choice):
             instructions = f"{instructions}\n\nSpeak the language with the code {code}."
         await super().update_instructions(instructions)
@@ -43,13 +43,13 @@ class GeminiSession(AnsweringSession, RealtimeSession):
     def _handle_go_away(self, go_away: types.LiveServerGoAway) -> None:
         match = _SECONDS.match(go_away.time_left or "")
         left = float(match.group(1)) if match else 0.0
-        self._leaving = asyncio.create_task(self._leave(go_away, left), name="gemini-go-away")
+        self._changing = asyncio.create_task(self._reconnect(go_away, left), name="gemini-go-away")
 
-    async def _leave(self, go_away: types.LiveServerGoAway, seconds: float) -> None:
+    async def _reconnect(self, go_away: types.LiveServerGoAway, seconds: float) -> None:
         try:
             async with asyncio.timeout(max(seconds - _BEFORE_THE_END_SECONDS, 0)):
                 while self._speaking():  # noqa: ASYNC110 - the plugin has no event for it
-                    await asyncio.sleep(_LOOK_SECONDS)
+                    await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             log.info("realtime_sentence_cut_by_the_provider", provider="google")
         super()._handle_go_away(go_away)
@@ -75,7 +75,7 @@ def gemini(choice: RealtimeChoice) -> RealtimeModel:
             sliding_window=types.SlidingWindow()
         ),
         http_options=types.HttpOptions(
-            base_url=choice.settings.google_gemini_base_url,
+            base_url=choice.inputs.settings.google_gemini_base_url,
             timeout=int(CONNECTION.timeout * 1000),
         ),
         conn_options=CONNECTION,
@@ -88,7 +88,7 @@ def _language_in_words(choice: RealtimeChoice) -> str | None:
 
 
 def _turns(choice: RealtimeChoice) -> types.RealtimeInputConfig:
-    """Gemini hears itself where a turn ends; by meaning, it ends fewer of them at a pause."""
+    """Gemini detects the end of a turn; a low sensitivity ends fewer turns at a pause."""
     detection = types.AutomaticActivityDetection()
     if choice.turns_by_meaning:
         detection.end_of_speech_sensitivity = types.EndSensitivity.END_SENSITIVITY_LOW

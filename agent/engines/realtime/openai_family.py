@@ -2,7 +2,7 @@
 # The SDK leaves the types of a realtime session's event handlers open:
 # pyright: reportUnknownMemberType=false
 
-from typing import cast
+from typing import Any, cast
 
 import structlog
 from livekit.agents import NOT_GIVEN, APIError
@@ -14,7 +14,7 @@ from openai.types.realtime import AudioTranscription, NoiseReductionType
 from openai.types.realtime.realtime_audio_input_turn_detection import SemanticVad, ServerVad
 
 from agent.engines.realtime.answering import AnsweringSession
-from agent.engines.realtime.choice import CONNECTION, RealtimeChoice, WatchedModel
+from agent.engines.realtime.engine import CONNECTION, RealtimeChoice, WatchedModel
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -53,7 +53,7 @@ class _XaiModel(WatchedModel, xai.realtime.RealtimeModel):
 
 def openai_realtime(choice: RealtimeChoice) -> RealtimeModel:
     """A model of OpenAI, or of a compatible server at `OPENAI_REALTIME_BASE_URL`."""
-    settings = choice.settings
+    settings = choice.inputs.settings
     return _OpenAiModel(
         **choice.common,
         base_url=settings.openai_realtime_base_url or settings.openai_base_url or NOT_GIVEN,
@@ -70,7 +70,7 @@ def xai_realtime(choice: RealtimeChoice) -> RealtimeModel:
     silence = {"silence_duration_ms": 700 if choice.turns_by_meaning else 200}
     return _XaiModel(
         **choice.common,
-        base_url=choice.settings.xai_base_url or NOT_GIVEN,
+        base_url=choice.inputs.settings.xai_base_url or NOT_GIVEN,
         turn_detection=cast(TurnDetection, XAI_DEFAULT_TURN_DETECTION.model_copy(update=silence)),
         input_audio_transcription=_transcription("grok-transcribe", choice),
         max_session_duration=choice.session_seconds(XAI_SESSION_SECONDS),
@@ -80,9 +80,8 @@ def xai_realtime(choice: RealtimeChoice) -> RealtimeModel:
 
 def _transcription(model: str, choice: RealtimeChoice) -> AudioTranscription:
     # On the wire, a language of null differs from no language.
-    if choice.language is None:
-        return AudioTranscription(model=model)
-    return AudioTranscription(model=model, language=choice.language)
+    language: Any = {"language": choice.language} if choice.language else {}
+    return AudioTranscription(model=model, **language)
 
 
 def _openai_turns(choice: RealtimeChoice) -> SemanticVad | ServerVad:
@@ -94,7 +93,7 @@ def _openai_turns(choice: RealtimeChoice) -> SemanticVad | ServerVad:
 
 
 def _noise_reduction(choice: RealtimeChoice) -> NoiseReductionType | None:
-    wanted = choice.config.noise_cancellation
+    wanted = choice.inputs.config.noise_cancellation
     if wanted is None or not wanted.enabled:
         return None
     return "far_field" if wanted.type == "far_field" else "near_field"

@@ -13,8 +13,9 @@ from livekit.plugins import openai
 
 from adapters.settings import AgentSettings
 from agent.engines import EngineFault, EngineInputs, EngineParts, build_engine, load_engine_plugins
-from agent.engines.descriptor import Descriptor, parse_descriptor
+from agent.engines.parts import parse_descriptor
 from domain.agents.config import DispatchedConfig, Engine
+from domain.agents.descriptors import Descriptor
 
 SETTINGS = {
     "livekit_url": "ws://127.0.0.1:1",
@@ -56,7 +57,7 @@ def build(engine: Engine, **config: Any) -> EngineParts:
 def test_a_descriptor_is_provider_model_and_voice(
     text: str, expected: tuple[str, str, str | None]
 ) -> None:
-    assert parse_descriptor(text, "engine.tts") == Descriptor("engine.tts", *expected)
+    assert parse_descriptor(text, "engine.tts") == Descriptor(*expected)
 
 
 @pytest.mark.parametrize("text", ["", "gpt-4.1", "openai/", "/gpt", "openai/:ash", "openai/tts-1:"])

@@ -18,7 +18,7 @@ from livekit.agents.utils import http_context
 from livekit.plugins import openai
 
 from adapters.settings import AgentSettings
-from agent.engines.faults import EngineFault
+from agent.engines.parts import EngineFault
 from agent.sound.avatar import SpeakingAvatar
 from agent.sound.background import BackgroundSounds
 from domain.agents.config import AgentConfig, Avatar, ConversationStart, Engine

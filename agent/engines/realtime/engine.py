@@ -1,24 +1,24 @@
-"""What a configuration asks of a realtime model."""
+"""The realtime engine: one model that hears, thinks and speaks, at its provider."""
 
 from dataclasses import dataclass, field
+from pkgutil import resolve_name
 from typing import Any
 from weakref import WeakSet
 
-from livekit.agents import APIConnectOptions, llm
-from livekit.agents.vad import VAD
+from livekit.agents import APIConnectOptions, TurnHandlingOptions, llm
 
-from adapters.settings import AgentSettings
-from agent.engines.descriptor import Descriptor
-from agent.engines.faults import Notice
+from agent.engines.parts import EngineFault, EngineInputs, EngineParts, Notice, parse_descriptor
+from agent.engines.providers.plugins import PLUGINS, Plugin
 from agent.engines.realtime.acceptance import Acceptance
 from agent.engines.realtime.answering import Answering
 from domain.agents.catalogs import BUILT_IN, ModelKind
-from domain.agents.config import DispatchedConfig
+from domain.agents.config import DEFAULT_REALTIME
+from domain.agents.descriptors import Descriptor
 
 CONNECTION = APIConnectOptions(max_retry=5, retry_interval=1.0, timeout=5.0)
 """Retries while an unreachable provider is contacted during a call; then the agent is abandoned."""
 _SPEAKS_ITSELF = "a realtime model hears and speaks itself"
-_ULTRAVOX_TURNS = "Ultravox has one way of its own to hear where a turn ends"
+_ULTRAVOX_TURNS = "Ultravox detects the end of a turn in one way only"
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,7 @@ class RealtimeChoice:
 
     descriptor: Descriptor
     key: str = field(repr=False)
-    config: DispatchedConfig
-    settings: AgentSettings
-    vad: VAD
-    """Hears whether the caller has said something that the provider must answer."""
+    inputs: EngineInputs
     acceptance: Acceptance
 
     @property
@@ -43,25 +40,26 @@ class RealtimeChoice:
         """The voice to speak in: the descriptor's own, the engine's, or the provider's default."""
         listed = BUILT_IN.models[ModelKind.REALTIME].provider(self.descriptor.provider)
         default = listed.default_voice if listed else None
-        return self.descriptor.voice or self.config.engine.voice or default or ""
+        return self.descriptor.voice or self.inputs.config.engine.voice or default or ""
 
     @property
     def language(self) -> str | None:
         """BCP-47 code of the language that is spoken; None to let the model find out."""
-        return self.config.engine.language
+        return self.inputs.config.engine.language
 
     @property
     def turns_by_meaning(self) -> bool:
-        """Whether the meaning of the words ends a turn, and not silence alone."""
-        return self.config.turn_detection is not None or self.config.vad_enabled is False
+        """Whether the meaning of the words ends a turn, not silence alone."""
+        config = self.inputs.config
+        return config.turn_detection is not None or config.vad_enabled is False
 
     def session_seconds(self, provider_limit: float) -> float:
         """Seconds after which a connection is replaced, before the provider ends it."""
-        return self.settings.everline_realtime_session_seconds or provider_limit
+        return self.inputs.settings.everline_realtime_session_seconds or provider_limit
 
     def notices(self) -> tuple[Notice, ...]:
         """The fields that are set and have no effect in this call."""
-        config, engine = self.config, self.config.engine
+        config, engine = self.inputs.config, self.inputs.config.engine
         ultravox = self.descriptor.provider == "ultravox"
         ignored = (
             ("engine.stt", engine.stt, _SPEAKS_ITSELF),
@@ -69,7 +67,7 @@ class RealtimeChoice:
             (
                 "engine.llm_fallbacks",
                 engine.llm_fallbacks,
-                "a realtime model has no stand-in within a call; a failed agent is replaced",
+                "a realtime model has no fallback within a call; a failed agent is replaced",
             ),
             (
                 "preemptive_generation",
@@ -94,10 +92,54 @@ class WatchedModel(llm.RealtimeModel):
 
     def session(self, *, turn_detection_disabled: bool = False) -> Any:
         """A session of the conversation, which the plugin connects in the background."""
-        # Set only for plugins that support it: the others' sessions do not take the argument.
+        # Only the sessions of plugins that support this take the argument.
         options = {"turn_detection_disabled": True} if turn_detection_disabled else {}
         session = self.session_class(self, **options)
         self._sessions.add(session)
-        session.answering = Answering(session, self.choice.descriptor.provider, self.choice.vad)
-        self.choice.acceptance.watch(session)
+        choice = self.choice
+        session.answering = Answering(session, choice.descriptor.provider, choice.inputs.vad)
+        choice.acceptance.watch(session)
         return session
+
+
+def load_realtime_plugin(inputs: EngineInputs) -> None:
+    """Import the plugin that this model uses; on the main thread, before `build_realtime`.
+
+    Raises:
+        EngineFault: the descriptor is malformed or its provider unknown.
+    """
+    resolve_name(_chosen(inputs)[1].realtime)
+
+
+def build_realtime(inputs: EngineInputs) -> EngineParts:
+    """The model of `engine.llm`, which takes turns as its provider does.
+
+    Raises:
+        EngineFault: the descriptor is malformed, its provider unknown or without a key.
+    """
+    descriptor, plugin = _chosen(inputs)
+    key = plugin.key(inputs.settings)
+    if key is None:
+        raise plugin.no_key("engine.llm", descriptor.provider)
+    acceptance = Acceptance(descriptor)
+    choice = RealtimeChoice(descriptor, key, inputs, acceptance)
+    model = resolve_name(plugin.realtime)(choice)
+    model.choice = choice
+    return EngineParts(
+        llm=model,
+        turn_handling=TurnHandlingOptions(turn_detection="realtime_llm"),
+        accepted=acceptance.wait,
+        notices=choice.notices(),
+    )
+
+
+def _chosen(inputs: EngineInputs) -> tuple[Descriptor, Plugin]:
+    descriptor = parse_descriptor(inputs.config.engine.llm or DEFAULT_REALTIME, "engine.llm")
+    plugins = {name: plugin for name, plugin in PLUGINS.items() if plugin.realtime}
+    if descriptor.provider not in plugins:
+        raise EngineFault(
+            "engine.llm",
+            f"provider {descriptor.provider!r} has no realtime model on this agent worker",
+            f"use one of: {', '.join(sorted(plugins))}",
+        )
+    return descriptor, plugins[descriptor.provider]
