@@ -111,6 +111,6 @@ def frames(error: BaseException | None) -> str:
     """Where an exception happened and of which type it is, without its message."""
     if error is None:
         return ""
-    frames = traceback.extract_tb(error.__traceback__)[-8:]
-    lines = [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
+    last = traceback.extract_tb(error.__traceback__)[-8:]
+    lines = [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in last]
     return "\n".join([*lines, type(error).__name__])

@@ -29,13 +29,14 @@ JOIN_SECONDS = 15.0
 class SpeakingAvatar:
     """The configured avatar; without it the agent continues with its own voice.
 
-    Make it on the main thread, where plugins must be imported.
+    Make it on the main thread, where plugins must be imported. `notices` gets the reason if the
+    avatar does not speak.
 
     Raises:
         EngineFault: by the constructor, if there is no key; the API has checked the rest.
     """
 
-    def __init__(self, config: Avatar, settings: AgentSettings) -> None:
+    def __init__(self, config: Avatar, settings: AgentSettings, notices: list[Notice]) -> None:
         self._anam: Any = import_module("livekit.plugins.anam")
         self._config = config
         self._settings = settings
@@ -48,8 +49,7 @@ class SpeakingAvatar:
                 "avatar.anam.apiKey", "there is no key of Anam's", "give one, or set ANAM_API_KEY"
             )
         self._watching: asyncio.Task[None] | None = None
-        self.notices: list[Notice] = []
-        """Why it does not speak."""
+        self._notices = notices
 
     async def start(self, room: rtc.Room, session: AgentSession[Any]) -> None:
         """Let the avatar join the room and speak, or else the agent itself.
@@ -63,7 +63,7 @@ class SpeakingAvatar:
         accepted = False
 
         def speak_without(why: str) -> None:
-            self.notices.append(Notice("avatar", f"{why}; the agent speaks without it"))
+            self._notices.append(Notice("avatar", f"{why}; the agent speaks without it"))
             if voice is not None:
                 session.output.replace_audio_tail(voice)
 

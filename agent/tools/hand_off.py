@@ -27,16 +27,12 @@ def hand_off_tools(inputs: ToolInputs) -> Iterator[llm.RawFunctionTool[..., Any]
         return
     taken: set[str] = set()
     for one in managed:
-        name = _tool_name(one, taken)
-        taken.add(name)
-        yield _hand_off(name, one, inputs.hand_off)
-
-
-def _tool_name(agent: ManagedAgent, taken: set[str]) -> str:
-    plain = re.sub(r"[^a-z0-9]+", "_", agent.name.lower()).strip("_")
-    name = f"hand_off_to_{plain or 'agent'}"[:60]
-    numbered = (f"{name}_{number}" for number in count(2))
-    return next(each for each in chain([name], numbered) if each not in taken)
+        plain = re.sub(r"[^a-z0-9]+", "_", one.name.lower()).strip("_")
+        name = f"hand_off_to_{plain or 'agent'}"[:60]
+        numbered = (f"{name}_{number}" for number in count(2))
+        free = next(each for each in chain([name], numbered) if each not in taken)
+        taken.add(free)
+        yield _hand_off(free, one, inputs.hand_off)
 
 
 def _hand_off(name: str, managed: ManagedAgent, hand_off: HandOff) -> llm.RawFunctionTool[..., Any]:

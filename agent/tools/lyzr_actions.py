@@ -35,39 +35,29 @@ def _action(
     inputs: ToolInputs, entry: LyzrToolConfig, tool: str, action: str
 ) -> llm.RawFunctionTool[..., Any]:
     name = function_name(action)
+    extra, source = entry.model_extra or {}, entry.tool_source or "openapi"
     # The entry's optional field `actions`: {action: {description, parameters}}.
-    actions: Any = (entry.model_extra or {}).get("actions")
+    actions: Any = extra.get("actions")
     found: Any = cast(dict[str, Any], actions).get(action) if isinstance(actions, dict) else None
     described = cast(dict[str, Any], found) if isinstance(found, dict) else {}
+    names = {"tool_source": source, "tool_name": tool, "action_name": action}
+    quoted = {field: quote(value, safe="") for field, value in names.items()}
+    url = inputs.settings.lyzr_api_url.rstrip("/") + inputs.settings.lyzr_tool_path.format(**quoted)
+    query = {field: str(extra[field]) for field in ("path", "method") if field in extra}
 
     async def call(raw_arguments: dict[str, Any]) -> str:
-        request = _request(inputs, entry, tool, action, raw_arguments)
+        body: dict[str, Any] = raw_arguments
+        if source != "openapi":
+            fields = entry.model_dump(include=_IDENTIFIERS, exclude_none=True)
+            context = {"user_id": inputs.config.user_id, "session_id": inputs.config.session_id}
+            body = {"action_name": action, "arguments": raw_arguments, **context, **fields}
         return await answer_to(
-            inputs.web, request, tool=name, seconds=ACTION_SECONDS, max_bytes=MAX_ANSWER_BYTES
+            inputs.web,
+            httpx.Request("POST", url, params=query, json=body, headers=inputs.lyzr_headers),
+            tool=name,
+            seconds=ACTION_SECONDS,
+            max_bytes=MAX_ANSWER_BYTES,
         )
 
     description = str(described.get("description") or f"{action} of {tool}.")
     return function_tool(call, name, description, described.get("parameters") or _ANYTHING)
-
-
-def _request(
-    inputs: ToolInputs, entry: LyzrToolConfig, tool: str, action: str, arguments: dict[str, Any]
-) -> httpx.Request:
-    source = entry.tool_source or "openapi"
-    names = {"tool_source": source, "tool_name": tool, "action_name": action}
-    path = inputs.settings.lyzr_tool_path.format(
-        **{field: quote(name, safe="") for field, name in names.items()}
-    )
-    extra = entry.model_extra or {}
-    body: dict[str, Any] = arguments
-    if source != "openapi":
-        fields = entry.model_dump(include=_IDENTIFIERS, exclude_none=True)
-        context = {"user_id": inputs.config.user_id, "session_id": inputs.config.session_id}
-        body = {"action_name": action, "arguments": arguments, **context, **fields}
-    return httpx.Request(
-        "POST",
-        inputs.settings.lyzr_api_url.rstrip("/") + path,
-        params={name: str(extra[name]) for name in ("path", "method") if name in extra},
-        json=body,
-        headers=inputs.lyzr_headers,
-    )

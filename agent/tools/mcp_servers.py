@@ -203,8 +203,7 @@ class McpConnection(MCPServerHTTP):
 
 
 async def _keep_status(response: httpx2.Response) -> None:
-    statuses = _statuses.get()
-    if statuses is not None:
+    if (statuses := _statuses.get()) is not None:
         statuses.append(response.status_code)
 
 

@@ -122,11 +122,9 @@ def _code(error: BaseException) -> str | None:
     """The HTTP status, WebSocket close code or error code of an error or of what caused it."""
     for each in _chain(error):
         body: object = getattr(each, "body", None)
-        code: object = getattr(body, "code", None)
-        if code or getattr(body, "type", None):
+        if code := getattr(body, "code", None) or getattr(body, "type", None):
             param: object = getattr(body, "param", None)
-            name = str(code or getattr(body, "type", None))
-            return f"{name}: {param}" if param and name not in _KEY_CODES else name
+            return f"{code}: {param}" if param and code not in _KEY_CODES else str(code)
         response: object = getattr(each, "response", None)
         for owner, name in ((each, "status"), (response, "status_code"), (each, "code")):
             value: object = getattr(owner, name, None)

@@ -1,6 +1,7 @@
 """The realtime engine: one model that hears, thinks and speaks, at its provider."""
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pkgutil import resolve_name
 from typing import Any
 from weakref import WeakSet
@@ -18,6 +19,14 @@ from domain.agents.descriptors import Descriptor
 CONNECTION = APIConnectOptions(max_retry=5, retry_interval=1.0, timeout=5.0)
 """Retries while an unreachable provider is contacted during a call; then the agent is abandoned."""
 _SPEAKS_ITSELF = "a realtime model hears and speaks itself"
+_IGNORED = {
+    "engine.stt": _SPEAKS_ITSELF,
+    "engine.tts": _SPEAKS_ITSELF,
+    "engine.llm_fallbacks": "a realtime model has no fallback; a failed agent is replaced",
+    "preemptive_generation": "a realtime model begins to answer when its provider does",
+    "pronunciation_correction": _SPEAKS_ITSELF,
+}
+"""Fields that have no effect, and why."""
 _ULTRAVOX_TURNS = "Ultravox detects the end of a turn in one way only"
 
 
@@ -32,15 +41,12 @@ class RealtimeChoice:
 
     @property
     def common(self) -> dict[str, Any]:
-        """The arguments that every plugin's model takes."""
-        return {"model": self.descriptor.model, "voice": self.voice, "api_key": self.key}
-
-    @property
-    def voice(self) -> str:
-        """The voice to speak in: the descriptor's own, the engine's, or the provider's default."""
-        listed = BUILT_IN.models[ModelKind.REALTIME].provider(self.descriptor.provider)
+        """The arguments that every plugin's model takes, with the provider's default voice."""
+        descriptor, engine = self.descriptor, self.inputs.config.engine
+        listed = BUILT_IN.models[ModelKind.REALTIME].provider(descriptor.provider)
         default = listed.default_voice if listed else None
-        return self.descriptor.voice or self.inputs.config.engine.voice or default or ""
+        voice = descriptor.voice or engine.voice or default or ""
+        return {"model": descriptor.model, "voice": voice, "api_key": self.key}
 
     @property
     def language(self) -> str | None:
@@ -59,26 +65,14 @@ class RealtimeChoice:
 
     def notices(self) -> tuple[Notice, ...]:
         """The fields that are set and have no effect in this call."""
-        config, engine = self.inputs.config, self.inputs.config.engine
-        ultravox = self.descriptor.provider == "ultravox"
-        ignored = (
-            ("engine.stt", engine.stt, _SPEAKS_ITSELF),
-            ("engine.tts", engine.tts, _SPEAKS_ITSELF),
-            (
-                "engine.llm_fallbacks",
-                engine.llm_fallbacks,
-                "a realtime model has no fallback within a call; a failed agent is replaced",
-            ),
-            (
-                "preemptive_generation",
-                config.preemptive_generation,
-                "a realtime model begins to answer when its provider does",
-            ),
-            ("pronunciation_correction", config.pronunciation_correction, _SPEAKS_ITSELF),
-            ("turn_detection", ultravox and config.turn_detection, _ULTRAVOX_TURNS),
-            ("vad_enabled", ultravox and config.vad_enabled is False, _ULTRAVOX_TURNS),
-        )
-        return tuple(Notice(name, why) for name, is_set, why in ignored if is_set)
+        config = self.inputs.config
+        ignored = {name: why for name, why in _IGNORED.items() if attrgetter(name)(config)}
+        if self.descriptor.provider == "ultravox":
+            if config.turn_detection:
+                ignored["turn_detection"] = _ULTRAVOX_TURNS
+            if config.vad_enabled is False:
+                ignored["vad_enabled"] = _ULTRAVOX_TURNS
+        return tuple(Notice(name, why) for name, why in ignored.items())
 
 
 class WatchedModel(llm.RealtimeModel):

@@ -48,15 +48,12 @@ class GeminiSession(AnsweringSession, RealtimeSession):
     async def _reconnect(self, go_away: types.LiveServerGoAway, seconds: float) -> None:
         try:
             async with asyncio.timeout(max(seconds - _BEFORE_THE_END_SECONDS, 0)):
-                while self._speaking():  # noqa: ASYNC110 - the plugin has no event for it
+                # The plugin has neither an event for this nor a public sign of it.
+                while (spoken := self._current_generation) and not spoken._done:  # noqa: ASYNC110  # pyright: ignore[reportPrivateUsage]
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             log.info("realtime_sentence_cut_by_the_provider", provider="google")
         super()._handle_go_away(go_away)
-
-    def _speaking(self) -> bool:
-        generation = self._current_generation
-        return generation is not None and not generation._done  # pyright: ignore[reportPrivateUsage]  # no public sign of it
 
 
 class _GeminiModel(WatchedModel, google.realtime.RealtimeModel):

@@ -301,7 +301,7 @@ def test_an_avatar_without_a_key_is_refused() -> None:
     config = Avatar.model_validate({"enabled": True, "anam": {"avatarId": "av_1"}})
 
     with pytest.raises(EngineFault) as refused:
-        SpeakingAvatar(config, settings)
+        SpeakingAvatar(config, settings, [])
     assert refused.value.field == "avatar.anam.apiKey"
 
 
