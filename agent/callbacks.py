@@ -37,7 +37,7 @@ class Unavailable(CallbackError):
 
 
 class Refused(CallbackError):
-    """The API has refused the request for good; `detail` is the problem's own sentence, if any."""
+    """The API has refused the request for good; `detail` is the problem's own text, if any."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(f"the API answered {status}: {detail}")
@@ -66,7 +66,7 @@ class CallbackClient(httpx.AsyncClient):
         )
 
     async def ready(self, claim: AgentReady) -> ReadyAnswer:
-        """Claim the attempt; a 409 is an answer too: refused."""
+        """Claim the attempt; a 409 means that the claim is refused."""
         try:
             response = await self._call("POST", "/v1/agent/ready", claim.model_dump(mode="json"))
         except Refused as refused:
@@ -140,7 +140,7 @@ class _Problem(BaseModel):
 
 
 def _problem(response: httpx.Response) -> str:
-    """The sentence of a problem response, bounded."""
+    """The text of a problem response, bounded."""
     try:
         problem = _Problem.model_validate_json(response.content)
     except ValidationError:

@@ -74,7 +74,7 @@ class EngineParts:
     llm: LLM[Any] | RealtimeModel
     turn_handling: TurnHandlingOptions
     stt: STT[Any] | None = None
-    """None for a realtime model, which hears and speaks itself."""
+    """None for a realtime model, which takes and returns speech itself."""
     tts: TTS[Any] | None = None
     vad: VAD | None = None
     accepted: Callable[[], Awaitable[None]] | None = None

@@ -1,4 +1,4 @@
-"""Sounds beside the conversation: ambience, tools at work, the agent taking its turn."""
+"""Background sounds: ambience, running tools, the agent's turn."""
 # The SDK leaves the types of its session's event handlers open:
 # pyright: reportUnknownMemberType=false
 
@@ -102,7 +102,7 @@ class BackgroundSounds:
 
 
 def _audio(place: str, sound: Sound) -> AudioConfig:
-    """What is to be played in a place (`ambient`, `tool_call`, `turn_taking`), and how loud."""
+    """The sound of a place (`ambient`, `tool_call`, `turn_taking`), with its volume."""
     usual_clip, usual_volume = _USUAL[place]
     clip = clip_name(sound.clip or usual_clip) or usual_clip
     volume = usual_volume if sound.volume is None else sound.volume

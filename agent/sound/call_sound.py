@@ -1,4 +1,4 @@
-"""Everything about sound that a configuration sets, for one call."""
+"""The audio settings of a configuration, for one call."""
 
 import asyncio
 from collections.abc import Sequence

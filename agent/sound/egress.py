@@ -80,7 +80,7 @@ class Fate:
     reports nothing."""
 
     def of(self, recording: CallRecording) -> CallRecording:
-        """The recording with this fate."""
+        """The recording in this state."""
         known = {"state": self.state, "error": self.error}
         if self.result is not None:
             known |= {"bytes": self.result.bytes, "started_at": self.result.started_at}
@@ -132,7 +132,7 @@ async def _is_recorded(lk: api.LiveKitAPI, room: str) -> bool:
     listed = (await lk.egress.list_egress(asked)).items
     if not listed:
         return False
-    # Recordings of a killed service are listed for ever, also for later rooms of this name.
+    # LiveKit lists a killed service's recordings for ever, for later rooms of this name too.
     present = await _present(lk, room)
     return any(info.egress_id in present or _is_starting(info) for info in listed)
 

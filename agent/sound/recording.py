@@ -88,7 +88,7 @@ class CallRecorder:
             return
         own, self._recorder = self._recorder, None
         if egress_id is None:
-            # The recording of an earlier attempt goes on, and is linked there.
+            # An earlier attempt's recording continues, and is linked to that attempt.
             self.recording = None
             await self._write(self._entry.forget_recording)
         else:
@@ -100,7 +100,7 @@ class CallRecorder:
         await self._write(partial(self._entry.sound.unlink, missing_ok=True))
 
     async def aclose(self) -> CallRecording | None:
-        """Finish and close the file; what is written by then is kept in any case."""
+        """Finish and close the file; what has been written is kept in any case."""
         await _close(self._recorder)
         recording = self.recording
         if recording is not None and recording.egress_id and self._lk is not None:

@@ -1,4 +1,4 @@
-"""`transfer_call`: hand a caller on the phone to somebody else's number."""
+"""`transfer_call`: transfers a phone caller to another number."""
 
 import asyncio
 from typing import Any

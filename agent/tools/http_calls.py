@@ -22,7 +22,7 @@ _ABSENT = object()
 def http_tool(
     tool: HttpTool, web: httpx.AsyncClient, variables: Mapping[str, str]
 ) -> llm.RawFunctionTool[..., Any]:
-    """The tool of a definition; every failure is told to the model in a sentence."""
+    """The tool of a definition; the model gets a message for each failure."""
     # The library's default registry would fetch references from the web.
     validator = Draft202012Validator(tool.parameters, registry=Registry())
 

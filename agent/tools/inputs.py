@@ -1,4 +1,4 @@
-"""What tools are built from."""
+"""The inputs of tools, and what builds a tool from a function."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -1,6 +1,6 @@
 """Tools of customers' MCP servers, by the SDK's client over a transport that checks addresses.
 
-A connection is renewed when its server has forgotten it.
+A connection is renewed when its server no longer knows the session.
 """
 # The SDK leaves the types of MCP's streams and of its tools open:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -76,7 +76,7 @@ class BoundedMcpToolset(MCPToolset):
 
 
 class McpConnection(MCPServerHTTP):
-    """One server; its tools tell every failure in a sentence."""
+    """One server; each failure of its tools becomes a message for the model."""
 
     def __init__(self, server: McpServer, inputs: ToolInputs, taken: set[str]) -> None:
         variables = inputs.variables
@@ -115,7 +115,7 @@ class McpConnection(MCPServerHTTP):
         ]
 
     def _bounded(self, tool: MCPTool) -> MCPTool:
-        """The tool with a time limit, a sentence for each failure, and a unique name."""
+        """The tool with a time limit, a message for each failure, and a unique name."""
         name = self._free_name(tool.info.name)
 
         async def call(raw_arguments: dict[str, Any]) -> Any:

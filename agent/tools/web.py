@@ -1,4 +1,4 @@
-"""Requests of tools to customers' servers, limited in time and size; failures become sentences."""
+"""Tools' requests to customers' servers: limited in time and size; the model gets the failures."""
 
 import asyncio
 import time

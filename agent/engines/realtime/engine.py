@@ -1,4 +1,4 @@
-"""The realtime engine: one model that hears, thinks and speaks, at its provider."""
+"""The realtime engine: one speech-to-speech model at its provider."""
 
 from dataclasses import dataclass, field
 from operator import attrgetter
