@@ -6,7 +6,7 @@ Every call either succeeds or raises one of two errors: `Unavailable` (try again
 
 import ssl
 from functools import cache
-from typing import Any, Self, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -37,7 +37,7 @@ class Unavailable(CallbackError):
 
 
 class Refused(CallbackError):
-    """The API has refused the request for good; `detail` is the problem's own sentence, if any."""
+    """The API has refused the request for good; `detail` is the problem's own text, if any."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(f"the API answered {status}: {detail}")
@@ -54,31 +54,21 @@ class _TurnsAnswer(BaseModel):
     turns: list[Turn]
 
 
-class CallbackClient:
+class CallbackClient(httpx.AsyncClient):
     """Callbacks of one attempt of one session."""
 
     def __init__(self, base_url: str, token: str) -> None:
-        self._http = httpx.AsyncClient(
+        super().__init__(
             base_url=base_url.rstrip("/"),
             headers={"Authorization": f"Bearer {token}"},
             timeout=TIMEOUT,
             verify=tls_context(),
         )
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
-
     async def ready(self, claim: AgentReady) -> ReadyAnswer:
-        """Claim the attempt; a 409 is an answer too: refused."""
+        """Claim the attempt; a 409 means that the claim is refused."""
         try:
-            response = await self._send("POST", "/v1/agent/ready", claim.model_dump(mode="json"))
+            response = await self._call("POST", "/v1/agent/ready", claim.model_dump(mode="json"))
         except Refused as refused:
             if refused.status == 409:
                 return ReadyAnswer(accepted=False, reason=refused.detail)
@@ -86,38 +76,38 @@ class CallbackClient:
         return _parse(ReadyAnswer, response)
 
     async def failed(self, failure: AgentFailed) -> None:
-        """Say that this attempt's agent cannot start."""
-        await self._send("POST", "/v1/agent/failed", failure.model_dump(mode="json"))
+        """Report that this attempt's agent cannot start."""
+        await self._call("POST", "/v1/agent/failed", failure.model_dump(mode="json"))
 
     async def turns_so_far(self, session_id: str) -> list[Turn]:
         """All turns of the session's earlier attempts, in order."""
-        response = await self._send("GET", f"/v1/sessions/{session_id}/turns")
+        response = await self._call("GET", f"/v1/sessions/{session_id}/turns")
         return _parse(_TurnsAnswer, response).turns
 
     async def managed_agent(self, agent_id: str) -> DispatchMetadata:
         """The resolved configuration of a saved agent that takes over."""
         path = f"/v1/agent/managed-agents/{quote(agent_id, safe='')}"
-        return _parse(DispatchMetadata, await self._send("GET", path))
+        return _parse(DispatchMetadata, await self._call("GET", path))
 
     async def remaining(self) -> float | None:
         """Seconds until the session ends the call; None if it has no such time."""
-        return _parse(TimeLeft, await self._send("GET", "/v1/agent/time-left")).remaining
+        return _parse(TimeLeft, await self._call("GET", "/v1/agent/time-left")).remaining
 
     async def add_turns(self, session_id: str, turns: list[dict[str, Any]]) -> None:
         """Hand in turns; the API does not store known ones twice."""
-        await self._send("POST", f"/v1/sessions/{session_id}/turns", {"turns": turns})
+        await self._call("POST", f"/v1/sessions/{session_id}/turns", {"turns": turns})
 
     async def report(self, report: dict[str, Any]) -> None:
         """Hand in the report of this attempt."""
-        await self._send("POST", "/session/observability", report)
+        await self._call("POST", "/session/observability", report)
 
     async def recording(self, recording: CallRecording) -> None:
         """Report the state of this attempt's recording."""
-        await self._send("POST", "/v1/agent/recording", recording.model_dump(mode="json"))
+        await self._call("POST", "/v1/agent/recording", recording.model_dump(mode="json"))
 
-    async def _send(self, method: str, path: str, body: Any = None) -> httpx.Response:
+    async def _call(self, method: str, path: str, body: Any = None) -> httpx.Response:
         try:
-            response = await self._http.request(method, path, json=body)
+            response = await self.request(method, path, json=body)
         except httpx.RequestError as error:
             raise Unavailable(f"{method} {path}: {type(error).__name__}") from error
         status = response.status_code
@@ -141,14 +131,18 @@ def _parse(model: type[_Answer], response: httpx.Response) -> _Answer:
         ) from None
 
 
+class _Problem(BaseModel):
+    """A problem response (RFC 9457); never the whole body, which may quote the request."""
+
+    detail: str | None = None
+    message: str | None = None
+    title: str | None = None
+
+
 def _problem(response: httpx.Response) -> str:
-    """The sentence of a problem response (RFC 9457), bounded; never the body, which may quote."""
+    """The text of a problem response, bounded."""
     try:
-        problem: Any = response.json()
-    except ValueError:
+        problem = _Problem.model_validate_json(response.content)
+    except ValidationError:
         return response.reason_phrase
-    if not isinstance(problem, dict):
-        return response.reason_phrase
-    fields = cast(dict[str, Any], problem)
-    sentence = fields.get("detail") or fields.get("message") or fields.get("title")
-    return str(sentence)[:300] if sentence else response.reason_phrase
+    return (problem.detail or problem.message or problem.title or response.reason_phrase)[:300]

@@ -53,7 +53,6 @@ class ExternalRecords(logging.Filter):
 
 def configure_logging(settings: AgentSettings) -> None:
     """Set up the agent server's process: one line a record, JSON in production."""
-    _configure_structlog()
     renderer = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
         if settings.development
@@ -71,37 +70,26 @@ def configure_logging(settings: AgentSettings) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
-    handler.addFilter(ExternalRecords())
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(settings.log_level)
-    _quieten()
+    logging.getLogger().handlers = [handler]
+    configure_job_logging(settings)
 
 
 def configure_job_logging(settings: AgentSettings) -> None:
     """Set up a job's process, whose records the SDK's handler sends to the agent server."""
-    _configure_structlog()
-    _quieten()
-    root = logging.getLogger()
-    root.setLevel(settings.log_level)
-    for handler in root.handlers:
-        # In this process as well: the handler formats exceptions before sending them.
-        handler.addFilter(ExternalRecords())
-
-
-def _quieten() -> None:
-    # Their records hold whole URLs, and those of tools may quote the conversation.
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def _configure_structlog() -> None:
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, structlog.stdlib.render_to_log_kwargs],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    root = logging.getLogger()
+    root.setLevel(settings.log_level)
+    for handler in root.handlers:
+        # In a job's process as well: the handler formats exceptions before sending them.
+        handler.addFilter(ExternalRecords())
+    for name in _QUIET:
+        # Their records hold whole URLs, and those of tools may quote the conversation.
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _without_quotes(record: logging.LogRecord) -> str:
@@ -123,6 +111,6 @@ def frames(error: BaseException | None) -> str:
     """Where an exception happened and of which type it is, without its message."""
     if error is None:
         return ""
-    frames = traceback.extract_tb(error.__traceback__)[-8:]
-    lines = [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
+    last = traceback.extract_tb(error.__traceback__)[-8:]
+    lines = [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in last]
     return "\n".join([*lines, type(error).__name__])

@@ -5,10 +5,9 @@ A new kind of engine is a module with two functions, entered in `ENGINES`.
 
 from collections.abc import Callable, Mapping
 
-from agent.engines.faults import EngineFault, EngineUnavailable, Notice
-from agent.engines.parts import EngineInputs, EngineParts
+from agent.engines.parts import EngineFault, EngineInputs, EngineParts, EngineUnavailable, Notice
 from agent.engines.pipeline import build_pipeline, load_pipeline_plugins
-from agent.engines.realtime import build_realtime, load_realtime_plugin
+from agent.engines.realtime.engine import build_realtime, load_realtime_plugin
 from domain.agents.config import EngineKind
 
 __all__ = [

@@ -17,7 +17,6 @@ from livekit.protocol.agent import UpdateWorkerStatus, WorkerMessage, WorkerStat
 from adapters.settings import AgentSettings
 from agent.call.metadata import job_ref
 from agent.engines.providers import keyed_plugins
-from agent.engines.realtime.providers import keyed_realtime_plugins
 from agent.server.job import entrypoint, prewarm, session_end
 from domain.sessions.control import ATTEMPT_ATTRIBUTE
 
@@ -65,11 +64,7 @@ class CountingAgentServer(AgentServer):
             host="127.0.0.1",
             port=0,
             # Imported once for all processes.
-            preload_modules=[
-                "agent.server.job",
-                *keyed_plugins(settings),
-                *keyed_realtime_plugins(settings),
-            ],
+            preload_modules=["agent.server.job", *keyed_plugins(settings)],
         )
 
         self.once("worker_started", self._follow_processes)

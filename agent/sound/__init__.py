@@ -1,4 +1,4 @@
-"""What is done with sound beside the engine: noise, pronunciation, background, avatar."""
+"""Audio beside the engine: noise, pronunciation, background sounds, avatar, recording."""
 
 from agent.sound.call_sound import CallSound
 

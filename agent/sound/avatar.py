@@ -3,6 +3,7 @@
 # pyright: reportUnknownMemberType=false
 
 import asyncio
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -13,13 +14,12 @@ from livekit.agents.utils import wait_for_participant
 from livekit.agents.voice.io import AudioOutput
 
 from adapters.settings import AgentSettings
-from agent.engines.faults import EngineFault, Notice
+from agent.engines.parts import EngineFault, Notice
 from domain.agents.config import Avatar
 from domain.agents.sound_config import ANAM
 
 log = structlog.stdlib.get_logger(__name__)
 
-_ANAM_PLUGIN = "livekit.plugins.anam"
 LEAVING_SECONDS = 1.0
 """If the room is being closed, the agent leaves within this time as well."""
 JOIN_SECONDS = 15.0
@@ -29,11 +29,15 @@ JOIN_SECONDS = 15.0
 class SpeakingAvatar:
     """The configured avatar; without it the agent continues with its own voice.
 
+    Make it on the main thread, where plugins must be imported. `notices` gets the reason if the
+    avatar does not speak.
+
     Raises:
         EngineFault: by the constructor, if there is no key; the API has checked the rest.
     """
 
-    def __init__(self, config: Avatar, settings: AgentSettings) -> None:
+    def __init__(self, config: Avatar, settings: AgentSettings, notices: list[Notice]) -> None:
+        self._anam: Any = import_module("livekit.plugins.anam")
         self._config = config
         self._settings = settings
         default = settings.anam_api_key
@@ -45,79 +49,57 @@ class SpeakingAvatar:
                 "avatar.anam.apiKey", "there is no key of Anam's", "give one, or set ANAM_API_KEY"
             )
         self._watching: asyncio.Task[None] | None = None
-        self.notices: list[Notice] = []
-        """Why it does not speak."""
+        self._notices = notices
 
     async def start(self, room: rtc.Room, session: AgentSession[Any]) -> None:
         """Let the avatar join the room and speak, or else the agent itself.
 
-        The agent must not speak before this returns: words for an absent avatar would wait for it,
-        and block all later speech, even once the agent has its own voice back.
+        The agent must not speak before this returns: audio for an absent avatar would wait for it,
+        and block all later speech, even after the agent has got its own voice back.
         """
         voice = _last(session.output.audio)
         avatar = self._anam_session()
+        settings = self._settings
         accepted = False
+
+        def speak_without(why: str) -> None:
+            self._notices.append(Notice("avatar", f"{why}; the agent speaks without it"))
+            if voice is not None:
+                session.output.replace_audio_tail(voice)
+
         try:
             async with asyncio.timeout(JOIN_SECONDS):
                 await avatar.start(
                     session,
                     room=room,
-                    livekit_url=self._settings.everline_livekit_public_url
-                    or self._settings.livekit_url,
-                    livekit_api_key=self._settings.livekit_api_key,
-                    livekit_api_secret=self._settings.livekit_api_secret.get_secret_value(),
+                    livekit_url=settings.everline_livekit_public_url or settings.livekit_url,
+                    livekit_api_key=settings.livekit_api_key,
+                    livekit_api_secret=settings.livekit_api_secret.get_secret_value(),
                 )
                 accepted = True
                 await avatar.wait_for_join(timeout=None)
         except (APIError, TimeoutError, RuntimeError) as error:
             # RuntimeError: the SDK raises it if the room was left meanwhile.
-            self._speak_without(_why(error, accepted), session, voice)
-            self._watching = asyncio.create_task(_turn_away(room, avatar))
+            speak_without(_why(error, accepted))
+            self._watching = asyncio.create_task(_remove_late(room, avatar))
             return
         log.info("avatar_joined", provider=ANAM)
-        self._watching = asyncio.create_task(self._watch(room, avatar, session, voice))
+        self._watching = asyncio.create_task(_watch(room, avatar, speak_without))
 
     async def aclose(self) -> None:
         """Stop watching; an avatar that joined leaves with the agent."""
         if self._watching is not None:
             self._watching.cancel()
 
-    async def _watch(
-        self, room: rtc.Room, avatar: Any, session: AgentSession[Any], voice: AudioOutput | None
-    ) -> None:
-        left = asyncio.Event()
-
-        def note(participant: rtc.RemoteParticipant) -> None:
-            if participant.identity == avatar.avatar_identity:
-                left.set()
-
-        room.on("participant_disconnected", note)
-        try:
-            if avatar.avatar_identity in room.remote_participants:
-                await left.wait()
-            await asyncio.sleep(LEAVING_SECONDS)
-        finally:
-            room.off("participant_disconnected", note)
-        log.error("avatar_left", provider=ANAM)
-        self._speak_without("it left during the call", session, voice)
-
-    def _speak_without(
-        self, why: str, session: AgentSession[Any], voice: AudioOutput | None
-    ) -> None:
-        self.notices.append(Notice("avatar", f"{why}; the agent speaks without it"))
-        if voice is not None:
-            session.output.replace_audio_tail(voice)
-
     def _anam_session(self) -> Any:
-        anam: Any = import_module(_ANAM_PLUGIN)
         given = self._config.anam_setting
         name = self._config.avatar_participant_name
-        persona = anam.PersonaConfig(
+        persona = self._anam.PersonaConfig(
             name=given("name", "personaName", "persona_name") or name or "avatar",
             avatarId=self._config.anam_avatar_id,
             avatarModel=given("avatarModel", "avatar_model"),
         )
-        return anam.AvatarSession(
+        return self._anam.AvatarSession(
             persona_config=persona,
             api_key=self._key,
             api_url=self._settings.anam_api_url or NOT_GIVEN,
@@ -125,8 +107,27 @@ class SpeakingAvatar:
         )
 
 
-async def _turn_away(room: rtc.Room, avatar: Any) -> None:
-    """Remove an avatar that joins too late: it would be silent, and cost money."""
+async def _watch(room: rtc.Room, avatar: Any, speak_without: Callable[[str], None]) -> None:
+    """Let the agent speak itself once the avatar has left."""
+    left = asyncio.Event()
+
+    def note(participant: rtc.RemoteParticipant) -> None:
+        if participant.identity == avatar.avatar_identity:
+            left.set()
+
+    room.on("participant_disconnected", note)
+    try:
+        if avatar.avatar_identity in room.remote_participants:
+            await left.wait()
+        await asyncio.sleep(LEAVING_SECONDS)
+    finally:
+        room.off("participant_disconnected", note)
+    log.error("avatar_left", provider=ANAM)
+    speak_without("it left during the call")
+
+
+async def _remove_late(room: rtc.Room, avatar: Any) -> None:
+    """Remove an avatar that joins too late: it would stay silent, and cost money."""
     try:
         await wait_for_participant(room=room, identity=avatar.avatar_identity)
     except RuntimeError:
@@ -141,12 +142,6 @@ def _why(error: Exception, accepted: bool) -> str:
     status = getattr(error, "status_code", None)
     known = f" with status {status}" if status else ""
     return f"Anam did not start it: {type(error).__name__}{known}"
-
-
-def load_avatar_plugin(config: Avatar | None) -> None:
-    """Import the plugin if the configuration wants an avatar; on the main thread."""
-    if config is not None and config.enabled:
-        import_module(_ANAM_PLUGIN)
 
 
 def _last(output: AudioOutput | None) -> AudioOutput | None:

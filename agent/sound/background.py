@@ -1,25 +1,41 @@
-"""Sounds beside the conversation: ambience, tools at work, the agent taking its turn."""
+"""Background sounds: ambience, running tools, the agent's turn."""
 # The SDK leaves the types of its session's event handlers open:
 # pyright: reportUnknownMemberType=false
 
+from collections.abc import AsyncIterator
 from typing import Any
 
+import numpy as np
 import structlog
 from livekit import rtc
 from livekit.agents import (
     AgentSession,
     AgentStateChangedEvent,
+    AudioConfig,
     BackgroundAudioPlayer,
     BuiltinAudioClip,
     PlayHandle,
 )
 from livekit.agents.voice.events import ToolCallEnded, ToolCallStarted, ToolExecutionUpdatedEvent
 
-from agent.engines.faults import Notice
-from agent.sound.clips import audio, unknown_clip
-from domain.agents.sound_config import BackgroundAudio, Sound
+from agent.engines.parts import Notice
+from domain.agents.sound_config import BackgroundAudio, Sound, clip_name
 
 log = structlog.stdlib.get_logger(__name__)
+
+_CHIME = "chime"
+_USUAL = {
+    "ambient": ("office", 0.5),
+    "tool_call": ("keyboard-typing", 0.7),
+    "turn_taking": (_CHIME, 0.4),
+}
+"""Clip and volume of each place if the configuration names none."""
+
+_BUILT_IN = {clip_name(clip.value): clip for clip in BuiltinAudioClip}
+
+_CHIME_RATE = 48_000
+_CHIME_TONES = ((659.0, 0.09), (880.0, 0.13))
+"""Hertz and seconds: two short tones, rising."""
 
 
 class BackgroundSounds:
@@ -36,7 +52,7 @@ class BackgroundSounds:
         return [
             Notice(f"background_audio.{place}", "there is no such clip; the usual one is played")
             for place, sound in self._sounds.items()
-            if unknown_clip(sound)
+            if sound.clip is not None and clip_name(sound.clip) is None
         ]
 
     async def start(self, room: rtc.Room, session: AgentSession[Any]) -> None:
@@ -44,7 +60,9 @@ class BackgroundSounds:
         if not self._sounds:
             return
         ambient = self._sounds.get("ambient")
-        player = BackgroundAudioPlayer(ambient_sound=audio("ambient", ambient) if ambient else None)
+        player = BackgroundAudioPlayer(
+            ambient_sound=_audio("ambient", ambient) if ambient else None
+        )
         await player.start(room=room)
         self._player = player
         if "tool_call" in self._sounds:
@@ -76,8 +94,28 @@ class BackgroundSounds:
             self._play("turn_taking", loop=False)
 
     def _play(self, place: str, *, loop: bool) -> PlayHandle | None:
-        if self._player is None or place not in self._sounds:
+        if self._player is None:
             return None
-        config = audio(place, self._sounds[place])
+        config = _audio(place, self._sounds[place])
         # The chime is generated while it plays, and cannot start again.
         return self._player.play(config, loop=loop and isinstance(config.source, BuiltinAudioClip))
+
+
+def _audio(place: str, sound: Sound) -> AudioConfig:
+    """The sound of a place (`ambient`, `tool_call`, `turn_taking`), with its volume."""
+    usual_clip, usual_volume = _USUAL[place]
+    clip = clip_name(sound.clip or usual_clip) or usual_clip
+    volume = usual_volume if sound.volume is None else sound.volume
+    if clip == _CHIME:
+        return AudioConfig(_chime(), volume=volume)
+    return AudioConfig(_BUILT_IN[clip], volume=volume)
+
+
+async def _chime() -> AsyncIterator[rtc.AudioFrame]:
+    """Two short tones, generated because none of the bundled recordings is short."""
+    for hertz, seconds in _CHIME_TONES:
+        samples = int(_CHIME_RATE * seconds)
+        n = np.arange(samples)
+        envelope = np.sin(np.pi * n / samples)
+        wave = 16_000 * envelope * np.sin(2 * np.pi * hertz * n / _CHIME_RATE)
+        yield rtc.AudioFrame(wave.astype(np.int16).tobytes(), _CHIME_RATE, 1, samples)

@@ -1,4 +1,4 @@
-"""Everything about sound that a configuration sets, for one call."""
+"""The audio settings of a configuration, for one call."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from livekit.agents.voice.room_io import AudioInputOptions
 from livekit.rtc.participant import PublishTrackError
 
 from adapters.settings import AgentSettings
-from agent.engines.faults import Notice
-from agent.sound.avatar import SpeakingAvatar, load_avatar_plugin
+from agent.engines.parts import Notice
+from agent.sound.avatar import SpeakingAvatar
 from agent.sound.background import BackgroundSounds
 from agent.sound.noise import noise_cancellation
-from agent.sound.pronunciation import TextTransform, pronunciation
+from agent.sound.pronunciation import pronunciation
 from domain.agents.config import DispatchedConfig
 
 log = structlog.stdlib.get_logger(__name__)
@@ -34,19 +34,14 @@ class CallSound:
     """
 
     def __init__(self, config: DispatchedConfig, settings: AgentSettings) -> None:
-        load_avatar_plugin(config.avatar)
-        self._filter, notices = noise_cancellation(config)
+        self._filter, self.notices = noise_cancellation(config)
+        """The filter, and the known differences from the configuration."""
         self._pronunciation = pronunciation(config)
         self._background = BackgroundSounds(config.background_audio)
+        self.notices += self._background.notices()
         self._avatar: SpeakingAvatar | None = None
         if config.avatar is not None and config.avatar.enabled:
-            self._avatar = SpeakingAvatar(config.avatar, settings)
-        self._notices = [*notices, *self._background.notices()]
-
-    @property
-    def notices(self) -> list[Notice]:
-        """The known differences from the configuration."""
-        return [*self._notices, *(self._avatar.notices if self._avatar else ())]
+            self._avatar = SpeakingAvatar(config.avatar, settings, self.notices)
 
     def audio_input(self) -> AudioInputOptions:
         """How the caller is heard."""
@@ -54,8 +49,7 @@ class CallSound:
 
     def text_transforms(self) -> Sequence[Any]:
         """What happens to text on its way to the voice; the first two are the SDK's defaults."""
-        own: list[TextTransform] = [self._pronunciation] if self._pronunciation else []
-        return ["filter_markdown", "filter_emoji", *own]
+        return ["filter_markdown", "filter_emoji", *filter(None, [self._pronunciation])]
 
     async def start(self, room: rtc.Room, session: AgentSession[Any]) -> None:
         """Start the avatar and the background sounds; failures become notices."""
@@ -67,7 +61,7 @@ class CallSound:
                 await self._background.start(room, session)
         except (PublishTrackError, TimeoutError) as error:
             why = f"the track could not be published: {type(error).__name__}"
-            self._notices.append(Notice("background_audio", f"{why}; the call goes on without"))
+            self.notices.append(Notice("background_audio", f"{why}; the call goes on without"))
         for notice in self.notices[known:]:
             log.warning("configured_otherwise", field=notice.field, reason=notice.reason)
 

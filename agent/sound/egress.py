@@ -1,10 +1,11 @@
-"""The recording of a call by LiveKit's egress service, where one is there."""
+"""The recording of a call by LiveKit's egress service, if there is one."""
 
 import asyncio
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
@@ -35,17 +36,11 @@ class EgressRefused(Exception):
 
 
 async def record_room(lk: api.LiveKitAPI, room: str, storage: str, path: str) -> str | None:
-    """Record a room until it closes, audio only.
+    """Record a room until it closes, audio only, at `path` in the storage of recordings.
 
-    Args:
-        lk: LiveKit's server API.
-        room: LiveKit's full name of the room.
-        storage: URL of the storage of recordings, `file://` or `s3://`.
-        path: of the recording within the storage.
-
-    Returns:
-        LiveKit's id of the recording; None if the room is being recorded already, for instance
-        when this agent replaces another one.
+    Returns LiveKit's id of the recording; None if the room is being recorded already, for instance
+    when this agent replaces another one. `room` is LiveKit's full name, `storage` a `file://` or
+    `s3://` URL.
 
     Raises:
         EgressRefused: there is no egress service, or it does not accept the request.
@@ -85,7 +80,7 @@ class Fate:
     reports nothing."""
 
     def of(self, recording: CallRecording) -> CallRecording:
-        """The recording with this fate."""
+        """The recording in this state."""
         known = {"state": self.state, "error": self.error}
         if self.result is not None:
             known |= {"bytes": self.result.bytes, "started_at": self.result.started_at}
@@ -108,7 +103,15 @@ async def fate_of(lk: api.LiveKitAPI, egress_id: str, within: float) -> Fate | N
             found = (await lk.egress.list_egress(asked)).items
             if not found:
                 return _FORGOTTEN
-            return _ended(found[0]) or await _going_on(lk, found[0])
+            info = found[0]
+            if info.status >= egress.EgressStatus.EGRESS_COMPLETE:
+                return _ended(info)
+            if info.status == egress.EgressStatus.EGRESS_ENDING or _is_starting(info):
+                return Fate(RecordingState.PENDING)
+            present = await _present(lk, info.room_name)
+            if present and info.egress_id not in present:
+                return Fate(RecordingState.FAILED, error=LEFT)
+            return Fate(RecordingState.PENDING, alone=not present)
     except (TimeoutError, api.TwirpError, aiohttp.ClientError) as error:
         if isinstance(error, api.TwirpError) and error.code == api.TwirpErrorCode.NOT_FOUND:
             return _FORGOTTEN
@@ -116,9 +119,7 @@ async def fate_of(lk: api.LiveKitAPI, egress_id: str, within: float) -> Fate | N
         return None
 
 
-def _ended(info: egress.EgressInfo) -> Fate | None:
-    if info.status < egress.EgressStatus.EGRESS_COMPLETE:
-        return None
+def _ended(info: egress.EgressInfo) -> Fate:
     result = egress_result(info)
     if result is not None and result.complete:
         return Fate(RecordingState.STORED, result)
@@ -126,24 +127,12 @@ def _ended(info: egress.EgressInfo) -> Fate | None:
     return Fate(RecordingState.FAILED, result, f"LiveKit's egress service: {why}"[:500])
 
 
-async def _going_on(lk: api.LiveKitAPI, info: egress.EgressInfo) -> Fate:
-    pending = Fate(RecordingState.PENDING)
-    if info.status == egress.EgressStatus.EGRESS_ENDING or _is_starting(info):
-        return pending
-    present = await _present(lk, info.room_name)
-    if info.egress_id in present:
-        return pending
-    if present:
-        return Fate(RecordingState.FAILED, error=LEFT)
-    return Fate(RecordingState.PENDING, alone=True)
-
-
 async def _is_recorded(lk: api.LiveKitAPI, room: str) -> bool:
     asked = egress.ListEgressRequest(room_name=room, active=True)
     listed = (await lk.egress.list_egress(asked)).items
     if not listed:
         return False
-    # Recordings of a killed service are listed for ever, also for later rooms of this name.
+    # LiveKit lists a killed service's recordings for ever, for later rooms of this name too.
     present = await _present(lk, room)
     return any(info.egress_id in present or _is_starting(info) for info in listed)
 
@@ -161,10 +150,9 @@ async def _present(lk: api.LiveKitAPI, room: str) -> set[str]:
 
 def _output(storage: str, path: str) -> egress.EncodedFileOutput:
     parts = urlsplit(storage)
-    output = egress.EncodedFileOutput(file_type=egress.EncodedFileType.OGG, disable_manifest=True)
+    ogg: Any = {"file_type": egress.EncodedFileType.OGG, "disable_manifest": True}
     if parts.scheme == "file":
-        output.filepath = str(Path(unquote(parts.path)) / path)
-        return output
+        return egress.EncodedFileOutput(filepath=str(Path(unquote(parts.path)) / path), **ogg)
     if parts.scheme != "s3":
         raise EgressRefused(f"it cannot write to {parts.scheme}://")
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
@@ -178,6 +166,5 @@ def _output(storage: str, path: str) -> egress.EncodedFileOutput:
         # Self-hosted servers seldom have a host name per bucket.
         force_path_style=bool(endpoint),
     )
-    output.s3.CopyFrom(upload)
-    output.filepath = "/".join(filter(None, (parts.path.strip("/"), path)))
-    return output
+    filepath = "/".join(filter(None, (parts.path.strip("/"), path)))
+    return egress.EncodedFileOutput(s3=upload, filepath=filepath, **ogg)

@@ -1,4 +1,6 @@
 """Noise cancellation on what the caller says."""
+# The SDK declares `enabled` as an abstract property:
+# pyright: reportIncompatibleMethodOverride=false
 
 from importlib import import_module
 from typing import Any, cast
@@ -6,7 +8,7 @@ from typing import Any, cast
 import structlog
 from livekit import rtc
 
-from agent.engines.faults import Notice
+from agent.engines.parts import Notice
 from domain.agents.config import DispatchedConfig
 from domain.agents.sound_config import LOCAL_NOISE_CANCELLATION, noise_cancellation_type
 
@@ -21,37 +23,24 @@ AudioFilter = rtc.FrameProcessor[rtc.AudioFrame] | rtc.NoiseCancellationOptions
 class NoiseSuppressor(rtc.FrameProcessor[rtc.AudioFrame]):
     """WebRTC's own noise suppression, in this process: needs no account and no download."""
 
+    enabled: bool = True
+
     def __init__(self) -> None:
         self._module = rtc.AudioProcessingModule(noise_suppression=True, high_pass_filter=True)
-        self._enabled = True
-
-    @property
-    def enabled(self) -> bool:
-        """Whether frames are changed at all."""
-        return self._enabled
-
-    @enabled.setter
-    def enabled(self, value: bool) -> None:
-        self._enabled = value
 
     def _process(self, frame: rtc.AudioFrame) -> rtc.AudioFrame:
         # The module takes 10 ms at a time; a shorter rest stays as it is.
-        step = frame.sample_rate // 100
-        width = 2 * frame.num_channels
-        raw = bytes(frame.data)
-        clean = bytearray()
-        for start in range(0, frame.samples_per_channel - step + 1, step):
-            block = bytearray(raw[start * width : (start + step) * width])
-            part = rtc.AudioFrame(block, frame.sample_rate, frame.num_channels, step)
+        rate, channels, step = frame.sample_rate, frame.num_channels, frame.sample_rate // 100
+        size = 2 * channels * step
+        sound = bytearray(frame.data)
+        for start in range(0, len(sound) - size + 1, size):
+            part = rtc.AudioFrame(sound[start : start + size], rate, channels, step)
             self._module.process_stream(part)
-            clean += bytes(part.data)
-        clean += raw[len(clean) :]
-        return rtc.AudioFrame(
-            bytes(clean), frame.sample_rate, frame.num_channels, frame.samples_per_channel
-        )
+            sound[start : start + size] = bytes(part.data)
+        return rtc.AudioFrame(sound, rate, channels, frame.samples_per_channel)
 
     def _close(self) -> None:
-        self._enabled = False
+        self.enabled = False
 
 
 def noise_cancellation(config: DispatchedConfig) -> tuple[AudioFilter | None, list[Notice]]:
@@ -63,17 +52,16 @@ def noise_cancellation(config: DispatchedConfig) -> tuple[AudioFilter | None, li
     if wanted is None or not wanted.enabled:
         return None, []
     kind = noise_cancellation_type(wanted.type)
-    if kind is None:
-        return NoiseSuppressor(), [_instead(f"there is no type {wanted.type!r:.100}")]
     if kind == LOCAL_NOISE_CANCELLATION:
         return NoiseSuppressor(), []
-    try:
-        plugin: Any = import_module(_CLOUD_PLUGIN)
-    except ImportError:
-        missing = f"{kind!r} needs livekit-plugins-noise-cancellation, which is not installed here"
-        return NoiseSuppressor(), [_instead(missing)]
-    return cast(AudioFilter, getattr(plugin, _CLOUD_FILTERS[kind])()), []
-
-
-def _instead(why: str) -> Notice:
-    return Notice("noise_cancellation.type", f"{why}; {LOCAL_NOISE_CANCELLATION!r} is used")
+    problem = f"there is no type {wanted.type!r:.100}"
+    if kind is not None:
+        try:
+            plugin: Any = import_module(_CLOUD_PLUGIN)
+            return cast(AudioFilter, getattr(plugin, _CLOUD_FILTERS[kind])()), []
+        except ImportError:
+            problem = (
+                f"{kind!r} needs livekit-plugins-noise-cancellation, which is not installed here"
+            )
+    reason = f"{problem}; {LOCAL_NOISE_CANCELLATION!r} is used"
+    return NoiseSuppressor(), [Notice("noise_cancellation.type", reason)]

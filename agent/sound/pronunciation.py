@@ -70,9 +70,5 @@ def _is_word(character: str) -> bool:
 
 def _folded(text: str) -> str:
     """Fold case letter by letter: `lower` makes two letters of a Turkish `İ`."""
-    return "".join(map(_folded_letter, text))
-
-
-def _folded_letter(letter: str) -> str:
-    folded = letter.casefold()
-    return folded if len(folded) == 1 else letter.lower()[0]
+    folded = ((letter, letter.casefold()) for letter in text)
+    return "".join(fold if len(fold) == 1 else letter.lower()[0] for letter, fold in folded)

@@ -50,71 +50,76 @@ class CallRecorder:
     ) -> "CallRecorder":
         """Record a started session; if that is impossible, the recording holds the reason.
 
-        `storage` is the URL of the storage of recordings; `spool` the id of the spool, if the API
-        hears of it by heartbeats.
+        `storage` is the URL of the storage of recordings; `spool` is the id of the spool, if
+        heartbeats report it to the API.
         """
         recording = _pending(entry.target, spool)
         self = cls(entry, recording)
+        heard, spoken = session.input.audio, session.output.audio
         if storage is None:
-            self._fail("EVERLINE_RECORDINGS_URL is not set on the agent worker")
-        elif session.input.audio is None or session.output.audio is None:
-            self._fail("the session has no sound to record")
+            self._fail(recording, "EVERLINE_RECORDINGS_URL is not set on the agent worker")
+        elif heard is None or spoken is None:
+            self._fail(recording, "the session has no sound to record")
         else:
             try:
                 await self._disk.ask(partial(entry.announce_recording, recording))
-                self._recorder = await _attached(session, entry.sound, self._disk)
+                recorder = _Recorder(agent_session=session)
+                recorder.file = await self._disk.ask(partial(_SoundFile, entry.sound))
+                session.input.audio = recorder.record_input(heard)
+                session.output.audio = recorder.record_output(spoken)
+                await recorder.start(output_path=entry.sound)
+                self._recorder = recorder
                 log.info("recording_started", path=recording.path)
             except Exception as error:
                 # A call without a recording is better than no call.
                 log.exception("recording_not_started")
-                self._fail(f"it could not start: {type(error).__name__}")
+                self._fail(recording, f"it could not start: {type(error).__name__}")
         return self
 
     async def hand_over(self, lk: LiveKitAPI, room: str, storage: str) -> None:
         """Let LiveKit's egress service record the room from here on, if it can."""
         spool = self.recording.spool if self.recording else None
         # A separate file: a service may start after the time limit, while the agent records.
-        theirs = _pending(self._entry.target, spool, "-egress")
+        by_egress = _pending(self._entry.target, spool, "-egress")
         try:
-            egress_id = await record_room(lk, room, storage, theirs.path)
+            egress_id = await record_room(lk, room, storage, by_egress.path)
         except EgressRefused as refused:
             log.warning("no_egress", reason=str(refused))
             return
         own, self._recorder = self._recorder, None
         if egress_id is None:
-            # The recording of an earlier attempt goes on, and is linked there.
+            # An earlier attempt's recording continues, and is linked to that attempt.
             self.recording = None
-            await self._note(self._entry.forget_recording)
+            await self._write(self._entry.forget_recording)
         else:
             self._lk = lk
-            self.recording = theirs.model_copy(update={"egress_id": egress_id})
+            self.recording = by_egress.model_copy(update={"egress_id": egress_id})
             # If this process dies, `Uploads` asks LiveKit for the result.
-            await self._note(partial(self._entry.announce_recording, self.recording))
+            await self._write(partial(self._entry.announce_recording, self.recording))
         await _close(own)
-        await self._note(partial(self._entry.sound.unlink, missing_ok=True))
+        await self._write(partial(self._entry.sound.unlink, missing_ok=True))
 
     async def aclose(self) -> CallRecording | None:
-        """Finish and close the file; what is written by then is kept in any case."""
+        """Finish and close the file; what has been written is kept in any case."""
         await _close(self._recorder)
         recording = self.recording
         if recording is not None and recording.egress_id and self._lk is not None:
             fate = await fate_of(self._lk, recording.egress_id, CLOSE_SECONDS)
-            # If it is stored after all, LiveKit reports that later, which takes precedence.
+            # A later report of LiveKit's that it is stored takes precedence.
             return fate.of(recording) if fate else recording
         return recording
 
-    async def _note(self, write: Callable[[], None]) -> None:
+    async def _write(self, write: Callable[[], None]) -> None:
         try:
             await self._disk.ask(write)
         except (OSError, DiskHangs):
             # LiveKit's webhook reports the recording as well.
             log.exception("recording_not_noted", entry=self._entry.path.name)
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, recording: CallRecording, why: str) -> None:
         log.error("call_not_recorded", reason=why)
-        if self.recording is not None:
-            failed = {"state": RecordingState.FAILED, "error": why}
-            self.recording = self.recording.model_copy(update=failed)
+        failed = {"state": RecordingState.FAILED, "error": why}
+        self.recording = recording.model_copy(update=failed)
 
 
 class _SoundFile(io.FileIO):
@@ -154,22 +159,6 @@ async def _close(recorder: RecorderIO | None) -> None:
             await recorder.aclose()
     except Exception as error:  # noqa: BLE001  # such as a full disk; the report matters more
         log.error("recording_cut", seconds=CLOSE_SECONDS, error=type(error).__name__)
-
-
-async def _attached(session: AgentSession[Any], file: Path, disk: Disk) -> RecorderIO:
-    """Record the session's sound.
-
-    Raises:
-        DiskHangs: the file could not be opened in time.
-        OSError: it cannot be written.
-    """
-    recorder = _Recorder(agent_session=session)
-    recorder.file = await disk.ask(partial(_SoundFile, file))
-    if session.input.audio is not None and session.output.audio is not None:
-        session.input.audio = recorder.record_input(session.input.audio)
-        session.output.audio = recorder.record_output(session.output.audio)
-    await recorder.start(output_path=file)
-    return recorder
 
 
 def _pending(target: Target, spool: str | None, suffix: str = "") -> CallRecording:

@@ -1,4 +1,4 @@
-"""`transfer_call`: hand a caller on the phone to somebody else's number."""
+"""`transfer_call`: transfers a phone caller to another number."""
 
 import asyncio
 from typing import Any
@@ -9,7 +9,7 @@ from livekit import api, rtc
 from livekit.agents import RunContext, llm
 from livekit.protocol.sip import SIPTransferStatus, TransferSIPParticipantRequest
 
-from agent.tools.inputs import ToolInputs, function_tool
+from agent.tools.inputs import ToolInputs, arguments, function_tool
 from domain.agents.tool_config import TransferDestination
 from domain.transcripts.transcript import ReportEnd
 
@@ -48,27 +48,25 @@ def transfer_call(inputs: ToolInputs) -> llm.Tool:
         f"{one.name}: {one.description}" if one.description else one.name
         for one in destinations.values()
     )
-    choice = {"type": "string", "enum": list(destinations)} if destinations else {"type": "string"}
+    choice = {"type": "string", **({"enum": list(destinations)} if destinations else {})}
     return function_tool(
         hand_on,
         "transfer_call",
         "Transfers the caller to somebody else and ends your part of the call. Say that you"
         f" are transferring before you call it. Destinations: {known or 'none'}.",
-        {"destination": choice},
-        ["destination"],
+        arguments({"destination": choice}, ["destination"]),
     )
 
 
 def _caller_on_the_phone(inputs: ToolInputs) -> rtc.RemoteParticipant | None:
-    on_the_phone = [
-        one
+    on_the_phone = {
+        one.identity: one
         for one in inputs.room.remote_participants.values()
         if one.kind == rtc.ParticipantKind.PARTICIPANT_KIND_SIP
-    ]
+    }
     everline = inputs.config.everline
-    known = everline.caller_identity if everline else None
-    named = [one for one in on_the_phone if one.identity == known]
-    return next(iter(named or on_the_phone), None)
+    known = on_the_phone.get((everline and everline.caller_identity) or "")
+    return known or next(iter(on_the_phone.values()), None)
 
 
 async def _refer(
@@ -81,19 +79,16 @@ async def _refer(
         transfer_to=to,
         play_dialtone=bool(inputs.config.transfer and inputs.config.transfer.play_dialtone),
     )
+    code: object = None
     try:
         async with asyncio.timeout(TRANSFER_SECONDS):
             answer = await inputs.livekit().sip.transfer_sip_participant(request)
+        if answer.status == SIPTransferStatus.STS_TRANSFER_FAILED:
+            code = answer.reason
     except (api.TwirpError, aiohttp.ClientError, TimeoutError) as error:
         code = error.code if isinstance(error, api.TwirpError) else type(error).__name__
+    if code is not None:
         log.warning("transfer_failed", destination=destination.name, code=code)
-        raise _not_transferred(destination) from error
-    if answer.status == SIPTransferStatus.STS_TRANSFER_FAILED:
-        log.warning("transfer_failed", destination=destination.name, code=answer.reason)
-        raise _not_transferred(destination)
-
-
-def _not_transferred(destination: TransferDestination) -> llm.ToolError:
-    return llm.ToolError(
-        f"the transfer to {destination.name} did not work; the caller is still with you"
-    )
+        raise llm.ToolError(
+            f"the transfer to {destination.name} did not work; the caller is still with you"
+        )

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from livekit.agents import llm
 
-from agent.tools.inputs import ToolInputs, function_tool
+from agent.tools.inputs import ToolInputs, arguments, function_tool
 
 
 def current_time(inputs: ToolInputs) -> llm.Tool:
@@ -27,4 +27,4 @@ def current_time(inputs: ToolInputs) -> llm.Tool:
 
     example = {"type": "string", "description": "IANA time zone, for instance America/New_York"}
     description = f"Tells the current date and time. Without time_zone: in {default}."
-    return function_tool(tell, "current_time", description, {"time_zone": example})
+    return function_tool(tell, "current_time", description, arguments({"time_zone": example}))

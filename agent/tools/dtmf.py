@@ -6,7 +6,7 @@ from typing import Any
 from livekit.agents import llm
 from livekit.rtc.participant import PublishDTMFError
 
-from agent.tools.inputs import ToolInputs, function_tool
+from agent.tools.inputs import ToolInputs, arguments, function_tool
 
 _CODES = {digit: code for code, digit in enumerate("0123456789*#ABCD")}
 """RFC 4733's event codes."""
@@ -19,24 +19,22 @@ _LONG_PAUSE = 1.0
 
 def send_dtmf(inputs: ToolInputs) -> llm.Tool:
     """Sends tones into the room; LiveKit's SIP bridge plays them on the phone line."""
+    room = inputs.room
 
     async def press(raw_arguments: dict[str, Any]) -> str:
         keys = [key for key in str(raw_arguments.get("digits", "")).upper() if not key.isspace()]
         wrong = sorted({key for key in keys if key not in _CODES and key != "W"})
         if not keys or wrong or len(keys) > MAX_KEYS:
             raise llm.ToolError(f"digits must be 1 to {MAX_KEYS} of 0-9, *, #, A-D and w")
-        for key in keys:
-            if key != "W":
-                await _send(key)
-            await asyncio.sleep(_LONG_PAUSE if key == "W" else _PAUSE)
-        return f"Pressed {''.join(keys)}."
-
-    async def _send(key: str) -> None:
         try:
-            async with asyncio.timeout(5):
-                await inputs.room.local_participant.publish_dtmf(code=_CODES[key], digit=key)
+            for key in keys:
+                if key != "W":
+                    async with asyncio.timeout(5):
+                        await room.local_participant.publish_dtmf(code=_CODES[key], digit=key)
+                await asyncio.sleep(_LONG_PAUSE if key == "W" else _PAUSE)
         except (PublishDTMFError, TimeoutError) as error:
             raise llm.ToolError("the keys could not be sent on this call") from error
+        return f"Pressed {''.join(keys)}."
 
     keys = {"type": "string", "description": "keys in order: 0-9, *, #, A-D; w waits a second"}
     return function_tool(
@@ -44,6 +42,5 @@ def send_dtmf(inputs: ToolInputs) -> llm.Tool:
         "send_dtmf",
         "Presses keys on the phone keypad. Use it when a phone menu asks for a number,"
         " never to dial the caller's own words.",
-        {"digits": keys},
-        ["digits"],
+        arguments({"digits": keys}, ["digits"]),
     )

@@ -1,4 +1,4 @@
-"""Hand-off: another saved agent takes over the conversation, with all that was said."""
+"""Hand-off: another saved agent takes over the conversation with its history."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from livekit.agents import Agent, llm
 
-from agent.tools.inputs import HandOff, ToolInputs, function_tool
+from agent.tools.inputs import HandOff, ToolInputs, arguments, function_tool
 from domain.agents.tool_config import ManagedAgent
 
 log = structlog.stdlib.get_logger(__name__)
@@ -27,16 +27,12 @@ def hand_off_tools(inputs: ToolInputs) -> Iterator[llm.RawFunctionTool[..., Any]
         return
     taken: set[str] = set()
     for one in managed:
-        name = _tool_name(one, taken)
-        taken.add(name)
-        yield _hand_off(name, one, inputs.hand_off)
-
-
-def _tool_name(agent: ManagedAgent, taken: set[str]) -> str:
-    plain = re.sub(r"[^a-z0-9]+", "_", agent.name.lower()).strip("_")
-    name = f"hand_off_to_{plain or 'agent'}"[:60]
-    numbered = (f"{name}_{number}" for number in count(2))
-    return next(each for each in chain([name], numbered) if each not in taken)
+        plain = re.sub(r"[^a-z0-9]+", "_", one.name.lower()).strip("_")
+        name = f"hand_off_to_{plain or 'agent'}"[:60]
+        numbered = (f"{name}_{number}" for number in count(2))
+        free = next(each for each in chain([name], numbered) if each not in taken)
+        taken.add(free)
+        yield _hand_off(free, one, inputs.hand_off)
 
 
 def _hand_off(name: str, managed: ManagedAgent, hand_off: HandOff) -> llm.RawFunctionTool[..., Any]:
@@ -52,4 +48,4 @@ def _hand_off(name: str, managed: ManagedAgent, hand_off: HandOff) -> llm.RawFun
         return agent
 
     usage = f"Hands the conversation to {managed.name}. Use it for: {managed.usage_description}"
-    return function_tool(take_over, name, usage, {})
+    return function_tool(take_over, name, usage, arguments({}))

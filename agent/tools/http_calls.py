@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 from livekit.agents import llm
 from referencing import Registry
 
+from agent.tools.inputs import function_tool
 from agent.tools.web import answer_to
 from domain.agents.tool_config import HttpTool
 from domain.agents.variables import fill, only_variable, variables_in
@@ -21,7 +22,7 @@ _ABSENT = object()
 def http_tool(
     tool: HttpTool, web: httpx.AsyncClient, variables: Mapping[str, str]
 ) -> llm.RawFunctionTool[..., Any]:
-    """The tool of a definition; every failure is told to the model in a sentence."""
+    """The tool of a definition; the model gets a message for each failure."""
     # The library's default registry would fetch references from the web.
     validator = Draft202012Validator(tool.parameters, registry=Registry())
 
@@ -38,14 +39,7 @@ def http_tool(
             max_bytes=tool.max_response_bytes,
         )
 
-    return llm.function_tool(
-        call,
-        raw_schema={
-            "name": tool.name,
-            "description": tool.description,
-            "parameters": tool.parameters,
-        },
-    )
+    return function_tool(call, tool.name, tool.description, tool.parameters)
 
 
 def build_request(

@@ -1,5 +1,6 @@
-"""What tools are built from."""
+"""The inputs of tools, and what builds a tool from a function."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,17 +44,26 @@ class ToolInputs:
         """The dynamic variables with their defaults."""
         return {**self.config.dynamic_variable_defaults, **self.config.dynamic_variables}
 
+    @property
+    def lyzr_headers(self) -> dict[str, str]:
+        """What authenticates requests to Lyzr."""
+        return {"x-api-key": self.config.apiKey} if self.config.apiKey else {}
+
+
+def function_name(name: str) -> str:
+    """A name as model providers accept it for a function."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "action"
+
 
 def function_tool(
-    call: Callable[..., Awaitable[Any]],
-    name: str,
-    description: str,
-    properties: Mapping[str, Any],
-    required: Sequence[str] = (),
+    call: Callable[..., Awaitable[Any]], name: str, description: str, parameters: dict[str, Any]
 ) -> llm.RawFunctionTool[..., Any]:
-    """A tool for the model; `properties` describe its arguments as JSON Schema."""
-    parameters: dict[str, Any] = {"type": "object", "properties": dict(properties)}
-    if required:
-        parameters["required"] = list(required)
+    """A tool for the model; `parameters` is the JSON Schema of its arguments."""
     schema = {"name": name, "description": description, "parameters": parameters}
     return llm.function_tool(call, raw_schema=schema)
+
+
+def arguments(properties: Mapping[str, Any], required: Sequence[str] = ()) -> dict[str, Any]:
+    """The JSON Schema of a tool's arguments."""
+    schema: dict[str, Any] = {"type": "object", "properties": dict(properties)}
+    return {**schema, "required": list(required)} if required else schema

@@ -1,20 +1,19 @@
-"""`search_knowledge_base`: what the configured sources know about a question.
+"""`search_knowledge_base`: passages of the configured knowledge bases.
 
-The sources are Lyzr's: `GET {base_url}/v3/rag/{rag_id}/retrieve/` with the query and the source's
-parameters, and the key as `x-api-key`, as Lyzr documents it.
+They are Lyzr's: `GET {base_url}/v3/rag/{rag_id}/retrieve/` with the query and the parameters of the
+source, and the key as `x-api-key`, as Lyzr documents it.
 """
 
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
 from livekit.agents import llm
 
-from agent.tools.inputs import ToolInputs, function_tool
+from agent.tools.inputs import ToolInputs, arguments, function_tool
 from agent.tools.web import answer_to
 
 NAME = "search_knowledge_base"
@@ -33,38 +32,29 @@ _DEFAULTS: Mapping[str, Any] = {
 _TEXT_FIELDS = ("text", "content", "page_content", "chunk")
 
 
-@dataclass(frozen=True)
-class Source:
-    """One knowledge base."""
-
-    name: str
-    base_url: str
-    rag_id: str
-    params: Mapping[str, Any]
-
-
-def sources(inputs: ToolInputs) -> list[Source]:
-    """The sources of a configuration, `lyzr_rag` first; each once, with names that differ."""
-    found: list[Source] = []
+def sources(inputs: ToolInputs) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """URL and parameters of each source of a configuration, by its name; `lyzr_rag` first."""
     rag = inputs.config.lyzr_rag
-    if rag is not None:
-        found.append(Source(rag.rag_name or rag.rag_id, rag.base_url, rag.rag_id, rag.params or {}))
     default_url = rag.base_url if rag else inputs.settings.lyzr_rag_url
-    for entry in inputs.config.agentic_rag:
-        fields = dict(entry.model_extra or {})
+    entries = [rag.model_dump()] if rag else []
+    entries += [dict(entry.model_extra or {}) for entry in inputs.config.agentic_rag]
+    found: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    known: set[tuple[str, str]] = set()
+    for fields in entries:
         rag_id = str(fields.pop("rag_id", ""))
         name = str(fields.pop("rag_name", None) or rag_id)
         base_url = str(fields.pop("base_url", None) or default_url)
         params = {**cast(dict[str, Any], fields.pop("params", None) or {}), **fields}
-        if rag_id and all((one.rag_id, one.base_url) != (rag_id, base_url) for one in found):
-            taken = any(one.name == name for one in found)
-            found.append(Source(rag_id if taken else name, base_url, rag_id, params))
+        if rag_id and (rag_id, base_url) not in known:
+            known.add((rag_id, base_url))
+            path = inputs.settings.lyzr_rag_path.format(rag_id=quote(rag_id, safe=""))
+            found[rag_id if name in found else name] = (base_url.rstrip("/") + path, params)
     return found
 
 
 def search_knowledge_base(inputs: ToolInputs) -> llm.Tool:
-    """One search in all sources, or in those that the model names if there are several."""
-    known = {one.name: one for one in sources(inputs)}
+    """Searches all sources, or those that the model chooses if there are several."""
+    known = sources(inputs)
 
     async def search(raw_arguments: dict[str, Any]) -> str:
         query = str(raw_arguments.get("query", "")).strip()
@@ -72,14 +62,17 @@ def search_knowledge_base(inputs: ToolInputs) -> llm.Tool:
             raise llm.ToolError("query must not be empty")
         if not known:
             raise llm.ToolError("no knowledge base is configured; answer without it")
-        wanted = raw_arguments.get("sources") or list(known)
-        chosen = [known[name] for name in wanted if name in known]
+        chosen = [name for name in raw_arguments.get("sources") or known if name in known]
         if not chosen:
             raise llm.ToolError(f"sources must be some of: {', '.join(known)}")
-        answers = await asyncio.gather(
-            *(_ask(inputs, source, query) for source in chosen), return_exceptions=True
-        )
-        return _combined(chosen, answers)
+        answers = await asyncio.gather(*(_ask(inputs, *known[name], query) for name in chosen))
+        if all(answer is None for answer in answers):
+            raise llm.ToolError(
+                "the knowledge base does not answer now; say that you cannot look it up"
+            )
+        found = zip(chosen, answers, strict=True)
+        parts = [f"From {name}:\n" + "\n---\n".join(texts) for name, texts in found if texts]
+        return "\n\n".join(parts)[:MAX_PASSAGES_CHARS] or "Nothing was found."
 
     properties: dict[str, Any] = {
         "query": {"type": "string", "description": "what to look up, in full words"}
@@ -88,29 +81,29 @@ def search_knowledge_base(inputs: ToolInputs) -> llm.Tool:
         properties["sources"] = {
             "type": "array",
             "items": {"type": "string", "enum": list(known)},
-            "description": "where to look; without it everywhere",
+            "description": "which sources to search; all of them if omitted",
         }
     return function_tool(
         search,
         NAME,
         "Looks up passages in the knowledge base. Use it for every question about facts"
         " that you were not told, and again with other words if nothing fits.",
-        properties,
-        ["query"],
+        arguments(properties, ["query"]),
     )
 
 
-async def _ask(inputs: ToolInputs, source: Source, query: str) -> list[str]:
-    path = inputs.settings.lyzr_rag_path.format(rag_id=quote(source.rag_id, safe=""))
-    request = httpx.Request(
-        "GET",
-        source.base_url.rstrip("/") + path,
-        params={**_DEFAULTS, **source.params, "query": query},
-        headers={"x-api-key": inputs.config.apiKey} if inputs.config.apiKey else {},
-    )
-    answer = await answer_to(
-        inputs.web, request, tool=NAME, seconds=SEARCH_SECONDS, max_bytes=MAX_ANSWER_BYTES
-    )
+async def _ask(
+    inputs: ToolInputs, url: str, params: Mapping[str, Any], query: str
+) -> list[str] | None:
+    """The passages that a source finds; None if it does not answer, which is logged."""
+    params = {**_DEFAULTS, **params, "query": query}
+    request = httpx.Request("GET", url, params=params, headers=inputs.lyzr_headers)
+    try:
+        answer = await answer_to(
+            inputs.web, request, tool=NAME, seconds=SEARCH_SECONDS, max_bytes=MAX_ANSWER_BYTES
+        )
+    except llm.ToolError:
+        return None
     return passages(answer)
 
 
@@ -122,8 +115,8 @@ def passages(answer: str) -> list[str]:
         return [answer]
     if isinstance(content, dict):
         fields = cast(dict[str, Any], content)
-        lists = [name for name, value in fields.items() if isinstance(value, list)]
-        content = fields[lists[0]] if lists else [fields]
+        lists: list[Any] = [value for value in fields.values() if isinstance(value, list)]
+        content = lists[0] if lists else [fields]
     if not isinstance(content, list):
         return [str(content)]
     return [text for item in cast(list[Any], content) if (text := _passage(item))]
@@ -135,22 +128,3 @@ def _passage(item: Any) -> str:
     fields = cast(dict[str, Any], item)
     text = next((fields[name] for name in _TEXT_FIELDS if fields.get(name)), None)
     return str(text) if text else json.dumps(fields, ensure_ascii=False)
-
-
-def _combined(chosen: list[Source], answers: list[list[str] | BaseException]) -> str:
-    parts: list[str] = []
-    failed: list[str] = []
-    for source, answer in zip(chosen, answers, strict=True):
-        if isinstance(answer, llm.ToolError):
-            failed.append(source.name)
-        elif isinstance(answer, BaseException):
-            raise answer
-        elif answer:
-            parts.append(f"From {source.name}:\n" + "\n---\n".join(answer))
-    if failed and len(failed) == len(chosen):
-        raise llm.ToolError(
-            "the knowledge base does not answer now; say that you cannot look it up"
-        )
-    if not parts:
-        return "Nothing was found."
-    return "\n\n".join(parts)[:MAX_PASSAGES_CHARS]

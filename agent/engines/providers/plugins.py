@@ -4,6 +4,7 @@ A builder gets the plugin's module and the request. Plugins are imported by name
 process holds only those that have a key.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -12,9 +13,10 @@ from livekit.agents import NOT_GIVEN
 from pydantic import SecretStr
 
 from adapters.settings import AgentSettings
-from agent.engines.descriptor import Descriptor
+from agent.engines.parts import EngineFault
+from agent.engines.preflight import Probe
 from agent.engines.providers import xai
-from agent.engines.providers.probe import Probe
+from domain.agents.descriptors import Descriptor
 
 
 @dataclass(frozen=True)
@@ -22,19 +24,16 @@ class ModelRequest:
     """A model for one stage of the pipeline (`stt`, `llm` or `tts`)."""
 
     descriptor: Descriptor
+    config_field: str
+    """The field of the descriptor, for messages."""
     stage: str
-    default_voice: str | None = None
-    """For a descriptor that names none."""
+    voice: str | None = None
     language: str | None = None
     """BCP-47 code; None for the provider's default."""
     key: str = field(default="", repr=False)
     base_url: str = ""
-    is_default_url: bool = True
-
-    @property
-    def voice(self) -> str | None:
-        """The descriptor's own voice, or else the engine's."""
-        return self.descriptor.voice or self.default_voice
+    custom_url: str | None = None
+    """The configured base URL, if any."""
 
     @property
     def common(self) -> dict[str, Any]:
@@ -44,6 +43,7 @@ class ModelRequest:
 
 Builder = Callable[[Any, ModelRequest], Any]
 _BEARER = {"Authorization": "Bearer {key}"}
+_REALTIME = "agent.engines.realtime"
 
 
 @dataclass(frozen=True)
@@ -63,21 +63,29 @@ class Plugin:
     """Whether the provider looks up a voice under `/voices/`."""
     url_setting: str | None = None
     """The setting that replaces `base_url`, if it is not named like the key's."""
+    realtime: str = ""
+    """`module:function` of what builds its realtime models; empty if it has none."""
 
     def key(self, settings: AgentSettings) -> str | None:
         """The key of this agent worker's account, if it has one."""
         key = cast(SecretStr | None, getattr(settings, self.key_setting.lower()))
         return key.get_secret_value() if key else None
 
+    def no_key(self, config_field: str, provider: str, alternative: str = "") -> EngineFault:
+        """The fault of a model whose provider has no account here."""
+        return EngineFault(
+            config_field,
+            f"provider {provider!r} has no key on this agent worker",
+            f"set {self.key_setting}{alternative}",
+        )
+
     def request_with(self, request: ModelRequest, settings: AgentSettings) -> ModelRequest:
         """The request with this agent worker's account, at the configured base URL if any."""
         setting = self.url_setting or self.key_setting.lower().replace("api_key", "base_url")
         configured = cast(str | None, getattr(settings, setting))
+        base_url = configured or self.base_url
         return replace(
-            request,
-            key=self.key(settings) or "",
-            base_url=configured or self.base_url,
-            is_default_url=not configured,
+            request, key=self.key(settings) or "", base_url=base_url, custom_url=configured
         )
 
     def probe_of(self, request: ModelRequest) -> Probe:
@@ -88,11 +96,10 @@ class Plugin:
             path, names = f"/voices/{voice}", f"the voice {voice!r}"
         elif path != self.probe:
             names = f"the model {model!r}"
-        url = request.base_url
-        if url.startswith("ws"):
-            url = url.replace("ws", "http", 1)
+        url = re.sub("^ws", "http", request.base_url)
         headers = {name: text.format(key=request.key) for name, text in self.headers.items()}
-        return Probe(request.descriptor, self.key_setting, url + path, headers, names=names)
+        asked = repr(request.descriptor.provider)
+        return Probe(request.config_field, self.key_setting, url + path, headers, asked, names)
 
 
 def _whole_utterance_stt(plugin: Any, request: ModelRequest) -> Any:
@@ -103,19 +110,6 @@ def _whole_utterance_stt(plugin: Any, request: ModelRequest) -> Any:
 
 def _chat_model(plugin: Any, request: ModelRequest) -> Any:
     return plugin.LLM(**request.common)
-
-
-def _websocket(url: str) -> str:
-    return url if url.startswith("ws") else url.replace("http", "ws", 1)
-
-
-def _cartesia_stt(plugin: Any, request: ModelRequest) -> Any:
-    return plugin.STT(**request.common, language=request.language or "en")
-
-
-def _cartesia_tts(plugin: Any, request: ModelRequest) -> Any:
-    voice = request.voice or "f786b574-daa5-4673-aa0c-cbe3e8534c02"
-    return plugin.TTS(**request.common, voice=voice, language=request.language or "en")
 
 
 def _eleven_stt(plugin: Any, request: ModelRequest) -> Any:
@@ -134,14 +128,12 @@ def _eleven_stt(plugin: Any, request: ModelRequest) -> Any:
 
 
 def _eleven_tts(plugin: Any, request: ModelRequest) -> Any:
-    arguments = request.common
     return plugin.TTS(
-        model=arguments.pop("model"),
+        **request.common,
         voice_id=request.voice or "hpp4J3VqNfWAUOO0d1Us",
         language=request.language or NOT_GIVEN,
         # Nothing to decode before the first sound.
         encoding="pcm_24000",
-        **arguments,
     )
 
 
@@ -163,26 +155,22 @@ def _deepgram_stt(plugin: Any, request: ModelRequest) -> Any:
 def _deepgram_tts(plugin: Any, request: ModelRequest) -> Any:
     """`aura-2` with a voice as Deepgram spells it, `aura-2-andromeda-en`; a full name stays."""
     model = request.descriptor.model
-    if model in ("aura", "aura-2"):
-        voice = request.voice or ("andromeda" if model == "aura-2" else "asteria")
-        if voice.startswith("aura-"):
-            model = voice
-        elif "-" in voice:
-            model = f"{model}-{voice}"
-        else:
-            model = f"{model}-{voice}-{(request.language or 'en')[:2]}"
+    if default := {"aura": "asteria", "aura-2": "andromeda"}.get(model):
+        voice = request.voice or default
+        if "-" not in voice:
+            voice = f"{voice}-{(request.language or 'en')[:2]}"
+        model = voice if voice.startswith("aura-") else f"{model}-{voice}"
     return plugin.TTS(model=model, base_url=f"{request.base_url}/v1/speak", api_key=request.key)
 
 
 def _assemblyai_stt(plugin: Any, request: ModelRequest) -> Any:
     """Models that are not limited to one language take it as a hint."""
-    names = {"universal-streaming": "universal-streaming-english"}
-    model = names.get(request.descriptor.model, request.descriptor.model)
+    model = request.descriptor.model
     hinted = model.startswith(("u3-", "universal-3"))
     return plugin.STT(
-        model=model,
+        model="universal-streaming-english" if model == "universal-streaming" else model,
         language_codes=request.language if hinted and request.language else NOT_GIVEN,
-        base_url=_websocket(request.base_url),
+        base_url=re.sub("^http", "ws", request.base_url),
         api_key=request.key,
     )
 
@@ -190,26 +178,11 @@ def _assemblyai_stt(plugin: Any, request: ModelRequest) -> Any:
 def _google_llm(plugin: Any, request: ModelRequest) -> Any:
     from google.genai.types import HttpOptions  # only where Google is used
 
-    options: Any = NOT_GIVEN
-    if not request.is_default_url:
-        options = HttpOptions(base_url=request.base_url, api_version="v1beta", timeout=30_000)
+    url, options = request.custom_url, NOT_GIVEN
+    if url:
+        options = HttpOptions(base_url=url, api_version="v1beta", timeout=30_000)
     return plugin.LLM(
         model=request.descriptor.model, api_key=request.key, vertexai=False, http_options=options
-    )
-
-
-def _xai_stt(plugin: Any, request: ModelRequest) -> Any:
-    language = (request.language or "en").partition("-")[0]
-    session = None if request.is_default_url else xai.at_base_url(request.base_url)
-    return plugin.STT(language=language, api_key=request.key, http_session=session)
-
-
-def _xai_tts(plugin: Any, request: ModelRequest) -> Any:
-    return plugin.TTS(
-        voice=request.voice or "ara",
-        language=xai.spoken_language(request.language),
-        api_key=request.key,
-        http_session=None if request.is_default_url else xai.at_base_url(request.base_url),
     )
 
 
@@ -225,11 +198,21 @@ PLUGINS: Mapping[str, Plugin] = {
                 **request.common, voice=request.voice or "ash", response_format="pcm"
             ),
         },
+        realtime=f"{_REALTIME}.openai_family:openai_realtime",
     ),
     "cartesia": Plugin(
         "CARTESIA_API_KEY",
         "https://api.cartesia.ai",
-        {"stt": _cartesia_stt, "tts": _cartesia_tts},
+        {
+            "stt": lambda plugin, request: plugin.STT(
+                **request.common, language=request.language or "en"
+            ),
+            "tts": lambda plugin, request: plugin.TTS(
+                **request.common,
+                voice=request.voice or "f786b574-daa5-4673-aa0c-cbe3e8534c02",
+                language=request.language or "en",
+            ),
+        },
         {"X-API-Key": "{key}", "Cartesia-Version": "2025-04-16"},
         "/voices?limit=1",
         voice_probe=True,
@@ -265,6 +248,7 @@ PLUGINS: Mapping[str, Plugin] = {
         {"x-goog-api-key": "{key}"},
         "/v1beta/models/{model}",
         url_setting="google_gemini_base_url",
+        realtime=f"{_REALTIME}.gemini:gemini",
     ),
     "anthropic": Plugin(
         "ANTHROPIC_API_KEY",
@@ -288,10 +272,26 @@ PLUGINS: Mapping[str, Plugin] = {
         "XAI_API_KEY",
         "https://api.x.ai/v1",
         {
-            "stt": _xai_stt,
+            "stt": lambda plugin, request: plugin.STT(
+                language=(request.language or "en").partition("-")[0],
+                api_key=request.key,
+                http_session=xai.speech_session(request.custom_url),
+            ),
             "llm": lambda plugin, request: plugin.responses.LLM(**request.common),
-            "tts": _xai_tts,
+            "tts": lambda plugin, request: plugin.TTS(
+                voice=request.voice or "ara",
+                language=xai.spoken_language(request.language),
+                api_key=request.key,
+                http_session=xai.speech_session(request.custom_url),
+            ),
         },
         probe="/models",
+        realtime=f"{_REALTIME}.openai_family:xai_realtime",
+    ),
+    "ultravox": Plugin(
+        "ULTRAVOX_API_KEY",
+        "https://api.ultravox.ai",
+        {},
+        realtime=f"{_REALTIME}.ultravox_calls:ultravox_realtime",
     ),
 }

@@ -1,7 +1,6 @@
 """xAI's languages, and its speech models at another base URL than the plugin's own."""
 
-from collections.abc import Mapping, Sequence
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 import aiohttp
 from livekit.agents.utils import http_context
@@ -20,28 +19,17 @@ class _AtBaseUrl:
         """Whether the job is over."""
         return http_context.http_session().closed
 
-    async def ws_connect(
-        self,
-        url: str,
-        *,
-        headers: Mapping[str, str],
-        params: Sequence[tuple[str, str]] = (),
-        heartbeat: float | None = None,
-    ) -> aiohttp.ClientWebSocketResponse:
+    async def ws_connect(self, url: str, **options: Any) -> Any:
         """Connect to the same path at the other base URL."""
         if not url.startswith(f"{_SPEECH_URL}/"):
             raise ValueError("the plugin's own base URL has changed")
-        return await http_context.http_session().ws_connect(
-            self._base_url + url.removeprefix(_SPEECH_URL),
-            headers=headers,
-            params=params,
-            heartbeat=heartbeat,
-        )
+        client: Any = http_context.http_session()
+        return await client.ws_connect(self._base_url + url.removeprefix(_SPEECH_URL), **options)
 
 
-def at_base_url(base_url: str) -> aiohttp.ClientSession:
-    """An HTTP client whose connections go to `base_url`."""
-    return cast(aiohttp.ClientSession, _AtBaseUrl(base_url))
+def speech_session(base_url: str | None) -> aiohttp.ClientSession | None:
+    """An HTTP client whose connections go to `base_url`; None for the plugin's own client."""
+    return cast(aiohttp.ClientSession, _AtBaseUrl(base_url)) if base_url else None
 
 
 def spoken_language(language: str | None) -> str:

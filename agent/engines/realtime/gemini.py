@@ -9,6 +9,7 @@ if Google has given no handle to resume by.
 
 import asyncio
 import re
+from typing import cast
 
 import structlog
 from google.genai import types
@@ -18,12 +19,12 @@ from livekit.plugins import google
 from livekit.plugins.google.realtime.realtime_api import RealtimeSession
 
 from agent.engines.realtime.answering import AnsweringSession
-from agent.engines.realtime.choice import CONNECTION, RealtimeChoice
+from agent.engines.realtime.engine import CONNECTION, RealtimeChoice, WatchedModel
 
 log = structlog.stdlib.get_logger(__name__)
 
 _BEFORE_THE_END_SECONDS = 1.0
-_LOOK_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _SECONDS = re.compile(r"^(\d+(?:\.\d+)?)s$")
 
 
@@ -33,70 +34,58 @@ class GeminiSession(AnsweringSession, RealtimeSession):
     It overrides and reads private parts of the plugin; a test guards them.
     """
 
-    language: str | None = None
-    """Told to the model in its instructions: native audio models refuse a language code."""
-
     async def update_instructions(self, instructions: str) -> None:
-        """Tell the model what it is to do, and in which language if that has to be said."""
-        if self.language is not None:
-            instructions = f"{instructions}\n\nSpeak the language with the code {self.language}."
+        """Send the instructions, with the language if the model takes no language code."""
+        if code := _language_in_words(cast(_GeminiModel, self.realtime_model).choice):
+            instructions = f"{instructions}\n\nSpeak the language with the code {code}."
         await super().update_instructions(instructions)
 
     def _handle_go_away(self, go_away: types.LiveServerGoAway) -> None:
         match = _SECONDS.match(go_away.time_left or "")
         left = float(match.group(1)) if match else 0.0
-        self._leaving = asyncio.create_task(self._leave(go_away, left), name="gemini-go-away")
+        self._changing = asyncio.create_task(self._reconnect(go_away, left), name="gemini-go-away")
 
-    async def _leave(self, go_away: types.LiveServerGoAway, seconds: float) -> None:
+    async def _reconnect(self, go_away: types.LiveServerGoAway, seconds: float) -> None:
         try:
             async with asyncio.timeout(max(seconds - _BEFORE_THE_END_SECONDS, 0)):
-                while self._speaking():  # noqa: ASYNC110 - the plugin has no event for it
-                    await asyncio.sleep(_LOOK_SECONDS)
+                # The plugin has neither an event for this nor a public sign of it.
+                while (spoken := self._current_generation) and not spoken._done:  # noqa: ASYNC110  # pyright: ignore[reportPrivateUsage]
+                    await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             log.info("realtime_sentence_cut_by_the_provider", provider="google")
         super()._handle_go_away(go_away)
 
-    def _speaking(self) -> bool:
-        generation = self._current_generation
-        return generation is not None and not generation._done  # pyright: ignore[reportPrivateUsage]  # no public sign of it
 
-
-class _GeminiModel(google.realtime.RealtimeModel):
-    choice: RealtimeChoice
-    spoken_language: str | None = None
-
-    def session(self, *, turn_detection_disabled: bool = False) -> GeminiSession:
-        session = GeminiSession(self)
-        session.language = self.spoken_language
-        self._sessions.add(session)
-        session.on("metrics_collected", self.choice.acceptance.connected)
-        return self.choice.watched(session)
+class _GeminiModel(WatchedModel, google.realtime.RealtimeModel):
+    session_class = GeminiSession
 
 
 def gemini(choice: RealtimeChoice) -> RealtimeModel:
     """A Gemini Live model."""
-    native_audio = "native-audio" in choice.descriptor.model
-    model = _GeminiModel(
+    code = None if _language_in_words(choice) else choice.language
+    return _GeminiModel(
         **choice.common,
         vertexai=False,
-        language=NOT_GIVEN if native_audio or choice.language is None else choice.language,
+        language=code or NOT_GIVEN,
         realtime_input_config=_turns(choice),
         context_window_compression=types.ContextWindowCompressionConfig(
             sliding_window=types.SlidingWindow()
         ),
         http_options=types.HttpOptions(
-            base_url=choice.settings.google_gemini_base_url,
+            base_url=choice.inputs.settings.google_gemini_base_url,
             timeout=int(CONNECTION.timeout * 1000),
         ),
         conn_options=CONNECTION,
     )
-    model.choice = choice
-    model.spoken_language = choice.language if native_audio else None
-    return model
+
+
+def _language_in_words(choice: RealtimeChoice) -> str | None:
+    """The language for the instructions: native audio models refuse a language code."""
+    return choice.language if "native-audio" in choice.descriptor.model else None
 
 
 def _turns(choice: RealtimeChoice) -> types.RealtimeInputConfig:
-    """Gemini hears itself where a turn ends; by meaning, it ends fewer of them at a pause."""
+    """Gemini detects the end of a turn; a low sensitivity ends fewer turns at a pause."""
     detection = types.AutomaticActivityDetection()
     if choice.turns_by_meaning:
         detection.end_of_speech_sensitivity = types.EndSensitivity.END_SENSITIVITY_LOW

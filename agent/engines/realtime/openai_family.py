@@ -2,18 +2,19 @@
 # The SDK leaves the types of a realtime session's event handlers open:
 # pyright: reportUnknownMemberType=false
 
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from livekit.agents import NOT_GIVEN, APIError
 from livekit.agents.llm import RealtimeModel
 from livekit.plugins import openai, xai
+from livekit.plugins.xai.realtime.realtime_model import XAI_DEFAULT_TURN_DETECTION
 from openai.types.beta.realtime.session import TurnDetection
 from openai.types.realtime import AudioTranscription, NoiseReductionType
 from openai.types.realtime.realtime_audio_input_turn_detection import SemanticVad, ServerVad
 
 from agent.engines.realtime.answering import AnsweringSession
-from agent.engines.realtime.choice import CONNECTION, RealtimeChoice
+from agent.engines.realtime.engine import CONNECTION, RealtimeChoice, WatchedModel
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -42,44 +43,18 @@ class _OpenAiSession(_ClosableSession, openai.realtime.RealtimeSession): ...
 class _XaiSession(_ClosableSession, xai.realtime.RealtimeSession): ...
 
 
-class _OpenAiModel(openai.realtime.RealtimeModel):
-    choice: RealtimeChoice
-
-    def session(self, *, turn_detection_disabled: bool = False) -> _OpenAiSession:
-        session = _OpenAiSession(self, turn_detection_disabled=turn_detection_disabled)
-        self._sessions.add(session)
-        _note_acceptance(session, self.choice)
-        return self.choice.watched(session)
+class _OpenAiModel(WatchedModel, openai.realtime.RealtimeModel):
+    session_class = _OpenAiSession
 
 
-class _XaiModel(xai.realtime.RealtimeModel):
-    choice: RealtimeChoice
-
-    def session(self, *, turn_detection_disabled: bool = False) -> _XaiSession:
-        session = _XaiSession(self)
-        self._sessions.add(session)
-        _note_acceptance(session, self.choice)
-        return self.choice.watched(session)
-
-
-def _note_acceptance(session: openai.realtime.RealtimeSession, choice: RealtimeChoice) -> None:
-    """Note when the provider has accepted the session.
-
-    The answer to the first `session.update`, which names model and voice, decides: the socket is
-    opened for an unknown model as well.
-    """
-
-    def received(event: dict[str, Any]) -> None:
-        if event.get("type") == "session.updated":
-            choice.acceptance.accepted()
-
-    session.on("openai_server_event_received", received)
+class _XaiModel(WatchedModel, xai.realtime.RealtimeModel):
+    session_class = _XaiSession
 
 
 def openai_realtime(choice: RealtimeChoice) -> RealtimeModel:
     """A model of OpenAI, or of a compatible server at `OPENAI_REALTIME_BASE_URL`."""
-    settings = choice.settings
-    model = _OpenAiModel(
+    settings = choice.inputs.settings
+    return _OpenAiModel(
         **choice.common,
         base_url=settings.openai_realtime_base_url or settings.openai_base_url or NOT_GIVEN,
         turn_detection=_openai_turns(choice),
@@ -88,29 +63,25 @@ def openai_realtime(choice: RealtimeChoice) -> RealtimeModel:
         max_session_duration=choice.session_seconds(OPENAI_SESSION_SECONDS),
         conn_options=CONNECTION,
     )
-    model.choice = choice
-    return model
 
 
 def xai_realtime(choice: RealtimeChoice) -> RealtimeModel:
-    """A model of xAI."""
-    model = _XaiModel(
+    """A model of xAI, which has no turns by meaning: it waits longer for silence instead."""
+    silence = {"silence_duration_ms": 700 if choice.turns_by_meaning else 200}
+    return _XaiModel(
         **choice.common,
-        base_url=choice.settings.xai_base_url or NOT_GIVEN,
-        turn_detection=_xai_turns(choice),
+        base_url=choice.inputs.settings.xai_base_url or NOT_GIVEN,
+        turn_detection=cast(TurnDetection, XAI_DEFAULT_TURN_DETECTION.model_copy(update=silence)),
         input_audio_transcription=_transcription("grok-transcribe", choice),
         max_session_duration=choice.session_seconds(XAI_SESSION_SECONDS),
         conn_options=CONNECTION,
     )
-    model.choice = choice
-    return model
 
 
 def _transcription(model: str, choice: RealtimeChoice) -> AudioTranscription:
     # On the wire, a language of null differs from no language.
-    if choice.language is None:
-        return AudioTranscription(model=model)
-    return AudioTranscription(model=model, language=choice.language)
+    language: Any = {"language": choice.language} if choice.language else {}
+    return AudioTranscription(model=model, **language)
 
 
 def _openai_turns(choice: RealtimeChoice) -> SemanticVad | ServerVad:
@@ -121,20 +92,8 @@ def _openai_turns(choice: RealtimeChoice) -> SemanticVad | ServerVad:
     return ServerVad(type="server_vad", create_response=True, interrupt_response=True)
 
 
-def _xai_turns(choice: RealtimeChoice) -> TurnDetection:
-    """Silence ends a turn. xAI has no turns by meaning: it waits longer instead."""
-    return TurnDetection(
-        type="server_vad",
-        threshold=0.5,
-        prefix_padding_ms=300,
-        silence_duration_ms=700 if choice.turns_by_meaning else 200,
-        create_response=True,
-        interrupt_response=True,
-    )
-
-
 def _noise_reduction(choice: RealtimeChoice) -> NoiseReductionType | None:
-    wanted = choice.config.noise_cancellation
+    wanted = choice.inputs.config.noise_cancellation
     if wanted is None or not wanted.enabled:
         return None
     return "far_field" if wanted.type == "far_field" else "near_field"

@@ -1,4 +1,4 @@
-"""Ultravox: a session is a series of its calls, each created with what was said before.
+"""Ultravox: a session is a series of its calls, each created with the conversation so far.
 
 The plugin creates a new call for each connection without the history of the earlier ones, and ends
 the session when Ultravox closes one. The overridden methods are private; a test guards them.
@@ -25,7 +25,7 @@ from livekit.plugins.ultravox.realtime.events import (
 )
 
 from agent.engines.realtime.answering import AnsweringSession
-from agent.engines.realtime.choice import RealtimeChoice
+from agent.engines.realtime.engine import RealtimeChoice, WatchedModel
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -33,9 +33,9 @@ CALL_SECONDS = 60 * 60
 """Ultravox's default limit for a call. It is set in each call, which is replaced before its end."""
 _BEFORE_THE_END_SECONDS = 10 * 60
 _SHORT_CALL_SECONDS = 5.0
-_MOST_SHORT_CALLS = 3
+_MAX_SHORT_CALLS = 3
 """Calls in a row that Ultravox closes at once, before the session fails."""
-_LOOK_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _REQUEST = aiohttp.ClientTimeout(total=10)
 _ROLES: Mapping[str, str] = {"user": "MESSAGE_ROLE_USER", "assistant": "MESSAGE_ROLE_AGENT"}
 
@@ -43,14 +43,12 @@ _ROLES: Mapping[str, str] = {"user": "MESSAGE_ROLE_USER", "assistant": "MESSAGE_
 class UltravoxSession(AnsweringSession, ultravox.realtime.RealtimeSession):
     """A session that outlives its calls."""
 
-    call_seconds: float
-
     def __init__(self, realtime_model: ultravox.realtime.RealtimeModel) -> None:
         super().__init__(realtime_model)
         self._connected_at: float | None = None
         self._first_ordinal = 0
         self._next_ordinal = 0
-        self._asks_nothing = False
+        self._adds_context = False
         self._short_calls = 0
 
     def initial_messages(self) -> list[dict[str, str]]:
@@ -67,11 +65,11 @@ class UltravoxSession(AnsweringSession, ultravox.realtime.RealtimeSession):
             # The first call will be created with it.
             self._chat_ctx = chat_ctx.copy()
             return
-        self._asks_nothing = True
+        self._adds_context = True
         try:
             await super().update_chat_ctx(chat_ctx)
         finally:
-            self._asks_nothing = False
+            self._adds_context = False
 
     def emit(self, event: Any, *args: Any) -> None:
         """Emit an event; a requested generation also resolves the pending request."""
@@ -92,7 +90,7 @@ class UltravoxSession(AnsweringSession, ultravox.realtime.RealtimeSession):
     def _send_client_event(self, event: UltravoxEvent | dict[str, Any]) -> None:
         # The plugin intends to defer these answers, but its event drops the field.
         if isinstance(event, UserTextMessageEvent) and (
-            self._asks_nothing or event.urgency == "immediate"
+            self._adds_context or event.urgency == "immediate"
         ):
             event = event.model_copy(update={"defer_response": True})
         super()._send_client_event(event)
@@ -107,7 +105,7 @@ class UltravoxSession(AnsweringSession, ultravox.realtime.RealtimeSession):
         except APIConnectionError:
             short = time.monotonic() - self._connected_at < _SHORT_CALL_SECONDS
             self._short_calls = self._short_calls + 1 if short else 0
-            if self._short_calls >= _MOST_SHORT_CALLS:
+            if self._short_calls >= _MAX_SHORT_CALLS:
                 raise
             log.warning("realtime_connection_lost", provider="ultravox")
             self._mark_restart_needed()
@@ -115,9 +113,9 @@ class UltravoxSession(AnsweringSession, ultravox.realtime.RealtimeSession):
             recycling.cancel()
 
     async def _recycle(self) -> None:
-        await asyncio.sleep(self.call_seconds)
+        await asyncio.sleep(_call_seconds(cast(_UltravoxModel, self.realtime_model).choice))
         while self._current_generation is not None:  # noqa: ASYNC110 - the plugin has no event
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
         log.info("realtime_connection_recycled", provider="ultravox")
         self._mark_restart_needed()
 
@@ -140,29 +138,17 @@ class UltravoxSession(AnsweringSession, ultravox.realtime.RealtimeSession):
             )
 
 
-class _UltravoxModel(ultravox.realtime.RealtimeModel):
-    choice: RealtimeChoice
-    call_seconds: float
-    latest: UltravoxSession | None = None
-
-    def session(self, *, turn_detection_disabled: bool = False) -> UltravoxSession:
-        session = self.latest = UltravoxSession(self)
-        session.call_seconds = self.call_seconds
-        self._sessions.add(session)
-        session.on("metrics_collected", self.choice.acceptance.connected)
-        return self.choice.watched(session)
-
-
 class _CallsWithHistory:
     """The part of an HTTP client that the plugin uses: the only way to set `initialMessages`."""
 
-    model: _UltravoxModel
+    def __init__(self, session: UltravoxSession | None) -> None:
+        self._session = session
 
     def post(
         self, url: str, *, json: Mapping[str, Any], headers: Mapping[str, str]
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """Create a call with the conversation so far."""
-        said = self.model.latest.initial_messages() if self.model.latest else []
+        said = self._session.initial_messages() if self._session else []
         body = {**json, "initialMessages": said} if said else json
         return http_context.http_session().post(url, json=body, headers=headers, timeout=_REQUEST)
 
@@ -172,18 +158,28 @@ class _CallsWithHistory:
             return await http_context.http_session().ws_connect(url)
 
 
+class _UltravoxModel(WatchedModel, ultravox.realtime.RealtimeModel):
+    session_class = UltravoxSession
+    latest: UltravoxSession | None = None
+
+    def session(self, *, turn_detection_disabled: bool = False) -> UltravoxSession:
+        session = self.latest = super().session(turn_detection_disabled=turn_detection_disabled)
+        return session
+
+    def _ensure_http_session(self) -> aiohttp.ClientSession:
+        return cast(aiohttp.ClientSession, _CallsWithHistory(self.latest))
+
+
 def ultravox_realtime(choice: RealtimeChoice) -> RealtimeModel:
-    """A model of Ultravox, which has one way of its own to hear where a turn ends."""
-    calls = _CallsWithHistory()
-    seconds = choice.session_seconds(CALL_SECONDS - _BEFORE_THE_END_SECONDS)
-    model = _UltravoxModel(
+    """A model of Ultravox, which detects the end of a turn in one way only."""
+    return _UltravoxModel(
         **choice.common,
-        base_url=choice.settings.ultravox_base_url,
+        base_url=choice.inputs.settings.ultravox_base_url,
         language_hint=choice.language or NOT_GIVEN,
-        max_duration=f"{round(seconds + _BEFORE_THE_END_SECONDS)}s",
-        http_session=cast(aiohttp.ClientSession, calls),
+        max_duration=f"{round(_call_seconds(choice) + _BEFORE_THE_END_SECONDS)}s",
     )
-    calls.model = model
-    model.choice = choice
-    model.call_seconds = seconds
-    return model
+
+
+def _call_seconds(choice: RealtimeChoice) -> float:
+    """Seconds after which a call is replaced."""
+    return choice.session_seconds(CALL_SECONDS - _BEFORE_THE_END_SECONDS)

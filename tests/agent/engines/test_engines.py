@@ -13,8 +13,10 @@ from livekit.plugins import openai
 
 from adapters.settings import AgentSettings
 from agent.engines import EngineFault, EngineInputs, EngineParts, build_engine, load_engine_plugins
-from agent.engines.descriptor import Descriptor, parse_descriptor
+from agent.engines.parts import parse_descriptor
+from agent.engines.providers import keyed_plugins
 from domain.agents.config import DispatchedConfig, Engine
+from domain.agents.descriptors import Descriptor
 
 SETTINGS = {
     "livekit_url": "ws://127.0.0.1:1",
@@ -56,7 +58,7 @@ def build(engine: Engine, **config: Any) -> EngineParts:
 def test_a_descriptor_is_provider_model_and_voice(
     text: str, expected: tuple[str, str, str | None]
 ) -> None:
-    assert parse_descriptor(text, "engine.tts") == Descriptor("engine.tts", *expected)
+    assert parse_descriptor(text, "engine.tts") == Descriptor(*expected)
 
 
 @pytest.mark.parametrize("text", ["", "gpt-4.1", "openai/", "/gpt", "openai/:ash", "openai/tts-1:"])
@@ -152,3 +154,16 @@ def test_if_no_model_of_a_stage_can_start_the_first_choice_is_the_reason() -> No
     engine = Engine(llm="anthropic/claude-sonnet-4-6", llm_fallbacks=["groq/llama", "acme/x"])
     with pytest.raises(EngineFault, match=r"engine\.llm: provider 'anthropic' has no key"):
         build(engine)
+
+
+def test_a_warm_process_imports_the_plugins_with_a_key_and_their_realtime_models_once() -> None:
+    settings = AgentSettings.model_validate(
+        {**SETTINGS, "xai_api_key": "xai-test", "deepgram_api_key": "dg-test"}
+    )
+
+    assert sorted(keyed_plugins(settings)) == [
+        "agent.engines.realtime.openai_family",
+        "livekit.plugins.deepgram",
+        "livekit.plugins.openai",
+        "livekit.plugins.xai",
+    ]

@@ -16,7 +16,7 @@ from tests.waiting import eventually
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server may take its own time limit to start, however slow this machine is."""
-    monkeypatch.setattr("agent.tools.mcp_connection.MOST_START_SECONDS", 30.0)
+    monkeypatch.setattr("agent.tools.mcp_servers.MOST_START_SECONDS", 30.0)
 
 
 def servers(shop: Shop, **fields: Any) -> dict[str, Any]:

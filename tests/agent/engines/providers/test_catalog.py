@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator
 import pytest
 from livekit.agents.utils import http_context
 
-from agent.engines.descriptor import Descriptor
 from agent.engines.providers import PLUGINS, ModelRequest, build_model, load_plugins
 from domain.agents.catalogs import BUILT_IN, ModelKind
+from domain.agents.descriptors import Descriptor
 from tests.agent.engines.providers.accounts import Fakes, fake_providers
 from tests.agent.engines.providers.stages import heard_by, spoken_by, thought_by
 
@@ -30,8 +30,8 @@ async def fakes() -> AsyncGenerator[Fakes]:
 
 async def comes_through(fakes: Fakes, stage: str, model: str, name: str) -> bool:
     """Whether a model hears, thinks or speaks."""
-    descriptor = Descriptor(f"engine.{stage}", name, model)
-    request = ModelRequest(descriptor, stage, language="en")
+    descriptor = Descriptor(name, model)
+    request = ModelRequest(descriptor, f"engine.{stage}", stage, language="en")
     built, _ = build_model(request, fakes.settings())
     try:
         if stage == "stt":

@@ -18,7 +18,7 @@ from livekit.agents.utils import http_context
 from livekit.plugins import openai
 
 from adapters.settings import AgentSettings
-from agent.engines.faults import EngineFault
+from agent.engines.parts import EngineFault
 from agent.sound.avatar import SpeakingAvatar
 from agent.sound.background import BackgroundSounds
 from domain.agents.config import AgentConfig, Avatar, ConversationStart, Engine
@@ -301,7 +301,7 @@ def test_an_avatar_without_a_key_is_refused() -> None:
     config = Avatar.model_validate({"enabled": True, "anam": {"avatarId": "av_1"}})
 
     with pytest.raises(EngineFault) as refused:
-        SpeakingAvatar(config, settings)
+        SpeakingAvatar(config, settings, [])
     assert refused.value.field == "avatar.anam.apiKey"
 
 

@@ -19,7 +19,7 @@ from livekit.agents import (
 )
 from livekit.agents.voice.io import AudioOutput, AudioOutputCapabilities
 
-from agent.engines.faults import ProviderSilent
+from agent.engines.parts import ProviderSilent
 from agent.engines.realtime.answering import Answering, answering_of
 from agent.watchers import answers as answer_watch
 from agent.watchers.answers import AnswerWatch
