@@ -49,7 +49,7 @@ class Summaries:
         try:
             text = await self.summariser.summarise(turns, prompt) if turns else NOTHING_SAID
         except EverlineError as error:
-            await self._put_failure(order, SummaryStatus.PENDING, error.message, now, attempt)
+            await self._put_failure(order, SummaryStatus.PENDING, error.in_full(), now, attempt)
             raise
         ready = self._record(order, SummaryStatus.READY, now)
         ready.attempts = attempt
@@ -100,7 +100,9 @@ class Summaries:
         try:
             findings = await self.analyst.analyse(turns, order.plan)
         except EverlineError as error:
-            tried = Analysis(status=AnalysisStatus.PENDING, reason=error.message, attempts=attempt)
+            tried = Analysis(
+                status=AnalysisStatus.PENDING, reason=error.in_full(), attempts=attempt
+            )
             await self._put_analysis(summary, tried, now)
             raise
         ready = Analysis(
