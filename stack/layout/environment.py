@@ -93,13 +93,12 @@ def build_environment(
             "EVERLINE_CODEC_SECRET": credentials.codec_secret,
             "TEMPORAL_UI_URL": addresses.temporal_ui,
         }
-    if part == "agent":
-        environment |= {
-            "OPENAI_BASE_URL": f"{addresses.models}/v1",
-            "OPENAI_API_KEY": "local",
-            "EVERLINE_SPOOL_DIR": str(home.spool),
-        }
     given = wanted.settings.get(part, {})
+    if part == "agent":
+        environment["EVERLINE_SPOOL_DIR"] = str(home.spool)
+        if "OPENAI_API_KEY" not in environment | given:
+            local = {"OPENAI_BASE_URL": f"{addresses.models}/v1", "OPENAI_API_KEY": "local"}
+            environment = local | environment
     if any(given.get(name) for name in _AGENT_NAMES):
         # Two names of one setting: the given one replaces both.
         environment = {name: environment[name] for name in environment.keys() - _AGENT_NAMES}
