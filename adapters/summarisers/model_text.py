@@ -38,7 +38,11 @@ _CHATTER = re.compile(
     re.IGNORECASE,
 )
 """How a model starts that talks to us instead of writing the summary."""
-_MARKUP = re.compile(r"\A[\[{<]|<[|/]|\|>|</?\w+[^<>]*>|```|\"summary\"\s*:|\[/?[A-Z_]{3,}\]")
+_MARKUP = re.compile(
+    r"\A(?:[\[{<]|(?i:null|none|n/a|true|false|[-+.\d]+)\.?\Z)"
+    r"|<[|/]|\|>|</?\w+[^<>]*>|```|\"summary\"\s*:|\[/?[A-Z_]{3,}\]"
+)
+"""Data, a tool call, or half an object."""
 _REFUSAL = re.compile(
     r"(?:(?:i'm|i am|we're) (?:very |so |really )?sorry|sorry|unfortunately|i apologi[sz]e)?"
     r"[,.]?\s*(?:but )?\s*(?:as an ai[^,.]{0,40}, )?"

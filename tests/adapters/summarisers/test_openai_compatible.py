@@ -35,7 +35,8 @@ async def test_it_asks_the_default_model_for_json_without_tools(
     assert request.headers["Authorization"] == f"Bearer {KEY}"
     assert request.body["model"] == DEFAULT_MODEL == "gpt-4.1-mini"
     assert request.body["response_format"]["type"] == "json_schema"
-    assert "tools" not in request.body
+    # Some models refuse a temperature, others one of the two limits of tokens.
+    assert request.body.keys() == {"model", "messages", "response_format"}
     system, user = request.body["messages"]
     assert (system["role"], user["role"]) == ("system", "user")
     assert user["content"].splitlines() == [
