@@ -19,6 +19,10 @@ _REASONING = re.compile(
 """Where reasoning starts (`start`), and where it ends."""
 _BARE_CHANNEL = re.compile(r"\A\s*(?:analysis|commentary)(?![a-z])")
 """A channel of GPT-OSS from a server that removed the control tokens around its name."""
+_START_OF_TURN = re.compile(
+    r"\A\s*(?:<\|(?:im_start|start_header_id)\|>\s*assistant(?:<\|end_header_id\|>)?"
+    r"|<\|assistant\|>|<s>|final<\|message\|>)\s*"
+)
 _END_OF_TURN = re.compile(
     r"<\|(?:im_end|im_start|eot_id|eom_id|end|endoftext|return)\|>|</s>|<end_of_turn>"
     r"|<｜end▁of▁sentence｜>"  # noqa: RUF001 - full-width marks are meant
@@ -28,7 +32,12 @@ _FENCE = re.compile(r"\A```\w*\s*(.*?)\s*```\Z", re.DOTALL)
 
 _PREFACE = re.compile(
     r"\A(?:(?:sure|certainly|of course|okay|absolutely)\b[^\n:]{0,40}?[,.!:]\s*)?"
-    r"(?:here(?:'s| is)\b[^\n:]{0,80}:|[*_#\s]*summary[*_\s]*:[*_\s]*)\s*",
+    r"here(?:'s| is)\b[^\n:.]{0,80}(?::|\.?\n)\s*",
+    re.IGNORECASE,
+)
+_HEADING = re.compile(r"(?:\A|\n)[*_#\s]*summary[*_\s]*(?::[*_]*|\n)\s*", re.IGNORECASE)
+_OFFER = re.compile(
+    r"\n\s*(?:let me know|is there anything|i hope|feel free|would you like)\b[^\n]*\Z",
     re.IGNORECASE,
 )
 _CHATTER = re.compile(
@@ -53,7 +62,7 @@ _REFUSAL = re.compile(
 
 def answer_in(text: str) -> str:
     """The text without reasoning and control tokens; empty if there is nothing else."""
-    text = text[-_MAX_CHARS:]
+    text = _START_OF_TURN.sub("", text[-_MAX_CHARS:])
     if "<|channel|>" in text:
         text = _final_channel(text)
     elif _BARE_CHANNEL.match(text):
@@ -119,8 +128,9 @@ def _embedded(text: str) -> list[dict[str, Any]]:
 
 
 def prose_in(text: str) -> str:
-    """The prose that is the whole answer, without a preface; empty if it is anything else."""
-    prose = _PREFACE.sub("", answer_in(text)).strip()
+    """The prose that is the answer, without what frames it; empty if it is anything else."""
+    prose = _OFFER.sub("", _PREFACE.sub("", answer_in(text)))
+    prose = _HEADING.split(prose)[-1].strip()
     if len(prose) > 1 and prose[0] == prose[-1] == '"':
         prose = prose[1:-1].strip()
     plain = _plain(prose)

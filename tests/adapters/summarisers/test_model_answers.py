@@ -69,6 +69,12 @@ ANSWERS: dict[str, str] = {
     "another turn": f"{SUMMARY}<|eot_id|><|start_header_id|>user",
     "a preface": f"Here is a summary of the call:\n\n{SUMMARY}",
     "a courteous preface": f"Sure, here's the summary: {SUMMARY}",
+    "a start-of-turn token": f"<|im_start|>assistant\n{GOOD}<|im_end|>",
+    "Llama's header": f"<|start_header_id|>assistant<|end_header_id|>\n\n{SUMMARY}<|eot_id|>",
+    "a preface with a full stop": f"Here's the summary.\n\n{SUMMARY}",
+    "a Markdown heading": f"## Summary\n\n{SUMMARY}",
+    "an offer": f"{SUMMARY}\n\nLet me know if you need anything else!",
+    "its reasons before it": f"Reasoning: they sounded happy.\n\nSummary: {SUMMARY}",
     "a heading": f"**Summary:** {SUMMARY}",
     "nothing but white space after it": f"{GOOD}\n\n\n\n",
 }
