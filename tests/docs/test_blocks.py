@@ -19,14 +19,8 @@ from tests.harness.rig import Rig, running_rig
 ROOT = Path(__file__).parents[2]
 RESTARTS_THE_STACK = "docs/how-to/your-own-models.md"
 DOCUMENTS = [
-    "README.md",
-    "CONTRIBUTING.md",
-    *sorted(
-        str(path.relative_to(ROOT))
-        for path in (ROOT / "docs").rglob("*.md")
-        if str(path.relative_to(ROOT)) != RESTARTS_THE_STACK
-    ),
-    RESTARTS_THE_STACK,
+    *("README.md", "CONTRIBUTING.md"),
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")),
 ]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 OTHER_LANGUAGES = {"http", "ini", "js", "json", "mermaid", "sql", "text"}
@@ -131,7 +125,9 @@ def test_json_blocks_are_json_and_configurations_are_valid(document: str) -> Non
 
 
 @pytest.mark.timeout(SECONDS + 60)
-@pytest.mark.parametrize("document", [name for name in DOCUMENTS if commands(name)])
+@pytest.mark.parametrize(
+    "document", [name for name in DOCUMENTS if commands(name) and name != RESTARTS_THE_STACK]
+)
 async def test_commands_run_as_printed(stack: Rig, document: str, tmp_path: Path) -> None:
     if document == "docs/how-to/operations.md":  # it looks at a session of the README
         await stack.client.http.post("/v1/sessions/start", json={"session_id": "call-2"})
@@ -171,3 +167,9 @@ async def test_the_external_agent_of_the_guide_talks_and_hands_in_its_report(
     transcript = await stack.client.transcript(started.key.session_id)
     assert transcript.header is not None
     assert transcript.header.complete, "its report came"
+
+
+@pytest.mark.timeout(SECONDS + 60)
+async def test_commands_that_restart_the_stack_run_last(stack: Rig, tmp_path: Path) -> None:
+    text = "\n".join(commands(RESTARTS_THE_STACK))
+    await run(printed(text, stack), environment(stack, tmp_path))
