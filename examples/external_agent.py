@@ -36,7 +36,7 @@ async def hand_in(ctx: JobContext) -> None:
 @server.rtc_session(agent_name="local-test", on_session_end=hand_in)
 async def entrypoint(ctx: JobContext) -> None:
     """Join the call and talk."""
-    prompt = json.loads(ctx.job.metadata)["prompt"] or "You are a helpful voice agent."
+    prompt = json.loads(ctx.job.metadata).get("prompt", "You are a helpful voice agent.")
     session = AgentSession[None](
         stt=openai.STT(language="en"),
         llm=openai.LLM(model="gpt-4.1-mini"),
