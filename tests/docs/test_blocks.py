@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from domain.agents.config import AgentConfig
+from domain.sessions.session import Outcome
+from tests.harness.call import BOOK
+from tests.harness.plain_agents import plain_agents
 from tests.harness.rig import Rig, running_rig
 
 ROOT = Path(__file__).parents[2]
@@ -138,3 +141,35 @@ async def test_programs_run_as_printed(stack: Rig, document: str, tmp_path: Path
     text = "\n".join([*exported, f'exec {sys.executable} -c "$0"'])
     env = environment(stack, tmp_path) | {"API": stack.stack.urls.api or ""}
     await run(printed(text, stack), env, programs(document))
+
+
+@pytest.mark.timeout(SECONDS + 60)
+async def test_the_external_agent_of_the_guide_talks_and_hands_in_its_report(
+    stack: Rig, tmp_path: Path
+) -> None:
+    guide = "docs/how-to/external-agents.md"
+    example = "examples/external_agent.py"
+    assert ("python", (ROOT / example).read_text("utf-8")) in blocks(guide)
+    [text] = [text for kind, text in blocks(guide) if kind == "bash"]
+    command = printed(text, stack).replace(".venv/bin/python", f"exec {sys.executable}")
+    env = environment(stack, tmp_path)
+    words = [f"{name}={value}" for name, value in env.items()]
+    async with plain_agents(
+        stack, tmp_path, ["env", "-C", str(ROOT), *words, "bash", "-euc", command]
+    ):
+        started = await stack.client.start(limits={"report_grace": 30, "join_timeout": 40})
+        async with stack.joined(started) as call:
+            await call.until_present()
+            await call.answer(0, "help you")
+            await call.say(BOOK)
+        closed = await stack.client.closed(started.key.session_id)
+    assert closed.outcome is Outcome.COMPLETED
+    transcript = await stack.client.transcript(started.key.session_id)
+    assert transcript.header is not None
+    assert transcript.header.complete, "its report came"
+
+
+@pytest.mark.timeout(SECONDS + 60)
+async def test_commands_that_restart_the_stack_run_last(stack: Rig, tmp_path: Path) -> None:
+    text = "\n".join(commands(RESTARTS_THE_STACK))
+    await run(printed(text, stack), environment(stack, tmp_path))
