@@ -1,21 +1,15 @@
 """Summaries by a model on an OpenAI-compatible server."""
 
-import json
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 from typing_extensions import override
 
-from adapters.summarisers.chat import ChatModel, Question, unfenced
-from adapters.summarisers.prompt import (
-    AS_JSON,
-    AS_TEXT,
-    INSTRUCTIONS,
-    RESPONSE_FORMAT,
-    wish,
-    wrapped,
-)
-from domain.errors import Unavailable
+from adapters.summarisers.chat import ChatModel
+from adapters.summarisers.completion import Unusable
+from adapters.summarisers.model_text import answer_in, json_objects, prose_in, refuses
+from adapters.summarisers.prompt import AS_JSON, INSTRUCTIONS, RESPONSE_FORMAT, wish, wrapped
+from domain.errors import InvalidInput
 from domain.transcripts.ports import Summariser
 from domain.transcripts.transcript import Turn
 
@@ -23,7 +17,7 @@ MAX_SUMMARY_CHARS = 4_000
 
 
 class OpenAISummariser(Summariser):
-    """Requests JSON by a schema, or plain text if the server does not support that."""
+    """Requests JSON by a schema; plain text is accepted if it is nothing but a summary."""
 
     def __init__(self, chat: ChatModel) -> None:
         self._chat = chat
@@ -37,30 +31,42 @@ class OpenAISummariser(Summariser):
     async def summarise(self, turns: Sequence[Turn], prompt: str | None = None) -> str:
         if not any(turn.text.strip() for turn in turns):
             return "Nobody said anything in this call."
-        transcript = {"role": "user", "content": wrapped(turns)}
-        instructions = INSTRUCTIONS + wish(prompt)
-        content = await self._chat.answer(
-            Question(
-                [{"role": "system", "content": instructions + AS_JSON}, transcript],
-                RESPONSE_FORMAT,
-            ),
-            Question([{"role": "system", "content": instructions + AS_TEXT}, transcript]),
-        )
-        # Lone surrogates, which JSON can contain, could be neither stored nor sent.
-        text = _text(content).encode(errors="replace").decode()
-        if not text:
-            raise Unavailable("the summariser's answer is empty")
+        system = INSTRUCTIONS + wish(prompt) + AS_JSON
+        messages = [
+            {"role": "system", "content": system},
+            {"role": "user", "content": wrapped(turns)},
+        ]
+        try:
+            text = await self._chat.ask(messages, RESPONSE_FORMAT, _summary)
+        except Unusable as fault:
+            raise InvalidInput(
+                f"the model's answer was not a summary, twice: {fault}",
+                field="SUMMARISER_MODEL",
+                cure=fault.cure,
+            ) from None
         return text if len(text) <= MAX_SUMMARY_CHARS else text[: MAX_SUMMARY_CHARS - 1] + "…"
 
 
-def _text(content: str) -> str:
-    """The summary in an answer: from its JSON, fenced or not, or the whole answer."""
-    plain = content.strip()
-    try:
-        parsed: object = json.loads(unfenced(plain))
-    except (ValueError, RecursionError):
-        return plain
-    if isinstance(parsed, dict):
-        summary = cast(dict[str, object], parsed).get("summary")
-        return summary.strip() if isinstance(summary, str) else ""
-    return parsed.strip() if isinstance(parsed, str) else plain
+def _summary(answer: str) -> str:
+    """The summary in an answer."""
+    objects = json_objects(answer)
+    told = [_told(found) for found in objects] if objects else [prose_in(answer)]
+    text = next(filter(None, told), "")
+    if refuses(text or answer_in(answer)):
+        raise InvalidInput("the model refused to summarise this call")
+    if not any(map(str.isalnum, text)):
+        raise Unusable("it has no summary in the form that was requested", text=answer)
+    # Lone surrogates, which JSON can contain, could be neither stored nor sent.
+    return text.encode(errors="replace").decode()
+
+
+def _told(found: dict[str, Any]) -> str:
+    """The text of `summary` in an object, or in an object that it wraps."""
+    for holder in (found, *found.values()):
+        summary: object = (
+            cast(dict[str, Any], holder).get("summary") if isinstance(holder, dict) else None
+        )
+        if isinstance(summary, str):
+            inner = json_objects(summary)
+            return _told(inner[0]) if inner else answer_in(summary)
+    return ""

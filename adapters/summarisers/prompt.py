@@ -25,7 +25,6 @@ INSTRUCTIONS = (
     " recognition and may have wrong words. "
 )
 AS_JSON = 'Answer with a JSON object of the form {"summary": "..."}.'
-AS_TEXT = "Answer with the summary alone, as plain text."
 
 RESPONSE_FORMAT: dict[str, Any] = {
     "type": "json_schema",

@@ -46,7 +46,7 @@ class Summaries:
             text = await self.summariser.summarise(turns, prompt) if turns else NOTHING_SAID
         except EverlineError as error:
             await self._put_without_text(
-                order, SummaryStatus.PENDING, now, error=error.message, attempts=attempt
+                order, SummaryStatus.PENDING, now, error=error.in_full(), attempts=attempt
             )
             raise
         ready = self._record(order, SummaryStatus.READY, now)
@@ -110,7 +110,9 @@ class Summaries:
         try:
             findings = await self.analyst.analyse(turns, order.plan)
         except EverlineError as error:
-            tried = Analysis(status=AnalysisStatus.PENDING, reason=error.message, attempts=attempt)
+            tried = Analysis(
+                status=AnalysisStatus.PENDING, reason=error.in_full(), attempts=attempt
+            )
             await self._put_analysis(summary, tried, now)
             raise
         ready = Analysis(

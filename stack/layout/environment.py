@@ -118,13 +118,12 @@ def build_environment(part: str, plan: Plan) -> dict[str, str]:
             "EVERLINE_CODEC_SECRET": credentials.codec_secret,
             "TEMPORAL_UI_URL": addresses.temporal_ui,
         }
-    if part == "agent":
-        environment |= {
-            "OPENAI_BASE_URL": f"{addresses.models}/v1",
-            "OPENAI_API_KEY": "local",
-            "EVERLINE_SPOOL_DIR": str(plan.home.spool),
-        }
     given = plan.wanted.settings.get(part, {})
+    if part == "agent":
+        environment["EVERLINE_SPOOL_DIR"] = str(plan.home.spool)
+        if "OPENAI_API_KEY" not in environment | given:
+            local = {"OPENAI_BASE_URL": f"{addresses.models}/v1", "OPENAI_API_KEY": "local"}
+            environment = local | environment
     if any(given.get(name) for name in _AGENT_NAMES):
         # Two names of one setting: the given one replaces both.
         environment = {name: environment[name] for name in environment.keys() - _AGENT_NAMES}

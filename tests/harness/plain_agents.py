@@ -12,8 +12,13 @@ from tests.servers import ServerProcess
 
 
 @asynccontextmanager
-async def plain_agents(rig: Rig, folder: Path) -> AsyncGenerator[ServerProcess]:
-    """Plain agents instead of Everline's, for the block; registered when it begins."""
+async def plain_agents(
+    rig: Rig, folder: Path, command: list[str] | None = None
+) -> AsyncGenerator[ServerProcess]:
+    """Plain agents instead of Everline's, for the block; registered when it begins.
+
+    `command` starts others than those of `tests.fakes.plain_agent`.
+    """
     keys, urls = rig.stack.credentials, rig.stack.urls
     assert urls.livekit is not None
     environment = {
@@ -27,9 +32,10 @@ async def plain_agents(rig: Rig, folder: Path) -> AsyncGenerator[ServerProcess]:
     log = folder / "plain-agent.log"
     log.touch()
     module = ["-m", "tests.fakes.plain_agent", "start"]
+    # From here, not from the log's folder, it finds its module.
+    ours = ["env", f"PYTHONPATH={Path.cwd()}", *words, sys.executable, *module]
     process = ServerProcess(
-        # From here, not from the log's folder, it finds its module.
-        command=["env", f"PYTHONPATH={Path.cwd()}", *words, sys.executable, *module],
+        command=command or ours,
         check=_registered(log),
         log=log,
     )

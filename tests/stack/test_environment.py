@@ -80,6 +80,21 @@ def test_the_agent_knows_neither_temporal_nor_the_archive() -> None:
     assert environment["EVERLINE_SPOOL_DIR"] == "/stack/spool"
 
 
+def test_a_key_of_the_callers_replaces_the_local_models() -> None:
+    passed = {"EVERLINE_PASS_ENV": "OPENAI_API_KEY", "OPENAI_API_KEY": "sk-mine"}
+    environment = build("agent", passed)
+    assert environment["OPENAI_API_KEY"] == "sk-mine"
+    assert "OPENAI_BASE_URL" not in environment
+
+    gateway = {"OPENAI_BASE_URL": "https://gateway", "EVERLINE_PASS_ENV": "OPENAI_BASE_URL"}
+    environment = build("agent", gateway)
+    assert environment["OPENAI_BASE_URL"] == "https://gateway"
+    assert environment["OPENAI_API_KEY"] == "local"
+
+    given = Wanted(settings=parse_settings(["agent:OPENAI_API_KEY=sk-mine"]))
+    assert "OPENAI_BASE_URL" not in build("agent", wanted=given)
+
+
 def test_without_mongodb_there_is_no_uri() -> None:
     for part in ("api", "worker"):
         assert "MONGODB_URI" not in build(part, mongodb=False)

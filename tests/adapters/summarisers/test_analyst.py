@@ -200,6 +200,34 @@ async def test_a_server_without_schemas_is_told_in_words(
     assert server.requests[1].body["messages"] == server.requests[0].body["messages"]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "<think>A draft: {}</think>\n{answer}",
+        "A draft: {}\n</think>{answer}",
+        "Here it is:\n```json\n{answer}\n```\nIs that right?",
+        '{{"data": {{"guests": 4}}}} was a draft. {answer}',
+        "<|channel|>analysis<|message|>{}<|end|><|channel|>final<|message|>{answer}<|return|>",
+    ],
+)
+async def test_the_data_is_found_among_reasoning_and_prose(
+    analyst: OpenAIAnalyst, server: FakeChatServer, content: str
+) -> None:
+    answer = content.format(json.dumps(GOOD | {"data": {"guests": 9}}), answer=json.dumps(GOOD))
+    server.reply = lambda request: completion(answer)
+    assert (await analyst.analyse(CALL, PLAN)).data == GOOD["data"]
+    assert len(server.requests) == 1
+
+
+async def test_an_empty_answer_is_asked_for_once_more_and_then_final(
+    analyst: OpenAIAnalyst, server: FakeChatServer
+) -> None:
+    server.reply = lambda request: completion(None, message={"reasoning_content": "Hm."})
+    with pytest.raises(InvalidInput, match="twice: it has reasoning and no text"):
+        await analyst.analyse(CALL, PLAN)
+    assert [len(request.body["messages"]) for request in server.requests] == [2, 2]
+
+
 async def test_outages_are_worth_a_retry_and_refusals_are_not(
     analyst: OpenAIAnalyst, server: FakeChatServer
 ) -> None:

@@ -1,6 +1,5 @@
 """The summariser on an OpenAI-compatible server: what it sends, and what it makes of answers."""
 
-from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -12,33 +11,19 @@ from adapters.summarisers.openai_compatible import MAX_SUMMARY_CHARS
 from adapters.summarisers.prompt import MAX_TRANSCRIPT_CHARS
 from domain.errors import InvalidInput, Unavailable
 from tests.adapters.mongo.examples import conversation, turn
+from tests.adapters.summarisers.conftest import KEY
 from tests.fakes.openai_chat import (
     Answer,
     ChatRequest,
     FakeChatServer,
     completion,
     error,
-    fake_chat_server,
 )
 from tests.servers import free_port
 
-KEY = "sk-secret-key-of-a-test"
 CALL = conversation(
     "caller: I would like to book a table.", "agent: Booked for seven.", "caller: Thank you."
 )
-
-
-@pytest.fixture
-async def server() -> AsyncGenerator[FakeChatServer]:
-    async with fake_chat_server() as server:
-        yield server
-
-
-@pytest.fixture
-async def summariser(server: FakeChatServer) -> AsyncGenerator[OpenAISummariser]:
-    chat = ChatModel(KEY, base_url=server.base_url + "/", time_limit=30)
-    yield OpenAISummariser(chat)
-    await chat.aclose()
 
 
 async def test_it_asks_the_default_model_for_json_without_tools(
@@ -50,7 +35,8 @@ async def test_it_asks_the_default_model_for_json_without_tools(
     assert request.headers["Authorization"] == f"Bearer {KEY}"
     assert request.body["model"] == DEFAULT_MODEL == "gpt-4.1-mini"
     assert request.body["response_format"]["type"] == "json_schema"
-    assert "tools" not in request.body
+    # Some models refuse a temperature, others one of the two limits of tokens.
+    assert request.body.keys() == {"model", "messages", "response_format"}
     system, user = request.body["messages"]
     assert (system["role"], user["role"]) == ("system", "user")
     assert user["content"].splitlines() == [
@@ -132,7 +118,7 @@ async def test_the_summary_is_found_in_every_form_of_answer(
     assert await summariser.summarise(CALL) == summary
 
 
-async def test_a_server_that_does_not_know_the_format_is_asked_for_text(
+async def test_a_server_that_does_not_know_the_format_is_asked_without_it(
     summariser: OpenAISummariser, server: FakeChatServer
 ) -> None:
     def reply(request: ChatRequest) -> Answer:
@@ -146,48 +132,12 @@ async def test_a_server_that_does_not_know_the_format_is_asked_for_text(
     assert ["response_format" in request.body for request in server.requests] == [True, False]
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        completion(None),
-        completion(""),
-        completion('{"summary": 7}'),
-        completion('{"other": "field"}'),
-        Answer(body="<html>maintenance</html>"),
-        Answer(body={"choices": []}),
-        Answer(body=[]),
-        Answer(body={"choices": [{"message": None}]}),
-    ],
-)
-async def test_an_answer_without_a_summary_is_worth_another_attempt(
-    summariser: OpenAISummariser, server: FakeChatServer, answer: Answer
-) -> None:
-    server.reply = lambda request: answer
-    with pytest.raises(Unavailable):
-        await summariser.summarise(CALL)
-
-
 @pytest.mark.parametrize("status", [200, 400])
 async def test_an_answer_without_end_is_not_read_to_its_end(
     summariser: OpenAISummariser, server: FakeChatServer, status: int
 ) -> None:
     server.reply = lambda request: Answer(status, "x" * (MOST_ANSWER_BYTES + 1))
     with pytest.raises(Unavailable, match="too long"):
-        await summariser.summarise(CALL)
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        completion(None, message={"refusal": "I cannot"}),
-        completion("half", finish_reason="content_filter"),
-    ],
-)
-async def test_a_refusal_is_final(
-    summariser: OpenAISummariser, server: FakeChatServer, answer: Answer
-) -> None:
-    server.reply = lambda request: answer
-    with pytest.raises(InvalidInput, match="refused"):
         await summariser.summarise(CALL)
 
 
@@ -233,6 +183,7 @@ async def test_an_overloaded_server_is_tried_again_when_it_says(
     [
         (400, None),
         (401, "OPENAI_API_KEY"),
+        (402, "OPENAI_API_KEY"),
         (403, "OPENAI_API_KEY"),
         (404, "SUMMARISER_MODEL"),
         (405, "SUMMARISER_BASE_URL"),

@@ -50,7 +50,10 @@ async def test_a_call_without_words_needs_no_model() -> None:
 async def test_a_failed_attempt_is_recorded_and_raised() -> None:
     summaries, archive, summariser = _summaries()
     await archive.transcripts.add_turns(KEY, [turn(0, "Hello")])
-    summariser.faults["Hello"] = [Unavailable("the model is busy"), InvalidInput("no such model")]
+    summariser.faults["Hello"] = [
+        Unavailable("the model is busy"),
+        InvalidInput("no such model", cure="check SUMMARISER_MODEL"),
+    ]
 
     for attempt, kind in ((1, Unavailable), (2, InvalidInput)):
         with pytest.raises(kind):
@@ -60,8 +63,8 @@ async def test_a_failed_attempt_is_recorded_and_raised() -> None:
     told = [(r.status, r.attempts, r.error) for r in archive.summaries.records[KEY]]
     assert told == [
         ("pending", 1, "the model is busy"),
-        ("pending", 2, "no such model"),
-        ("failed", 2, "no such model"),
+        ("pending", 2, "no such model; check SUMMARISER_MODEL"),
+        ("failed", 2, "no such model; check SUMMARISER_MODEL"),
     ]
 
 
