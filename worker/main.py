@@ -126,7 +126,7 @@ def activities_of(
     dispatch = DispatchActivities(
         rooms, settings.callback_url, settings.everline_callback_secret.get_secret_value()
     )
-    join = JoinActivities(rooms)
+    join = JoinActivities(rooms, remove_strays=settings.everline_remove_stray_agents)
     callers = CallerActivities(
         rooms,
         archive.agent_servers if archive else None,

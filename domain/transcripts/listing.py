@@ -58,7 +58,8 @@ class TranscriptLine(BaseModel):
     joined_at: datetime | None = None
     ended_at: datetime
     duration_seconds: float = 0
-    """From the agent's join to the call's end; 0 if no agent ever joined."""
+    """Talk time: from the moment when caller and agent were both there until the first of them was
+    gone for good; 0 if they never were."""
     turn_count: int = 0
     user_turns: int = 0
     agent_turns: int = 0
@@ -156,7 +157,7 @@ def described(
         started_at=started,
         joined_at=joined,
         ended_at=ended,
-        duration_seconds=max((ended - joined).total_seconds(), 0) if joined else 0,
+        duration_seconds=_talk_seconds(status, ended),
         turn_count=len(turns),
         user_turns=sum(turn.role is Role.USER for turn in turns),
         agent_turns=sum(turn.role is Role.ASSISTANT for turn in turns),
@@ -214,6 +215,15 @@ def _started_at(
         return status.started_at
     # Its record was never written: use the earliest known time.
     return min([*times, header.sealed_at] if header else times)
+
+
+def _talk_seconds(status: SessionStatus | None, ended: datetime) -> float:
+    if status is None or status.joined_at is None:
+        return 0
+    if status.talk_seconds is not None:
+        return status.talk_seconds
+    # A record of an older release does not say when the caller was there.
+    return max((ended - status.joined_at).total_seconds(), 0)
 
 
 def _ended_at(status: SessionStatus | None) -> datetime | None:

@@ -80,8 +80,9 @@ def _count_if(condition: Document) -> Document:
 
 
 def _values() -> dict[str, Any]:
-    # A call without an agent has no duration; a 0 would distort the average.
-    duration = {"$cond": [_JOINED, _SPREADS["duration"], None]}
+    # A call that did not take place has no duration; a 0 would distort the average.
+    took_place = {"$gt": ["$line.duration_seconds", 0]}
+    duration = {"$cond": [took_place, _SPREADS["duration"], None]}
     return {**_SPREADS, "duration": duration}
 
 
