@@ -101,9 +101,9 @@ class DispatchActivities:
             NotFound: the room is gone, at several tries in a row.
             Unavailable: LiveKit does not answer, or seems to have no such room.
         """
-        for dispatch_id, metadata in (await self._rooms.dispatches(order.livekit_room)).items():
-            if attempt_of_metadata(metadata) == (order.session_id, order.attempt):
-                return dispatch_id
+        for dispatch in await self._rooms.dispatches(order.livekit_room):
+            if attempt_of_metadata(dispatch.metadata) == (order.session_id, order.attempt):
+                return dispatch.id
         try:
             dispatch_id = await self._rooms.dispatch(
                 order.livekit_room, order.agent_name, self._metadata(order)
@@ -158,10 +158,10 @@ class DispatchActivities:
         clears what LiveKit still lists for 20 s after an agent died.
         """
         room = order.livekit_room
-        for dispatch_id, metadata in (await self._rooms.dispatches(room)).items():
-            named = attempt_of_metadata(metadata)
+        for dispatch in await self._rooms.dispatches(room):
+            named = attempt_of_metadata(dispatch.metadata)
             if named and named[0] == order.session_id and named[1] <= order.up_to_attempt:
-                await self._rooms.delete_dispatch(room, dispatch_id)
+                await self._rooms.delete_dispatch(room, dispatch.id)
         removed: list[str] = []
         for participant in await self._rooms.participants(room):
             attempt = attempt_of(participant)

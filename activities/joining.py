@@ -8,9 +8,9 @@ from pydantic import BaseModel
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activities.dispatch import attempt_of
+from activities.dispatch import attempt_of, attempt_of_metadata
 from domain.errors import Unavailable
-from domain.sessions.ports import Participant, Rooms
+from domain.sessions.ports import NEVER_CALLERS, Participant, Rooms
 
 log = structlog.get_logger()
 
@@ -52,13 +52,18 @@ class AgentSeen(BaseModel):
     foreign: bool
     """It carries no attempt, so it is not our agent worker."""
     callers: list[Caller]
+    strays: list[str] = []
+    """Agents in the room that belong to no attempt."""
+    strays_removed: bool = False
+    """Whether they were removed from it."""
 
 
 class JoinActivities:
     """A successful dispatch proves nothing; only the participant in the room counts."""
 
-    def __init__(self, rooms: Rooms) -> None:
+    def __init__(self, rooms: Rooms, *, remove_strays: bool = False) -> None:
         self._rooms = rooms
+        self._remove_strays = remove_strays
 
     @activity.defn
     async def await_agent(self, order: AwaitAgent) -> AgentSeen:
@@ -77,13 +82,13 @@ class JoinActivities:
             activity.heartbeat()
             try:
                 seen = await self._rooms.participants(order.livekit_room)
+                agent = await self._agent_of(order, seen)
                 trouble = ""
             except Unavailable as error:
-                trouble = f"; {error.message}"
-            agent = _agent_of(seen, order.attempt)
+                agent, trouble = None, f"; {error.message}"
             self._log("join check", order, seen, agent)
             if agent:
-                return _seen(agent, seen)
+                return await self._seen(order, agent, seen)
             now = datetime.now(UTC)
             if now >= deadline:
                 break
@@ -107,12 +112,48 @@ class JoinActivities:
         """
         for pause in (SECOND_LOOK, 0):
             seen = await self._rooms.participants(order.livekit_room)
-            agent = _agent_of(seen, order.attempt)
+            agent = await self._agent_of(order, seen)
             self._log("agent check", order, seen, agent)
             if agent:
-                return _seen(agent, seen)
+                return await self._seen(order, agent, seen)
             await asyncio.sleep(pause)
         return None
+
+    async def _agent_of(self, order: LookForAgent, seen: list[Participant]) -> Participant | None:
+        """The agent that carries the attempt, else the one that runs the job of its dispatch.
+
+        Any other agent proves nothing: LiveKit sends one without a name into every room.
+        """
+        agents = _agents_among(seen)
+        ours = next((agent for agent in agents if attempt_of(agent) == order.attempt), None)
+        external = [agent for agent in agents if attempt_of(agent) is None]
+        if ours or not external:
+            return ours
+        dispatched: set[str] = set()
+        for dispatch in await self._rooms.dispatches(order.livekit_room):
+            named = attempt_of_metadata(dispatch.metadata)
+            if named and named[1] == order.attempt:
+                dispatched |= dispatch.agents
+        return next((agent for agent in external if agent.identity in dispatched), None)
+
+    async def _seen(
+        self, order: LookForAgent, agent: Participant, seen: list[Participant]
+    ) -> AgentSeen:
+        strays = [
+            one.identity
+            for one in _agents_among(seen)
+            if attempt_of(one) is None and one.identity != agent.identity
+        ]
+        if self._remove_strays:
+            for identity in strays:
+                await self._rooms.remove_participant(order.livekit_room, identity)
+        return AgentSeen(
+            identity=agent.identity,
+            foreign=attempt_of(agent) is None,
+            callers=callers_among(seen),
+            strays=strays,
+            strays_removed=self._remove_strays,
+        )
 
     def _log(
         self, event: str, order: LookForAgent, seen: list[Participant], agent: Participant | None
@@ -132,23 +173,15 @@ def callers_among(participants: list[Participant]) -> list[Caller]:
     return [
         Caller(identity=p.identity, sid=p.sid)
         for p in participants
-        if p.active and p.kind in ("standard", "sip")
+        if p.active and p.kind not in NEVER_CALLERS
     ]
 
 
-def _agent_of(participants: list[Participant], attempt: int) -> Participant | None:
-    """Our agent of this attempt, else an external one; what is left of an older attempt is neither.
+def _agents_among(participants: list[Participant]) -> list[Participant]:
+    """The agents of those in a room.
 
     A helper that publishes on behalf of an agent (an avatar) is no agent of its own.
     """
-    agents = [
+    return [
         p for p in participants if p.kind == "agent" and p.active and ON_BEHALF not in p.attributes
     ]
-    ours = (p for p in agents if attempt_of(p) == attempt)
-    foreign = (p for p in agents if attempt_of(p) is None)
-    return next(ours, None) or next(foreign, None)
-
-
-def _seen(agent: Participant, participants: list[Participant]) -> AgentSeen:
-    callers = callers_among(participants)
-    return AgentSeen(identity=agent.identity, foreign=attempt_of(agent) is None, callers=callers)

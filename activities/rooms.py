@@ -108,7 +108,7 @@ class RoomActivities:
     async def _let_go(self, room: str, key: SessionKey) -> None:
         """Remove everybody from a room without metadata, if its dispatches say that it is ours."""
         dispatches = await self._rooms.dispatches(room)
-        if not any(owner_of_dispatch(metadata) == key for metadata in dispatches.values()):
+        if not any(owner_of_dispatch(dispatch.metadata) == key for dispatch in dispatches):
             return
         for participant in await self._rooms.participants(room):
             await self._rooms.remove_participant(room, participant.identity)

@@ -117,7 +117,7 @@ def activities_of(
     dispatch = DispatchActivities(
         rooms, settings.callback_url, settings.everline_callback_secret.get_secret_value()
     )
-    join = JoinActivities(rooms)
+    join = JoinActivities(rooms, remove_strays=settings.everline_remove_stray_agents)
     signs, turns = (archive.agent_servers, archive.transcripts) if archive else (None, None)
     callers = CallerActivities(rooms, signs, turns)
     finish = FinishActivities(rooms)

@@ -46,12 +46,13 @@ with workflow.unsafe.imports_passed_through():
     from workflows.session_parts.listening import Listener
     from workflows.session_parts.messages import HandledMessages
     from workflows.session_parts.records import Records
-    from workflows.waiting import passed, pause, seconds_to, until
+    from workflows.session_parts.room import SessionRoom
+    from workflows.waiting import passed, seconds_to, until
 
 ATTEMPTS_ON_REQUEST = 3
 """The fewest dispatch attempts when a healthy agent is replaced on request."""
-DELETION_PAUSE = 600.0
-"""Seconds between two activities that delete a room, if the first one has failed."""
+REVISED_ENDING = "revised-ending"
+"""Patch: see `SessionContext.revised_ending`."""
 
 
 @workflow.defn(name="session")
@@ -68,6 +69,7 @@ class SessionWorkflow(SessionHandlers):
         self._session = SessionContext(request)
         self._activities = self._session.activities
         self._tracker = self._session.tracker
+        self._room = SessionRoom(self._session)
         self._callers = Callers(self._session)
         self._attempts = Attempts(self._session, self._callers)
         self._listener = Listener(self._session)
@@ -75,7 +77,6 @@ class SessionWorkflow(SessionHandlers):
         self._changes = Changes(self._session)
         self._handled = HandledMessages()
         self._finalised = False
-        self._room_to_delete = False
         self._replacements = 0
 
     @workflow.run
@@ -92,6 +93,7 @@ class SessionWorkflow(SessionHandlers):
                 self._session.end_with(endings.CANCELLED)
 
     async def _run(self) -> SessionResult:
+        self._session.revised_ending = workflow.patched(REVISED_ENDING)
         ending = await self._call()
         ending = await self._wind_down(ending)
         await self._persist()
@@ -101,7 +103,7 @@ class SessionWorkflow(SessionHandlers):
     async def _call(self) -> Ending:
         """From the room's creation until the call has come to its end."""
         try:
-            await self._open_room()
+            await self._room.open()
             self._callers.start_watching()
             await self._get_agent_in(endings.AGENT_NEVER_JOINED, self._limits.join_attempts)
             while True:
@@ -111,23 +113,6 @@ class SessionWorkflow(SessionHandlers):
             return over.ending
         except ActivityError as error:
             return self._session.ending or _ending_of_failure(error)
-
-    # ── open ─────────────────────────────────────────────────────────────────────────────────────
-
-    async def _open_room(self) -> None:
-        # Yield once, so that an end or a cancel that came before is seen before a room is made.
-        await asyncio.sleep(0)
-        if self._session.ending:
-            # The first attempt finds it.
-            return
-        try:
-            await self._session.cancel_if_call_ends(self._activities.open_room())
-        except ActivityError as error:
-            # After a time-out or a cancel, the room may exist all the same.
-            self._room_to_delete = code_of(error) != RoomNameTaken.code
-            raise
-        self._room_to_delete = True
-        self._tracker.log("room created")
 
     # ── get an agent in ──────────────────────────────────────────────────────────────────────────
 
@@ -265,34 +250,63 @@ class SessionWorkflow(SessionHandlers):
     # ── wind down ────────────────────────────────────────────────────────────────────────────────
 
     async def _wind_down(self, ending: Ending) -> Ending:
-        """Have the agent finish, and give its report time to come; returns the settled ending."""
+        """Have the agent finish, and give its report time to come; returns the settled ending.
+
+        Callers are let go as soon as no agent is there for them: only the waits go on.
+        """
         self._callers.stop_watching()
+        recovering = self._tracker.status.state is SessionState.RECOVERING
+        if self._nobody_came(ending):
+            await self._callers.look_once()
         self._tracker.call_over(ending)
         await self._records.write()
         attempt = self._attempts.current
         if attempt and not attempt.report:
             if attempt.state is AttemptState.READY:
                 await self._collect_report(attempt, ending)
-            elif self._room_to_delete and attempt.state is not AttemptState.ABANDONED:
+            elif self._room.to_delete and attempt.state is not AttemptState.ABANDONED:
                 await self._attempts.retract(attempt)
         if attempt:
             attempt.abandon()
         await self._listener.stop(attempt)
-        return endings.settled(ending, attempt, ever_joined=self._tracker.status.joins > 0)
+        self._room.begin_deletion()
+        return endings.settled(
+            ending,
+            attempt,
+            ever_joined=self._tracker.status.joins > 0,
+            recovering=recovering,
+            caller_came=self._callers.ever_came or _has_callers_turns(attempt),
+        )
+
+    def _nobody_came(self, ending: Ending) -> bool:
+        """Whether the outcome is open, and nobody came of whom LiveKit has told."""
+        joined = self._tracker.status.joins > 0 and ending.outcome is None
+        return self._session.revised_ending and joined and not self._callers.ever_came
 
     async def _collect_report(self, attempt: Attempt, ending: Ending) -> None:
         """Ask, then insist: an agent that is removed from the room still runs its end hook."""
 
-        def report_came_or_unwanted() -> bool:
-            return self._finalised or attempt.report is not None
+        def over() -> bool:
+            dead = self._session.revised_ending and attempt.state is AttemptState.LOST
+            return self._finalised or attempt.report is not None or dead
 
         grace = self._limits.report_grace
+        attempt.asked_to_finish = True
         await self._tell_agent(self._activities.ask_agents_to_finish, attempt, ending)
-        if not await until(report_came_or_unwanted, grace * 2 / 3, "the agent's report"):
+        self._session.run_in_background(self._let_callers_go_after(attempt))
+        if not await until(over, grace * 2 / 3, "the agent's report"):
             await self._tell_agent(self._activities.remove_agents, attempt, ending)
-            await until(report_came_or_unwanted, grace / 3, "the removed agent's report")
+            self._room.begin_deletion()
+            await until(over, grace / 3, "the removed agent's report")
         if not attempt.report:
             self._tracker.log("no report came, the streamed turns are what there is")
+
+    async def _let_callers_go_after(self, attempt: Attempt) -> None:
+        """Let the callers go as soon as this agent, which finishes, is not in the room any more."""
+        # An external agent was removed when it was told.
+        if not attempt.external:
+            await until(lambda: attempt.left_at is not None or attempt.gone)
+        self._room.begin_deletion()
 
     async def _tell_agent(
         self, step: Callable[[str, str | None], Awaitable[int]], attempt: Attempt, ending: Ending
@@ -340,17 +354,14 @@ class SessionWorkflow(SessionHandlers):
     async def _close(self, ending: Ending) -> SessionResult:
         """Set the terminal state in bounded time; stay open until everything is cleaned up."""
         self._tracker.enter(SessionState.CLOSING, WaitingFor.ROOM_DELETION)
-        if self._room_to_delete:
-            await self._delete_room(within=self._limits.room_deletion_wait)
-        else:
-            self._tracker.room_never_made()
+        await self._room.delete_in_time()
         closed_at = self._tracker.close(ending)
         self._records.stop_announcing()
         # LiveKit may be down for long: that the session is closed is recorded without it.
-        early = asyncio.create_task(self._records.write_final()) if self._room_to_delete else None
+        early = asyncio.create_task(self._records.write_final()) if self._room.to_delete else None
         # In parallel: a MongoDB that is down must not hold up the room, nor LiveKit the slot.
         freed = asyncio.create_task(self._free_slot())
-        await self._delete_room_at_last()
+        await self._room.delete_at_last()
         if early:
             await early
         # Now the record can say that the room is gone.
@@ -361,26 +372,14 @@ class SessionWorkflow(SessionHandlers):
         outcome = ending.outcome or Outcome.FAILED
         return SessionResult(outcome=outcome, end_reason=ending.reason, closed_at=closed_at)
 
-    async def _delete_room_at_last(self) -> None:
-        """Delete the room, for as long as it takes: people repair a wrong key, and it has to go."""
-        while self._room_to_delete:
-            await self._delete_room(within=None)
-            if self._room_to_delete:
-                # The activity tries on whatever LiveKit answers; only an older worker's fails.
-                await pause(DELETION_PAUSE, "before the room is deleted again")
-
-    async def _delete_room(self, within: float | None) -> None:
-        try:
-            await self._activities.delete_room(within)
-        except ActivityError as error:
-            self._tracker.log(f"the room is not deleted yet: {reason_of(error)}")
-        else:
-            self._room_to_delete = False
-            self._tracker.room_deleted()
-
     async def _free_slot(self) -> None:
         if self._request.slot:
             await self._activities.free_slot()
+
+
+def _has_callers_turns(attempt: Attempt | None) -> bool:
+    """Whether the report has words of the caller, or does not say."""
+    return bool(attempt and attempt.report and attempt.report.caller_turns != 0)
 
 
 def _ending_of_failure(error: ActivityError) -> Ending:

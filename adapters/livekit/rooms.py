@@ -15,7 +15,7 @@ from adapters.livekit.kinds import participant_kind
 from adapters.livekit.urls import api_url
 from adapters.settings import LiveKitSettings
 from domain.errors import NotFound, Unavailable
-from domain.sessions.ports import Participant, Room, Rooms
+from domain.sessions.ports import Dispatch, Participant, Room, Rooms
 
 Answer = TypeVar("Answer")
 
@@ -146,15 +146,15 @@ class LiveKitRooms(Rooms):
         return (await self._in_room(room, "dispatch an agent", creation)).id
 
     @override
-    async def dispatches(self, room: str) -> dict[str, str]:
+    async def dispatches(self, room: str) -> list[Dispatch]:
         try:
             found = await self._all_dispatches(room)
         except Unavailable:
             if await self._listed(room):
                 raise
-            return {}
+            return []
         # Without LiveKit's own dispatch of unnamed agents, which every room has.
-        return {entry.id: entry.metadata for entry in found if entry.agent_name}
+        return [_dispatch(entry) for entry in found if entry.agent_name]
 
     @override
     async def delete_dispatch(self, room: str, dispatch_id: str) -> bool:
@@ -211,3 +211,8 @@ def _room(room: models.Room) -> Room:
     return Room(
         name=room.name, sid=room.sid, metadata=room.metadata, participants=room.num_participants
     )
+
+
+def _dispatch(entry: dispatch_protocol.AgentDispatch) -> Dispatch:
+    agents = (job.state.participant_identity or f"agent-{job.id}" for job in entry.state.jobs)
+    return Dispatch(id=entry.id, metadata=entry.metadata, agents=frozenset(agents))

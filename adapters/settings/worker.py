@@ -30,6 +30,9 @@ class WorkerSettings(
     """How long an agent server may be silent before its calls move to others. Heartbeats come every
     two seconds, and one may be repeated once."""
 
+    everline_remove_stray_agents: bool = False
+    """Whether agents that no dispatch of a session has sent are removed from its room."""
+
     summariser: Literal["extractive", "openai"] = "extractive"
     summariser_model: str = "gpt-4.1-mini"
     summariser_base_url: WebUrl | None = None

@@ -11,13 +11,21 @@ from api.dependencies import ApiDependencies, Deps, LiveKitSignature, signed_bod
 from domain.errors import Unauthenticated
 from domain.ids import livekit_room_name, org_of_room
 from domain.recordings.recording import RecordingState, recording_at
+from domain.sessions.control import ATTEMPT_ATTRIBUTE
 from domain.sessions.messages import ParticipantChange, ParticipantChanged, ParticipantKind
+from domain.sessions.ports import NEVER_CALLERS
 from domain.sessions.rooms import owner_of_room
 
 router = APIRouter(tags=["livekit"])
 log = structlog.get_logger()
 
-_CALLERS = ("standard", "sip")
+_CHANGES = {
+    "participant_joined": ParticipantChange.JOINED,
+    "participant_left": ParticipantChange.LEFT,
+    "participant_connection_aborted": ParticipantChange.NOT_CONNECTED,
+}
+_JOIN_FAILURE = "join_failure"
+"""LiveKit's reason of a leave that had no join."""
 EVENT = {
     "event": "participant_joined",
     "id": "EV_5o2bRkfSvEVk",
@@ -92,18 +100,30 @@ def change_of(event: LiveKitEvent) -> ParticipantChanged | None:
     event_id = f"livekit:{event.id}"
     if event.event == "room_finished":
         return ParticipantChanged(event_id=event_id, change=ParticipantChange.ROOM_FINISHED)
-    if event.event not in ("participant_joined", "participant_left"):
+    change = _CHANGES.get(event.event)
+    if change is None or event.participant_kind is None:
         return None
-    joined = event.event == "participant_joined"
-    caller = event.participant_kind in _CALLERS
-    # An agent's join is proven by its claim and by polling, not by a webhook.
-    if not caller and (joined or event.participant_kind != "agent"):
+    if change is ParticipantChange.LEFT and event.disconnect_reason == _JOIN_FAILURE:
+        change = ParticipantChange.NOT_CONNECTED
+    caller = event.participant_kind not in NEVER_CALLERS
+    if not caller and not _concerns_agents(event, change):
         return None
     return ParticipantChanged(
         event_id=event_id,
-        change=ParticipantChange.JOINED if joined else ParticipantChange.LEFT,
+        change=change,
         identity=event.identity,
         sid=event.participant_sid,
         kind=ParticipantKind.CALLER if caller else ParticipantKind.AGENT,
         detail=event.disconnect_reason,
     )
+
+
+def _concerns_agents(event: LiveKitEvent, change: ParticipantChange) -> bool:
+    """Whether a session has to know of this event of a participant that is no caller.
+
+    Our agent's join is proven by its claim and by polling; only of another agent's it is told.
+    """
+    if event.participant_kind != "agent" or change is ParticipantChange.NOT_CONNECTED:
+        return False
+    ours = ATTEMPT_ATTRIBUTE in event.participant_attributes
+    return change is ParticipantChange.LEFT or not ours

@@ -54,6 +54,10 @@ class Attempt:
     """Whether another attempt may succeed after this one has failed."""
     replaced_on_request: bool = False
     """Somebody wants another agent: nothing is wrong with this one."""
+    replaces: "Attempt | None" = None
+    """The attempt whose healthy agent was removed on request to make room for this one."""
+    asked_to_finish: bool = False
+    """The call was over before its agent had reported: what it reports now is no reason."""
     left_at: datetime | None = None
     """When its participant left the room; that alone does not make it lost."""
     left_detail: str | None = None
@@ -112,6 +116,16 @@ class Attempt:
             self.problem = f"replaced by {by}"
             self.replaced_on_request = True
 
+    def succeed(self) -> "Attempt":
+        """The attempt after this one, whose agent is not in the room any more."""
+        served = self if self.joined else self.replaces
+        return Attempt(
+            self.number + 1,
+            # Until it is seen, assume that the next agent is of the same kind.
+            external=self.external,
+            replaces=served if served and served.replaced_on_request else None,
+        )
+
     def abandon(self) -> None:
         """The session does not want its agent any more."""
         self.state = AttemptState.ABANDONED
@@ -124,6 +138,13 @@ class Attempt:
     def come_back(self) -> None:
         """Its participant is, or may be, in the room again."""
         self.left_at = self.left_detail = None
+
+    def deleted_room(self) -> bool:
+        """Whether it hung up as LiveKit's SDK does, by deleting the room.
+
+        Our own agent hands in a report instead; nobody else deletes the room of a live call.
+        """
+        return self.external and self.joined and self.left_detail == "room_deleted"
 
     # ── questions ────────────────────────────────────────────────────────────────────────────────
 

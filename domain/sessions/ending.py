@@ -32,6 +32,9 @@ CALLER_NEVER_JOINED = Ending(
 )
 CALLER_LEFT = Ending(EndReason.CALLER_LEFT, "the caller left and did not come back")
 MAX_DURATION = Ending(EndReason.MAX_DURATION, "the maximum duration was reached")
+HUNG_UP = Ending(
+    EndReason.AGENT_ENDED, "the agent deleted the room to end the call", Outcome.COMPLETED
+)
 ROOM_LOST = Ending(EndReason.ROOM_DELETED, "LiveKit closed the room", Outcome.ROOM_LOST)
 CANCELLED = Ending(EndReason.CANCELLED, "the workflow was cancelled", Outcome.CANCELLED)
 
@@ -51,24 +54,55 @@ def reported(end: ReportEnd) -> Ending:
     return Ending(end.end_reason(), f"the agent reported the end: {end.value}")
 
 
-def settled(ending: Ending, attempt: Attempt | None, *, ever_joined: bool) -> Ending:
+def settled(
+    ending: Ending,
+    attempt: Attempt | None,
+    *,
+    ever_joined: bool,
+    recovering: bool,
+    caller_came: bool,
+) -> Ending:
     """The ending with its outcome, now that it is known whether the report came.
 
-    An end before any agent was there is `cancelled`. A room that the agent closed after it had
-    finished was not lost: its report says what happened. A call whose agent reported a fault, or
-    that ended while its agent was replaced, was abandoned by its agent.
+    Args:
+        ending: why the call is over.
+        attempt: the last attempt; None before the first.
+        ever_joined: whether any agent was ever in the call.
+        recovering: whether the call ended while its agent was replaced.
+        caller_came: whether a caller was ever in the room, as far as it is known.
     """
-    report = attempt.report if attempt else None
-    if report and ending.outcome is Outcome.ROOM_LOST:
-        said = report.end_reason
-        if not said.abandons_the_call() and said is not ReportEnd.ROOM_DELETED:
-            return replace(reported(said), outcome=Outcome.COMPLETED)
-    if ending.outcome:
+    ending = _room_deleted_by_agent(ending, attempt)
+    if ending.outcome and ending.outcome is not Outcome.COMPLETED:
         return ending
-    if report:
-        failed = report.end_reason is ReportEnd.ERROR
-        return replace(ending, outcome=Outcome.AGENT_LOST if failed else Outcome.COMPLETED)
     if not ever_joined:
         return replace(ending, outcome=Outcome.CANCELLED)
-    replacing = attempt is not None and not attempt.joined
-    return replace(ending, outcome=Outcome.AGENT_LOST if replacing else Outcome.REPORT_MISSING)
+    if ending.outcome is None:
+        ending = replace(ending, outcome=_outcome(attempt, recovering=recovering))
+    if ending.outcome is Outcome.COMPLETED and not caller_came:
+        return replace(ending, outcome=Outcome.CALLER_NEVER_JOINED)
+    return ending
+
+
+def _room_deleted_by_agent(ending: Ending, attempt: Attempt | None) -> Ending:
+    """A room that the agent deleted to hang up was not lost; its report says what happened."""
+    if ending.outcome is not Outcome.ROOM_LOST or attempt is None:
+        return ending
+    if attempt.report is None:
+        return HUNG_UP if attempt.deleted_room() else ending
+    said = attempt.report.end_reason
+    if said.abandons_the_call() or said is ReportEnd.ROOM_DELETED:
+        return ending
+    return replace(reported(said), outcome=Outcome.COMPLETED)
+
+
+def _outcome(attempt: Attempt | None, *, recovering: bool) -> Outcome:
+    on_request = attempt.replaces or attempt if attempt else None
+    if attempt and recovering and on_request and on_request.replaced_on_request:
+        # Nothing was wrong with the agent that was removed, so its report is the call's.
+        attempt = on_request
+    elif recovering:
+        return Outcome.AGENT_LOST
+    if attempt is None or attempt.report is None:
+        return Outcome.REPORT_MISSING
+    failed = attempt.report.end_reason is ReportEnd.ERROR and not attempt.asked_to_finish
+    return Outcome.AGENT_LOST if failed else Outcome.COMPLETED

@@ -67,6 +67,8 @@ class ReportReceived(Message):
     digest: str
     end_reason: Annotated[ReportEnd, or_else(ReportEnd.UNKNOWN)]
     turn_count: int
+    caller_turns: int | None = None
+    """How many of the turns are the caller's; None from an older API."""
     stored: bool
     error: str | None = None
 
@@ -87,6 +89,8 @@ class ParticipantChange(StrEnum):
     LEFT = "left"
     NOT_SEEN = "not_seen"
     """A check of the room did not find this connection. Unlike `left`, it may be found again."""
+    NOT_CONNECTED = "not_connected"
+    """It tried to join, and its connection failed: it neither came nor left."""
     ROOM_FINISHED = "room_finished"
     OTHER = "other"
     """Known to another version alone; it changes nothing."""

@@ -149,9 +149,22 @@ class Participant(BaseModel):
     identity: str
     sid: str
     kind: str
-    """`agent`, `standard`, `sip`, `egress`, `ingress`, `connector` or `bridge`."""
+    """`agent`, `standard`, `sip`, `egress`, `ingress`, `connector`, `bridge` or another one."""
     active: bool
     attributes: dict[str, str] = {}
+
+
+NEVER_CALLERS = frozenset({"agent", "egress", "ingress"})
+"""Kinds of participants that are no callers; every other one, of a newer LiveKit too, may be."""
+
+
+class Dispatch(BaseModel):
+    """A dispatch as LiveKit lists it."""
+
+    id: str
+    metadata: str
+    agents: frozenset[str] = frozenset()
+    """Identities of the participants that run its jobs, as far as LiveKit knows."""
 
 
 class Room(BaseModel):
@@ -207,8 +220,8 @@ class Rooms(Protocol):
         """Ask for an agent; returns the dispatch id. Never retried by the client."""
         ...
 
-    async def dispatches(self, room: str) -> dict[str, str]:
-        """Dispatch ids with their metadata; empty if there is no such room."""
+    async def dispatches(self, room: str) -> list[Dispatch]:
+        """The room's dispatches by name; empty if there is no such room."""
         ...
 
     async def delete_dispatch(self, room: str, dispatch_id: str) -> bool:

@@ -122,7 +122,10 @@ class SessionLimits(JsonModel):
     caller_wait: float = Field(default=60, gt=0, le=3600)
     """How long the agent waits for a caller who has never come."""
     caller_return: float = Field(default=30, ge=0, le=600)
-    """How long a caller may be away (page reload, bad network) before the call is over."""
+    """How long a caller whose connection was lost may be away before the call is over."""
+    caller_hangup_return: float | None = Field(default=None, ge=0, le=600)
+    """How long a caller who left by itself (a hang-up, or a page reload) may be away before the
+    call is over, at most `caller_return`; None: that long."""
     max_duration: float = Field(default=3600, gt=0, le=LONGEST_CALL)
     """From the moment the agent is proven in the room."""
     report_grace: float = Field(default=30, ge=0, le=600)
@@ -135,6 +138,12 @@ class SessionLimits(JsonModel):
     """How long the close waits for the summary, which goes on without it."""
     room_deletion_wait: float = Field(default=60, gt=0, le=600)
     """How long the close waits for the room's deletion, which goes on without it."""
+
+    def absence(self, *, hung_up: bool) -> float:
+        """Seconds that a caller may be away, after a hang-up or after a lost connection."""
+        if hung_up and self.caller_hangup_return is not None:
+            return min(self.caller_hangup_return, self.caller_return)
+        return self.caller_return
 
     def caller_check_interval(self) -> float:
         """Seconds between two checks of the room while the caller is believed to be in it.
@@ -171,6 +180,10 @@ class GivenLimits(SessionLimits):
     """
 
     model_config = ConfigDict(extra="forbid")
+
+    # A session that an older Everline began names none, and keeps the time that it began with.
+    caller_hangup_return: float | None = Field(default=5, ge=0, le=600)
+    """As in `SessionLimits`."""
 
 
 class SessionInput(BaseModel):
@@ -240,11 +253,19 @@ class SessionStatus(BaseModel):
     agent_identity: str | None = None
     foreign_agent: bool = False
     caller_present: bool = False
+    caller_joined_at: datetime | None = None
+    """When the caller was in the room first."""
+    caller_left_at: datetime | None = None
+    """When the caller left last; None while the caller is there, or never came."""
     join_seconds: float | None = None
     """First dispatch until the agent was proven in the room."""
     started_at: datetime
     joined_at: datetime | None = None
     ended_at: datetime | None = None
+    """When the call ended: not when the wait for a caller's return, or for an agent, was over."""
+    talk_seconds: float | None = None
+    """From the moment when caller and agent were both there until the first of them was gone for
+    good; None before the call's end."""
     closed_at: datetime | None = None
     deadline: datetime | None = None
     """When the maximum duration ends the call."""
@@ -268,6 +289,13 @@ class SessionStatus(BaseModel):
     def seconds_left(self, now: datetime) -> float | None:
         """How long the call may still last; None before its agent has joined."""
         return max((self.deadline - now).total_seconds(), 0.0) if self.deadline else None
+
+    def talk_time(self, until: datetime) -> float:
+        """Seconds in which caller and agent were both there, if the last of it was at `until`."""
+        if self.joined_at is None or self.caller_joined_at is None:
+            return 0.0
+        began = max(self.joined_at, self.caller_joined_at)
+        return max((until - began).total_seconds(), 0.0)
 
     def without_timeline(self) -> "SessionStatus":
         """The same, short enough for every answer to an update."""

@@ -58,7 +58,8 @@ class TranscriptLine(BaseModel):
     joined_at: datetime | None = None
     ended_at: datetime
     duration_seconds: float = 0
-    """From the agent's join to the call's end; 0 if no agent ever joined."""
+    """Talk time: from the moment when caller and agent were both there until the first of them was
+    gone for good; 0 if they never were."""
     turn_count: int = 0
     user_turns: int = 0
     agent_turns: int = 0
@@ -144,7 +145,6 @@ def described(
         status.started_at if status else min(times + ([header.sealed_at] if header else times))
     )
     ended = (status and (status.ended_at or status.closed_at)) or max([*times, started])
-    joined = status.joined_at if status else None
     response = header.latency.e2e if header and header.latency else None
     attempts = header.attempts if header else 0
     state = TranscriptState.PARTIAL if header or _is_closed(status) else TranscriptState.LIVE
@@ -159,7 +159,7 @@ def described(
         state=TranscriptState.COMPLETE if header and header.complete else state,
         started_at=started,
         ended_at=ended,
-        duration_seconds=max((ended - joined).total_seconds(), 0) if joined else 0,
+        duration_seconds=_talk_seconds(status, ended),
         turn_count=len(turns),
         user_turns=sum(turn.role is Role.USER for turn in turns),
         agent_turns=sum(turn.role is Role.ASSISTANT for turn in turns),
@@ -194,3 +194,12 @@ def search_terms_of_query(query: str) -> list[str]:
             f"the query has {len(terms)} words", field="q", cure=f"use up to {MAX_QUERY_TERMS}"
         )
     return terms
+
+
+def _talk_seconds(status: SessionStatus | None, ended: datetime) -> float:
+    if status is None or status.joined_at is None:
+        return 0
+    if status.talk_seconds is not None:
+        return status.talk_seconds
+    # A record of an older release does not say when the caller was there.
+    return max((ended - status.joined_at).total_seconds(), 0)

@@ -40,7 +40,7 @@ class TranscriptStats(BaseModel):
 
     count: int = 0
     duration: Spread = Spread()
-    """Seconds, over calls in which an agent joined."""
+    """Seconds of talk, of calls in which caller and agent met."""
     turns: Spread = Spread()
     user_turns: int = 0
     agent_turns: int = 0

@@ -9,7 +9,7 @@ from domain.sessions.messages import ReportReceived
 from domain.sessions.ports import Sessions
 from domain.sessions.session import SessionState
 from domain.transcripts.external_report import ForeignReport
-from domain.transcripts.transcript import AgentReport
+from domain.transcripts.transcript import AgentReport, Role
 from services.sessions.control import SessionControl
 from services.transcripts.retention import Retention
 from services.transcripts.transcripts import Transcripts
@@ -53,6 +53,7 @@ class ReportIntake:
                 digest=digest,
                 end_reason=report.end_reason,
                 turn_count=len(report.turns),
+                caller_turns=sum(turn.role is Role.USER for turn in report.turns),
                 stored=stored,
                 error=(report.error or "")[:500] or None,
             ),

@@ -24,7 +24,7 @@ class SeedAgents:
     def on_dispatch(self, room: str, dispatch_id: str, metadata: str) -> None:
         """LiveKit offers the job; the agent takes it and joins."""
         self.metadata[room] = json.loads(metadata)
-        self._rooms.join(room, f"agent-{dispatch_id}", "agent", {})
+        self._rooms.join(room, f"agent-{dispatch_id}", "agent", dispatch=dispatch_id)
 
 
 @contextmanager

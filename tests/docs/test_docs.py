@@ -16,7 +16,7 @@ from adapters import settings
 from api.app import create_app
 from api.dependencies import ApiDependencies
 from domain.agents.config import AgentConfig
-from domain.sessions.session import EndReason, Outcome, SessionLimits, SessionState, WaitingFor
+from domain.sessions.session import EndReason, GivenLimits, Outcome, SessionState, WaitingFor
 from stack.binaries.catalog import SERVERS
 from stack.layout import environment, ports
 from stack.layout.temporal_setup import SEARCH_ATTRIBUTES
@@ -167,7 +167,7 @@ def test_limits_are_in_the_table_with_their_defaults() -> None:
     limits = section(read("docs/reference/api.md"), "### Limits")
     rows = re.findall(r"\| `(\w+)` \| ([\d.]+) \|", limits)
     documented = {name: float(default) for name, default in rows}
-    assert documented == SessionLimits().model_dump()
+    assert documented == GivenLimits().model_dump()
 
 
 # ── links ────────────────────────────────────────────────────────────────────────────────────────

@@ -82,7 +82,10 @@ async def test_the_seed_routes_start_and_end_a_session(rig: Rig) -> None:
     ended = await http.post("/session/end", json={"roomName": body["roomName"]})
     assert ended.json() == {"sessionId": body["sessionId"], "ended": True}
     closed = await rig.client.closed(body["sessionId"])
-    assert (closed.outcome, closed.end_reason) == (Outcome.COMPLETED, EndReason.END_REQUESTED)
+    assert (closed.outcome, closed.end_reason) == (
+        Outcome.CALLER_NEVER_JOINED,
+        EndReason.END_REQUESTED,
+    )
     await rig.histories.session(key).result()
     again = await http.post("/session/end", json={"sessionId": body["sessionId"]})
     assert again.json() == {"sessionId": body["sessionId"], "ended": False}

@@ -62,6 +62,8 @@ class Crew:
     refusals: list[str] = field(default_factory=list[str])
     told: list[str] = field(default_factory=list[str])
     """Reasons of the messages to finish."""
+    caller_turns: int = 1
+    """How many turns of the caller each report has."""
     _attempts: dict[str, int] = field(default_factory=dict[str, int])
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
@@ -71,7 +73,7 @@ class Crew:
         attempt = int(json.loads(metadata)["everline"]["attempt"])
         for earlier in range(1, attempt):
             if self._part(earlier).appears_with == attempt:
-                self._do(self._come(room, earlier))
+                self._do(self._come(room, earlier, None))
         if self._part(attempt).appears_with is None:
             self._do(self._join(room, dispatch_id, attempt))
 
@@ -97,6 +99,7 @@ class Crew:
             digest=f"digest-{attempt}-{end}",
             end_reason=end,
             turn_count=turns,
+            caller_turns=self.caller_turns,
             stored=True,
         )
         await self.lines.report(report)
@@ -117,14 +120,14 @@ class Crew:
         await asyncio.sleep(part.appears)
         found = self.rooms.rooms.get(room)
         if found and dispatch_id in found.dispatches:
-            await self._come(room, attempt)
+            await self._come(room, attempt, dispatch_id)
 
-    async def _come(self, room: str, attempt: int) -> None:
+    async def _come(self, room: str, attempt: int, dispatch_id: str | None) -> None:
         part = self._part(attempt)
         identity = f"agent-{attempt}-{next(self._numbers)}"
         self._attempts[identity] = attempt
         attributes = {} if part.foreign else {ATTEMPT_ATTRIBUTE: str(attempt)}
-        self.rooms.join(room, identity, "agent", attributes)
+        self.rooms.join(room, identity, "agent", attributes, dispatch=dispatch_id)
         if part.fails:
             await self.lines.failed(
                 AgentFailed(

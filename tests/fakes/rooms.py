@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from domain.errors import EverlineError, InvalidInput, NotFound, Unavailable
-from domain.sessions.ports import Participant, Room
+from domain.sessions.ports import Dispatch, Participant, Room
 
 
 class Fault(Enum):
@@ -30,6 +30,8 @@ class FakeRoom:
     participants: dict[str, Participant] = field(default_factory=dict[str, Participant])
     dispatches: dict[str, str] = field(default_factory=dict[str, str])
     """Metadata by dispatch id."""
+    agents: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set[str]))
+    """Identities of the agents that run the jobs of a dispatch."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +130,15 @@ class FakeRooms:
         self._end(fault)
         return dispatch_id
 
-    async def dispatches(self, room: str) -> dict[str, str]:
+    async def dispatches(self, room: str) -> list[Dispatch]:
         self._end(await self._begin("dispatches", room))
         found = self.rooms.get(room)
-        return dict(found.dispatches) if found else {}
+        if not found:
+            return []
+        return [
+            Dispatch(id=id, metadata=metadata, agents=frozenset(found.agents[id]))
+            for id, metadata in found.dispatches.items()
+        ]
 
     async def delete_dispatch(self, room: str, dispatch_id: str) -> bool:
         fault = await self._begin("delete_dispatch", room)
@@ -159,8 +166,14 @@ class FakeRooms:
         kind: str,
         attributes: dict[str, str] | None = None,
         sid: str | None = None,
+        dispatch: str | None = None,
     ) -> Participant:
-        """Somebody connects; an identity that is there is replaced by the new connection."""
+        """Somebody connects; an identity that is there is replaced by the new connection.
+
+        An agent may run a job of a `dispatch`.
+        """
+        if dispatch:
+            self._existing(room).agents[dispatch].add(identity)
         participant = Participant(
             identity=identity,
             sid=sid or self._id("PA"),

@@ -229,12 +229,11 @@ class Call:
             self.participant(ParticipantChange.JOINED, ParticipantKind.CALLER, "caller", sid)
         )
 
-    async def caller_leaves(self, sid: str = "PA_caller") -> None:
+    async def caller_leaves(self, sid: str = "PA_caller", reason: str | None = None) -> None:
         """A caller's connection ends, and LiveKit's webhook tells."""
         self.caller_goes(sid)
-        await self.tell(
-            self.participant(ParticipantChange.LEFT, ParticipantKind.CALLER, "caller", sid)
-        )
+        left = self.participant(ParticipantChange.LEFT, ParticipantKind.CALLER, "caller", sid)
+        await self.tell(left.model_copy(update={"detail": reason}))
 
     async def stranger_joins(self, identity: str = "bob") -> None:
         """Somebody connects whom the start did not name, and LiveKit's webhook tells."""

@@ -239,7 +239,8 @@ async def test_waiting_for_a_stage(studio: Studio) -> None:
 
     accepted = await call.update(WaitUntil(stage=Stage.ACCEPTED, request_digest=digest))
     dispatched = await call.update(WaitUntil(stage=Stage.DISPATCHED, request_digest=digest))
-    studio.rooms.join(call.room, "agent-of-somebody-else", "agent", {})
+    (dispatch,) = await studio.rooms.dispatches(call.room)
+    studio.rooms.join(call.room, "agent-by-hand", "agent", dispatch=dispatch.id)
     joined = await call.update(WaitUntil(stage=Stage.JOINED))
 
     assert accepted.state in ("starting", "joining")

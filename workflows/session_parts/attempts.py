@@ -4,6 +4,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
+    from activities.joining import AgentSeen
     from domain.errors import NotFound
     from domain.sessions import ending as endings
     from domain.sessions.attempts import Attempt, AttemptState
@@ -20,6 +21,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.session_parts.context import SessionContext
     from workflows.waiting import passed, until
 
+STRAYS = 10
+"""So many agents without an attempt are checked in one session."""
+
 
 class Attempts:
     """Makes attempts, one after the other, and handles what is reported about the current one."""
@@ -29,15 +33,18 @@ class Attempts:
         self._callers = callers
         self.current: Attempt | None = None
         """The last attempt that was made; None before the first."""
+        self._joined: set[str] = set()
+        """Agents without an attempt of whose coming LiveKit has told."""
+        self._strays: set[str] = set()
+        """Agents that belong to no attempt, as the timeline says."""
 
     # ── one attempt ──────────────────────────────────────────────────────────────────────────────
 
     async def make(self) -> Attempt:
         """Dispatch one agent, and wait until it is in the call, has failed, or its time is over."""
-        last, tracker = self.current, self._session.tracker
-        number = last.number + 1 if last else 1
-        # Until it is seen, assume that the next agent is of the same kind.
-        attempt = self.current = Attempt(number, external=last is not None and last.external)
+        tracker = self._session.tracker
+        attempt = self.current = self.current.succeed() if self.current else Attempt(1)
+        number = attempt.number
         tracker.begin_attempt(number)
         try:
             await self._session.cancel_if_call_ends(self._session.activities.dispatch_agent(number))
@@ -73,6 +80,7 @@ class Attempts:
         attempt.appear(seen.identity, external=seen.foreign)
         self._callers.anybody_counts = seen.foreign
         self._callers.take_in_seen(seen.callers)
+        self._tell_of_strays(seen)
 
     async def _await_claim(self, attempt: Attempt) -> None:
         """Wait until our agent worker claims the attempt: it can hear, think and speak."""
@@ -128,8 +136,41 @@ class Attempts:
             seen = None
         if seen is not None and seen.identity == attempt.agent_identity:
             self._session.tracker.log(f"agent {attempt.agent_identity} is in the room again")
+            self._tell_of_strays(seen)
         elif self._session.ending is None:
             attempt.lose(f"it left the room ({detail})")
+
+    def agent_joined(self, change: ParticipantChanged) -> None:
+        """An agent without an attempt came: the external one of an attempt, or a stray."""
+        if len(self._joined) < STRAYS and change.identity not in self._joined:
+            self._joined.add(change.identity or "")
+            self._session.run_in_background(self._check_for_strays(change.identity))
+
+    async def _check_for_strays(self, identity: str | None) -> None:
+        def known() -> bool:
+            in_call = self.current is not None and self.current.in_call
+            return in_call or self._session.tracker.status.state.call_is_over()
+
+        await until(known)
+        attempt = self.current
+        if attempt is None or not attempt.in_call or identity == attempt.agent_identity:
+            return
+        try:
+            seen = await self._session.cancel_if_call_ends(
+                self._session.activities.look_for_agent(attempt.number)
+            )
+        except ActivityError:
+            return
+        if seen:
+            self._tell_of_strays(seen)
+
+    def _tell_of_strays(self, seen: AgentSeen) -> None:
+        what = "was removed" if seen.strays_removed else "is in the room"
+        for identity in seen.strays:
+            if identity not in self._strays:
+                self._strays.add(identity)
+                text = f"agent {identity} {what}: no dispatch of this session has sent it"
+                self._session.tracker.log(text)
 
     # ── what is reported about the current attempt ───────────────────────────────────────────────
 
@@ -165,11 +206,16 @@ class Attempts:
             attempt.leave(workflow.now(), change.detail)
             reason = change.detail or "no reason"
             self._session.tracker.log(f"agent {change.identity} left the room ({reason})")
+            if attempt.deleted_room() and self._session.revised_ending:
+                self._session.end_with(endings.HUNG_UP)
 
     def report_received(self, report: ReportReceived) -> None:
         """A report came; only the current attempt's first one steers anything."""
         attempt, tracker = self.current, self._session.tracker
         number = report.attempt or (attempt.number if attempt else 0)
+        removed = attempt.replaces or attempt if attempt else None
+        if removed and removed.replaced_on_request and number == removed.number:
+            removed.report = removed.report or report
         settled = attempt is None or attempt.report or attempt.state is AttemptState.ABANDONED
         if attempt is None or settled or number != attempt.number:
             tracker.log(f"a report of attempt {number} is kept, it changes nothing")

@@ -16,11 +16,14 @@ with workflow.unsafe.imports_passed_through():
     from activities.joining import Caller
     from domain.sessions.messages import ParticipantChange, ParticipantChanged, ParticipantKind
     from domain.sessions.presence import Presence
+    from workflows.failures import reason_of
     from workflows.session_parts.context import SessionContext
     from workflows.waiting import passed, pause, until
 
 CHECKS = "check-the-room-for-callers"
 """Patch: sessions that were started before it end on time alone, without a check of the room."""
+LAST_LOOK = 3.0
+"""Seconds that an ended call, to which nobody seems to have come, waits for LiveKit's answer."""
 PAUSE = 60.0
 """Seconds after a check that failed permanently; no answer of LiveKit causes that."""
 
@@ -63,13 +66,23 @@ class Callers:
         self._everybody.apply(change, workflow.now())
         person = self._people.setdefault(change.identity or "", Presence())
         news = person.apply(change, workflow.now())
-        self._session.tracker.status.caller_present = self.present
-        if news:
-            who = "caller" if self._counting in (person, self._everybody) else "somebody else:"
+        self._show()
+        who = "caller" if self._counting in (person, self._everybody) else "somebody else:"
+        if change.change is ParticipantChange.NOT_CONNECTED:
+            why = change.detail or "no reason given"
+            self._session.tracker.log(
+                f"{who} {change.identity} tried and could not connect ({why})"
+            )
+        elif news:
             what = "is in the room" if person.present else "left the room"
             if change.change is ParticipantChange.NOT_SEEN:
                 what = "is not in the room any more"
             self._session.tracker.log(f"{who} {change.identity} {what}")
+
+    def _show(self) -> None:
+        status, counting = self._session.tracker.status, self._counting
+        status.caller_present = counting.present
+        status.caller_joined_at, status.caller_left_at = counting.came_at, counting.left_at
 
     def take_in_seen(self, callers: Sequence[Caller]) -> None:
         """These are in the room, although the webhook that they came may have been lost."""
@@ -101,6 +114,16 @@ class Callers:
         """Check the room from now on, in parallel to whatever the session does."""
         if workflow.patched(CHECKS):
             self._watch = self._session.run_in_background(self._check_the_room())
+
+    async def look_once(self) -> None:
+        """Check the room for a caller of whom nobody has told, before the call is over."""
+        check = self._session.activities.look_for_callers([])
+        if not await until(check.done, LAST_LOOK, "the last look for a caller"):
+            check.cancel()
+        try:
+            self._take_in_check(self._everybody.here, await check)
+        except ActivityError as error:
+            self._session.tracker.log(f"whether a caller came is not known: {reason_of(error)}")
 
     def stop_watching(self) -> None:
         """Check the room no more."""
@@ -159,6 +182,7 @@ class Callers:
             known = turns if self.ever_came else 0
         if turns > known:
             self._counting.heard(workflow.now())
+            self._show()
             self._session.tracker.log(
                 "the caller has spoken, although nobody was found in the room"
             )

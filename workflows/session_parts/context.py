@@ -34,6 +34,10 @@ class SessionContext:
         self.tracker = SessionStatusTracker(request, workflow.now())
         self.ending: Ending | None = None
         """Why the call ends; None while nothing has ended it."""
+        self.revised_ending = False
+        """Whether it lets callers go before the report comes, does not wait for the report of a
+        dead agent, looks once more for a caller, and takes an external agent that deletes the room
+        for one that hangs up: sessions that began before a release with all this do not."""
         self._background: list[asyncio.Task[None]] = []
 
     def end_with(self, ending: Ending) -> None:

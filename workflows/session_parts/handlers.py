@@ -87,8 +87,12 @@ class SessionHandlers:
             self._session.end_with(endings.ROOM_LOST)
         elif change.kind is ParticipantKind.CALLER:
             self._callers.take_in(change)
-        elif change.change is ParticipantChange.LEFT and change.kind is not ParticipantKind.OTHER:
+        elif change.kind is ParticipantKind.OTHER:
+            return
+        elif change.change is ParticipantChange.LEFT:
             self._attempts.agent_left(change)
+        elif change.change is ParticipantChange.JOINED:
+            self._attempts.agent_joined(change)
 
     # ── updates and the query ────────────────────────────────────────────────────────────────────
 

@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.sessions.attempts import Attempt
     from domain.sessions.ending import Ending
     from domain.sessions.session import (
+        EndReason,
         Outcome,
         SessionInput,
         SessionState,
@@ -53,6 +54,8 @@ class SessionStatusTracker:
         )
         self._shown = (SessionState.STARTING, WaitingFor.ROOM, 0)
         self._first_dispatch: datetime | None = None
+        self._agent_lost_at: datetime | None = None
+        """When the last agent was lost; None while there is one."""
 
     def log(self, text: str) -> None:
         """Add a line to the timeline."""
@@ -95,6 +98,7 @@ class SessionStatusTracker:
         status.agent_identity = attempt.agent_identity
         status.foreign_agent = attempt.external
         status.agent_joined = True
+        self._agent_lost_at = None
         status.joins += 1
         if status.joined_at is None:
             status.joined_at = now
@@ -106,13 +110,17 @@ class SessionStatusTracker:
     def agent_lost(self, text: str) -> None:
         """The agent was lost in the middle of the call."""
         self.status.agent_joined = False
+        self._agent_lost_at = workflow.now()
         self.enter(SessionState.RECOVERING, WaitingFor.RETRY)
         self.log(text)
 
     def call_over(self, ending: Ending) -> None:
         """The call is over; the outcome follows."""
-        status = self.status
-        status.ended_at = workflow.now()
+        status, now = self.status, workflow.now()
+        left_at, lost_at = status.caller_left_at, self._agent_lost_at
+        ended_at = {EndReason.CALLER_LEFT: left_at, EndReason.AGENT_LOST: lost_at}
+        status.ended_at = max(ended_at.get(ending.reason) or now, status.joined_at or now)
+        status.talk_seconds = status.talk_time(min(at for at in (now, left_at, lost_at) if at))
         status.end_reason, status.reason = ending.reason, ending.text
         self.enter(SessionState.ENDING, WaitingFor.REPORT)
         self.log(f"ending: {ending.text}")

@@ -20,9 +20,10 @@ from domain.transcripts.ports import TranscriptFigures
 from domain.transcripts.statistics import JoinStats, Spread, TranscriptStats
 
 _JOINED = {"$gt": ["$line.joins", 0]}
+_TOOK_PLACE = {"$gt": ["$line.duration_seconds", 0]}
 _SPREADS: dict[str, Any] = {
-    # A call without an agent has no duration; a 0 would distort the average.
-    "duration": {"$cond": [_JOINED, "$line.duration_seconds", None]},
+    # A call that did not take place has no duration; a 0 would distort the average.
+    "duration": {"$cond": [_TOOK_PLACE, "$line.duration_seconds", None]},
     "turns": "$line.turn_count",
     "response": "$line.response_seconds",
     "cost": "$line.cost",

@@ -37,7 +37,7 @@ class TranscriptHead(CamelCaseAnswer):
     started_at: datetime
     joined_at: datetime | None
     ended_at: datetime | None
-    duration_seconds: float | None = Field(description="from the agent's join to the call's end")
+    duration_seconds: float | None = Field(description="while caller and agent were both there")
     turn_count: int
     user_turns: int
     agent_turns: int

@@ -7,6 +7,7 @@ import pytest
 
 from adapters.livekit.rooms import LiveKitRooms
 from domain.errors import NotFound
+from domain.sessions.ports import Dispatch
 from tests.redis import RedisServer, start_redis
 from tests.servers import start_livekit
 
@@ -48,10 +49,10 @@ async def test_dispatches_and_data_reach_a_forgotten_room(
 ) -> None:
     dispatch = await rooms.dispatch(forgotten, "some-agent", "ours")
 
-    assert await rooms.dispatches(forgotten) == {dispatch: "ours"}
+    assert await rooms.dispatches(forgotten) == [Dispatch(id=dispatch, metadata="ours")]
     await rooms.send_data(forgotten, "topic", b"data", ["somebody"])
     assert await rooms.delete_dispatch(forgotten, dispatch)
-    assert await rooms.dispatches(forgotten) == {}
+    assert await rooms.dispatches(forgotten) == []
 
 
 async def test_a_room_whose_node_was_forgotten_is_deleted(
@@ -71,4 +72,4 @@ async def test_a_room_that_neither_list_nor_node_has_is_missing(rooms: LiveKitRo
         await rooms.dispatch("org.never-was", "some-agent", "")
     with pytest.raises(NotFound):
         await rooms.send_data("org.never-was", "topic", b"data", ["somebody"])
-    assert await rooms.dispatches("org.never-was") == {}
+    assert await rooms.dispatches("org.never-was") == []

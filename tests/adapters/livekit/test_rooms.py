@@ -10,6 +10,7 @@ from adapters.livekit.errors import LiveKitMisconfigured
 from adapters.livekit.rooms import LiveKitRooms
 from adapters.livekit.tokens import caller_token
 from domain.errors import InvalidInput, NotFound, Unavailable
+from domain.sessions.ports import Dispatch
 from tests.servers import LiveKitServer, free_port, start_livekit
 from tests.waiting import eventually
 
@@ -61,7 +62,7 @@ async def test_what_is_missing_is_missing_and_not_an_error(rooms: LiveKitRooms, 
     assert await rooms.delete(name) is False
     assert await rooms.participants(name) == []
     assert await rooms.remove_participant(name, "nobody") is False
-    assert await rooms.dispatches(name) == {}
+    assert await rooms.dispatches(name) == []
     assert await rooms.delete_dispatch(name, "AD_none") is False
 
 
@@ -73,10 +74,10 @@ async def test_a_dispatch_is_made_once_listed_with_its_metadata_and_deleted(
     dispatch = await rooms.dispatch(name, "some-agent", '{"attempt": 1}')
 
     # LiveKit itself adds an unnamed one to every room: it is not ours.
-    assert await rooms.dispatches(name) == {dispatch: '{"attempt": 1}'}
+    assert await rooms.dispatches(name) == [Dispatch(id=dispatch, metadata='{"attempt": 1}')]
     assert await rooms.delete_dispatch(name, dispatch) is True
     assert await rooms.delete_dispatch(name, dispatch) is False
-    assert await rooms.dispatches(name) == {}
+    assert await rooms.dispatches(name) == []
 
 
 async def test_a_missing_room_is_named(rooms: LiveKitRooms, name: str) -> None:
@@ -93,7 +94,7 @@ async def test_metadata_beyond_livekits_limit_is_refused_for_good(
 
     with pytest.raises(InvalidInput, match="metadata size"):
         await rooms.dispatch(name, "some-agent", "x" * 600_000)
-    assert await rooms.dispatches(name) == {}
+    assert await rooms.dispatches(name) == []
 
 
 async def test_a_caller_is_seen_gets_data_and_can_be_removed(

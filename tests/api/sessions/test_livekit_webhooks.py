@@ -9,6 +9,7 @@ import pytest
 from adapters.livekit.signatures import WEBHOOK, sign_body
 from adapters.livekit.webhooks import LiveKitEvent
 from api.routes.livekit import change_of
+from domain.sessions.messages import ParticipantChanged
 from domain.sessions.rooms import room_metadata
 from tests.api.door import JSON, LIVEKIT_KEY, LIVEKIT_SECRET, Door, is_problem
 from tests.fakes.agents import Plays
@@ -121,7 +122,11 @@ async def test_rooms_of_somebody_else_are_ignored(keyless: Door) -> None:
         ("participant_left", "sip", "left"),
         ("participant_left", "agent", "left"),
         ("room_finished", None, "room_finished"),
-        ("participant_joined", "agent", None),
+        ("participant_joined", "connector", "joined"),
+        ("participant_left", "unknown-42", "left"),
+        ("participant_connection_aborted", "standard", "not_connected"),
+        ("participant_connection_aborted", "agent", None),
+        ("participant_joined", "agent", "joined"),
         ("participant_joined", "egress", None),
         ("participant_left", "egress", None),
         ("participant_left", "ingress", None),
@@ -148,3 +153,29 @@ def test_only_what_a_session_waits_for_becomes_a_signal(
 
     assert (signal.change if signal else None) == change
     assert signal is None or signal.event_id == "livekit:e1"
+
+
+def _told(name: str, kind: str, **more: object) -> ParticipantChanged | None:
+    event = {
+        "id": "e1",
+        "event": name,
+        "created_at": 0,
+        "identity": "somebody",
+        "participant_sid": "PA_1",
+        "participant_kind": kind,
+    }
+    return change_of(LiveKitEvent.model_validate(event | more))
+
+
+def test_a_leave_without_a_join_is_a_connection_that_failed() -> None:
+    told = _told("participant_left", "standard", disconnect_reason="join_failure")
+
+    assert told
+    assert (told.change, told.detail) == ("not_connected", "join_failure")
+
+
+def test_the_coming_of_our_own_agent_is_told_by_its_claim() -> None:
+    ours = {"everline.attempt": "1"}
+
+    assert _told("participant_joined", "agent", participant_attributes=ours) is None
+    assert _told("participant_left", "agent", participant_attributes=ours) is not None

@@ -20,35 +20,54 @@ def _attempt(said: ReportEnd | None) -> Attempt:
     attempt.appear("agent-AJ_1", external=False)
     attempt.claim(AgentReady(attempt=1, job_id="AJ_1", identity="agent-AJ_1"))
     if said:
-        attempt.take_report(
-            ReportReceived(
-                event_id="r", attempt=1, digest="d", end_reason=said, turn_count=0, stored=True
-            )
-        )
+        attempt.take_report(_report(said))
     return attempt
 
 
+def _report(said: ReportEnd) -> ReportReceived:
+    return ReportReceived(
+        event_id="r", attempt=1, digest="d", end_reason=said, turn_count=0, stored=True
+    )
+
+
+def _settled(
+    ending: Ending,
+    attempt: Attempt | None,
+    *,
+    ever_joined: bool = True,
+    recovering: bool = False,
+    caller_came: bool = True,
+) -> Ending:
+    return endings.settled(
+        ending,
+        attempt,
+        ever_joined=ever_joined,
+        recovering=recovering,
+        caller_came=caller_came,
+    )
+
+
 def test_with_a_report_a_call_is_completed() -> None:
-    settled = endings.settled(REQUESTED, _attempt(ReportEnd.END_REQUESTED), ever_joined=True)
+    settled = _settled(REQUESTED, _attempt(ReportEnd.END_REQUESTED))
 
     assert (settled.outcome, settled.reason) == (Outcome.COMPLETED, EndReason.END_REQUESTED)
 
 
 def test_an_agent_that_failed_completed_nothing() -> None:
-    settled = endings.settled(endings.CALLER_LEFT, _attempt(ReportEnd.ERROR), ever_joined=True)
+    settled = _settled(endings.CALLER_LEFT, _attempt(ReportEnd.ERROR))
 
     assert (settled.outcome, settled.reason) == (Outcome.AGENT_LOST, EndReason.CALLER_LEFT)
 
 
 def test_without_a_report_it_says_so() -> None:
-    settled = endings.settled(REQUESTED, _attempt(None), ever_joined=True)
+    settled = _settled(REQUESTED, _attempt(None))
 
     assert (settled.outcome, settled.reason) == (Outcome.REPORT_MISSING, EndReason.END_REQUESTED)
 
 
 @pytest.mark.parametrize("attempt", [None, _attempt(None)])
 def test_an_end_before_any_agent_was_there_is_a_cancellation(attempt: Attempt | None) -> None:
-    settled = endings.settled(REQUESTED, attempt, ever_joined=False)
+    settled = _settled(REQUESTED, attempt, ever_joined=False)
 
     assert settled.outcome is Outcome.CANCELLED
 
@@ -64,7 +83,7 @@ def test_an_end_before_any_agent_was_there_is_a_cancellation(attempt: Attempt | 
     ],
 )
 def test_an_end_with_an_outcome_of_its_own_keeps_it(ending: Ending) -> None:
-    assert endings.settled(ending, _attempt(ReportEnd.AGENT_ENDED), ever_joined=True) == ending
+    assert _settled(ending, _attempt(ReportEnd.AGENT_ENDED)) == ending
 
 
 @pytest.mark.parametrize(
@@ -81,7 +100,7 @@ def test_an_end_with_an_outcome_of_its_own_keeps_it(ending: Ending) -> None:
 def test_a_closed_room_is_lost_unless_the_agent_had_finished(
     said: ReportEnd | None, outcome: Outcome, reason: EndReason
 ) -> None:
-    settled = endings.settled(endings.ROOM_LOST, _attempt(said), ever_joined=True)
+    settled = _settled(endings.ROOM_LOST, _attempt(said))
 
     assert (settled.outcome, settled.reason) == (outcome, reason)
 
@@ -90,3 +109,71 @@ def test_a_closed_room_is_lost_unless_the_agent_had_finished(
 def test_every_word_of_a_report_is_an_end_reason(said: ReportEnd) -> None:
     assert isinstance(said.end_reason(), EndReason)
     assert said.abandons_the_call() == (said.value in ("shutdown", "error", "unknown"))
+
+
+@pytest.mark.parametrize("said", [ReportEnd.END_REQUESTED, ReportEnd.AGENT_ENDED])
+def test_a_call_to_which_nobody_came_is_not_completed(said: ReportEnd) -> None:
+    settled = _settled(REQUESTED, _attempt(said), caller_came=False)
+
+    assert (settled.outcome, settled.reason) == (
+        Outcome.CALLER_NEVER_JOINED,
+        EndReason.END_REQUESTED,
+    )
+
+
+def test_a_fault_of_an_agent_that_was_asked_to_finish_is_no_loss() -> None:
+    attempt = _attempt(None)
+    attempt.asked_to_finish = True
+    attempt.take_report(_report(ReportEnd.ERROR))
+
+    assert _settled(REQUESTED, attempt).outcome is Outcome.COMPLETED
+
+
+@pytest.mark.parametrize("next_one_was_dispatched", [False, True])
+def test_an_end_while_a_lost_agent_is_replaced_is_a_loss(next_one_was_dispatched: bool) -> None:
+    lost = _attempt(None)
+    lost.lose("it is dead")
+    lost.abandon()
+    attempt = lost.succeed() if next_one_was_dispatched else lost
+
+    assert _settled(REQUESTED, attempt, recovering=True).outcome is Outcome.AGENT_LOST
+
+
+@pytest.mark.parametrize("failed_attempts", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("said", "outcome"),
+    [(ReportEnd.SHUTDOWN, Outcome.COMPLETED), (None, Outcome.REPORT_MISSING)],
+)
+def test_an_agent_that_an_operator_replaced_is_not_lost(
+    said: ReportEnd | None, outcome: Outcome, failed_attempts: int
+) -> None:
+    removed = attempt = _attempt(None)
+    removed.replace("ops")
+    removed.abandon()
+    removed.report = _report(said) if said else None
+    for _ in range(failed_attempts):
+        attempt = attempt.succeed()
+
+    assert _settled(REQUESTED, attempt, recovering=True).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("external", "detail", "outcome"),
+    [
+        (True, "room_deleted", Outcome.COMPLETED),
+        (True, "room_closed", Outcome.ROOM_LOST),
+        (False, "room_deleted", Outcome.ROOM_LOST),
+    ],
+)
+def test_an_external_agent_hangs_up_by_deleting_the_room(
+    external: bool, detail: str, outcome: Outcome
+) -> None:
+    attempt = Attempt(1)
+    attempt.appear("agent-AJ_1", external=external)
+    attempt.claim(AgentReady(attempt=1, job_id="AJ_1", identity="agent-AJ_1"))
+    attempt.leave(NOON, detail)
+
+    settled = _settled(endings.ROOM_LOST, attempt)
+
+    assert settled.outcome is outcome
+    assert (settled.reason is EndReason.AGENT_ENDED) == (outcome is Outcome.COMPLETED)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,11 +13,14 @@ from domain.sessions.session import SessionLimits
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 JOINED, LEFT = ParticipantChange.JOINED, ParticipantChange.LEFT
-NOT_SEEN = ParticipantChange.NOT_SEEN
+NOT_SEEN, NOT_CONNECTED = ParticipantChange.NOT_SEEN, ParticipantChange.NOT_CONNECTED
 
 
-def _event(change: ParticipantChange, sid: str | None, number: int = 0) -> ParticipantChanged:
+def _event(
+    change: ParticipantChange, sid: str | None, number: int = 0, detail: str | None = None
+) -> ParticipantChanged:
     return ParticipantChanged(
+        detail=detail,
         event_id=f"{change}-{sid}-{number}",
         change=change,
         identity="caller",
@@ -145,3 +149,44 @@ def test_who_has_spoken_was_there_until_now() -> None:
 
     assert presence.left_at == NOON + timedelta(seconds=20)
     assert (unseen.present, unseen.ever_came, unseen.left_at) == (False, True, NOON)
+
+
+@pytest.mark.parametrize(
+    ("detail", "hangup_return", "away"),
+    [
+        ("client_initiated", 5, 5),
+        ("client_initiated", 90, 30),
+        ("client_initiated", None, 30),
+        ("connection_timeout", 5, 30),
+        (None, 5, 30),
+    ],
+)
+def test_a_hang_up_ends_a_call_sooner_than_a_lost_connection(
+    detail: str | None, hangup_return: float | None, away: float
+) -> None:
+    limits = SessionLimits(caller_return=30, caller_hangup_return=hangup_return)
+    gone = _after(_event(JOINED, "PA_1"), _event(LEFT, "PA_1", detail=detail))
+
+    assert gone.missed_at(NOON, limits) == NOON + timedelta(seconds=1 + away)
+
+
+def test_the_last_connection_that_ends_says_whether_the_caller_hung_up() -> None:
+    limits = SessionLimits(caller_return=30, caller_hangup_return=5)
+    two = [_event(JOINED, "PA_1"), _event(JOINED, "PA_2")]
+    gone = _after(
+        *two,
+        _event(LEFT, "PA_1", detail="client_initiated"),
+        _event(LEFT, "PA_2", detail="connection_timeout"),
+    )
+
+    assert gone.missed_at(NOON, limits) == NOON + timedelta(seconds=3 + 30)
+
+
+def test_a_connection_that_failed_is_neither_a_coming_nor_a_leaving() -> None:
+    failed = _after(_event(NOT_CONNECTED, "PA_1"))
+    broken = _after(_event(JOINED, "PA_1"), _event(NOT_CONNECTED, "PA_1"))
+    beside = _after(_event(JOINED, "PA_1"), _event(NOT_CONNECTED, "PA_2"))
+
+    assert (failed.ever_came, failed.left_at, failed.came_at) == (False, None, None)
+    assert (broken.present, broken.ever_came) == (False, True)
+    assert beside.present

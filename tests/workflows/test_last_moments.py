@@ -1,0 +1,181 @@
+"""What becomes of callers, times and outcome as a call ends."""
+
+from domain.sessions.messages import ParticipantChange, ParticipantKind, Redispatch, agent_lost
+from domain.transcripts.transcript import ReportEnd
+from tests.fakes.agents import NEVER_COMES, Plays
+from tests.waiting import eventually
+from tests.workflows.calls import Call, Studio
+from tests.workflows.evidence import in_order
+from tests.workflows.scenes import beside_the_others
+
+MUTE = Plays(report_when_told=False, report_when_removed=False)
+EXTERNAL = Plays(foreign=True, report_when_told=False, report_when_removed=False)
+
+
+async def _room_is_deleted(call: Call) -> str:
+    """Wait until the room is gone; returns the session's state at that moment."""
+
+    async def gone() -> bool:
+        return call.room not in call.studio.rooms.rooms
+
+    await eventually(gone, what="the room is deleted")
+    return (await call.status()).state
+
+
+async def _job(call: Call) -> str:
+    return f"AJ_{(await call.status()).agent_identity}"
+
+
+@beside_the_others
+async def test_callers_of_an_external_agent_do_not_wait_for_its_report(studio: Studio) -> None:
+    call = await studio.call(EXTERNAL, report_grace=600).live()
+    await call.end()
+
+    assert await _room_is_deleted(call) == "ending"
+
+    await call.crew.report(1, ReportEnd.AGENT_ENDED)
+    closed = await call.closed()
+    assert closed.ended == ("completed", "end_requested")
+    assert in_order(closed.told, "room deleted", "report of 2 turns", "transcript sealed")
+
+
+@beside_the_others
+async def test_callers_do_not_wait_for_the_report_of_an_agent_that_left(studio: Studio) -> None:
+    call = await studio.call(MUTE, report_grace=600).live()
+    await call.end()
+    await eventually(lambda: call.crew.told == ["end_requested"], what="the agent is told")
+    await call.agent_leaves("CLIENT_INITIATED")
+
+    assert await _room_is_deleted(call) == "ending"
+
+    await call.crew.report(1, ReportEnd.END_REQUESTED)
+    assert (await call.closed()).ended == ("completed", "end_requested")
+
+
+@beside_the_others
+async def test_nobody_waits_for_the_report_of_a_dead_agent(studio: Studio) -> None:
+    call = await studio.call(MUTE, report_grace=600).live()
+    await call.end()
+    await eventually(lambda: call.crew.told == ["end_requested"], what="the agent is told")
+    await call.tell(agent_lost(1, await _job(call), "its process was killed"))
+
+    closed = await call.closed()
+
+    assert closed.ended == ("report_missing", "end_requested")
+
+
+@beside_the_others
+async def test_a_fault_after_a_requested_end_is_no_loss(studio: Studio) -> None:
+    call = await studio.call(MUTE, report_grace=600).live()
+    await call.end()
+    await eventually(lambda: call.crew.told == ["end_requested"], what="the agent is told")
+    await call.tell(call.failure(1, "LiveKit does not answer"))
+    await call.crew.report(1, ReportEnd.ERROR)
+
+    assert (await call.closed()).ended == ("completed", "end_requested")
+
+
+@beside_the_others
+async def test_an_end_after_an_operators_redispatch_is_no_loss(studio: Studio) -> None:
+    call = await studio.call(Plays(report_when_told=False), NEVER_COMES).live()
+    await call.update(Redispatch(by="ops"))
+    await call.until("dispatched again", lambda status: status.dispatches == 2)
+    await call.end()
+
+    closed = await call.closed()
+
+    assert closed.ended == ("completed", "end_requested")
+    assert call.dispatched_attempts() == [1, 2]
+
+
+@beside_the_others
+async def test_a_call_to_which_nobody_came_is_not_completed(studio: Studio) -> None:
+    call = await studio.call().live(with_caller=False)
+    call.crew.caller_turns = 0
+    await call.end()
+
+    closed = await call.closed()
+
+    assert closed.ended == ("caller_never_joined", "end_requested")
+    assert closed.status.talk_seconds == 0
+
+
+@beside_the_others
+async def test_an_agent_that_ends_a_call_alone_has_completed_nothing(studio: Studio) -> None:
+    call = await studio.call().live(with_caller=False)
+    call.crew.caller_turns = 0
+    await call.crew.report(1, ReportEnd.SILENCE)
+
+    assert (await call.closed()).ended == ("caller_never_joined", "silence")
+
+
+@beside_the_others
+async def test_a_caller_of_whom_no_webhook_told_is_found_at_the_end(studio: Studio) -> None:
+    call = await studio.call().live(with_caller=False)
+    call.crew.caller_turns = 0
+    call.caller_comes()
+    await call.end()
+
+    assert (await call.closed()).ended == ("completed", "end_requested")
+
+
+@beside_the_others
+async def test_a_caller_who_spoke_was_there(studio: Studio) -> None:
+    call = await studio.call().live(with_caller=False)
+    call.crew.caller_turns = 0
+    await call.says("Hello?")
+    await call.end()
+
+    assert (await call.closed()).ended == ("completed", "end_requested")
+
+
+@beside_the_others
+async def test_an_external_agent_that_deletes_the_room_has_hung_up(studio: Studio) -> None:
+    call = await studio.call(EXTERNAL, report_grace=1).live()
+    await call.agent_leaves("room_deleted")
+
+    closed = await call.closed()
+
+    assert closed.ended == ("completed", "agent_ended")
+    assert closed.status.reason == "the agent deleted the room to end the call"
+
+
+@beside_the_others
+async def test_a_room_that_is_finished_before_its_agent_left_was_deleted_by_it(
+    studio: Studio,
+) -> None:
+    call = await studio.call(EXTERNAL, report_grace=3).live()
+    identity = (await call.status()).agent_identity or ""
+    await call.livekit_closes_the_room()
+    left = call.participant(ParticipantChange.LEFT, ParticipantKind.AGENT, identity, "PA_a")
+    await call.tell(left.model_copy(update={"detail": "room_deleted"}))
+
+    assert (await call.closed()).ended == ("completed", "agent_ended")
+
+
+@beside_the_others
+async def test_a_hang_up_ends_the_call_soon(studio: Studio) -> None:
+    call = await studio.call(caller_return=600, caller_hangup_return=1).live()
+    await call.caller_leaves(reason="client_initiated")
+
+    closed = await call.closed()
+
+    assert closed.ended == ("completed", "caller_left")
+    status = closed.status
+    assert status.caller_joined_at
+    assert status.ended_at == status.caller_left_at
+    assert status.talk_seconds == status.talk_time(status.ended_at or status.started_at)
+
+
+@beside_the_others
+async def test_a_caller_who_cannot_connect_is_told_of_and_never_came(studio: Studio) -> None:
+    call = await studio.call(caller_wait=2).live(with_caller=False)
+    failed = call.participant(
+        ParticipantChange.NOT_CONNECTED, ParticipantKind.CALLER, "caller", "PA_1"
+    )
+    await call.tell(failed.model_copy(update={"detail": "join_failure"}))
+
+    closed = await call.closed()
+
+    assert closed.ended == ("caller_never_joined", "caller_never_joined")
+    assert "caller caller tried and could not connect (join_failure)" in closed.told
