@@ -92,7 +92,7 @@ class SessionHandlers:
         elif change.change is ParticipantChange.LEFT:
             self._attempts.agent_left(change)
         elif change.change is ParticipantChange.JOINED:
-            self._attempts.agent_joined(change)
+            self._attempts.unassigned_agent_joined(change)
 
     # ── updates and the query ────────────────────────────────────────────────────────────────────
 
