@@ -27,8 +27,8 @@ from services.access.rate_limits import RequestRates
 from services.agents.saved_agents import Agents
 from services.sessions.control import SessionControl
 from services.sessions.listing import SessionLists
-from services.sessions.starter import SessionStarter
 from services.sessions.presence_changes import PresenceChanges
+from services.sessions.starter import SessionStarter
 from services.sessions.watches import SessionWatches
 from services.sessions.webhook_receipts import LiveKitWebhooks
 from services.transcripts.intake import ReportIntake

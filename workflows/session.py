@@ -198,7 +198,7 @@ class SessionWorkflow(SessionHandlers):
         return None
 
     def _has_to_be_replaced(self, attempt: Attempt) -> bool:
-        """Whether the agent is lost, and not while the caller is away: then it is not needed yet."""
+        """Whether the agent is lost, and there is, or may come, a caller: not while one is away."""
         if attempt.state is not AttemptState.LOST:
             return False
         caller_is_away = self._callers.ever_came and not self._callers.present

@@ -123,7 +123,7 @@ async def test_a_token_is_checked_also_with_the_switch_on(open_to_all: Door) -> 
 
     assert is_problem(forged, 401, "unauthenticated")
     assert taken.status_code == 200
-    assert (await call.closed()).ended == ("completed", "agent_ended")
+    assert (await call.closed()).ended == ("caller_never_joined", "agent_ended")
 
 
 async def test_a_malformed_report_of_our_own_names_its_field(open_to_all: Door) -> None:

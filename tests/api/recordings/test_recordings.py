@@ -152,7 +152,7 @@ async def states(door: Door, call: Call) -> list[str]:
     answer = await door.http.get(address(call))
     told = answer.json()["detail"]
     if answer.status_code == 409:
-        return [known["state"], "pending" if "on its way" in told else "failed"]
+        return [known["state"], "pending" if "not stored yet" in told else "failed"]
     return [known["state"], told]
 
 
