@@ -129,7 +129,7 @@ async def test_a_recording_that_nobody_can_bring_has_failed_until_somebody_bring
     await tell(door, call, recording(call.key, "stored"))
     assert await states(door, call) == [
         "stored",
-        "the recording is no longer where it was stored",
+        "the recording is missing in the storage",
     ]
 
 
