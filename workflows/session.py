@@ -27,15 +27,10 @@ with workflow.unsafe.imports_passed_through():
     from domain.errors import RoomNameTaken
     from domain.sessions import ending as endings
     from domain.sessions.attempts import Attempt, AttemptState
+    from domain.sessions.end_reasons import EndReason
     from domain.sessions.ending import Ending
     from domain.sessions.messages import SessionResult
-    from domain.sessions.session import (
-        EndReason,
-        Outcome,
-        SessionInput,
-        SessionState,
-        WaitingFor,
-    )
+    from domain.sessions.session import Outcome, SessionInput, SessionState, WaitingFor
     from workflows.archive import start_archive, start_summary
     from workflows.failures import code_of, reason_of
     from workflows.session_parts.attempts import Attempts

@@ -39,8 +39,9 @@ from agent.spool import Disk, DiskHangs, Outbox, Record, RecordKind, SpoolEntry,
 from agent.version import agent_version
 from domain.recordings.recording import CallRecording
 from domain.sessions.dispatch_metadata import DispatchMetadata, EverlineMetadata
+from domain.sessions.end_reasons import ReportEnd
 from domain.sessions.messages import AgentReady, ReadyAnswer
-from domain.transcripts.transcript import ReportEnd, Turn, ordered
+from domain.transcripts.transcript import Turn, ordered
 
 log = structlog.stdlib.get_logger(__name__)
 

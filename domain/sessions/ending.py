@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from domain.sessions.attempts import Attempt
-from domain.sessions.session import EndReason, Outcome
-from domain.transcripts.transcript import ReportEnd
+from domain.sessions.end_reasons import EndReason, ReportEnd
+from domain.sessions.session import Outcome
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from domain.json_model import JsonModel, or_else
-from domain.sessions.session import EndReason, Outcome, Stage
-from domain.transcripts.transcript import ReportEnd
+from domain.sessions.end_reasons import EndReason, ReportEnd
+from domain.sessions.session import Outcome, Stage
 
 LONGEST_EXTENSION = 86_400
 """Seconds."""

@@ -16,7 +16,8 @@ from adapters import settings
 from api.app import create_app
 from api.dependencies import ApiDependencies
 from domain.agents.config import AgentConfig
-from domain.sessions.session import EndReason, GivenLimits, Outcome, SessionState, WaitingFor
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import GivenLimits, Outcome, SessionState, WaitingFor
 from stack.binaries.catalog import SERVERS
 from stack.layout import environment, ports
 from stack.layout.temporal_setup import SEARCH_ATTRIBUTES

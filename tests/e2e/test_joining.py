@@ -4,7 +4,8 @@ import asyncio
 
 import httpx
 
-from domain.sessions.session import EndReason, Outcome, SessionState
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome, SessionState
 from tests.harness.client import StartedSession
 from tests.harness.rig import Rig
 from tests.waiting import eventually

@@ -1,7 +1,7 @@
 """What becomes of callers, times and outcome as a call ends."""
 
+from domain.sessions.end_reasons import ReportEnd
 from domain.sessions.messages import ParticipantChange, ParticipantKind, Redispatch, agent_lost
-from domain.transcripts.transcript import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.waiting import eventually
 from tests.workflows.calls import Call, Studio

@@ -9,6 +9,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from domain.errors import Conflict, IdempotencyMismatch, StaleAttempt
     from domain.sessions import ending as endings
+    from domain.sessions.end_reasons import EndReason
     from domain.sessions.ending import Ending
     from domain.sessions.messages import (
         AgentFailed,
@@ -25,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
         ReportReceived,
         WaitUntil,
     )
-    from domain.sessions.session import EndReason, SessionInput, SessionStatus
+    from domain.sessions.session import SessionInput, SessionStatus
     from workflows.session_parts.attempts import Attempts
     from workflows.session_parts.callers import Callers
     from workflows.session_parts.changes import Changes, refused

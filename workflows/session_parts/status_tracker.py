@@ -10,9 +10,9 @@ from temporalio.common import (
 
 with workflow.unsafe.imports_passed_through():
     from domain.sessions.attempts import Attempt
+    from domain.sessions.end_reasons import EndReason
     from domain.sessions.ending import Ending
     from domain.sessions.session import (
-        EndReason,
         Outcome,
         SessionInput,
         SessionState,

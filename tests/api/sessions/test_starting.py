@@ -6,7 +6,7 @@ import httpx
 import jwt
 import pytest
 
-from domain.transcripts.transcript import ReportEnd
+from domain.sessions.end_reasons import ReportEnd
 from tests.api.door import (
     LIVEKIT_SECRET,
     Door,

@@ -6,10 +6,10 @@ import pytest
 
 from domain.sessions import ending as endings
 from domain.sessions.attempts import Attempt
+from domain.sessions.end_reasons import EndReason, ReportEnd
 from domain.sessions.ending import Ending
 from domain.sessions.messages import AgentReady, ReportReceived
-from domain.sessions.session import EndReason, Outcome
-from domain.transcripts.transcript import ReportEnd
+from domain.sessions.session import Outcome
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 REQUESTED = Ending(EndReason.END_REQUESTED, "the end was requested")
