@@ -87,7 +87,7 @@ class AgentReport(JsonModel):
     )
     attempt: int = Field(ge=1)
     job_id: str | None = None
-    end_reason: Annotated[ReportEnd, or_else(ReportEnd.UNKNOWN)] = ReportEnd.UNKNOWN
+    end_reason: Annotated[ReportEnd, or_else(ReportEnd.AGENT_ENDED)] = ReportEnd.UNKNOWN
     error: str | None = None
     """The reason as a sentence, if the agent ended with an error."""
     turns: list[Turn] = []

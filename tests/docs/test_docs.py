@@ -95,7 +95,7 @@ def test_every_variable_is_in_the_table_and_no_other() -> None:
     known = set[str]().union(*(variables_of(kind) for kind in [*ours, ModelsSettings]))
     known |= {setting.variable for setting in ports.SETTINGS}
     known |= {server.variable for server in SERVERS} | OF_THE_STACK
-    documented = first_cells(section(read("docs/reference/configuration.md"), "## All variables"))
+    documented = first_cells(section(read("docs/reference/environment.md"), "## All variables"))
     assert documented == known
 
 

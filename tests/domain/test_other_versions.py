@@ -35,7 +35,7 @@ from tests.crossing import (
 
 FALLBACKS: dict[str, Any] = {
     "AgentConfig.turn_detection": None,
-    "AgentReport.end_reason": ReportEnd.UNKNOWN,
+    "AgentReport.end_reason": ReportEnd.AGENT_ENDED,
     "Analysis.status": AnalysisStatus.UNAVAILABLE,
     "ApiKeyRecord.scopes": (),
     "Attempted.status": DeliveryStatus.DEAD_LETTER,
@@ -51,7 +51,7 @@ FALLBACKS: dict[str, Any] = {
     "HttpTool.method": "GET",
     "ParticipantChanged.change": ParticipantChange.OTHER,
     "ParticipantChanged.kind": ParticipantKind.OTHER,
-    "ReportReceived.end_reason": ReportEnd.UNKNOWN,
+    "ReportReceived.end_reason": ReportEnd.AGENT_ENDED,
     "SessionResult.end_reason": EndReason.AGENT_ENDED,
     "SessionResult.outcome": Outcome.FAILED,
     "SessionStatus.end_reason": EndReason.AGENT_ENDED,
