@@ -258,9 +258,9 @@ class Call:
                 **everline.model_dump(),
             )
             spool = Path(self._settings.everline_spool_dir)
-            outbox = Outbox(SpoolEntry(spool / target.entry_name(), target), client)
-            await outbox.open()
-            self._outbox = outbox
+            # Known before it is open: the job may end meanwhile, and the report is handed in.
+            self._outbox = Outbox(SpoolEntry(spool / target.entry_name(), target), client)
+            await self._outbox.open()
             log.info("attempt_claimed", remaining=answer.remaining)
         return answer
 
