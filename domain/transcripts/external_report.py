@@ -13,9 +13,16 @@ from typing import Any, cast
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from domain.json_model import writable_text
+from domain.json_model import cut_off, writable_text
 from domain.transcripts.report_items import HandOff, ToolCall
-from domain.transcripts.transcript import MAX_TURN_CHARS, AgentReport, ReportEnd, Role, Turn
+from domain.transcripts.transcript import (
+    MAX_REPORT_LEVELS,
+    MAX_TURN_CHARS,
+    AgentReport,
+    ReportEnd,
+    Role,
+    Turn,
+)
 from domain.transcripts.usage import ModelUsage
 
 Fields = dict[str, Any]
@@ -39,8 +46,6 @@ _ENDS = {
 }
 """All others are `agent_ended`: an agent that reports has finished, unless it says it failed."""
 _INSTRUCTIONS = ("system", "developer")
-MAX_DEPTH = 150
-"""Deeper than the archive accepts."""
 _MILLISECONDS = 1e11
 """Greater numbers are milliseconds: as seconds they would be in the year 5138."""
 _HUMP = re.compile(r"(?<=[a-z0-9])[A-Z]")
@@ -75,6 +80,7 @@ class ForeignReport(BaseModel):
         word = str(closed or _first(parts, "end_reason") or "").lower().removeprefix("cr_")
         end = _ENDS.get(word, ReportEnd.AGENT_ENDED)
         error = _first(parts, "error")
+        extra = cut_off(self.model_extra, MAX_REPORT_LEVELS)
         return AgentReport(
             attempt=attempt,
             job_id=_text(_first(parts, "job_id"), 200) or None,
@@ -89,7 +95,8 @@ class ForeignReport(BaseModel):
             close_reason=_text(closed, 100) or None,
             agent_version=_version(_first(parts, "agent_version", "sdk_version")),
             foreign=True,
-        ).model_copy(update={"sdk_report": _without_instructions(self.model_extra)})
+            unreadable=[] if extra is self.model_extra else ["sdk_report"],
+        ).model_copy(update={"sdk_report": _without_instructions(extra)})
 
 
 def _parts(report: ForeignReport) -> list[Fields]:
@@ -245,7 +252,7 @@ def _time(value: object) -> datetime | None:
             return value
         if isinstance(value, str):
             time = datetime.fromisoformat(value)
-            return time if time.tzinfo else time.replace(tzinfo=UTC)
+            return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
         if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
             return datetime.fromtimestamp(value / 1000 if value > _MILLISECONDS else value, UTC)
     except (ValueError, OverflowError, OSError):
@@ -253,23 +260,14 @@ def _time(value: object) -> datetime | None:
     return None
 
 
-def _without_instructions(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Remove the agent's instructions, which may hold the customer's data.
-
-    Anything nested more deeply than the archive accepts is left in place, because storing it fails.
-    """
-    if depth == 0:
-        return value
+def _without_instructions(value: Any) -> Any:
+    """Remove the agent's instructions, which may hold the customer's data."""
     if isinstance(value, dict):
         fields = cast(Fields, value).items()
-        return {
-            name: _without_instructions(one, depth - 1)
-            for name, one in fields
-            if name != "instructions"
-        }
+        return {name: _without_instructions(one) for name, one in fields if name != "instructions"}
     if isinstance(value, list):
         items = cast(list[Any], value)
-        return [_without_instructions(one, depth - 1) for one in items if not _is_instruction(one)]
+        return [_without_instructions(one) for one in items if not _is_instruction(one)]
     return value
 
 
