@@ -9,9 +9,16 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from domain.json_model import cut_off, writable_text
 from domain.transcripts.report_items import HandOff, ToolCall
@@ -29,6 +36,7 @@ Fields = dict[str, Any]
 
 MAX_ITEMS = 20_000
 """Items of a history that are read; a day of conversation has fewer."""
+MAX_ROOM_CHARS = 300
 _REPORTS = ("session_report", "report")
 _HISTORIES = (
     *("chat_history", "conversation_history", "history"),
@@ -52,14 +60,19 @@ _HUMP = re.compile(r"(?<=[a-z0-9])[A-Z]")
 _IN_MILLISECONDS = "_duration_ms"
 
 
+def _room_or_none(value: object) -> object:
+    # With a callback token, the room is not needed.
+    return value if isinstance(value, str) and len(value) <= MAX_ROOM_CHARS else None
+
+
 class ForeignReport(BaseModel):
     """A report of an external agent. Only its room is required, to find its session."""
 
     model_config = ConfigDict(extra="allow")
 
-    room: str | None = Field(
+    room: Annotated[str | None, BeforeValidator(_room_or_none)] = Field(
         default=None,
-        max_length=300,
+        max_length=MAX_ROOM_CHARS,
         validation_alias=AliasChoices("room", "roomName", "room_name"),
         examples=["acme.front-desk"],
     )
