@@ -129,6 +129,13 @@ class JsonModel(BaseModel):
             raise ValueError(f"must be {'true or false' if bool in kinds else 'a number'}")
         return value
 
+    @field_validator("*", mode="after")
+    @classmethod
+    def _in_the_calendar(cls, value: Any) -> Any:
+        if isinstance(value, datetime) and value.tzinfo:
+            _in_utc(value)
+        return value
+
 
 def is_unicode(text: str) -> bool:
     """Whether a text can be encoded; JSON can also contain lone surrogates."""
@@ -153,6 +160,23 @@ def writable_pairs(value: Any) -> Any:
         return value
     pairs = cast(dict[object, object], value)
     return {writable(name): writable(item) for name, item in pairs.items()}
+
+
+def cut_off(value: Any, levels: int) -> Any:
+    """A JSON value without what is nested in it more deeply; the same object if nothing is."""
+    if not isinstance(value, dict | list):
+        return value
+    if not levels:
+        return None
+    if isinstance(value, list):
+        items = cast(list[Any], value)
+        cut: Any = [cut_off(item, levels - 1) for item in items]
+        same = all(one is other for one, other in zip(cut, items, strict=True))
+    else:
+        pairs = cast(dict[Any, Any], value)
+        cut = {name: cut_off(item, levels - 1) for name, item in pairs.items()}
+        same = all(cut[name] is item for name, item in pairs.items())
+    return cast(Any, value) if same else cut
 
 
 def writable_text(text: str) -> str:

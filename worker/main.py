@@ -44,6 +44,7 @@ from adapters.temporal.directory import TemporalSessionDirectory
 from adapters.temporal.errors import not_connected
 from adapters.temporal.installation import InstallationDiffers, TemporalInstallation
 from adapters.temporal.listing import TemporalListing
+from adapters.temporal.runs import TemporalArchiveRuns
 from domain.agents.ports import CallerSigns
 from domain.errors import Unavailable
 from domain.sessions.ports import Rooms, SessionArchive
@@ -225,6 +226,7 @@ async def run(settings: WorkerSettings) -> None:
         TemporalSessionDirectory(client),
         AnnouncedRecords(archive.sessions, webhooks.announcer) if archive else None,
         SlotSweep(archive.slots, TemporalListing(client)) if archive else None,
+        archives=TemporalArchiveRuns(client, settings.temporal_task_queue) if archive else None,
     )
     summariser, analyst = models_of(settings)
     activities = [

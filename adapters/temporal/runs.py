@@ -1,4 +1,6 @@
-"""The workflows of webhook deliveries and of summaries, started by name."""
+"""The workflows of webhook deliveries, summaries and archives, started by name."""
+
+from contextlib import suppress
 
 from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
@@ -7,13 +9,16 @@ from temporalio.service import RPCError
 from typing_extensions import override
 
 from adapters.temporal.errors import is_not_found, temporal_errors
-from domain.ids import summary_workflow_id, webhook_workflow_id
-from domain.transcripts.ports import SummaryRuns
+from adapters.temporal.sessions import TemporalSessions
+from domain.errors import NotFound
+from domain.ids import SessionKey, archive_workflow_id, summary_workflow_id, webhook_workflow_id
+from domain.sessions.session import SessionStatus
+from domain.transcripts.ports import ArchiveRuns, SummaryRuns
 from domain.transcripts.summary import SummaryOrder
 from domain.webhooks.deliveries import DeliveryKey
 from domain.webhooks.ports import DeliveryRuns
 
-DELIVERY, SUMMARY = "webhook", "summary"
+DELIVERY, SUMMARY, ARCHIVE = "webhook", "summary", "archive"
 DELIVER_NOW = "deliver_now"
 
 
@@ -79,3 +84,18 @@ class TemporalSummaryRuns(_Runs, SummaryRuns):
     async def start(self, order: SummaryOrder) -> bool:
         description = f"summary {order.revision} of session {order.session_id}"
         return await self._start(SUMMARY, order, summary_workflow_id(order.key), description)
+
+
+class TemporalArchiveRuns(_Runs, ArchiveRuns):
+    """Starts the archive workflows of sessions that were closed from outside."""
+
+    @override
+    async def start(self, status: SessionStatus) -> None:
+        key = SessionKey(status.org, status.session_id)
+        order = {**key._asdict(), "agent_id": status.agent_id, "last_attempt": status.attempt}
+        # A session that Temporal no longer knows is summarised without its plan.
+        with suppress(NotFound):
+            config = (await TemporalSessions(self._client, self._task_queue).input(key)).config
+            order |= {"agent_id": config.agent_id, "analysis": config.analysis}
+        description = f"archive of session {key.session_id}"
+        await self._start(ARCHIVE, order, archive_workflow_id(key), description)

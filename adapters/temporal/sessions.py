@@ -149,7 +149,7 @@ class TemporalSessions(Sessions):
                 cure="repeat the request unchanged, or use another sessionId or Idempotency-Key",
             )
         # Read what was stored: the agent may have been edited since.
-        running = Started(await self._input(key), None, again=True)
+        running = Started(await self.input(key), None, again=True)
         if has_ended(description):
             return replace(running, closed=True)
         if stage is Stage.ACCEPTED:
@@ -177,8 +177,12 @@ class TemporalSessions(Sessions):
         await _reach(update)
         return await self.status(key)
 
-    async def _input(self, key: SessionKey) -> SessionInput:
-        """The input of a session, from the first event of its history."""
+    async def input(self, key: SessionKey) -> SessionInput:
+        """The input of a session, from the first event of its history.
+
+        Raises:
+            NotFound: Temporal does not know the session.
+        """
         events = self._handle(key).fetch_history_events(
             page_size=1, rpc_timeout=timedelta(seconds=ANSWER_TIMEOUT)
         )
@@ -199,7 +203,9 @@ class TemporalSessions(Sessions):
         except WorkflowQueryRejectedError:
             # Terminated, for example: this is its last state.
             last = await handle.query(SessionWorkflow.status)
-        return last if last.state is SessionState.CLOSED else closed_from_outside(last)
+        if last.state is SessionState.CLOSED:
+            return last
+        return closed_from_outside(last, (await handle.describe()).close_time)
 
     @override
     async def claim(self, key: SessionKey, claim: AgentReady) -> ReadyAnswer:

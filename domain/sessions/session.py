@@ -283,9 +283,15 @@ class SessionStatus(BaseModel):
         return self.model_copy(update={"timeline": []})
 
 
-def closed_from_outside(status: SessionStatus) -> SessionStatus:
-    """What a session is whose workflow was closed from outside, by what it last said of itself."""
-    ended = status.ended_at or status.joined_at or status.started_at
+def closed_from_outside(status: SessionStatus, closed_at: datetime | None = None) -> SessionStatus:
+    """What a session is whose workflow was closed from outside, by what it last said of itself.
+
+    `closed_at` is when the workflow was closed; None if that is not known any more.
+    """
+    closed = status.closed_at or closed_at
+    ended = status.ended_at or closed or status.joined_at or status.started_at
+    left = status.caller_left_at or ended
+    talked = status.talk_time(left) if status.talk_seconds is None else status.talk_seconds
     return status.model_copy(
         update={
             "state": SessionState.CLOSED,
@@ -294,7 +300,10 @@ def closed_from_outside(status: SessionStatus) -> SessionStatus:
             "end_reason": EndReason.FAILED,
             "reason": "the session's workflow was closed from outside, for instance terminated",
             "ended_at": ended,
-            "closed_at": status.closed_at or ended,
+            "closed_at": closed or ended,
+            "talk_seconds": talked,
+            "caller_present": False,
+            "caller_left_at": left if status.caller_joined_at else None,
             # Above every version that the workflow itself can have written before it was closed.
             "version": status.version + 1_000,
         }

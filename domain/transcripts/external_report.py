@@ -9,20 +9,28 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
-from domain.json_model import writable_text
+from domain.json_model import cut_off, writable_text
 from domain.sessions.end_reasons import ReportEnd
 from domain.transcripts.report_items import HandOff, ToolCall
-from domain.transcripts.transcript import MAX_TURN_CHARS, AgentReport, Role, Turn
+from domain.transcripts.transcript import MAX_REPORT_LEVELS, MAX_TURN_CHARS, AgentReport, Role, Turn
 from domain.transcripts.usage import ModelUsage
 
 Fields = dict[str, Any]
 
 MAX_ITEMS = 20_000
 """Items of a history that are read; a day of conversation has fewer."""
+MAX_ROOM_CHARS = 300
 _REPORTS = ("session_report", "report")
 _HISTORIES = (
     *("chat_history", "conversation_history", "history"),
@@ -40,12 +48,15 @@ _ENDS = {
 }
 """All others are `agent_ended`: an agent that reports has finished, unless it says it failed."""
 _INSTRUCTIONS = ("system", "developer")
-MAX_DEPTH = 150
-"""Deeper than the archive accepts."""
 _MILLISECONDS = 1e11
 """Greater numbers are milliseconds: as seconds they would be in the year 5138."""
 _HUMP = re.compile(r"(?<=[a-z0-9])[A-Z]")
 _IN_MILLISECONDS = "_duration_ms"
+
+
+def _room_or_none(value: object) -> object:
+    # With a callback token, the room is not needed.
+    return value if isinstance(value, str) and len(value) <= MAX_ROOM_CHARS else None
 
 
 class ForeignReport(BaseModel):
@@ -53,9 +64,9 @@ class ForeignReport(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    room: str | None = Field(
+    room: Annotated[str | None, BeforeValidator(_room_or_none)] = Field(
         default=None,
-        max_length=300,
+        max_length=MAX_ROOM_CHARS,
         validation_alias=AliasChoices("room", "roomName", "room_name"),
         examples=["acme.front-desk"],
     )
@@ -76,6 +87,7 @@ class ForeignReport(BaseModel):
         word = str(closed or _first(parts, "end_reason") or "").lower().removeprefix("cr_")
         end = _ENDS.get(word, ReportEnd.AGENT_ENDED)
         error = _first(parts, "error")
+        extra = cut_off(self.model_extra, MAX_REPORT_LEVELS)
         return AgentReport(
             attempt=attempt,
             job_id=_text(_first(parts, "job_id"), 200) or None,
@@ -90,7 +102,8 @@ class ForeignReport(BaseModel):
             close_reason=_text(closed, 100) or None,
             agent_version=_version(_first(parts, "agent_version", "sdk_version")),
             foreign=True,
-        ).model_copy(update={"sdk_report": _without_instructions(self.model_extra)})
+            unreadable=[] if extra is self.model_extra else ["sdk_report"],
+        ).model_copy(update={"sdk_report": _without_instructions(extra)})
 
 
 def _parts(report: ForeignReport) -> list[Fields]:
@@ -246,7 +259,7 @@ def _time(value: object) -> datetime | None:
             return value
         if isinstance(value, str):
             time = datetime.fromisoformat(value)
-            return time if time.tzinfo else time.replace(tzinfo=UTC)
+            return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
         if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
             return datetime.fromtimestamp(value / 1000 if value > _MILLISECONDS else value, UTC)
     except (ValueError, OverflowError, OSError):
@@ -254,23 +267,14 @@ def _time(value: object) -> datetime | None:
     return None
 
 
-def _without_instructions(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Remove the agent's instructions, which may hold the customer's data.
-
-    Anything nested more deeply than the archive accepts is left in place, because storing it fails.
-    """
-    if depth == 0:
-        return value
+def _without_instructions(value: Any) -> Any:
+    """Remove the agent's instructions, which may hold the customer's data."""
     if isinstance(value, dict):
         fields = cast(Fields, value).items()
-        return {
-            name: _without_instructions(one, depth - 1)
-            for name, one in fields
-            if name != "instructions"
-        }
+        return {name: _without_instructions(one) for name, one in fields if name != "instructions"}
     if isinstance(value, list):
         items = cast(list[Any], value)
-        return [_without_instructions(one, depth - 1) for one in items if not _is_instruction(one)]
+        return [_without_instructions(one) for one in items if not _is_instruction(one)]
     return value
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from domain.errors import InvalidInput
 from domain.json_model import or_else
@@ -47,7 +47,11 @@ class TranscriptLine(BaseModel):
     org: str
     session_id: str
     agent: str
-    """The saved agent's id; for a session without one, the agent's name."""
+    """The saved agent's id; for a session without one, the agent's name. Lists filter by it."""
+    agent_id: str | None = None
+    """The saved agent's id; None for a session without one."""
+    agent_name: str | None = None
+    """The name that its agent workers register with; None without a record."""
     agent_version: int | None = None
     user_id: str | None = None
     room_name: str | None = None
@@ -80,6 +84,12 @@ class TranscriptLine(BaseModel):
     recordings: int = 0
     updated_at: datetime
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_older_release(cls, stored: Any) -> Any:
+        # Its lines do not say whether `agent` is an id or a name.
+        return {"agent_id": stored.get("agent"), **stored}
+
 
 class TranscriptFilter(BaseModel):
     """A filter of an org's transcripts; all conditions that are set must hold."""
@@ -111,7 +121,7 @@ class TranscriptOrder(BaseModel):
 
 
 _OF_STATUS = {
-    *("agent_version", "user_id", "room_name", "outcome", "end_reason"),
+    *("agent_name", "agent_version", "user_id", "room_name", "outcome", "end_reason"),
     *("joined_at", "joins", "join_seconds"),
 }
 _OF_HEADER = {"interruptions", "tool_calls", "tool_errors"}
@@ -148,15 +158,15 @@ def described(
     ended = (status and (status.ended_at or status.closed_at)) or max([*times, started])
     response = header.latency.e2e if header and header.latency else None
     attempts = header.attempts if header else 0
+    agent_id = (header and header.agent_id) or (status and status.agent_id) or None
     state = TranscriptState.PARTIAL if header or _is_closed(status) else TranscriptState.LIVE
     return TranscriptLine(
         **(status.model_dump(include=_OF_STATUS) if status else {}),
         **(header.model_dump(include=_OF_HEADER) if header else {}),
         org=known.org,
         session_id=known.session_id,
-        agent=(header and header.agent_id)
-        or (status and (status.agent_id or status.agent_name))
-        or "",
+        agent=agent_id or (status and status.agent_name) or "",
+        agent_id=agent_id,
         state=TranscriptState.COMPLETE if header and header.complete else state,
         started_at=started,
         ended_at=ended,

@@ -12,13 +12,20 @@ from typing import Protocol
 from domain.ids import SessionKey
 from domain.paging import Page
 from domain.recordings.recording import CallRecording
+from domain.sessions.session import SessionStatus
 from domain.transcripts.analysis import AnalysisPlan, Findings
 from domain.transcripts.listening import Heard
 from domain.transcripts.listing import TranscriptFilter, TranscriptLine, TranscriptOrder
 from domain.transcripts.retention import OldTranscript, Removed, RetentionRule
 from domain.transcripts.statistics import TranscriptStats
 from domain.transcripts.summary import Summary, SummaryOrder
-from domain.transcripts.transcript import AgentReport, KeptReports, TranscriptHeader, Turn
+from domain.transcripts.transcript import (
+    AgentReport,
+    KeptReports,
+    StoredTurn,
+    TranscriptHeader,
+    Turn,
+)
 
 
 class RoomListener(Protocol):
@@ -37,10 +44,13 @@ class RoomListener(Protocol):
 class TranscriptArchive(Protocol):
     """Turns, reports and transcript headers; writes are majority-acknowledged and journaled."""
 
-    async def add_turns(self, key: SessionKey, turns: Sequence[Turn]) -> int | None:
-        """Store new turns and complete stored ones; returns how many are new. Safe to repeat.
+    async def add_turns(
+        self, key: SessionKey, turns: Sequence[Turn], *, reported: bool = False
+    ) -> int | None:
+        """Store new turns, complete and revise stored ones; returns how many are new.
 
-        None if the transcript was deleted: later turns are dropped.
+        Safe to repeat. None if the transcript was deleted: later turns are dropped. `reported`
+        turns come from a report, which streamed turns do not revise.
 
         Raises:
             InvalidInput: one of them cannot be stored; none is.
@@ -49,6 +59,10 @@ class TranscriptArchive(Protocol):
 
     async def turns(self, key: SessionKey) -> list[Turn]:
         """All turns of a session in transcript order."""
+        ...
+
+    async def stored_turns(self, key: SessionKey) -> list[StoredTurn]:
+        """As `turns`, with the turns that reports replaced."""
         ...
 
     async def add_report(self, key: SessionKey, report: AgentReport) -> bool:
@@ -75,8 +89,8 @@ class TranscriptArchive(Protocol):
         """The session's recordings, without those that only reports name."""
         ...
 
-    async def drop_heard(self, key: SessionKey, attempt: int) -> int:
-        """Delete an attempt's listener turns, which its report replaces; returns how many."""
+    async def replace_heard(self, key: SessionKey, attempt: int) -> None:
+        """Take an attempt's listener turns, which its report replaces, out of the transcript."""
         ...
 
     async def header(self, key: SessionKey) -> TranscriptHeader | None:
@@ -169,6 +183,17 @@ class SummaryRuns(Protocol):
 
     async def start(self, order: SummaryOrder) -> bool:
         """Write the summary again; False if a run is already in progress."""
+        ...
+
+
+class ArchiveRuns(Protocol):
+    """The workflows that persist a transcript in place of its session."""
+
+    async def start(self, status: SessionStatus) -> None:
+        """Seal the transcript of a session that is over, and summarise it unless that was done.
+
+        Safe to repeat.
+        """
         ...
 
 

@@ -25,6 +25,8 @@ REPORT_VERSION = 2
 """Version of the reports that this version's agents send."""
 MAX_TURN_CHARS = 64_000
 """Longest text of a turn; the API refuses longer ones."""
+MAX_REPORT_LEVELS = 98
+"""Deepest nesting of objects and lists in a field of a report that can be stored."""
 
 
 class Role(StrEnum):
@@ -43,8 +45,8 @@ class Turn(JsonModel):
     model_config = ConfigDict(extra="ignore")
 
     item_id: str = Field(min_length=1, max_length=200)
-    attempt: int = Field(ge=1)
-    seq: int | None = Field(default=None, ge=0)
+    attempt: int = Field(ge=1, lt=2**31)
+    seq: int | None = Field(default=None, ge=0, lt=2**63)
     role: Annotated[Role, or_else(Role.ASSISTANT)]
     """An unknown role is read as the agent's, so that nothing is attributed to the caller."""
     text: str = Field(max_length=MAX_TURN_CHARS)
@@ -61,6 +63,19 @@ class Turn(JsonModel):
         """Sort key by attempt and time; a time without a zone is UTC."""
         at = self.created_at
         return (self.attempt, at if at.tzinfo else at.replace(tzinfo=UTC))
+
+
+@dataclass(frozen=True)
+class StoredTurn:
+    """A turn as the archive holds it."""
+
+    turn: Turn
+    stored_at: datetime | None = None
+    """When its present text was stored, by the archive's clock; None in older records."""
+    revision: int = 0
+    """How often its text was revised."""
+    replaced: bool = False
+    """Whether the agent's report replaced this turn of the listener: not in the transcript."""
 
 
 class ConfiguredOtherwise(BaseModel):
@@ -110,6 +125,8 @@ class AgentReport(JsonModel):
     """Whether an external agent sent it."""
     left_out: list[str] = []
     """Fields left empty because the report would be too large."""
+    unreadable: list[str] = []
+    """Values that could not be read when the report arrived, as in `turns.3.seq`."""
 
     @field_validator("job_id", "error", "close_reason", "agent_version", mode="before")
     @classmethod

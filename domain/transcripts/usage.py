@@ -105,6 +105,8 @@ _STAGES = {
     "e2e": "e2e_latency",
 }
 """The SDK's names of the stages in an item's metrics."""
+_MOST_SECONDS = 1e12
+"""Greater ones, and infinity, are no latencies."""
 
 
 def call_latency(metrics: Sequence[dict[str, Any]]) -> CallLatency | None:
@@ -121,7 +123,9 @@ def _stage(values: list[Any]) -> StageLatency | None:
     seconds = sorted(
         float(value)
         for value in values
-        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+        if isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and 0 <= value < _MOST_SECONDS
     )
     if not seconds:
         return None

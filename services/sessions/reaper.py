@@ -1,14 +1,16 @@
 """The reaper: close what sessions could not close themselves.
 
-A session deletes its room and writes its record, whatever happens to the processes around it. Three
-things prevent that: `terminate`, a restore of Temporal from a backup, and a webhook that LiveKit
-lost. So the reaper compares LiveKit's rooms and the archive with the open workflows.
+A session deletes its room and writes its record and its transcript, whatever happens to the
+processes around it. Three things prevent that: `terminate`, a restore of Temporal from a backup,
+and a webhook that LiveKit lost. So the reaper compares LiveKit's rooms and the archive with the
+open workflows.
 
 Several installations may share a LiveKit server. Rooms of others, and those without an owner, are
 left alone.
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import structlog
 from pydantic import BaseModel
@@ -18,6 +20,7 @@ from domain.ids import SessionKey
 from domain.sessions.ports import Room, Rooms, SessionDirectory, SessionRecords
 from domain.sessions.rooms import owner_of_room
 from domain.sessions.session import SessionState, SessionStatus, closed_from_outside
+from domain.transcripts.ports import ArchiveRuns
 from services.access.quotas import SlotSweep
 from services.sessions.missing_rooms import MissingRooms
 
@@ -53,6 +56,8 @@ class Reaper:
     """None without MongoDB, as are the slots."""
     slots: SlotSweep | None = None
     records_at_once: int = MOST_RECORDS
+    archives: ArchiveRuns | None = None
+    """Seals and summarises the transcripts of sessions whose records it closes."""
     _after: str | None = field(default=None, init=False)
 
     async def sweep(self) -> Swept:
@@ -127,7 +132,10 @@ class Reaper:
             except Unreadable:  # the record exists, and the error is logged
                 continue
             if known is None or known.state is not SessionState.CLOSED:
-                closed += await self._close_record(archive, known or status)
+                last = known or status
+                # The record may be older than what Temporal shows.
+                last = last.model_copy(update={"attempt": max(last.attempt, status.attempt)})
+                closed += await self._close_record(archive, last, status.closed_at)
         return closed
 
     async def _close_records(self, archive: SessionRecords, live: dict[SessionKey, str]) -> int:
@@ -141,8 +149,15 @@ class Reaper:
                 closed += await self._close_record(archive, status)
         return closed
 
-    async def _close_record(self, archive: SessionRecords, status: SessionStatus) -> bool:
+    async def _close_record(
+        self, archive: SessionRecords, status: SessionStatus, closed_at: datetime | None = None
+    ) -> bool:
         if await self.directory.is_open(SessionKey(status.org, status.session_id)):
             return False
-        await archive.record(closed_from_outside(status))
+        # First: a closed record is not visited again.
+        if self.archives:
+            await self.archives.start(status)
+        room = status.room_name
+        deleted = {"room_deleted": not (room and await self.rooms.exists(room))}
+        await archive.record(closed_from_outside(status, closed_at).model_copy(update=deleted))
         return True

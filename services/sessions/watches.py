@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from domain.errors import TooManyRequests
 from domain.ids import SessionKey
 from domain.sessions.session import SessionStatus
-from domain.transcripts.transcript import Turn
+from domain.transcripts.transcript import StoredTurn
 
 POLL_SECONDS = 0.5
 FULL_SECONDS = 5
@@ -22,8 +22,8 @@ class Snapshot:
     """A session at one moment; a part that is unavailable is None."""
 
     status: SessionStatus | None
-    turns: Sequence[Turn] | None
-    """All of them, in order."""
+    turns: Sequence[StoredTurn] | None
+    """All of them in order, also replaced ones."""
 
 
 TakeSnapshot = Callable[[], Awaitable[Snapshot]]

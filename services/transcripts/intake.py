@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
+
 from domain.errors import Conflict, EverlineError, InvalidInput, NotFound
 from domain.ids import SessionKey
 from domain.sessions.messages import ReportReceived
@@ -13,6 +15,8 @@ from domain.transcripts.transcript import AgentReport, Role
 from services.sessions.control import SessionControl
 from services.transcripts.retention import Retention
 from services.transcripts.transcripts import Transcripts
+
+log = structlog.get_logger()
 
 
 @dataclass
@@ -35,8 +39,16 @@ class ReportIntake:
 
         Raises:
             Unavailable: it was not stored, or the session not signalled; it has to be sent again.
-            InvalidInput: it is too large or too deep to be stored; its turns were stored.
+            InvalidInput: it is too large to be stored; its turns were stored.
         """
+        if report.unreadable:
+            log.warning(
+                "a report has unreadable values",
+                org=key.org,
+                session=key.session_id,
+                attempt=report.attempt,
+                values=len(report.unreadable),
+            )
         failure: EverlineError | None = None
         stored = False
         try:

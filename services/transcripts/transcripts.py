@@ -12,6 +12,7 @@ from domain.transcripts.pricing import PriceTable, built_in_prices, estimate
 from domain.transcripts.transcript import (
     AgentReport,
     Role,
+    StoredTurn,
     TranscriptHeader,
     Turn,
     transcript_digest,
@@ -53,8 +54,8 @@ class Transcripts:
         stored = await self._archive.add_turns(key, turns)
         if stored is None:
             return Recorded(0, 0, dropped=True)
-        if stored:
-            await self._renew_header(key, now)
+        # Also without new turns: they may be revised, or an earlier delivery may have failed here.
+        await self._renew_header(key, now)
         return Recorded(stored, len(turns) - stored)
 
     async def record_report(self, key: SessionKey, report: AgentReport, now: datetime) -> bool:
@@ -64,10 +65,10 @@ class Transcripts:
             Unavailable: MongoDB did not acknowledge the write.
         """
         # Turns first: once the report is stored, its attempt counts as complete.
-        await self._archive.add_turns(key, report.turns)
+        await self._archive.add_turns(key, report.turns, reported=True)
         new = await self._archive.add_report(key, report)
         if _replaces_heard_turns(report):
-            await self._archive.drop_heard(key, report.attempt)
+            await self._archive.replace_heard(key, report.attempt)
         await self._renew_header(key, now)
         return new
 
@@ -98,6 +99,10 @@ class Transcripts:
         """The transcript so far, in order."""
         return await self._archive.turns(key)
 
+    async def stored_turns(self, key: SessionKey) -> list[StoredTurn]:
+        """As `turns`, with the turns that reports replaced."""
+        return await self._archive.stored_turns(key)
+
     async def reports(self, key: SessionKey) -> list[AgentReport]:
         """The reports of the session's agents, sorted by attempt."""
         return await self._archive.reports(key)
@@ -122,7 +127,7 @@ class Transcripts:
             reports = kept.readable
             for report in filter(_replaces_heard_turns, reports):
                 # The listener may have written a turn after the report arrived.
-                await self._archive.drop_heard(key, report.attempt)
+                await self._archive.replace_heard(key, report.attempt)
             turns = await self._archive.turns(key)
             usage = total_usage(one for last in _last_of_jobs(reports) for one in last.usage)
             calls = [call for last in _last_of_jobs(reports) for call in last.tool_calls]

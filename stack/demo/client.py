@@ -220,6 +220,9 @@ class Watch:
         async with self._changed:
             if event.kind == "turn":
                 turn = Turn.model_validate_json(event.data)
+                ids = [(known.attempt, known.item_id) for known in self.turns]
+                if (turn.attempt, turn.item_id) in ids:  # a revision
+                    del self.turns[ids.index((turn.attempt, turn.item_id))]
                 self.turns.append(turn)
                 self._on_turn(turn)
             elif event.kind == "state":

@@ -88,27 +88,14 @@ async def test_only_what_is_in_the_body_or_missing_there_is_named(
     assert {fault["field"] for fault in answer.json()["errors"]} == fields
 
 
-SAID = {
-    "item_id": "i",
-    "attempt": 1,
-    "role": "user",
-    "text": "x",
-    "created_at": "2026-03-01T12:00Z",
-}
-
-
 @pytest.mark.parametrize(
     ("wrong", "field"),
     [
         ({"attempt": "1"}, "attempt"),
-        ({"report_version": True}, "report_version"),
-        ({"turns": [SAID | {"interrupted": "yes"}]}, "turns.0.interrupted"),
-        ({"turns": [SAID | {"attempt": "1"}]}, "turns.0.attempt"),
-        ({"tool_calls": [{"call_id": "c", "name": "n", "ok": 1}]}, "tool_calls.0.ok"),
-        ({"errors": [{"stage": "s", "kind": "k", "recoverable": "no"}]}, "errors.0.recoverable"),
+        ({"attempt": 0, "error": "an error"}, "attempt"),
     ],
 )
-async def test_a_reports_value_of_another_type_is_refused(
+async def test_a_report_without_a_valid_attempt_is_refused(
     keyless: Door, wrong: JSON, field: str
 ) -> None:
     answer = await keyless.http.post(

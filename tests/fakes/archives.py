@@ -3,7 +3,8 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from domain.errors import EverlineError, StorageUnavailable
 from domain.ids import SessionKey
@@ -12,7 +13,14 @@ from domain.sessions.session import SessionStatus
 from domain.transcripts.analysis import AnalysisPlan, CriterionResult, Findings, Verdict
 from domain.transcripts.listening import HEARD_PREFIX
 from domain.transcripts.summary import Summary
-from domain.transcripts.transcript import AgentReport, KeptReports, TranscriptHeader, Turn, ordered
+from domain.transcripts.transcript import (
+    AgentReport,
+    KeptReports,
+    StoredTurn,
+    TranscriptHeader,
+    Turn,
+    ordered,
+)
 
 
 @dataclass
@@ -54,22 +62,40 @@ class MemoryTranscripts:
 
     def __init__(self, switch: Switch | None = None) -> None:
         self._switch = switch or Switch()
-        self._turns: defaultdict[SessionKey, dict[tuple[int, str], Turn]] = defaultdict(dict)
+        self._turns: defaultdict[SessionKey, dict[tuple[int, str], StoredTurn]] = defaultdict(dict)
+        self._reported: defaultdict[SessionKey, set[tuple[int, str]]] = defaultdict(set)
         self._reports: defaultdict[SessionKey, dict[str, AgentReport]] = defaultdict(dict)
         self._headers: dict[SessionKey, TranscriptHeader] = {}
         self._recordings: defaultdict[SessionKey, dict[str, CallRecording]] = defaultdict(dict)
 
-    async def add_turns(self, key: SessionKey, turns: Sequence[Turn]) -> int:
+    async def add_turns(
+        self, key: SessionKey, turns: Sequence[Turn], *, reported: bool = False
+    ) -> int:
         self._switch.check(key)
         known = self._turns[key]
-        new = [turn for turn in turns if (turn.attempt, turn.item_id) not in known]
-        for turn in new:
-            known.setdefault((turn.attempt, turn.item_id), turn)
-        return len({(turn.attempt, turn.item_id) for turn in new})
+        before = len(known)
+        for turn in turns:
+            at, now = (turn.attempt, turn.item_id), datetime.now(UTC)
+            stored = known.setdefault(at, StoredTurn(turn, now))
+            final = at in self._reported[key] and not reported
+            of_another = turn.seq is None and stored.turn.seq is not None
+            if reported:
+                self._reported[key].add(at)
+            if turn.text not in ("", stored.turn.text) and not final and not of_another:
+                revised = stored.turn.model_copy(update={"text": turn.text})
+                known[at] = replace(
+                    stored, turn=revised, stored_at=now, revision=stored.revision + 1
+                )
+        return len(known) - before
 
     async def turns(self, key: SessionKey) -> list[Turn]:
+        return [one.turn for one in await self.stored_turns(key) if not one.replaced]
+
+    async def stored_turns(self, key: SessionKey) -> list[StoredTurn]:
         self._switch.check(key)
-        return ordered(self._turns[key].values())
+        known = self._turns[key]
+        every = ordered(stored.turn for stored in known.values())
+        return [known[turn.attempt, turn.item_id] for turn in every]
 
     async def add_report(self, key: SessionKey, report: AgentReport) -> bool:
         self._switch.check(key)
@@ -103,13 +129,11 @@ class MemoryTranscripts:
         self._switch.check(key)
         return list(self._recordings[key].values())
 
-    async def drop_heard(self, key: SessionKey, attempt: int) -> int:
+    async def replace_heard(self, key: SessionKey, attempt: int) -> None:
         self._switch.check(key)
         known = self._turns[key]
-        heard = [at for at in known if at[0] == attempt and at[1].startswith(HEARD_PREFIX)]
-        for at in heard:
-            del known[at]
-        return len(heard)
+        for at in [at for at in known if at[0] == attempt and at[1].startswith(HEARD_PREFIX)]:
+            known[at] = replace(known[at], replaced=True)
 
     async def header(self, key: SessionKey) -> TranscriptHeader | None:
         self._switch.check(key)

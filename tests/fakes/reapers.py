@@ -2,6 +2,7 @@
 
 from domain.agents.ports import SignsOfLife
 from domain.sessions.ports import Rooms, SessionDirectory, SessionRecords
+from domain.transcripts.ports import ArchiveRuns
 from services.access.quotas import SlotSweep
 from services.sessions.missing_rooms import MissingRooms
 from services.sessions.reaper import MOST_RECORDS, Reaper
@@ -16,7 +17,10 @@ def reaper_of(
     *,
     signs: SignsOfLife | None = None,
     records_at_once: int = MOST_RECORDS,
+    archives: ArchiveRuns | None = None,
 ) -> Reaper:
     """A reaper over these."""
     missing = MissingRooms(rooms, INSTALLATION, signs, pause=0.01)
-    return Reaper(rooms, INSTALLATION, missing, directory, archive, slots, records_at_once)
+    return Reaper(
+        rooms, INSTALLATION, missing, directory, archive, slots, records_at_once, archives
+    )

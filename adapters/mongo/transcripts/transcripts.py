@@ -13,28 +13,35 @@ from adapters.mongo.errors import AlreadyStored, is_duplicate, storage_errors
 from adapters.mongo.reading import StoredModel
 from adapters.mongo.tenancy import Change, OrgCollection
 from adapters.mongo.transcripts.renewal import Renewal
+from adapters.mongo.transcripts.turns import TURN, TurnWrite, in_order, write_of
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
 from domain.json_model import reader
 from domain.recordings.recording import CallRecording, RecordingState
 from domain.transcripts.listening import HEARD_PREFIX
 from domain.transcripts.ports import TranscriptArchive
-from domain.transcripts.transcript import AgentReport, KeptReports, TranscriptHeader, Turn, ordered
+from domain.transcripts.transcript import (
+    AgentReport,
+    KeptReports,
+    StoredTurn,
+    TranscriptHeader,
+    Turn,
+)
 
 TURNS = "turns"
 REPORTS = "reports"
 TRANSCRIPTS = "transcripts"
 RECORDINGS = "recordings"
 
+BATCH = 200
+"""Turns that are written at once; each batch has a time limit of its own."""
 _ATTEMPTS = 5
 
 
 class MongoTranscripts(TranscriptArchive):
     """Turns keyed by (org, session, attempt, item id), so that no turn can be stored twice.
 
-    A turn can arrive twice, streamed and in the report, in either order. Key, sequence number,
-    speaker, time and a non-empty text keep their first value; an empty text is filled in; metrics
-    and speaking times are completed or replaced, never erased; `interrupted` stays true.
+    `adapters.mongo.transcripts.turns` says what a repeated delivery changes.
     """
 
     def __init__(self, database: Database, lines: Renewal | None = None) -> None:
@@ -45,19 +52,29 @@ class MongoTranscripts(TranscriptArchive):
         self._lines = lines or Renewal()
 
     @override
-    async def add_turns(self, key: SessionKey, turns: Sequence[Turn]) -> int | None:
-        new = await self._add_turns(key, turns)
-        return None if new and not await self._lines.renew_if_listed(key) else new
-
-    async def _add_turns(self, key: SessionKey, turns: Sequence[Turn]) -> int:
-        changes = [change for turn in turns for change in _changes(key, turn)]
-        if not changes:
-            return 0
+    async def add_turns(
+        self, key: SessionKey, turns: Sequence[Turn], *, reported: bool = False
+    ) -> int | None:
+        writes = [write_of(key, turn, reported=reported) for turn in turns]
         new = 0
-        async with storage_errors("store turns"):
-            for _ in range(_ATTEMPTS):
+        for start in range(0, len(writes), BATCH):
+            new += await self._write(key, writes[start : start + BATCH])
+        # Also without new turns: an earlier delivery may have failed right before this.
+        return new if not writes or await self._lines.renew_if_listed(key) else None
+
+    async def _write(self, key: SessionKey, batch: Sequence[TurnWrite]) -> int:
+        """Store a batch in one bulk write; what is stored already costs only the reading."""
+        documents = self._turns.of_session(key)
+        wanted = {"_id": {"$in": [write.id for write in batch]}}
+        new = 0
+        for _ in range(_ATTEMPTS):
+            known = {each["_id"]: each for each in await documents.find(wanted)}
+            changes = [one for write in batch for one in write.changes(known.get(write.id))]
+            if not changes:
+                return new
+            async with storage_errors("store turns"):
                 try:
-                    return new + await self._turns.of_session(key).apply(changes)
+                    return new + await documents.apply(changes)
                 except BulkWriteError as error:
                     if not is_duplicate(error):
                         raise
@@ -67,7 +84,11 @@ class MongoTranscripts(TranscriptArchive):
 
     @override
     async def turns(self, key: SessionKey) -> list[Turn]:
-        return ordered(_TURN.all(await self._turns.of_session(key).find()))
+        return [one.turn for one in await self.stored_turns(key) if not one.replaced]
+
+    @override
+    async def stored_turns(self, key: SessionKey) -> list[StoredTurn]:
+        return in_order(TURN.all(await self._turns.of_session(key).find()))
 
     @override
     async def add_report(self, key: SessionKey, report: AgentReport) -> bool:
@@ -121,11 +142,17 @@ class MongoTranscripts(TranscriptArchive):
         return _RECORDING.all(await self._recordings.of_session(key).find())
 
     @override
-    async def drop_heard(self, key: SessionKey, attempt: int) -> int:
-        heard = document_id(*key, attempt, HEARD_PREFIX)
-        # All ids with this prefix.
-        those = {"_id": {"$gte": heard, "$lt": heard[:-1] + chr(ord(heard[-1]) + 1)}}
-        return await self._turns.of_session(key).delete_many(those)
+    async def replace_heard(self, key: SessionKey, attempt: int) -> None:
+        # They are kept, because event streams name the turns that were replaced.
+        changes = [
+            Change({"_id": document_id(*key, attempt, one.item_id)}, {"$set": {"replaced": True}})
+            for one in await self.turns(key)
+            if one.attempt == attempt and one.item_id.startswith(HEARD_PREFIX)
+        ]
+        if changes:
+            async with storage_errors("replace heard turns"):
+                await self._turns.of_session(key).apply(changes)
+        await self._lines.renew_if_listed(key)
 
     @override
     async def header(self, key: SessionKey) -> TranscriptHeader | None:
@@ -144,41 +171,11 @@ class MongoTranscripts(TranscriptArchive):
         await self._lines.renew(key)
 
 
-def _changes(key: SessionKey, turn: Turn) -> list[Change]:
-    """The upsert of a turn, and the update that fills in the text of one stored without."""
-    what = f"turn {turn.attempt}/{turn.item_id!r}"
-    completing: Document = turn.model_dump(
-        include={"started_speaking_at", "stopped_speaking_at", "agent_id"}, exclude_none=True
-    )
-    if turn.interrupted:
-        completing["interrupted"] = True
-    if turn.metrics:
-        completing["metrics"] = to_json(turn.metrics, what)
-    inserted: Document = {
-        **turn.model_dump(include={"attempt", "item_id", "seq", "role", "text", "created_at"}),
-        "interrupted": False,
-        "metrics": "{}",
-    }
-    storable(inserted | completing, what)
-    one = {"_id": document_id(*key, turn.attempt, turn.item_id)}
-    first = {name: value for name, value in inserted.items() if name not in completing}
-    change = {"$setOnInsert": first} | ({"$set": completing} if completing else {})
-    changes = [Change(one, change, upsert=True)]
-    if turn.text:
-        changes.append(Change({**one, "text": ""}, {"$set": {"text": turn.text}}))
-    return changes
-
-
 def _report(document: Document) -> AgentReport:
     # Not pydantic's own JSON: it refuses lone surrogates, which an external field may hold.
     return reader(AgentReport)(json.loads(document["body"]))
 
 
-def _turn(document: Document) -> Turn:
-    return reader(Turn)(document | {"metrics": json.loads(document["metrics"])})
-
-
-_TURN = StoredModel("turn", _turn)
 _REPORT = StoredModel("report", _report)
 _RECORDING = StoredModel("the recording", reader(CallRecording))
 _HEADER = StoredModel("the transcript of session", reader(TranscriptHeader))

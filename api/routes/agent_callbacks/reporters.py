@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
-from pydantic import Discriminator, Tag
+from pydantic import BeforeValidator, Discriminator, Tag
 
 from api.dependencies import CallbackToken, Deps, agent_claims
 from domain.errors import Forbidden
-from domain.json_model import of_any_version
 from domain.sessions.callback_token import CallbackClaims
 from domain.transcripts.external_report import ForeignReport
+from domain.transcripts.report_reading import read_report
 from domain.transcripts.transcript import AgentReport
 
 OUR_REPORT, EXTERNAL_REPORT = "everline-report", "external-report"
@@ -43,7 +43,7 @@ def _shape(body: object) -> str:
 
 
 AnyReport = Annotated[
-    Annotated[AgentReport, of_any_version(AgentReport), Tag(OUR_REPORT)]
+    Annotated[AgentReport, BeforeValidator(read_report), Tag(OUR_REPORT)]
     | Annotated[ForeignReport, Tag(EXTERNAL_REPORT)],
     Discriminator(_shape),
 ]

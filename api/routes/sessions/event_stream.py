@@ -1,11 +1,12 @@
 """A session's events as they happen: state changes and turns, as server-sent events."""
 
-from collections.abc import AsyncGenerator, Generator
+import json
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import suppress
+from typing import Annotated
 
 import anyio
-from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel
+from fastapi import APIRouter, Depends, Header, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.dependencies import ApiDependencies, Client, Deps, Key
@@ -13,6 +14,7 @@ from domain.errors import Unavailable
 from domain.ids import SessionKey
 from domain.json_lines import on_one_line
 from domain.sessions.session import SessionState
+from domain.transcripts.transcript import StoredTurn
 from services.sessions.watches import Snapshot
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
@@ -21,6 +23,8 @@ LINGER_SNAPSHOTS = 6
 """Snapshots taken after the close, to catch turns that arrive late."""
 STOP_SECONDS = 8.0
 """How long a stream may take to end at shutdown: longer than one snapshot."""
+END = "end"
+"""The last event, and its id."""
 
 
 async def reserve_stream(deps: Deps, client: Client) -> AsyncGenerator[None]:
@@ -36,18 +40,35 @@ async def reserve_stream(deps: Deps, client: Client) -> AsyncGenerator[None]:
 @router.get(
     "/{session_id}/events",
     response_class=EventSourceResponse,
+    responses={204: {"description": "The client has received `end`: there is nothing more."}},
     dependencies=[Depends(reserve_stream)],
 )
-async def stream_events(key: Key, request: Request, deps: Deps) -> EventSourceResponse:
-    """Stream `state`, `turn` and finally `end`; after a reconnect everything is sent again.
+async def stream_events(
+    key: Key,
+    request: Request,
+    deps: Deps,
+    last_event_id: Annotated[
+        str, Header(alias="Last-Event-ID", description="id of the last event that was received")
+    ] = "",
+) -> Response:
+    """Stream `state`, `turn`, `replaced` and finally `end`; a reconnect resumes the stream.
 
-    Every event has an id that stays the same (`state:7`, `turn:1/item_x`), so a client that
-    reconnects leaves out the ids that it knows.
+    A `turn` with a known `attempt` and `item_id` revises that turn; `replaced` names a turn that
+    is no longer in the transcript, because the agent's report replaced it.
+
+    Every event has an id that stays the same (`state:7`, `turn:1/item_x`). With `Last-Event-ID`,
+    turns that were sent before that event are left out. Others may be sent again, so clients leave
+    out the ids that they know.
     """
     await deps.control.require(key)
+    if last_event_id == END:
+        # A browser's `EventSource` reconnects after the end, and stops at this answer.
+        return Response(status_code=204)
+    # Header values are bytes, and an item id may have any character.
+    last = last_event_id.encode("latin-1").decode(errors="replace")
     stopping = anyio.Event()
     return EventSourceResponse(
-        _events(deps, key, request, stopping),
+        _events(deps, key, request, stopping, last),
         ping=15,
         shutdown_event=stopping,
         shutdown_grace_period=STOP_SECONDS,
@@ -55,9 +76,10 @@ async def stream_events(key: Key, request: Request, deps: Deps) -> EventSourceRe
 
 
 async def _events(
-    deps: ApiDependencies, key: SessionKey, request: Request, stopping: anyio.Event
+    deps: ApiDependencies, key: SessionKey, request: Request, stopping: anyio.Event, last: str
 ) -> AsyncGenerator[ServerSentEvent]:
-    seen: set[str] = set()
+    seen = {last}
+    resumed = False
     sent: Snapshot | None = None
     snapshots_left = LINGER_SNAPSHOTS
     with deps.watches.watch(key, lambda: _snapshot(deps, key)) as snapshots:
@@ -66,6 +88,9 @@ async def _events(
                 return
             if snapshot is not sent:
                 sent = snapshot
+                if snapshot.turns is not None and not resumed:
+                    seen |= _sent_before(last, snapshot.turns)
+                    resumed = True
                 for event in _fresh(snapshot, seen):
                     yield event
             if snapshot.status is None or snapshot.turns is None:
@@ -77,7 +102,7 @@ async def _events(
                 return
             if not snapshots_left:
                 break
-    yield ServerSentEvent(event="end", id="end", data="{}")
+    yield ServerSentEvent(event=END, id=END, data="{}")
 
 
 async def _snapshot(deps: ApiDependencies, key: SessionKey) -> Snapshot:
@@ -85,17 +110,45 @@ async def _snapshot(deps: ApiDependencies, key: SessionKey) -> Snapshot:
     status = turns = None
     with suppress(Unavailable):
         status = await deps.control.status(key)
-        turns = await deps.archive.transcripts.turns(key) if deps.archive else []
+        turns = await deps.archive.transcripts.stored_turns(key) if deps.archive else []
     return Snapshot(status, turns)
+
+
+def _sent_before(last: str, turns: Sequence[StoredTurn]) -> set[str]:
+    """The ids of the turns that a stream had sent when it sent the turn with the id `last`.
+
+    These precede it and were not stored after it; none if there is no such turn.
+    """
+    ids = [_turn_id(one) for one in turns]
+    if last not in ids:
+        return set()
+    place = ids.index(last)
+    until = turns[place].stored_at
+    return {
+        ids[number]
+        for number, one in enumerate(turns[:place])
+        if not one.replaced and one.stored_at and until and one.stored_at <= until
+    }
 
 
 def _fresh(snapshot: Snapshot, seen: set[str]) -> Generator[ServerSentEvent]:
     """Events that were not sent yet."""
-    shown: dict[str, BaseModel] = {}
+    shown: dict[str, str] = {}
     if snapshot.status is not None:
-        shown[f"state:{snapshot.status.version}"] = snapshot.status
-    shown |= {f"turn:{turn.attempt}/{turn.item_id}": turn for turn in snapshot.turns or []}
+        shown[f"state:{snapshot.status.version}"] = snapshot.status.model_dump_json()
+    for one in snapshot.turns or []:
+        named = {"attempt": one.turn.attempt, "item_id": one.turn.item_id}
+        data = json.dumps(named) if one.replaced else one.turn.model_dump_json()
+        shown[_turn_id(one)] = data
     for event_id in [one for one in shown if one not in seen]:
         seen.add(event_id)
-        data = on_one_line(shown[event_id].model_dump_json())
-        yield ServerSentEvent(event=event_id.partition(":")[0], id=event_id, data=data)
+        name = event_id.partition(":")[0]
+        yield ServerSentEvent(event=name, id=event_id, data=on_one_line(shown[event_id]))
+
+
+def _turn_id(stored: StoredTurn) -> str:
+    """`turn:1/item_x`, and `turn:1.2/item_x` after its second revision."""
+    turn, revision = stored.turn, f".{stored.revision}" if stored.revision else ""
+    if stored.replaced:
+        return f"replaced:{turn.attempt}/{turn.item_id}"
+    return f"turn:{turn.attempt}{revision}/{turn.item_id}"

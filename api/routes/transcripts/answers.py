@@ -22,7 +22,8 @@ class TranscriptHead(CamelCaseAnswer):
     """One transcript in a list."""
 
     session_id: str
-    agent_id: str = Field(description="for a session without a saved agent, the agent's name")
+    agent_id: str | None = Field(description="null for a session without a saved agent")
+    agent_name: str | None = Field(description="the name that the agent workers register with")
     agent_version: int | None
     user_id: str | None
     room_name: str | None
@@ -96,6 +97,9 @@ class ReportAnswer(CamelCaseAnswer):
     left_out: list[str] = Field(
         description="fields that were left out because the report was too large"
     )
+    unreadable: list[str] = Field(
+        description="values that could not be read and were left out, such as `turns.3.seq`"
+    )
 
 
 class SummaryAnswer(CamelCaseAnswer):
@@ -141,7 +145,6 @@ def head_of(line: TranscriptLine) -> TranscriptHead:
     live = line.state is TranscriptState.LIVE
     return TranscriptHead.of(
         line,
-        agent_id=line.agent,
         ended_at=None if live else line.ended_at,
         duration_seconds=None if live else line.duration_seconds,
         summary_status=line.summary,

@@ -3,10 +3,14 @@
 import asyncio
 
 import pytest
+from typing_extensions import override
 
 from adapters.mongo import MongoArchive
 from adapters.mongo.client import Database
-from adapters.mongo.transcripts.lines import COLLECTION
+from adapters.mongo.transcripts.lines import COLLECTION, MongoTranscriptLines
+from adapters.mongo.transcripts.renewal import Renewal
+from adapters.mongo.transcripts.transcripts import MongoTranscripts
+from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
 from domain.sessions.session import Outcome, SessionState
 from domain.transcripts.listing import TranscriptFilter, TranscriptLine, TranscriptOrder
@@ -87,6 +91,74 @@ async def test_writers_at_the_time_of_the_deletion_leave_nothing(
         assert await database[name].count_documents({}) == 0, name
     [tombstone] = await database[COLLECTION].find().to_list(None)
     assert tombstone.keys() == {"_id", "org", "session_id", "rev", "deleted_at", "deleted_by"}
+
+
+async def test_a_line_of_an_older_release_answers_its_agent_as_before(
+    archive: MongoArchive, key: SessionKey, database: Database
+) -> None:
+    await Transcripts(archive.transcripts).seal(key, "ag-1", 1, NOON)
+    await database[COLLECTION].update_one({}, {"$unset": {"line.agent_id": 1}})
+
+    [line] = await lines(archive)
+
+    assert (line.agent, line.agent_id) == ("ag-1", "ag-1")
+
+
+class BlinkingOnce(Renewal):
+    """The lines, away for a moment when turns were stored just now."""
+
+    def __init__(self, lines: Renewal) -> None:
+        self._lines = lines
+        self._blinks = 1
+
+    @override
+    async def renew_if_listed(self, key: SessionKey) -> bool:
+        if self._blinks:
+            self._blinks -= 1
+            raise StorageUnavailable("MongoDB did not answer: test")
+        return await self._lines.renew_if_listed(key)
+
+
+async def test_a_retry_renews_the_line_of_a_call_that_was_never_sealed(
+    archive: MongoArchive, key: SessionKey, database: Database
+) -> None:
+    await archive.sessions.record(status(2, state=SessionState.CLOSED, closed_at=NOON))
+    blinking = MongoTranscripts(database, BlinkingOnce(MongoTranscriptLines(database)))
+
+    with pytest.raises(StorageUnavailable):
+        await blinking.add_turns(key, [turn(0, "umbrella")])
+    assert await blinking.add_turns(key, [turn(0, "umbrella")]) == 0
+
+    [line] = await lines(archive, terms=["umbrella"])
+    assert line.turn_count == 1
+
+
+async def test_a_retry_drops_turns_that_were_stored_after_the_deletion(
+    archive: MongoArchive, key: SessionKey, database: Database
+) -> None:
+    await archive.transcript_lines.remove(key, "test", NOON)
+    blinking = MongoTranscripts(database, BlinkingOnce(MongoTranscriptLines(database)))
+
+    with pytest.raises(StorageUnavailable):
+        await blinking.add_turns(key, [turn(0)])
+    assert await blinking.add_turns(key, [turn(0)]) is None
+
+    assert await archive.transcripts.turns(key) == []
+
+
+async def test_a_late_report_that_replaces_heard_turns_renews_the_line(
+    archive: MongoArchive, key: SessionKey
+) -> None:
+    transcripts = Transcripts(archive.transcripts)
+    await archive.sessions.record(status(2, state=SessionState.CLOSED, closed_at=NOON))
+    heard = turn(0, "umbrella", item_id="heard-SG_1", seq=None)
+    await transcripts.record_turns(key, [heard], NOON)
+
+    await transcripts.record_report(key, report(foreign=True, turns=[turn(0, "parasol")]), NOON)
+
+    assert await lines(archive, terms=["umbrella"]) == []
+    [line] = await lines(archive, terms=["parasol"])
+    assert line.turn_count == 1
 
 
 @pytest.mark.parametrize("org", ["other", "acme-call"])

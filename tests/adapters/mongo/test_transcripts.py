@@ -2,12 +2,14 @@
 
 import asyncio
 import random
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from adapters.mongo import MongoArchive
 from adapters.mongo.client import Database
+from adapters.mongo.transcripts.transcripts import BATCH
 from domain.errors import InvalidInput
 from domain.ids import SessionKey
 from domain.transcripts.transcript import TranscriptHeader, transcript_digest
@@ -74,7 +76,7 @@ async def test_deliveries_at_the_same_time_store_each_turn_once(
     assert await archive.transcripts.turns(key) == turns
 
 
-async def test_the_report_completes_a_streamed_turn_without_changing_what_was_acknowledged(
+async def test_the_report_completes_and_revises_a_streamed_turn_and_keeps_its_place(
     archive: MongoArchive, key: SessionKey
 ) -> None:
     await archive.transcripts.add_turns(
@@ -91,18 +93,82 @@ async def test_the_report_completes_a_streamed_turn_without_changing_what_was_ac
         agent_id="ag-bills",
     )
 
-    assert await archive.transcripts.add_turns(key, [complete, turn(1, "late text")]) == 0
+    reported = [complete, turn(1, "late text")]
+    assert await archive.transcripts.add_turns(key, reported, reported=True) == 0
 
     first, second = await archive.transcripts.turns(key)
-    assert first == complete.model_copy(update={"text": "as streamed", "seq": 0})
+    assert first == complete.model_copy(update={"seq": 0})
     assert second.text == "late text"
+
+
+REVISIONS = ["I", "I want", "I want a table for four", "A table"]
+
+
+async def test_the_last_text_of_an_item_wins_and_each_revision_is_counted(
+    archive: MongoArchive, key: SessionKey
+) -> None:
+    stored_at: list[datetime] = []
+    for number, text in enumerate(REVISIONS):
+        for _ in range(2):
+            await archive.transcripts.add_turns(key, [turn(0, text)])
+        [stored] = await archive.transcripts.stored_turns(key)
+        assert (stored.turn, stored.revision) == (turn(0, text), number)
+        assert stored.stored_at
+        stored_at.append(stored.stored_at)
+    assert stored_at == sorted(stored_at)
+
+    empty = turn(0).model_copy(update={"text": ""})
+    await archive.transcripts.add_turns(key, [empty])
+    await archive.transcripts.add_turns(key, [turn(0, attempt=2)])
+
+    assert [one.text for one in await archive.transcripts.turns(key)] == ["A table", "utterance 0"]
+
+
+async def test_revisions_in_one_delivery_are_stored_in_their_order(
+    archive: MongoArchive, key: SessionKey
+) -> None:
+    delivery = [turn(0, text) for text in REVISIONS]
+
+    assert await archive.transcripts.add_turns(key, delivery) == 1
+
+    assert await archive.transcripts.turns(key) == [turn(0, "A table")]
+
+
+async def test_another_author_does_not_revise_an_agents_turn(
+    archive: MongoArchive, key: SessionKey
+) -> None:
+    note = turn(0, "as a client wrote it", seq=None)
+    await archive.transcripts.add_turns(key, [turn(0, "as the agent sent it")])
+    await archive.transcripts.add_turns(key, [note])
+    assert await archive.transcripts.turns(key) == [turn(0, "as the agent sent it")]
+
+    own = note.model_copy(update={"item_id": "note"})
+    await archive.transcripts.add_turns(key, [own])
+    await archive.transcripts.add_turns(key, [own.model_copy(update={"text": "corrected"})])
+    assert [one.text for one in await archive.transcripts.turns(key)][-1] == "corrected"
+
+
+async def test_a_long_report_is_stored_in_batches_and_costs_only_the_reading_when_it_comes_again(
+    archive: MongoArchive, key: SessionKey
+) -> None:
+    turns = [turn(seq, started_speaking_at=NOON, metrics={"ttft": 0.5}) for seq in range(450)]
+    assert await archive.transcripts.add_turns(key, turns[: BATCH + 1], reported=True) == BATCH + 1
+    before = await archive.transcripts.stored_turns(key)
+
+    assert await archive.transcripts.add_turns(key, turns, reported=True) == 450 - BATCH - 1
+
+    stored = await archive.transcripts.stored_turns(key)
+    assert [one.turn for one in stored] == turns
+    assert stored[: BATCH + 1] == before, "what was stored is not written again"
+    assert await archive.transcripts.add_turns(key, turns, reported=True) == 0
+    assert await archive.transcripts.stored_turns(key) == stored
 
 
 async def test_a_streamed_turn_after_the_report_takes_nothing_away(
     archive: MongoArchive, key: SessionKey
 ) -> None:
     complete = turn(0, interrupted=True, stopped_speaking_at=NOON, metrics={"ttft": 0.5})
-    await archive.transcripts.add_turns(key, [complete])
+    await archive.transcripts.add_turns(key, [complete], reported=True)
     await archive.transcripts.add_turns(key, [turn(0, "something else")])
 
     assert await archive.transcripts.turns(key) == [complete]
@@ -125,10 +191,11 @@ async def test_what_cannot_be_stored_is_refused_by_name_and_nothing_of_it_is(
     archive: MongoArchive, key: SessionKey
 ) -> None:
     deep = turn(1, metrics={"deep": nested(150)})
+    too_large = turn(2).model_copy(update={"seq": 2**70})
     with pytest.raises(InvalidInput, match=r"turn 1/'item_1' is nested too deeply"):
         await archive.transcripts.add_turns(key, [turn(0), deep])
     with pytest.raises(InvalidInput, match=r"turn 1/'item_2' .*8-byte ints"):
-        await archive.transcripts.add_turns(key, [turn(2, seq=2**70)])
+        await archive.transcripts.add_turns(key, [too_large])
     with pytest.raises(InvalidInput, match="the report is nested too deeply"):
         await archive.transcripts.add_report(key, report(deep=nested(2_000)))
 

@@ -1,5 +1,6 @@
 """`/session/observability` without a token: off by default, and then only for who waits for it."""
 
+import json
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
@@ -129,7 +130,45 @@ async def test_a_token_is_checked_also_with_the_switch_on(open_to_all: Door) -> 
 async def test_a_malformed_report_of_our_own_names_its_field(open_to_all: Door) -> None:
     call = open_to_all.studio.call()
     answer = await open_to_all.http.post(
-        PATH, json=MALFORMED, headers=open_to_all.as_agent(call.key)
+        PATH, json=MALFORMED | {"attempt": 0}, headers=open_to_all.as_agent(call.key)
     )
     assert is_problem(answer, 422, "invalid_input")
-    assert "turns.0.item_id" in {fault["field"] for fault in answer.json()["errors"]}
+    assert "attempt" in {fault["field"] for fault in answer.json()["errors"]}
+
+
+async def test_an_unreadable_value_costs_itself_alone(door: Door) -> None:
+    call = await door.live(Plays(report_when_removed=False))
+    line = {"attempt": 1, "role": "user", "created_at": "2026-03-01T12:00:00Z"}
+    body = {
+        "report_version": 2,
+        "attempt": 1,
+        "foreign": False,
+        "end_reason": "agent_ended",
+        "turns": [
+            line | {"item_id": "a", "seq": 2**70, "text": "A table"},
+            line | {"item_id": "b", "created_at": "99999-01-01T00:00:00Z", "text": "for \ud800"},
+            line | {"item_id": "c", "interrupted": "yes", "text": "four"},
+        ],
+    }
+
+    answer = await door.http.post(PATH, content=json.dumps(body), headers=_json(door, call))
+
+    assert answer.status_code == 200, answer.text
+    assert (await call.closed()).ended == ("completed", "agent_ended")
+    transcripts = door.studio.archive.transcripts
+    assert {turn.text for turn in await transcripts.turns(call.key)} == {
+        "A table",
+        "for ?",
+        "four",
+    }
+    [stored] = await transcripts.reports(call.key)
+    assert set(stored.unreadable) == {
+        "turns.0.seq",
+        "turns.1.created_at",
+        "turns.1.text",
+        "turns.2.interrupted",
+    }
+
+
+def _json(door: Door, call: Call) -> dict[str, str]:
+    return {**door.as_agent(call.key), "content-type": "application/json"}

@@ -3,9 +3,13 @@
 from datetime import UTC, datetime
 
 from adapters.temporal.directory import TemporalSessionDirectory
+from adapters.temporal.runs import TemporalArchiveRuns
 from domain.ids import SessionKey
 from domain.sessions.session import SessionState, SessionStatus
+from domain.transcripts.transcript import AgentReport
 from services.access.quotas import SlotSweep
+from services.transcripts.transcripts import Transcripts
+from tests.adapters.mongo.examples import conversation
 from tests.api.archives import PastCalls
 from tests.api.house import House, Tenant, unique
 from tests.fakes.reapers import reaper_of
@@ -13,6 +17,7 @@ from tests.fakes.rooms import FakeRooms
 from tests.waiting import eventually
 
 LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
+START_OF_TESTS = datetime.now(UTC)
 FIRST, LAST = "0", "z"
 """Beginnings of orgs that stand before and behind all others in the archive."""
 
@@ -22,7 +27,8 @@ async def open_record(house: House, org: str, session_id: str) -> SessionKey:
     live = PastCalls(house.archive, org).status(
         session_id, LONG_AGO, 5, None, state=SessionState.LIVE, outcome=None, end_reason=None
     )
-    await house.archive.sessions.record(live.model_copy(update={"closed_at": None}))
+    said = {"closed_at": None, "ended_at": None, "caller_joined_at": LONG_AGO}
+    await house.archive.sessions.record(live.model_copy(update={**said, "caller_present": True}))
     return SessionKey(org, session_id)
 
 
@@ -54,6 +60,48 @@ async def test_what_was_terminated_is_closed_whatever_else_is_open(house: House)
     assert await state_of(house, cut_short) is SessionState.CLOSED
     assert await state_of(house, SessionKey(before, "open")) is SessionState.LIVE
     await house.terminate(SessionKey(before, "open"))
+
+
+async def test_what_was_said_before_a_termination_is_sealed_and_summarised(house: House) -> None:
+    org = unique("cut")
+    key = SessionKey(org, "in-the-middle")
+    transcripts = Transcripts(house.archive.transcripts)
+    async with house.open() as app:
+        tenant = Tenant(app, await house.key(org))
+        assert (await tenant.start(key.session_id)).status_code == 202
+        await open_record(house, org, key.session_id)
+        await transcripts.record_turns(key, conversation("caller: Hello", "agent: Hi"), LONG_AGO)
+        await transcripts.record_report(key, AgentReport(attempt=1), LONG_AGO)
+        await house.terminate(key)
+        directory = TemporalSessionDirectory(house.temporal)
+        runs = TemporalArchiveRuns(house.temporal, house.settings.temporal_task_queue)
+        reaper = reaper_of(house.rooms, directory, house.archive.sessions, archives=runs)
+
+        async def closed() -> bool:
+            await reaper.sweep()
+            return await state_of(house, key) is SessionState.CLOSED
+
+        async def summarised() -> bool:
+            found = await tenant.http.get(f"/v1/sessions/{key.session_id}/summary")
+            return found.status_code == 200 and found.json()["status"] == "ready"
+
+        await eventually(closed, what="Temporal's list, which is a moment behind, has it")
+        await eventually(summarised, what="the archive's workflow has done it")
+        again = await tenant.http.post(f"/v1/sessions/{key.session_id}/summary")
+        answered = (await tenant.http.get(f"/v1/sessions/{key.session_id}")).json()
+
+    header = await transcripts.header(key)
+    assert header is not None
+    assert (header.turn_count, header.attempts) == (2, 1)
+    assert again.status_code == 202
+    record = await house.archive.sessions.get(key)
+    assert record is not None
+    assert record.closed_at is not None
+    assert record.ended_at == record.closed_at
+    assert record.closed_at > START_OF_TESTS, "when it was terminated, not when it was joined"
+    assert (record.room_deleted, record.caller_present) == (True, False)
+    assert answered["ended_at"] is not None
+    assert answered["state"] == "closed"
 
 
 class Temporal:

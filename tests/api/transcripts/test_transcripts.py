@@ -143,6 +143,7 @@ async def test_a_line_says_what_a_person_looks_for(full: Desk) -> None:
     assert line == {
         "sessionId": "a",
         "agentId": "ag-1",
+        "agentName": "test-agent",
         "agentVersion": None,
         "userId": "anna",
         "roomName": f"{full.calls.org}.a",
@@ -167,6 +168,15 @@ async def test_a_line_says_what_a_person_looks_for(full: Desk) -> None:
         "recordings": 0,
         "summaryStatus": "ready",
     }
+
+
+async def test_without_a_saved_agent_a_transcript_names_its_agent_and_has_no_agent_id(
+    full: Desk,
+) -> None:
+    [line] = (await full.read(agentId="test-agent"))["transcripts"]
+
+    for found in (line, await full.read("/c")):
+        assert (found["agentId"], found["agentName"]) == (None, "test-agent")
 
 
 async def test_what_comes_while_somebody_turns_pages_shifts_nothing(desk: Desk) -> None:

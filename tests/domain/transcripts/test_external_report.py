@@ -226,6 +226,22 @@ def test_the_last_close_event_tells_the_end_where_no_field_does() -> None:
     assert told.end_reason is ReportEnd.AGENT_ENDED
 
 
+@pytest.mark.parametrize("room", [7, None, ["acme.front"], "x" * 301])
+def test_an_unreadable_room_costs_itself_alone(room: object) -> None:
+    external = ForeignReport.model_validate({"room": room, "messages": MESSAGES})
+
+    assert external.room_name() is None
+    assert [turn.text for turn in external.report(1, NOW).turns] == ["Hello.", "A table for two."]
+
+
+def test_times_beyond_the_calendar_are_left_out() -> None:
+    message = {"role": "user", "content": "Hello.", "created_at": "9999-12-31T23:59:59-14:00"}
+
+    [turn] = read({"messages": [message], "started_at": "0001-01-01T00:00:00+14:00"}).turns
+
+    assert (turn.text, turn.created_at) == ("Hello.", NOW)
+
+
 def test_what_is_not_understood_is_kept() -> None:
     report = read({"room": "acme.front", "mood": {"caller": "content"}})
 

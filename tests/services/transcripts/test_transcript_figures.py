@@ -15,10 +15,11 @@ from domain.transcripts.listening import Heard
 from domain.transcripts.ports import TranscriptArchive
 from domain.transcripts.pricing import Price, PriceTable, Rates
 from domain.transcripts.report_items import ToolCall
+from domain.transcripts.report_reading import read_report
 from domain.transcripts.transcript import AgentReport, Role, Turn
 from domain.transcripts.usage import ModelUsage
 from services.transcripts.transcripts import Transcripts
-from tests.adapters.mongo.examples import NOON, report, turn
+from tests.adapters.mongo.examples import NOON, nested, report, turn
 from tests.fakes.archives import MemoryTranscripts
 from tests.servers import MongoServer
 
@@ -176,6 +177,35 @@ async def test_a_report_without_turns_leaves_what_was_heard() -> None:
     await transcripts.record_report(KEY, reported("AJ_f", foreign=True), NOON)
 
     assert len(await transcripts.turns(KEY)) == 1
+
+
+async def test_unreadable_values_of_a_report_do_not_keep_it_from_being_sealed(
+    archive: TranscriptArchive,
+) -> None:
+    transcripts = Transcripts(archive)
+    said = turn(0, metrics={"e2e_latency": 10**400}).model_dump(mode="json")
+    reported = read_report(
+        {
+            "attempt": 1,
+            "turns": [said, said | {"item_id": "i1", "seq": 2**70}],
+            "recording": {
+                **recording(RecordingState.STORED).model_dump(mode="json"),
+                "bytes": 2**70,
+                "started_at": "0001-01-01T00:00:00+14:00",
+            },
+            "usage": [{"input_tokens": 10**400}],
+            "deep": nested(300),
+        }
+    )
+
+    await transcripts.record_report(KEY, reported, NOON)
+
+    header = await transcripts.seal(KEY, None, 1, NOON)
+    assert (header.turn_count, header.complete) == (2, True)
+    [found] = await transcripts.reports(KEY)
+    assert {"turns.1.seq", "recording.bytes", "recording.started_at", "deep"} <= set(
+        found.unreadable
+    )
 
 
 def recording(state: RecordingState, **fields: Any) -> CallRecording:

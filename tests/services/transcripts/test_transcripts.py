@@ -7,7 +7,7 @@ import pytest
 
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
-from domain.transcripts.transcript import TranscriptHeader, transcript_digest
+from domain.transcripts.transcript import TranscriptHeader, Turn, transcript_digest
 from services.transcripts.transcripts import Recorded, Transcripts
 from tests.adapters.mongo.examples import NOON, report, turn
 from tests.fakes.archives import MemoryTranscripts, Switch
@@ -162,6 +162,50 @@ async def test_a_seal_that_is_always_too_late_is_given_up() -> None:
         await Transcripts(archive).seal(KEY, None, 1, NOON)
 
     assert archive.stored < 100
+
+
+class Blinking(MemoryTranscripts):
+    """An archive that is away for a moment when a header is read, right after turns were stored."""
+
+    blinks = 0
+
+    async def header(self, key: SessionKey) -> TranscriptHeader | None:
+        if self.blinks:
+            self.blinks -= 1
+            raise StorageUnavailable("MongoDB did not answer: test")
+        return await super().header(key)
+
+
+@pytest.mark.parametrize("late", [turn(1), turn(0, "other words")], ids=["new", "revised"])
+async def test_a_retry_of_late_turns_counts_what_the_failed_delivery_stored(late: Turn) -> None:
+    archive = Blinking()
+    transcripts = Transcripts(archive)
+    await transcripts.record_turns(KEY, [turn(0)], NOON)
+    await transcripts.seal(KEY, None, 1, NOON)
+    archive.blinks = 1
+
+    with pytest.raises(StorageUnavailable):
+        await transcripts.record_turns(KEY, [late], LATER)
+    assert await transcripts.record_turns(KEY, [late], LATER) == Recorded(0, 1)
+
+    header = await transcripts.header(KEY)
+    assert header is not None
+    turns = await transcripts.turns(KEY)
+    assert (header.turn_count, header.digest) == (len(turns), transcript_digest(turns))
+
+
+async def test_a_report_revises_a_streamed_turn_and_the_header() -> None:
+    transcripts = Transcripts(MemoryTranscripts())
+    await transcripts.record_turns(KEY, [turn(0, "I")], NOON)
+    await transcripts.seal(KEY, None, 1, NOON)
+
+    whole = turn(0, "I want a table for four")
+    await transcripts.record_report(KEY, report(turns=[whole]), LATER)
+
+    assert await transcripts.turns(KEY) == [whole]
+    header = await transcripts.header(KEY)
+    assert header is not None
+    assert header.digest == transcript_digest([whole])
 
 
 async def test_an_outage_is_told_and_nothing_is_acknowledged() -> None:
