@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 from fastapi import Depends, Request
 from pydantic import Discriminator, Tag
@@ -11,7 +11,7 @@ from api.dependencies import CallbackToken, Deps, agent_claims
 from domain.errors import Forbidden
 from domain.json_model import of_any_version
 from domain.sessions.callback_token import CallbackClaims
-from domain.transcripts.external_report import ForeignReport
+from domain.transcripts.external_report import ForeignReport, is_own_report
 from domain.transcripts.transcript import AgentReport
 
 OUR_REPORT, EXTERNAL_REPORT = "everline-report", "external-report"
@@ -35,10 +35,9 @@ ReporterClaims = Annotated[CallbackClaims | None, Depends(reporter_claims)]
 
 
 def _shape(body: object) -> str:
-    """The format of a report: Everline's reports name their attempt."""
     if isinstance(body, AgentReport):
         return OUR_REPORT
-    ours = isinstance(body, Mapping) and "attempt" in cast(Mapping[str, Any], body)
+    ours = isinstance(body, Mapping) and is_own_report(cast(Mapping[str, object], body))
     return OUR_REPORT if ours else EXTERNAL_REPORT
 
 

@@ -11,7 +11,7 @@ from livekit.agents import AgentSession, llm
 from livekit.agents.metrics import LLMModelUsage
 from livekit.agents.voice.report import SessionReport
 
-from domain.transcripts.external_report import ForeignReport
+from domain.transcripts.external_report import ForeignReport, is_own_report
 from domain.transcripts.transcript import AgentReport, ReportEnd, Role, ordered
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -223,6 +223,21 @@ def test_the_last_close_event_tells_the_end_where_no_field_does() -> None:
     assert (report.end_reason, report.close_reason) == (ReportEnd.ERROR, "error")
     told = read({"room": "acme.front", "events": events, "close_reason": "CR_COMPLETED"})
     assert told.end_reason is ReportEnd.AGENT_ENDED
+
+
+def test_only_everlines_agent_worker_writes_its_own_reports() -> None:
+    own = AgentReport(attempt=1).model_dump(mode="json")
+    external: list[Shape] = [
+        sdk_report(),
+        {"attempt": 1},
+        {"attempt": 1, "turns": MESSAGES},
+        {"attempt": 1, "report_version": 2, "chat_history": {"items": MESSAGES}},
+        {"report_version": 2, "foreign": False},
+    ]
+
+    assert is_own_report(own)
+    assert not any(map(is_own_report, external))
+    assert [turn.text for turn in read(external[2]).turns] == ["Hello.", "A table for two."]
 
 
 def test_what_is_not_understood_is_kept() -> None:
