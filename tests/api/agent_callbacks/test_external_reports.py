@@ -15,7 +15,6 @@ from tests.workflows.calls import Call
 PATH = "/session/observability"
 FOREIGN = Plays(foreign=True, report_when_told=False, report_when_removed=False)
 MALFORMED = own_report(turns=[{}])
-HISTORY = [{"role": "user", "content": "A table for two."}]
 OURS = Plays(report_when_told=False, report_when_removed=False)
 
 
@@ -121,11 +120,11 @@ async def test_a_token_is_checked_also_with_the_switch_on(open_to_all: Door) -> 
     forged = await open_to_all.http.post(PATH, json=report(call.room, "x"), headers=wrong)
     genuine = open_to_all.as_agent(call.key)
     # With the token of its session, an older agent's shape needs no attempt and no room.
-    taken = await open_to_all.http.post(PATH, json={"history": HISTORY}, headers=genuine)
+    taken = await open_to_all.http.post(PATH, json={"history": []}, headers=genuine)
 
     assert is_problem(forged, 401, "unauthenticated")
     assert taken.status_code == 200
-    assert (await call.closed()).ended == ("completed", "agent_ended")
+    assert (await call.closed()).ended == ("caller_never_joined", "agent_ended")
 
 
 async def test_an_attempt_of_its_own_makes_a_report_no_other(door: Door) -> None:
