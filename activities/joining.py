@@ -10,13 +10,15 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.dispatch import attempt_of, attempt_of_metadata
 from domain.errors import Unavailable
-from domain.sessions.ports import NEVER_CALLERS, Participant, Rooms
+from domain.sessions.ports import NEVER_CALLERS, Dispatch, Participant, Rooms
 
 log = structlog.get_logger()
 
 AGENT_NOT_SEEN = "agent_not_seen"
 ON_BEHALF = "lk.publish_on_behalf"
 """LiveKit's attribute of a participant that speaks for another one."""
+AGENT_NAMES = ("lk.agent.name", "lk.agent_name")
+"""The attributes in which LiveKit's SDK, and its server, write an agent's name."""
 QUICKEST_POLL, SLOWEST_POLL = 0.1, 1.0
 """Seconds between two polls; a warm agent is in the room within 0.3 s."""
 SECOND_LOOK = 1.0
@@ -120,7 +122,7 @@ class JoinActivities:
         return None
 
     async def _agent_of(self, order: LookForAgent, seen: list[Participant]) -> Participant | None:
-        """The agent that carries the attempt, else the one that runs the job of its dispatch.
+        """The agent that carries the attempt, else the one that the attempt's dispatch has sent.
 
         Any other agent proves nothing: LiveKit sends one without a name into every room.
         """
@@ -129,12 +131,11 @@ class JoinActivities:
         external = [agent for agent in agents if attempt_of(agent) is None]
         if ours or not external:
             return ours
-        dispatched: set[str] = set()
         for dispatch in await self._rooms.dispatches(order.livekit_room):
             named = attempt_of_metadata(dispatch.metadata)
             if named and named[1] == order.attempt:
-                dispatched |= dispatch.agents
-        return next((agent for agent in external if agent.identity in dispatched), None)
+                return next((agent for agent in external if _sent_by(dispatch, agent)), None)
+        return None
 
     async def _seen(
         self, order: LookForAgent, agent: Participant, seen: list[Participant]
@@ -175,6 +176,13 @@ def callers_among(participants: list[Participant]) -> list[Caller]:
         for p in participants
         if p.active and p.kind not in NEVER_CALLERS
     ]
+
+
+def _sent_by(dispatch: Dispatch, agent: Participant) -> bool:
+    if dispatch.agents:
+        return agent.identity in dispatch.agents
+    # Not listed yet: a named agent comes by a dispatch alone, and LiveKit writes its name down.
+    return dispatch.agent_name in (agent.attributes.get(name) for name in AGENT_NAMES)
 
 
 def _agents_among(participants: list[Participant]) -> list[Participant]:

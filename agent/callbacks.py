@@ -142,7 +142,7 @@ class _Problem(BaseModel):
 def _problem(response: httpx.Response) -> str:
     """The text of a problem response, bounded."""
     try:
-        problem = _Problem.model_validate_json(response.content)
+        problem = _Problem.model_validate_json(response.content, context=FROM_ANOTHER_VERSION)
     except ValidationError:
         return response.reason_phrase
     return (problem.detail or problem.message or problem.title or response.reason_phrase)[:300]

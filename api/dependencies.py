@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header, Path, Query, Request, Security
@@ -26,6 +27,7 @@ from services.access.rate_limits import RequestRates
 from services.agents.saved_agents import Agents
 from services.sessions.control import SessionControl
 from services.sessions.listing import SessionLists
+from services.sessions.presence_changes import PresenceChanges
 from services.sessions.starter import SessionStarter
 from services.sessions.watches import SessionWatches
 from services.sessions.webhook_receipts import LiveKitWebhooks
@@ -104,6 +106,11 @@ class ApiDependencies:
     rates: RequestRates = field(default_factory=lambda: RequestRates(0, 1, time.monotonic))
     watches: SessionWatches = field(default_factory=lambda: SessionWatches(0))
     failures: FailureLimits = field(default_factory=FailureLimits)
+
+    @cached_property
+    def presence_changes(self) -> PresenceChanges:
+        """Tell sessions who comes and leaves."""
+        return PresenceChanges(self.sessions)
 
     @property
     def control(self) -> SessionControl:

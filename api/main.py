@@ -71,6 +71,7 @@ class Wiring:
             if self.pagos:
                 stack.push_async_callback(self.pagos.aclose)
             await stack.enter_async_context(self.rooms)
+            stack.push_async_callback(self.services.presence_changes.aclose)
             log.info("api started", port=self.settings.port, livekit=self.rooms.api_url)
             yield
 

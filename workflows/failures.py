@@ -9,7 +9,7 @@ def reason_of(error: ActivityError) -> str:
     while innermost.__cause__:
         innermost = innermost.__cause__
     if isinstance(innermost, CancelledError):
-        return "called off"
+        return "cancelled"
     return innermost.message if isinstance(innermost, ApplicationError) else str(innermost)
 
 

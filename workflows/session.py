@@ -1,19 +1,19 @@
 """A session: one call with an agent, from the room's creation to its deletion.
 
-Read `_run` first, then the chapters in its order: open the room, get an agent in, live, wind down,
-persist, summarise, close. What they use is in `session_parts/`: `attempts.py` gets one agent into
-the room, `callers.py` knows who else is there, `listening.py` transcribes external agents,
-`records.py` tells MongoDB and webhooks, `changes.py` says what people may change, `activities.py`
-has every step with its time limits and retries, and `status_tracker.py` shows operators how far the
-session is. `handlers.py` receives the messages from outside.
+Read `_run` first, then the chapters in its order: get an agent in, live, wind down, persist,
+summarise, close. Each part that they use is a module of `session_parts/`: `activities.py` has every
+step with its time limits and retries, `handlers.py` receives the messages from outside.
 
 Temporal in one minute: a workflow is code that Temporal can run again from its recorded history, so
 it survives the death of every process. For that it must take the same steps again: it touches the
 outside only through activities (functions that run elsewhere, with retries), and new code asks
 `workflow.patched` before it takes other steps than the release that began the session. Signals and
 updates are messages to it, a query reads it; their handlers run whenever this code waits. They
-interrupt nothing: the first reason to end the call is kept in `_session.ending`, and every wait
-checks that.
+interrupt nothing.
+
+An ending reaches `_call` as the exception `CallOver`. A message that ends the call sets
+`_session.ending`, the first one counts, and the steps of the call turn that into `CallOver`. Every
+change of what is known gives the status another version, which is what the live call waits for.
 """
 
 import asyncio
@@ -27,15 +27,10 @@ with workflow.unsafe.imports_passed_through():
     from domain.errors import RoomNameTaken
     from domain.sessions import ending as endings
     from domain.sessions.attempts import Attempt, AttemptState
+    from domain.sessions.end_reasons import EndReason
     from domain.sessions.ending import Ending
     from domain.sessions.messages import SessionResult
-    from domain.sessions.session import (
-        EndReason,
-        Outcome,
-        SessionInput,
-        SessionState,
-        WaitingFor,
-    )
+    from domain.sessions.session import Outcome, SessionInput, SessionState, WaitingFor
     from workflows.archive import start_archive, start_summary
     from workflows.failures import code_of, reason_of
     from workflows.session_parts.attempts import Attempts
@@ -95,6 +90,8 @@ class SessionWorkflow(SessionHandlers):
     async def _run(self) -> SessionResult:
         self._session.revised_ending = workflow.patched(REVISED_ENDING)
         ending = await self._call()
+        # From now on nothing else can end the call, and nobody may change it.
+        self._session.end_with(ending)
         ending = await self._wind_down(ending)
         await self._persist()
         await self._summarise()
@@ -116,22 +113,23 @@ class SessionWorkflow(SessionHandlers):
 
     # ── get an agent in ──────────────────────────────────────────────────────────────────────────
 
-    async def _get_agent_in(self, if_none: Ending, attempts: int) -> None:
-        """Have an agent in the call, proven in the room, within so many attempts.
+    async def _get_agent_in(self, ending_without_agent: Ending, attempts: int) -> None:
+        """Have an agent in the call: seen in the room and, if it is ours, ready.
 
         Raises:
-            CallOver: the call has ended meanwhile, or no attempt succeeded (`if_none`).
+            CallOver: the call has ended meanwhile, or none of so many attempts succeeded
+                (`ending_without_agent`).
         """
         clock = self._session.run_in_background(self._end_when_time_is_up())
         try:
-            attempt = await self._make_attempts(if_none, attempts)
+            attempt = await self._make_attempts(ending_without_agent, attempts)
         finally:
             clock.cancel()
         self._tracker.agent_joined(attempt, self._limits.max_duration, self._live_waits_for())
         self._listener.start(attempt)
         await self._records.write()
 
-    async def _make_attempts(self, if_none: Ending, attempts: int) -> Attempt:
+    async def _make_attempts(self, ending_without_agent: Ending, attempts: int) -> Attempt:
         for tries in range(attempts):
             if tries:
                 self._tracker.wait_for(WaitingFor.RETRY)
@@ -144,15 +142,15 @@ class SessionWorkflow(SessionHandlers):
             if attempt.in_call:
                 return attempt
             self._require_no_ending()
-            if attempt.state is AttemptState.FAILED:
-                if_none = endings.agent_failed(attempt.problem or "")
+            if attempt.state is AttemptState.FAILED and not self._tracker.status.joins:
+                ending_without_agent = endings.agent_failed(attempt.problem or "")
             await self._attempts.retract(attempt)
             if not attempt.worth_retrying:
                 break
             if not self._tracker.status.joins:
                 # Before the first join there is no record, so webhooks are told without one.
                 self._records.announce()
-        raise CallOver(if_none)
+        raise CallOver(ending_without_agent)
 
     def _require_no_ending(self) -> None:
         if self._session.ending:
@@ -174,6 +172,8 @@ class SessionWorkflow(SessionHandlers):
             attempt = self._attempts.current
             if attempt and self._has_to_be_replaced(attempt):
                 return attempt
+            if attempt and attempt.state is AttemptState.LOST:
+                self._tracker.agent_lost_without_caller(attempt)
             self._tracker.enter(SessionState.LIVE, self._live_waits_for())
             # Every change of what is known gives the status another version.
             version = self._tracker.status.version
@@ -193,14 +193,17 @@ class SessionWorkflow(SessionHandlers):
         return None
 
     def _has_to_be_replaced(self, attempt: Attempt) -> bool:
-        """Whether the agent is lost while there is, or may come, somebody to talk to."""
+        """Whether the agent is lost, and there is, or may come, a caller: not while one is away."""
         if attempt.state is not AttemptState.LOST:
             return False
         caller_is_away = self._callers.ever_came and not self._callers.present
         return attempt.replaced_on_request or not caller_is_away
 
     async def _end_when_time_is_up(self) -> None:
-        """End the call in time while it has no agent: its clock runs, and its caller may leave."""
+        """End the call in time while it has no agent.
+
+        Before the first agent, only a caller who came and left can end it in this way.
+        """
         while not (ending := self._reason_to_end()):
             ends_at = self._ends_at()
             await until(
@@ -211,7 +214,7 @@ class SessionWorkflow(SessionHandlers):
         self._session.end_with(ending)
 
     def _ends_at(self) -> datetime | None:
-        """When time alone ends the call; None while it does not run."""
+        """When time alone ends the call; None if nothing is due."""
         # Once the caller is missed, a check of the room decides, not the time.
         missed_at = None if self._callers.absence_to_check() else self._callers.absence_deadline()
         times = (missed_at, self._tracker.status.deadline)
@@ -252,7 +255,8 @@ class SessionWorkflow(SessionHandlers):
     async def _wind_down(self, ending: Ending) -> Ending:
         """Have the agent finish, and give its report time to come; returns the settled ending.
 
-        Callers are let go as soon as no agent is there for them: only the waits go on.
+        Callers are disconnected as soon as their agent is gone; the session still waits for the
+        report.
         """
         self._callers.stop_watching()
         recovering = self._tracker.status.state is SessionState.RECOVERING
@@ -269,50 +273,54 @@ class SessionWorkflow(SessionHandlers):
         if attempt:
             attempt.abandon()
         await self._listener.stop(attempt)
-        self._room.begin_deletion()
+        self._room.start_deleting()
         return endings.settled(
             ending,
             attempt,
             ever_joined=self._tracker.status.joins > 0,
             recovering=recovering,
-            caller_came=self._callers.ever_came or _has_callers_turns(attempt),
+            caller_came=self._callers.ever_came or bool(attempt and attempt.heard_caller()),
         )
 
     def _nobody_came(self, ending: Ending) -> bool:
-        """Whether the outcome is open, and nobody came of whom LiveKit has told."""
+        """Whether the outcome is open, and LiveKit's webhooks have reported no caller."""
         joined = self._tracker.status.joins > 0 and ending.outcome is None
         return self._session.revised_ending and joined and not self._callers.ever_came
 
     async def _collect_report(self, attempt: Attempt, ending: Ending) -> None:
-        """Ask, then insist: an agent that is removed from the room still runs its end hook."""
+        """Ask the agent to finish; if it does not, remove it, for its end hook sends a report, too.
+
+        External agents understand no request: they are removed at once.
+        """
 
         def over() -> bool:
             dead = self._session.revised_ending and attempt.state is AttemptState.LOST
             return self._finalised or attempt.report is not None or dead
 
+        # An agent that fails as it finishes reports that as well, so its report is waited for.
         grace = self._limits.report_grace
         attempt.asked_to_finish = True
         await self._tell_agent(self._activities.ask_agents_to_finish, attempt, ending)
         self._session.run_in_background(self._let_callers_go_after(attempt))
         if not await until(over, grace * 2 / 3, "the agent's report"):
             await self._tell_agent(self._activities.remove_agents, attempt, ending)
-            self._room.begin_deletion()
+            self._room.start_deleting()
             await until(over, grace / 3, "the removed agent's report")
         if not attempt.report:
             self._tracker.log("no report came, the streamed turns are what there is")
 
     async def _let_callers_go_after(self, attempt: Attempt) -> None:
         """Let the callers go as soon as this agent, which finishes, is not in the room any more."""
-        # An external agent was removed when it was told.
+        # `_wind_down` abandons the attempt, at the latest.
         if not attempt.external:
             await until(lambda: attempt.left_at is not None or attempt.gone)
-        self._room.begin_deletion()
+        self._room.start_deleting()
 
     async def _tell_agent(
         self, step: Callable[[str, str | None], Awaitable[int]], attempt: Attempt, ending: Ending
     ) -> None:
-        every_agent = None
-        identity = every_agent if attempt.external else attempt.agent_identity
+        # None: every agent that is in the room.
+        identity = None if attempt.external else attempt.agent_identity
         try:
             await step(ending.reason.value, identity)
         except ActivityError as error:
@@ -331,6 +339,7 @@ class SessionWorkflow(SessionHandlers):
             complete = await self._activities.seal_transcript(order)
         except ActivityError as error:
             self._tracker.archive_deferred(reason_of(error))
+            # It has the transcript summarised as well.
             await start_archive(order)
             return
         self._tracker.archived(complete)
@@ -352,16 +361,16 @@ class SessionWorkflow(SessionHandlers):
     # ── close ────────────────────────────────────────────────────────────────────────────────────
 
     async def _close(self, ending: Ending) -> SessionResult:
-        """Set the terminal state in bounded time; stay open until everything is cleaned up."""
+        """Set the terminal state in bounded time; run on until everything is cleaned up."""
         self._tracker.enter(SessionState.CLOSING, WaitingFor.ROOM_DELETION)
-        await self._room.delete_in_time()
+        await self._room.delete_within_limit()
         closed_at = self._tracker.close(ending)
         self._records.stop_announcing()
         # LiveKit may be down for long: that the session is closed is recorded without it.
         early = asyncio.create_task(self._records.write_final()) if self._room.to_delete else None
         # In parallel: a MongoDB that is down must not hold up the room, nor LiveKit the slot.
         freed = asyncio.create_task(self._free_slot())
-        await self._room.delete_at_last()
+        await self._room.delete_until_gone()
         if early:
             await early
         # Now the record can say that the room is gone.
@@ -375,11 +384,6 @@ class SessionWorkflow(SessionHandlers):
     async def _free_slot(self) -> None:
         if self._request.slot:
             await self._activities.free_slot()
-
-
-def _has_callers_turns(attempt: Attempt | None) -> bool:
-    """Whether the report has words of the caller, or does not say."""
-    return bool(attempt and attempt.report and attempt.report.caller_turns != 0)
 
 
 def _ending_of_failure(error: ActivityError) -> Ending:

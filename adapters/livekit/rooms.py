@@ -221,4 +221,9 @@ def _room(room: models.Room) -> Room:
 
 def _dispatch(entry: dispatch_protocol.AgentDispatch) -> Dispatch:
     agents = (job.state.participant_identity or f"agent-{job.id}" for job in entry.state.jobs)
-    return Dispatch(id=entry.id, metadata=entry.metadata, agents=frozenset(agents))
+    return Dispatch(
+        id=entry.id,
+        agent_name=entry.agent_name,
+        metadata=entry.metadata,
+        agents=frozenset(agents),
+    )

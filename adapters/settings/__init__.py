@@ -1,6 +1,6 @@
 """Settings of each process, read from the environment; all faults are listed at once.
 
-docs/reference/configuration.md lists every variable. Names and defaults of the older LiveKit
+docs/reference/environment.md lists every variable. Names and defaults of the older LiveKit
 backend are kept.
 """
 

@@ -1,1 +1,1 @@
-"""Telephony providers. Nothing yet."""
+"""Carriers of phone calls. Nothing yet."""

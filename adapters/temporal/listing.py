@@ -15,6 +15,7 @@ from domain.access.ports import SessionLives
 from domain.access.quotas import Life
 from domain.errors import InvalidInput
 from domain.ids import SessionKey, check_id, key_of_workflow_id
+from domain.sessions.end_reasons import EndReason
 from domain.sessions.listing import (
     STUCK_AFTER,
     WAITS_FOR_PEOPLE,
@@ -26,7 +27,7 @@ from domain.sessions.listing import (
 )
 from domain.sessions.ports import SessionListing
 from domain.sessions.search_attributes import SearchAttribute
-from domain.sessions.session import EndReason, Outcome, SessionState, SessionStatus, WaitingFor
+from domain.sessions.session import Outcome, SessionState, SessionStatus, WaitingFor
 from workflows.session_parts.search_attributes import WAITING_SINCE
 
 log = structlog.get_logger()

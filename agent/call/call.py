@@ -39,8 +39,9 @@ from agent.spool import Disk, DiskHangs, Outbox, Record, RecordKind, SpoolEntry,
 from agent.version import agent_version
 from domain.recordings.recording import CallRecording
 from domain.sessions.dispatch_metadata import DispatchMetadata, EverlineMetadata
+from domain.sessions.end_reasons import ReportEnd
 from domain.sessions.messages import AgentReady, ReadyAnswer
-from domain.transcripts.transcript import ReportEnd, Turn, ordered
+from domain.transcripts.transcript import Turn, ordered
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -257,9 +258,9 @@ class Call:
                 **everline.model_dump(),
             )
             spool = Path(self._settings.everline_spool_dir)
-            outbox = Outbox(SpoolEntry(spool / target.entry_name(), target), client)
-            await outbox.open()
-            self._outbox = outbox
+            # Known before it is open: the job may end meanwhile, and the report is handed in.
+            self._outbox = Outbox(SpoolEntry(spool / target.entry_name(), target), client)
+            await self._outbox.open()
             log.info("attempt_claimed", remaining=answer.remaining)
         return answer
 

@@ -30,7 +30,8 @@ from agent.watchers.silence import SilenceWatch
 from agent.watchers.time_limit import warn_in_time
 from domain.agents.call_policy import SilencePolicy
 from domain.agents.config import DispatchedConfig
-from domain.transcripts.transcript import ReportEnd, Role, Turn
+from domain.sessions.end_reasons import ReportEnd
+from domain.transcripts.transcript import Role, Turn
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from domain.json_model import FROM_ANOTHER_VERSION
 from domain.sessions.control import CONTROL_TOPIC, FinishCall
-from domain.transcripts.transcript import ReportEnd
+from domain.sessions.end_reasons import ReportEnd
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -27,11 +27,13 @@ def spool_id(spool: Path) -> str | None:
         if not file.exists():
             spool.mkdir(parents=True, exist_ok=True, mode=0o700)
             scratch = spool / f"{_ID}-{uuid.uuid4().hex}"
-            scratch.write_text(uuid.uuid4().hex)
-            # A link appears complete, and never replaces another process's file.
-            with suppress(FileExistsError):
-                os.link(scratch, file)
-            scratch.unlink()
+            try:
+                scratch.write_text(uuid.uuid4().hex)
+                # A link appears complete, and never replaces another process's file.
+                with suppress(FileExistsError):
+                    os.link(scratch, file)
+            finally:
+                scratch.unlink(missing_ok=True)
         return file.read_text()
     except OSError as error:
         log.error("spool_without_id", error=str(error))

@@ -11,7 +11,7 @@ from livekit.protocol.sip import SIPTransferStatus, TransferSIPParticipantReques
 
 from agent.tools.inputs import ToolInputs, arguments, function_tool
 from domain.agents.tool_config import TransferDestination
-from domain.transcripts.transcript import ReportEnd
+from domain.sessions.end_reasons import ReportEnd
 
 log = structlog.stdlib.get_logger(__name__)
 

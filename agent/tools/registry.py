@@ -18,7 +18,7 @@ from agent.tools.inputs import ToolInputs
 from agent.tools.knowledge import search_knowledge_base
 from agent.tools.lyzr_actions import lyzr_tools
 from agent.tools.mcp_servers import mcp_toolsets
-from domain.transcripts.transcript import ReportEnd
+from domain.sessions.end_reasons import ReportEnd
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -74,7 +74,7 @@ async def receive_livekit_event(
     if await deps.control.of_another_installation(owner):
         log.debug("another installation's room", room=event.room, installation=owner.installation)
         return Received(forwarded=False)
-    return Received(forwarded=await deps.sessions.signal(owner.key, change))
+    return Received(forwarded=await deps.presence_changes.tell(owner.key, change))
 
 
 async def _note_egress(deps: ApiDependencies, result: EgressResult) -> bool:

@@ -9,7 +9,7 @@ import sys
 import time
 
 from google.protobuf.duration_pb2 import Duration
-from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, RegisterNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -44,11 +44,18 @@ async def _set_up(settings: TemporalConnection) -> None:
 
 
 async def _create_namespace(client: Client) -> None:
-    """Create the client's namespace unless it exists.
+    """Create the client's namespace unless it exists, which these credentials may have to find.
 
     Raises:
         RPCError: Temporal does not do it (yet).
     """
+    try:
+        wanted = DescribeNamespaceRequest(namespace=client.namespace)
+        await client.workflow_service.describe_namespace(wanted)
+        return
+    except RPCError as problem:
+        if problem.status is not RPCStatusCode.NOT_FOUND:
+            raise
     request = RegisterNamespaceRequest(
         namespace=client.namespace,
         workflow_execution_retention_period=Duration(seconds=int(RETENTION.total_seconds())),

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from domain.agents.config_model import ConfigModel
+from domain.agents.config_base import ConfigModel
 
 
 class SilencePolicy(ConfigModel):

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.agents.call_policy import DurationWarning, SilencePolicy
-from domain.agents.config_model import SECRET, ConfigModel
+from domain.agents.config_base import SECRET, ConfigModel
 from domain.agents.sound_config import BackgroundAudio, NoiseCancellation
 from domain.agents.tool_config import (
     AgenticRagEntry,

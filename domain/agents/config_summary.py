@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from domain.agents.config_model import SECRET
+from domain.agents.config_base import SECRET
 
 _SHOWN = frozenset(
     {"engine", "tools", "agent_id", "turn_detection", "who", "type", "provider", "rag_id"}

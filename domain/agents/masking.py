@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from domain.agents.config_model import SECRET
+from domain.agents.config_base import SECRET
 from domain.errors import InvalidInput
 
 MASK = "********"

@@ -51,18 +51,32 @@ def check_references(schema: _Schema) -> None:
         ValueError: naming the wrong reference, and the cure.
     """
     check = _Check()
-    for part, resolver in subschemas(schema):
-        check.depth(part, resolver, "#")
+    check.targets.append((schema, _resolver(schema)))
+    seen: set[int] = set()
+    while check.targets:
+        # What a reference leads to may stand where no schema stands, and has parts of its own.
+        for part, resolver in _subschemas(*check.targets.pop()):
+            if id(part) not in seen:
+                seen.add(id(part))
+                check.depth(part, resolver, "#")
 
 
 def subschemas(schema: _Schema) -> Iterator[tuple[_Schema, Resolver[Any]]]:
     """The schema and all schemas in it, each with the resolver of its references."""
+    return _subschemas(schema, _resolver(schema))
+
+
+def _resolver(schema: _Schema) -> Resolver[Any]:
     root = DRAFT202012.create_resource(schema)
     base = root.id() or ""
     registry: Registry[Any] = Registry()
-    todo: list[tuple[Any, Resolver[Any]]] = [
-        (root.contents, registry.with_resource(base, root).resolver(base))
-    ]
+    return registry.with_resource(base, root).resolver(base)
+
+
+def _subschemas(
+    schema: _Schema, resolver: Resolver[Any]
+) -> Iterator[tuple[_Schema, Resolver[Any]]]:
+    todo: list[tuple[Any, Resolver[Any]]] = [(schema, resolver)]
     while todo:
         contents, resolver = todo.pop()
         # Otherwise it is a boolean, which has no parts.
@@ -75,6 +89,8 @@ def subschemas(schema: _Schema) -> Iterator[tuple[_Schema, Resolver[Any]]]:
 
 class _Check:
     def __init__(self) -> None:
+        self.targets: list[tuple[_Schema, Resolver[Any]]] = []
+        """Schemas that references lead to, not checked from their own beginning yet."""
         self._depths: dict[int, int] = {}
         self._on_the_way: set[int] = set()
 
@@ -132,4 +148,5 @@ class _Check:
         except SchemaError:
             raise ValueError(f"has a $ref {reference[:100]!r} to what is no schema") from None
         if isinstance(target, dict):
+            self.targets.append((cast(_Schema, target), found.resolver))
             yield cast(_Schema, target), found.resolver, reference

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from domain.agents.config_model import ConfigModel
+from domain.agents.config_base import ConfigModel
 
 CLIPS = (
     "city",

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
-from domain.agents.config_model import SECRET, ConfigModel
+from domain.agents.config_base import SECRET, ConfigModel
 from domain.agents.schema_references import check_object_schema, check_references
 from domain.agents.variables import variables_in
 from domain.json_model import or_else

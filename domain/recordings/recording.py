@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from domain.agents.config_model import ConfigModel
+from domain.agents.config_base import ConfigModel
 from domain.ids import SessionKey
 from domain.json_model import JsonModel, or_else
 

@@ -11,7 +11,8 @@ class AttemptState(StrEnum):
     """How far an attempt is.
 
     `dispatched` → `appeared` → `ready` → `reported`. Each of these may become `failed` or `lost`: a
-    loss becomes a failure if the agent itself reports one, a failure a loss if it was in the call.
+    loss becomes a failure if the agent itself reports one, a failure a loss if the agent had been
+    in the call.
     Every attempt ends as `abandoned` once the session no longer wants its agent.
     """
 
@@ -57,7 +58,8 @@ class Attempt:
     replaces: "Attempt | None" = None
     """The attempt whose healthy agent was removed on request to make room for this one."""
     asked_to_finish: bool = False
-    """The call was over before its agent had reported: what it reports now is no reason."""
+    """The call was over before its agent had reported: an error that it reports now did not end
+    the call."""
     left_at: datetime | None = None
     """When its participant left the room; that alone does not make it lost."""
     left_detail: str | None = None
@@ -113,18 +115,12 @@ class Attempt:
         """Somebody wants another agent in its place, whatever this one does."""
         if self.state is not AttemptState.ABANDONED:
             self.state = AttemptState.LOST
-            self.problem = f"replaced by {by}"
+            self.problem = self.problem or f"replaced by {by}"
             self.replaced_on_request = True
 
-    def succeed(self) -> "Attempt":
+    def next_attempt(self) -> "Attempt":
         """The attempt after this one, whose agent is not in the room any more."""
-        served = self if self.joined else self.replaces
-        return Attempt(
-            self.number + 1,
-            # Until it is seen, assume that the next agent is of the same kind.
-            external=self.external,
-            replaces=served if served and served.replaced_on_request else None,
-        )
+        return Attempt(self.number + 1, replaces=self.removed_on_request)
 
     def abandon(self) -> None:
         """The session does not want its agent any more."""
@@ -139,6 +135,10 @@ class Attempt:
         """Its participant is, or may be, in the room again."""
         self.left_at = self.left_detail = None
 
+    def heard_caller(self) -> bool:
+        """Whether its report has words of the caller, or does not say whether it has."""
+        return self.report is not None and self.report.caller_turns != 0
+
     def deleted_room(self) -> bool:
         """Whether it hung up as LiveKit's SDK does, by deleting the room.
 
@@ -147,6 +147,12 @@ class Attempt:
         return self.external and self.joined and self.left_detail == "room_deleted"
 
     # ── questions ────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def removed_on_request(self) -> "Attempt | None":
+        """The last attempt with an agent in the call, if that agent was removed on request."""
+        served = self if self.joined else self.replaces
+        return served if served and served.replaced_on_request else None
 
     @property
     def in_call(self) -> bool:
@@ -161,7 +167,7 @@ class Attempt:
     def loss(self) -> str | None:
         """Why this agent, once ready, will not bring the call to its end; None if it may."""
         if self.state in (AttemptState.FAILED, AttemptState.LOST):
-            return self.problem
+            return self.problem or "no reason given"
         if self.report and self.report.end_reason.abandons_the_call():
             return f"it closed by {self.report.end_reason.value}"
         return None
@@ -190,7 +196,7 @@ class Attempt:
 
     def belongs_to(self, job_id: str | None) -> bool:
         """Whether a job (None: whichever it is) is the one of the claim, or may still become it."""
-        return job_id in (None, self.job_id or job_id)
+        return job_id is None or self.job_id in (None, job_id)
 
     def dies_with(self, job_id: str | None) -> bool:
         """Whether the death of this job (None: of its agent) leaves the attempt without an agent.

@@ -3,7 +3,7 @@
 from pydantic import ConfigDict, Field
 
 from domain.agents.config import AgentConfig, DispatchedConfig
-from domain.agents.config_model import SECRET, ConfigModel
+from domain.agents.config_base import SECRET, ConfigModel
 from domain.agents.tool_config import ManagedAgent
 from domain.ids import SessionKey
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from domain.sessions.attempts import Attempt
-from domain.sessions.session import EndReason, Outcome
-from domain.transcripts.transcript import ReportEnd
+from domain.sessions.end_reasons import EndReason, ReportEnd
+from domain.sessions.session import Outcome
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,11 @@ def _room_deleted_by_agent(ending: Ending, attempt: Attempt | None) -> Ending:
 
 
 def _outcome(attempt: Attempt | None, *, recovering: bool) -> Outcome:
-    on_request = attempt.replaces or attempt if attempt else None
-    if attempt and recovering and on_request and on_request.replaced_on_request:
-        # Nothing was wrong with the agent that was removed, so its report is the call's.
-        attempt = on_request
-    elif recovering:
-        return Outcome.AGENT_LOST
+    if recovering:
+        # Nothing was wrong with an agent that was removed on request: its report is the call's.
+        attempt = attempt.removed_on_request if attempt else None
+        if attempt is None:
+            return Outcome.AGENT_LOST
     if attempt is None or attempt.report is None:
         return Outcome.REPORT_MISSING
     failed = attempt.report.end_reason is ReportEnd.ERROR and not attempt.asked_to_finish

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from pydantic import BaseModel
 
 from domain.ids import Id
-from domain.sessions.session import EndReason, Outcome, SessionState, SessionStatus, WaitingFor
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome, SessionState, SessionStatus, WaitingFor
 
 STUCK_AFTER = timedelta(seconds=90)
 """An open session that waits for a machine for longer than this is stuck: the default budgets of

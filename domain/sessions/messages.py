@@ -10,8 +10,8 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from domain.json_model import JsonModel, or_else
-from domain.sessions.session import EndReason, Outcome, Stage
-from domain.transcripts.transcript import ReportEnd
+from domain.sessions.end_reasons import EndReason, ReportEnd
+from domain.sessions.session import Outcome, Stage
 
 LONGEST_EXTENSION = 86_400
 """Seconds."""
@@ -65,7 +65,8 @@ class ReportReceived(Message):
     attempt: int | None
     """None for an agent that sends no attempt: the current one is meant."""
     digest: str
-    end_reason: Annotated[ReportEnd, or_else(ReportEnd.UNKNOWN)]
+    end_reason: Annotated[ReportEnd, or_else(ReportEnd.AGENT_ENDED)]
+    """One that only a newer agent knows is an end that the agent decided; it was not lost."""
     turn_count: int
     caller_turns: int | None = None
     """How many of the turns are the caller's; None from an older API."""

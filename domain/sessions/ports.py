@@ -162,9 +162,11 @@ class Dispatch(BaseModel):
     """A dispatch as LiveKit lists it."""
 
     id: str
+    agent_name: str
     metadata: str
     agents: frozenset[str] = frozenset()
-    """Identities of the participants that run its jobs, as far as LiveKit knows."""
+    """Identities of the participants that run its jobs. LiveKit may list them seconds after they
+    have joined."""
 
 
 class Room(BaseModel):

@@ -73,6 +73,7 @@ class Presence:
         self._came(now)
         if not self._here:
             self.left_at = now
+            self._hung_up = False
 
     def _came(self, now: datetime) -> None:
         self.ever_came = True

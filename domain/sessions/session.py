@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from domain.agents.config import AgentConfig
 from domain.ids import Id, SessionKey
 from domain.json_model import JsonModel, or_else
+from domain.sessions.end_reasons import EndReason
 
 
 class SessionState(StrEnum):
@@ -49,26 +50,6 @@ class Outcome(StrEnum):
     CALLER_NEVER_JOINED = "caller_never_joined"
     ROOM_LOST = "room_lost"
     CANCELLED = "cancelled"
-    FAILED = "failed"
-
-
-class EndReason(StrEnum):
-    """Why a session ended: who or what ended the call, or the outcome's own cause."""
-
-    AGENT_ENDED = "agent_ended"
-    CALLER_LEFT = "caller_left"
-    END_REQUESTED = "end_requested"
-    MAX_DURATION = "max_duration"
-    SILENCE = "silence"
-    TRANSFERRED = "transferred"
-    ROOM_DELETED = "room_deleted"
-    OPERATOR = "operator"
-    CANCELLED = "cancelled"
-    AGENT_NEVER_JOINED = "agent_never_joined"
-    AGENT_FAILED = "agent_failed"
-    AGENT_LOST = "agent_lost"
-    CALLER_NEVER_JOINED = "caller_never_joined"
-    ROOM_NAME_TAKEN = "room_name_taken"
     FAILED = "failed"
 
 

@@ -1,1 +1,1 @@
-"""Phone calls: numbers, bindings, providers. Nothing yet."""
+"""Phone calls: numbers, carriers and their bindings, batches. Nothing yet."""

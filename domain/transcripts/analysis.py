@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from domain.agents.config_model import ConfigModel
+from domain.agents.config_base import ConfigModel
 from domain.agents.schema_references import check_object_schema, subschemas
 from domain.ids import Id
 from domain.json_model import or_else

@@ -14,8 +14,9 @@ from typing import Any, cast
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from domain.json_model import writable_text
+from domain.sessions.end_reasons import ReportEnd
 from domain.transcripts.report_items import HandOff, ToolCall
-from domain.transcripts.transcript import MAX_TURN_CHARS, AgentReport, ReportEnd, Role, Turn
+from domain.transcripts.transcript import MAX_TURN_CHARS, AgentReport, Role, Turn
 from domain.transcripts.usage import ModelUsage
 
 Fields = dict[str, Any]

@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 
 from domain.errors import InvalidInput
 from domain.json_model import or_else
-from domain.sessions.session import EndReason, Outcome, SessionState, SessionStatus
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome, SessionState, SessionStatus
 from domain.transcripts.search_terms import MAX_QUERY_TERMS, terms_of
 from domain.transcripts.summary import Summary, SummaryStatus
 from domain.transcripts.transcript import Role, TranscriptHeader, Turn

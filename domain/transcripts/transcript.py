@@ -16,7 +16,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from domain.json_model import JsonModel, or_else, writable, writable_pairs
 from domain.recordings.recording import CallRecording
-from domain.sessions.session import EndReason
+from domain.sessions.end_reasons import ReportEnd
 from domain.transcripts.pricing import CostEstimate
 from domain.transcripts.report_items import AgentError, HandOff, ToolCall
 from domain.transcripts.usage import CallLatency, ModelUsage
@@ -63,32 +63,6 @@ class Turn(JsonModel):
         return (self.attempt, at if at.tzinfo else at.replace(tzinfo=UTC))
 
 
-class ReportEnd(StrEnum):
-    """Why the agent's part of the call ended, according to the agent.
-
-    Every value that does not abandon the call is also an `EndReason`.
-    """
-
-    AGENT_ENDED = "agent_ended"
-    CALLER_LEFT = "caller_left"
-    END_REQUESTED = "end_requested"
-    MAX_DURATION = "max_duration"
-    SILENCE = "silence"
-    TRANSFERRED = "transferred"
-    ROOM_DELETED = "room_deleted"
-    SHUTDOWN = "shutdown"
-    ERROR = "error"
-    UNKNOWN = "unknown"
-
-    def abandons_the_call(self) -> bool:
-        """Whether the agent left before the conversation was over: it is lost, not finished."""
-        return self in (ReportEnd.SHUTDOWN, ReportEnd.ERROR, ReportEnd.UNKNOWN)
-
-    def end_reason(self) -> EndReason:
-        """The session's end reason when this report ends it."""
-        return EndReason.AGENT_ENDED if self.abandons_the_call() else EndReason(self.value)
-
-
 class ConfiguredOtherwise(BaseModel):
     """Something that the agent could not do as configured, although the call continued."""
 
@@ -113,7 +87,7 @@ class AgentReport(JsonModel):
     )
     attempt: int = Field(ge=1)
     job_id: str | None = None
-    end_reason: Annotated[ReportEnd, or_else(ReportEnd.UNKNOWN)] = ReportEnd.UNKNOWN
+    end_reason: Annotated[ReportEnd, or_else(ReportEnd.AGENT_ENDED)] = ReportEnd.UNKNOWN
     error: str | None = None
     """The reason as a sentence, if the agent ended with an error."""
     turns: list[Turn] = []

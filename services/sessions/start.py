@@ -10,6 +10,9 @@ from domain.errors import InvalidInput
 from domain.ids import SessionKey, check_id, local_room_name, session_id_of_idempotency_key
 from domain.sessions.session import SessionLimits
 
+NEW_LIMITS = {"caller_hangup_return"}
+"""Limits that an older release did not know: a retry to a newer one must have the same digest."""
+
 
 class StartRequest(BaseModel):
     """A request to start a session, the same for both start routes."""
@@ -28,6 +31,8 @@ class StartRequest(BaseModel):
     def digest(self, org: str) -> str:
         """A digest that is the same for a retry, and different for another request."""
         fields = self.model_dump(mode="json", exclude={"agent_config", "idempotency_key"})
+        for limit in NEW_LIMITS - self.limits.model_fields_set:
+            del fields["limits"][limit]
         if self.room_name is not None:
             # A client may send the org's own name or LiveKit's, which the first answer named.
             fields["room_name"] = local_room_name(org, self.room_name)

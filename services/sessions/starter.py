@@ -21,9 +21,10 @@ from domain.errors import (
     Unavailable,
 )
 from domain.ids import check_caller_identity, check_id, livekit_room_name, local_room_name
+from domain.sessions.end_reasons import EndReason
 from domain.sessions.ports import Installation, Rooms, Sessions, Started
 from domain.sessions.rooms import owner_of_room
-from domain.sessions.session import EndReason, SessionInput, SessionStatus, Stage
+from domain.sessions.session import SessionInput, SessionStatus, Stage
 from services.access.quotas import SessionQuota
 from services.agents.configuration import Resolved, named_in, resolve
 from services.agents.saved_agents import Agents

@@ -1,1 +1,1 @@
-"""Phone calls: routing, onboarding, dialling. Nothing yet."""
+"""Phone calls: onboarding of carriers, inbound and outbound calls, batches. Nothing yet."""

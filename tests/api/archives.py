@@ -6,7 +6,8 @@ from typing import Any
 
 from adapters.mongo import MongoArchive
 from domain.ids import SessionKey
-from domain.sessions.session import EndReason, Outcome, SessionState, SessionStatus, WaitingFor
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome, SessionState, SessionStatus, WaitingFor
 from domain.transcripts.report_items import AgentError
 from domain.transcripts.summary import Summary, SummaryStatus
 from domain.transcripts.transcript import AgentReport

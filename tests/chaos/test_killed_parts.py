@@ -5,7 +5,8 @@ import asyncio
 import httpx
 import pytest
 
-from domain.sessions.session import EndReason, Outcome, SessionState
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome, SessionState
 from tests.harness.call import Call
 from tests.harness.rig import Rig
 from tests.waiting import eventually

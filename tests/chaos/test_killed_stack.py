@@ -1,6 +1,7 @@
 """A power cut: everything is killed at once, and `everline up` continues the open sessions."""
 
-from domain.sessions.session import EndReason, Outcome
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome
 from tests.harness.rig import Rig
 from tests.local_stack import LocalStack
 

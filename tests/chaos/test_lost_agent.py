@@ -4,7 +4,8 @@ import signal
 
 import pytest
 
-from domain.sessions.session import EndReason, Outcome, SessionState
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome, SessionState
 from tests.harness.call import BOOK, NAME, Call
 from tests.harness.rig import Rig
 from tests.waiting import eventually

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from domain.errors import Unavailable
-from domain.sessions.session import EndReason, Outcome
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome
 from tests.harness.call import Call
 from tests.harness.rig import Rig, running_rig
 from tests.invariants import require_invariants

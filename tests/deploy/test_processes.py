@@ -9,7 +9,8 @@ from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client as TemporalClient
 
-from domain.sessions.session import EndReason, Outcome
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome
 from domain.transcripts.summary import SummaryStatus
 from stack.layout.temporal_setup import RETENTION, SEARCH_ATTRIBUTES
 from tests.deploy.running import Containers, containers, key_shown, run_init, start_livekit

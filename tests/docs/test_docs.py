@@ -16,7 +16,8 @@ from adapters import settings
 from api.app import create_app
 from api.dependencies import ApiDependencies
 from domain.agents.config import AgentConfig
-from domain.sessions.session import EndReason, GivenLimits, Outcome, SessionState, WaitingFor
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import GivenLimits, Outcome, SessionState, WaitingFor
 from stack.binaries.catalog import SERVERS
 from stack.layout import environment, ports
 from stack.layout.temporal_setup import SEARCH_ATTRIBUTES
@@ -94,7 +95,7 @@ def test_every_variable_is_in_the_table_and_no_other() -> None:
     known = set[str]().union(*(variables_of(kind) for kind in [*ours, ModelsSettings]))
     known |= {setting.variable for setting in ports.SETTINGS}
     known |= {server.variable for server in SERVERS} | OF_THE_STACK
-    documented = first_cells(section(read("docs/reference/configuration.md"), "## All variables"))
+    documented = first_cells(section(read("docs/reference/environment.md"), "## All variables"))
     assert documented == known
 
 

@@ -14,12 +14,13 @@ from domain.agents.config import AgentConfig, EngineKind
 from domain.json_model import FROM_ANOTHER_VERSION, reader
 from domain.recordings.recording import RecordingState
 from domain.sessions.control import FinishCall
+from domain.sessions.end_reasons import EndReason, ReportEnd
 from domain.sessions.messages import ParticipantChange, ParticipantKind
-from domain.sessions.session import EndReason, Outcome, SessionState, Stage, WaitingFor
+from domain.sessions.session import Outcome, SessionState, Stage, WaitingFor
 from domain.transcripts.analysis import AnalysisStatus, Verdict
 from domain.transcripts.listing import TranscriptState
 from domain.transcripts.summary import SummaryStatus
-from domain.transcripts.transcript import ReportEnd, Role
+from domain.transcripts.transcript import Role
 from domain.webhooks.deliveries import DeliveryStatus
 from domain.webhooks.events import EventType
 from tests.crossing import (
@@ -34,7 +35,7 @@ from tests.crossing import (
 
 FALLBACKS: dict[str, Any] = {
     "AgentConfig.turn_detection": None,
-    "AgentReport.end_reason": ReportEnd.UNKNOWN,
+    "AgentReport.end_reason": ReportEnd.AGENT_ENDED,
     "Analysis.status": AnalysisStatus.UNAVAILABLE,
     "ApiKeyRecord.scopes": (),
     "Attempted.status": DeliveryStatus.DEAD_LETTER,
@@ -50,7 +51,7 @@ FALLBACKS: dict[str, Any] = {
     "HttpTool.method": "GET",
     "ParticipantChanged.change": ParticipantChange.OTHER,
     "ParticipantChanged.kind": ParticipantKind.OTHER,
-    "ReportReceived.end_reason": ReportEnd.UNKNOWN,
+    "ReportReceived.end_reason": ReportEnd.AGENT_ENDED,
     "SessionResult.end_reason": EndReason.AGENT_ENDED,
     "SessionResult.outcome": Outcome.FAILED,
     "SessionStatus.end_reason": EndReason.AGENT_ENDED,

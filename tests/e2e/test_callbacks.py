@@ -2,7 +2,8 @@
 
 import asyncio
 
-from domain.sessions.session import EndReason, Outcome, SessionState
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome, SessionState
 from tests.harness.agent_callbacks import report, token, turn
 from tests.harness.rig import Rig
 from tests.waiting import eventually

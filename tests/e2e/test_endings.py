@@ -3,7 +3,8 @@
 import asyncio
 import signal
 
-from domain.sessions.session import EndReason, Outcome, SessionState
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome, SessionState
 from tests.harness.call import NAME
 from tests.harness.rig import Rig
 from tests.waiting import eventually

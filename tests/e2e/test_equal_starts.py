@@ -58,7 +58,7 @@ async def test_fifty_equal_starts_are_one_session_and_each_is_answered(
     assert {answer.json()[named] for answer in answers} == {session_id}
     await rig.client.end(session_id)
     closed = await rig.client.closed(session_id)
-    assert (closed.outcome, closed.dispatches, closed.joins) == (Outcome.COMPLETED, 1, 1)
+    assert (closed.outcome, closed.dispatches, closed.joins) == (Outcome.CALLER_NEVER_JOINED, 1, 1)
 
 
 async def test_a_client_without_patience_does_its_session_no_harm(rig: Rig) -> None:
@@ -74,4 +74,4 @@ async def test_a_client_without_patience_does_its_session_no_harm(rig: Rig) -> N
     assert joined.json()["agent_joined"]
     await rig.client.end(session_id)
     closed = await rig.client.closed(session_id)
-    assert (closed.outcome, closed.joins) == (Outcome.COMPLETED, 1)
+    assert (closed.outcome, closed.joins) == (Outcome.CALLER_NEVER_JOINED, 1)

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from domain.sessions.session import EndReason, SessionState
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import SessionState
 from tests.harness.call import BOOK
 from tests.harness.plain_agents import plain_agents
 from tests.harness.rig import Rig

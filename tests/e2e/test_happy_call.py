@@ -5,7 +5,8 @@ import asyncio
 import httpx
 
 from domain.ids import SessionKey
-from domain.sessions.session import EndReason, Outcome, SessionState
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome, SessionState
 from domain.transcripts.summary import SummaryStatus
 from tests.harness.call import BOOK, NAME
 from tests.harness.client import ServerSentEvent

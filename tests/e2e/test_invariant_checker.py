@@ -7,8 +7,9 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from domain.ids import SessionKey
+from domain.sessions.end_reasons import EndReason
 from domain.sessions.rooms import room_metadata
-from domain.sessions.session import EndReason, Outcome
+from domain.sessions.session import Outcome
 from tests import invariants
 from tests.harness.agent_callbacks import turn
 from tests.harness.ledger import AcceptedStart, Ledger

@@ -4,7 +4,8 @@ import asyncio
 
 import httpx
 
-from domain.sessions.session import EndReason, Outcome, SessionState
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome, SessionState
 from tests.harness.client import StartedSession
 from tests.harness.rig import Rig
 from tests.waiting import eventually
@@ -42,7 +43,10 @@ async def _finds_the_late_one(rig: Rig, patient: StartedSession) -> None:
     assert live.joins == 1
     await rig.client.end(patient.key.session_id)
     closed = await rig.client.closed(patient.key.session_id)
-    assert (closed.outcome, closed.end_reason) == (Outcome.COMPLETED, EndReason.END_REQUESTED)
+    assert (closed.outcome, closed.end_reason) == (
+        Outcome.CALLER_NEVER_JOINED,
+        EndReason.END_REQUESTED,
+    )
 
 
 async def test_how_long_a_start_waits_is_the_clients_choice(rig: Rig) -> None:
@@ -70,7 +74,7 @@ async def test_an_end_that_comes_before_the_agent_is_a_cancel(rig: Rig) -> None:
     if closed.joins == 0:
         assert closed.outcome is Outcome.CANCELLED
     else:
-        assert closed.outcome is Outcome.COMPLETED
+        assert closed.outcome is Outcome.CALLER_NEVER_JOINED
     assert closed.end_reason is EndReason.END_REQUESTED
 
 

@@ -1,6 +1,7 @@
 """LiveKit's webhooks are hints: forged, old, repeated and unordered ones do no harm."""
 
-from domain.sessions.session import EndReason, Outcome, SessionState
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome, SessionState
 from tests.harness.rig import Rig
 from tests.harness.webhooks import VISITOR
 

@@ -1,6 +1,7 @@
 """A whole call with a realtime model, which a plain `voice` asks for."""
 
-from domain.sessions.session import EndReason, Outcome
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome
 from domain.transcripts.summary import SummaryStatus
 from tests.agent.engines.realtime.seen import seen
 from tests.fakes.realtime import Exchange

@@ -57,7 +57,7 @@ async def test_a_room_name_belongs_to_one_session(rig: Rig) -> None:
     assert len(await rig.rooms.agents(owner.room)) == 1, "the owner's agent is still there"
     await rig.client.end(owner.key.session_id)
     closed = await rig.client.closed(owner.key.session_id)
-    assert closed.outcome is Outcome.COMPLETED
+    assert closed.outcome is Outcome.CALLER_NEVER_JOINED
 
 
 async def test_bad_starts_name_the_field_and_start_nothing(rig: Rig) -> None:

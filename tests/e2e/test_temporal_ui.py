@@ -3,7 +3,7 @@
 from urllib.parse import quote
 
 from domain.ids import session_workflow_id
-from domain.sessions.session import EndReason
+from domain.sessions.end_reasons import EndReason
 from tests.harness.browser import browser_page
 from tests.harness.rig import Rig
 

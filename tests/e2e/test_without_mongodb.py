@@ -4,7 +4,8 @@ from pathlib import Path
 
 import httpx
 
-from domain.sessions.session import EndReason, Outcome
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome
 from domain.transcripts.summary import SummaryStatus
 from tests.harness.agent_callbacks import report
 from tests.harness.rig import Rig, running_rig

@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 from cli.doctor import examine
-from domain.sessions.session import EndReason, Outcome, SessionState
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome, SessionState
 from stack.layout.home import find_home
 from tests.harness.rig import Rig, running_rig
 from tests.invariants import require_invariants

@@ -8,9 +8,9 @@ from itertools import count
 
 from domain.errors import StaleAttempt
 from domain.sessions.control import ATTEMPT_ATTRIBUTE
+from domain.sessions.end_reasons import ReportEnd
 from domain.sessions.messages import AgentFailed, AgentReady, ReadyAnswer, ReportReceived
 from domain.sessions.ports import Participant
-from domain.transcripts.transcript import ReportEnd
 from tests.fakes.rooms import FakeRooms, Sent
 
 

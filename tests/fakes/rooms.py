@@ -32,6 +32,8 @@ class FakeRoom:
     """Metadata by dispatch id."""
     agents: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set[str]))
     """Identities of the agents that run the jobs of a dispatch."""
+    names: dict[str, str] = field(default_factory=dict[str, str])
+    """Agent names by dispatch id."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ class FakeRooms:
         found = self._existing(room)
         dispatch_id = self._id("AD")
         found.dispatches[dispatch_id] = metadata
+        found.names[dispatch_id] = agent_name
         self.dispatched[room].append(metadata)
         self.on_dispatch(room, dispatch_id, metadata)
         self._end(fault)
@@ -136,7 +139,12 @@ class FakeRooms:
         if not found:
             return []
         return [
-            Dispatch(id=id, metadata=metadata, agents=frozenset(found.agents[id]))
+            Dispatch(
+                id=id,
+                agent_name=found.names[id],
+                metadata=metadata,
+                agents=frozenset(found.agents[id]),
+            )
             for id, metadata in found.dispatches.items()
         ]
 

@@ -6,7 +6,8 @@ The invariants are checked against this, not against what the stack says of itse
 from dataclasses import dataclass, field
 
 from domain.ids import SessionKey, livekit_room_name
-from domain.sessions.session import EndReason, Outcome, SessionState, SessionStatus
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome, SessionState, SessionStatus
 from domain.transcripts.transcript import Turn
 
 TurnKey = tuple[int, str]

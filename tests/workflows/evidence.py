@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.client import WorkflowHistory
 
+from domain.sessions.end_reasons import EndReason
 from domain.sessions.messages import SessionResult
-from domain.sessions.session import EndReason, Outcome, SessionStatus
+from domain.sessions.session import Outcome, SessionStatus
 
 
 @dataclass(frozen=True)

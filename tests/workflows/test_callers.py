@@ -1,6 +1,6 @@
 """Callers of whom no webhook tells: the room is checked before their absence ends a call."""
 
-from domain.transcripts.transcript import ReportEnd
+from domain.sessions.end_reasons import ReportEnd
 from tests.waiting import eventually
 from tests.workflows.calls import Call, Studio
 from tests.workflows.evidence import activities_scheduled, in_order

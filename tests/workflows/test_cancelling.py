@@ -4,8 +4,8 @@ import asyncio
 
 from temporalio.service import RPCError, RPCStatusCode
 
+from domain.sessions.end_reasons import ReportEnd
 from domain.sessions.messages import Finalise
-from domain.transcripts.transcript import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.fakes.rooms import Fault
 from tests.waiting import eventually

@@ -3,9 +3,9 @@
 import pytest
 
 from domain.errors import StaleAttempt
+from domain.sessions.end_reasons import ReportEnd
 from domain.sessions.messages import AgentReady
 from domain.sessions.rooms import room_metadata
-from domain.transcripts.transcript import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.fakes.installation import INSTALLATION
 from tests.fakes.rooms import Fault

@@ -1,7 +1,7 @@
 """What becomes of callers, times and outcome as a call ends."""
 
+from domain.sessions.end_reasons import ReportEnd
 from domain.sessions.messages import ParticipantChange, ParticipantKind, Redispatch, agent_lost
-from domain.transcripts.transcript import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.waiting import eventually
 from tests.workflows.calls import Call, Studio
@@ -179,3 +179,35 @@ async def test_a_caller_who_cannot_connect_is_told_of_and_never_came(studio: Stu
 
     assert closed.ended == ("caller_never_joined", "caller_never_joined")
     assert "caller caller tried and could not connect (join_failure)" in closed.told
+
+
+@beside_the_others
+async def test_a_lost_call_whose_new_agent_fails_is_lost(studio: Studio) -> None:
+    call = await studio.call(MUTE, Plays(fails="no key for the model", fails_for_good=True)).live()
+    await call.tell(agent_lost(1, await _job(call), "its process was killed"))
+
+    closed = await call.closed()
+
+    assert closed.ended == ("agent_lost", "agent_lost")
+    assert in_order(closed.told, "attempt 2: the agent failed: no key for the model")
+    status = closed.status
+    assert status.ended_at is not None
+    assert status.closed_at is not None
+    assert status.talk_seconds == status.talk_time(status.ended_at)
+
+
+@beside_the_others
+async def test_the_loss_of_an_agent_shows_while_the_caller_is_away(studio: Studio) -> None:
+    call = await studio.call(MUTE, caller_return=600).live()
+    await call.caller_leaves()
+    await call.until("away", lambda status: status.waiting_for == "caller_return")
+    await call.tell(agent_lost(1, await _job(call), "its process was killed"))
+
+    status = await call.until("lost", lambda status: not status.agent_joined)
+
+    assert status.state == "live"
+    assert status.timeline[-1].text == "the agent of attempt 1 is lost: its process was killed"
+    await call.caller_joins("PA_again")
+    await call.until("replaced", lambda status: status.joins == 2)
+    await call.end()
+    await call.closed()

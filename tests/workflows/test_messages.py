@@ -11,6 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.temporal.sessions import Signal
 from domain.agents.servers import Heartbeat
+from domain.sessions.end_reasons import ReportEnd
 from domain.sessions.messages import (
     AgentLost,
     EndRequest,
@@ -23,7 +24,6 @@ from domain.sessions.messages import (
     WaitUntil,
 )
 from domain.sessions.session import Stage
-from domain.transcripts.transcript import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.waiting import eventually
 from tests.workflows.calls import Call, Studio, Update

@@ -2,7 +2,7 @@
 
 from temporalio.common import SearchAttributeKey
 
-from domain.transcripts.transcript import ReportEnd
+from domain.sessions.end_reasons import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.waiting import eventually
 from tests.workflows.calls import Call, Studio

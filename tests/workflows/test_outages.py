@@ -5,8 +5,8 @@ import asyncio
 from activities.archive import SealTranscript
 from domain.errors import InvalidInput, Unavailable
 from domain.ids import archive_workflow_id, summary_workflow_id
+from domain.sessions.end_reasons import ReportEnd
 from domain.transcripts.summary import SummaryOrder
-from domain.transcripts.transcript import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.fakes.rooms import Fault
 from tests.waiting import eventually

@@ -1,7 +1,7 @@
 """Agents that go away in the middle of a call, and who takes over."""
 
+from domain.sessions.end_reasons import ReportEnd
 from domain.sessions.messages import AgentLost, ReportReceived, agent_lost
-from domain.transcripts.transcript import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.workflows.calls import Call, Studio
 from tests.workflows.evidence import in_order

@@ -9,7 +9,7 @@ from temporalio.worker import Worker
 
 from activities.errors import TranslateErrors
 from adapters.temporal import client as temporal_client
-from domain.transcripts.transcript import ReportEnd
+from domain.sessions.end_reasons import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.fakes.archives import MemoryArchive, ScriptedSummariser
 from tests.fakes.installation import INSTALLATION

@@ -1,7 +1,7 @@
 """Whole calls: how they go, and every way in which they end."""
 
+from domain.sessions.end_reasons import ReportEnd
 from domain.sessions.messages import EndRequest, Finalise
-from domain.transcripts.transcript import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.workflows.calls import Studio
 from tests.workflows.evidence import in_order

@@ -44,3 +44,19 @@ async def test_the_agent_of_another_attempts_dispatch_is_not_the_one() -> None:
     )
 
     assert seen is None
+
+
+@pytest.mark.parametrize("attribute", ["lk.agent.name", "lk.agent_name"])
+async def test_an_agent_whose_job_is_not_listed_yet_is_known_by_its_name(attribute: str) -> None:
+    rooms = FakeRooms()
+    await rooms.create(ROOM, "", 60, 60)
+    await rooms.dispatch(ROOM, "their-agent", METADATA)
+    rooms.join(ROOM, "agent-other", "agent", {attribute: "other-agent"})
+    rooms.join(ROOM, "agent-theirs", "agent", {attribute: "their-agent"})
+
+    seen = await ActivityEnvironment().run(
+        JoinActivities(rooms).look_for_agent, LookForAgent(livekit_room=ROOM, attempt=2)
+    )
+
+    assert seen is not None
+    assert (seen.identity, seen.strays) == ("agent-theirs", ["agent-other"])

@@ -131,14 +131,16 @@ class SessionActivities:
             summary=f"attempt {attempt}: is the agent in the room again?",
         )
 
-    def look_for_callers(self, present: list[str]) -> workflow.ActivityHandle[CallersSeen]:
+    def look_for_callers(
+        self, present: list[str], slower: int = 1
+    ) -> workflow.ActivityHandle[CallersSeen]:
         """Which callers are in the room: at once, or as soon as one of `present` is not.
 
         It is retried for as long as it takes: a retry writes no history, and while LiveKit does not
         answer nothing is known.
         """
         request = self._request
-        interval = request.limits.caller_check_interval()
+        interval = request.limits.caller_check_interval() * slower
         return workflow.start_activity_method(
             CallerActivities.look_for_callers,
             LookForCallers(

@@ -21,8 +21,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.session_parts.context import SessionContext
     from workflows.waiting import passed, until
 
-STRAYS = 10
-"""So many agents without an attempt are checked in one session."""
+MAX_STRAY_CHECKS = 10
+"""At most this many agents that carry no attempt are checked in one session."""
 
 
 class Attempts:
@@ -33,8 +33,8 @@ class Attempts:
         self._callers = callers
         self.current: Attempt | None = None
         """The last attempt that was made; None before the first."""
-        self._joined: set[str] = set()
-        """Agents without an attempt of whose coming LiveKit has told."""
+        self._unassigned: set[str] = set()
+        """Agents that carry no attempt, and that LiveKit's webhooks have reported."""
         self._strays: set[str] = set()
         """Agents that belong to no attempt, as the timeline says."""
 
@@ -43,7 +43,7 @@ class Attempts:
     async def make(self) -> Attempt:
         """Dispatch one agent, and wait until it is in the call, has failed, or its time is over."""
         tracker = self._session.tracker
-        attempt = self.current = self.current.succeed() if self.current else Attempt(1)
+        attempt = self.current = self.current.next_attempt() if self.current else Attempt(1)
         number = attempt.number
         tracker.begin_attempt(number)
         try:
@@ -80,7 +80,7 @@ class Attempts:
         attempt.appear(seen.identity, external=seen.foreign)
         self._callers.anybody_counts = seen.foreign
         self._callers.take_in_seen(seen.callers)
-        self._tell_of_strays(seen)
+        self._log_strays(seen)
 
     async def _await_claim(self, attempt: Attempt) -> None:
         """Wait until our agent worker claims the attempt: it can hear, think and speak."""
@@ -97,7 +97,10 @@ class Attempts:
             attempt.notes.append(attempt.problem)
 
     async def retract(self, attempt: Attempt) -> None:
-        """Abandon an attempt, and remove all dispatches and agents so far: none meets the next."""
+        """Abandon an attempt, and remove all dispatches and agents so far.
+
+        So the next agent finds none of them, unless LiveKit does not answer for too long.
+        """
         attempt.abandon()
         tracker = self._session.tracker
         if attempt.notes:
@@ -136,14 +139,14 @@ class Attempts:
             seen = None
         if seen is not None and seen.identity == attempt.agent_identity:
             self._session.tracker.log(f"agent {attempt.agent_identity} is in the room again")
-            self._tell_of_strays(seen)
+            self._log_strays(seen)
         elif self._session.ending is None:
             attempt.lose(f"it left the room ({detail})")
 
-    def agent_joined(self, change: ParticipantChanged) -> None:
-        """An agent without an attempt came: the external one of an attempt, or a stray."""
-        if len(self._joined) < STRAYS and change.identity not in self._joined:
-            self._joined.add(change.identity or "")
+    def unassigned_agent_joined(self, change: ParticipantChanged) -> None:
+        """An agent that carries no attempt came: the external one of a dispatch, or a stray."""
+        if len(self._unassigned) < MAX_STRAY_CHECKS and change.identity not in self._unassigned:
+            self._unassigned.add(change.identity or "")
             self._session.run_in_background(self._check_for_strays(change.identity))
 
     async def _check_for_strays(self, identity: str | None) -> None:
@@ -162,9 +165,9 @@ class Attempts:
         except ActivityError:
             return
         if seen:
-            self._tell_of_strays(seen)
+            self._log_strays(seen)
 
-    def _tell_of_strays(self, seen: AgentSeen) -> None:
+    def _log_strays(self, seen: AgentSeen) -> None:
         what = "was removed" if seen.strays_removed else "is in the room"
         for identity in seen.strays:
             if identity not in self._strays:
@@ -213,8 +216,8 @@ class Attempts:
         """A report came; only the current attempt's first one steers anything."""
         attempt, tracker = self.current, self._session.tracker
         number = report.attempt or (attempt.number if attempt else 0)
-        removed = attempt.replaces or attempt if attempt else None
-        if removed and removed.replaced_on_request and number == removed.number:
+        removed = attempt.removed_on_request if attempt else None
+        if removed and number == removed.number:
             removed.report = removed.report or report
         settled = attempt is None or attempt.report or attempt.state is AttemptState.ABANDONED
         if attempt is None or settled or number != attempt.number:

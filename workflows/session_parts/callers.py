@@ -24,8 +24,11 @@ CHECKS = "check-the-room-for-callers"
 """Patch: sessions that were started before it end on time alone, without a check of the room."""
 LAST_LOOK = 3.0
 """Seconds that an ended call, to which nobody seems to have come, waits for LiveKit's answer."""
+CHECKS_AT_FULL_SPEED = 20
+"""After so many checks that found a change, and again after as many, they become half as frequent:
+each writes history, and somebody who reconnects in a loop must not fill it."""
 PAUSE = 60.0
-"""Seconds after a check that failed permanently; no answer of LiveKit causes that."""
+"""Seconds after a check that failed permanently; LiveKit's answers never cause that."""
 
 
 class Callers:
@@ -116,12 +119,13 @@ class Callers:
             self._watch = self._session.run_in_background(self._check_the_room())
 
     async def look_once(self) -> None:
-        """Check the room for a caller of whom nobody has told, before the call is over."""
+        """Check the room for a caller whom no webhook has reported, before the call is over."""
+        before = self._everybody.here
         check = self._session.activities.look_for_callers([])
         if not await until(check.done, LAST_LOOK, "the last look for a caller"):
             check.cancel()
         try:
-            self._take_in_check(self._everybody.here, await check)
+            self._take_in_check(before, await check)
         except ActivityError as error:
             self._session.tracker.log(f"whether a caller came is not known: {reason_of(error)}")
 
@@ -138,12 +142,15 @@ class Callers:
         Each check ends with a change: a caller who was missed, found, or came meanwhile. So the
         history grows with what happens in the room, not with the time.
         """
+        checks = 0
         while True:
             if not await until(lambda: self.present or self.absence_to_check() is not None):
                 continue
             missed_at = self.absence_to_check()
             here, everybody = self._counting.here, self._everybody.here
-            check = self._session.activities.look_for_callers(sorted(here))
+            checks += 1
+            slower = 2 ** min(checks // CHECKS_AT_FULL_SPEED, 5)
+            check = self._session.activities.look_for_callers(sorted(here), slower)
             self._check = check
             await until(lambda done=check.done, known=here: done() or self._counting.here != known)
             if not check.done():

@@ -41,10 +41,11 @@ class Changes:
             return
         if seconds is not None:
             raise refused(
-                IdempotencyMismatch.code, "this key has extended the session by other seconds"
+                IdempotencyMismatch.code, "this key has extended the session by a different time"
             )
         status = self._session.tracker.status
-        if status.joined_at is None or status.deadline is None or status.state.call_is_over():
+        over = self._session.ending is not None or status.state.call_is_over()
+        if status.joined_at is None or status.deadline is None or over:
             raise refused(Conflict.code, "only a call in progress can be extended")
         longest = status.joined_at + timedelta(seconds=LONGEST_CALL)
         if status.deadline + timedelta(seconds=order.seconds) > longest:
@@ -62,7 +63,8 @@ class Changes:
 
     def require_live(self) -> None:
         """There is an agent in a live call, which can be replaced."""
-        if self._session.tracker.status.state is not SessionState.LIVE:
+        live = self._session.tracker.status.state is SessionState.LIVE
+        if not live or self._session.ending:
             raise refused(Conflict.code, "an agent can be replaced only in a live call")
 
     async def require_free_place(self) -> None:

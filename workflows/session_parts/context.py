@@ -33,7 +33,7 @@ class SessionContext:
         self.activities = SessionActivities(request)
         self.tracker = SessionStatusTracker(request, workflow.now())
         self.ending: Ending | None = None
-        """Why the call ends; None while nothing has ended it."""
+        """Why the call ends; None while nothing has ended it. The first reason stays."""
         self.revised_ending = False
         """Whether it lets callers go before the report comes, does not wait for the report of a
         dead agent, looks once more for a caller, and takes an external agent that deletes the room

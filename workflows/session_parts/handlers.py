@@ -9,6 +9,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from domain.errors import Conflict, IdempotencyMismatch, StaleAttempt
     from domain.sessions import ending as endings
+    from domain.sessions.end_reasons import EndReason
     from domain.sessions.ending import Ending
     from domain.sessions.messages import (
         AgentFailed,
@@ -25,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
         ReportReceived,
         WaitUntil,
     )
-    from domain.sessions.session import EndReason, SessionInput, SessionStatus
+    from domain.sessions.session import SessionInput, SessionStatus
     from workflows.session_parts.attempts import Attempts
     from workflows.session_parts.callers import Callers
     from workflows.session_parts.changes import Changes, refused
@@ -92,7 +93,7 @@ class SessionHandlers:
         elif change.change is ParticipantChange.LEFT:
             self._attempts.agent_left(change)
         elif change.change is ParticipantChange.JOINED:
-            self._attempts.agent_joined(change)
+            self._attempts.unassigned_agent_joined(change)
 
     # ── updates and the query ────────────────────────────────────────────────────────────────────
 

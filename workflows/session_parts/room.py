@@ -44,13 +44,13 @@ class SessionRoom:
         self.to_delete = True
         self._session.tracker.log("room created")
 
-    def begin_deletion(self) -> None:
-        """Delete the room in the background, which disconnects everybody who is in it."""
+    def start_deleting(self) -> None:
+        """Disconnect everybody, by deleting the room in the background; once begun, it goes on."""
         if self.to_delete and not self._deletion and self._session.revised_ending:
             within = self._session.limits.room_deletion_wait
             self._deletion = self._session.run_in_background(self._delete(within))
 
-    async def delete_in_time(self) -> None:
+    async def delete_within_limit(self) -> None:
         """Delete the room, within the time that the close waits for it."""
         if self._deletion:
             await self._deletion
@@ -59,7 +59,7 @@ class SessionRoom:
         else:
             self._session.tracker.room_never_made()
 
-    async def delete_at_last(self) -> None:
+    async def delete_until_gone(self) -> None:
         """Delete the room, for as long as it takes: people repair a wrong key, and it has to go."""
         while self.to_delete:
             await self._delete(within=None)

@@ -10,9 +10,9 @@ from temporalio.common import (
 
 with workflow.unsafe.imports_passed_through():
     from domain.sessions.attempts import Attempt
+    from domain.sessions.end_reasons import EndReason
     from domain.sessions.ending import Ending
     from domain.sessions.session import (
-        EndReason,
         Outcome,
         SessionInput,
         SessionState,
@@ -108,11 +108,20 @@ class SessionStatusTracker:
         self.log(f"attempt {attempt.number}: {attempt.agent_identity} is in the room, ready")
 
     def agent_lost(self, text: str) -> None:
-        """The agent was lost in the middle of the call."""
-        self.status.agent_joined = False
-        self._agent_lost_at = workflow.now()
+        """The agent was lost in the middle of the call, and is to be replaced."""
+        self._note_loss()
         self.enter(SessionState.RECOVERING, WaitingFor.RETRY)
         self.log(text)
+
+    def agent_lost_without_caller(self, attempt: Attempt) -> None:
+        """The agent was lost while the caller is away: it is replaced once the caller returns."""
+        if self.status.agent_joined:
+            self._note_loss()
+            self.log(f"the agent of attempt {attempt.number} is lost: {attempt.problem}")
+
+    def _note_loss(self) -> None:
+        self.status.agent_joined = False
+        self._agent_lost_at = self._agent_lost_at or workflow.now()
 
     def call_over(self, ending: Ending) -> None:
         """The call is over; the outcome follows."""

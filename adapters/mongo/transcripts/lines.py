@@ -153,7 +153,7 @@ class MongoTranscriptLines(Renewal, TranscriptRemoval):
                 )
                 for name, collection in self._parts.items()
             }
-        return Removed.model_validate(counts)
+        return Removed(**counts)
 
 
 def _is_tombstone(known: Document | None) -> bool:

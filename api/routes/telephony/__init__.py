@@ -1,1 +1,1 @@
-"""Phone numbers, providers and calls. Nothing yet."""
+"""Carriers, numbers, phone calls and batches. Nothing yet."""

@@ -6,19 +6,14 @@ from pydantic import Field
 
 from api.answers import CamelCaseAnswer
 from domain.recordings.recording import CallRecording
-from domain.sessions.session import EndReason, Outcome
+from domain.sessions.end_reasons import EndReason, ReportEnd
+from domain.sessions.session import Outcome
 from domain.transcripts.analysis import Analysis
 from domain.transcripts.listing import TranscriptLine, TranscriptState
 from domain.transcripts.pricing import CostEstimate
 from domain.transcripts.report_items import AgentError, HandOff, ToolCall
 from domain.transcripts.summary import Summary, SummaryStatus
-from domain.transcripts.transcript import (
-    ConfiguredOtherwise,
-    ReportEnd,
-    Role,
-    TranscriptHeader,
-    Turn,
-)
+from domain.transcripts.transcript import ConfiguredOtherwise, Role, TranscriptHeader, Turn
 from domain.transcripts.usage import CallLatency, ModelUsage
 from services.transcripts.reader import WholeTranscript
 

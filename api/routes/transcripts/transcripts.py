@@ -19,7 +19,8 @@ from api.routes.transcripts.statistics import AgentStats, stats_of
 from domain.ids import ID_PATTERN, Id, SessionKey
 from domain.json_model import Time
 from domain.paging import Page
-from domain.sessions.session import EndReason, Outcome
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome
 from domain.transcripts.listing import (
     SortField,
     SortOrder,

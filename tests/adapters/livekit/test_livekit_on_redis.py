@@ -49,7 +49,9 @@ async def test_dispatches_and_data_reach_a_forgotten_room(
 ) -> None:
     dispatch = await rooms.dispatch(forgotten, "some-agent", "ours")
 
-    assert await rooms.dispatches(forgotten) == [Dispatch(id=dispatch, metadata="ours")]
+    assert await rooms.dispatches(forgotten) == [
+        Dispatch(id=dispatch, agent_name="some-agent", metadata="ours")
+    ]
     await rooms.send_data(forgotten, "topic", b"data", ["somebody"])
     assert await rooms.delete_dispatch(forgotten, dispatch)
     assert await rooms.dispatches(forgotten) == []

@@ -74,7 +74,9 @@ async def test_a_dispatch_is_made_once_listed_with_its_metadata_and_deleted(
     dispatch = await rooms.dispatch(name, "some-agent", '{"attempt": 1}')
 
     # LiveKit itself adds an unnamed one to every room: it is not ours.
-    assert await rooms.dispatches(name) == [Dispatch(id=dispatch, metadata='{"attempt": 1}')]
+    assert await rooms.dispatches(name) == [
+        Dispatch(id=dispatch, agent_name="some-agent", metadata='{"attempt": 1}')
+    ]
     assert await rooms.delete_dispatch(name, dispatch) is True
     assert await rooms.delete_dispatch(name, dispatch) is False
     assert await rooms.dispatches(name) == []

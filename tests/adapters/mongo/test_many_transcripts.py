@@ -21,7 +21,8 @@ from adapters.mongo.transcripts.lines import COLLECTION, MongoTranscriptLines, d
 from adapters.mongo.transcripts.listing import MongoTranscriptLists
 from adapters.mongo.transcripts.statistics import MongoTranscriptStats
 from domain.access.audit import AuditAction
-from domain.sessions.session import EndReason, Outcome
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome
 from domain.transcripts.listing import (
     SortField,
     SortOrder,

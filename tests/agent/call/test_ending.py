@@ -4,7 +4,7 @@ import pytest
 from livekit import rtc
 
 from agent.call.ending import Ending, requested_end
-from domain.transcripts.transcript import ReportEnd
+from domain.sessions.end_reasons import ReportEnd
 
 
 def test_a_job_that_ends_without_a_cause_was_shut_down() -> None:

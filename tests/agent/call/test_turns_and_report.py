@@ -16,14 +16,8 @@ from agent.call.report import build_report
 from agent.call.turns import TurnLog, restored
 from agent.spool import Record, RecordKind
 from domain.recordings.recording import CallRecording, RecordingState
-from domain.transcripts.transcript import (
-    MAX_TURN_CHARS,
-    REPORT_VERSION,
-    AgentReport,
-    ReportEnd,
-    Role,
-    Turn,
-)
+from domain.sessions.end_reasons import ReportEnd
+from domain.transcripts.transcript import MAX_TURN_CHARS, REPORT_VERSION, AgentReport, Role, Turn
 from tests.agent.samples import turn
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -12,7 +12,7 @@ import pytest
 from livekit import api, rtc
 from livekit.agents import CloseEvent
 
-from domain.transcripts.transcript import ReportEnd
+from domain.sessions.end_reasons import ReportEnd
 from tests.agent.tools.talk import Talk, talking
 from tests.fakes.scripted_chat import Call, ScriptedChat
 from tests.fakes.sip_service import SipService

@@ -130,7 +130,7 @@ async def test_a_recording_that_nobody_can_bring_has_failed_until_somebody_bring
     await tell(door, call, recording(call.key, "stored"))
     assert await states(door, call) == [
         "stored",
-        "the recording is no longer where it was stored",
+        "the recording is missing in the storage",
     ]
 
 
@@ -153,7 +153,7 @@ async def states(door: Door, call: Call) -> list[str]:
     answer = await door.http.get(address(call))
     told = answer.json()["detail"]
     if answer.status_code == 409:
-        return [known["state"], "pending" if "on its way" in told else "failed"]
+        return [known["state"], "pending" if "not stored yet" in told else "failed"]
     return [known["state"], told]
 
 

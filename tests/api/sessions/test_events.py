@@ -10,7 +10,8 @@ from api.dependencies import Archive
 from api.routes.sessions.event_stream import LINGER_SNAPSHOTS
 from domain.errors import NotFound
 from domain.ids import SessionKey
-from domain.transcripts.transcript import ReportEnd, Turn
+from domain.sessions.end_reasons import ReportEnd
+from domain.transcripts.transcript import Turn
 from services.sessions.watches import SessionWatches, Snapshot
 from services.transcripts.transcripts import Transcripts
 from tests.api.door import JSON, Door, is_problem, open_door

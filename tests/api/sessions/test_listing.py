@@ -11,8 +11,9 @@ from structlog.testing import capture_logs
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
 from domain.ids import SessionKey, session_workflow_id
+from domain.sessions.end_reasons import EndReason
 from domain.sessions.listing import STUCK_AFTER, is_stuck
-from domain.sessions.session import EndReason, Outcome, SessionState, SessionStatus, WaitingFor
+from domain.sessions.session import Outcome, SessionState, SessionStatus, WaitingFor
 from services.sessions.listing import SessionLists
 from tests.api.door import at_last, is_problem
 from tests.api.house import House, Tenant, unique

@@ -159,6 +159,6 @@ async def test_what_an_agent_repeats_is_said_once(door: Door) -> None:
         assert answer.status_code == 200
     closed = await call.closed()
 
-    assert closed.ended == ("completed", "agent_ended")
+    assert closed.ended == ("caller_never_joined", "agent_ended")
     signals = await _heard(call)
     assert signals[EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED] == FAILURES_PER_ATTEMPT + 1

@@ -6,7 +6,7 @@ import httpx
 import jwt
 import pytest
 
-from domain.transcripts.transcript import ReportEnd
+from domain.sessions.end_reasons import ReportEnd
 from tests.api.door import (
     LIVEKIT_SECRET,
     Door,
@@ -336,7 +336,7 @@ async def test_ending_keeps_the_room_until_the_report_came(door: Door) -> None:
     )
     assert report.json() == {"sessionId": call.key.session_id, "stored": True}
     closed = await call.closed()
-    assert closed.ended == ("completed", "end_requested")
+    assert closed.ended == ("caller_never_joined", "end_requested")
     again = await door.http.post("/session/end", json={"sessionId": call.key.session_id})
     assert again.json() == {"sessionId": call.key.session_id, "ended": False}
 
@@ -402,7 +402,7 @@ async def test_without_mongodb_sessions_work_and_the_rest_says_why_not(door: Doo
     assert is_problem(summary, 503, "storage_unavailable")
     assert is_problem(by_id, 503, "storage_unavailable")
     assert report.json() == {"sessionId": call.key.session_id, "stored": False}
-    assert closed.ended == ("completed", "agent_ended")
+    assert closed.ended == ("caller_never_joined", "agent_ended")
 
 
 async def test_a_start_goes_on_when_nobody_comes_in_time(door: Door) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from domain.agents.servers import Heartbeat
 from domain.recordings.recording import CallRecording, RecordingState
-from domain.sessions.session import EndReason, Outcome
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome
 from domain.transcripts.summary import SummaryStatus
 from domain.transcripts.transcript import AgentReport, Role
 from services.transcripts.transcripts import Transcripts

@@ -42,6 +42,13 @@ def chain(length: int) -> dict[str, JSON]:
         (schema(title="x", properties={"a": {"$ref": "#/title"}}), "no schema"),
         (schema(properties={"type": TEXT, "a": {"$ref": "#/properties"}}), "no schema"),
         (arguments("#/$defs/d0", **chain(MAX_DEPTH * 10)), "more than"),
+        (
+            schema(
+                properties={"a": {"$ref": "#/parts/a"}},
+                parts={"a": {"properties": {"b": {"$ref": "https://example.com/b.json"}}}},
+            ),
+            "own parts only",
+        ),
     ],
 )
 def test_a_schema_that_no_argument_can_be_checked_by_is_refused(parameters: JSON, why: str) -> None:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain.sessions.attempts import Attempt, AttemptState
+from domain.sessions.end_reasons import ReportEnd
 from domain.sessions.messages import AgentReady, ReportReceived
-from domain.transcripts.transcript import ReportEnd
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DISPATCHED, APPEARED, READY = AttemptState.DISPATCHED, AttemptState.APPEARED, AttemptState.READY

@@ -6,10 +6,10 @@ import pytest
 
 from domain.sessions import ending as endings
 from domain.sessions.attempts import Attempt
+from domain.sessions.end_reasons import EndReason, ReportEnd
 from domain.sessions.ending import Ending
 from domain.sessions.messages import AgentReady, ReportReceived
-from domain.sessions.session import EndReason, Outcome
-from domain.transcripts.transcript import ReportEnd
+from domain.sessions.session import Outcome
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 REQUESTED = Ending(EndReason.END_REQUESTED, "the end was requested")
@@ -134,7 +134,7 @@ def test_an_end_while_a_lost_agent_is_replaced_is_a_loss(next_one_was_dispatched
     lost = _attempt(None)
     lost.lose("it is dead")
     lost.abandon()
-    attempt = lost.succeed() if next_one_was_dispatched else lost
+    attempt = lost.next_attempt() if next_one_was_dispatched else lost
 
     assert _settled(REQUESTED, attempt, recovering=True).outcome is Outcome.AGENT_LOST
 
@@ -152,7 +152,7 @@ def test_an_agent_that_an_operator_replaced_is_not_lost(
     removed.abandon()
     removed.report = _report(said) if said else None
     for _ in range(failed_attempts):
-        attempt = attempt.succeed()
+        attempt = attempt.next_attempt()
 
     assert _settled(REQUESTED, attempt, recovering=True).outcome is outcome
 
@@ -177,3 +177,28 @@ def test_an_external_agent_hangs_up_by_deleting_the_room(
 
     assert settled.outcome is outcome
     assert (settled.reason is EndReason.AGENT_ENDED) == (outcome is Outcome.COMPLETED)
+
+
+def test_the_loss_of_an_agent_that_took_over_on_request_is_a_loss() -> None:
+    removed = _attempt(ReportEnd.SHUTDOWN)
+    removed.replace("ops")
+    removed.abandon()
+    successor = removed.next_attempt()
+    successor.appear("agent-AJ_2", external=False)
+    successor.claim(AgentReady(attempt=2, job_id="AJ_2", identity="agent-AJ_2"))
+    successor.lose("its process was killed")
+    successor.abandon()
+
+    assert _settled(REQUESTED, successor, recovering=True).outcome is Outcome.AGENT_LOST
+
+
+def test_the_report_of_the_agent_that_was_removed_last_counts() -> None:
+    first = _attempt(ReportEnd.SHUTDOWN)
+    first.replace("ops")
+    second = first.next_attempt()
+    second.appear("agent-AJ_2", external=False)
+    second.claim(AgentReady(attempt=2, job_id="AJ_2", identity="agent-AJ_2"))
+    second.replace("ops")
+
+    assert second.removed_on_request is second
+    assert _settled(REQUESTED, second, recovering=True).outcome is Outcome.REPORT_MISSING

@@ -11,8 +11,9 @@ from livekit.agents import AgentSession, llm
 from livekit.agents.metrics import LLMModelUsage
 from livekit.agents.voice.report import SessionReport
 
+from domain.sessions.end_reasons import ReportEnd
 from domain.transcripts.external_report import ForeignReport, is_own_report
-from domain.transcripts.transcript import AgentReport, ReportEnd, Role, ordered
+from domain.transcripts.transcript import AgentReport, Role, ordered
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 Shape = dict[str, Any]

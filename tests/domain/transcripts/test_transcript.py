@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from domain.sessions.end_reasons import ReportEnd
 from domain.transcripts.transcript import (
     AgentReport,
-    ReportEnd,
     Role,
     Turn,
     in_charge,

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from domain.agents.config import AgentConfig
+from domain.sessions.session import GivenLimits
 from services.sessions.start import StartRequest
 
 
@@ -40,3 +41,17 @@ def test_both_names_of_a_room_are_the_same_request() -> None:
     short, long = (StartRequest(user_identity="a", room_name=name) for name in ("r", "acme.r"))
     assert short.digest("acme") == long.digest("acme")
     assert short.digest("globex") != long.digest("globex"), "another org's room is another room"
+
+
+def test_a_retry_to_a_newer_release_is_the_same_request() -> None:
+    """The digest is release 0.1's of this request."""
+    limits = GivenLimits(max_duration=60)
+    retry = StartRequest(user_identity="ann", session_id="s-1", limits=limits)
+    other = retry.model_copy(
+        update={"limits": GivenLimits(max_duration=60, caller_hangup_return=5)}
+    )
+
+    assert retry.digest("acme") == (
+        "54290f723c764416e6c488d3206fd14a406ed8efeef121aa706a37c22b46edee"
+    )
+    assert other.digest("acme") != retry.digest("acme")

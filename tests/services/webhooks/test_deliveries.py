@@ -19,7 +19,8 @@ from adapters.mongo import MongoArchive
 from adapters.mongo.client import connect
 from adapters.temporal.encryption import EncryptionCodec
 from domain.ids import SessionKey
-from domain.sessions.session import EndReason, Outcome, SessionState, SessionStatus, WaitingFor
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome, SessionState, SessionStatus, WaitingFor
 from domain.webhooks.deliveries import Delivery, DeliveryFilter, DeliveryKey, DeliveryStatus
 from domain.webhooks.endpoints import Endpoint, EndpointKey, SigningSecret, new_endpoint_id
 from domain.webhooks.events import Event, EventType, event_id

@@ -1,0 +1,1 @@
+"""Numbers, carriers and batches. Nothing yet."""
