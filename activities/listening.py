@@ -1,4 +1,4 @@
-"""Hear the turns of an agent that sends none: a silent, hidden participant writes them down."""
+"""Transcribe the calls of external agents, which send no turns, as a hidden participant."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -21,9 +21,9 @@ log = structlog.get_logger()
 
 HEARTBEAT_SECONDS = 2.0
 STORE_PAUSE = 2.0
-"""Seconds until turns that MongoDB did not take are offered again."""
+"""Seconds until turns that MongoDB did not take are sent again."""
 LAST_TURNS_SECONDS = 5.0
-"""How long the last turns may take once the call is over."""
+"""How long storing the remaining turns may take once the call is over."""
 
 
 class ListenToAgent(BaseModel):
@@ -50,14 +50,14 @@ class ListenActivities:
 
     @activity.defn
     async def listen_to_agent(self, order: ListenToAgent) -> int:
-        """Write down what is said until the agent has left or the room is gone.
+        """Store what is said until the agent has left or the room is gone.
 
         Returns:
             How many turns were stored by this try.
 
         Raises:
             Unavailable: the room could not be joined, or the connection to it was lost.
-            ApplicationError: this worker stops; another one goes on.
+            ApplicationError: this worker is shutting down; another one continues.
         """
         if self._transcripts is None:
             raise StorageUnavailable(
@@ -65,39 +65,41 @@ class ListenActivities:
                 field="MONGODB_URI",
                 cure="set the worker's MONGODB_URI to the API's value",
             )
-        notebook = _Notebook(self._transcripts, order)
-        listening = asyncio.create_task(self._listen(order, notebook))
+        writer = _TurnWriter(self._transcripts, order)
+        listening = asyncio.create_task(self._listen(order, writer))
         try:
             await _while_this_worker_runs(listening)
         finally:
             listening.cancel()
             with suppress(asyncio.CancelledError, Unavailable):
                 await listening
-            # Also after a cancel: what was said until then belongs into the transcript.
-            await _shielded(notebook.finish())
-        log.info("agent heard", room=order.livekit_room, turns=notebook.stored)
-        return notebook.stored
+            # Also after a cancel: what was said until then belongs in the transcript.
+            await _shielded(writer.finish())
+        log.info("agent heard", room=order.livekit_room, turns=writer.stored)
+        return writer.stored
 
-    async def _listen(self, order: ListenToAgent, notebook: "_Notebook") -> None:
+    async def _listen(self, order: ListenToAgent, writer: "_TurnWriter") -> None:
         identity = listener_identity(order.attempt)
         async with self._listener.listen(
             order.livekit_room, identity, order.agent_identity
         ) as heard:
             async for segment in heard:
-                notebook.put(segment)
+                writer.put(segment)
 
 
 async def _while_this_worker_runs(listening: asyncio.Task[None]) -> None:
     while not listening.done():
         activity.heartbeat()
         if activity.is_worker_shutdown():
-            raise ApplicationError("this worker stops, another one goes on", type="worker_stops")
+            raise ApplicationError(
+                "this worker is shutting down; another one continues", type="worker_stops"
+            )
         await asyncio.wait([listening], timeout=HEARTBEAT_SECONDS)
     await listening
 
 
 async def _shielded(work: Coroutine[Any, Any, None]) -> None:
-    """Finish some bounded work although this activity is cancelled meanwhile."""
+    """Finish some bounded work even if this activity is cancelled meanwhile."""
     task = asyncio.create_task(work)
     try:
         await asyncio.shield(task)
@@ -106,15 +108,15 @@ async def _shielded(work: Coroutine[Any, Any, None]) -> None:
         raise
 
 
-class _Notebook:
-    """Turns on their way to MongoDB, in order; what it does not take is offered again."""
+class _TurnWriter:
+    """Stores turns in order, and retries what MongoDB does not take."""
 
     def __init__(self, transcripts: Transcripts, order: ListenToAgent) -> None:
         self._transcripts = transcripts
         self._order = order
         self._unwritten: list[Heard] = []
         self._new = asyncio.Event()
-        self._writer = asyncio.create_task(self._write_forever())
+        self._task = asyncio.create_task(self._write_forever())
         self.stored = 0
 
     def put(self, segment: Heard) -> None:
@@ -122,10 +124,10 @@ class _Notebook:
         self._new.set()
 
     async def finish(self) -> None:
-        """Write what is left, for a bounded time."""
-        self._writer.cancel()
+        """Store what is left, for a bounded time."""
+        self._task.cancel()
         with suppress(asyncio.CancelledError):
-            await self._writer
+            await self._task
         try:
             async with asyncio.timeout(LAST_TURNS_SECONDS):
                 await self._write_all()
@@ -147,7 +149,7 @@ class _Notebook:
             await asyncio.sleep(STORE_PAUSE)
 
     async def _write(self) -> bool:
-        """Store what is there; False if MongoDB did not take it."""
+        """Store the turns so far; False if MongoDB did not take them."""
         batch = list(self._unwritten)
         if not batch:
             return True

@@ -12,6 +12,11 @@ from domain.sessions.rooms import owner_of_room, room_metadata
 
 log = structlog.get_logger()
 
+FREQUENT_TRIES = 20
+"""Tries to delete a room, about ten minutes of them, before they become rare."""
+RARE_TRY_SECONDS = 600
+"""Pause between the rare ones: LiveKit may refuse for days, and logs each try."""
+
 
 class OpenRoom(BaseModel):
     """A room to open for a session; times in seconds."""
@@ -78,16 +83,27 @@ class RoomActivities:
         """Delete the room; False if it was gone already or another session owns the name now.
 
         Raises:
-            Unavailable: the room is alive, but missing in LiveKit's list, and LiveKit refuses to
-                delete it. Its participants were removed: LiveKit lists a room again when somebody
-                leaves. Also, if the order insists, whatever else went wrong.
+            Unavailable: LiveKit lists the room and does not delete it. Or the room is alive, but
+                missing in LiveKit's list, and LiveKit refuses to delete it. Its participants were
+                removed: LiveKit lists a room again when somebody leaves. Also, if the order
+                insists, whatever else went wrong.
         """
         try:
             return await self._delete_room(order)
         except EverlineError as error:
+            tries = activity.info().attempt
+            if tries.bit_count() == 1:  # 1, 2, 4, 8 …: a room may be refused for days
+                log.warning(
+                    "room not deleted yet",
+                    room=order.livekit_room,
+                    session=order.session_id,
+                    tries=tries,
+                    reason=error.message,
+                )
             if order.insist:
                 # A failure for good would have to be repeated by the workflow, whose history grows.
-                raise Unavailable(error.message) from error
+                pause = RARE_TRY_SECONDS if tries >= FREQUENT_TRIES else None
+                raise Unavailable(error.message, retry_after=pause) from error
             raise
 
     async def _delete_room(self, order: DeleteRoom) -> bool:

@@ -65,7 +65,7 @@ CURES = {
     "json_invalid": "send valid JSON with content-type application/json",
 }
 """By pydantic's error type; the messages of other types say what is expected."""
-_CAMEL_CASE = re.compile(r"\b(session|room|agent)(Id|Name|Config)\b")
+_CAMEL_CASE = re.compile(r"\b(session|room|agent|user)(Id|Name|Config|Identity)\b")
 """Services use the seed service's names; routes under `/v1` have their own."""
 _NO_JSON = ("missing", "model_attributes_type")
 """Errors of a whole body that is missing, or was not read because of its content type."""

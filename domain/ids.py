@@ -15,6 +15,11 @@ ID_PATTERN = r"^[A-Za-z0-9_-]{1,128}$"
 ID_CURE = "use 1 to 128 of the characters A-Z a-z 0-9 _ -"
 _ID = re.compile(ID_PATTERN.removesuffix("$") + r"\Z")
 
+OWN_IDENTITY_PREFIX = "everline-"
+"""Prefix of the identities under which Everline itself joins a room."""
+AGENT_IDENTITY_PREFIX = "agent-AJ_"
+"""Prefix of the identities that LiveKit's SDKs give their agents: `agent-` and the job's id."""
+
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 """An id or a name in URLs, workflow ids and room names."""
 
@@ -43,6 +48,24 @@ def check_id(value: str, field: str) -> str:
         f"{field} has invalid characters or an invalid length",
         field=field,
         cure=ID_CURE,
+    )
+
+
+def check_caller_identity(value: str, field: str) -> str:
+    """Return `value` if a caller may have this identity in a room.
+
+    Whoever joins under an identity that is in the room takes its place, so a caller could evict
+    the agent or the listener.
+
+    Raises:
+        InvalidInput: the identity is reserved.
+    """
+    if not value.startswith((OWN_IDENTITY_PREFIX, AGENT_IDENTITY_PREFIX)):
+        return value
+    raise InvalidInput(
+        f"{field} is reserved for agents and for Everline itself",
+        field=field,
+        cure=f"use one that begins with neither {OWN_IDENTITY_PREFIX} nor {AGENT_IDENTITY_PREFIX}",
     )
 
 

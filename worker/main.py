@@ -8,8 +8,9 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import Any, Protocol
 
 import structlog
@@ -82,6 +83,12 @@ WORKFLOWS = [
     RetentionWorkflow,
 ]
 RETRY_SECONDS = 2.0
+STICKY_QUEUE_TIMEOUT = timedelta(seconds=1.5)
+"""How long a workflow task waits for the worker that has the workflow in memory.
+
+After that, any worker takes it. So a killed worker's sessions stand still no longer than that; a
+busy worker that takes longer only costs a replay.
+"""
 MAX_LISTENERS = 200
 """Calls of external agents that one worker process transcribes at the same time."""
 
@@ -178,17 +185,21 @@ def workflow_runner() -> SandboxedWorkflowRunner:
 
 
 def session_worker(
-    client: Client, settings: WorkerSettings, activities: list[Callable[..., Any]]
+    client: Client,
+    settings: WorkerSettings,
+    activities: list[Callable[..., Any]],
+    workflows: Sequence[type] = WORKFLOWS,
 ) -> Worker:
     """The worker of the one task queue."""
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
-        workflows=WORKFLOWS,
+        workflows=workflows,
         activities=activities,
         interceptors=[TranslateErrors()],
         workflow_runner=workflow_runner(),
         graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
+        sticky_queue_schedule_to_start_timeout=STICKY_QUEUE_TIMEOUT,
         max_concurrent_activities=200,
     )
 

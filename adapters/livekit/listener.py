@@ -1,8 +1,8 @@
 """A hidden participant that reads LiveKit's transcription streams.
 
 Agents built with LiveKit's SDKs send both sides' speech as text streams on `lk.transcription`. The
-caller's text arrives under the caller's identity, repeated until it is final; the agent's own is
-one growing stream per segment.
+caller's text arrives in the caller's name, or in the agent's with the caller's track, repeated
+until it is final; the agent's own is one growing stream per segment.
 """
 
 # The SDK leaves the types of a room's event handlers open:
@@ -16,16 +16,15 @@ import structlog
 from livekit import api, rtc
 from typing_extensions import override
 
+from adapters.livekit.segments import Segments, Speakers
 from adapters.settings import LiveKitSettings
 from domain.errors import Unavailable
 from domain.transcripts.listening import Heard
 from domain.transcripts.ports import RoomListener
-from domain.transcripts.transcript import Role
 
 log = structlog.get_logger()
 
 TOPIC = "lk.transcription"
-SEGMENT, FINAL = "lk.segment_id", "lk.transcription_final"
 CONNECT_SECONDS = 10.0
 FINISH_SECONDS = 2.0
 """How long open streams may take to finish after the agent leaves."""
@@ -95,14 +94,15 @@ class _Transcriber:
     def __init__(self, room: rtc.Room, agent: str) -> None:
         self._room = room
         self._agent = agent
-        self._segments = Segments()
+        self._speakers = Speakers(agent)
+        self._segments = Segments(self._speakers)
         self._heard: asyncio.Queue[Heard | None] = asyncio.Queue()
         self._reading: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Task[None] | None = None
         self._lost: str | None = None
-        self._agents = {agent}
         room.register_text_stream_handler(TOPIC, self._stream)
         room.on("participant_connected", self._connected)
+        room.on("track_published", self._published)
         room.on("participant_disconnected", self._left)
         room.on("disconnected", self._disconnected)
 
@@ -126,8 +126,15 @@ class _Transcriber:
             task.cancel()
 
     def _connected(self, participant: rtc.RemoteParticipant) -> None:
-        if participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT:
-            self._agents.add(participant.identity)
+        is_agent = participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+        self._speakers.joined(participant.identity, is_agent=is_agent)
+        for publication in participant.track_publications.values():
+            self._published(publication, participant)
+
+    def _published(
+        self, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
+    ) -> None:
+        self._speakers.published(publication.sid, participant.identity)
 
     def _left(self, participant: rtc.RemoteParticipant) -> None:
         if participant.identity == self._agent:
@@ -145,73 +152,27 @@ class _Transcriber:
     async def _finish(self) -> None:
         if self._reading:
             await asyncio.wait(self._reading, timeout=FINISH_SECONDS)
-        for segment in self._segments.unfinished():
+        for segment in self._segments.unfinished(datetime.now(UTC)):
             self._heard.put_nowait(segment)
         self._heard.put_nowait(None)
 
     def _stream(self, reader: rtc.TextStreamReader, identity: str) -> None:
-        role = Role.ASSISTANT if identity in self._agents else Role.USER
-        task = asyncio.ensure_future(self._read(reader, role))
+        task = asyncio.ensure_future(self._read(reader, identity))
         self._reading.add(task)
         task.add_done_callback(self._reading.discard)
 
-    async def _read(self, reader: rtc.TextStreamReader, role: Role) -> None:
-        attributes = reader.info.attributes or {}
-        segment = attributes.get(SEGMENT) or reader.info.stream_id
-        self._segments.begin(segment, role, datetime.now(UTC))
+    async def _read(self, reader: rtc.TextStreamReader, identity: str) -> None:
+        info = reader.info
+        stream = self._segments.begin(
+            info.stream_id, identity, info.attributes or {}, datetime.now(UTC)
+        )
         cut = False
         try:
             async for chunk in reader:
-                self._segments.add(reader.info.stream_id, segment, chunk)
+                stream.add(chunk)
         except rtc.StreamError:
             cut = True
         # The end of a stream can add attributes.
-        final = (reader.info.attributes or {}).get(FINAL) == "true"
-        whole = self._segments.end(segment, datetime.now(UTC), final=final and not cut)
-        if whole is not None:
-            self._heard.put_nowait(whole)
-
-
-class Segments:
-    """Assembles segments from streams; each is finished once."""
-
-    def __init__(self) -> None:
-        self._segments: dict[str, Heard | None] = {}
-        """None once a segment is finished."""
-        self._streams: dict[str, str] = {}
-        """The stream of each segment's current text: a later stream replaces it."""
-
-    def begin(self, segment: str, role: Role, at: datetime) -> None:
-        """Begin a stream of a segment, the first one or a repetition."""
-        begun = Heard(segment=segment[:150], role=role, text="", began_at=at, ended_at=at)
-        self._segments.setdefault(segment, begun)
-
-    def add(self, stream: str, segment: str, text: str) -> None:
-        """Add text of a stream; another stream of the same segment restarts its text."""
-        heard = self._segments.get(segment)
-        if heard is None:
-            return
-        if self._streams.get(segment) != stream:
-            self._streams[segment] = stream
-            heard.text = ""
-        heard.text += text
-
-    def end(self, segment: str, at: datetime, *, final: bool) -> Heard | None:
-        """End a stream; returns the segment if that finishes it."""
-        heard = self._segments.get(segment)
-        if heard is None:
-            return None
-        heard.ended_at = at
-        return self._finish(segment) if final else None
-
-    def unfinished(self) -> list[Heard]:
-        """The agent's segments cut off by its leaving; a caller's non-final text is a guess."""
-        segments = self._segments.items()
-        left = [name for name, heard in segments if heard and heard.role is Role.ASSISTANT]
-        cut = [heard for name in left if (heard := self._finish(name))]
-        return [heard.model_copy(update={"interrupted": True}) for heard in cut]
-
-    def _finish(self, segment: str) -> Heard | None:
-        heard, self._segments[segment] = self._segments[segment], None
-        self._streams.pop(segment, None)
-        return heard if heard and heard.text.strip() else None
+        segment = self._segments.end(stream, info.attributes or {}, datetime.now(UTC), cut=cut)
+        if segment is not None:
+            self._heard.put_nowait(segment)

@@ -105,11 +105,17 @@ class LiveKitRooms(Rooms):
     @override
     async def delete(self, room: str) -> bool:
         try:
-            return await self._delete(room)
+            deleted = await self._delete(room)
         except LiveKitLostNode:
             # This changes nothing but assigns the room a node again.
             await self.create(room, "", 0, 0)
-            return await self._delete(room)
+            deleted = await self._delete(room)
+        if not deleted and await self._listed(room):
+            raise Unavailable(
+                f"LiveKit at {self._api_url} did not delete a room:"
+                f" it lists {room}, and answers that there is no such room"
+            )
+        return deleted
 
     async def _delete(self, room: str) -> bool:
         request = room_protocol.DeleteRoomRequest(room=room)

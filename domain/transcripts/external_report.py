@@ -7,7 +7,7 @@ or beside a conversation history, in snake case or camel case. Other fields are 
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, cast
 
@@ -28,6 +28,7 @@ from domain.transcripts.usage import ModelUsage
 
 Fields = dict[str, Any]
 
+_OWN_FIELDS = ("report_version", "attempt", "foreign")
 MAX_ITEMS = 20_000
 """Items of a history that are read; a day of conversation has fewer."""
 MAX_ROOM_CHARS = 300
@@ -57,6 +58,15 @@ _IN_MILLISECONDS = "_duration_ms"
 def _room_or_none(value: object) -> object:
     # With a callback token, the room is not needed.
     return value if isinstance(value, str) and len(value) <= MAX_ROOM_CHARS else None
+
+
+def is_own_report(body: Mapping[str, object]) -> bool:
+    """Whether Everline's agent worker wrote a report.
+
+    Its reports of all releases have these fields. An external agent's report may have an `attempt`
+    or a version of its own, but not all three.
+    """
+    return all(field in body for field in _OWN_FIELDS)
 
 
 class ForeignReport(BaseModel):

@@ -15,7 +15,7 @@ from datetime import datetime
 import structlog
 from pydantic import BaseModel
 
-from domain.errors import StorageUnavailable, Unreadable
+from domain.errors import StorageUnavailable, Unavailable, Unreadable
 from domain.ids import SessionKey
 from domain.sessions.ports import Room, Rooms, SessionDirectory, SessionRecords
 from domain.sessions.rooms import owner_of_room
@@ -35,6 +35,8 @@ class Swept(BaseModel):
 
     rooms_deleted: int = 0
     """Rooms of ours without an open workflow."""
+    rooms_refused: int = 0
+    """Such rooms that LiveKit did not delete; the next sweep tries again."""
     rooms_missed: int = 0
     """Sessions that were told that their room was deleted."""
     records_closed: int = 0
@@ -59,6 +61,8 @@ class Reaper:
     archives: ArchiveRuns | None = None
     """Seals and summarises the transcripts of sessions whose records it closes."""
     _after: str | None = field(default=None, init=False)
+    _refused: frozenset[str] = field(default=frozenset(), init=False)
+    """The rooms that LiveKit did not delete in the last sweep."""
 
     async def sweep(self) -> Swept:
         """Run one sweep.
@@ -88,8 +92,19 @@ class Reaper:
         rooms = {room.name: room for room in await self.rooms.list_rooms()}
         swept = Swept()
         # First, because the check of missing rooms may take time.
+        refused: set[str] = set()
         for room in rooms.values():
-            swept.rooms_deleted += await self._delete_orphan(room, live)
+            if not await self._is_orphan(room, live):
+                continue
+            try:
+                swept.rooms_deleted += await self.rooms.delete(room.name)
+            except Unavailable as error:
+                # One room that LiveKit cannot delete must not keep the others.
+                refused.add(room.name)
+                if room.name not in self._refused:
+                    log.warning("orphaned room not deleted", room=room.name, reason=error.message)
+        self._refused = frozenset(refused)
+        swept.rooms_refused = len(refused)
         suspects = {key: name for key, name in live.items() if not self._has(rooms.get(name), key)}
         for key in await self.missing.gone(suspects):
             await self.directory.tell_room_is_gone(key)
@@ -110,15 +125,13 @@ class Reaper:
             log.warning("slots are swept later", reason=error.message)
             return 0
 
-    async def _delete_orphan(self, room: Room, live: dict[SessionKey, str]) -> bool:
+    async def _is_orphan(self, room: Room, live: dict[SessionKey, str]) -> bool:
         owner = owner_of_room(room.metadata)
         if owner is None or owner.installation != self.installation or owner.key in live:
             return False
         if not room.name.startswith(f"{owner.key.org}."):
             return False
-        if await self.directory.is_open(owner.key):
-            return False
-        return await self.rooms.delete(room.name)
+        return not await self.directory.is_open(owner.key)
 
     async def _record_cut_short(self, archive: SessionRecords) -> int:
         """Close the records of recently terminated sessions, however many others are open.

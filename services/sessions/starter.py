@@ -20,7 +20,7 @@ from domain.errors import (
     StorageUnavailable,
     Unavailable,
 )
-from domain.ids import check_id, livekit_room_name, local_room_name
+from domain.ids import check_caller_identity, check_id, livekit_room_name, local_room_name
 from domain.sessions.end_reasons import EndReason
 from domain.sessions.ports import Installation, Rooms, Sessions, Started
 from domain.sessions.rooms import owner_of_room
@@ -142,7 +142,7 @@ class SessionStarter:
             room_name=room_name,
             livekit_room=livekit_room_name(org, room_name),
             user_id=principal.user_id,
-            caller_identity=request.user_identity,
+            caller_identity=check_caller_identity(request.user_identity, "userIdentity"),
             agent_name=self.agent_name,
             config=resolved.config,
             agent_version=resolved.agent_version,

@@ -37,5 +37,6 @@ def livekit_config(credentials: Credentials, addresses: Addresses) -> dict[str, 
             "enable_loopback_candidate": True,
             "ips": {"includes": ["127.0.0.1/32"]},
         },
-        "logging": {"level": "info", "json": False},
+        # Without a line for each request: Everline lists rooms and participants all the time.
+        "logging": {"level": "info", "component_levels": {"api": "warn"}, "json": False},
     }

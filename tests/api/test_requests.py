@@ -6,6 +6,7 @@ import pytest
 
 from domain.ids import SessionKey
 from tests.api.door import JSON, Door, is_problem
+from tests.harness.agent_callbacks import report
 
 DEEP = json.loads('{"deeper":' * 100 + "1" + "}" * 100)
 LARGE = {str(number): "x" * 10_000 for number in range(60)}
@@ -13,6 +14,8 @@ LARGE = {str(number): "x" * 10_000 for number in range(60)}
 WRONG: list[tuple[str, JSON, str]] = [
     ("/session", {}, "userIdentity"),
     ("/session", {"userIdentity": ""}, "userIdentity"),
+    ("/session", {"userIdentity": "everline-listener-1"}, "userIdentity"),
+    ("/v1/sessions/start", {"user_identity": "agent-AJ_x"}, "user_identity"),
     ("/session", {"userIdentity": "c", "sessionId": "a b"}, "sessionId"),
     ("/session", {"userIdentity": "c", "sessionId": "x" * 129}, "sessionId"),
     ("/session", {"userIdentity": "c", "roomName": "../other"}, "roomName"),
@@ -100,7 +103,7 @@ async def test_a_report_without_a_valid_attempt_is_refused(
 ) -> None:
     answer = await keyless.http.post(
         "/session/observability",
-        json={"attempt": 1} | wrong,
+        json=report() | wrong,
         headers=keyless.as_agent(SessionKey("acme", "typed")),
     )
 

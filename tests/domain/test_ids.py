@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from domain import ids
 from domain.errors import InvalidInput
 from domain.ids import Id, SessionKey
+from domain.transcripts.listening import listener_identity
 
 valid = st.from_regex(r"[A-Za-z0-9_-]{1,128}", fullmatch=True)
 
@@ -27,6 +28,19 @@ def test_a_malformed_id_is_refused_by_name(text: str) -> None:
     assert refusal.value.cure
     with pytest.raises(ValidationError):
         TypeAdapter(Id).validate_python(text)
+
+
+@pytest.mark.parametrize("identity", ["caller", "Ann Everline", "agent-smith", "everline"])
+def test_a_caller_chooses_its_identity(identity: str) -> None:
+    assert ids.check_caller_identity(identity, "userIdentity") == identity
+
+
+@pytest.mark.parametrize("identity", [listener_identity(1), listener_identity(12), "agent-AJ_x7"])
+def test_no_caller_gets_an_identity_of_agents_or_of_everline(identity: str) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        ids.check_caller_identity(identity, "userIdentity")
+    assert refusal.value.field == "userIdentity"
+    assert "everline-" in (refusal.value.cure or "")
 
 
 @given(valid, valid)

@@ -22,8 +22,9 @@ def token(secret: str, key: SessionKey, attempt: int = 1, lifetime: float = 600)
 
 
 def report(attempt: int = 1, end_reason: str = "agent_ended", **fields: Any) -> dict[str, Any]:
-    """A report's body."""
-    return {"version": 1, "attempt": attempt, "end_reason": end_reason, **fields}
+    """The body of a report of Everline's agent worker."""
+    own = {"report_version": 2, "attempt": attempt, "foreign": False}
+    return own | {"end_reason": end_reason, **fields}
 
 
 def turn(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 from fastapi import Depends, Request
 from pydantic import BeforeValidator, Discriminator, Tag
@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Discriminator, Tag
 from api.dependencies import CallbackToken, Deps, agent_claims
 from domain.errors import Forbidden
 from domain.sessions.callback_token import CallbackClaims
-from domain.transcripts.external_report import ForeignReport
+from domain.transcripts.external_report import ForeignReport, is_own_report
 from domain.transcripts.report_reading import read_report
 from domain.transcripts.transcript import AgentReport
 
@@ -35,10 +35,9 @@ ReporterClaims = Annotated[CallbackClaims | None, Depends(reporter_claims)]
 
 
 def _shape(body: object) -> str:
-    """The format of a report: Everline's reports name their attempt."""
     if isinstance(body, AgentReport):
         return OUR_REPORT
-    ours = isinstance(body, Mapping) and "attempt" in cast(Mapping[str, Any], body)
+    ours = isinstance(body, Mapping) and is_own_report(cast(Mapping[str, object], body))
     return OUR_REPORT if ours else EXTERNAL_REPORT
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from domain.ids import SessionKey
 from tests.api.door import KEY, OTHER_KEY, Door, is_problem
+from tests.harness.agent_callbacks import report
 
 PUBLIC = {
     ("GET", "/health"),
@@ -78,12 +79,12 @@ async def test_an_expired_token_is_told_from_a_forged_one(keyless: Door) -> None
 
 async def test_a_token_speaks_for_its_own_attempt_and_session_alone(keyless: Door) -> None:
     token = keyless.as_agent(SessionKey("acme", "mine"))
-    report = {"attempt": 1, "turns": [_turn(2)]}
+    other = report(attempt=1, turns=[_turn(2)])
     for path, body in (
         ("/v1/agent/ready", {"attempt": 2, "job_id": "j", "identity": "a"}),
         ("/v1/agent/failed", {"event_id": "e", "attempt": 2, "reason": "r"}),
-        ("/session/observability", {"attempt": 2}),
-        ("/session/observability", report),
+        ("/session/observability", report(attempt=2)),
+        ("/session/observability", other),
         ("/v1/sessions/mine/turns", {"turns": [_turn(2)]}),
         ("/v1/sessions/other/turns", {"turns": [_turn(1)]}),
     ):

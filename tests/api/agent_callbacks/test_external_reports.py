@@ -10,11 +10,12 @@ import pytest
 from domain.sessions.session import SessionState
 from tests.api.door import Door, is_problem, open_door
 from tests.fakes.agents import Plays
+from tests.harness.agent_callbacks import report as own_report
 from tests.workflows.calls import Call
 
 PATH = "/session/observability"
 FOREIGN = Plays(foreign=True, report_when_told=False, report_when_removed=False)
-MALFORMED: dict[str, Any] = {"attempt": 1, "turns": [{}]}
+MALFORMED = own_report(turns=[{}])
 OURS = Plays(report_when_told=False, report_when_removed=False)
 
 
@@ -125,6 +126,18 @@ async def test_a_token_is_checked_also_with_the_switch_on(open_to_all: Door) -> 
     assert is_problem(forged, 401, "unauthenticated")
     assert taken.status_code == 200
     assert (await call.closed()).ended == ("caller_never_joined", "agent_ended")
+
+
+async def test_an_attempt_of_its_own_makes_a_report_no_other(door: Door) -> None:
+    call = await _live(door)
+    body = report(call.room, "A table for two.", attempt=7, version="1.2", report_version=3)
+
+    answer = await door.http.post(PATH, json=body, headers=door.as_agent(call.key))
+
+    assert answer.status_code == 200, answer.text
+    assert (await call.closed()).ended == ("completed", "agent_ended")
+    turns = await door.studio.archive.transcripts.turns(call.key)
+    assert [(turn.attempt, turn.text) for turn in turns] == [(1, "A table for two.")]
 
 
 async def test_a_malformed_report_of_our_own_names_its_field(open_to_all: Door) -> None:

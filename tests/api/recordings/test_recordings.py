@@ -15,6 +15,7 @@ from domain.ids import SessionKey
 from domain.recordings.recording import HEARD_WITHIN, LOST_AFTER
 from tests.api.door import OTHER_KEY, Door, is_problem, open_door
 from tests.fakes.s3 import S3
+from tests.harness.agent_callbacks import report
 from tests.workflows.calls import Call
 
 SOUND = b"OggS, and what was said"
@@ -182,9 +183,9 @@ async def test_nobody_reads_or_tells_another_sessions_recording(
         forged = recording(call.key, "stored") | {"path": path}
         assert is_problem(await tell(door, call, forged), 403, "forbidden")
         # A report may name any path as well; it links nothing.
-        report = {"attempt": 1, "recording": forged, "job_id": path}
+        body = report(recording=forged, job_id=path)
         headers = door.as_agent(call.key)
-        answer = await door.http.post("/session/observability", json=report, headers=headers)
+        answer = await door.http.post("/session/observability", json=body, headers=headers)
         assert answer.status_code == 200
     assert is_problem(await door.http.get(address(call)), 404, "not_found")
     await tell(door, call, recording(call.key, "stored"))

@@ -12,7 +12,7 @@ from livekit.agents.metrics import LLMModelUsage
 from livekit.agents.voice.report import SessionReport
 
 from domain.sessions.end_reasons import ReportEnd
-from domain.transcripts.external_report import ForeignReport
+from domain.transcripts.external_report import ForeignReport, is_own_report
 from domain.transcripts.transcript import AgentReport, Role, ordered
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -240,6 +240,21 @@ def test_times_beyond_the_calendar_are_left_out() -> None:
     [turn] = read({"messages": [message], "started_at": "0001-01-01T00:00:00+14:00"}).turns
 
     assert (turn.text, turn.created_at) == ("Hello.", NOW)
+
+
+def test_only_everlines_agent_worker_writes_its_own_reports() -> None:
+    own = AgentReport(attempt=1).model_dump(mode="json")
+    external: list[Shape] = [
+        sdk_report(),
+        {"attempt": 1},
+        {"attempt": 1, "turns": MESSAGES},
+        {"attempt": 1, "report_version": 2, "chat_history": {"items": MESSAGES}},
+        {"report_version": 2, "foreign": False},
+    ]
+
+    assert is_own_report(own)
+    assert not any(map(is_own_report, external))
+    assert [turn.text for turn in read(external[2]).turns] == ["Hello.", "A table for two."]
 
 
 def test_what_is_not_understood_is_kept() -> None:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import structlog
+
 from domain.agents.servers import AgentServer, JobTick
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
@@ -11,7 +13,7 @@ from domain.sessions.rooms import room_metadata
 from domain.sessions.session import SessionStatus
 from tests.fakes.installation import INSTALLATION
 from tests.fakes.reapers import reaper_of
-from tests.fakes.rooms import FakeRooms
+from tests.fakes.rooms import FakeRooms, Fault
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 CALL = SessionKey("acme", "call-1")
@@ -142,6 +144,26 @@ async def test_only_our_own_rooms_without_a_session_are_deleted() -> None:
         rooms = await with_room(installation)
         swept = await reaper_of(rooms, Temporal(), None).compare_rooms()
         assert (swept.rooms_deleted, len(rooms.rooms)) == (deleted, 1 - deleted)
+
+
+async def test_a_room_that_livekit_does_not_delete_keeps_no_other_and_is_logged_once() -> None:
+    other, gone = SessionKey("acme", "call-2"), SessionKey("acme", "call-3")
+    rooms, temporal = await with_room(), Temporal(gone)
+    await rooms.create("acme.call-2", room_metadata(other, INSTALLATION), 60, 60)
+    rooms.faults["delete", ROOM] += [Fault.AWAY] * 3
+    reaper = reaper_of(rooms, temporal, None)
+
+    with structlog.testing.capture_logs() as logged:
+        swept = [await reaper.compare_rooms() for _ in range(4)]
+
+    assert [(one.rooms_deleted, one.rooms_refused) for one in swept] == [
+        (1, 1),
+        (0, 1),
+        (0, 1),
+        (1, 0),
+    ]
+    assert temporal.told[:1] == [gone]
+    assert [line["room"] for line in logged if line["log_level"] == "warning"] == [ROOM]
 
 
 async def test_a_live_room_of_an_older_release_is_no_missing_one() -> None:
