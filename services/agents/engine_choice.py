@@ -102,12 +102,13 @@ def _check_llm(text: str, kind: ModelKind, catalog: Catalog, field: str) -> Desc
     usual, options = _USUAL[kind]
     all_of_them = f"GET {options} lists all"
     near = _similar_model(text, models.names())
-    cure = f"did you mean {near}? {all_of_them}" if near else f"use {usual}; {all_of_them}"
+    further = f"the default is {usual}; {all_of_them}"
+    cure = f"did you mean {near}? {further}" if near else further
     found = parse_descriptor(text, field, cure)
     name = found.name[:100]
     if found.name in models.refused:
         reason = f"the model {name!r} is refused: {models.refused[found.name]}"
-        cure = f"use {near or usual}; {all_of_them}"
+        cure = f"use {near or usual}; {further}"
     elif models.offers(found):
         return found
     elif kind is ModelKind.LLM and catalog.models[ModelKind.REALTIME].offers(found):

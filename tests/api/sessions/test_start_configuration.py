@@ -174,7 +174,7 @@ async def test_a_refused_start_names_the_field_and_starts_nothing(
     [fault] = answer.json()["errors"]
     assert fault["field"] == field
     if field in ("model", "agent_config.engine.llm"):
-        assert "GET /config/pipeline-options lists all" in fault["cure"]
+        assert "openai/gpt-4.1-mini" in fault["cure"]
     assert office.studio.rooms.known() == known
 
 
