@@ -46,7 +46,7 @@ $(READY): $(PINS) pyproject.toml | $(UV)
 $(CACHE)/tools/%/bin/uv:
 	@$(REQUIRE_PYTHON)
 	@echo "fetching uv $(UV_VERSION)"
-	@rm -rf "$(CACHE)/tools/$*" && mkdir -p "$(CACHE)/tools"
+	@{ rm -rf "$(CACHE)/tools/$*" && mkdir -p "$(CACHE)/tools"; } || { echo "$(CACHE) cannot be written to; name another place: XDG_CACHE_HOME=/path"; exit 1; }
 	@$(PYTHON) -m venv "$(CACHE)/tools/$*" || { echo "The venv module is missing; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@"$(CACHE)/tools/$*/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/uv.txt
 

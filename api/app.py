@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 
 from fastapi import APIRouter, FastAPI
 
-from api import cors, openapi, problems
+from api import cors, docs_page, openapi, problems
 from api.cors import Origins
 from api.dependencies import ApiDependencies
 from api.middleware import BodyLimit, LastResort, RequestLog, TrailingSlash
@@ -65,6 +65,9 @@ def create_app(
         servers=[{"url": "/", "description": "The API that serves this document."}],
         lifespan=lifespan,
         redirect_slashes=False,
+        # Their own pages would be fetched from a CDN.
+        docs_url=None,
+        redoc_url=None,
         generate_unique_id_function=openapi.operation_id,
     )
     app.state.dependencies = services
@@ -99,4 +102,5 @@ def create_app(
     ]
     for router in [*routers, *extra]:
         app.include_router(router)
+    docs_page.install(app)
     return app

@@ -12,6 +12,7 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from adapters.recordings import RecordingStore
 from adapters.temporal.message_limits import FailureLimits
 from api.auth import authenticate
+from api.known_names import require_known_query
 from domain.access.ports import ApiKeys, ApiKeyStore, AuditLog
 from domain.access.principal import Principal
 from domain.agents.catalogs import BUILT_IN, Catalog
@@ -24,6 +25,7 @@ from domain.sessions.ports import Installation, Rooms, SessionArchive, Sessions
 from domain.transcripts.ports import SummaryArchive, SummaryRuns
 from services.access.quotas import SessionQuota
 from services.access.rate_limits import RequestRates
+from services.agents.capabilities import EVERYTHING, Capabilities
 from services.agents.saved_agents import Agents
 from services.sessions.control import SessionControl
 from services.sessions.listing import SessionLists
@@ -88,6 +90,7 @@ class ApiDependencies:
     """None without MongoDB, as are the agents, records and webhooks."""
     agents: Agents | None = None
     catalog: Catalog = BUILT_IN
+    able: Capabilities = EVERYTHING
     lists: SessionLists | None = None
     records: Records | None = None
     key_store: ApiKeyStore | None = None
@@ -131,6 +134,8 @@ class ApiDependencies:
             self.catalog,
             agent_name=self.agent_name,
             archive=self.archive is not None,
+            able=self.able,
+            agent_servers=self.agent_servers,
         )
 
     @property
@@ -192,7 +197,9 @@ async def principal(
     request: Request, deps: Deps, x_api_key: ApiKey = None, x_org_id: OrgId = None
 ) -> Principal:
     """Who makes this request, and for which org; see `api.auth`."""
-    return await authenticate(request, deps.keys, deps.rates, x_api_key, x_org_id)
+    who = await authenticate(request, deps.keys, deps.rates, x_api_key, x_org_id)
+    require_known_query(request)
+    return who
 
 
 Client = Annotated[Principal, Depends(principal)]

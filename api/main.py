@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -15,6 +15,7 @@ from temporalio.client import Client
 from adapters import logs
 from adapters.auth.local_keys import LocalKeys
 from adapters.auth.pagos import Pagos
+from adapters.http.outbound import ForbiddenAddress, check_url
 from adapters.http.webhook_sender import HttpWebhookSender
 from adapters.livekit.rooms import LiveKitRooms
 from adapters.memory_agent_servers import MemoryAgentServers
@@ -34,9 +35,10 @@ from api.dependencies import ApiDependencies, Archive, CallerTokens, Records
 from api.routes.codec import codec_router
 from domain.access.ports import ApiKeys
 from domain.agents.catalogs import BUILT_IN, extended
-from domain.errors import Unavailable
+from domain.errors import InvalidInput, Unavailable
 from services.access.quotas import SessionQuota
 from services.access.rate_limits import RequestRates
+from services.agents.capabilities import Capabilities
 from services.agents.saved_agents import Agents
 from services.sessions.listing import SessionLists
 from services.sessions.watches import SessionWatches
@@ -109,6 +111,11 @@ async def wire(settings: ApiSettings) -> Wiring:
         },
         callback_secret=settings.everline_callback_secret.get_secret_value(),
         catalog=catalog,
+        able=Capabilities(
+            check_url=tool_url_check(allow_private=settings.everline_allow_private_tool_urls),
+            analyses=settings.summariser != "extractive",
+            recordings=settings.everline_recordings_url is not None,
+        ),
         lists=SessionLists(listing, archive.sessions if archive else None),
         key_store=archive.api_keys if archive and not pagos else None,
         keys_are_local=pagos is None,
@@ -187,7 +194,7 @@ def _with_mongodb(
         archive=Archive(
             mongo.sessions, Transcripts(mongo.transcripts, settings.prices), mongo.summaries
         ),
-        agents=Agents(agents, services.catalog),
+        agents=Agents(agents, services.catalog, services.able),
         records=Records(
             TranscriptLists(mongo.transcript_lists, mongo.transcript_stats, agents),
             Retention(
@@ -207,6 +214,19 @@ def _with_mongodb(
             HttpWebhookSender(allow_private=settings.everline_webhooks_allow_private),
         ),
     )
+
+
+def tool_url_check(*, allow_private: bool) -> Callable[[str], None]:
+    """The check that the agent worker makes before it calls a URL of a configuration."""
+
+    def check(url: str) -> None:
+        try:
+            check_url(url, allow_private=allow_private)
+        except ForbiddenAddress as problem:
+            cure = problem.cure_with("EVERLINE_ALLOW_PRIVATE_TOOL_URLS")
+            raise InvalidInput(str(problem), cure=cure) from None
+
+    return check
 
 
 def _codec(settings: ApiSettings) -> list[APIRouter]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
+from api.known_names import cure_of_unknown_name
 from domain.errors import (
     Conflict,
     EverlineError,
@@ -23,6 +24,7 @@ from domain.errors import (
     Unreadable,
 )
 from domain.ids import ID_CURE, ID_PATTERN
+from domain.suggestions import nearest
 
 PROBLEM = "application/problem+json"
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -59,16 +61,22 @@ STATUS_MEANING = {
 _OF_A_NAME = "[key]"
 """How pydantic ends the location of an invalid key."""
 
-CURES = {
-    "missing": "add the field",
-    "extra_forbidden": "correct the field's name, or leave it out",
-    "json_invalid": "send valid JSON with content-type application/json",
-}
+_JSON_CURE = "send valid JSON with the header Content-Type: application/json"
+CURES = {"missing": "add the field", "json_invalid": _JSON_CURE}
 """By pydantic's error type; the messages of other types say what is expected."""
+_OBJECT = "must be a JSON object"
+REASONS = {
+    "extra_forbidden": "there is no such name here",
+    "model_attributes_type": _OBJECT,
+    "model_type": _OBJECT,
+    "dict_type": _OBJECT,
+    "list_type": "must be a JSON array",
+}
+"""By pydantic's error type, where its own message is about Python."""
+_CHOICES = ("enum", "literal_error")
+_CHOICE = re.compile(r"'([^']*)'")
 _CAMEL_CASE = re.compile(r"\b(session|room|agent|user)(Id|Name|Config|Identity)\b")
 """Services use the seed service's names; routes under `/v1` have their own."""
-_NO_JSON = ("missing", "model_attributes_type")
-"""Errors of a whole body that is missing, or was not read because of its content type."""
 
 
 class Fault(BaseModel):
@@ -154,10 +162,16 @@ def _in_names_of_route(request: Request, text: str | None) -> str | None:
 
 async def _validation_error(request: Request, error: RequestValidationError) -> Response:
     # Leave out the input: it may contain secrets or transcript text.
-    faults = [
-        Fault(field=_field(item, error.body), reason=_reason(item), cure=_cure(item))
-        for item in error.errors()
-    ]
+    items: Sequence[Mapping[str, Any]] = error.errors()
+    faults: list[Fault] = []
+    if isinstance(error.body, bytes):
+        # Not read, because of its content type: what is wrong inside is not known.
+        items = [item for item in items if item["loc"][0] != "body"]
+        faults.append(_unread_body(request))
+    faults += (
+        Fault(field=_field(item, error.body), reason=_reason(item), cure=_cure(request, item))
+        for item in items
+    )
     names = ", ".join(sorted({fault.field or "body" for fault in faults}))
     detail = f"the request is not valid: {names}"
     return ProblemResponse(
@@ -167,22 +181,36 @@ async def _validation_error(request: Request, error: RequestValidationError) -> 
     )
 
 
-def _cure(item: Mapping[str, Any]) -> str | None:
+def _unread_body(request: Request) -> Fault:
+    given = request.headers.get("content-type")
+    what = f"Content-Type {given[:100]!r}" if given else "no Content-Type"
+    reason = f"the body was sent with {what}, so it was not read as JSON"
+    return Fault(field="body", reason=reason, cure=_JSON_CURE)
+
+
+def _cure(request: Request, item: Mapping[str, Any]) -> str | None:
+    if item["type"] == "extra_forbidden":
+        return cure_of_unknown_name(request, item["loc"])
+    if item["type"] in _CHOICES and isinstance(item["input"], str):
+        near = nearest(item["input"], _CHOICE.findall(item["ctx"]["expected"]))
+        return near and f"did you mean {near!r}?"
     # A regular expression does not help people.
     if (
         item["type"] == "string_pattern_mismatch"
         and ID_PATTERN.strip("^$") in item["ctx"]["pattern"]
     ):
         return ID_CURE
-    if tuple(item["loc"]) == ("body",) and item["type"] in _NO_JSON:
-        return CURES["json_invalid"]
+    if tuple(item["loc"]) == ("body",):
+        return _JSON_CURE
     return CURES.get(item["type"])
 
 
 def _reason(item: Mapping[str, Any]) -> str:
     if item["type"] == "json_invalid":
         return f"no valid JSON, at character {item['loc'][-1]}: {item['ctx']['error']}"
-    return str(item["msg"]).removeprefix("Value error, ")
+    if tuple(item["loc"]) == ("body",) and item["type"] == "missing":
+        return "the request has no body"
+    return REASONS.get(item["type"]) or str(item["msg"]).removeprefix("Value error, ")
 
 
 def _field(item: Mapping[str, Any], body: Any) -> str:
@@ -224,7 +252,7 @@ def content_too_large() -> Problem:
 async def _http_error(request: Request, error: HTTPException) -> Response:
     if error.status_code == 400:
         # FastAPI's response to a body that is not text; report it like invalid JSON.
-        fault = InvalidInput("the body cannot be read", field="body", cure=CURES["json_invalid"])
+        fault = InvalidInput("the body cannot be read", field="body", cure=_JSON_CURE)
         return await answer(request, fault)
     if error.status_code == 413:
         return ProblemResponse(content_too_large())

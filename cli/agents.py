@@ -1,15 +1,14 @@
 """`everline agents …`: manages saved agents and their versions through the HTTP API."""
 
-import json
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
 from cli.api_client import Json, call_api
+from cli.config_file import read_config
 from cli.options import AsJson, OrgOption
 from cli.output import print_json, print_list
-from stack.errors import StackError
 
 agents_app = typer.Typer(
     help="Save and change agents, and restore earlier versions.", no_args_is_help=True
@@ -64,7 +63,7 @@ def get(
 @agents_app.command("create")
 def create(context: typer.Context, file: ConfigFile, org: OrgOption = None) -> None:
     """Save a new agent from a file, which must give its `agent_name`."""
-    body = {"config": _read(file)}
+    body = {"config": read_config(file)}
     _report(call_api(context.obj, "POST", "agents", body=body, org=org), "saved")
 
 
@@ -80,7 +79,7 @@ def update(
 
     The output of `agents get` can be edited and sent back: masked secrets keep their stored value.
     """
-    body, path = {"config": _read(file)}, ("agents", agent_id)
+    body, path = {"config": read_config(file)}, ("agents", agent_id)
     answer = call_api(context.obj, "PUT", *path, body=body, org=org, if_version=expected)
     _report(answer, "saved")
 
@@ -122,28 +121,6 @@ def delete(
     """Delete an agent and its versions; its sessions and their transcripts stay."""
     call_api(context.obj, "DELETE", "agents", agent_id, org=org, if_version=expected)
     typer.echo(f"Agent {agent_id} is deleted.")
-
-
-def _read(file: Path) -> Json:
-    """Read a configuration, either bare or as `agents get` prints it.
-
-    Raises:
-        StackError: The file cannot be read or is not a JSON object.
-    """
-    stdin = str(file) == "-"
-    name = "standard input" if stdin else str(file)
-    try:
-        text = typer.get_text_stream("stdin").read() if stdin else file.read_text("utf-8")
-        found: object = json.loads(text)
-    except OSError as problem:
-        raise StackError(f"{name}: {problem.strerror}") from None
-    except ValueError as problem:
-        raise StackError(f"{name} is not JSON: {problem}") from None
-    if not isinstance(found, dict):
-        raise StackError(f"{name} must contain a JSON object, the agent's configuration")
-    config = cast("Json", found)
-    inside = config.get("config")
-    return cast("Json", inside) if isinstance(inside, dict) and "agentId" in config else config
 
 
 def _report(answer: Json, what: str) -> None:

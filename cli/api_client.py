@@ -1,4 +1,4 @@
-"""Calls the API of the local stack."""
+"""Calls the API of an installation."""
 
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -8,16 +8,17 @@ from urllib.parse import quote
 
 import httpx
 
+from cli.installation import Installation
 from stack.errors import StackError
-from stack.layout.credentials import read_credentials
-from stack.layout.home import Home
-from stack.supervision.state import read_state
 
 Json = dict[str, object]
 
+_SECONDS = 60.0
+"""Longer than a start waits for its agent."""
+
 
 def call_api(
-    home: Home,
+    installation: Installation,
     method: str,
     *path: str,
     body: Mapping[str, object] | None = None,
@@ -25,32 +26,32 @@ def call_api(
     org: str | None = None,
     if_version: int | None = None,
 ) -> Json:
-    """Call the API with the stack's own key, and return the JSON object of the answer.
+    """Call the API, and return the JSON object of the answer.
 
     The segments of the path are escaped; query parameters without a value are left out. Without an
-    `org`, the call is for the stack's own. `if_version` is the version that a change expects to
+    `org`, the call is for the key's own. `if_version` is the version that a change expects to
     find. An answer without a body is an empty object.
 
     Raises:
-        StackError: The stack is not running, or the API does not answer or returns an error.
+        StackError: It is not known where the API is, or it does not answer or returns an error.
     """
     headers = {"x-org-id": org} if org else {}
     if if_version is not None:
         headers["if-match"] = f'"{if_version}"'
     params = {name: value for name, value in (query or {}).items() if value}
-    with _client(home) as client:
+    with _client(installation) as client:
         answer = client.request(method, _join(path), json=body, params=params, headers=headers)
-    return cast("Json", answer.json()) if answer.content else {}
+    return _read_object(answer) if answer.content else {}
 
 
-def stream_events(home: Home, *path: str) -> Iterator[tuple[str, Json]]:
+def stream_events(installation: Installation, *path: str) -> Iterator[tuple[str, Json]]:
     """Yield the name and data of server-sent events, up to the event `end`.
 
     Raises:
         StackError: As `call_api`.
     """
     name = ""
-    with _client(home) as client, client.stream("GET", _join(path), timeout=None) as answer:
+    with _client(installation) as client, client.stream("GET", _join(path), timeout=None) as answer:
         for line in answer.iter_lines():
             field, _, value = line.partition(": ")
             if field == "event":
@@ -66,26 +67,52 @@ def _join(path: Iterable[str]) -> str:
 
 
 @contextmanager
-def _client(home: Home) -> Generator[httpx.Client]:
-    credentials = read_credentials(home)
-    state = read_state(home)
-    url = state.urls.api
-    if credentials is None or url is None:
-        command = "everline up" if state.supervisor_pid is None else "everline start api"
-        raise StackError(f"the API of {home.root} is not running; start it with `{command}`")
-    headers = {"x-api-key": credentials.api_key}
+def _client(installation: Installation) -> Generator[httpx.Client]:
+    url, key = installation.address()
     try:
-        with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=30) as client:
+        with httpx.Client(
+            base_url=url, headers={"x-api-key": key}, trust_env=False, timeout=_SECONDS
+        ) as client:
             client.event_hooks = {"response": [_require_success]}
             yield client
-    except httpx.HTTPError as problem:
-        raise StackError(
-            f"{url} does not answer ({type(problem).__name__}); see `everline status`"
-        ) from None
+    except (httpx.HTTPError, httpx.InvalidURL) as problem:
+        cure = "check --url" if installation.url else "see `everline status`"
+        raise StackError(f"{url} does not answer ({type(problem).__name__}); {cure}") from None
 
 
 def _require_success(answer: httpx.Response) -> None:
     if not answer.is_success:
         answer.read()
-        request = f"{answer.request.method} {answer.request.url.path}"
-        raise StackError(f"{request}: {answer.status_code} {answer.text[:500]}")
+        raise StackError(_explain(answer))
+
+
+def _explain(answer: httpx.Response) -> str:
+    """The error as plain text: what is wrong, and for each field the reason and the cure."""
+    problem = _read_object(answer)
+    lines = [f"{problem.get('detail') or 'the request failed'} ({answer.status_code})"]
+    for fault in cast("list[dict[str, str]]", problem.get("errors") or []):
+        reason, cure = fault.get("reason"), fault.get("cure")
+        texts = [reason if reason != problem.get("detail") else None, cure]
+        told = "; ".join(text for text in texts if text)
+        lines += [f"  {': '.join(filter(None, (fault.get('field'), told)))}"] if told else []
+    if answer.status_code >= 500 and "request_id" in problem:
+        lines.append(f"  in the API's log: request {problem['request_id']}")
+    return "\n".join(lines)
+
+
+def _read_object(answer: httpx.Response) -> Json:
+    """Return the JSON object of an answer.
+
+    Raises:
+        StackError: It has none, such as a proxy's page.
+    """
+    try:
+        found: object = answer.json()
+    except ValueError:
+        found = None
+    if isinstance(found, dict):
+        return cast("Json", found)
+    raise StackError(
+        f"{answer.request.url} answered {answer.status_code}, but not as Everline's API does: "
+        "is it the right URL, or is there a proxy in between?"
+    )

@@ -7,13 +7,16 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 
 import psutil
 import typer
 
+from cli.installation import local_home
+from cli.options import AsJson
+from cli.output import print_json
 from cli.speech_check import SpeechFault, are_models_installed, try_models, try_models_alone
 from stack.binaries import SERVERS, Server
 from stack.binaries.locate import find_built, find_fault, find_on_path
@@ -42,17 +45,30 @@ class Finding:
     cure: str = ""
 
 
-def doctor(context: typer.Context) -> None:
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
     """Check this machine and the stack; exits with 1 if anything is wrong."""
-    home: Home = context.obj
-    healthy = True
+    home, healthy = local_home(context), True
+    findings: list[Finding] = []
     for finding in chain(examine(home, os.environ), examine_speech(home, os.environ)):
-        mark, color = ("✓", "green") if finding.ok else ("✗", "red")
-        typer.echo(f"{typer.style(mark, fg=color)} {finding.title:<20}{finding.detail}")
-        if not finding.ok:
-            healthy = False
-            typer.echo(f"    cure: {finding.cure}")
+        healthy = healthy and finding.ok
+        if as_json:
+            findings.append(finding)
+        else:
+            _print(finding)
+    if as_json:
+        print_json({"ok": healthy, "findings": [_as_json(finding) for finding in findings]})
     raise typer.Exit(0 if healthy else 1)
+
+
+def _as_json(finding: Finding) -> dict[str, object]:
+    return {**asdict(finding), "cure": None if finding.ok else finding.cure}
+
+
+def _print(finding: Finding) -> None:
+    mark, color = ("✓", "green") if finding.ok else ("✗", "red")
+    typer.echo(f"{typer.style(mark, fg=color)} {finding.title:<20}{finding.detail}")
+    if not finding.ok:
+        typer.echo(f"    cure: {finding.cure}")
 
 
 def examine(home: Home, environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -118,6 +134,9 @@ def _server(server: Server, environ: Mapping[str, str]) -> Finding:
     if found:
         return Finding(title, True, f"{found}{note}")
     cache, room = _free_space(find_cache(environ))
+    if not os.access(cache, os.W_OK | os.X_OK):
+        cure = "name another place: XDG_CACHE_HOME=/path"
+        return Finding(title, False, f"not built yet, and {cache} cannot be written to", cure)
     if room < _BUILD_GB:
         return Finding(
             title,

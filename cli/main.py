@@ -3,6 +3,8 @@
 import json
 import os
 import time
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -11,11 +13,13 @@ from rich.console import Console
 
 from cli.agents import agents_app
 from cli.doctor import doctor
+from cli.installation import KEY_VARIABLE, URL_VARIABLE, Installation, local_home
 from cli.keys import keys_app
 from cli.options import AsJson, SetOption
 from cli.sessions import sessions_app
 from cli.webhooks import webhooks_app
 from stack.binaries import locate_servers
+from stack.change import change_running
 from stack.down import stop_stack
 from stack.errors import AlreadyRunningError, StackError
 from stack.layout.credentials import read_credentials
@@ -23,7 +27,7 @@ from stack.layout.home import Home, find_home
 from stack.layout.ports import SETTINGS
 from stack.layout.wanted import PART_NAMES, Wanted, parse_names, parse_settings
 from stack.progress import Progress
-from stack.supervision.control import await_started, change_parts
+from stack.supervision.control import change_parts
 from stack.supervision.logs import new_lines, tail
 from stack.supervision.state import StackState, read_state
 from stack.supervision.supervisor import banner
@@ -33,8 +37,9 @@ app = typer.Typer(
     name="everline",
     help="Voice-agent sessions that cannot get lost: the whole stack on one machine.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    # The groups below take it over.
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(sessions_app, name="sessions")
 app.add_typer(webhooks_app, name="webhooks")
@@ -61,15 +66,39 @@ def _complain(text: str) -> NoReturn:
     raise SystemExit(1) from None
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"everline {version('everline')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _choose_home(
+def _choose_installation(
     context: typer.Context,
     home: Annotated[
         Path | None,
         typer.Option(help="Folder of the stack (EVERLINE_HOME; default: .everline)."),
     ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            envvar=URL_VARIABLE,
+            help="API of another installation, for agents, keys, sessions and webhooks.",
+        ),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(envvar=KEY_VARIABLE, help="API key; default: the stack's own.")
+    ] = None,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
 ) -> None:
-    context.obj = find_home(given=home)
+    sources = [context.get_parameter_source(name) for name in ("url", "key")]
+    given_as_option = any(source and source.name == "COMMANDLINE" for source in sources)
+    context.obj = Installation(find_home(given=home), url, key, given_as_option)
 
 
 @app.command()
@@ -99,9 +128,7 @@ def up(
     models_port: Annotated[int | None, typer.Option(help="Local models (4010).")] = None,
 ) -> None:
     """Start the whole stack and keep it running; Ctrl-C stops it."""
-    home: Home = context.obj
-    if is_running(home):
-        return _print_running(home)
+    home = local_home(context)
     # The parameter of a port is named after its option.
     ports = {one.field: context.params[one.option[2:].replace("-", "_")] for one in SETTINGS}
     # For the process in the background.
@@ -110,25 +137,29 @@ def up(
     repeated += [
         f"{one.option}={ports[one.field]}" for one in SETTINGS if ports[one.field] is not None
     ]
+    given = Wanted(left_out=parse_names(without), settings=parse_settings(setting))
+    request = UpRequest(given, ports, free_ports, repeated, reload)
+    if is_running(home):
+        return _change_running(home, request)
     left_out = parse_names([*without, os.environ.get("EVERLINE_WITHOUT", "")])
-    wanted = Wanted(left_out=left_out, settings=parse_settings(setting))
-    request = UpRequest(wanted, ports, free_ports, repeated, reload)
+    fresh = replace(request, wanted=given.model_copy(update={"left_out": left_out}))
     home.create()
     run = run_detached if detach else run_in_foreground
     # A detached supervisor writes this log itself.
     log = None if detach else home.log("supervisor")
     with Progress(Console(soft_wrap=True), log) as progress:
         try:
-            code = run(home, request, progress)
+            code = run(home, fresh, progress)
         except AlreadyRunningError:
-            return _print_running(home)
+            return _change_running(home, request)
     raise typer.Exit(code)
 
 
-def _print_running(home: Home) -> None:
-    """Tell that the stack is running; wait for it if it is still starting."""
-    state = await_started(home)
-    credentials = read_credentials(home)
+def _change_running(home: Home, request: UpRequest) -> None:
+    """Apply the options to the stack that is running, and say so."""
+    for line in change_running(home, request):
+        typer.echo(line)
+    state, credentials = read_state(home), read_credentials(home)
     typer.echo(
         f"This stack is already {state.state} (pid {state.supervisor_pid}, {home.root}); "
         "`everline down` stops it."
@@ -141,14 +172,15 @@ def _print_running(home: Home) -> None:
 def down(context: typer.Context) -> None:
     """Stop the stack."""
     with Progress(Console(soft_wrap=True)) as progress:
-        stopped = stop_stack(context.obj, progress)
+        stopped = stop_stack(local_home(context), progress)
     typer.echo("Everline is stopped." if stopped else "Nothing was running.")
 
 
 @app.command()
 def status(context: typer.Context, as_json: AsJson = False) -> None:
     """Show what is running, and where."""
-    state, credentials = read_state(context.obj), read_credentials(context.obj)
+    home = local_home(context)
+    state, credentials = read_state(home), read_credentials(home)
     api_key = credentials.api_key if credentials else None
     if not as_json:
         return _print_status(state, api_key)
@@ -182,7 +214,8 @@ def start(
     setting: SetOption = [],  # noqa: B006  # typer never changes it
 ) -> None:
     """Start parts of a running stack that were left out or stopped."""
-    change_parts(context.obj, start=parse_names(names), settings=parse_settings(setting))
+    home = local_home(context)
+    change_parts(home, start=parse_names(names), settings=parse_settings(setting))
 
 
 @app.command()
@@ -191,7 +224,7 @@ def stop(
     names: Annotated[list[str], typer.Argument(help="Parts to stop.")],
 ) -> None:
     """Stop parts of a running stack; the others keep running."""
-    change_parts(context.obj, stop=parse_names(names))
+    change_parts(local_home(context), stop=parse_names(names))
 
 
 @app.command()
@@ -213,7 +246,7 @@ def logs(
     """Show the log of a process."""
     if name != "supervisor":
         parse_names([name])
-    home: Home = context.obj
+    home = local_home(context)
     log = home.log(name)
     if not log.exists() and not follow:
         raise StackError(f"{log} does not exist: {name} never ran; start it with `everline up`")
@@ -237,8 +270,12 @@ def place_demo_call(context: typer.Context) -> None:
     # Imported late: WebRTC takes a second to load.
     from stack.demo.command import demo
 
-    command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    home = local_home(context)
+    command = typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
     command.command()(demo)
-    home: Home = context.obj
     os.environ["EVERLINE_HOME"] = str(home.root)
     command(args=context.args, prog_name="everline demo")

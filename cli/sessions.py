@@ -1,11 +1,13 @@
 """`everline sessions …`: finds and controls sessions through the HTTP API."""
 
 import json
+from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
 from cli.api_client import Json, call_api, stream_events
+from cli.config_file import read_config
 from cli.options import AsJson, OrgOption
 from cli.output import print_json, print_list
 from domain.json_lines import on_one_line
@@ -49,6 +51,44 @@ def list_sessions(
     found = cast("list[Json]", answer["sessions"])
     rows = [session | {"note": "STUCK" if session["stuck"] else ""} for session in found]
     print_list(answer, _COLUMNS, rows, "sessions list", as_json=as_json)
+
+
+@sessions_app.command("start")
+def start(
+    context: typer.Context,
+    agent: Annotated[str | None, typer.Option(help="The saved agent's id.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="What the agent is and does.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="JSON file with more of the configuration, `-` for standard input."),
+    ] = None,
+    session_id: Annotated[
+        str | None, typer.Option("--id", help="The session's id; default: a new one.")
+    ] = None,
+    room: Annotated[str | None, typer.Option(help="The room's name.")] = None,
+    identity: Annotated[str | None, typer.Option(help="The caller's identity.")] = None,
+    model: Annotated[str | None, typer.Option(help="Such as openai/gpt-4.1-mini.")] = None,
+    voice: Annotated[str | None, typer.Option(help="Such as alloy.")] = None,
+    wait: Annotated[
+        str, typer.Option(help="accepted, dispatched, or joined: the agent is in the room.")
+    ] = "joined",
+    org: OrgOption = None,
+) -> None:
+    """Start a session; prints the URL and token for the caller as JSON."""
+    given = read_config(config) if config else {}
+    given |= {"prompt": prompt} if prompt is not None else {}
+    fields = {
+        "agent_id": agent,
+        "agent_config": given or None,
+        "session_id": session_id,
+        "room_name": room,
+        "user_identity": identity,
+        "model": model,
+        "voice": voice,
+    }
+    body = {name: value for name, value in fields.items() if value is not None}
+    path = ("v1", "sessions", "start")
+    print_json(call_api(context.obj, "POST", *path, body=body, query={"wait": wait}, org=org))
 
 
 @sessions_app.command("extend")

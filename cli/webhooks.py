@@ -41,11 +41,25 @@ def ping(context: typer.Context, webhook_id: WebhookId, org: OrgOption = None) -
 @webhooks_app.command("enable")
 def enable(context: typer.Context, webhook_id: WebhookId, org: OrgOption = None) -> None:
     """Enable an endpoint that was disabled."""
-    print_json(
-        call_api(
-            context.obj, "PATCH", "v1", "webhooks", webhook_id, body={"enabled": True}, org=org
-        )
-    )
+    _switch(context, webhook_id, org, enabled=True)
+
+
+@webhooks_app.command("disable")
+def disable(context: typer.Context, webhook_id: WebhookId, org: OrgOption = None) -> None:
+    """Send an endpoint no more events until it is enabled."""
+    _switch(context, webhook_id, org, enabled=False)
+
+
+@webhooks_app.command("delete")
+def delete(context: typer.Context, webhook_id: WebhookId, org: OrgOption = None) -> None:
+    """Delete an endpoint; its pending deliveries become dead letters."""
+    call_api(context.obj, "DELETE", "v1", "webhooks", webhook_id, org=org)
+    typer.echo(f"Webhook {webhook_id} is deleted.")
+
+
+def _switch(context: typer.Context, webhook_id: str, org: str | None, *, enabled: bool) -> None:
+    body = {"enabled": enabled}
+    print_json(call_api(context.obj, "PATCH", "v1", "webhooks", webhook_id, body=body, org=org))
 
 
 @webhooks_app.command("deliveries")

@@ -5,14 +5,19 @@ Ids and names are `[A-Za-z0-9_-]{1,128}`, so that `/` and `.` can join them with
 
 import hashlib
 import re
+import unicodedata
 from typing import Annotated, NamedTuple
 
-from pydantic import StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
 from domain.errors import InvalidInput
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,128}$"
 ID_CURE = "use 1 to 128 of the characters A-Z a-z 0-9 _ -"
+_INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode categories of control, formatting and separating characters."""
+_JOINERS = "\u200c\u200d"
+"""Formatting characters that words of some languages need."""
 _ID = re.compile(ID_PATTERN.removesuffix("$") + r"\Z")
 
 OWN_IDENTITY_PREFIX = "everline-"
@@ -27,6 +32,21 @@ GivenRoomName = Annotated[
     str, StringConstraints(pattern=r"^([A-Za-z0-9_-]{1,128}\.)?[A-Za-z0-9_-]{1,128}$")
 ]
 """A room name from a client: the org's own name, or LiveKit's, which contains the org."""
+
+
+def _no_invisible_text(text: str) -> str:
+    for mark in text:
+        if unicodedata.category(mark) in _INVISIBLE and mark not in _JOINERS:
+            raise ValueError(
+                f"must not contain control or invisible characters; U+{ord(mark):04X} is one"
+            )
+    return text
+
+
+Identity = Annotated[
+    str, StringConstraints(min_length=1, max_length=256), AfterValidator(_no_invisible_text)
+]
+"""The name of a participant or user: any text that people can see."""
 
 
 class SessionKey(NamedTuple):

@@ -36,11 +36,17 @@ class ForbiddenAddress(Exception):
 
     Attributes:
         cure: what would make it callable.
+        private: whether `allow_private` would allow it.
     """
 
-    def __init__(self, problem: str, cure: str) -> None:
+    def __init__(self, problem: str, cure: str, *, private: bool = False) -> None:
         super().__init__(problem)
         self.cure = cure
+        self.private = private
+
+    def cure_with(self, setting: str) -> str:
+        """The cure; for a private address, also the setting that allows it."""
+        return f"{self.cure}, or for development set {setting}=true" if self.private else self.cure
 
 
 def outbound_client(
@@ -78,7 +84,9 @@ def check_url(url: str, *, allow_private: bool) -> None:
     if address := _literal(parsed.host):
         _check_address(address, allow_private)
     elif not allow_private and f".{parsed.host.lower().rstrip('.')}".endswith(_LOCAL):
-        raise ForbiddenAddress("its host is a name of a local network", "give a public host")
+        raise ForbiddenAddress(
+            "its host is a name of a local network", "give a public host", private=True
+        )
 
 
 class AddressGate:
@@ -156,7 +164,9 @@ async def _resolve(host: str, port: int) -> list[str]:
 def _check_form(url: httpx.URL, allow_private: bool) -> None:
     schemes = ("https", "http") if allow_private else ("https",)
     if url.scheme not in schemes or not url.host:
-        raise ForbiddenAddress(f"only {' and '.join(schemes)} URLs are called", _URL_CURE)
+        raise ForbiddenAddress(
+            f"only {' and '.join(schemes)} URLs are called", _URL_CURE, private=url.scheme == "http"
+        )
     is_port = url.port is None or 0 < url.port <= 65_535
     if not _HOST.fullmatch(url.raw_host.decode("ascii", "replace")) or not is_port:
         raise ForbiddenAddress("its host or port is not one", _URL_CURE)
@@ -180,10 +190,13 @@ def _check_address(address: Address, allow_private: bool) -> None:
         address = address.ipv4_mapped or address.sixtofour or nat64 or address
     # Clouds serve their machines' credentials at link-local addresses.
     never = address.is_link_local or address.is_multicast or address.is_unspecified
-    if allow_private and not never and (address.is_loopback or address.is_private):
+    private = not never and (address.is_loopback or address.is_private)
+    if allow_private and private:
         return
     special = isinstance(address, ipaddress.IPv6Address) and address not in _GLOBAL_UNICAST
     if special or not address.is_global or address.is_multicast or address in _PROTOCOLS:
         raise ForbiddenAddress(
-            "its host name leads to an address that is not public", "give a public host"
+            "its host name leads to an address that is not public",
+            "give a public host",
+            private=private,
         )

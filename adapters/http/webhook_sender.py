@@ -19,6 +19,7 @@ USER_AGENT = "Everline-Webhooks/1"
 READ_AT_MOST = 1_024
 """Bytes of an answer to wait for; their content is ignored."""
 _MAX_URL_CHARS = 2_000
+_SETTING = "EVERLINE_WEBHOOKS_ALLOW_PRIVATE"
 
 
 class HttpWebhookSender(WebhookSender):
@@ -52,7 +53,8 @@ class HttpWebhookSender(WebhookSender):
         try:
             check_url(url, allow_private=self._allow_private)
         except ForbiddenAddress as problem:
-            raise InvalidInput(str(problem), field="url", cure=problem.cure) from None
+            cure = problem.cure_with(_SETTING)
+            raise InvalidInput(str(problem), field="url", cure=cure) from None
 
     @override
     async def send(self, url: str, headers: dict[str, str], body: bytes) -> SendAnswer:
@@ -64,7 +66,7 @@ class HttpWebhookSender(WebhookSender):
         except (TimeoutError, httpx.TimeoutException):
             answer = _failure(f"no answer within {self._seconds:g} s")
         except ForbiddenAddress as problem:
-            answer = _failure(str(problem), final=True)
+            answer = _failure(f"{problem}; {problem.cure_with(_SETTING)}", final=True)
         except httpx.ConnectError as error:
             answer = _failure(f"no connection: {_why(error)}")
         except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -58,6 +58,10 @@ class ApiSettings(
     """LiveKit's URL for callers, if it differs from this process's."""
     everline_extra_models: Annotated[tuple[ExtraModel, ...], NoDecode] = ()
     """Models in addition to the catalog: `[kind=]provider/model`, comma separated."""
+    summariser: Literal["extractive", "openai"] | None = None
+    """The worker's summariser, to warn of an analysis that it cannot do; None: no warnings."""
+    everline_allow_private_tool_urls: bool = False
+    """As for the agent worker, to warn of URLs that it does not call."""
     caller_token_seconds: int = Field(
         default=900,
         ge=30,

@@ -22,10 +22,11 @@ from livekit.agents.llm.mcp import (
 from mcp import MCPError
 from mcp.types import CONNECTION_CLOSED, REQUEST_TIMEOUT
 
+from adapters.http.outbound import ForbiddenAddress
 from adapters.http.outbound_mcp import mcp_http_client
 from agent.callbacks import tls_context
 from agent.tools.inputs import ToolInputs, function_name
-from agent.tools.web import ToolFailure, tool_request
+from agent.tools.web import ALLOW_PRIVATE, ToolFailure, tool_request
 from domain.agents.tool_config import McpServer
 from domain.agents.variables import fill
 
@@ -60,7 +61,7 @@ class BoundedMcpToolset(MCPToolset):
             async with asyncio.timeout(self._connection.start_seconds):
                 await super().setup(reload=reload)
         except Exception as error:  # noqa: BLE001  # whatever its server does, the call goes on
-            log.warning("mcp_server_away", server=server, error=_cause(error))
+            log.warning("mcp_server_away", server=server, **_cause(error))
         else:
             log.info("mcp_server_connected", server=server, tools=len(self.tools))
         return self
@@ -72,7 +73,7 @@ class BoundedMcpToolset(MCPToolset):
                 await super().aclose()
         except Exception as error:  # noqa: BLE001  # what broke the connection earlier comes up here
             server = self._connection.label
-            log.info("mcp_server_not_closed", server=server, error=_cause(error))
+            log.info("mcp_server_not_closed", server=server, **_cause(error))
 
 
 class McpConnection(MCPServerHTTP):
@@ -175,7 +176,7 @@ class McpConnection(MCPServerHTTP):
                     await self._drop()
                     await self.initialize()
             except Exception as error:
-                log.warning("mcp_server_away", server=self.label, error=_cause(error))
+                log.warning("mcp_server_away", server=self.label, **_cause(error))
                 raise self._unreachable() from error
         log.info("mcp_server_connected_again", server=self.label)
 
@@ -187,7 +188,7 @@ class McpConnection(MCPServerHTTP):
         task.cancel()
         await asyncio.wait({task})
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.info("mcp_connection_lost", server=self.label, error=_cause(error))
+            log.info("mcp_connection_lost", server=self.label, **_cause(error))
 
     def _failure(self, name: str, error: MCPError) -> Exception:
         """What an error means for the model. Some servers use the client's own codes for others."""
@@ -227,9 +228,12 @@ def _cut(text: str) -> str:
     return text
 
 
-def _cause(error: BaseException) -> str:
+def _cause(error: BaseException) -> dict[str, str]:
     """The innermost error's type, without its message, which may hold headers or answers."""
     group: Any = error
     while isinstance(group, BaseExceptionGroup):
         group = group.exceptions[0]
-    return type(group).__name__
+    cause = {"error": type(group).__name__}
+    if isinstance(group, ForbiddenAddress):
+        cause["cure"] = group.cure_with(ALLOW_PRIVATE)
+    return cause

@@ -15,6 +15,9 @@ from adapters.http.outbound import ForbiddenAddress
 log = structlog.stdlib.get_logger(__name__)
 
 
+ALLOW_PRIVATE = "EVERLINE_ALLOW_PRIVATE_TOOL_URLS"
+
+
 class ToolFailure(llm.ToolError):
     """A failed request: a sentence for the model, and its `outcome` for the log."""
 
@@ -62,6 +65,7 @@ async def answer_to(
             finally:
                 await response.aclose()
         except ForbiddenAddress as error:
+            line["cure"] = error.cure_with(ALLOW_PRIVATE)
             raise ToolFailure(f"{tool} cannot be used: {error}", "forbidden") from error
         except httpx.HTTPError as error:
             raise ToolFailure(f"{tool} could not be reached", type(error).__name__) from error

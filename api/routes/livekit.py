@@ -74,6 +74,9 @@ async def receive_livekit_event(
     if await deps.control.of_another_installation(owner):
         log.debug("another installation's room", room=event.room, installation=owner.installation)
         return Received(forwarded=False)
+    if change.change is ParticipantChange.JOINED and change.kind is ParticipantKind.AGENT:
+        # Our own agents' joins are no change.
+        deps.livekit_webhooks.external_agent(now)
     return Received(forwarded=await deps.presence_changes.tell(owner.key, change))
 
 

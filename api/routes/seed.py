@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
@@ -20,7 +20,7 @@ from api.routes.sessions.starting import Start, StartFields, still_starting
 from domain.access.principal import Principal
 from domain.agents.config import ConfigWarning
 from domain.errors import InvalidInput
-from domain.ids import GivenRoomName, Id, SessionKey
+from domain.ids import GivenRoomName, Id, Identity, SessionKey
 from domain.json_model import JsonModel
 
 router = APIRouter(tags=["session"])
@@ -31,7 +31,7 @@ class SessionRequest(StartFields):
 
     model_config = ConfigDict(alias_generator=to_camel)
 
-    user_identity: str = Field(min_length=1, max_length=256)
+    user_identity: Identity
 
 
 class SessionResponse(CamelCaseAnswer):

@@ -268,7 +268,9 @@ class SessionStatus(BaseModel):
         return stage is Stage.ACCEPTED or self.agent_dispatched
 
     def seconds_left(self, now: datetime) -> float | None:
-        """How long the call may still last; None before its agent has joined."""
+        """How long the call may still last; 0 after its end, None before its agent has joined."""
+        if self.ended_at is not None:
+            return 0.0
         return max((self.deadline - now).total_seconds(), 0.0) if self.deadline else None
 
     def talk_time(self, until: datetime) -> float:

@@ -1,7 +1,7 @@
 """Checks of a whole configuration before a session runs with it, and warnings about it."""
 
 from collections.abc import Iterator
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from domain.agents.catalogs import Catalog
 from domain.agents.config import AgentConfig, ConfigWarning
@@ -15,6 +15,8 @@ from domain.agents.sound_config import (
 )
 from domain.agents.variables import variables_in
 from domain.errors import InvalidInput
+from domain.suggestions import suggestion
+from services.agents.capabilities import Capabilities
 
 TRANSFER_TOOL = "transfer_call"
 
@@ -43,7 +45,9 @@ def check_tools(config: AgentConfig, catalog: Catalog) -> None:
         raise InvalidInput(
             f"there is no time zone {config.time_zone!r}",
             field="time_zone",
-            cure="use an IANA name like Europe/Vienna",
+            cure=suggestion(
+                config.time_zone, available_timezones(), "use an IANA name like Europe/Vienna"
+            ),
         ) from None
 
 
@@ -60,7 +64,7 @@ def check_avatar(config: AgentConfig) -> None:
         raise InvalidInput(
             f"there is no avatar provider {avatar.provider!r:.100}",
             field="avatar.provider",
-            cure=f"use one of: {', '.join(AVATAR_PROVIDERS)}",
+            cure=suggestion(avatar.provider, AVATAR_PROVIDERS),
         )
     if avatar.anam_avatar_id is None:
         raise InvalidInput(
@@ -70,8 +74,19 @@ def check_avatar(config: AgentConfig) -> None:
         )
 
 
-def warnings_of(config: AgentConfig) -> Iterator[ConfigWarning]:
+def prompt_warnings(config: AgentConfig) -> Iterator[ConfigWarning]:
+    """A warning about a session without a prompt; a saved agent may get one at each start."""
+    if not (config.prompt or "").strip():
+        yield ConfigWarning(
+            field="prompt",
+            reason="there is no prompt; the agent is a general voice assistant",
+            cure="say in prompt who the agent is and what it does",
+        )
+
+
+def warnings_of(config: AgentConfig, able: Capabilities) -> Iterator[ConfigWarning]:
     """Parts of a configuration that will have no effect, or another one than they seem to have."""
+    yield from _beyond(config, able)
     base = config.knowledge_base
     if base and base.enabled and not (config.lyzr_rag or config.agentic_rag):
         yield ConfigWarning(
@@ -91,14 +106,14 @@ def warnings_of(config: AgentConfig) -> Iterator[ConfigWarning]:
                 yield ConfigWarning(
                     field=f"background_audio.{place}",
                     reason=f"there is no clip {sound.clip[:100]!r}; the usual one is played",
-                    cure=f"use one of: {', '.join(CLIPS)}",
+                    cure=suggestion(sound.clip, CLIPS),
                 )
     filtering = config.noise_cancellation
     if filtering is not None and noise_cancellation_type(filtering.type) is None:
         yield ConfigWarning(
             field="noise_cancellation.type",
             reason=f"there is no type {filtering.type!r:.99}; {LOCAL_NOISE_CANCELLATION!r} is used",
-            cure=f"use one of: {', '.join(NOISE_CANCELLATION)}",
+            cure=suggestion(filtering.type or "", NOISE_CANCELLATION),
         )
     # Each variable is named where it is first used.
     known = {*config.dynamic_variables, *config.dynamic_variable_defaults}
@@ -110,6 +125,41 @@ def warnings_of(config: AgentConfig) -> Iterator[ConfigWarning]:
                 reason=f"the variable {name!r} has no value and no default; it is left out",
                 cure=f"give dynamic_variables.{name} or dynamic_variable_defaults.{name}",
             )
+
+
+def _beyond(config: AgentConfig, able: Capabilities) -> Iterator[ConfigWarning]:
+    """What this installation cannot do."""
+    for field, url in _urls(config):
+        try:
+            able.check_url(url)
+        except InvalidInput as refused:
+            reason = f"the agent worker does not call this URL: {refused.message}"
+            yield ConfigWarning(field=field, reason=reason, cure=refused.cure)
+    plan = config.analysis
+    if plan is not None and not able.analyses:
+        for name in ("summary_prompt", "data_schema", "success_criteria"):
+            if getattr(plan, name):
+                yield ConfigWarning(
+                    field=f"analysis.{name}",
+                    reason="the extractive summariser cannot do this: it only chooses sentences",
+                    cure="set SUMMARISER=openai, which uses a language model",
+                )
+    if config.recording is not None and config.recording.enabled and not able.recordings:
+        yield ConfigWarning(
+            field="recording",
+            reason="the call is not recorded: there is no storage for recordings",
+            cure="set EVERLINE_RECORDINGS_URL",
+        )
+
+
+def _urls(config: AgentConfig) -> Iterator[tuple[str, str]]:
+    """The URLs that the agent worker calls during the call."""
+    for number, tool in enumerate(config.http_tools):
+        yield f"http_tools.{number}.url", tool.url
+    for number, server in enumerate(config.mcp_servers):
+        yield f"mcp_servers.{number}.url", server.url
+    if config.lyzr_rag is not None:
+        yield "lyzr_rag.base_url", config.lyzr_rag.base_url
 
 
 def _texts(config: AgentConfig) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,8 @@ from domain.agents.merging import merged
 from domain.agents.saved_agent import SavedAgent
 from domain.errors import InvalidInput, NotFound
 from domain.sessions.dispatch_metadata import MAX_CONFIG_BYTES
+from domain.suggestions import suggestion
+from services.agents.capabilities import EVERYTHING, Capabilities
 from services.agents.checks import check_avatar, check_tools, warnings_of
 from services.agents.engine_choice import choose_engine
 
@@ -46,6 +48,7 @@ def resolve(
     saved: SavedAgent | None,
     inline: AgentConfig | None,
     catalog: Catalog,
+    able: Capabilities = EVERYTHING,
     *,
     model: str | None = None,
     voice: str | None = None,
@@ -79,13 +82,13 @@ def resolve(
         ConfigWarning(
             field="tools",
             reason=f"there is no tool {tool[:100]!r}; sessions run without it",
-            cure=f"use one of: {', '.join(sorted(known))}",
+            cure=suggestion(tool, sorted(known)),
         )
         for tool in named
         if tool not in known
     )
     version = saved.version if saved else None
-    return Resolved(config, version, [*warnings, *warnings_of(config)])
+    return Resolved(config, version, [*warnings, *warnings_of(config, able)])
 
 
 def _with_knowledge(config: AgentConfig) -> AgentConfig:

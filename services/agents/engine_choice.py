@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from domain.agents.catalogs import Catalog, ModelKind
+from domain.agents.catalogs import ANY_MODEL, Catalog, ModelKind
 from domain.agents.config import (
     DEFAULT_LLM,
     DEFAULT_REALTIME,
@@ -15,6 +15,13 @@ from domain.agents.config import (
 from domain.agents.descriptors import Descriptor, parse_descriptor
 from domain.agents.merging import another_engine
 from domain.errors import InvalidInput
+from domain.suggestions import nearest, suggestion
+
+_USUAL = {
+    ModelKind.LLM: (DEFAULT_LLM, "/config/pipeline-options"),
+    ModelKind.REALTIME: (DEFAULT_REALTIME, "/config/realtime-options"),
+}
+"""The default model of a kind, and the route that lists the others."""
 
 
 def choose_engine(
@@ -66,7 +73,7 @@ def _realtime(engine: Engine, catalog: Catalog, llm_field: str, voice_field: str
         raise InvalidInput(
             f"{model.name} has no voice {engine.voice[:100]!r}",
             field=voice_field,
-            cure=f"use one of: {', '.join(provider.voices)}",
+            cure=suggestion(engine.voice, provider.voices),
         )
     return engine.model_copy(update={"voice": voice or engine.voice})
 
@@ -92,20 +99,37 @@ def _fallbacks(stage: str, texts: list[str] | None) -> list[tuple[str, str]]:
 
 def _check_llm(text: str, kind: ModelKind, catalog: Catalog, field: str) -> Descriptor:
     models = catalog.models[kind]
-    cure = f"use one of: {', '.join(models.names())}"
+    usual, options = _USUAL[kind]
+    all_of_them = f"GET {options} lists all"
+    near = _similar_model(text, models.names())
+    further = f"the default is {usual}; {all_of_them}"
+    cure = f"did you mean {near}? {further}" if near else further
     found = parse_descriptor(text, field, cure)
     name = found.name[:100]
     if found.name in models.refused:
         reason = f"the model {name!r} is refused: {models.refused[found.name]}"
+        cure = f"use {near or usual}; {further}"
     elif models.offers(found):
         return found
     elif kind is ModelKind.LLM and catalog.models[ModelKind.REALTIME].offers(found):
         reason = f"{name!r} is a realtime model, and this engine is a pipeline"
+        cure = f"use a pipeline model such as {usual}; {all_of_them}"
     elif kind is ModelKind.REALTIME and catalog.models[ModelKind.LLM].offers(found):
         reason = f"{name!r} is a pipeline model, and this engine is realtime"
+        cure = f"use a realtime model such as {usual}; {all_of_them}"
     else:
         reason = f"the model {name!r} is not in the catalog"
     raise InvalidInput(reason, field=field, cure=cure)
+
+
+def _similar_model(text: str, names: list[str]) -> str | None:
+    """The most similar descriptor; the provider may be missing."""
+    names = [name for name in names if not name.endswith(f"/{ANY_MODEL}")]
+    if "/" in text:
+        return nearest(text, names)
+    by_model = {name.partition("/")[2]: name for name in reversed(names)}
+    near = nearest(text, by_model)
+    return near and by_model[near]
 
 
 def _check_speech(
@@ -118,12 +142,14 @@ def _check_speech(
         raise InvalidInput(
             f"the provider {found.provider[:100]!r} is not in the catalog of {kind.value} models",
             field=field,
-            cure=f"use a model of one of: {', '.join(one.id for one in models.providers)}",
+            cure=suggestion(found.provider, [one.id for one in models.providers]),
         )
     if not provider.offers(found.model):
         name = found.name[:100]
         yield ConfigWarning(
             field=field,
             reason=f"{name!r} is not in the catalog of {kind.value} models; it is tried",
-            cure=f"listed are: {', '.join(provider.models)}",
+            cure=suggestion(
+                found.model, provider.models, f"listed are: {', '.join(provider.models)}"
+            ),
         )

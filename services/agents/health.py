@@ -22,6 +22,8 @@ WEBHOOK_LATENESS = timedelta(minutes=1)
 """How much older than an agent's join the last webhook may be."""
 WEBHOOK_PATIENCE = timedelta(seconds=10)
 """How long the webhooks of a join may take."""
+EXTERNAL_WITHIN = timedelta(hours=24)
+"""How long an external agent's join shows that there is one; the time between two calls."""
 MOST_ROOMS = 20
 """How many rooms without an installation are checked: one external room is enough."""
 CHECK_SECONDS = 2.0
@@ -95,7 +97,8 @@ class AgentHealthCheck:
         if not isinstance(livekit, Check):
             livekit = Check(ok=True, detail=f"{self.rooms.api_url} answers")
         known = not isinstance(servers, Check)
-        agents = agents_check(servers, self.agent_name, now) if known else servers
+        external_at = None if isinstance(receipts, Check) else receipts.external_agent_at
+        agents = agents_check(servers, self.agent_name, now, external_at) if known else servers
         temporal = temporal_check(database, pollers)
         if not isinstance(receipts, Check):
             receipts = webhooks_check(receipts, now)
@@ -184,8 +187,13 @@ def webhooks_check(receipts: WebhookReceipts, now: datetime) -> Check:
     return Check(ok=False, detail=detail, cure=WEBHOOK_CURE)
 
 
-def agents_check(servers: list[AgentServer], agent_name: str, now: datetime) -> Check:
-    """Whether a dispatch to `agent_name` would find an agent server."""
+def agents_check(
+    servers: list[AgentServer], agent_name: str, now: datetime, external_at: datetime | None = None
+) -> Check:
+    """Whether a dispatch to `agent_name` would find an agent.
+
+    External agents send no heartbeats: `external_at` is when one last joined a call.
+    """
     alive = [s for s in servers if now - s.last_heartbeat <= SILENT_AFTER and not s.draining]
     fitting = [server for server in alive if server.agent_name == agent_name]
     if fitting:
@@ -195,6 +203,10 @@ def agents_check(servers: list[AgentServer], agent_name: str, now: datetime) -> 
             detail=f"{len(fitting)} agent servers named {agent_name!r}, room for {free} calls",
             cure=None if free else MORE_PLACES,
         )
+    stopped = any(server.agent_name == agent_name for server in servers)
+    if not stopped and external_at is not None and now - external_at <= EXTERNAL_WITHIN:
+        at = f"{external_at:%Y-%m-%d %H:%M:%S} UTC"
+        return Check(ok=True, detail=f"an agent without heartbeats joined a call at {at}")
     others = sorted({server.agent_name for server in alive})
     if others:
         return Check(

@@ -12,6 +12,7 @@ from domain.agents.saved_agent import AgentKey, SavedAgent, check_cursor, new_ag
 from domain.errors import Conflict, NotFound, PreconditionFailed
 from domain.ids import check_id
 from domain.paging import Page
+from services.agents.capabilities import EVERYTHING, Capabilities
 from services.agents.configuration import named_in, no_such_agent, resolve
 
 MOST_TRIES = 5
@@ -34,6 +35,7 @@ class Agents:
 
     store: SavedAgents
     catalog: Catalog
+    able: Capabilities = EVERYTHING
 
     async def create(self, who: Principal, config: AgentConfig, now: datetime) -> Saved:
         """Save a new agent.
@@ -177,7 +179,7 @@ class Agents:
         self, config: AgentConfig, agent_id: str
     ) -> tuple[AgentConfig, list[ConfigWarning]]:
         """Save what was sent, but check that it can start a session."""
-        warnings = resolve(None, config, self.catalog).warnings
+        warnings = resolve(None, config, self.catalog, self.able).warnings
         if config.agent_id not in (None, agent_id):
             warnings.append(
                 ConfigWarning(

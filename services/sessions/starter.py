@@ -12,6 +12,7 @@ from domain.access.principal import Principal
 from domain.agents.catalogs import Catalog
 from domain.agents.config import ConfigWarning
 from domain.agents.config_summary import config_summary
+from domain.agents.ports import AgentServers
 from domain.errors import (
     Conflict,
     EverlineError,
@@ -26,7 +27,10 @@ from domain.sessions.ports import Installation, Rooms, Sessions, Started
 from domain.sessions.rooms import owner_of_room
 from domain.sessions.session import SessionInput, SessionStatus, Stage
 from services.access.quotas import SessionQuota
+from services.agents.capabilities import EVERYTHING, Capabilities
+from services.agents.checks import prompt_warnings
 from services.agents.configuration import Resolved, named_in, resolve
+from services.agents.health import CHECK_SECONDS, REMEMBERED, agents_check
 from services.agents.saved_agents import Agents
 from services.sessions.start import StartRequest
 from services.sessions.webhook_receipts import LiveKitWebhooks
@@ -74,6 +78,9 @@ class SessionStarter:
     """LiveKit's agent name to dispatch to."""
     archive: bool
     """Whether transcripts are kept."""
+    able: Capabilities = EVERYTHING
+    agent_servers: AgentServers | None = None
+    """To say why no agent joined; None says only that none did."""
 
     async def start(
         self, principal: Principal, request: StartRequest, stage: Stage
@@ -113,7 +120,29 @@ class SessionStarter:
         if started.status and started.status.agent_joined and not started.again:
             self.webhooks.expected(datetime.now(UTC))
         as_resolved = started.input.agent_version == resolved.agent_version
-        return _running(started, configuration.warnings if as_resolved else [])
+        try:
+            return _running(started, configuration.warnings if as_resolved else [])
+        except SessionEnded as error:
+            if started.status and started.status.end_reason is EndReason.AGENT_NEVER_JOINED:
+                await self._explain(error)
+            raise
+
+    async def _explain(self, error: SessionEnded) -> None:
+        """Add to the error why no agent joined, if the agents' heartbeats tell it."""
+        if self.agent_servers is None:
+            return
+        now = datetime.now(UTC)
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                servers = await self.agent_servers.seen_since(now - REMEMBERED)
+                receipts = await self.webhooks.receipts()
+        except (EverlineError, TimeoutError) as problem:
+            log.info("cannot tell which agents there are", reason=str(problem))
+            return
+        found = agents_check(servers, self.agent_name, now, receipts.external_agent_at)
+        if not found.ok:
+            error.message = f"{error.message}; {found.detail}"
+            error.cure = found.cure
 
     async def _configuration(self, principal: Principal, request: StartRequest) -> Resolved:
         saved = None
@@ -128,7 +157,11 @@ class SessionStarter:
             saved = await self.agents.get(principal.org, request.agent_id)
         model, voice = request.model, request.voice
         with named_in("agentConfig", "model", "voice"):
-            return resolve(saved, request.agent_config, self.catalog, model=model, voice=voice)
+            resolved = resolve(
+                saved, request.agent_config, self.catalog, self.able, model=model, voice=voice
+            )
+        resolved.warnings.extend(prompt_warnings(resolved.config))
+        return resolved
 
     def _input(
         self, principal: Principal, request: StartRequest, resolved: Resolved
@@ -217,7 +250,7 @@ def _running(started: Started, warnings: list[ConfigWarning]) -> StartedSession:
     if started.again:
         raise _over(started, f"has ended: {status.reason}")
     raise SessionEnded(
-        f"the session ended at once: {reason}",
+        f"the session has ended: {reason}",
         cure="start another one, with another sessionId or Idempotency-Key;"
         " GET /health/agent says what agents lack",
         retry_after=5,

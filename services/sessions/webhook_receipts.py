@@ -34,6 +34,10 @@ class LiveKitWebhooks:
         """An agent joined a call, so LiveKit must have sent webhooks."""
         self._note("expected_at", at)
 
+    def external_agent(self, at: datetime) -> None:
+        """An agent that sends no heartbeats joined a call."""
+        self._note("external_agent_at", at)
+
     def rejected(self, at: datetime, error: Unauthenticated) -> None:
         """A webhook was refused, with the reason."""
         cure = error.cure and error.cure[:LONGEST_CURE]

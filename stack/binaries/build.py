@@ -11,6 +11,7 @@ from pathlib import Path
 from stack.binaries.catalog import Server
 from stack.binaries.toolchain import find_toolchain
 from stack.errors import StackError
+from stack.layout.home import create_in_cache
 from stack.progress import Progress, Step
 from stack.supervision.locks import wait_for_lock
 from stack.supervision.logs import tail
@@ -31,7 +32,7 @@ def build_server(
         StackError: The build failed; the message shows the end of its log and what to do.
     """
     folder = target.parent
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    create_in_cache(folder.parent)
     lock = folder.parent / f".{folder.name}.lock"
     with wait_for_lock(lock, progress, f"build {server.title}"):
         if os.access(target, os.X_OK):

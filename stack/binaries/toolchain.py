@@ -12,7 +12,7 @@ from pathlib import Path
 from stack.binaries.catalog import platform_name
 from stack.binaries.versions import read_version
 from stack.errors import StackError
-from stack.layout.home import CHECKOUT, find_cache
+from stack.layout.home import CHECKOUT, create_in_cache, find_cache
 from stack.progress import Progress
 from stack.supervision.locks import wait_for_lock
 
@@ -62,7 +62,7 @@ def _fetch(folder: Path, progress: Progress, environ: Mapping[str, str]) -> Path
             f"No Go {_AT_LEAST[0]}.{_AT_LEAST[1]} or newer on PATH, and {_PINNED} to fetch one is "
             "missing. Install Go from https://go.dev/dl, or start Everline from a checkout."
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    create_in_cache(folder)
     installed = folder / f"toolchain-{version[1]}-{platform_name()}"
     go, title = installed / "go" / "bin" / "go", f"fetch Go {version[1]}"
     with wait_for_lock(folder / ".lock", progress, title):

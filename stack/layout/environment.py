@@ -28,8 +28,11 @@ _DEFAULTS = {
     # On one machine, stopping must not wait for callers to hang up.
     "EVERLINE_DRAIN_SECONDS": "3",
 }
-# For the stack itself, not for its processes.
-_STACK_ONLY = (PASS_VARIABLE, "EVERLINE_HOME", "EVERLINE_STACK", "EVERLINE_WITHOUT")
+# For the stack and the command line, not for the processes of the stack.
+_STACK_ONLY = (
+    *(PASS_VARIABLE, "EVERLINE_HOME", "EVERLINE_STACK", "EVERLINE_WITHOUT"),
+    *("EVERLINE_API_URL", "EVERLINE_API_KEY"),
+)
 
 
 class Addresses:
@@ -72,6 +75,12 @@ def machine_environment(caller: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "PYTHONUNBUFFERED": "1"}
 
 
+def variables_for_a_stack(caller: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of a caller of `everline up` that decide how its stack runs."""
+    left_out = caller.get("EVERLINE_WITHOUT", "").strip()
+    return _for_our_parts(caller) | ({"EVERLINE_WITHOUT": left_out} if left_out else {})
+
+
 def build_environment(part: str, plan: Plan) -> dict[str, str]:
     """Return the whole environment of one process.
 
@@ -87,8 +96,7 @@ def build_environment(part: str, plan: Plan) -> dict[str, str]:
         }
     elif part in OUR_PARTS:
         environment |= _DEFAULTS | {"EVERLINE_RECORDINGS_URL": plan.home.recordings.as_uri()}
-        passed = [name.strip() for name in caller.get(PASS_VARIABLE, "").split(",")]
-        environment |= _chosen_by_caller(caller, _OUR_PREFIXES, {*_OURS, *passed})
+        environment |= _for_our_parts(caller)
         if not environment.keys() & _AGENT_NAMES:
             environment["AGENT_NAME"] = "local-test"
         environment |= {
@@ -128,6 +136,11 @@ def build_environment(part: str, plan: Plan) -> dict[str, str]:
         # Two names of one setting: the given one replaces both.
         environment = {name: environment[name] for name in environment.keys() - _AGENT_NAMES}
     return environment | given
+
+
+def _for_our_parts(caller: Mapping[str, str]) -> dict[str, str]:
+    passed = [name.strip() for name in caller.get(PASS_VARIABLE, "").split(",")]
+    return _chosen_by_caller(caller, _OUR_PREFIXES, {*_OURS, *passed})
 
 
 def _chosen_by_caller(

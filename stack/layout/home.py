@@ -1,6 +1,7 @@
 """The home of a stack: the folder with everything that it keeps."""
 
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -66,6 +67,22 @@ def find_home(environ: Mapping[str, str] = os.environ, given: Path | None = None
         base = CHECKOUT if (CHECKOUT / "pyproject.toml").is_file() else Path.cwd()
         given = base / ".everline"
     return Home(given.expanduser().resolve())
+
+
+def create_in_cache(folder: Path) -> None:
+    """Create a folder of the cache, with those above it.
+
+    Raises:
+        StackError: It cannot be created or written to; naming the variable for another place.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as problem:
+        raise StackError(
+            f"the cache folder {folder} cannot be written to: {problem.strerror}. "
+            "Name another place: XDG_CACHE_HOME=/path"
+        ) from None
 
 
 def find_cache(environ: Mapping[str, str] = os.environ) -> Path:

@@ -200,8 +200,8 @@ async def test_the_log_has_one_wide_event_and_nothing_that_was_sent(door: Door) 
         "log_level": "info",
         "method": "POST",
         "route": "/v1/sessions/{session_id}/turns",
-        "status": 404,
-        "outcome": "not_found",
+        "status": 422,
+        "outcome": "invalid_input",
         "org": "acme",
         "session": "no-such-session",
     }

@@ -15,9 +15,14 @@ from adapters.mongo import MongoArchive
 from adapters.temporal.client import connect_lazily
 from adapters.temporal.sessions import TemporalSessions
 from domain.agents.servers import AgentServer
+from domain.sessions.control import ATTEMPT_ATTRIBUTE
+from domain.sessions.rooms import room_metadata
 from domain.sessions.webhook_receipts import WebhookReceipts
 from services.agents.health import agents_check, webhooks_check
+from services.sessions.webhook_receipts import LiveKitWebhooks
 from tests.api.door import Door, open_door, services
+from tests.fakes.agents import Plays
+from tests.fakes.installation import INSTALLATION
 from tests.fakes.silent import Silent
 from tests.servers import start_temporal
 from tests.waiting import eventually
@@ -193,6 +198,42 @@ def test_full_draining_and_silent_servers_take_no_call() -> None:
     assert not about_to_be_full.ok, "a call that is accepted has a place before it has a process"
     assert "EVERLINE_MAX_JOBS" in str(full.cure)
     assert "no agent server named 'local-test'" in silent.detail
+
+
+def test_agents_that_send_no_heartbeats_are_known_by_their_calls() -> None:
+    name = "local-test"
+    lately, long_ago = NOW - timedelta(hours=3), NOW - timedelta(hours=25)
+
+    assert agents_check([], name, NOW, lately).ok
+    assert "joined a call at 2026-03-01 09:00:00 UTC" in agents_check([], name, NOW, lately).detail
+    assert agents_check([_server("another")], name, NOW, lately).ok
+    assert not agents_check([], name, NOW, long_ago).ok
+    assert not agents_check([], name, NOW).ok
+    silent = agents_check([_server(name, age=11)], name, NOW, lately)
+    assert not silent.ok, "Everline's own agent server has just stopped"
+
+
+async def test_with_plain_agents_alone_all_is_well(door: Door) -> None:
+    call = await door.live(Plays(report_when_told=False, report_when_removed=False), report_grace=1)
+    owner = room_metadata(call.key, INSTALLATION)
+    agent = {"identity": "agent-AJ_1", "sid": "PA_9", "kind": "AGENT"}
+    event = {
+        "event": "participant_joined",
+        "id": "EV_plain",
+        "room": {"name": call.room, "sid": "RM_1", "metadata": owner},
+    }
+    deps = replace(door.deps, livekit_webhooks=LiveKitWebhooks())
+    async with open_door(door.studio, deps, key=None) as fresh:
+        before = (await fresh.http.get("/health/agent")).json()["agents"]
+        ours = agent | {"attributes": {ATTEMPT_ATTRIBUTE: "1"}}
+        await fresh.webhook(event | {"participant": ours})
+        own = (await fresh.http.get("/health/agent")).json()["agents"]
+        await fresh.webhook(event | {"participant": agent})
+        after = (await fresh.http.get("/health/agent")).json()["agents"]
+
+    assert [before["ok"], own["ok"], after["ok"]] == [False, False, True]
+    await call.end()
+    await call.closed()
 
 
 def _webhooks(**seconds_ago: float):

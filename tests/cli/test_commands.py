@@ -164,6 +164,11 @@ async def test_webhooks(shell: Shell) -> None:
         await eventually(lambda: len(receiver.requests) == 2, 60, "the same once more")
         log = await shell.json("webhooks", "deliveries", "--webhook-id", webhook_id)
         assert [one["delivery_id"] for one in log["deliveries"]] == [sent["delivery_id"]]
-        assert (await shell.json("webhooks", "enable", webhook_id))["enabled"] is True
+        for word, enabled in (("disable", False), ("enable", True)):
+            assert (await shell.json("webhooks", word, webhook_id))["enabled"] is enabled
         listed = await shell.json("webhooks", "list")
         assert webhook_id in [one["webhook_id"] for one in listed["webhooks"]]
+        await shell.run("webhooks", "delete", webhook_id)
+        listed = await shell.json("webhooks", "list")
+        assert webhook_id not in [one["webhook_id"] for one in listed["webhooks"]]
+        await shell.run("webhooks", "delete", webhook_id, fails_with="404")

@@ -14,6 +14,7 @@ from domain.access.api_keys import USUAL_SCOPES, ApiKeyRecord, NewKeyRequest, Sc
 from domain.access.ports import ApiKeyStore
 from domain.access.principal import Principal
 from domain.errors import Forbidden, InvalidInput, NotFound
+from domain.ids import Identity
 from domain.json_model import Time
 
 router = APIRouter(prefix=KEYS_PATH, tags=["keys"])
@@ -24,8 +25,8 @@ Prefix = Annotated[str, Path(pattern="^[A-Za-z0-9]{1,64}$")]
 class KeyBody(RequestBody):
     """Body of `POST /v1/keys`; everything is optional."""
 
-    name: str | None = Field(default=None, min_length=1, max_length=200)
-    user_id: str | None = Field(default=None, min_length=1, max_length=256)
+    name: Annotated[Identity, Field(max_length=200)] | None = None
+    user_id: Identity | None = None
     """The user of its sessions; by default your own."""
     scopes: list[Scope] = Field(default=list(USUAL_SCOPES), min_length=1, max_length=len(Scope))
     is_admin: bool = False

@@ -8,6 +8,8 @@ from pydantic import BaseModel, Field, create_model
 
 from api.answers import CamelCaseAnswer
 from api.dependencies import ApiDependencies, Deps
+from api.known_names import require_known_query
+from api.problems import problems
 from domain.agents.catalogs import ModelKind, Tool
 from domain.agents.config import AgentConfig
 
@@ -16,7 +18,12 @@ async def _cacheable(response: Response) -> None:
     response.headers["Cache-Control"] = "public, max-age=300"
 
 
-router = APIRouter(prefix="/config", tags=["config"], dependencies=[Depends(_cacheable)])
+router = APIRouter(
+    prefix="/config",
+    tags=["config"],
+    dependencies=[Depends(_cacheable), Depends(require_known_query)],
+    responses=problems(422),
+)
 
 
 class Choice(BaseModel):

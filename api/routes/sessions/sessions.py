@@ -7,6 +7,7 @@ from api.dependencies import Deps, Key, reader_of
 from api.problems import problems
 from api.routes.sessions.starting import Start, StartFields, StartResponse, still_starting
 from domain.errors import NotFound
+from domain.ids import Identity
 from domain.sessions.session import SessionStatus
 from domain.transcripts.summary import Summary
 
@@ -16,7 +17,7 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 class StartBody(StartFields):
     """Body of `POST /v1/sessions/start`; everything is optional."""
 
-    user_identity: str | None = Field(default=None, min_length=1, max_length=256)
+    user_identity: Identity | None = None
     model: str | None = Field(default=None, description="the language model, provider/model")
     voice: str | None = Field(
         default=None,

@@ -14,10 +14,10 @@ from api.dependencies import (
     archive_of,
     reader_of,
 )
-from api.problems import CURES
 from api.routes.agent_callbacks.reporters import check_attempt
 from domain.errors import InvalidInput
 from domain.json_model import JsonModel
+from domain.suggestions import suggestion
 from domain.transcripts.transcript import MAX_TURN_CHARS, Role, TranscriptHeader, Turn
 from services.transcripts.reader import no_transcript
 
@@ -123,7 +123,9 @@ async def _check(deps: Deps, access: SessionAccess, body: TurnsIn, turns: list[T
     if access.attempt is None:
         for unknown in body.model_extra or {}:
             raise InvalidInput(
-                "there is no such field", field=unknown, cure=CURES["extra_forbidden"]
+                "there is no such name here",
+                field=unknown,
+                cure=suggestion(unknown, TurnsIn.model_fields),
             )
         await deps.control.require(access.key)
         return

@@ -138,6 +138,28 @@ def test_what_can_be_told_of_a_url_is_told_at_once(url: str) -> None:
     assert refused.value.cure
 
 
+@pytest.mark.parametrize(
+    ("url", "helps"),
+    [
+        ("http://hooks.example.com/x", True),
+        ("https://localhost/x", True),
+        ("https://printer.local/x", True),
+        ("https://127.0.0.1/x", True),
+        ("https://10.0.0.7/x", True),
+        ("https://[::1]/x", True),
+        ("https://[::ffff:192.168.1.4]/x", True),
+        ("https://169.254.169.254/x", False),
+        ("https://0.0.0.0/x", False),
+        ("ftp://hooks.example.com/x", False),
+        ("https://user:password@hooks.example.com/", False),
+    ],
+)
+def test_the_setting_that_would_allow_a_url_is_named(url: str, helps: bool) -> None:
+    with pytest.raises(ForbiddenAddress) as refused:
+        check_url(url, allow_private=False)
+    assert ("ALLOW_IT=true" in refused.value.cure_with("ALLOW_IT")) == helps
+
+
 async def test_one_private_address_of_many_forbids_the_host() -> None:
     async with client(Names(["93.184.216.34", "10.0.0.5"])) as http:
         with pytest.raises(ForbiddenAddress):

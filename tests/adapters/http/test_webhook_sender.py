@@ -159,5 +159,8 @@ async def test_a_forbidden_address_is_final(receiver: Receiver) -> None:
     async with HttpWebhookSender(allow_private=False) as strict:
         answer = await sent(strict, receiver.url.replace("http:", "https:"))
     assert answer.final
-    assert answer.reason == "its host name leads to an address that is not public"
+    assert answer.reason == (
+        "its host name leads to an address that is not public; give a public host, or for"
+        " development set EVERLINE_WEBHOOKS_ALLOW_PRIVATE=true"
+    )
     assert receiver.requests == []

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.agent.tools.talk import settings, talking
 from tests.fakes.scripted_chat import Call, ScriptedChat
@@ -181,7 +182,10 @@ async def test_an_answer_in_an_encoding_that_is_none_of_text_is_read_as_utf_8(ch
 async def test_private_addresses_are_refused_unless_the_agent_worker_allows_them() -> None:
     async with WebService() as service:
         config = tool(service, url=f"https://127.0.0.1:{service.port}/orders")
-        chat = await ask(config, {"id": "A7"}, with_settings=settings(allow_private=False))
+        with capture_logs() as logs:
+            chat = await ask(config, {"id": "A7"}, with_settings=settings(allow_private=False))
 
     assert "not public" in chat.answers_of_tools()[0]
+    [cure] = [log["cure"] for log in logs if "cure" in log]
+    assert "EVERLINE_ALLOW_PRIVATE_TOOL_URLS=true" in cure
     assert service.asked == []

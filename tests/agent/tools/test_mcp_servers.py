@@ -197,7 +197,7 @@ async def test_private_addresses_are_refused_unless_the_agent_worker_allows_them
         ):
             await talk.say("Hello.")
 
-    assert [log["error"] for log in logs if log["event"] == "mcp_server_away"] == [
-        "ForbiddenAddress"
-    ]
+    [away] = [log for log in logs if log["event"] == "mcp_server_away"]
+    assert away["error"] == "ForbiddenAddress"
+    assert "EVERLINE_ALLOW_PRIVATE_TOOL_URLS=true" in away["cure"]
     assert shop.authorizations == set()

@@ -91,3 +91,5 @@ async def test_an_agent_is_told_how_long_its_call_may_last(office: Door) -> None
     gone = await office.http.get("/v1/agent/time-left", headers=nobody)
     assert is_problem(gone, 404, "not_found")
     await finish(call)
+    closed = await office.http.get("/v1/agent/time-left", headers=token)
+    assert closed.json() == {"remaining": 0}

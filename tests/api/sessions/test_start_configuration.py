@@ -12,8 +12,11 @@ from structlog.testing import capture_logs
 from adapters.mongo import MongoArchive
 from adapters.mongo.client import connect
 from adapters.temporal.encryption import EncryptionCodec
+from api.dependencies import agents_of
+from api.main import tool_url_check
 from domain.agents.catalogs import BUILT_IN
 from domain.agents.masking import MASK
+from services.agents.capabilities import Capabilities
 from services.agents.saved_agents import Agents
 from tests.api.agents.test_agents import create, office, put
 from tests.api.door import Door, at_last, is_problem, open_door
@@ -80,13 +83,48 @@ async def test_both_start_routes_report_what_they_left_out(office: Door) -> None
         "userIdentity": "caller",
         "sessionId": call.key.session_id,
         "roomName": call.request.room_name,
-        "agentConfig": {"tools": ["fly"], "knowledge_base": {"enabled": True}},
+        "agentConfig": {"prompt": "x", "tools": ["fly"], "knowledge_base": {"enabled": True}},
     }
     answer = await office.http.post("/session", json=body)
 
     assert answer.status_code == 200, answer.text
     assert answer.json()["agentConfig"]["tools"] == ["search_knowledge_base"]
     assert [one["field"] for one in answer.json()["warnings"]] == ["tools", "knowledge_base"]
+    await finish(call)
+
+
+async def test_a_start_without_a_prompt_is_warned_of(office: Door) -> None:
+    made = await create(office)
+    for body, fields in (
+        ({}, ["prompt"]),
+        ({"agent_config": {"prompt": " "}}, ["prompt"]),
+        ({"agent_id": made["agentId"]}, ["prompt"]),
+        ({"agent_id": made["agentId"], "agent_config": {"prompt": "You are a host."}}, []),
+    ):
+        call, answer, _ = await started(office, **body)
+        assert [warning["field"] for warning in answer["warnings"]] == fields
+        await finish(call)
+
+
+async def test_a_start_is_warned_of_what_the_installation_cannot_do(office: Door) -> None:
+    able = Capabilities(
+        check_url=tool_url_check(allow_private=False), analyses=False, recordings=False
+    )
+    config = {
+        "prompt": "x",
+        "http_tools": [{"name": "a", "description": "b", "url": "http://localhost:9/"}],
+        "analysis": {"summary_prompt": "c"},
+        "recording": {"enabled": True},
+    }
+    fields = ["http_tools.0.url", "analysis.summary_prompt", "recording"]
+    agents = replace(agents_of(office.deps), able=able)
+    deps = replace(office.deps, able=able, agents=agents)
+    async with open_door(office.studio, deps) as limited:
+        call, answer, _ = await started(limited, agent_config=config)
+        made = await create(limited, **config)
+
+    assert [warning["field"] for warning in answer["warnings"]] == fields
+    assert [warning["field"] for warning in made["warnings"]] == fields
     await finish(call)
 
 

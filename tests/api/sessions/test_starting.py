@@ -1,11 +1,13 @@
 """Starting and ending a session, in the words of the two seed contracts."""
 
 import asyncio
+from dataclasses import replace
 
 import httpx
 import jwt
 import pytest
 
+from adapters.memory_agent_servers import MemoryAgentServers
 from domain.sessions.end_reasons import ReportEnd
 from tests.api.door import (
     LIVEKIT_SECRET,
@@ -143,6 +145,30 @@ async def test_a_session_that_ends_while_a_start_waits_for_it(door: Door) -> Non
     [fault] = answer.json()["errors"]
     assert "another sessionId or Idempotency-Key" in fault["cure"]
     await call.closed()
+
+
+async def test_a_start_that_no_agent_joins_says_what_is_missing(door: Door) -> None:
+    deps = replace(door.deps, agent_servers=MemoryAgentServers())
+    async with open_door(door.studio, deps) as alone:
+        for others, detail, cure in (
+            (
+                [],
+                "no agent server named 'test-agent' has sent a heartbeat",
+                "start an agent worker",
+            ),
+            (["another"], "agent servers are registered as 'another'", "set AGENT_NAME"),
+        ):
+            for name in others:
+                beat = {"server_id": "s1", "agent_name": name, "max_jobs": 4}
+                assert (await alone.heartbeat(beat)).is_success
+            call = door.studio.call(NEVER_COMES, join_attempts=1, join_timeout=1)
+            body = session_body(call)
+            answer = await alone.http.post("/session", params={"wait": "joined"}, json=body)
+            assert is_problem(answer, 503, "session_ended")
+            assert detail in answer.json()["detail"]
+            assert "at once" not in answer.json()["detail"]
+            assert cure in answer.json()["errors"][0]["cure"]
+            await call.closed()
 
 
 async def test_a_room_name_that_belongs_to_another_session_uses_nothing_up(door: Door) -> None:

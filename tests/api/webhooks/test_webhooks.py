@@ -429,7 +429,9 @@ async def test_a_url_that_will_never_be_called_is_refused_at_once(house: House, 
         refused = await http.post("/v1/webhooks", json={"url": url})
         assert is_problem(refused, 422, "invalid_input")
         assert refused.json()["errors"][0]["field"] == "url"
-        assert refused.json()["errors"][0]["cure"]
+        cure = refused.json()["errors"][0]["cure"]
+        private = ("http:", "https://127.", "https://[::ffff:10", "https://localhost")
+        assert ("EVERLINE_WEBHOOKS_ALLOW_PRIVATE=true" in cure) == url.startswith(private)
         made = await http.post("/v1/webhooks", json={"url": "https://hooks.example.com/x"})
         assert made.status_code == 201
         changed = await http.patch(made.headers["location"], json={"url": url})

@@ -93,3 +93,5 @@ def test_an_agent_is_told_the_time_that_is_really_left(
     )
 
     assert status.seconds_left(now) == left
+    ended = status.model_copy(update={"ended_at": now})
+    assert ended.seconds_left(now) == 0

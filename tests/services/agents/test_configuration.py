@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from api.main import tool_url_check
 from domain.agents.catalogs import BUILT_IN, extended, parse_extra_models
 from domain.agents.config import DEFAULT_LLM, AgentConfig, EngineKind
 from domain.agents.saved_agent import SavedAgent
 from domain.errors import InvalidInput
+from services.agents.capabilities import Capabilities
 from services.agents.configuration import Resolved, resolve
 
 GEMINI = "gemini-2.5-flash-native-audio-preview-12-2025"
@@ -36,6 +38,13 @@ def resolved(
     return resolve(agent, config, BUILT_IN, model=model, voice=voice)
 
 
+def limited(inline: dict[str, Any], **able: Any) -> dict[str, str]:
+    """The warnings of a configuration in an installation with these limits: cure by field."""
+    config = AgentConfig.model_validate(inline)
+    found = resolve(None, config, BUILT_IN, Capabilities(**able))
+    return {warning.field: warning.cure or "" for warning in found.warnings}
+
+
 def refusal(**how: Any) -> InvalidInput:
     with pytest.raises(InvalidInput) as refused:
         resolved(**how)
@@ -60,7 +69,7 @@ def test_a_saved_agent_is_the_base_and_names_the_session() -> None:
 @pytest.mark.parametrize(
     "model", ["openai/gpt-5-nano", "openai/gpt-5-mini", "acme/wise-1", "gpt-4"]
 )
-def test_a_language_model_that_does_not_work_is_refused_with_the_list(model: str) -> None:
+def test_a_language_model_that_does_not_work_is_refused_with_another_one(model: str) -> None:
     for how, field in (
         ({"inline": {"engine": {"llm": model}}}, "engine.llm"),
         ({"agent": saved(engine={"llm": model})}, "engine.llm"),
@@ -69,8 +78,45 @@ def test_a_language_model_that_does_not_work_is_refused_with_the_list(model: str
     ):
         refused = refusal(**how)
         assert refused.field == field
-        assert DEFAULT_LLM in (refused.cure or "")
-        assert model not in (refused.cure or "").split(", ")
+        cure = refused.cure or ""
+        assert f"the default is {DEFAULT_LLM}; GET /config/pipeline-options lists all" in cure
+        assert f"{model};" not in cure
+        assert f"{model}?" not in cure
+        assert len(cure) < 150
+
+
+@pytest.mark.parametrize(
+    ("how", "cure"),
+    [
+        ({"model": "openai/gpt-4.1-mni"}, "did you mean openai/gpt-4.1-mini?"),
+        ({"model": "opnai/gpt-4.1-mini"}, "did you mean openai/gpt-4.1-mini?"),
+        ({"model": "gpt-4.1-mini"}, "did you mean openai/gpt-4.1-mini?"),
+        ({"model": "claude-opus-4.6"}, "did you mean anthropic/claude-opus-4-6?"),
+        ({"model": "acme/wise-1"}, f"the default is {DEFAULT_LLM}; GET /config"),
+        ({"inline": {"engine": {"kind": "realtime", "llm": "openai/gpt-realtme"}}}, "-realtime?"),
+        ({"voice": "aloy"}, "did you mean alloy?"),
+        ({"inline": {"engine": {"stt": "deepgrm/nova-3"}}}, "did you mean deepgram?"),
+        ({"inline": {"time_zone": "Europe/Viena"}}, "did you mean Europe/Vienna?"),
+        ({"inline": {"avatar": {"enabled": True, "provider": "anan"}}}, "did you mean anam?"),
+    ],
+)
+def test_a_misspelt_value_is_refused_with_the_nearest_one(how: dict[str, Any], cure: str) -> None:
+    assert cure in (refusal(**how).cure or "")
+
+
+@pytest.mark.parametrize(
+    ("inline", "cure"),
+    [
+        ({"tools": ["end_cal"]}, "did you mean end_call?"),
+        ({"engine": {"tts": "cartesia/sonc-3:v"}}, "did you mean sonic-3?"),
+        ({"background_audio": {"ambient": "ofice"}}, "did you mean office"),
+    ],
+)
+def test_a_misspelt_value_is_warned_of_with_the_nearest_one(
+    inline: dict[str, Any], cure: str
+) -> None:
+    [warning] = resolved(inline).warnings
+    assert cure in (warning.cure or "")
 
 
 def test_a_refused_model_says_why() -> None:
@@ -249,3 +295,41 @@ def test_an_avatar_that_cannot_start_is_refused_unless_it_is_switched_off() -> N
         found = resolved({"avatar": {"enabled": True, "anam": {spelling: "av_1"}}})
         assert found.config.avatar
         assert found.config.avatar.anam_avatar_id == "av_1"
+
+
+def test_urls_that_the_agent_worker_does_not_call_are_warned_of() -> None:
+    tool = {"name": "order", "description": "Finds an order."}
+    inline = {
+        "http_tools": [
+            tool | {"url": "https://shop.example.com/{{id}}"},
+            tool | {"name": "local", "url": "http://localhost:9000/order"},
+        ],
+        "mcp_servers": [{"url": "http://10.0.0.7/mcp"}, {"url": "https://mcp.example.com"}],
+        "lyzr_rag": {"base_url": "http://127.0.0.1:8000", "rag_id": "r"},
+    }
+
+    strict = limited(inline, check_url=tool_url_check(allow_private=False))
+    assert strict.keys() == {"http_tools.1.url", "mcp_servers.0.url", "lyzr_rag.base_url"}
+    assert all("EVERLINE_ALLOW_PRIVATE_TOOL_URLS=true" in cure for cure in strict.values())
+    assert limited(inline, check_url=tool_url_check(allow_private=True)) == {}
+
+
+def test_what_the_extractive_summariser_cannot_do_is_warned_of() -> None:
+    plan = {
+        "summary_prompt": "For the kitchen.",
+        "data_schema": {"type": "object", "properties": {"guests": {"type": "integer"}}},
+        "success_criteria": [{"id": "booked", "description": "A table is booked."}],
+    }
+
+    for name, value in plan.items():
+        found = limited({"analysis": {name: value}}, analyses=False)
+        assert found == {f"analysis.{name}": "set SUMMARISER=openai, which uses a language model"}
+    assert limited({"analysis": plan}) == {}
+    assert limited({"analysis": {}}, analyses=False) == {}
+
+
+def test_a_recording_without_storage_is_warned_of() -> None:
+    cure = "set EVERLINE_RECORDINGS_URL"
+    assert limited({"recording": {"enabled": True}}, recordings=False) == {"recording": cure}
+    assert limited({"recording": {"enabled": False}}, recordings=False) == {}
+    assert limited({"recording": {"enabled": True}}) == {}

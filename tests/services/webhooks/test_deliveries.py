@@ -63,7 +63,9 @@ EXPECTED = {
     "down": Ends(80, DEAD, 3, 3, "the receiver answered 500"),
     "redirect": Ends(80, DEAD, 3, 3, "the receiver redirects (302), which is not followed"),
     "hang": Ends(20, DEAD, 3, 3, "no answer within 5 s"),
-    "private": Ends(80, DEAD, 1, 0, "its host name leads to an address that is not public"),
+    "private": Ends(
+        80, DEAD, 1, 0, "its host name leads to an address that is not public; give a public host"
+    ),
 }
 """Beside these there are 410s: they disable their endpoint, see below."""
 GONE_ENDPOINTS = 1_000 - sum(ends.deliveries for ends in EXPECTED.values())
