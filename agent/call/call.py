@@ -159,7 +159,13 @@ class Call:
             log.warning("configured_otherwise", field=notice.field, reason=notice.reason)
         on_close = partial(self._ctx.shutdown, "the session was closed")
         self._conversation = conversation = Conversation(
-            self._metadata, parts, spoken, self._ending, sound, on_close
+            self._metadata,
+            parts,
+            spoken,
+            self._ending,
+            sound,
+            on_close,
+            replaces=self._attempt > 1,
         )
         deadline = time.monotonic() + READY_SECONDS
         self._tools = CallTools(
