@@ -2,6 +2,10 @@
 
 Every call either succeeds or raises one of two errors: `Unavailable` (try again) or `Refused`
 (final). Nothing here retries.
+
+Proxies answer as well, for instance with a 404 while the API restarts, or with a login page. So
+only an answer in Everline's own form counts: a refusal is a problem (RFC 9457) with a code, and a
+success has the expected body. Every other answer is an outage.
 """
 
 import ssl
@@ -20,6 +24,10 @@ from domain.transcripts.transcript import Turn
 
 TIMEOUT = httpx.Timeout(10.0, connect=3.0)
 _RETRIABLE_CLIENT_ERRORS = {408, 425, 429}
+_PROBLEM = "application/problem+json"
+_LARGE_BYTES = 64 * 1024
+"""Proxies take requests up to this size: the lowest usual limit is 128 KiB."""
+_CLOSED = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 
 
 @cache
@@ -34,6 +42,10 @@ class CallbackError(Exception):
 
 class Unavailable(CallbackError):
     """The API is unreachable or cannot accept the request now: try again."""
+
+
+class TooLarge(Unavailable):
+    """A shorter request may be accepted: a proxy may refuse this one because of its size."""
 
 
 class Refused(CallbackError):
@@ -54,6 +66,24 @@ class _TurnsAnswer(BaseModel):
     turns: list[Turn]
 
 
+class _TurnsStored(BaseModel):
+    stored: int
+    duplicates: int
+
+
+class _ReportStored(BaseModel):
+    sessionId: str
+    stored: bool
+
+
+class _RecordingStored(BaseModel):
+    stored: bool
+
+
+class _Accepted(BaseModel):
+    accepted: bool
+
+
 class CallbackClient(httpx.AsyncClient):
     """Callbacks of one attempt of one session."""
 
@@ -68,81 +98,111 @@ class CallbackClient(httpx.AsyncClient):
     async def ready(self, claim: AgentReady) -> ReadyAnswer:
         """Claim the attempt; a 409 means that the claim is refused."""
         try:
-            response = await self._call("POST", "/v1/agent/ready", claim.model_dump(mode="json"))
+            response = await self._send("POST", "/v1/agent/ready", claim.model_dump(mode="json"))
+            return read_answer(ReadyAnswer, response)
         except Refused as refused:
             if refused.status == 409:
                 return ReadyAnswer(accepted=False, reason=refused.detail)
             raise
-        return _parse(ReadyAnswer, response)
 
     async def failed(self, failure: AgentFailed) -> None:
         """Report that this attempt's agent cannot start."""
-        await self._call("POST", "/v1/agent/failed", failure.model_dump(mode="json"))
+        body = failure.model_dump(mode="json")
+        read_answer(_Accepted, await self._send("POST", "/v1/agent/failed", body))
 
     async def turns_so_far(self, session_id: str) -> list[Turn]:
         """All turns of the session's earlier attempts, in order."""
-        response = await self._call("GET", f"/v1/sessions/{session_id}/turns")
-        return _parse(_TurnsAnswer, response).turns
+        path = f"/v1/sessions/{session_id}/turns"
+        return read_answer(_TurnsAnswer, await self._send("GET", path)).turns
 
     async def managed_agent(self, agent_id: str) -> DispatchMetadata:
         """The resolved configuration of a saved agent that takes over."""
         path = f"/v1/agent/managed-agents/{quote(agent_id, safe='')}"
-        return _parse(DispatchMetadata, await self._call("GET", path))
+        return read_answer(DispatchMetadata, await self._send("GET", path))
 
     async def remaining(self) -> float | None:
         """Seconds until the session ends the call; None if it has no such time."""
-        return _parse(TimeLeft, await self._call("GET", "/v1/agent/time-left")).remaining
+        return read_answer(TimeLeft, await self._send("GET", "/v1/agent/time-left")).remaining
 
     async def add_turns(self, session_id: str, turns: list[dict[str, Any]]) -> None:
         """Hand in turns; the API does not store known ones twice."""
-        await self._call("POST", f"/v1/sessions/{session_id}/turns", {"turns": turns})
+        path = f"/v1/sessions/{session_id}/turns"
+        read_answer(_TurnsStored, await self._send("POST", path, {"turns": turns}))
 
     async def report(self, report: dict[str, Any]) -> None:
         """Hand in the report of this attempt."""
-        await self._call("POST", "/session/observability", report)
+        read_answer(_ReportStored, await self._send("POST", "/session/observability", report))
 
     async def recording(self, recording: CallRecording) -> None:
         """Report the state of this attempt's recording."""
-        await self._call("POST", "/v1/agent/recording", recording.model_dump(mode="json"))
+        body = recording.model_dump(mode="json")
+        read_answer(_RecordingStored, await self._send("POST", "/v1/agent/recording", body))
 
-    async def _call(self, method: str, path: str, body: Any = None) -> httpx.Response:
+    async def _send(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        request = self.build_request(method, path, json=body)
         try:
-            response = await self.request(method, path, json=body)
+            return await self.send(request)
         except httpx.RequestError as error:
-            raise Unavailable(f"{method} {path}: {type(error).__name__}") from error
-        status = response.status_code
-        if response.is_success:
-            return response
-        if 400 <= status < 500 and status not in _RETRIABLE_CLIENT_ERRORS:
-            raise Refused(status, _problem(response))
-        raise Unavailable(f"{method} {path}: the API answered {status}")
+            # Some proxies close the connection instead of answering 413.
+            closed = isinstance(error, _CLOSED)
+            kind = TooLarge if closed and _is_large(request) else Unavailable
+            raise kind(f"{method} {path}: {type(error).__name__}") from error
 
 
 _Answer = TypeVar("_Answer", bound=BaseModel)
 
 
-def _parse(model: type[_Answer], response: httpx.Response) -> _Answer:
-    try:
-        return model.model_validate_json(response.content, context=FROM_ANOTHER_VERSION)
-    except ValidationError as error:
-        raise Unavailable(
-            f"{response.request.url.path}: the answer is not a {model.__name__}"
-            f" ({error.error_count()} faults)"
-        ) from None
+def read_answer(model: type[_Answer], response: httpx.Response) -> _Answer:
+    """The API's answer.
+
+    Raises:
+        Refused: the API refuses the request for good.
+        TooLarge: the answer is 413, or a proxy refuses a large request.
+        Unavailable: any other answer, whether of the API or of a proxy.
+    """
+    what = f"{response.request.method} {response.request.url.path}"
+    status = response.status_code
+    if response.is_success:
+        try:
+            return model.model_validate_json(response.content, context=FROM_ANOTHER_VERSION)
+        except ValidationError as error:
+            raise Unavailable(
+                f"{what}: the answer ({status}) is not a {model.__name__.lstrip('_')}"
+                f" ({error.error_count()} faults); a proxy may have sent it"
+            ) from None
+    if status == 413:
+        raise TooLarge(f"{what}: the request is too large (413)")
+    problem = _problem(response)
+    if problem is None:
+        # Some proxies answer 403 or 400 to a request that is too large.
+        kind = TooLarge if 400 <= status < 500 and _is_large(response.request) else Unavailable
+        raise kind(f"{what}: a proxy, not the API, answered {status}")
+    if 400 <= status < 500 and status not in _RETRIABLE_CLIENT_ERRORS:
+        raise Refused(status, problem.detail[:300])
+    raise Unavailable(f"{what}: the API answered {status}")
+
+
+def _is_large(request: httpx.Request) -> bool:
+    return len(request.content) > _LARGE_BYTES
 
 
 class _Problem(BaseModel):
-    """A problem response (RFC 9457); never the whole body, which may quote the request."""
+    """A problem response of the API; never the whole body, which may quote the request."""
 
-    detail: str | None = None
-    message: str | None = None
-    title: str | None = None
+    title: str
+    status: int
+    code: str
+    """Proxies and other frameworks send problems too, but without this field."""
+    detail: str
 
 
-def _problem(response: httpx.Response) -> str:
-    """The text of a problem response, bounded."""
+def _problem(response: httpx.Response) -> _Problem | None:
+    """The API's problem; None if something else has answered."""
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != _PROBLEM:
+        return None
     try:
         problem = _Problem.model_validate_json(response.content, context=FROM_ANOTHER_VERSION)
     except ValidationError:
-        return response.reason_phrase
-    return (problem.detail or problem.message or problem.title or response.reason_phrase)[:300]
+        return None
+    return problem if problem.status == response.status_code else None

@@ -150,6 +150,6 @@ class BodyLimit(RequestBodyLimitMiddleware):
         """Refuse a declared length as a problem; the framework would answer it in plain text."""
         declared = Headers(scope=scope).get("content-length", "") if "headers" in scope else ""
         if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
-            await ProblemResponse(content_too_large())(scope, receive, send)
+            await ProblemResponse(content_too_large(scope["path"]))(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)

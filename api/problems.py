@@ -29,6 +29,11 @@ from domain.suggestions import nearest
 PROBLEM = "application/problem+json"
 MAX_BODY_BYTES = 4 * 1024 * 1024
 """Twice the size limit of a report (`MAX_REPORT_BYTES` in `agent.report_size`)."""
+REPORT_PATH = "/session/observability"
+REPORT_CURE = (
+    "leave out `events` and `options`, and shorten what tools answered; or send the turns in parts"
+    " to /v1/sessions/{session_id}/turns and leave out `chat_history`; keep `close_reason`"
+)
 RETRY_AFTER_SECONDS = 2
 """Default of a 503 whose cause names no time."""
 
@@ -243,10 +248,17 @@ def _is_in(part: str | int, here: Any) -> bool:
     return isinstance(here, Mapping) and part in here
 
 
-def content_too_large() -> Problem:
-    """The problem of a body over the limit."""
+def content_too_large(path: str) -> Problem:
+    """The problem of a body over the limit; for a report, with what to leave out of it."""
     detail = f"the body is larger than {MAX_BODY_BYTES} bytes"
-    return Problem(title="ContentTooLarge", status=413, code="content_too_large", detail=detail)
+    cure = REPORT_CURE if path == REPORT_PATH else "send less in one request"
+    return Problem(
+        title="ContentTooLarge",
+        status=413,
+        code="content_too_large",
+        detail=detail,
+        errors=[Fault(field="body", reason=detail, cure=cure)],
+    )
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
@@ -255,7 +267,7 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
         fault = InvalidInput("the body cannot be read", field="body", cure=_JSON_CURE)
         return await answer(request, fault)
     if error.status_code == 413:
-        return ProblemResponse(content_too_large())
+        return ProblemResponse(content_too_large(request.url.path))
     detail = str(error.detail)
     code = detail.lower().replace(" ", "_")
     problem = Problem(title=detail, status=error.status_code, code=code, detail=detail)

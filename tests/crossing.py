@@ -20,7 +20,7 @@ import activities
 from worker.main import WORKFLOWS
 
 ROOT = Path(__file__).parent.parent
-READERS = {"reader", "of_any_version", "_parse"}
+READERS = {"reader", "of_any_version", "read_answer"}
 """Functions that read a model in the context `FROM_ANOTHER_VERSION`, by the model."""
 CONTEXT = "FROM_ANOTHER_VERSION"
 NEXT_YEAR = "from_next_year"

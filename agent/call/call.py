@@ -160,7 +160,13 @@ class Call:
             log.warning("configured_otherwise", field=notice.field, reason=notice.reason)
         on_close = partial(self._ctx.shutdown, "the session was closed")
         self._conversation = conversation = Conversation(
-            self._metadata, parts, spoken, self._ending, sound, on_close
+            self._metadata,
+            parts,
+            spoken,
+            self._ending,
+            sound,
+            on_close,
+            replaces=self._attempt > 1,
         )
         deadline = time.monotonic() + READY_SECONDS
         self._tools = CallTools(
@@ -227,8 +233,13 @@ class Call:
         return self._caller in present if self._caller else bool(present)
 
     async def _ask_remaining(self) -> float | None:
+        client, warning = self._client, self._metadata.max_duration_warning
+        if client is None or warning is None:
+            return None
+        # The rest of the time is for the warning, which is given if the API does not answer.
+        deadline = time.monotonic() + warning.seconds_before / 2
         try:
-            return await self._client.remaining() if self._client else None
+            return await retry_until(deadline, "time_left", client.remaining)
         except CallbackError as error:
             log.warning("time_left_unknown", why=str(error))
             return None

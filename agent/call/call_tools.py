@@ -3,7 +3,9 @@
 # pyright: reportUnknownMemberType=false
 
 import asyncio
+import time
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 import structlog
@@ -12,6 +14,7 @@ from livekit.agents.vad import VAD
 
 from adapters.http.outbound import outbound_client
 from adapters.settings import AgentSettings
+from agent.call.claim import retry_until
 from agent.call.ending import Ending
 from agent.call.prompt import words
 from agent.call.turns import restored
@@ -159,7 +162,8 @@ class CallTools:
     async def _load(self, agent_id: str) -> DispatchMetadata:
         if self.client is None:
             raise CannotHandOff("a plain agent has no callbacks")
-        loaded = await self.client.managed_agent(agent_id)
+        fetch = partial(self.client.managed_agent, agent_id)
+        loaded = await retry_until(time.monotonic() + LOAD_SECONDS, "managed_agent", fetch)
         call = {
             "agentId": agent_id,
             "session_id": self.metadata.session_id,

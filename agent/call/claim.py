@@ -1,4 +1,4 @@
-"""Callbacks that an agent repeats before it may speak: its claim, or its failure to start."""
+"""Callbacks that an agent repeats while the API is unavailable, such as its claim."""
 
 import asyncio
 import time

@@ -39,13 +39,19 @@ FINISH_SECONDS = 3.0
 """How long the current sentence may continue when the call is asked to finish."""
 GOODBYE_SECONDS = 15.0
 """How long the agent may speak when it ends the call itself."""
+ECHO_SECONDS = 0.5
+"""How long the agent's first words are protected from their own echo, until the caller's app has
+adapted to it. Meanwhile the SDK hears nothing of the caller (its default is 3.0)."""
 CLOSE_TRANSCRIPT_SECONDS = 1.0
 """How long the close waits for the transcript of the caller's current words; the SDK waits that
 long even if nobody speaks (its default is 2.0)."""
 
 
 class Conversation:
-    """One attempt's conversation with the caller; `on_close` is called once it is over."""
+    """One attempt's conversation with the caller; `on_close` is called once it is over.
+
+    `replaces` tells whether another agent has spoken in this call before.
+    """
 
     def __init__(
         self,
@@ -55,6 +61,8 @@ class Conversation:
         ending: Ending,
         sound: CallSound,
         on_close: Callable[[], None],
+        *,
+        replaces: bool,
     ) -> None:
         self._config = config
         self._sound = sound
@@ -73,6 +81,7 @@ class Conversation:
             vad=parts.vad,
             turn_handling=parts.turn_handling,
             tts_text_transforms=sound.text_transforms(),
+            aec_warmup_duration=None if replaces else ECHO_SECONDS,
             session_close_transcript_timeout=CLOSE_TRANSCRIPT_SECONDS,
         )
         self._on_close = on_close
@@ -195,7 +204,10 @@ class Conversation:
             self.session.shutdown(drain=False)
 
     async def _speak_first(self, caller_present: asyncio.Task[rtc.RemoteParticipant]) -> None:
-        await caller_present
+        caller = await caller_present
+        if caller.kind != rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD:
+            # Phone networks cancel echoes. The SDK has no public way to say so this late.
+            self.session._on_aec_warmup_expired()  # pyright: ignore[reportPrivateUsage]
         if greeting_is_due(self._history):
             if self._words.agent_speaks_first:
                 self._speak(self._words.greeting, UNPROMPTED_GREETING)

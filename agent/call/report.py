@@ -14,6 +14,7 @@ from agent.call.report_items import hand_offs, provider_errors, tool_calls
 from agent.call.turns import TurnLog
 from agent.engines import Notice
 from agent.logs import frames
+from agent.report_size import MAX_REPORT_BYTES, shortened, size_of
 from agent.spool import Record, RecordKind
 from agent.version import agent_version
 from domain.recordings.recording import CallRecording
@@ -23,14 +24,6 @@ log = structlog.stdlib.get_logger(__name__)
 
 MAX_OUTPUT_CHARS = 2_000
 """Limit of a tool's answer in the report: a fetched page is useful to the model only."""
-MAX_REPORT_BYTES = 2 * 1024 * 1024
-"""Half of the API's limit: a larger report would be refused for good, and the call lost."""
-_DISPENSABLE = (
-    *("sdk_report", "turns", "tool_calls", "hand_offs"),
-    *("configured_otherwise", "missing_variables", "usage"),
-)
-"""Left out one after the other, until the rest is small enough. Turns are then sent separately;
-the remaining fields have limits of their own."""
 _MAX_ERROR_CHARS = 2_000
 _INSTRUCTION_ROLES = ("system", "developer")
 
@@ -128,24 +121,13 @@ def report_records(report: AgentReport, streamed: Mapping[str, Turn]) -> list[Re
     sent again.
     """
     body = report.model_dump(mode="json")
-    left_out: list[str] = []
-    for field in _DISPENSABLE:
-        if _size(body) <= MAX_REPORT_BYTES:
-            break
-        if body.pop(field, None):
-            left_out.append(field)
-    if not left_out:
+    if size_of(body) <= MAX_REPORT_BYTES:
         return [Record(kind=RecordKind.REPORT, body=body)]
-    log.warning("report_too_large", left_out=left_out, bytes=_size(body))
-    turns = report.turns if "turns" in left_out else []
+    short = shortened(body, MAX_REPORT_BYTES)
+    log.warning("report_too_large", left_out=short["left_out"], bytes=size_of(body))
+    turns = report.turns if "turns" in short["left_out"] else []
     rest = [turn for turn in turns if streamed.get(turn.item_id) != turn]
     return [
         *(Record(kind=RecordKind.TURN, body=turn.model_dump(mode="json")) for turn in rest),
-        Record(kind=RecordKind.REPORT, body={**body, "left_out": left_out}),
+        Record(kind=RecordKind.REPORT, body=short),
     ]
-
-
-def _size(body: Mapping[str, Any]) -> int:
-    """Bytes of the request, as `httpx` writes it."""
-    written = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    return len(written.encode(errors="replace"))

@@ -14,15 +14,14 @@ from dataclasses import dataclass
 
 import httpx
 import structlog
-from pydantic import ValidationError
 
 from adapters.livekit.signatures import HEARTBEAT, sign_body
 from adapters.settings import AgentSettings
+from agent.callbacks import CallbackError, read_answer
 from agent.repeating import repeat
 from agent.server.running_jobs import RunningJobs
 from agent.version import agent_version
 from domain.agents.servers import Heartbeat, HeartbeatAnswer
-from domain.json_model import FROM_ANOTHER_VERSION
 from domain.sessions.control import HEARTBEAT_PATH
 
 log = structlog.stdlib.get_logger(__name__)
@@ -78,14 +77,10 @@ class HeartbeatSender:
         headers = {"Authorization": token, "Content-Type": "application/json"}
         try:
             response = await self._http.post(HEARTBEAT_PATH, content=body, headers=headers)
-            response.raise_for_status()
-            answer = HeartbeatAnswer.model_validate_json(
-                response.content, context=FROM_ANOTHER_VERSION
-            )
-        except (httpx.HTTPError, ValidationError) as error:
+            answer = read_answer(HeartbeatAnswer, response)
+        except (httpx.HTTPError, CallbackError) as error:
             if self._reached:
-                answered = isinstance(error, httpx.HTTPStatusError)
-                why = f"status {error.response.status_code}" if answered else type(error).__name__
+                why = str(error) if isinstance(error, CallbackError) else type(error).__name__
                 log.warning("heartbeat_not_delivered", why=why)
             self._reached = False
             return False

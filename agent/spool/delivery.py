@@ -4,13 +4,15 @@ from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice, takewhile
+from typing import Any
 
 import structlog
 
-from agent.callbacks import CallbackClient, CallbackError, Refused, Unavailable
+from agent.callbacks import CallbackClient, CallbackError, Refused, TooLarge, Unavailable
+from agent.report_size import shortened, size_of
 from agent.spool.disk import Disk
 from agent.spool.entry import SpoolEntry
-from agent.spool.record import Pending, RecordKind
+from agent.spool.record import Pending, Record, RecordKind
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -64,31 +66,75 @@ class Delivery:
         for each in list(self.queue):
             if each.sendable and each.record.kind is RecordKind.REPORT:
                 try:
-                    await self.client.report(each.record.body)
+                    await self._send_report(each.record.body, with_turns=False)
                 except CallbackError as error:
                     log.info("report_announced", entry=self.entry.path.name, answer=str(error))
 
     async def _deliver(self, group: list[Pending]) -> None:
+        await self._send(group)
+        for _ in group:
+            self.queue.popleft()
+        if any(each.end for each in group):
+            await self.disk.ask(partial(self.entry.advance, group))
+
+    async def _send(self, group: list[Pending]) -> None:
+        """Hand in the records; those that are refused are set aside.
+
+        Raises:
+            TooLarge: a record is too large by itself. It is kept, because the limit of a proxy may
+                be temporary.
+        """
         try:
             if group[0].record.kind is RecordKind.REPORT:
-                await self.client.report(group[0].record.body)
+                await self._send_report(group[0].record.body, with_turns=True)
             else:
                 turns = [each.record.body for each in group]
                 await self.client.add_turns(self.entry.target.session_id, turns)
+            return
+        except TooLarge:
+            if len(group) == 1:
+                raise
         except Refused as refused:
             reason = str(refused)
             if refused.concerns_all:
                 log.error("spool_entry_refused", entry=self.entry.path.name, reason=reason)
                 await self.disk.ask(partial(self.entry.reject, list(self.queue), reason))
                 raise EntryRefused(reason) from refused
-            if len(group) > 1:
-                # One bad turn must not reject its neighbours.
-                for each in group:
-                    await self._deliver([each])
+            if len(group) == 1:
+                log.error("spool_record_refused", entry=self.entry.path.name, reason=reason)
+                await self.disk.ask(partial(self.entry.set_aside, group, reason))
                 return
-            log.error("spool_record_refused", entry=self.entry.path.name, reason=reason)
-            await self.disk.ask(partial(self.entry.set_aside, group, reason))
-        for _ in group:
-            self.queue.popleft()
-        if any(each.end for each in group):
-            await self.disk.ask(partial(self.entry.advance, group))
+        # One bad turn must not reject its neighbours, and turns may fit one by one.
+        half = len(group) // 2
+        await self._send(group[:half])
+        await self._send(group[half:])
+
+    async def _send_report(self, report: dict[str, Any], *, with_turns: bool) -> None:
+        """Hand in a report, cut to half its size as often as it is too large.
+
+        Turns that are cut from it are sent before it, if `with_turns`.
+
+        Raises:
+            TooLarge: it cannot be cut any further.
+        """
+        cut = report
+        while True:
+            try:
+                await self.client.report(cut)
+                return
+            except TooLarge:
+                size = size_of(cut)
+                shorter = shortened(cut, size // 2)
+                if size_of(shorter) >= size:
+                    raise
+            left_out = shorter["left_out"]
+            log.warning("report_cut", entry=self.entry.path.name, bytes=size, left_out=left_out)
+            if with_turns and "turns" not in shorter:
+                await self._send_cut_turns(cut.get("turns", []))
+            cut = shorter
+
+    async def _send_cut_turns(self, turns: list[dict[str, Any]]) -> None:
+        # Only the report is on the disk: an interrupted delivery begins with it again.
+        cut = [Pending(Record(kind=RecordKind.TURN, body=turn), end=0) for turn in turns]
+        for start in range(0, len(cut), _BATCH):
+            await self._send(cut[start : start + _BATCH])

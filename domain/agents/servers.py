@@ -69,7 +69,8 @@ class Heartbeat(BaseModel):
 class HeartbeatAnswer(BaseModel):
     """What the API answers to a heartbeat."""
 
-    accepted: bool = True
+    accepted: bool
+    """Required: a proxy that answers `{}` has not stored the heartbeat."""
     stop: list[str] = []
     """Ids of jobs whose calls moved to other agents while this server was silent."""
 

@@ -65,7 +65,7 @@ class ReportIntake:
                 digest=digest,
                 end_reason=report.end_reason,
                 turn_count=len(report.turns),
-                caller_turns=sum(turn.role is Role.USER for turn in report.turns),
+                caller_turns=_caller_turns(report),
                 stored=stored,
                 error=(report.error or "")[:500] or None,
             ),
@@ -119,3 +119,10 @@ class ReportIntake:
             return False
         await self.transcripts.record_report(key, report, now)
         return not (self.retention and await self.retention.drop_late(key, report.recording))
+
+
+def _caller_turns(report: AgentReport) -> int | None:
+    """The caller's turns in the report; None if it had to leave its turns out."""
+    if "turns" in report.left_out:
+        return None
+    return sum(turn.role is Role.USER for turn in report.turns)

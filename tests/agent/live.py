@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 from livekit import api
@@ -29,6 +29,7 @@ SPEECH = Path("stack/demo/speech").absolute()
 BOOK_A_TABLE = SPEECH / "1-book-a-table.wav"
 TOMORROW_AT_SEVEN = SPEECH / "2-tomorrow-at-seven.wav"
 GOODBYE = SPEECH / "5-goodbye.wav"
+CallerKind = Literal["standard", "sip"]
 GREETING = "Hello, this is the table service."
 
 
@@ -172,13 +173,14 @@ class LiveSession:
             )
         )
 
-    async def call(self) -> Caller:
+    async def call(self, kind: CallerKind = "standard") -> Caller:
         """A caller in the room."""
         caller = Caller()
         token = api.AccessToken(self.livekit.api_key, self.livekit.api_secret)
         grants = api.VideoGrants(room_join=True, room=self.room)
         await caller.connect(
-            self.livekit.url, token.with_identity("caller").with_grants(grants).to_jwt()
+            self.livekit.url,
+            token.with_identity("caller").with_kind(kind).with_grants(grants).to_jwt(),
         )
         return caller
 

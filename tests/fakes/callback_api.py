@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -11,6 +11,16 @@ from aiohttp import web
 from domain.transcripts.transcript import Turn
 
 JSON = dict[str, Any]
+PROBLEM = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class ProxyAnswer:
+    """What a proxy in front of the API answers in its place."""
+
+    status: int
+    body: str = "<html><body><h1>Sorry</h1></body></html>"
+    content_type: str = "text/html"
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,14 @@ class CallbackApi:
     """Requests after which an outage ends by itself."""
     garbled: bool = False
     """Whether answers are announced as compressed and are not, as behind a broken proxy."""
+    proxy: ProxyAnswer | None = None
+    """Answers every request while it is set."""
+    proxy_limit: int | None = None
+    """Of a body's bytes, by a proxy."""
+    over_limit: ProxyAnswer | None = ProxyAnswer(413)
+    """What it answers to larger ones; None if it closes the connection."""
+    proxied: list[ProxyAnswer] = field(default_factory=list[ProxyAnswer])
+    """The answers of proxies. The API has not received these requests."""
     refuse_turn: Callable[[JSON], bool] = lambda turn: False
     """Batches with such a turn are answered 422."""
     _runner: web.AppRunner | None = None
@@ -70,7 +88,7 @@ class CallbackApi:
             await self._changed.wait_for(condition)
 
     async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=16 * 1024 * 1024)
+        app = web.Application(client_max_size=16 * 1024 * 1024, middlewares=[self._proxied])
         app.add_routes(
             [
                 web.post("/v1/agent/ready", self._ready),
@@ -95,11 +113,33 @@ class CallbackApi:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    @web.middleware
+    async def _proxied(
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        answer, limit = self.proxy, self.proxy_limit
+        if limit is not None and len(await request.read()) > limit:
+            answer = self.over_limit
+            if answer is None:
+                assert request.transport is not None
+                request.transport.abort()
+                return web.Response()
+        if answer is None:
+            return await handler(request)
+        async with self._changed:
+            self.proxied.append(answer)
+            self._changed.notify_all()
+        return web.Response(
+            status=answer.status, text=answer.body, content_type=answer.content_type
+        )
+
     async def _ready(self, request: web.Request) -> web.Response:
         return await self._answer(request, "ready", self.ready_status, self.ready_answer)
 
     async def _failed(self, request: web.Request) -> web.Response:
-        return await self._answer(request, "failed", 200, {})
+        return await self._answer(request, "failed", 200, {"accepted": True})
 
     async def _turns_so_far(self, request: web.Request) -> web.Response:
         turns = [turn.model_dump(mode="json") for turn in self.earlier_turns]
@@ -122,12 +162,13 @@ class CallbackApi:
         if self.outage is None:
             for turn in body["turns"]:
                 self.turns.setdefault((turn["attempt"], turn["item_id"]), turn)
-        return await self._answer(request, "turns", 200, {"stored": len(body["turns"])})
+        answer = {"stored": len(body["turns"]), "duplicates": 0}
+        return await self._answer(request, "turns", 200, answer)
 
     async def _report(self, request: web.Request) -> web.Response:
         if self.outage is None and self._authorized(request):
             self.reports.append(json.loads(await request.text()))
-        return await self._answer(request, "report", 200, {"stored": True})
+        return await self._answer(request, "report", 200, {"sessionId": "s1", "stored": True})
 
     async def _recording(self, request: web.Request) -> web.Response:
         return await self._answer(request, "recording", 200, {"stored": True})
@@ -163,4 +204,7 @@ class CallbackApi:
         if self.garbled:
             encoded = {"Content-Encoding": "gzip"}
             return web.Response(body=b"not compressed", status=status, headers=encoded)
+        if status >= 400:
+            form = {"type": "about:blank", "title": "Problem", "status": status, "code": "problem"}
+            return web.json_response({**form, **answer}, status=status, content_type=PROBLEM)
         return web.json_response(answer, status=status)

@@ -86,7 +86,7 @@ async def record_heartbeat(body: SignedBody, deps: Deps) -> HeartbeatAnswer:
     for result in (signalled, stop):
         if isinstance(result, BaseException):
             raise result
-    return HeartbeatAnswer(stop=stop if isinstance(stop, list) else [])
+    return HeartbeatAnswer(accepted=True, stop=stop if isinstance(stop, list) else [])
 
 
 @router.post(HEARTBEAT_PATH_CHECK, dependencies=[Depends(_signed_body)])

@@ -3,7 +3,6 @@
 import json
 import signal
 import uuid
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 from domain.agents.config import AgentConfig, Engine, EngineKind
 from domain.recordings.recording import Recording
 from domain.sessions.control import ATTEMPT_ATTRIBUTE
-from stack.supervision.health import http_ok
 from tests.agent.live import (
     BOOK_A_TABLE,
     GOODBYE,
@@ -22,63 +20,16 @@ from tests.agent.live import (
     LiveSession,
     live_session,
     start_agent,
-    start_models_command,
 )
 from tests.agent.samples import turn
 from tests.fakes.callback_api import CallbackApi
 from tests.fakes.tool_calling_model import ToolCallingModel
 from tests.harness.caller import Caller
 from tests.harness.sound import channels, speech
-from tests.servers import LiveKitServer, ServerProcess, free_port
+from tests.servers import LiveKitServer
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture(scope="module")
-async def models_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[str]:
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    process = ServerProcess(
-        command=start_models_command(port),
-        check=http_ok(f"{url}/health"),
-        log=tmp_path_factory.mktemp("models") / "models.log",
-    )
-    try:
-        await process.start()
-        yield url
-    finally:
-        process.stop()
-
-
-@pytest.fixture(scope="module")
-async def home() -> AsyncGenerator[CallbackApi]:
-    """Where the agent server's heartbeats go; each session has an API of its own."""
-    async with CallbackApi() as api:
-        yield api
-
-
-@pytest.fixture(scope="module")
-async def worker(
-    livekit_server: LiveKitServer,
-    models_url: str,
-    home: CallbackApi,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncGenerator[AgentWorker]:
-    folder = tmp_path_factory.mktemp("agent")
-    environment = {"EVERLINE_RECORDINGS_URL": (folder / "kept").as_uri()}
-    async with start_agent(
-        livekit_server, models_url, home.url, folder, "tester", environment
-    ) as agent:
-        yield agent
-
-
-@pytest.fixture
-async def session(
-    livekit_server: LiveKitServer, worker: AgentWorker
-) -> AsyncGenerator[LiveSession]:
-    async with live_session(livekit_server, worker, f"s{uuid.uuid4().hex[:8]}") as live:
-        yield live
 
 
 def said(turns: list[dict[str, Any]]) -> list[tuple[int, str, str]]:

@@ -7,9 +7,10 @@ from typing import Any
 from livekit.agents import llm
 
 from agent.call.ending import Ending
-from agent.call.report import MAX_OUTPUT_CHARS, MAX_REPORT_BYTES, report_records
+from agent.call.report import MAX_OUTPUT_CHARS, report_records
 from agent.call.turns import TurnLog
 from agent.callbacks import CallbackClient
+from agent.report_size import MAX_REPORT_BYTES
 from agent.spool import Outbox, Record, RecordKind
 from api.middleware import MAX_BODY_BYTES
 from domain.transcripts.transcript import AgentReport, Turn

@@ -13,7 +13,7 @@ import pytest
 from domain.agents.config import AgentConfig
 from stack.demo.caller import Caller
 from tests.agent.live import AgentWorker, LiveSession, live_session, start_agent
-from tests.fakes.callback_api import CallbackApi
+from tests.fakes.callback_api import CallbackApi, ProxyAnswer
 from tests.fakes.scripted_chat import Call, Reply, ScriptedChat
 from tests.fakes.web_service import WebService
 from tests.servers import LiveKitServer
@@ -252,6 +252,57 @@ async def test_the_caller_is_warned_before_the_time_is_over_and_told_goodbye(
         ("assistant", "Time is up."),
     ]
     assert len(callbacks.of("time_left")) >= 2
+
+
+async def test_a_proxy_that_answers_for_the_api_does_not_hide_that_the_call_was_extended(
+    session: LiveSession,
+) -> None:
+    callbacks = session.callbacks
+    callbacks.ready_answer = {"accepted": True, "remaining": 21.0}
+    callbacks.time_left = 600.0
+    warning = {"seconds_before": 20, "text": "The time is nearly over."}
+    async with calling(session, {"max_duration_warning": warning}):
+        callbacks.proxy = ProxyAnswer(404)
+        await callbacks.wait_for(lambda: len(callbacks.proxied) >= 2)
+        callbacks.proxy = None
+        await callbacks.wait_for(lambda: bool(callbacks.of("time_left")))
+        await session.ask_to_finish("end_requested")
+        await callbacks.wait_for(lambda: bool(callbacks.reports))
+
+    assert callbacks.turns == {}
+
+
+async def test_an_agent_takes_over_although_a_proxy_answered_first(
+    session: LiveSession, chat: ScriptedChat
+) -> None:
+    def decide(request: JSON) -> Reply:
+        if "You know bills" in str(request["messages"][0]["content"]):
+            return "Bills is here."
+        if request["messages"][-1]["role"] == "tool":
+            return "Then I help you myself."
+        return Call("hand_off_to_bills")
+
+    def asked(request: JSON) -> Reply:
+        # From here on, the next callback is the one for the other agent's configuration.
+        callbacks.proxy = ProxyAnswer(404)
+        chat.decide = decide
+        return decide(request)
+
+    chat.decide = asked
+    callbacks = session.callbacks
+    callbacks.managed_agents["ag-bills"] = {"agentId": "ag-bills", "prompt": "You know bills."}
+    config = {
+        "conversation_start": {"who": "ai", "greeting": "Welcome."},
+        "managed_agents": MANAGED,
+    }
+    async with calling(session, config) as caller:
+        await callbacks.wait_for(lambda: len(callbacks.turns) == 1)
+        await type_words(caller, "It is about money.")
+        await callbacks.wait_for(lambda: len(callbacks.proxied) >= 3)
+        callbacks.proxy = None
+        await callbacks.wait_for(lambda: len(callbacks.turns) == 3)
+
+    assert texts(list(callbacks.turns.values()))[-1] == ("assistant", "Bills is here.")
 
 
 async def test_a_tool_is_called_in_a_call(session: LiveSession, chat: ScriptedChat) -> None:
