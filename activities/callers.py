@@ -12,7 +12,7 @@ from activities.joining import Caller, callers_among
 from domain.agents.ports import CallerSigns
 from domain.errors import EverlineError, StorageUnavailable, Unavailable
 from domain.ids import SessionKey
-from domain.sessions.ports import Rooms
+from domain.sessions.ports import NEVER_CALLERS, Rooms
 from domain.transcripts.ports import TranscriptArchive
 from domain.transcripts.transcript import Role
 
@@ -47,6 +47,8 @@ class CallersSeen(BaseModel):
     """Who was found."""
 
     callers: list[Caller]
+    connecting: list[Caller] = []
+    """Those who are connecting: one who was there before, and reconnects, is not gone."""
     turns: int | None = None
     """How many turns of callers were stored so far, if nobody was found and MongoDB answers."""
 
@@ -81,7 +83,8 @@ class CallerActivities:
         if order.present and activity.info().attempt == 1:
             # Whoever orders it has just learned who is there.
             raise _check_again(order)
-        callers = await self._callers(order)
+        seen = await self._seen(order)
+        callers = seen.callers
         if order.present and {caller.sid for caller in callers}.issuperset(order.present):
             raise _check_again(order)
         log.info(
@@ -91,22 +94,30 @@ class CallerActivities:
             callers=[caller.identity for caller in callers],
             missing=sorted(set(order.present) - {caller.sid for caller in callers}),
         )
-        turns = None if callers else await self._turns(order.key)
-        return CallersSeen(callers=callers, turns=turns)
+        if not callers:
+            seen.turns = await self._turns(order.key)
+        return seen
 
-    async def _callers(self, order: LookForCallers) -> list[Caller]:
+    async def _seen(self, order: LookForCallers) -> CallersSeen:
         seen_by_agent = await self._seen_by_agent(order)
         try:
-            listed = callers_among(await self._rooms.participants(order.livekit_room))
+            participants = await self._rooms.participants(order.livekit_room)
+            listed = callers_among(participants)
             if not listed and seen_by_agent is None:
                 await self._require_room(order.livekit_room)
         except EverlineError as error:
             if seen_by_agent is None:
                 # Also what LiveKit refuses, such as a wrong key, is no evidence of an absence.
                 raise Unavailable(error.message) from None
-            return seen_by_agent
+            return CallersSeen(callers=seen_by_agent)
         sids = {caller.sid for caller in listed}
-        return [*listed, *(caller for caller in seen_by_agent or [] if caller.sid not in sids)]
+        unlisted = [caller for caller in seen_by_agent or [] if caller.sid not in sids]
+        connecting = [
+            Caller(identity=one.identity, sid=one.sid)
+            for one in participants
+            if one.connecting and one.kind not in NEVER_CALLERS
+        ]
+        return CallersSeen(callers=[*listed, *unlisted], connecting=connecting)
 
     async def _require_room(self, room: str) -> None:
         """Raise `Unavailable` if the room is missing: its empty list says nothing of the caller.

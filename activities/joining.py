@@ -9,14 +9,12 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.dispatch import attempt_of, attempt_of_metadata
-from domain.errors import Unavailable
-from domain.sessions.ports import NEVER_CALLERS, Dispatch, Participant, Rooms
+from domain.errors import EverlineError, Unavailable
+from domain.sessions.ports import NEVER_CALLERS, ON_BEHALF, Dispatch, Participant, Rooms
 
 log = structlog.get_logger()
 
 AGENT_NOT_SEEN = "agent_not_seen"
-ON_BEHALF = "lk.publish_on_behalf"
-"""LiveKit's attribute of a participant that speaks for another one."""
 AGENT_NAMES = ("lk.agent.name", "lk.agent_name")
 """The attributes in which LiveKit's SDK, and its server, write an agent's name."""
 QUICKEST_POLL, SLOWEST_POLL = 0.1, 1.0
@@ -147,7 +145,7 @@ class JoinActivities:
         ]
         if self._remove_strays:
             for identity in strays:
-                await self._rooms.remove_participant(order.livekit_room, identity)
+                await self._remove_stray(order.livekit_room, identity)
         return AgentSeen(
             identity=agent.identity,
             foreign=attempt_of(agent) is None,
@@ -155,6 +153,13 @@ class JoinActivities:
             strays=strays,
             strays_removed=self._remove_strays,
         )
+
+    async def _remove_stray(self, room: str, identity: str) -> None:
+        try:
+            await self._rooms.remove_participant(room, identity)
+        except EverlineError as error:
+            # The attempt's own agent is there all the same.
+            log.warning("stray agent not removed", identity=identity, reason=error.message)
 
     def _log(
         self, event: str, order: LookForAgent, seen: list[Participant], agent: Participant | None

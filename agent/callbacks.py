@@ -47,6 +47,11 @@ class Unavailable(CallbackError):
 class TooLarge(Unavailable):
     """A shorter request may be accepted: a proxy may refuse this one because of its size."""
 
+    def __init__(self, message: str, *, certain: bool = False) -> None:
+        super().__init__(message)
+        self.certain = certain
+        """Whether it says so, or only looks so: a dying API closes connections, too."""
+
 
 class Refused(CallbackError):
     """The API has refused the request for good; `detail` is the problem's own text, if any."""
@@ -171,7 +176,7 @@ def read_answer(model: type[_Answer], response: httpx.Response) -> _Answer:
                 f" ({error.error_count()} faults); a proxy may have sent it"
             ) from None
     if status == 413:
-        raise TooLarge(f"{what}: the request is too large (413)")
+        raise TooLarge(f"{what}: the request is too large (413)", certain=True)
     problem = _problem(response)
     if problem is None:
         # Some proxies answer 403 or 400 to a request that is too large.

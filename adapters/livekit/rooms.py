@@ -132,6 +132,8 @@ class LiveKitRooms(Rooms):
                 sid=info.sid,
                 kind=participant_kind(info.kind),
                 active=info.state == models.ParticipantInfo.ACTIVE,
+                connecting=info.state
+                in (models.ParticipantInfo.JOINING, models.ParticipantInfo.JOINED),
                 attributes=dict(info.attributes),
             )
             for info in (found.participants if found else ())

@@ -49,7 +49,7 @@ _CHATTER = re.compile(
 """How a model starts that talks to us instead of writing the summary."""
 _MARKUP = re.compile(
     r"\A(?:[\[{<]|(?i:null|none|n/a|true|false|[-+.\d]+)\.?\Z)"
-    r"|<[|/]|\|>|</?\w+[^<>]*>|```|\"summary\"\s*:|\[/?[A-Z_]{3,}\]"
+    r"|<[|/]|\|>|</?\w+[^<>]*>|```|\"summary\"\s*:|\[/?(?:INST|TOOL_CALLS?|TOOL_RESULTS?|THINK|AVAILABLE_TOOLS|SYSTEM_PROMPT)\]"
 )
 """Data, a tool call, or half an object."""
 _REFUSAL = re.compile(

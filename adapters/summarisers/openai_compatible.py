@@ -67,6 +67,8 @@ def _told(found: dict[str, Any]) -> str:
             cast(dict[str, Any], holder).get("summary") if isinstance(holder, dict) else None
         )
         if isinstance(summary, str):
-            inner = json_objects(summary)
+            # A summary may quote data; one that is data itself holds the summary in it, or none.
+            is_data = summary.lstrip().startswith(("{", "[", "`"))
+            inner = json_objects(summary) if is_data else []
             return _told(inner[0]) if inner else answer_in(summary)
     return ""

@@ -103,8 +103,17 @@ def meaning_of(response: httpx.Response, url: str, model: str) -> EverlineError:
 def _cause(response: httpx.Response) -> _Cause | None:
     if response.status_code in _OVERLOADED:
         return None
-    text = response.text.lower()
+    # A page of a proxy, or a server's fault, may hold any word.
+    text = (_error_text(response) if response.status_code >= 500 else response.text).lower()
     return next((cause for cause in _CAUSES if re.search(cause.words, text)), None)
+
+
+def _error_text(response: httpx.Response) -> str:
+    try:
+        error = response.json()["error"]
+    except (ValueError, LookupError, TypeError):
+        return ""
+    return str(error)
 
 
 def _code(response: httpx.Response) -> str:

@@ -1,5 +1,6 @@
 """Delivery of an entry's records to the API, in order; refused records are set aside."""
 
+import asyncio
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,9 @@ from agent.spool.record import Pending, Record, RecordKind
 log = structlog.stdlib.get_logger(__name__)
 
 _BATCH = 50
+PAUSES = (0.5, 1.5)
+"""Seconds before a report is sent again whole, if a proxy does not say that it is too large: it may
+be an outage."""
 
 
 class EntryRefused(Exception):
@@ -117,12 +121,15 @@ class Delivery:
         Raises:
             TooLarge: it cannot be cut any further.
         """
-        cut = report
+        cut, pauses = report, list(PAUSES)
         while True:
             try:
                 await self.client.report(cut)
                 return
-            except TooLarge:
+            except TooLarge as error:
+                if not error.certain and pauses:
+                    await asyncio.sleep(pauses.pop(0))
+                    continue
                 size = size_of(cut)
                 shorter = shortened(cut, size // 2)
                 if size_of(shorter) >= size:

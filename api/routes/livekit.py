@@ -13,7 +13,7 @@ from domain.ids import livekit_room_name, org_of_room
 from domain.recordings.recording import RecordingState, recording_at
 from domain.sessions.control import ATTEMPT_ATTRIBUTE
 from domain.sessions.messages import ParticipantChange, ParticipantChanged, ParticipantKind
-from domain.sessions.ports import NEVER_CALLERS
+from domain.sessions.ports import NEVER_CALLERS, ON_BEHALF
 from domain.sessions.rooms import owner_of_room
 
 router = APIRouter(tags=["livekit"])
@@ -128,5 +128,6 @@ def _concerns_agents(event: LiveKitEvent, change: ParticipantChange) -> bool:
     """
     if event.participant_kind != "agent" or change is ParticipantChange.NOT_CONNECTED:
         return False
-    ours = ATTEMPT_ATTRIBUTE in event.participant_attributes
+    # One that publishes on behalf of an agent (an avatar) is no agent of its own.
+    ours = {ATTEMPT_ATTRIBUTE, ON_BEHALF} & event.participant_attributes.keys()
     return change is ParticipantChange.LEFT or not ours

@@ -151,11 +151,17 @@ class Participant(BaseModel):
     kind: str
     """`agent`, `standard`, `sip`, `egress`, `ingress`, `connector`, `bridge` or another one."""
     active: bool
+    connecting: bool = False
+    """It joins, or joins again: LiveKit lists it before it is active."""
     attributes: dict[str, str] = {}
 
 
 NEVER_CALLERS = frozenset({"agent", "egress", "ingress"})
 """Kinds of participants that are no callers; every other one, of a newer LiveKit too, may be."""
+
+
+ON_BEHALF = "lk.publish_on_behalf"
+"""LiveKit's attribute of a participant that speaks for another one."""
 
 
 class Dispatch(BaseModel):

@@ -9,7 +9,7 @@ import structlog
 
 from domain.errors import Unavailable
 from domain.ids import SessionKey
-from domain.sessions.messages import ParticipantChange, ParticipantChanged
+from domain.sessions.messages import ParticipantChange, ParticipantChanged, ParticipantKind
 from domain.sessions.ports import Sessions
 
 log = structlog.get_logger()
@@ -50,6 +50,10 @@ class PresenceChanges:
         """
         if change.change is ParticipantChange.ROOM_FINISHED:
             self._told.pop(key, None)
+            return await self._sessions.signal(key, change)
+        if change.kind is ParticipantKind.AGENT:
+            # A session learns of an external agent's end by this alone. Agents come by dispatches,
+            # of which a session makes a limited number.
             return await self._sessions.signal(key, change)
         told = self._told.setdefault(key, _Told())
         self._told.move_to_end(key)

@@ -125,8 +125,8 @@ class SessionActivities:
         return workflow.start_activity_method(
             JoinActivities.look_for_agent,
             LookForAgent(livekit_room=self._request.livekit_room, attempt=attempt),
-            start_to_close_timeout=timedelta(seconds=3),
-            schedule_to_close_timeout=timedelta(seconds=15),
+            start_to_close_timeout=timedelta(seconds=8),
+            schedule_to_close_timeout=timedelta(seconds=24),
             retry_policy=_QUICK_RETRY,
             summary=f"attempt {attempt}: is the agent in the room again?",
         )
@@ -140,7 +140,10 @@ class SessionActivities:
         answer nothing is known.
         """
         request = self._request
-        interval = request.limits.caller_check_interval() * slower
+        limits = request.limits
+        # LiveKit closes the room after `departure_timeout`: a caller is missed before that.
+        longest = max(limits.caller_return + limits.report_grace, limits.caller_check_interval())
+        interval = min(limits.caller_check_interval() * slower, longest)
         return workflow.start_activity_method(
             CallerActivities.look_for_callers,
             LookForCallers(

@@ -168,12 +168,14 @@ class Callers:
 
     def _take_in_check(self, before: dict[str, str], seen: CallersSeen) -> None:
         was_present = self.present
-        self.take_in_seen(seen.callers)
+        # Who was there and connects again is not gone; who never came may fail to connect.
+        found = [*seen.callers, *(seen.connecting if self.ever_came else ())]
+        self.take_in_seen(found)
         if self.present and not was_present:
             self._session.tracker.log(
                 "found by a check of the room: no LiveKit webhook had reported it"
             )
-        sids = {caller.sid for caller in seen.callers}
+        sids = {caller.sid for caller in found}
         # Who came during the check may not have been listed yet.
         for sid, identity in before.items():
             if sid not in sids:

@@ -63,8 +63,8 @@ class Changes:
 
     def require_live(self) -> None:
         """There is an agent in a live call, which can be replaced."""
-        live = self._session.tracker.status.state is SessionState.LIVE
-        if not live or self._session.ending:
+        over = self._session.revised_ending and self._session.ending
+        if self._session.tracker.status.state is not SessionState.LIVE or over:
             raise refused(Conflict.code, "an agent can be replaced only in a live call")
 
     async def require_free_place(self) -> None:

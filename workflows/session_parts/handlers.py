@@ -92,7 +92,7 @@ class SessionHandlers:
             return
         elif change.change is ParticipantChange.LEFT:
             self._attempts.agent_left(change)
-        elif change.change is ParticipantChange.JOINED:
+        elif change.change is ParticipantChange.JOINED and self._session.revised_ending:
             self._attempts.unassigned_agent_joined(change)
 
     # ── updates and the query ────────────────────────────────────────────────────────────────────

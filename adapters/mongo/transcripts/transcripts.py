@@ -65,11 +65,17 @@ class MongoTranscripts(TranscriptArchive):
     async def _write(self, key: SessionKey, batch: Sequence[TurnWrite]) -> int:
         """Store a batch in one bulk write; what is stored already costs only the reading."""
         documents = self._turns.of_session(key)
-        wanted = {"_id": {"$in": [write.id for write in batch]}}
+        merged: dict[str, TurnWrite] = {}
+        for write in batch:
+            # Each is compared with what is stored: two of one turn would take turns at a repeat.
+            merged[write.id] = merged[write.id].then(write) if write.id in merged else write
+        wanted = {"_id": {"$in": list(merged)}}
         new = 0
         for _ in range(_ATTEMPTS):
             known = {each["_id"]: each for each in await documents.find(wanted)}
-            changes = [one for write in batch for one in write.changes(known.get(write.id))]
+            changes = [
+                one for write in merged.values() for one in write.changes(known.get(write.id))
+            ]
             if not changes:
                 return new
             async with storage_errors("store turns"):

@@ -8,7 +8,7 @@ and speaking times are completed or replaced, never erased; `interrupted` stays 
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bson import BSON
 from bson.codec_options import CodecOptions
@@ -36,6 +36,16 @@ class TurnWrite:
     """Fields that every delivery sets."""
     guard: Document
     """Which stored turns its text may revise."""
+
+    def then(self, later: "TurnWrite") -> "TurnWrite":
+        """One write for both: the later text counts, as if each had been stored in its turn."""
+        unordered = later.first["seq"] is None and self.first["seq"] is not None
+        text = self.first["text"] if unordered else later.first["text"] or self.first["text"]
+        return replace(
+            later if not unordered else self,
+            first=self.first | {"text": text},
+            completing=self.completing | later.completing,
+        )
 
     def changes(self, known: Document | None) -> Iterator[Change]:
         """What there is to write, given the stored document as it was read just now."""

@@ -53,7 +53,7 @@ class TurnIn(JsonModel):
     model_config = ConfigDict(extra="ignore")
 
     item_id: str | None = Field(default=None, min_length=1, max_length=200)
-    attempt: int = Field(default=1, ge=1)
+    attempt: int = Field(default=1, ge=1, lt=2**31)
     seq: int | None = Field(default=None, ge=0, lt=2**53)
     role: Role
     text: str = Field(max_length=MAX_TURN_CHARS)

@@ -130,8 +130,11 @@ async def test_revisions_in_one_delivery_are_stored_in_their_order(
     delivery = [turn(0, text) for text in REVISIONS]
 
     assert await archive.transcripts.add_turns(key, delivery) == 1
+    first = await archive.transcripts.stored_turns(key)
+    assert await archive.transcripts.add_turns(key, delivery) == 0
 
     assert await archive.transcripts.turns(key) == [turn(0, "A table")]
+    assert await archive.transcripts.stored_turns(key) == first, "a repeat revises nothing"
 
 
 async def test_another_author_does_not_revise_an_agents_turn(

@@ -4,6 +4,7 @@ import pytest
 
 from tests.api.door import Door, is_problem
 from tests.fakes.agents import Plays
+from tests.harness.agent_callbacks import report
 
 SILENT = Plays(report_when_told=False, report_when_removed=False)
 
@@ -16,9 +17,8 @@ async def test_a_report_without_its_turns_does_not_say_that_the_caller_never_spo
     door: Door, left_out: list[str], outcome: str
 ) -> None:
     call = await door.studio.call(SILENT).live(with_caller=False)
-    report = {"attempt": 1, "end_reason": "agent_ended", "left_out": left_out}
     answer = await door.http.post(
-        "/session/observability", json=report, headers=door.as_agent(call.key)
+        "/session/observability", json=report(left_out=left_out), headers=door.as_agent(call.key)
     )
 
     assert answer.status_code == 200

@@ -129,3 +129,15 @@ def test_a_day_of_reconnects_stays_within_the_budget_of_events() -> None:
     events_of_a_signal, signals_of_a_merge, processes = 12, 2, 3
     signals = processes * (AT_ONCE + signals_of_a_merge * merged)
     assert events_of_a_signal * signals < 5_000 - 100
+
+
+async def test_the_end_of_an_agent_is_told_at_once() -> None:
+    told = Told()
+    changes = _changes(told, pause=3600)
+    await _reconnects(changes, 100)
+    agent = _change(LEFT, 1, "agent-AJ_1").model_copy(update={"kind": ParticipantKind.AGENT})
+
+    assert await changes.tell(KEY, agent)
+
+    assert told.signals[-1] == agent
+    await changes.aclose()
