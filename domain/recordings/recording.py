@@ -51,7 +51,7 @@ class CallRecording(JsonModel):
     """Its path below the recordings' URL."""
     started_at: datetime | None = None
     """The time of its first sample."""
-    bytes: int | None = Field(default=None, ge=0, lt=2**63)
+    bytes: int | None = Field(default=None, ge=0, lt=2**53)
     error: str | None = Field(default=None, max_length=500)
     """Why it is not stored, as a sentence."""
     egress_id: str | None = Field(default=None, max_length=100, examples=["EG_3qhZAXpHxhTc"])

@@ -198,7 +198,7 @@ async def test_a_lost_call_whose_new_agent_fails_is_lost(studio: Studio) -> None
 
 @beside_the_others
 async def test_the_loss_of_an_agent_shows_while_the_caller_is_away(studio: Studio) -> None:
-    call = await studio.call(MUTE, caller_return=600).live()
+    call = await studio.call(MUTE, caller_return=600, report_grace=1).live()
     await call.caller_leaves()
     await call.until("away", lambda status: status.waiting_for == "caller_return")
     await call.tell(agent_lost(1, await _job(call), "its process was killed"))

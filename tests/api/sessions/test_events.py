@@ -121,8 +121,9 @@ async def test_a_report_that_replaces_heard_turns_says_which(door: Door) -> None
     )
     begun = datetime.now(UTC)
     heard = [
-        Heard(segment=f"SG_{n}", role=Role.USER, text=text, began_at=begun, ended_at=begun).turn(1)
+        Heard(segment=f"SG_{n}", role=Role.USER, text=text, began_at=at, ended_at=at).turn(1)
         for n, text in enumerate(["a table", "for four"])
+        for at in [begun + timedelta(seconds=n)]
     ]
     await door.studio.archive.transcripts.add_turns(call.key, heard)
     items = [{"id": "item_1", "type": "message", "role": "user", "content": ["A table for four."]}]
