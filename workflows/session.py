@@ -311,9 +311,9 @@ class SessionWorkflow(SessionHandlers):
 
     async def _let_callers_go_after(self, attempt: Attempt) -> None:
         """Let the callers go as soon as this agent, which finishes, is not in the room any more."""
+        # An external agent was removed; its room stays for its report, as the older backend's did.
         # `_wind_down` abandons the attempt, at the latest.
-        if not attempt.external:
-            await until(lambda: attempt.left_at is not None or attempt.gone)
+        await until(lambda: attempt.gone or (attempt.left_at is not None and not attempt.external))
         self._room.start_deleting()
 
     async def _tell_agent(
