@@ -12,7 +12,7 @@ from activities.joining import Caller, callers_among
 from domain.agents.ports import CallerSigns
 from domain.errors import EverlineError, StorageUnavailable, Unavailable
 from domain.ids import SessionKey
-from domain.sessions.ports import NEVER_CALLERS, Rooms
+from domain.sessions.ports import Rooms
 from domain.transcripts.ports import TranscriptArchive
 from domain.transcripts.transcript import Role
 
@@ -112,11 +112,7 @@ class CallerActivities:
             return CallersSeen(callers=seen_by_agent)
         sids = {caller.sid for caller in listed}
         unlisted = [caller for caller in seen_by_agent or [] if caller.sid not in sids]
-        connecting = [
-            Caller(identity=one.identity, sid=one.sid)
-            for one in participants
-            if one.connecting and one.kind not in NEVER_CALLERS
-        ]
+        connecting = callers_among(participants, connecting=True)
         return CallersSeen(callers=[*listed, *unlisted], connecting=connecting)
 
     async def _require_room(self, room: str) -> None:

@@ -174,12 +174,12 @@ class JoinActivities:
         )
 
 
-def callers_among(participants: list[Participant]) -> list[Caller]:
-    """The callers of those in a room."""
+def callers_among(participants: list[Participant], *, connecting: bool = False) -> list[Caller]:
+    """The callers of those in a room, or of those who are connecting to it."""
     return [
         Caller(identity=p.identity, sid=p.sid)
         for p in participants
-        if p.active and p.kind not in NEVER_CALLERS
+        if (p.connecting if connecting else p.active) and p.kind not in NEVER_CALLERS
     ]
 
 
