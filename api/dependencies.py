@@ -25,6 +25,7 @@ from domain.sessions.ports import Installation, Rooms, SessionArchive, Sessions
 from domain.transcripts.ports import SummaryArchive, SummaryRuns
 from services.access.quotas import SessionQuota
 from services.access.rate_limits import RequestRates
+from services.agents.admission import Admission
 from services.agents.capabilities import EVERYTHING, Capabilities
 from services.agents.saved_agents import Agents
 from services.sessions.control import SessionControl
@@ -101,6 +102,8 @@ class ApiDependencies:
     webhooks: Webhooks | None = None
     quota: SessionQuota | None = None
     """None for no limit."""
+    admission: Admission | None = None
+    """None without MongoDB."""
     recordings: RecordingStore | None = None
     """None if no recording storage is configured."""
     livekit_webhooks: LiveKitWebhooks = field(default_factory=LiveKitWebhooks)
@@ -135,6 +138,7 @@ class ApiDependencies:
             agent_name=self.agent_name,
             archive=self.archive is not None,
             able=self.able,
+            admission=self.admission,
             agent_servers=self.agent_servers,
         )
 

@@ -38,7 +38,9 @@ from domain.agents.catalogs import BUILT_IN, extended
 from domain.errors import InvalidInput, Unavailable
 from services.access.quotas import SessionQuota
 from services.access.rate_limits import RequestRates
+from services.agents.admission import Admission
 from services.agents.capabilities import Capabilities
+from services.agents.queue import serve_queue
 from services.agents.saved_agents import Agents
 from services.sessions.listing import SessionLists
 from services.sessions.watches import SessionWatches
@@ -70,6 +72,10 @@ class Wiring:
             if self.archive:
                 stack.callback(self.archive.close)
                 stack.callback(asyncio.create_task(self.archive.prepare()).cancel)
+                if self.services.admission:
+                    lease = self.archive.lease("agent queue")
+                    queue = serve_queue(self.services.admission, lease)
+                    stack.callback(asyncio.create_task(queue).cancel)
             if self.pagos:
                 stack.push_async_callback(self.pagos.aclose)
             await stack.enter_async_context(self.rooms)
@@ -87,12 +93,13 @@ async def wire(settings: ApiSettings) -> Wiring:
     pagos = Pagos(load(PagosSettings)) if settings.auth_provider == "pagos" else None
     keys: ApiKeys = pagos or _local_keys(archive)
     listing = TemporalListing(client)
+    sessions = TemporalSessions(client, settings.temporal_task_queue)
     max_sessions = settings.everline_max_sessions_per_org
     livekit_key = settings.livekit_api_key
     livekit_secret = settings.livekit_api_secret.get_secret_value()
     webhook_secret = settings.livekit_webhook_api_secret or settings.livekit_api_secret
     services = ApiDependencies(
-        sessions=TemporalSessions(client, settings.temporal_task_queue),
+        sessions=sessions,
         rooms=rooms,
         installation=TemporalInstallation(client, settings.everline_installation),
         keys=keys,
@@ -124,6 +131,9 @@ async def wire(settings: ApiSettings) -> Wiring:
             SessionQuota(max_sessions, archive.slots if archive else None, listing)
             if max_sessions
             else None
+        ),
+        admission=(
+            Admission(archive.agent_servers, archive.places, sessions, listing) if archive else None
         ),
         recordings=(
             RecordingStore(settings.everline_recordings_url)

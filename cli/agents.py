@@ -27,6 +27,7 @@ Limit = Annotated[int, typer.Option(min=1, max=100)]
 Cursor = Annotated[str | None, typer.Option(help="`nextCursor` of the previous page.")]
 
 _AGENT_COLUMNS = ("agentId", "version", "name", "updatedAt", "updatedBy")
+_SERVER_COLUMNS = ("server", "agentName", "version", "size", "running", "free", "lastHeartbeat")
 _VERSION_COLUMNS = ("version", "agentName", "updatedAt", "updatedBy", "restoredFrom")
 
 
@@ -44,6 +45,20 @@ def list_agents(
     agents = cast("list[Json]", answer["agents"])
     rows = [agent | {"name": cast("Json", agent["config"])["agent_name"]} for agent in agents]
     print_list(answer, _AGENT_COLUMNS, rows, "agents list", as_json=as_json)
+
+
+@agents_app.command("servers")
+def servers(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the agent servers, how full they are, and how many sessions wait for a place."""
+    health = call_api(context.obj, "GET", "health", "agent", accept=503)
+    rows = [_server(server) for server in cast("list[Json]", health["servers"])]
+    load = cast("Json | None", health["load"])
+    print_list({"load": load, "servers": rows}, _SERVER_COLUMNS, rows, "", as_json=as_json)
+    if load and not as_json:
+        typer.echo(
+            f"{load['running']} of {load['size']} places in use, {load['reserved']} reserved;"
+            f" {load['queued']} sessions wait for one"
+        )
 
 
 @agents_app.command("get")
@@ -128,3 +143,18 @@ def _report(answer: Json, what: str) -> None:
     typer.echo(f"Version {answer['version']} is {what}.", err=True)
     for warning in cast("list[Json]", answer["warnings"]):
         typer.echo(f"{warning['field']}: {warning['reason']}", err=True)
+
+
+def _server(server: Json) -> Json:
+    running, size = len(cast("list[Json]", server["jobs"])), cast("int", server["max_jobs"])
+    free = server["free"] if server["free"] is not None else max(size - running, 0)
+    return {
+        "server": server["server_id"],
+        "agentName": server["agent_name"],
+        "version": server["version"],
+        "size": str(size),
+        "running": str(running),
+        "free": str(free),
+        "lastHeartbeat": server["last_heartbeat"],
+        "note": "draining" if server["draining"] else "",
+    }

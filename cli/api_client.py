@@ -13,6 +13,7 @@ from stack.errors import StackError
 
 Json = dict[str, object]
 
+_ACCEPTED = "everline_accepted_status"
 _SECONDS = 60.0
 """Longer than a start waits for its agent."""
 
@@ -25,12 +26,14 @@ def call_api(
     query: Mapping[str, str | int | None] | None = None,
     org: str | None = None,
     if_version: int | None = None,
+    accept: int | None = None,
 ) -> Json:
     """Call the API, and return the JSON object of the answer.
 
     The segments of the path are escaped; query parameters without a value are left out. Without an
     `org`, the call is for the key's own. `if_version` is the version that a change expects to
-    find. An answer without a body is an empty object.
+    find. An answer without a body is an empty object. An error of the status `accept` is an answer
+    as well.
 
     Raises:
         StackError: It is not known where the API is, or it does not answer or returns an error.
@@ -40,7 +43,14 @@ def call_api(
         headers["if-match"] = f'"{if_version}"'
     params = {name: value for name, value in (query or {}).items() if value}
     with _client(installation) as client:
-        answer = client.request(method, _join(path), json=body, params=params, headers=headers)
+        answer = client.request(
+            method,
+            _join(path),
+            json=body,
+            params=params,
+            headers=headers,
+            extensions={_ACCEPTED: accept},
+        )
     return _read_object(answer) if answer.content else {}
 
 
@@ -81,7 +91,7 @@ def _client(installation: Installation) -> Generator[httpx.Client]:
 
 
 def _require_success(answer: httpx.Response) -> None:
-    if not answer.is_success:
+    if not answer.is_success and answer.status_code != answer.request.extensions.get(_ACCEPTED):
         answer.read()
         raise StackError(_explain(answer))
 

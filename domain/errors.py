@@ -103,6 +103,12 @@ class Unavailable(EverlineError):
     code = "unavailable"
 
 
+class AgentsBusy(Unavailable):
+    """No agent server has a free place for a new session, nor will in its time (HTTP 503)."""
+
+    code = "no_capacity"
+
+
 class StorageUnavailable(Unavailable):
     """MongoDB is not configured or does not answer (HTTP 503)."""
 

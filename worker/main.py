@@ -2,12 +2,9 @@
 
 import asyncio
 import logging
-import os
 import signal
-import socket
 import sys
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -240,13 +237,19 @@ async def run(settings: WorkerSettings) -> None:
         archives=TemporalArchiveRuns(client, settings.temporal_task_queue) if archive else None,
     )
     summariser, analyst = models_of(settings)
+    capacity = (
+        CapacityActivities(archive.agent_servers, archive.places)
+        if archive
+        else CapacityActivities(None, None)
+    )
     activities = [
         *activities_of(
             settings, rooms, archive, summariser, webhooks, analyst, installation=installation
         ),
         ReapingActivities(reaper).sweep,
         SlotActivities(archive.slots if archive else None).free_slot,
-        CapacityActivities(archive.agent_servers if archive else None).count_free_places,
+        capacity.count_free_places,
+        capacity.release_place,
         *retention_activities(settings, archive),
     ]
     transcripts = Transcripts(archive.transcripts, settings.prices) if archive else None
@@ -265,8 +268,7 @@ async def run(settings: WorkerSettings) -> None:
                 settings.everline_agent_silence_seconds,
                 time.monotonic,
             )
-            holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
-            lease = archive.lease("watchdog", holder)
+            lease = archive.lease("watchdog")
             await stack.enter_async_context(watching(lease, watchdog, reaper))
         preparations = asyncio.gather(
             _ensure_schedules(client, settings.temporal_task_queue),

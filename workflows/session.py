@@ -40,6 +40,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.session_parts.handlers import REDISPATCH_NEEDS_FREE_PLACE, SessionHandlers
     from workflows.session_parts.listening import Listener
     from workflows.session_parts.messages import HandledMessages
+    from workflows.session_parts.place import AgentPlace
     from workflows.session_parts.records import Records
     from workflows.session_parts.room import SessionRoom
     from workflows.waiting import passed, seconds_to, until
@@ -65,6 +66,7 @@ class SessionWorkflow(SessionHandlers):
         self._activities = self._session.activities
         self._tracker = self._session.tracker
         self._room = SessionRoom(self._session)
+        self._place = AgentPlace(self._session)
         self._callers = Callers(self._session)
         self._attempts = Attempts(self._session, self._callers)
         self._listener = Listener(self._session)
@@ -122,6 +124,7 @@ class SessionWorkflow(SessionHandlers):
         """
         clock = self._session.run_in_background(self._end_when_time_is_up())
         try:
+            await self._place.wait()
             attempt = await self._make_attempts(ending_without_agent, attempts)
         finally:
             clock.cancel()
@@ -274,6 +277,7 @@ class SessionWorkflow(SessionHandlers):
             attempt.abandon()
         await self._listener.stop(attempt)
         self._room.start_deleting()
+        self._place.start_releasing()
         return endings.settled(
             ending,
             attempt,

@@ -10,6 +10,7 @@ import structlog
 from adapters.mongo.access.api_keys import MongoApiKeys
 from adapters.mongo.access.audit import MongoAudit
 from adapters.mongo.access.slots import MongoSlots
+from adapters.mongo.agents.places import MongoPlaces
 from adapters.mongo.agents.saved_agents import MongoAgents
 from adapters.mongo.agents.servers import MongoAgentServers
 from adapters.mongo.client import Client, connect
@@ -48,6 +49,7 @@ class MongoArchive:
         self.audit = MongoAudit(self._database)
         self.retention_rules = MongoRetentionRules(self._database)
         self.agent_servers = MongoAgentServers(self._database)
+        self.places = MongoPlaces(self._database)
         self.livekit_webhooks = MongoWebhookReceipts(self._database)
         self.api_keys = MongoApiKeys(self._database)
         self.slots = MongoSlots(self._database)
@@ -69,9 +71,9 @@ class MongoArchive:
         return MongoEndpoints(self._database, codec)
 
     def lease(
-        self, name: str, holder: str, clock: Callable[[], float] = time.monotonic
+        self, name: str, holder: str | None = None, clock: Callable[[], float] = time.monotonic
     ) -> MongoLease:
-        """A lease for one process; `clock` returns its own time in seconds."""
+        """A lease; `holder` names this process, whose `clock` returns its own time in seconds."""
         return MongoLease(self._database, name, holder, clock)
 
     async def ensure_indexes(self) -> None:

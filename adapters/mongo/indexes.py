@@ -6,6 +6,7 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from adapters.mongo.access import api_keys, audit, slots
+from adapters.mongo.agents import places
 from adapters.mongo.agents import saved_agents as agents
 from adapters.mongo.agents import servers as agent_servers
 from adapters.mongo.client import Database
@@ -63,6 +64,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         _index("occurred_at", expireAfterSeconds=webhooks.KEPT_SECONDS),
     ],
     slots.COLLECTION: [_index("org", "session_id", unique=True)],
+    places.PLACES: [_index("org", "session_id", unique=True), _index("agent_name")],
 }
 """By collection. Indexes of org data begin with the org."""
 

@@ -4,7 +4,10 @@ No clocks are compared. The holder changes its document with every call; a waiti
 lease over once the document has not changed for `LEASE_SECONDS` of its own clock.
 """
 
+import os
+import socket
 from collections.abc import Callable
+from uuid import uuid4
 
 from typing_extensions import override
 
@@ -23,11 +26,11 @@ class MongoLease(Lease):
     """One process's claim on one lease."""
 
     def __init__(
-        self, database: Database, name: str, holder: str, clock: Callable[[], float]
+        self, database: Database, name: str, holder: str | None, clock: Callable[[], float]
     ) -> None:
         self._leases = Documents(database[COLLECTION])
         self._name = name
-        self._holder = holder
+        self._holder = holder or f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
         self._clock = clock
         self._seen: Document | None = None
         self._seen_at = 0.0

@@ -14,6 +14,7 @@ from domain.sessions.messages import (
     EndRequest,
     Message,
     ParticipantChanged,
+    PlaceChanged,
     ReportReceived,
 )
 from workflows.session import SessionWorkflow
@@ -24,6 +25,7 @@ _HANDLERS: dict[type[Message], Callable[..., object]] = {
     AgentLost: SessionWorkflow.agent_lost,
     ReportReceived: SessionWorkflow.report_received,
     ParticipantChanged: SessionWorkflow.participant_changed,
+    PlaceChanged: SessionWorkflow.place_changed,
 }
 
 

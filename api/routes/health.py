@@ -50,6 +50,7 @@ async def get_agent_health(deps: Deps, response: Response) -> AgentHealth:
         deps.livekit_webhooks,
         deps.installation,
         deps.agent_name,
+        deps.admission,
     )
     health = await check.check(datetime.now(UTC))
     response.status_code = 200 if health.status == "ok" else 503

@@ -42,6 +42,10 @@ class SessionResponse(CamelCaseAnswer):
     session_id: str
     livekit_url: str
     agent_dispatched: bool
+    queue_position: int | None = None
+    """Position in the queue for an agent, from 1; left out for a session that does not wait."""
+    queue_seconds: float | None = None
+    """How long it may have to wait in the queue; left out if that is not known."""
     agent_config: MaskedConfig
     warnings: list[ConfigWarning] = []
     """Settings that do not have the effect that they seem to have; left out if there are none."""

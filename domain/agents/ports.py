@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from domain.agents.places import Place, Waiting
 from domain.agents.saved_agent import AgentKey, SavedAgent
 from domain.agents.servers import AgentServer, Heartbeat
 from domain.ids import SessionKey
@@ -30,6 +31,50 @@ class AgentServers(Protocol):
 
     async def prove_path(self, at: datetime) -> None:
         """Check that a heartbeat could be stored, by a write of the same kind."""
+        ...
+
+
+class Places(Protocol):
+    """The places that sessions hold on agent servers, and the queue for them."""
+
+    async def claim(self, key: SessionKey, agent_name: str, limit: int) -> bool:
+        """Claim a place while fewer than `limit` are held, or keep the session's own.
+
+        Returns:
+            False if none is free. Safe to repeat after an error.
+        """
+        ...
+
+    async def free(self, key: SessionKey) -> bool:
+        """Release the session's place, and take it out of the queue; False if it was in neither."""
+        ...
+
+    async def of_name(self, agent_name: str) -> list[Place]:
+        """The places that are held under an agent name."""
+        ...
+
+    async def all_places(self) -> list[Place]:
+        """The places that are held under every agent name."""
+        ...
+
+    async def enqueue(self, waiting: Waiting) -> None:
+        """Put a session into the queue; one that is in it keeps its turn."""
+        ...
+
+    async def leave(self, key: SessionKey) -> bool:
+        """Take a session out of the queue; False if it was not in it."""
+        ...
+
+    async def is_waiting(self, key: SessionKey) -> bool:
+        """Whether the session is in the queue."""
+        ...
+
+    async def queue(self) -> list[Waiting]:
+        """All sessions that wait, under every agent name."""
+        ...
+
+    async def releases(self, agent_name: str) -> list[datetime]:
+        """When the last places were released, the oldest first."""
         ...
 
 

@@ -4,7 +4,6 @@ An agent server reports only durations by its own clock, and numbers its heartbe
 their arrival. So the clocks of different machines are never compared.
 """
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from pydantic import BaseModel, Field
@@ -96,11 +95,6 @@ class AgentServer(BaseModel):
         return max(self.max_jobs - len(self.jobs), 0) if self.free is None else self.free
 
 
-def free_places(servers: Iterable[AgentServer], agent_name: str, now: datetime) -> int | None:
-    """Calls that the agent servers of a name would accept now; None if none is alive."""
-    heard = [
-        server
-        for server in servers
-        if server.agent_name == agent_name and now - server.last_heartbeat <= SILENT_AFTER
-    ]
-    return sum(server.places for server in heard) if heard else None
+def is_alive(server: AgentServer, now: datetime) -> bool:
+    """Whether it sends heartbeats, by the clock that stamps them."""
+    return now - server.last_heartbeat <= SILENT_AFTER

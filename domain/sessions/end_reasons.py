@@ -15,6 +15,7 @@ class EndReason(StrEnum):
     ROOM_DELETED = "room_deleted"
     OPERATOR = "operator"
     CANCELLED = "cancelled"
+    NO_CAPACITY = "no_capacity"
     AGENT_NEVER_JOINED = "agent_never_joined"
     AGENT_FAILED = "agent_failed"
     AGENT_LOST = "agent_lost"

@@ -27,6 +27,11 @@ AGENT_NEVER_JOINED = Ending(
     "no agent joined the room in any attempt",
     Outcome.AGENT_NEVER_JOINED,
 )
+NO_CAPACITY = Ending(
+    EndReason.NO_CAPACITY,
+    "no agent server had a free place in time",
+    Outcome.NO_CAPACITY,
+)
 CALLER_NEVER_JOINED = Ending(
     EndReason.CALLER_NEVER_JOINED, "the caller never came", Outcome.CALLER_NEVER_JOINED
 )

@@ -109,6 +109,15 @@ class ParticipantChanged(Message):
     """LiveKit's disconnect reason."""
 
 
+class PlaceChanged(Message):
+    """Signal `place_changed`: how far a session is in the queue for a place on an agent server."""
+
+    position: int = Field(ge=0)
+    """0: a place is reserved for it."""
+    seconds: float | None = None
+    """How long it may still wait; None if that is not known."""
+
+
 class AgentReady(JsonModel):
     """Update `agent_ready`, id `attempt:job`: an agent claims an attempt."""
 

@@ -17,6 +17,7 @@ from domain.sessions.messages import (
     Extend,
     Finalise,
     ParticipantChanged,
+    PlaceChanged,
     ReadyAnswer,
     Redispatch,
     ReportReceived,
@@ -26,7 +27,7 @@ from domain.sessions.webhook_receipts import WebhookReceipts
 
 Operation = Extend | Redispatch | Finalise
 """What an operator may do to an open session."""
-Signal = EndRequest | AgentFailed | AgentLost | ReportReceived | ParticipantChanged
+Signal = EndRequest | AgentFailed | AgentLost | ReportReceived | ParticipantChanged | PlaceChanged
 """What a session is told, whether or not a worker runs."""
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.agents.config import AgentConfig
+from domain.agents.places import PlaceState
 from domain.ids import Id, SessionKey
 from domain.json_model import JsonModel, or_else
 from domain.sessions.end_reasons import EndReason
@@ -16,6 +17,7 @@ class SessionState(StrEnum):
     """How far a session is; only `closed` is terminal."""
 
     STARTING = "starting"
+    QUEUED = "queued"
     JOINING = "joining"
     LIVE = "live"
     RECOVERING = "recovering"
@@ -44,6 +46,7 @@ class Outcome(StrEnum):
 
     COMPLETED = "completed"
     REPORT_MISSING = "report_missing"
+    NO_CAPACITY = "no_capacity"
     AGENT_NEVER_JOINED = "agent_never_joined"
     AGENT_FAILED = "agent_failed"
     AGENT_LOST = "agent_lost"
@@ -65,6 +68,7 @@ class WaitingFor(StrEnum):
     """What an open session waits for, as operators search for it (`SessionWaitingFor`)."""
 
     ROOM = "room"
+    AGENT_CAPACITY = "agent_capacity"
     DISPATCH = "dispatch"
     AGENT_JOIN = "agent_join"
     AGENT_READY = "agent_ready"
@@ -90,6 +94,8 @@ LONGEST_JOIN_PAUSE = 60.0
 class SessionLimits(JsonModel):
     """Budgets of a session, all in seconds unless said otherwise. Every wait has one."""
 
+    queue_seconds: float = Field(default=30, ge=0, le=600)
+    """How long the session waits for a free place on an agent server; 0 refuses it at once."""
     join_timeout: float = Field(default=7.5, gt=0, le=120)
     """Dispatch accepted until the agent participant is ACTIVE, per attempt."""
     ready_timeout: float = Field(default=20, gt=0, le=300)
@@ -144,7 +150,7 @@ class SessionLimits(JsonModel):
 
     def empty_timeout(self) -> int:
         """LiveKit's `empty_timeout`: longer than all that may pass before a first caller."""
-        return int(self.join_budget() + self.caller_wait) + 60
+        return int(self.queue_seconds + self.join_budget() + self.caller_wait) + 60
 
     def departure_timeout(self) -> int:
         """LiveKit's `departure_timeout`: longer than a caller's absence plus the report's grace.
@@ -191,6 +197,9 @@ class SessionInput(BaseModel):
     """Whether MongoDB is configured; without it nothing is persisted or summarised."""
     slot: bool = False
     """Whether the session holds a slot of its org's quota, to be freed when it ends."""
+    place: Annotated[PlaceState, or_else(PlaceState.RESERVED)] | None = None
+    """What the session holds on the agent servers, to be released when its call is over; None if
+    nothing was reserved, because their capacity is not known."""
 
     @property
     def key(self) -> SessionKey:
@@ -225,6 +234,10 @@ class SessionStatus(BaseModel):
     end_reason: Annotated[EndReason, or_else(EndReason.AGENT_ENDED)] | None = None
     reason: str | None = None
     """The end in a sentence for a person."""
+    queue_position: int | None = None
+    """Position in the queue for a place on an agent server, from 1; None outside the queue."""
+    queue_seconds: float | None = None
+    """How long it may still wait in the queue; None if that is not known."""
     attempt: int = 0
     """Number of the current dispatch attempt; 0 before the first."""
     dispatches: int = 0

@@ -8,16 +8,16 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel
 
+from domain.agents.places import AgentLoad
 from domain.agents.ports import AgentServers
 from domain.agents.servers import MORE_PLACES, SILENT_AFTER, AgentServer
 from domain.errors import EverlineError
 from domain.sessions.ports import Installation, Rooms, Sessions
 from domain.sessions.webhook_receipts import WebhookReceipts
+from services.agents.admission import REMEMBERED, Admission
 from services.sessions.installations import neighbours
 from services.sessions.webhook_receipts import LiveKitWebhooks
 
-REMEMBERED = timedelta(minutes=2)
-"""How long silent servers are still listed, so that operators see what went away."""
 WEBHOOK_LATENESS = timedelta(minutes=1)
 """How much older than an agent's join the last webhook may be."""
 WEBHOOK_PATIENCE = timedelta(seconds=10)
@@ -66,6 +66,8 @@ class AgentHealth(BaseModel):
     """Whether LiveKit's webhooks arrive; without them calls work, but callers are noticed late."""
     installations: Check
     """Which other installations use this LiveKit; never the reason for a 503, as calls work."""
+    load: AgentLoad | None = None
+    """How full the agent servers are; null without MongoDB, or while it does not answer."""
     servers: list[AgentServer]
     servers_known: bool = True
     """False if the heartbeats could not be read; `servers` is empty then."""
@@ -82,10 +84,13 @@ class AgentHealthCheck:
     installation: Installation
     agent_name: str
     """The name that agents are dispatched by."""
+    admission: Admission | None = None
+    """None without MongoDB."""
 
     async def check(self, now: datetime) -> AgentHealth:
         """Ask all servers, for at most `CHECK_SECONDS`."""
         heard = self.agent_servers.seen_since(now - REMEMBERED)
+        counting = asyncio.create_task(_ask("MongoDB", self._load(), MONGODB_CURE))
         servers, livekit, database, pollers, receipts, installations = await asyncio.gather(
             _ask("MongoDB", heard, MONGODB_CURE, "heartbeats"),
             _ask("LiveKit", self.rooms.list_rooms(["everline-health-check"]), LIVEKIT_CURE),
@@ -94,6 +99,7 @@ class AgentHealthCheck:
             _ask("MongoDB", self.livekit_webhooks.receipts(), MONGODB_CURE, "when webhooks came"),
             _ask("Temporal or LiveKit", self._installations(), LIVEKIT_CURE, "not known"),
         )
+        load = await counting
         if not isinstance(livekit, Check):
             livekit = Check(ok=True, detail=f"{self.rooms.api_url} answers")
         known = not isinstance(servers, Check)
@@ -110,9 +116,13 @@ class AgentHealthCheck:
             agents=agents,
             livekit_webhooks=receipts,
             installations=installations,
+            load=None if isinstance(load, Check) else load,
             servers=servers if known else [],
             servers_known=known,
         )
+
+    async def _load(self) -> AgentLoad | None:
+        return await self.admission.load(self.agent_name) if self.admission else None
 
     async def _installations(self) -> Check:
         own = await self.installation.id()

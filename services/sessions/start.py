@@ -10,7 +10,7 @@ from domain.errors import InvalidInput
 from domain.ids import SessionKey, check_id, local_room_name, session_id_of_idempotency_key
 from domain.sessions.session import SessionLimits
 
-NEW_LIMITS = {"caller_hangup_return"}
+NEW_LIMITS = {"caller_hangup_return", "queue_seconds"}
 """Limits that an older release did not know: a retry to a newer one must have the same digest."""
 
 

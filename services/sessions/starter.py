@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,7 +13,9 @@ from domain.agents.catalogs import Catalog
 from domain.agents.config import ConfigWarning
 from domain.agents.config_summary import config_summary
 from domain.agents.ports import AgentServers
+from domain.agents.servers import MORE_PLACES
 from domain.errors import (
+    AgentsBusy,
     Conflict,
     EverlineError,
     NotFound,
@@ -27,10 +29,11 @@ from domain.sessions.ports import Installation, Rooms, Sessions, Started
 from domain.sessions.rooms import owner_of_room
 from domain.sessions.session import SessionInput, SessionStatus, Stage
 from services.access.quotas import SessionQuota
+from services.agents.admission import REMEMBERED, Admission, Admitted
 from services.agents.capabilities import EVERYTHING, Capabilities
 from services.agents.checks import prompt_warnings
 from services.agents.configuration import Resolved, named_in, resolve
-from services.agents.health import CHECK_SECONDS, REMEMBERED, agents_check
+from services.agents.health import CHECK_SECONDS, agents_check
 from services.agents.saved_agents import Agents
 from services.sessions.start import StartRequest
 from services.sessions.webhook_receipts import LiveKitWebhooks
@@ -58,6 +61,8 @@ class StartedSession:
     """Its status when it reached the stage; None if it had not in time."""
     warnings: list[ConfigWarning]
     """Empty if a repeated start resolves to another agent version than the session runs."""
+    admitted: Admitted
+    """Its place on the agent servers, or in the queue, when it was started."""
 
 
 @dataclass
@@ -79,6 +84,8 @@ class SessionStarter:
     archive: bool
     """Whether transcripts are kept."""
     able: Capabilities = EVERYTHING
+    admission: Admission | None = None
+    """None without MongoDB: agents are dispatched without a place."""
     agent_servers: AgentServers | None = None
     """To say why no agent joined; None says only that none did."""
 
@@ -99,7 +106,7 @@ class SessionStarter:
             started = await self._started_before(principal, request, stage)
             if started is None:
                 raise
-            return _running(started, [])
+            return _running(started, [], Admitted(None))
         resolved = self._input(principal, request, configuration)
         log.info(
             "configuration resolved",
@@ -112,20 +119,30 @@ class SessionStarter:
         if request.room_name is not None:
             await self._refuse_room_of_another(resolved)
         slot = self.quota.reservation(resolved.key) if self.quota else nullcontext(False)
-        async with slot as resolved.slot:
+        async with self._place(resolved) as admitted, slot as resolved.slot:
+            resolved.place = admitted.state
             started = await self.sessions.start(resolved, stage, WAIT_SECONDS[stage])
             if started.closed:
-                # Raise inside the block, so that the slot is released.
+                # Raise inside the block, so that slot and place are released.
                 raise _over(started, "is closed")
+        if self.admission and started.again and admitted.state and not admitted.again:
+            # It was started before, and its call is over or needs no place.
+            await self.admission.withdraw(resolved.key)
         if started.status and started.status.agent_joined and not started.again:
             self.webhooks.expected(datetime.now(UTC))
         as_resolved = started.input.agent_version == resolved.agent_version
         try:
-            return _running(started, configuration.warnings if as_resolved else [])
+            return _running(started, configuration.warnings if as_resolved else [], admitted)
         except SessionEnded as error:
             if started.status and started.status.end_reason is EndReason.AGENT_NEVER_JOINED:
                 await self._explain(error)
             raise
+
+    def _place(self, resolved: SessionInput) -> AbstractAsyncContextManager[Admitted]:
+        if self.admission is None:
+            return nullcontext(Admitted(None))
+        seconds = resolved.limits.queue_seconds
+        return self.admission.place(resolved.key, resolved.agent_name, seconds)
 
     async def _explain(self, error: SessionEnded) -> None:
         """Add to the error why no agent joined, if the agents' heartbeats tell it."""
@@ -233,12 +250,12 @@ class SessionStarter:
             )
 
 
-def _running(started: Started, warnings: list[ConfigWarning]) -> StartedSession:
+def _running(started: Started, warnings: list[ConfigWarning], admitted: Admitted) -> StartedSession:
     status = started.status
     if started.closed:
         raise _over(started, "is closed")
     if status is None or status.ended_at is None:
-        return StartedSession(started.input, status, warnings)
+        return StartedSession(started.input, status, warnings, admitted)
     reason = status.reason or "the session has ended"
     if status.end_reason is EndReason.ROOM_NAME_TAKEN:
         raise RoomNameTaken(
@@ -249,6 +266,13 @@ def _running(started: Started, warnings: list[ConfigWarning]) -> StartedSession:
         )
     if started.again:
         raise _over(started, f"has ended: {status.reason}")
+    if status.end_reason is EndReason.NO_CAPACITY:
+        raise AgentsBusy(
+            f"the session has ended: {reason}",
+            cure=f"{MORE_PLACES}, or raise limits.queue_seconds; start another session, with"
+            " another sessionId or Idempotency-Key",
+            retry_after=5,
+        )
     raise SessionEnded(
         f"the session has ended: {reason}",
         cure="start another one, with another sessionId or Idempotency-Key;"

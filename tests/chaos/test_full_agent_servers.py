@@ -1,5 +1,6 @@
 """Agents that are lost, or replaced on request, while their agent server is nearly full."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import httpx
 import pytest
 
 from domain.ids import SessionKey
-from domain.sessions.session import SessionState, SessionStatus
+from domain.sessions.session import Outcome, SessionState, SessionStatus
 from tests.harness.agent_servers import FewPlaces, few_places
 from tests.harness.client import StartedSession
 from tests.harness.rig import Rig
@@ -104,3 +105,52 @@ async def test_a_redispatch_without_a_free_place_leaves_the_call_as_it_is(
 def seen(status: SessionStatus) -> SessionStatus:
     """What tells whether anything happened to a session."""
     return status.model_copy(update={"version": 0})
+
+
+async def test_of_a_storm_of_starts_each_joins_in_its_turn_or_is_refused_at_once(
+    rig: Rig, server: FewPlaces
+) -> None:
+    await room_for(rig, PLACES)
+    body = {"limits": {"caller_wait": 600, "queue_seconds": 600, "join_attempts": 1}}
+
+    async def start() -> httpx.Response:
+        return await rig.client.http.post(
+            "/v1/sessions/start", json=body, params={"wait": "accepted"}
+        )
+
+    answers = await asyncio.gather(*(start() for _ in range(3 * PLACES)))
+
+    refused = [answer for answer in answers if answer.status_code == 503]
+    assert {answer.json()["code"] for answer in refused} == {"no_capacity"}
+    assert all(int(answer.headers["Retry-After"]) > 0 for answer in refused)
+    admitted = [answer.json() for answer in answers if answer.status_code == 202]
+    keys = [SessionKey("local", one["session_id"]) for one in admitted]
+    for key in keys:
+        rig.know(key)
+    waiting = [one["session_id"] for one in admitted if one["queue_position"]]
+    assert (len(refused), len(admitted), len(waiting)) == (PLACES, 2 * PLACES, PLACES)
+    first = [key for key in keys if key.session_id not in waiting]
+    for key in first:
+        joined = await rig.client.until(key.session_id, 120, joins=1, state=SessionState.LIVE)
+        assert joined.attempt == 1
+    for session_id in waiting:
+        queued = await rig.client.status(session_id)
+        assert (queued.state, queued.attempt) == (SessionState.QUEUED, 0)
+    load = (await rig.client.http.get("/health/agent")).json()["load"]
+    assert (load["reserved"], load["queued"]) == (PLACES, PLACES)
+
+    for key in first:
+        await rig.client.end(key.session_id)
+    for session_id in waiting:
+        joined = await rig.client.until(session_id, 120, joins=1, state=SessionState.LIVE)
+        assert joined.attempt == 1, "waiting has used no attempt"
+        await rig.client.end(session_id)
+    for key in keys:
+        closed = await rig.client.closed(key.session_id)
+        assert closed.outcome is Outcome.CALLER_NEVER_JOINED
+
+    async def nothing_is_held() -> bool:
+        load = (await rig.client.http.get("/health/agent")).json()["load"]
+        return (load["reserved"], load["queued"]) == (0, 0)
+
+    await eventually(nothing_is_held, 30, "all places are released")

@@ -20,6 +20,7 @@ from adapters.memory_agent_servers import MemoryAgentServers
 from adapters.settings import WorkerSettings
 from adapters.temporal.sessions import Signal, TemporalSessions
 from domain.agents.config import AgentConfig
+from domain.agents.places import PlaceState
 from domain.errors import Unavailable
 from domain.ids import livekit_room_name, session_workflow_id, summary_workflow_id
 from domain.sessions.messages import (
@@ -42,6 +43,7 @@ from services.transcripts.transcripts import Transcripts
 from tests.fakes.agents import Crew, Lines, Plays
 from tests.fakes.archives import MemoryArchive, ScriptedSummariser
 from tests.fakes.listener import FakeListener
+from tests.fakes.places import MemoryPlaces
 from tests.fakes.rooms import FakeRooms, Sent
 from tests.waiting import eventually
 from tests.workflows.evidence import Closed, children, faults, outcomes_published
@@ -84,6 +86,7 @@ class Studio:
     archive: MemoryArchive
     summariser: ScriptedSummariser
     agent_servers: MemoryAgentServers = field(default_factory=MemoryAgentServers)
+    places: MemoryPlaces = field(default_factory=MemoryPlaces)
     listener: FakeListener = field(init=False)
     replayer: Replayer = field(init=False)
     _crews: dict[str, Crew] = field(default_factory=dict[str, Crew])
@@ -107,6 +110,7 @@ class Studio:
         *agents: Plays,
         archive: bool = True,
         agent_name: str = AGENT_NAME,
+        place: PlaceState | None = None,
         **limits: float,
     ) -> "Call":
         """A call that can be started, with what its agents do, attempt by attempt."""
@@ -122,6 +126,7 @@ class Studio:
             limits=BUDGETS.model_copy(update=limits),
             request_digest=f"digest-of-{name}",
             archive=archive,
+            place=place,
         )
         call = Call(self, request, list(agents) or [Plays()])
         self._crews[request.livekit_room] = call.crew

@@ -41,6 +41,7 @@ async def studio(temporal_server: TemporalServer) -> AsyncGenerator[Studio]:
     settings = worker_settings(temporal_server.address, f"studio-{uuid.uuid4().hex}")
     client = await temporal_client.connect(settings)
     studio = Studio(client, settings, FakeRooms(), MemoryArchive(), ScriptedSummariser())
+    capacity = CapacityActivities(studio.agent_servers, studio.places)
     activities = [
         *activities_of(
             settings,
@@ -49,7 +50,8 @@ async def studio(temporal_server: TemporalServer) -> AsyncGenerator[Studio]:
             studio.summariser,
             installation=INSTALLATION,
         ),
-        CapacityActivities(studio.agent_servers).count_free_places,
+        capacity.count_free_places,
+        capacity.release_place,
     ]
     listen = ListenActivities(studio.listener, Transcripts(studio.archive.transcripts))
     async with (

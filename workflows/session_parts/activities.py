@@ -13,7 +13,7 @@ from temporalio.workflow import ActivityCancellationType
 with workflow.unsafe.imports_passed_through():
     from activities.archive import ArchiveActivities, SealTranscript
     from activities.callers import CallerActivities, CallersSeen, LookForCallers
-    from activities.capacity import CapacityActivities, CountFreePlaces
+    from activities.capacity import CapacityActivities, CountFreePlaces, ReleasePlace
     from activities.dispatch import DispatchActivities, DispatchAgent, RetractAttempts
     from activities.finishing import FinishActivities, FinishAgents
     from activities.joining import AgentSeen, AwaitAgent, JoinActivities, LookForAgent
@@ -78,6 +78,17 @@ class SessionActivities:
             schedule_to_close_timeout=_BEFORE_THE_ANSWER,
             retry_policy=_QUICK_RETRY,
             summary=f"has {name} a free place?",
+        )
+
+    async def release_place(self) -> None:
+        """Release the session's place on the agent servers, for as long as it takes."""
+        request = self._request
+        await workflow.execute_activity_method(
+            CapacityActivities.release_place,
+            ReleasePlace(org=request.org, session_id=request.session_id),
+            start_to_close_timeout=_CALL,
+            retry_policy=_PATIENT_RETRY,
+            summary="release the session's place on an agent server",
         )
 
     def dispatch_agent(self, attempt: int) -> workflow.ActivityHandle[str]:

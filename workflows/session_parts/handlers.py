@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
         ParticipantChange,
         ParticipantChanged,
         ParticipantKind,
+        PlaceChanged,
         ReadyAnswer,
         Redispatch,
         ReportReceived,
@@ -32,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.session_parts.changes import Changes, refused
     from workflows.session_parts.context import SessionContext
     from workflows.session_parts.messages import HandledMessages
+    from workflows.session_parts.place import AgentPlace
     from workflows.session_parts.status_tracker import SessionStatusTracker
     from workflows.waiting import until
 
@@ -47,6 +49,7 @@ class SessionHandlers:
     _tracker: SessionStatusTracker
     _callers: Callers
     _attempts: Attempts
+    _place: AgentPlace
     _changes: Changes
     _handled: HandledMessages
     _finalised: bool
@@ -94,6 +97,12 @@ class SessionHandlers:
             self._attempts.agent_left(change)
         elif change.change is ParticipantChange.JOINED and self._session.revised_ending:
             self._attempts.unassigned_agent_joined(change)
+
+    @workflow.signal
+    def place_changed(self, change: PlaceChanged) -> None:
+        """The session has moved in the queue for an agent server's place, or has got it."""
+        if self._handled.is_new(change):
+            self._place.changed(change)
 
     # ── updates and the query ────────────────────────────────────────────────────────────────────
 

@@ -77,6 +77,17 @@ class SessionStatusTracker:
         """Say what the present state waits for."""
         self.enter(self.status.state, waiting_for)
 
+    def queued(self, position: int | None, seconds: float | None) -> None:
+        """The session waits for a place on an agent server."""
+        self.status.queue_position, self.status.queue_seconds = position, seconds
+        self.enter(SessionState.QUEUED, WaitingFor.AGENT_CAPACITY)
+        self._changed()
+
+    def left_queue(self) -> None:
+        """The session waits no more, whatever came of it."""
+        self.status.queue_position = self.status.queue_seconds = None
+        self._changed()
+
     def begin_attempt(self, number: int) -> None:
         """A dispatch attempt begins."""
         recovering = self.status.state is SessionState.RECOVERING
@@ -204,6 +215,9 @@ class SessionStatusTracker:
             f"attempt {status.attempt} of agent `{status.agent_name}`,"
             f" {status.dispatches} dispatches, {status.joins} joins, room `{status.room_name}`"
         )
+        if status.queue_position:
+            expected = "" if status.queue_seconds is None else f", about {status.queue_seconds:g} s"
+            facts = f"position {status.queue_position} in the queue{expected}; {facts}"
         # The newest first: the UI shows a few lines before one has to scroll.
         newest_first = reversed(status.timeline)
         lines = [f"- {entry.at:%H:%M:%S} {entry.text}" for entry in newest_first]

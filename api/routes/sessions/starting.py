@@ -42,6 +42,10 @@ class StartResponse(BaseModel):
     voice: str | None
     agent_dispatched: bool
     agent_joined: bool
+    queue_position: int | None
+    """Position in the queue for an agent, from 1; null for a session that does not wait."""
+    queue_seconds: float | None
+    """How long it may have to wait in the queue; null if that is not known."""
     agent_config: MaskedConfig
     warnings: list[ConfigWarning]
     """Settings that do not have the effect that they seem to have."""
@@ -101,6 +105,8 @@ class _Start:
             voice=resolved_voice(session.config.engine),
             agent_dispatched=status.agent_dispatched if status else False,
             agent_joined=status.agent_joined if status else False,
+            queue_position=(status or started.admitted).queue_position,
+            queue_seconds=(status or started.admitted).queue_seconds,
             agent_config=masked(session.config),
             warnings=started.warnings,
         )
