@@ -94,10 +94,12 @@ def capacity(
     alive = [server for server in known if is_alive(server, now)]
     in_use = len(in_use_by(alive, places))
     free = sum(server.places for server in alive)
+    serving = [server for server in alive if not server.draining]
     return Capacity(
         size=free + sum(len(server.jobs) for server in alive),
         free=max(free + in_use - len(places), 0),
-        most_waiting=max(sum(server.max_jobs for server in known), 1),
+        # Without one that takes calls, another like those that were there may come.
+        most_waiting=max(sum(server.max_jobs for server in serving or known), 1),
     )
 
 

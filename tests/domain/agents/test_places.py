@@ -77,6 +77,10 @@ def test_servers_that_fell_silent_leave_no_place_but_are_known() -> None:
     there = capacity([server("a", age=30)], NAME, held("a"), NOW)
     assert there is not None
     assert (there.size, there.free, there.most_waiting) == (0, 0, 4)
+    silent, draining = server("a", age=30), server(draining=True)
+    there = capacity([silent, draining, server(max_jobs=2)], NAME, held("a"), NOW)
+    assert there is not None
+    assert (there.size, there.free, there.most_waiting) == (2, 1, 2)
 
 
 def test_without_any_server_of_the_name_the_capacity_is_not_known() -> None:
