@@ -46,8 +46,6 @@ with workflow.unsafe.imports_passed_through():
 
 ATTEMPTS_ON_REQUEST = 3
 """The fewest dispatch attempts when a healthy agent is replaced on request."""
-REVISED_ENDING = "revised-ending"
-"""Patch: see `SessionContext.revised_ending`."""
 
 
 @workflow.defn(name="session")
@@ -88,7 +86,7 @@ class SessionWorkflow(SessionHandlers):
                 self._session.end_with(endings.CANCELLED)
 
     async def _run(self) -> SessionResult:
-        self._session.revised_ending = workflow.patched(REVISED_ENDING)
+        self._session.evaluate_patches()
         ending = await self._call()
         # From now on nothing else can end the call, and nobody may change it.
         self._session.end_with(ending)
@@ -150,6 +148,8 @@ class SessionWorkflow(SessionHandlers):
             if not self._tracker.status.joins:
                 # Before the first join there is no record, so webhooks are told without one.
                 self._records.announce()
+        if self._session.first_end_counts:
+            self._require_no_ending()
         raise CallOver(ending_without_agent)
 
     def _require_no_ending(self) -> None:
