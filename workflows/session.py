@@ -284,6 +284,7 @@ class SessionWorkflow(SessionHandlers):
 
     def _nobody_came(self, ending: Ending) -> bool:
         """Whether the outcome is open, and LiveKit's webhooks have reported no caller."""
+            await self._collect_removed_agents_report(attempt)
         joined = self._tracker.status.joins > 0 and ending.outcome is None
         return self._session.revised_ending and joined and not self._callers.ever_came
 
@@ -321,6 +322,19 @@ class SessionWorkflow(SessionHandlers):
     ) -> None:
         # None: every agent that is in the room.
         identity = None if attempt.external else attempt.agent_identity
+    async def _collect_removed_agents_report(self, attempt: Attempt) -> None:
+        """Give the report of an agent that was removed on request its time to come, as well."""
+        removed = attempt.removed_on_request
+        if removed is None or removed.report or not self._session.first_end_counts:
+            return
+        if not removed.external:
+            self._room.start_deleting()
+        await until(
+            lambda: self._finalised or removed.dead or removed.report is not None,
+            self._limits.report_grace,
+            "the report of the agent that was removed on request",
+        )
+
         try:
             await step(ending.reason.value, identity)
         except ActivityError as error:

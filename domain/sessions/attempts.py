@@ -51,6 +51,8 @@ class Attempt:
     """The job whose claim was accepted."""
     problem: str | None = None
     """Why it failed or is lost, as a sentence for people."""
+    dead: bool = False
+    """Its agent's process is dead: no report is on its way."""
     worth_retrying: bool = True
     """Whether another attempt may succeed after this one has failed."""
     replaced_on_request: bool = False
@@ -136,8 +138,12 @@ class Attempt:
         self.left_at = self.left_detail = None
 
     def heard_caller(self) -> bool:
-        """Whether its report has words of the caller, or does not say whether it has."""
-        return self.report is not None and self.report.caller_turns != 0
+        """Whether a report has words of the caller, or does not say whether it has.
+
+        That is its own, or the one of the agent that was removed on request to make room for it.
+        """
+        reports = (self.report, self.replaces.report if self.replaces else None)
+        return any(report is not None and report.caller_turns != 0 for report in reports)
 
     def deleted_room(self) -> bool:
         """Whether it hung up as LiveKit's SDK does, by deleting the room.

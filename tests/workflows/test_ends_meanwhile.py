@@ -1,5 +1,7 @@
 """Ends that come while the session is busy with its agent: the first one counts."""
 
+from domain.sessions.end_reasons import ReportEnd
+from domain.sessions.messages import Redispatch, agent_lost
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.waiting import eventually
 from tests.workflows.calls import Call, Studio
@@ -49,3 +51,67 @@ async def test_an_end_during_the_last_retraction_of_a_replacement_counts(studio:
     studio.rooms.away.discard(call.room)
 
     assert (await call.closed()).ended == ("agent_lost", "end_requested")
+
+
+async def _agent_is_looked_for(call: Call) -> None:
+    """Wait until the room is checked again and again, because LiveKit does not answer."""
+    rooms = call.studio.rooms
+    enough = rooms.count("participants", call.room) + 2
+    await eventually(
+        lambda: rooms.count("participants", call.room) >= enough, what="the agent is looked for"
+    )
+
+
+async def _replaced_on_request(call: Call) -> str:
+    """Have the agent removed and the next one dispatched; returns the first one's job."""
+    job = f"AJ_{(await call.status()).agent_identity}"
+    await call.update(Redispatch(by="ops"))
+    await call.until("dispatched again", lambda status: status.dispatches == 2)
+    return job
+
+
+@beside_the_others
+async def test_the_report_of_an_agent_that_was_removed_on_request_is_waited_for(
+    studio: Studio,
+) -> None:
+    call = await studio.call(MUTE, NEVER_COMES, report_grace=600).live()
+    await _replaced_on_request(call)
+    await call.end()
+    await eventually(lambda: call.room not in studio.rooms.rooms, what="the callers are let go")
+    await call.crew.report(1, ReportEnd.SHUTDOWN)
+
+    assert (await call.closed()).ended == ("completed", "end_requested")
+
+
+@beside_the_others
+async def test_it_is_waited_for_if_the_end_comes_before_the_agent_is_removed(
+    studio: Studio,
+) -> None:
+    call = await studio.call(MUTE, report_grace=600).live()
+    studio.rooms.away.add(call.room)
+    # It is looked for meanwhile, so that it is not removed yet.
+    await call.agent_reconnects()
+    await _agent_is_looked_for(call)
+    await call.update(Redispatch(by="ops"))
+    await call.end()
+    studio.rooms.away.discard(call.room)
+    await call.until("ending", lambda status: status.state == "ending")
+    await call.crew.report(1, ReportEnd.SHUTDOWN)
+
+    closed = await call.closed()
+
+    assert closed.ended == ("completed", "end_requested")
+    assert call.dispatched_attempts() == [1]
+
+
+@beside_the_others
+async def test_the_report_of_a_dead_agent_that_was_replaced_on_request_is_not_waited_for(
+    studio: Studio,
+) -> None:
+    call = await studio.call(MUTE, NEVER_COMES, report_grace=600).live()
+    job = await _replaced_on_request(call)
+    await call.end()
+    await call.until("ending", lambda status: status.state == "ending")
+    await call.tell(agent_lost(1, job, "its process was killed"))
+
+    assert (await call.closed()).ended == ("report_missing", "end_requested")

@@ -196,9 +196,12 @@ class Attempts:
     def agent_lost(self, loss: AgentLost) -> None:
         """An agent is dead: its server says so, or its server is silent."""
         attempt = self.current
-        if attempt and loss.attempt == attempt.number and attempt.dies_with(loss.job_id):
-            attempt.lose(loss.reason)
-            self._session.tracker.touch()
+        removed = attempt.removed_on_request if attempt else None
+        for one in (attempt, removed):
+            if one and loss.attempt == one.number and one.dies_with(loss.job_id):
+                one.dead = True
+                one.lose(loss.reason)
+                self._session.tracker.touch()
 
     def agent_left(self, change: ParticipantChanged) -> None:
         """An agent participant left the room."""

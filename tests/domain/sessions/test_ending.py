@@ -202,3 +202,14 @@ def test_the_report_of_the_agent_that_was_removed_last_counts() -> None:
 
     assert second.removed_on_request is second
     assert _settled(REQUESTED, second, recovering=True).outcome is Outcome.REPORT_MISSING
+
+
+@pytest.mark.parametrize(("turns", "heard"), [(0, False), (2, True), (None, True)])
+def test_a_report_of_the_agent_that_was_removed_last_tells_of_the_caller(
+    turns: int | None, heard: bool
+) -> None:
+    removed = _attempt(None)
+    removed.replace("ops")
+    removed.report = _report(ReportEnd.SHUTDOWN).model_copy(update={"caller_turns": turns})
+
+    assert removed.next_attempt().heard_caller() is heard
