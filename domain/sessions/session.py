@@ -251,6 +251,7 @@ class SessionStatus(BaseModel):
     deadline: datetime | None = None
     """When the maximum duration ends the call."""
     report_received: bool = False
+    """Whether the current attempt's report has come."""
     archived: bool | None = None
     """Whether the transcript is stored; None while that is not decided or without MongoDB."""
     summary: str | None = None

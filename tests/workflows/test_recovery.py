@@ -117,6 +117,21 @@ async def test_a_report_that_abandons_the_caller_means_a_lost_agent(studio: Stud
 
 
 @beside_the_others
+async def test_the_report_of_a_replaced_agent_is_not_its_successors(studio: Studio) -> None:
+    external = Plays(foreign=True, report_when_told=False, report_when_removed=False)
+    call = await studio.call(external).live()
+    await call.crew.report(1, ReportEnd.ERROR)
+    status = await call.until("replaced", lambda status: status.joins == 2)
+    await call.crew.report(2, ReportEnd.AGENT_ENDED)
+
+    closed = await call.closed()
+
+    assert not status.report_received, "a report without a token would be refused"
+    assert closed.status.report_received
+    assert closed.ended == ("completed", "agent_ended")
+
+
+@beside_the_others
 async def test_agents_are_replaced_only_so_often(studio: Studio) -> None:
     call = await studio.call(MUTE, max_replacements=1).live()
     await _lose_agent(call, 1)

@@ -81,6 +81,8 @@ class SessionStatusTracker:
         """A dispatch attempt begins."""
         recovering = self.status.state is SessionState.RECOVERING
         self.status.attempt = number
+        # The report of an agent that was replaced is not the one that this attempt owes.
+        self.status.report_received = False
         self._first_dispatch = self._first_dispatch or workflow.now()
         self.enter(
             SessionState.RECOVERING if recovering else SessionState.JOINING, WaitingFor.DISPATCH
