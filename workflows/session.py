@@ -335,6 +335,21 @@ class SessionWorkflow(SessionHandlers):
             "the report of the agent that was removed on request",
         )
 
+    async def _let_callers_go_after(self, attempt: Attempt) -> None:
+        """Let the callers go as soon as this agent, which finishes, is not in the room any more."""
+        # An external agent was removed; its room stays for its report, as the older backend's did.
+        # `_wind_down` abandons the attempt, at the latest.
+        if self._session.first_end_counts and not attempt.external:
+            await self._attempts.until_left_for_good(attempt)
+        else:
+            await until(lambda: attempt.gone or bool(attempt.left_at and not attempt.external))
+        self._room.start_deleting()
+
+    async def _tell_agent(
+        self, step: Callable[[str, str | None], Awaitable[int]], attempt: Attempt, ending: Ending
+    ) -> None:
+        # None: every agent that is in the room.
+        identity = None if attempt.external else attempt.agent_identity
         try:
             await step(ending.reason.value, identity)
         except ActivityError as error:

@@ -115,3 +115,17 @@ async def test_the_report_of_a_dead_agent_that_was_replaced_on_request_is_not_wa
     await call.tell(agent_lost(1, job, "its process was killed"))
 
     assert (await call.closed()).ended == ("report_missing", "end_requested")
+
+
+@beside_the_others
+async def test_a_leave_that_is_checked_as_the_call_ends_is_not_forgotten(studio: Studio) -> None:
+    call = await studio.call(MUTE, report_grace=600).live()
+    studio.rooms.away.add(call.room)
+    await call.agent_leaves()
+    await _agent_is_looked_for(call)
+    await call.end()
+    studio.rooms.away.discard(call.room)
+
+    await eventually(lambda: call.room not in studio.rooms.rooms, what="the callers are let go")
+    await call.crew.report(1, ReportEnd.END_REQUESTED)
+    assert (await call.closed()).ended == ("completed", "end_requested")

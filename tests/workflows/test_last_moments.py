@@ -54,6 +54,21 @@ async def test_callers_do_not_wait_for_the_report_of_an_agent_that_left(studio: 
 
 
 @beside_the_others
+async def test_an_agent_that_reconnects_as_the_call_ends_may_say_goodbye(studio: Studio) -> None:
+    call = await studio.call(MUTE, report_grace=600, lost_report_grace=5).live()
+    await call.agent_reconnects()
+    await call.end()
+    await call.until("ending", lambda status: status.state == "ending")
+    await call.until("found", lambda s: any("is in the room again" in e.text for e in s.timeline))
+    assert call.room in studio.rooms.rooms
+
+    await call.agent_leaves("CLIENT_INITIATED")
+    assert await _room_is_deleted(call) == "ending"
+    await call.crew.report(1, ReportEnd.END_REQUESTED)
+    assert (await call.closed()).ended == ("completed", "end_requested")
+
+
+@beside_the_others
 async def test_nobody_waits_for_the_report_of_a_dead_agent(studio: Studio) -> None:
     call = await studio.call(MUTE, report_grace=600).live()
     await call.end()

@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.failures import code_of, is_final, reason_of
     from workflows.session_parts.callers import Callers
     from workflows.session_parts.context import SessionContext
-    from workflows.waiting import passed, until
+    from workflows.waiting import passed, seconds_to, until
 
 MAX_STRAY_CHECKS = 10
 """At most this many agents that carry no attempt are checked in one session."""
@@ -132,6 +132,7 @@ class Attempts:
         # What happens during the check is not forgotten: a new leave gets a check of its own.
         attempt.come_back()
         try:
+        left_at = attempt.left_at
             seen = await self._session.cancel_if_call_ends(
                 self._session.activities.look_for_agent(attempt.number)
             )
@@ -146,6 +147,36 @@ class Attempts:
     def unassigned_agent_joined(self, change: ParticipantChanged) -> None:
         """An agent that carries no attempt came: the external one of a dispatch, or a stray."""
         if len(self._unassigned) < MAX_STRAY_CHECKS and change.identity not in self._unassigned:
+        elif left_at and attempt.left_at is None and self._session.first_end_counts:
+            # The call ended before the check did.
+            attempt.leave(left_at, detail)
+
+    async def until_left_for_good(self, attempt: Attempt) -> None:
+        """Wait until an agent that was asked to finish has left, and has not reconnected."""
+        if attempt.left_at is not None:
+            # It left before it was asked, and may be about to reconnect.
+            overdue_at = attempt.overdue_at(self._session.limits.lost_report_grace)
+            await until(lambda: attempt.gone, seconds_to(overdue_at), "the agent may reconnect")
+        while True:
+            await until(lambda: attempt.gone or attempt.left_at is not None)
+            if attempt.gone or not await self._is_there_again(attempt):
+                return
+
+    async def _is_there_again(self, attempt: Attempt) -> bool:
+        # A new leave during the check is checked separately.
+        attempt.come_back()
+        look = self._session.activities.look_for_agent(attempt.number)
+        await until(lambda: look.done() or attempt.gone)
+        if not look.done():
+            look.cancel()
+        try:
+            seen = await look
+        except ActivityError:
+            return False
+        if seen is None or seen.identity != attempt.agent_identity:
+            return False
+        self._session.tracker.log(f"agent {attempt.agent_identity} is in the room again")
+        return True
             self._unassigned.add(change.identity or "")
             self._session.run_in_background(self._check_for_strays(change.identity))
 
