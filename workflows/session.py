@@ -165,7 +165,7 @@ class SessionWorkflow(SessionHandlers):
             CallOver: the call has ended.
         """
         while True:
-            await self._attempts.notice_loss()
+            await self._with_clock(self._attempts.notice_loss())
             ending = self._reason_to_end()
             if ending:
                 raise CallOver(ending)
@@ -199,10 +199,22 @@ class SessionWorkflow(SessionHandlers):
         caller_is_away = self._callers.ever_came and not self._callers.present
         return attempt.replaced_on_request or not caller_is_away
 
-    async def _end_when_time_is_up(self) -> None:
-        """End the call in time while it has no agent.
+    async def _with_clock(self, step: Awaitable[None]) -> None:
+        """Wait for a step of the live call, which may end in time meanwhile."""
+        if not self._session.first_end_counts:
+            await step
+            return
+        clock = self._session.run_in_background(self._end_when_time_is_up())
+        try:
+            await step
+        finally:
+            clock.cancel()
 
-        Before the first agent, only a caller who came and left can end it in this way.
+    async def _end_when_time_is_up(self) -> None:
+        """End the call in time while `_live_until_agent_is_lost` does not watch the time.
+
+        Before the first agent, only a caller who came and left can end it in this way. Each turn of
+        the loop waits: a time of `_ends_at` that has passed is a reason to end.
         """
         while not (ending := self._reason_to_end()):
             ends_at = self._ends_at()
@@ -242,8 +254,8 @@ class SessionWorkflow(SessionHandlers):
             if self._replacements >= self._limits.max_replacements:
                 raise CallOver(ending)
             self._replacements += 1
-        await self._attempts.retract(lost)
-        await self._listener.stop(lost)
+        await self._with_clock(self._attempts.retract(lost))
+        await self._with_clock(self._listener.stop(lost))
         attempts = self._limits.join_attempts
         if lost.replaced_on_request and workflow.patched(REDISPATCH_NEEDS_FREE_PLACE):
             # A healthy agent was removed: one failed dispatch must not end its call.
@@ -272,6 +284,7 @@ class SessionWorkflow(SessionHandlers):
                 await self._attempts.retract(attempt)
         if attempt:
             attempt.abandon()
+            await self._collect_removed_agents_report(attempt)
         await self._listener.stop(attempt)
         self._room.start_deleting()
         return endings.settled(
@@ -284,7 +297,6 @@ class SessionWorkflow(SessionHandlers):
 
     def _nobody_came(self, ending: Ending) -> bool:
         """Whether the outcome is open, and LiveKit's webhooks have reported no caller."""
-            await self._collect_removed_agents_report(attempt)
         joined = self._tracker.status.joins > 0 and ending.outcome is None
         return self._session.revised_ending and joined and not self._callers.ever_came
 
@@ -310,18 +322,6 @@ class SessionWorkflow(SessionHandlers):
         if not attempt.report:
             self._tracker.log("no report came, the streamed turns are what there is")
 
-    async def _let_callers_go_after(self, attempt: Attempt) -> None:
-        """Let the callers go as soon as this agent, which finishes, is not in the room any more."""
-        # An external agent was removed; its room stays for its report, as the older backend's did.
-        # `_wind_down` abandons the attempt, at the latest.
-        await until(lambda: attempt.gone or (attempt.left_at is not None and not attempt.external))
-        self._room.start_deleting()
-
-    async def _tell_agent(
-        self, step: Callable[[str, str | None], Awaitable[int]], attempt: Attempt, ending: Ending
-    ) -> None:
-        # None: every agent that is in the room.
-        identity = None if attempt.external else attempt.agent_identity
     async def _collect_removed_agents_report(self, attempt: Attempt) -> None:
         """Give the report of an agent that was removed on request its time to come, as well."""
         removed = attempt.removed_on_request

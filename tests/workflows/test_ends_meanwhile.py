@@ -5,7 +5,7 @@ from domain.sessions.messages import Redispatch, agent_lost
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.waiting import eventually
 from tests.workflows.calls import Call, Studio
-from tests.workflows.scenes import beside_the_others
+from tests.workflows.scenes import beside_the_others, takes_long
 
 MUTE = Plays(report_when_told=False, report_when_removed=False)
 
@@ -129,3 +129,39 @@ async def test_a_leave_that_is_checked_as_the_call_ends_is_not_forgotten(studio:
     await eventually(lambda: call.room not in studio.rooms.rooms, what="the callers are let go")
     await call.crew.report(1, ReportEnd.END_REQUESTED)
     assert (await call.closed()).ended == ("completed", "end_requested")
+
+
+@beside_the_others
+@takes_long
+async def test_the_maximum_duration_ends_a_call_while_its_agent_is_looked_for(
+    studio: Studio,
+) -> None:
+    call = await studio.call(MUTE, max_duration=6, report_grace=1).live()
+    studio.rooms.away.add(call.room)
+    await call.agent_leaves()
+    status = await call.until("over", lambda status: status.end_reason is not None)
+    studio.rooms.away.discard(call.room)
+    await call.closed()
+
+    assert status.end_reason == "max_duration"
+    assert status.deadline
+    assert status.ended_at
+    assert (status.ended_at - status.deadline).total_seconds() < 10, "a check may take 24 s"
+
+
+@beside_the_others
+@takes_long
+async def test_the_maximum_duration_ends_a_call_while_its_agent_is_removed(studio: Studio) -> None:
+    call = await studio.call(MUTE, NEVER_COMES, max_duration=6).live()
+    studio.rooms.away.add(call.room)
+    await call.tell(call.failure(1, "the model is gone"))
+    known = await call.until("recovering", lambda status: status.state == "recovering")
+    # The first end counts, and is a change of the status.
+    await call.until("its time is up", lambda status: status.version > known.version)
+    await call.end()
+    studio.rooms.away.discard(call.room)
+
+    closed = await call.closed()
+
+    assert closed.ended == ("agent_lost", "max_duration")
+    assert closed.status.attempt == 1
