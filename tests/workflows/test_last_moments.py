@@ -136,6 +136,19 @@ async def test_a_caller_of_whom_no_webhook_told_is_found_at_the_end(studio: Stud
 
 
 @beside_the_others
+async def test_the_timeline_says_that_livekit_did_not_answer_the_last_look(studio: Studio) -> None:
+    call = await studio.call(report_grace=1).live(with_caller=False)
+    studio.rooms.away.add(call.room)
+    await call.end()
+    await call.until("over", lambda status: status.state == "ending")
+    studio.rooms.away.discard(call.room)
+
+    closed = await call.closed()
+
+    assert "whether a caller came is not known: LiveKit did not answer in 3 s" in closed.told
+
+
+@beside_the_others
 async def test_a_caller_who_spoke_was_there(studio: Studio) -> None:
     call = await studio.call().live(with_caller=False)
     call.crew.caller_turns = 0

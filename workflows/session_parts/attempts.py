@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
         ReportReceived,
     )
     from domain.sessions.session import WaitingFor
-    from workflows.failures import code_of, is_final, reason_of
+    from workflows.failures import code_of, is_final, reason_of, was_cancelled
     from workflows.session_parts.callers import Callers
     from workflows.session_parts.context import SessionContext
     from workflows.waiting import passed, seconds_to, until
@@ -58,6 +58,9 @@ class Attempts:
         return attempt
 
     def _dispatch_failed(self, attempt: Attempt, error: ActivityError) -> None:
+        if was_cancelled(error):
+            attempt.notes.append("the call ended during its dispatch")
+            return
         attempt.notes.append(f"dispatch failed: {reason_of(error)}")
         if code_of(error) == NotFound.code:
             self._session.end_with(endings.ROOM_LOST)
@@ -75,7 +78,8 @@ class Attempts:
         try:
             seen = await look
         except ActivityError as error:
-            attempt.notes.append(attempt.problem or reason_of(error))
+            ended = "the call ended before its agent was seen" if was_cancelled(error) else None
+            attempt.notes.append(attempt.problem or ended or reason_of(error))
             return
         attempt.appear(seen.identity, external=seen.foreign)
         self._callers.anybody_counts = seen.foreign

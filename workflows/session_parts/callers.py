@@ -122,12 +122,14 @@ class Callers:
         """Check the room for a caller whom no webhook has reported, before the call is over."""
         before = self._everybody.here
         check = self._session.activities.look_for_callers([])
-        if not await until(check.done, LAST_LOOK, "the last look for a caller"):
+        in_time = await until(check.done, LAST_LOOK, "the last look for a caller")
+        if not in_time:
             check.cancel()
         try:
             self._take_in_check(before, await check)
         except ActivityError as error:
-            self._session.tracker.log(f"whether a caller came is not known: {reason_of(error)}")
+            why = reason_of(error) if in_time else f"LiveKit did not answer in {LAST_LOOK:g} s"
+            self._session.tracker.log(f"whether a caller came is not known: {why}")
 
     def stop_watching(self) -> None:
         """Check the room no more."""
