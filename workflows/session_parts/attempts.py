@@ -132,11 +132,11 @@ class Attempts:
 
     async def _check_that_it_left(self, attempt: Attempt) -> None:
         """Look in the room: LiveKit reports a leave also when an agent reconnects."""
+        left_at = attempt.left_at
         detail = attempt.left_detail or "no reason given"
         # What happens during the check is not forgotten: a new leave gets a check of its own.
         attempt.come_back()
         try:
-        left_at = attempt.left_at
             seen = await self._session.cancel_if_call_ends(
                 self._session.activities.look_for_agent(attempt.number)
             )
@@ -147,10 +147,6 @@ class Attempts:
             self._log_strays(seen)
         elif self._session.ending is None:
             attempt.lose(f"it left the room ({detail})")
-
-    def unassigned_agent_joined(self, change: ParticipantChanged) -> None:
-        """An agent that carries no attempt came: the external one of a dispatch, or a stray."""
-        if len(self._unassigned) < MAX_STRAY_CHECKS and change.identity not in self._unassigned:
         elif left_at and attempt.left_at is None and self._session.first_end_counts:
             # The call ended before the check did.
             attempt.leave(left_at, detail)
@@ -181,10 +177,15 @@ class Attempts:
             return False
         self._session.tracker.log(f"agent {attempt.agent_identity} is in the room again")
         return True
-            self._unassigned.add(change.identity or "")
-            self._session.run_in_background(self._check_for_strays(change.identity))
 
-    async def _check_for_strays(self, identity: str | None) -> None:
+    def unassigned_agent_joined(self, change: ParticipantChanged) -> None:
+        """An agent that carries no attempt came: the external one of a dispatch, or a stray."""
+        identity = change.identity or ""
+        if len(self._unassigned) < MAX_STRAY_CHECKS and identity not in self._unassigned:
+            self._unassigned.add(identity)
+            self._session.run_in_background(self._check_for_strays(identity))
+
+    async def _check_for_strays(self, identity: str) -> None:
         def known() -> bool:
             in_call = self.current is not None and self.current.in_call
             return in_call or self._session.tracker.status.state.call_is_over()
