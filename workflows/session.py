@@ -9,11 +9,13 @@ it survives the death of every process. For that it must take the same steps aga
 outside only through activities (functions that run elsewhere, with retries), and new code asks
 `workflow.patched` before it takes other steps than the release that began the session. Signals and
 updates are messages to it, a query reads it; their handlers run whenever this code waits. They
-interrupt nothing.
+interrupt nothing. `@workflow.init` gives the constructor the workflow's input, so that a handler
+may run before `run` does. `imports_passed_through` shares our modules with the worker; Temporal's
+sandbox would import them anew for every workflow.
 
-An ending reaches `_call` as the exception `CallOver`. A message that ends the call sets
-`_session.ending`, the first one counts, and the steps of the call turn that into `CallOver`. Every
-change of what is known gives the status another version, which is what the live call waits for.
+A message that ends the call sets `_session.ending`; the first one counts. The steps of the call see
+it and raise `CallOver`, which `_call` catches. Every change of what is known increments the status
+version, and the live call waits for that.
 """
 
 import asyncio
@@ -45,14 +47,15 @@ with workflow.unsafe.imports_passed_through():
     from workflows.waiting import passed, seconds_to, until
 
 ATTEMPTS_ON_REQUEST = 3
-"""The fewest dispatch attempts when a healthy agent is replaced on request."""
+"""The minimum number of dispatch attempts when a healthy agent is replaced on request."""
 
 
 @workflow.defn(name="session")
 class SessionWorkflow(SessionHandlers):
     """One call with an agent, with exactly one end.
 
-    Its signals, updates and query are in `SessionHandlers`.
+    Its signals, updates and query are in `SessionHandlers`, which also declares the attributes that
+    they use.
     """
 
     @workflow.init
@@ -81,6 +84,7 @@ class SessionWorkflow(SessionHandlers):
                 # Shielded, because a cancel must lead through wind-down and close, not past them.
                 return await asyncio.shield(work)
             except asyncio.CancelledError:
+                # The SDK cancels every task when it removes the workflow from its cache.
                 if work.cancelled():
                     raise
                 self._session.end_with(endings.CANCELLED)
@@ -88,7 +92,7 @@ class SessionWorkflow(SessionHandlers):
     async def _run(self) -> SessionResult:
         self._session.evaluate_patches()
         ending = await self._call()
-        # From now on nothing else can end the call, and nobody may change it.
+        # From now on no message can end the call. Wind-down still settles the outcome.
         self._session.end_with(ending)
         ending = await self._wind_down(ending)
         await self._persist()
@@ -99,6 +103,9 @@ class SessionWorkflow(SessionHandlers):
         """From the room's creation until the call has come to its end."""
         try:
             await self._room.open()
+        except ActivityError as error:
+            return self._session.ending or _ending_of_failure(error)
+        try:
             self._callers.start_watching()
             await self._get_agent_in(endings.AGENT_NEVER_JOINED, self._limits.join_attempts)
             while True:
@@ -106,8 +113,6 @@ class SessionWorkflow(SessionHandlers):
                 await self._replace_agent(lost)
         except CallOver as over:
             return over.ending
-        except ActivityError as error:
-            return self._session.ending or _ending_of_failure(error)
 
     # ── get an agent in ──────────────────────────────────────────────────────────────────────────
 
@@ -115,7 +120,7 @@ class SessionWorkflow(SessionHandlers):
         """Have an agent in the call: seen in the room and, if it is ours, ready.
 
         Raises:
-            CallOver: the call has ended meanwhile, or none of so many attempts succeeded
+            CallOver: the call has ended meanwhile, or all attempts failed
                 (`ending_without_agent`).
         """
         clock = self._session.run_in_background(self._end_when_time_is_up())
@@ -141,12 +146,15 @@ class SessionWorkflow(SessionHandlers):
                 return attempt
             self._require_no_ending()
             if attempt.state is AttemptState.FAILED and not self._tracker.status.joins:
+                # It says why, so it counts even if no agent appears in the attempts that follow.
+                # After the first join, the loss of the agent that was in the call counts.
                 ending_without_agent = endings.agent_failed(attempt.problem or "")
             await self._attempts.retract(attempt)
             if not attempt.worth_retrying:
                 break
             if not self._tracker.status.joins:
-                # Before the first join there is no record, so webhooks are told without one.
+                # Customers' webhooks hear of each failed attempt; the record starts with the
+                # first join.
                 self._records.announce()
         if self._session.first_end_counts:
             self._require_no_ending()
@@ -175,7 +183,6 @@ class SessionWorkflow(SessionHandlers):
             if attempt and attempt.state is AttemptState.LOST:
                 self._tracker.agent_lost_without_caller(attempt)
             self._tracker.enter(SessionState.LIVE, self._live_waits_for())
-            # Every change of what is known gives the status another version.
             version = self._tracker.status.version
             await until(
                 lambda known=version: self._tracker.status.version != known,
@@ -193,7 +200,10 @@ class SessionWorkflow(SessionHandlers):
         return None
 
     def _has_to_be_replaced(self, attempt: Attempt) -> bool:
-        """Whether the agent is lost, and there is, or may come, a caller: not while one is away."""
+        """Whether to replace the agent now.
+
+        While a caller is away, replacement waits for their return.
+        """
         if attempt.state is not AttemptState.LOST:
             return False
         caller_is_away = self._callers.ever_came and not self._callers.present
@@ -227,7 +237,8 @@ class SessionWorkflow(SessionHandlers):
 
     def _ends_at(self) -> datetime | None:
         """When time alone ends the call; None if nothing is due."""
-        # Once the caller is missed, a check of the room decides, not the time.
+        # A deadline of the caller's absence that has passed waits for a check of the room. It ends
+        # the call only after that, so until then it is no time to wait for.
         missed_at = None if self._callers.absence_to_check() else self._callers.absence_deadline()
         times = (missed_at, self._tracker.status.deadline)
         return min((at for at in times if at), default=None)
@@ -268,7 +279,8 @@ class SessionWorkflow(SessionHandlers):
         """Have the agent finish, and give its report time to come; returns the settled ending.
 
         Callers are disconnected as soon as their agent is gone; the session still waits for the
-        report.
+        report. The exception is the room of an external agent: it stays for the report, because a
+        report without a callback token is assigned to its session by the room.
         """
         self._callers.stop_watching()
         recovering = self._tracker.status.state is SessionState.RECOVERING
@@ -280,6 +292,7 @@ class SessionWorkflow(SessionHandlers):
         if attempt and not attempt.report:
             if attempt.state is AttemptState.READY:
                 await self._collect_report(attempt, ending)
+            # An agent that is lost, has failed or was never ready has no report to wait for.
             elif self._room.to_delete and attempt.state is not AttemptState.ABANDONED:
                 await self._attempts.retract(attempt)
         if attempt:
@@ -303,7 +316,7 @@ class SessionWorkflow(SessionHandlers):
     async def _collect_report(self, attempt: Attempt, ending: Ending) -> None:
         """Ask the agent to finish; if it does not, remove it, for its end hook sends a report, too.
 
-        External agents understand no request: they are removed at once.
+        External agents understand no request: `ask_agents_to_finish` removes them at once.
         """
 
         def over() -> bool:
@@ -320,7 +333,7 @@ class SessionWorkflow(SessionHandlers):
             self._room.start_deleting()
             await until(over, grace / 3, "the removed agent's report")
         if not attempt.report:
-            self._tracker.log("no report came, the streamed turns are what there is")
+            self._tracker.log("no report came; only the streamed turns are kept")
 
     async def _collect_removed_agents_report(self, attempt: Attempt) -> None:
         """Give the report of an agent that was removed on request its time to come, as well."""
@@ -337,7 +350,7 @@ class SessionWorkflow(SessionHandlers):
 
     async def _let_callers_go_after(self, attempt: Attempt) -> None:
         """Let the callers go as soon as this agent, which finishes, is not in the room any more."""
-        # An external agent was removed; its room stays for its report, as the older backend's did.
+        # An external agent was removed; its room stays for its report.
         # `_wind_down` abandons the attempt, at the latest.
         if self._session.first_end_counts and not attempt.external:
             await self._attempts.until_left_for_good(attempt)
@@ -363,12 +376,13 @@ class SessionWorkflow(SessionHandlers):
             return
         self._tracker.enter(SessionState.PERSISTING, WaitingFor.ARCHIVE)
         attempt = self._attempts.current
+        # 0: no attempt was made.
         order = self._activities.transcript_to_seal(attempt.number if attempt else 0)
         try:
             complete = await self._activities.seal_transcript(order)
         except ActivityError as error:
             self._tracker.archive_deferred(reason_of(error))
-            # It has the transcript summarised as well.
+            # The archive workflow also starts the summary.
             await start_archive(order)
             return
         self._tracker.archived(complete)

@@ -17,7 +17,7 @@ class AttemptState(StrEnum):
     """
 
     DISPATCHED = "dispatched"
-    """Its agent was not seen in the room yet."""
+    """Its agent has not been seen in the room."""
     APPEARED = "appeared"
     """Its agent is in the room, and has not claimed the attempt yet."""
     READY = "ready"
@@ -175,7 +175,7 @@ class Attempt:
         if self.state in (AttemptState.FAILED, AttemptState.LOST):
             return self.problem or "no reason given"
         if self.report and self.report.end_reason.abandons_the_call():
-            return f"it closed by {self.report.end_reason.value}"
+            return f"it ended with `{self.report.end_reason.value}`"
         return None
 
     def overdue_at(self, grace: float) -> datetime | None:
@@ -195,7 +195,7 @@ class Attempt:
         if claim.attempt > self.number:
             return f"attempt {claim.attempt} was never dispatched"
         if self.gone:
-            return f"attempt {claim.attempt} was abandoned"
+            return f"attempt {claim.attempt} is over ({self.state.value})"
         if self.job_id not in (None, claim.job_id):
             return f"attempt {claim.attempt} was claimed by another job"
         return None

@@ -223,7 +223,10 @@ class Attempts:
         if attempt is None or failure.attempt != attempt.number:
             return
         if not attempt.belongs_to(failure.job_id):
-            tracker.log(f"attempt {attempt.number}: job {failure.job_id} is not needed")
+            tracker.log(
+                f"attempt {attempt.number}: ignored the failure of job"
+                f" {failure.job_id}, which does not hold the claim"
+            )
             return
         attempt.fail(failure.reason)
         attempt.worth_retrying = failure.retryable
@@ -260,7 +263,9 @@ class Attempts:
             removed.report = removed.report or report
         settled = attempt is None or attempt.report or attempt.state is AttemptState.ABANDONED
         if attempt is None or settled or number != attempt.number:
-            tracker.log(f"a report of attempt {number} is kept, it changes nothing")
+            counts = removed is not None and number == removed.number
+            effect = "" if counts else " but changes nothing"
+            tracker.log(f"a report of attempt {number} is stored{effect}")
             return
         attempt.take_report(report)
         tracker.status.report_received = True

@@ -2,6 +2,9 @@
 
 LiveKit's webhooks are hints and may be lost. So the room is checked before a caller's absence ends
 a call, and at intervals while the caller is believed to be in it.
+
+How an absence ends a call: `absence_deadline` passes; `absence_to_check` asks for a check of the
+room; a check that finds nobody sets `_absent_at`; then `absence_ends_call` is true.
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""What people may change in an open session: a longer call, another agent, a quicker close."""
+"""What operators and clients may change in an open session.
+
+They may have a longer call, another agent, or a quicker close.
+"""
 
 from collections import Counter
 from datetime import timedelta

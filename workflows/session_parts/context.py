@@ -39,9 +39,15 @@ class SessionContext:
         self.ending: Ending | None = None
         """Why the call ends; None while nothing has ended it. The first reason stays."""
         self.revised_ending = False
-        """Whether it lets callers go before the report comes, does not wait for the report of a
-        dead agent, looks once more for a caller, and takes an external agent that deletes the room
-        for one that hangs up: sessions that began before a release with all this do not."""
+        """What sessions that began before a release with it do not do:
+
+        - The room is deleted as soon as no agent serves its callers.
+        - The report of an agent that died is not waited for.
+        - The room is checked once more for a caller before a call counts as one without a caller.
+        - An external agent that deletes its room has hung up.
+        - Agents that no dispatch of the session has sent are named in the timeline.
+        - A redispatch is refused once the call has been ended.
+        """
         self.first_end_counts = False
         """What sessions that began before a release with it do not do:
 

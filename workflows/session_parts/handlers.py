@@ -36,7 +36,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.waiting import until
 
 REDISPATCH_NEEDS_FREE_PLACE = "redispatch-needs-a-free-place"
-"""Patch: an agent is replaced only if an agent server has a free place for the new one."""
+"""Patch: an agent is replaced only if an agent server has a free place for the new one.
+
+`session.MIN_ATTEMPTS_ON_REQUEST` came with the same release, and is behind the same patch.
+"""
 
 
 class SessionHandlers:

@@ -112,12 +112,14 @@ def test_other_attempts_are_refused_with_the_reason() -> None:
     assert attempt.refusal(_claim(3)) == "attempt 3 was never dispatched"
 
 
-@pytest.mark.parametrize("step", ["abandon", "lose", "fail"])
-def test_an_attempt_whose_agent_is_gone_takes_no_claim(step: str) -> None:
+@pytest.mark.parametrize(
+    ("step", "state"), [("abandon", "abandoned"), ("lose", "lost"), ("fail", "failed")]
+)
+def test_an_attempt_whose_agent_is_gone_takes_no_claim(step: str, state: str) -> None:
     attempt = _after("claim", step)
 
     assert attempt.gone
-    assert attempt.refusal(_claim(1)) == "attempt 1 was abandoned"
+    assert attempt.refusal(_claim(1)) == f"attempt 1 is over ({state})"
 
 
 def test_an_agent_that_left_is_looked_for_when_its_report_is_overdue() -> None:
@@ -144,7 +146,7 @@ def test_a_report_loses_the_agent_only_if_it_abandons_the_call(reason: ReportEnd
 
     loss = attempt.loss()
 
-    assert loss == (f"it closed by {reason.value}" if reason.abandons_the_call() else None)
+    assert loss == (f"it ended with `{reason.value}`" if reason.abandons_the_call() else None)
 
 
 def test_a_report_before_the_agent_was_ready_fails_by_its_own_error() -> None:
