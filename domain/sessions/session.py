@@ -227,6 +227,8 @@ class SessionStatus(BaseModel):
     """The end in a sentence for a person."""
     attempt: int = 0
     """Number of the current dispatch attempt; 0 before the first."""
+    joined_attempt: int = 0
+    """The attempt whose agent joined last: a report without a token is that agent's."""
     dispatches: int = 0
     joins: int = 0
     agent_dispatched: bool = False

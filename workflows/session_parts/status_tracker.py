@@ -100,6 +100,7 @@ class SessionStatusTracker:
         status.agent_identity = attempt.agent_identity
         status.foreign_agent = attempt.external
         status.agent_joined = True
+        status.joined_attempt = attempt.number
         self._agent_lost_at = None
         status.joins += 1
         if status.joined_at is None:
