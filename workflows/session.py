@@ -46,7 +46,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.session_parts.room import SessionRoom
     from workflows.waiting import passed, seconds_to, until
 
-ATTEMPTS_ON_REQUEST = 3
+MIN_ATTEMPTS_ON_REQUEST = 3
 """The minimum number of dispatch attempts when a healthy agent is replaced on request."""
 
 
@@ -72,7 +72,7 @@ class SessionWorkflow(SessionHandlers):
         self._records = Records(self._session)
         self._changes = Changes(self._session)
         self._handled = HandledMessages()
-        self._finalised = False
+        self._stop_waiting_for_report = False
         self._replacements = 0
 
     @workflow.run
@@ -123,7 +123,7 @@ class SessionWorkflow(SessionHandlers):
             CallOver: the call has ended meanwhile, or all attempts failed
                 (`ending_without_agent`).
         """
-        clock = self._session.run_in_background(self._end_when_time_is_up())
+        clock = self._session.run_in_background(self._end_when_deadline_passes())
         try:
             attempt = await self._make_attempts(ending_without_agent, attempts)
         finally:
@@ -149,7 +149,7 @@ class SessionWorkflow(SessionHandlers):
                 # It says why, so it counts even if no agent appears in the attempts that follow.
                 # After the first join, the loss of the agent that was in the call counts.
                 ending_without_agent = endings.agent_failed(attempt.problem or "")
-            await self._attempts.retract(attempt)
+            await self._attempts.retract_all_up_to(attempt)
             if not attempt.worth_retrying:
                 break
             if not self._tracker.status.joins:
@@ -173,7 +173,7 @@ class SessionWorkflow(SessionHandlers):
             CallOver: the call has ended.
         """
         while True:
-            await self._with_clock(self._attempts.notice_loss())
+            await self._with_clock(self._attempts.check_for_loss())
             ending = self._reason_to_end()
             if ending:
                 raise CallOver(ending)
@@ -214,28 +214,30 @@ class SessionWorkflow(SessionHandlers):
         if not self._session.first_end_counts:
             await step
             return
-        clock = self._session.run_in_background(self._end_when_time_is_up())
+        clock = self._session.run_in_background(self._end_when_deadline_passes())
         try:
             await step
         finally:
             clock.cancel()
 
-    async def _end_when_time_is_up(self) -> None:
+    async def _end_when_deadline_passes(self) -> None:
         """End the call in time while `_live_until_agent_is_lost` does not watch the time.
 
         Before the first agent, only a caller who came and left can end it in this way. Each turn of
-        the loop waits: a time of `_ends_at` that has passed is a reason to end.
+        the loop waits: a time of `_next_deadline` that has passed is a reason to end.
         """
         while not (ending := self._reason_to_end()):
-            ends_at = self._ends_at()
+            deadline = self._next_deadline()
             await until(
-                lambda known=ends_at: self._session.ending is not None or self._ends_at() != known,
-                seconds_to(ends_at),
+                lambda known=deadline: (
+                    self._session.ending is not None or self._next_deadline() != known
+                ),
+                seconds_to(deadline),
                 "the call's time, while it has no agent",
             )
         self._session.end_with(ending)
 
-    def _ends_at(self) -> datetime | None:
+    def _next_deadline(self) -> datetime | None:
         """When time alone ends the call; None if nothing is due."""
         # A deadline of the caller's absence that has passed waits for a check of the room. It ends
         # the call only after that, so until then it is no time to wait for.
@@ -246,7 +248,7 @@ class SessionWorkflow(SessionHandlers):
     def _seconds_to_next_check(self) -> float | None:
         attempt = self._attempts.current
         overdue_at = attempt.overdue_at(self._limits.lost_report_grace) if attempt else None
-        return seconds_to(self._ends_at(), overdue_at)
+        return seconds_to(self._next_deadline(), overdue_at)
 
     def _live_waits_for(self) -> WaitingFor:
         if self._callers.present:
@@ -265,12 +267,12 @@ class SessionWorkflow(SessionHandlers):
             if self._replacements >= self._limits.max_replacements:
                 raise CallOver(ending)
             self._replacements += 1
-        await self._with_clock(self._attempts.retract(lost))
+        await self._with_clock(self._attempts.retract_all_up_to(lost))
         await self._with_clock(self._listener.stop(lost))
         attempts = self._limits.join_attempts
         if lost.replaced_on_request and workflow.patched(REDISPATCH_NEEDS_FREE_PLACE):
             # A healthy agent was removed: one failed dispatch must not end its call.
-            attempts = max(attempts, ATTEMPTS_ON_REQUEST)
+            attempts = max(attempts, MIN_ATTEMPTS_ON_REQUEST)
         await self._get_agent_in(ending, attempts)
 
     # ── wind down ────────────────────────────────────────────────────────────────────────────────
@@ -284,7 +286,7 @@ class SessionWorkflow(SessionHandlers):
         """
         self._callers.stop_watching()
         recovering = self._tracker.status.state is SessionState.RECOVERING
-        if self._nobody_came(ending):
+        if self._should_look_for_caller(ending):
             await self._callers.look_once()
         self._tracker.call_over(ending)
         await self._records.write()
@@ -293,10 +295,10 @@ class SessionWorkflow(SessionHandlers):
             if attempt.state is AttemptState.READY:
                 await self._collect_report(attempt, ending)
             # An agent that is lost, has failed or was never ready has no report to wait for.
-            elif self._room.to_delete and attempt.state is not AttemptState.ABANDONED:
-                await self._attempts.retract(attempt)
+            elif self._room.may_exist and attempt.state is not AttemptState.CLOSED:
+                await self._attempts.retract_all_up_to(attempt)
         if attempt:
-            attempt.abandon()
+            attempt.close()
             await self._collect_removed_agents_report(attempt)
         await self._listener.stop(attempt)
         self._room.start_deleting()
@@ -308,7 +310,7 @@ class SessionWorkflow(SessionHandlers):
             caller_came=self._callers.ever_came or bool(attempt and attempt.heard_caller()),
         )
 
-    def _nobody_came(self, ending: Ending) -> bool:
+    def _should_look_for_caller(self, ending: Ending) -> bool:
         """Whether the outcome is open, and LiveKit's webhooks have reported no caller."""
         joined = self._tracker.status.joins > 0 and ending.outcome is None
         return self._session.revised_ending and joined and not self._callers.ever_came
@@ -321,7 +323,7 @@ class SessionWorkflow(SessionHandlers):
 
         def over() -> bool:
             dead = self._session.revised_ending and attempt.state is AttemptState.LOST
-            return self._finalised or attempt.report is not None or dead
+            return self._stop_waiting_for_report or attempt.report is not None or dead
 
         # An agent that fails as it finishes reports that as well, so its report is waited for.
         grace = self._limits.report_grace
@@ -343,7 +345,7 @@ class SessionWorkflow(SessionHandlers):
         if not removed.external:
             self._room.start_deleting()
         await until(
-            lambda: self._finalised or removed.dead or removed.report is not None,
+            lambda: self._stop_waiting_for_report or removed.dead or removed.report is not None,
             self._limits.report_grace,
             "the report of the agent that was removed on request",
         )
@@ -351,11 +353,11 @@ class SessionWorkflow(SessionHandlers):
     async def _let_callers_go_after(self, attempt: Attempt) -> None:
         """Let the callers go as soon as this agent, which finishes, is not in the room any more."""
         # An external agent was removed; its room stays for its report.
-        # `_wind_down` abandons the attempt, at the latest.
+        # `_wind_down` closes the attempt, at the latest.
         if self._session.first_end_counts and not attempt.external:
             await self._attempts.until_left_for_good(attempt)
         else:
-            await until(lambda: attempt.gone or bool(attempt.left_at and not attempt.external))
+            await until(lambda: attempt.is_over or bool(attempt.left_at and not attempt.external))
         self._room.start_deleting()
 
     async def _tell_agent(
@@ -410,7 +412,7 @@ class SessionWorkflow(SessionHandlers):
         closed_at = self._tracker.close(ending)
         self._records.stop_announcing()
         # LiveKit may be down for long: that the session is closed is recorded without it.
-        early = asyncio.create_task(self._records.write_final()) if self._room.to_delete else None
+        early = asyncio.create_task(self._records.write_final()) if self._room.may_exist else None
         # In parallel: a MongoDB that is down must not hold up the room, nor LiveKit the slot.
         freed = asyncio.create_task(self._free_slot())
         await self._room.delete_until_gone()

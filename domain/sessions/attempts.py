@@ -13,7 +13,7 @@ class AttemptState(StrEnum):
     `dispatched` → `appeared` → `ready` → `reported`. Each of these may become `failed` or `lost`: a
     loss becomes a failure if the agent itself reports one, a failure a loss if the agent had been
     in the call.
-    Every attempt ends as `abandoned` once the session no longer wants its agent.
+    Every attempt ends as `closed` once the session no longer wants its agent.
     """
 
     DISPATCHED = "dispatched"
@@ -28,7 +28,7 @@ class AttemptState(StrEnum):
     """Its agent reports that it cannot start or continue, or LiveKit refuses its dispatch."""
     LOST = "lost"
     """Its agent is dead, has left, or is to be replaced."""
-    ABANDONED = "abandoned"
+    CLOSED = "closed"
     """The session does not want its agent any more: a claim that comes now is refused."""
 
 
@@ -103,19 +103,19 @@ class Attempt:
 
     def fail(self, reason: str) -> None:
         """Its agent reports that it cannot start or continue; that says more than its loss."""
-        if self.state not in (AttemptState.FAILED, AttemptState.ABANDONED):
+        if self.state not in (AttemptState.FAILED, AttemptState.CLOSED):
             self.state = AttemptState.FAILED
             self.problem = reason
 
-    def lose(self, reason: str) -> None:
+    def mark_lost(self, reason: str) -> None:
         """Its agent can no longer finish the call. The first reason stays."""
-        if self.state not in (AttemptState.LOST, AttemptState.ABANDONED):
+        if self.state not in (AttemptState.LOST, AttemptState.CLOSED):
             self.state = AttemptState.LOST
             self.problem = self.problem or reason
 
-    def replace(self, by: str) -> None:
+    def request_replacement(self, by: str) -> None:
         """Somebody wants another agent in its place, whatever this one does."""
-        if self.state is not AttemptState.ABANDONED:
+        if self.state is not AttemptState.CLOSED:
             self.state = AttemptState.LOST
             self.problem = self.problem or f"replaced by {by}"
             self.replaced_on_request = True
@@ -124,16 +124,16 @@ class Attempt:
         """The attempt after this one, whose agent is not in the room any more."""
         return Attempt(self.number + 1, replaces=self.removed_on_request)
 
-    def abandon(self) -> None:
+    def close(self) -> None:
         """The session does not want its agent any more."""
-        self.state = AttemptState.ABANDONED
+        self.state = AttemptState.CLOSED
 
     def leave(self, at: datetime, detail: str | None) -> None:
         """Its participant left the room; it may reconnect."""
         self.left_at = self.left_at or at
         self.left_detail = detail
 
-    def come_back(self) -> None:
+    def forget_leave(self) -> None:
         """Its participant is, or may be, in the room again."""
         self.left_at = self.left_detail = None
 
@@ -166,11 +166,11 @@ class Attempt:
         return self.state in (AttemptState.READY, AttemptState.REPORTED)
 
     @property
-    def gone(self) -> bool:
+    def is_over(self) -> bool:
         """Its agent is no longer able to finish the call."""
-        return self.state in (AttemptState.FAILED, AttemptState.LOST, AttemptState.ABANDONED)
+        return self.state in (AttemptState.FAILED, AttemptState.LOST, AttemptState.CLOSED)
 
-    def loss(self) -> str | None:
+    def reason_lost(self) -> str | None:
         """Why this agent, once ready, will not bring the call to its end; None if it may."""
         if self.state in (AttemptState.FAILED, AttemptState.LOST):
             return self.problem or "no reason given"
@@ -194,7 +194,7 @@ class Attempt:
             return f"attempt {claim.attempt} was replaced by attempt {self.number}"
         if claim.attempt > self.number:
             return f"attempt {claim.attempt} was never dispatched"
-        if self.gone:
+        if self.is_over:
             return f"attempt {claim.attempt} is over ({self.state.value})"
         if self.job_id not in (None, claim.job_id):
             return f"attempt {claim.attempt} was claimed by another job"

@@ -72,7 +72,7 @@ class Attempts:
         """Wait until the agent participant is ACTIVE in the room: nothing less is evidence."""
         self._session.tracker.wait_for(WaitingFor.AGENT_JOIN)
         look = self._session.activities.await_agent(attempt.number)
-        await until(lambda: look.done() or attempt.gone or self._session.ending is not None)
+        await until(lambda: look.done() or attempt.is_over or self._session.ending is not None)
         if not look.done():
             look.cancel()
         try:
@@ -83,7 +83,7 @@ class Attempts:
             return
         attempt.appear(seen.identity, external=seen.foreign)
         self._callers.anybody_counts = seen.foreign
-        self._callers.take_in_seen(seen.callers)
+        self._callers.record_seen(seen.callers)
         self._log_strays(seen)
 
     async def _await_claim(self, attempt: Attempt) -> None:
@@ -91,7 +91,7 @@ class Attempts:
         self._session.tracker.wait_for(WaitingFor.AGENT_READY)
         ready_timeout = self._session.limits.ready_timeout
         in_time = await until(
-            lambda: attempt.joined or attempt.gone or self._session.ending is not None,
+            lambda: attempt.joined or attempt.is_over or self._session.ending is not None,
             ready_timeout,
             "the agent's claim that it is ready",
         )
@@ -100,12 +100,12 @@ class Attempts:
         elif attempt.problem:
             attempt.notes.append(attempt.problem)
 
-    async def retract(self, attempt: Attempt) -> None:
-        """Abandon an attempt, and remove all dispatches and agents so far.
+    async def retract_all_up_to(self, attempt: Attempt) -> None:
+        """Close an attempt, and remove all dispatches and agents so far.
 
         So the next agent finds none of them, unless LiveKit does not answer for too long.
         """
-        attempt.abandon()
+        attempt.close()
         tracker = self._session.tracker
         if attempt.notes:
             tracker.log(f"attempt {attempt.number} abandoned: {'; '.join(attempt.notes)}")
@@ -119,23 +119,23 @@ class Attempts:
 
     # ── the loss of an agent that was in the call ────────────────────────────────────────────────
 
-    async def notice_loss(self) -> None:
+    async def check_for_loss(self) -> None:
         """Conclude from what is known by now whether the current attempt's agent is lost."""
         attempt = self.current
         if attempt is None:
             return
         if passed(attempt.overdue_at(self._session.limits.lost_report_grace)):
             await self._check_that_it_left(attempt)
-        reason = attempt.loss()
+        reason = attempt.reason_lost()
         if reason:
-            attempt.lose(reason)
+            attempt.mark_lost(reason)
 
     async def _check_that_it_left(self, attempt: Attempt) -> None:
         """Look in the room: LiveKit reports a leave also when an agent reconnects."""
         left_at = attempt.left_at
         detail = attempt.left_detail or "no reason given"
         # What happens during the check is not forgotten: a new leave gets a check of its own.
-        attempt.come_back()
+        attempt.forget_leave()
         try:
             seen = await self._session.cancel_if_call_ends(
                 self._session.activities.look_for_agent(attempt.number)
@@ -146,7 +146,7 @@ class Attempts:
             self._session.tracker.log(f"agent {attempt.agent_identity} is in the room again")
             self._log_strays(seen)
         elif self._session.ending is None:
-            attempt.lose(f"it left the room ({detail})")
+            attempt.mark_lost(f"it left the room ({detail})")
         elif left_at and attempt.left_at is None and self._session.first_end_counts:
             # The call ended before the check did.
             attempt.leave(left_at, detail)
@@ -156,17 +156,17 @@ class Attempts:
         if attempt.left_at is not None:
             # It left before it was asked, and may be about to reconnect.
             overdue_at = attempt.overdue_at(self._session.limits.lost_report_grace)
-            await until(lambda: attempt.gone, seconds_to(overdue_at), "the agent may reconnect")
+            await until(lambda: attempt.is_over, seconds_to(overdue_at), "the agent may reconnect")
         while True:
-            await until(lambda: attempt.gone or attempt.left_at is not None)
-            if attempt.gone or not await self._is_there_again(attempt):
+            await until(lambda: attempt.is_over or attempt.left_at is not None)
+            if attempt.is_over or not await self._is_there_again(attempt):
                 return
 
     async def _is_there_again(self, attempt: Attempt) -> bool:
         # A new leave during the check is checked separately.
-        attempt.come_back()
+        attempt.forget_leave()
         look = self._session.activities.look_for_agent(attempt.number)
-        await until(lambda: look.done() or attempt.gone)
+        await until(lambda: look.done() or attempt.is_over)
         if not look.done():
             look.cancel()
         try:
@@ -239,7 +239,7 @@ class Attempts:
         for one in (attempt, removed):
             if one and loss.attempt == one.number and one.dies_with(loss.job_id):
                 one.dead = True
-                one.lose(loss.reason)
+                one.mark_lost(loss.reason)
                 self._session.tracker.touch()
 
     def agent_left(self, change: ParticipantChanged) -> None:
@@ -247,7 +247,7 @@ class Attempts:
         attempt = self.current
         if attempt is None or change.identity != attempt.agent_identity:
             return
-        if attempt.state is not AttemptState.ABANDONED:
+        if attempt.state is not AttemptState.CLOSED:
             attempt.leave(workflow.now(), change.detail)
             reason = change.detail or "no reason"
             self._session.tracker.log(f"agent {change.identity} left the room ({reason})")
@@ -261,8 +261,8 @@ class Attempts:
         removed = attempt.removed_on_request if attempt else None
         if removed and number == removed.number:
             removed.report = removed.report or report
-        settled = attempt is None or attempt.report or attempt.state is AttemptState.ABANDONED
-        if attempt is None or settled or number != attempt.number:
+        already_decided = attempt is None or attempt.report or attempt.state is AttemptState.CLOSED
+        if attempt is None or already_decided or number != attempt.number:
             counts = removed is not None and number == removed.number
             effect = "" if counts else " but changes nothing"
             tracker.log(f"a report of attempt {number} is stored{effect}")
