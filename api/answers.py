@@ -30,7 +30,7 @@ class Answer(BaseModel):
 
 
 class CamelCaseAnswer(Answer):
-    """Base of responses with camelCase names on the wire, as in the seed service."""
+    """Base of responses with camelCase names on the wire, as in the older LiveKit backend."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,

@@ -9,20 +9,14 @@ from api import cors, docs_page, openapi, problems
 from api.cors import Origins
 from api.dependencies import ApiDependencies
 from api.middleware import BodyLimit, LastResort, RequestLog, TrailingSlash
-from api.routes import health, livekit
-from api.routes import seed as session
+from api.routes import health, livekit, seed
 from api.routes.access import keys
-from api.routes.agent_callbacks import callbacks as agent_callbacks
-from api.routes.agent_callbacks import questions as agent_questions
-from api.routes.agents import agents
-from api.routes.agents import catalogs as config
+from api.routes.agent_callbacks import callbacks, questions
+from api.routes.agents import agents, catalogs
 from api.routes.recordings import recordings
-from api.routes.sessions import control, event_stream
-from api.routes.sessions import sessions as v1_sessions
-from api.routes.transcripts import retention as records
-from api.routes.transcripts import summaries, transcripts, turns
-from api.routes.webhooks import deliveries as webhook_deliveries
-from api.routes.webhooks import endpoints as webhooks
+from api.routes.sessions import control, event_stream, sessions
+from api.routes.transcripts import retention, summaries, transcripts, turns
+from api.routes.webhooks import deliveries, endpoints
 
 SUMMARY = "Voice-agent sessions that cannot get lost: every call is one durable workflow."
 DESCRIPTION = """\
@@ -81,23 +75,23 @@ def create_app(
     app.add_middleware(RequestLog)
     routers = [
         health.router,
-        session.router,
-        v1_sessions.router,
+        seed.router,
+        sessions.router,
         control.router,
         turns.router,
         transcripts.router,
-        records.router,
+        retention.router,
         recordings.router,
         event_stream.router,
         agents.router,
         keys.router,
-        config.router,
-        agent_callbacks.router,
-        agent_questions.router,
+        catalogs.router,
+        callbacks.router,
+        questions.router,
         summaries.router,
         # Before the endpoints, whose id parameter would match `deliveries`.
-        webhook_deliveries.router,
-        webhooks.router,
+        deliveries.router,
+        endpoints.router,
         livekit.router,
     ]
     for router in [*routers, *extra]:

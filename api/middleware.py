@@ -87,7 +87,7 @@ def _session(scope: Scope) -> str | None:
 
 
 class TrailingSlash(HttpMiddleware):
-    """Treats `/agents/` as `/agents`, as the seed service does.
+    """Treats `/agents/` as `/agents`, as the older LiveKit backend does.
 
     Behind a proxy, the framework's redirect would name the wrong scheme (http).
     """

@@ -24,7 +24,7 @@ Json = dict[str, Any]
 SCHEMAS = "#/components/schemas/"
 
 TAGS = {
-    "session": "Sessions with the paths and field names of the seed service.",
+    "session": "Sessions with the paths and field names of the older LiveKit backend.",
     "sessions": "Sessions: start, follow, control, end.",
     "transcripts": "Turns and transcripts, and how long they are kept.",
     "agents": "Saved agents and their versions.",

@@ -81,7 +81,7 @@ REASONS = {
 _CHOICES = ("enum", "literal_error")
 _CHOICE = re.compile(r"'([^']*)'")
 _CAMEL_CASE = re.compile(r"\b(session|room|agent|user)(Id|Name|Config|Identity)\b")
-"""Services use the seed service's names; routes under `/v1` have their own."""
+"""Services use the older LiveKit backend's names; routes under `/v1` have their own."""
 
 
 class Fault(BaseModel):

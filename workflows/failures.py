@@ -5,12 +5,21 @@ from temporalio.exceptions import ActivityError, ApplicationError, CancelledErro
 
 def reason_of(error: ActivityError) -> str:
     """The innermost error's sentence, for people: a time-out does not say what it waited for."""
-    innermost: BaseException = error
-    while innermost.__cause__:
-        innermost = innermost.__cause__
+    innermost = _innermost(error)
     if isinstance(innermost, CancelledError):
         return "cancelled"
     return innermost.message if isinstance(innermost, ApplicationError) else str(innermost)
+
+
+def was_cancelled(error: ActivityError) -> bool:
+    """Whether the session itself cancelled the step."""
+    return isinstance(_innermost(error), CancelledError)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while error.__cause__:
+        error = error.__cause__
+    return error
 
 
 def code_of(error: ActivityError) -> str | None:

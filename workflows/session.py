@@ -9,11 +9,13 @@ it survives the death of every process. For that it must take the same steps aga
 outside only through activities (functions that run elsewhere, with retries), and new code asks
 `workflow.patched` before it takes other steps than the release that began the session. Signals and
 updates are messages to it, a query reads it; their handlers run whenever this code waits. They
-interrupt nothing.
+interrupt nothing. `@workflow.init` gives the constructor the workflow's input, so that a handler
+may run before `run` does. `imports_passed_through` shares our modules with the worker; Temporal's
+sandbox would import them anew for every workflow.
 
-An ending reaches `_call` as the exception `CallOver`. A message that ends the call sets
-`_session.ending`, the first one counts, and the steps of the call turn that into `CallOver`. Every
-change of what is known gives the status another version, which is what the live call waits for.
+A message that ends the call sets `_session.ending`; the first one counts. The steps of the call see
+it and raise `CallOver`, which `_call` catches. Every change of what is known increments the status
+version, and the live call waits for that.
 """
 
 import asyncio
@@ -45,17 +47,16 @@ with workflow.unsafe.imports_passed_through():
     from workflows.session_parts.room import SessionRoom
     from workflows.waiting import passed, seconds_to, until
 
-ATTEMPTS_ON_REQUEST = 3
-"""The fewest dispatch attempts when a healthy agent is replaced on request."""
-REVISED_ENDING = "revised-ending"
-"""Patch: see `SessionContext.revised_ending`."""
+MIN_ATTEMPTS_ON_REQUEST = 3
+"""The minimum number of dispatch attempts when a healthy agent is replaced on request."""
 
 
 @workflow.defn(name="session")
 class SessionWorkflow(SessionHandlers):
     """One call with an agent, with exactly one end.
 
-    Its signals, updates and query are in `SessionHandlers`.
+    Its signals, updates and query are in `SessionHandlers`, which also declares the attributes that
+    they use.
     """
 
     @workflow.init
@@ -73,7 +74,7 @@ class SessionWorkflow(SessionHandlers):
         self._records = Records(self._session)
         self._changes = Changes(self._session)
         self._handled = HandledMessages()
-        self._finalised = False
+        self._stop_waiting_for_report = False
         self._replacements = 0
 
     @workflow.run
@@ -85,14 +86,15 @@ class SessionWorkflow(SessionHandlers):
                 # Shielded, because a cancel must lead through wind-down and close, not past them.
                 return await asyncio.shield(work)
             except asyncio.CancelledError:
+                # The SDK cancels every task when it removes the workflow from its cache.
                 if work.cancelled():
                     raise
                 self._session.end_with(endings.CANCELLED)
 
     async def _run(self) -> SessionResult:
-        self._session.revised_ending = workflow.patched(REVISED_ENDING)
+        self._session.evaluate_patches()
         ending = await self._call()
-        # From now on nothing else can end the call, and nobody may change it.
+        # From now on no message can end the call. Wind-down still settles the outcome.
         self._session.end_with(ending)
         ending = await self._wind_down(ending)
         await self._persist()
@@ -103,6 +105,9 @@ class SessionWorkflow(SessionHandlers):
         """From the room's creation until the call has come to its end."""
         try:
             await self._room.open()
+        except ActivityError as error:
+            return self._session.ending or _ending_of_failure(error)
+        try:
             self._callers.start_watching()
             await self._get_agent_in(endings.AGENT_NEVER_JOINED, self._limits.join_attempts)
             while True:
@@ -110,8 +115,6 @@ class SessionWorkflow(SessionHandlers):
                 await self._replace_agent(lost)
         except CallOver as over:
             return over.ending
-        except ActivityError as error:
-            return self._session.ending or _ending_of_failure(error)
 
     # ── get an agent in ──────────────────────────────────────────────────────────────────────────
 
@@ -119,10 +122,10 @@ class SessionWorkflow(SessionHandlers):
         """Have an agent in the call: seen in the room and, if it is ours, ready.
 
         Raises:
-            CallOver: the call has ended meanwhile, or none of so many attempts succeeded
+            CallOver: the call has ended meanwhile, or all attempts failed
                 (`ending_without_agent`).
         """
-        clock = self._session.run_in_background(self._end_when_time_is_up())
+        clock = self._session.run_in_background(self._end_when_deadline_passes())
         try:
             await self._place.wait()
             attempt = await self._make_attempts(ending_without_agent, attempts)
@@ -146,13 +149,18 @@ class SessionWorkflow(SessionHandlers):
                 return attempt
             self._require_no_ending()
             if attempt.state is AttemptState.FAILED and not self._tracker.status.joins:
+                # It says why, so it counts even if no agent appears in the attempts that follow.
+                # After the first join, the loss of the agent that was in the call counts.
                 ending_without_agent = endings.agent_failed(attempt.problem or "")
-            await self._attempts.retract(attempt)
+            await self._attempts.retract_all_up_to(attempt)
             if not attempt.worth_retrying:
                 break
             if not self._tracker.status.joins:
-                # Before the first join there is no record, so webhooks are told without one.
+                # Customers' webhooks hear of each failed attempt; the record starts with the
+                # first join.
                 self._records.announce()
+        if self._session.first_end_counts:
+            self._require_no_ending()
         raise CallOver(ending_without_agent)
 
     def _require_no_ending(self) -> None:
@@ -168,7 +176,7 @@ class SessionWorkflow(SessionHandlers):
             CallOver: the call has ended.
         """
         while True:
-            await self._attempts.notice_loss()
+            await self._with_clock(self._attempts.check_for_loss())
             ending = self._reason_to_end()
             if ending:
                 raise CallOver(ending)
@@ -178,7 +186,6 @@ class SessionWorkflow(SessionHandlers):
             if attempt and attempt.state is AttemptState.LOST:
                 self._tracker.agent_lost_without_caller(attempt)
             self._tracker.enter(SessionState.LIVE, self._live_waits_for())
-            # Every change of what is known gives the status another version.
             version = self._tracker.status.version
             await until(
                 lambda known=version: self._tracker.status.version != known,
@@ -196,29 +203,47 @@ class SessionWorkflow(SessionHandlers):
         return None
 
     def _has_to_be_replaced(self, attempt: Attempt) -> bool:
-        """Whether the agent is lost, and there is, or may come, a caller: not while one is away."""
+        """Whether to replace the agent now.
+
+        While a caller is away, replacement waits for their return.
+        """
         if attempt.state is not AttemptState.LOST:
             return False
         caller_is_away = self._callers.ever_came and not self._callers.present
         return attempt.replaced_on_request or not caller_is_away
 
-    async def _end_when_time_is_up(self) -> None:
-        """End the call in time while it has no agent.
+    async def _with_clock(self, step: Awaitable[None]) -> None:
+        """Wait for a step of the live call, which may end in time meanwhile."""
+        if not self._session.first_end_counts:
+            await step
+            return
+        clock = self._session.run_in_background(self._end_when_deadline_passes())
+        try:
+            await step
+        finally:
+            clock.cancel()
 
-        Before the first agent, only a caller who came and left can end it in this way.
+    async def _end_when_deadline_passes(self) -> None:
+        """End the call in time while `_live_until_agent_is_lost` does not watch the time.
+
+        Before the first agent, only a caller who came and left can end it in this way. Each turn of
+        the loop waits: a time of `_next_deadline` that has passed is a reason to end.
         """
         while not (ending := self._reason_to_end()):
-            ends_at = self._ends_at()
+            deadline = self._next_deadline()
             await until(
-                lambda known=ends_at: self._session.ending is not None or self._ends_at() != known,
-                seconds_to(ends_at),
+                lambda known=deadline: (
+                    self._session.ending is not None or self._next_deadline() != known
+                ),
+                seconds_to(deadline),
                 "the call's time, while it has no agent",
             )
         self._session.end_with(ending)
 
-    def _ends_at(self) -> datetime | None:
+    def _next_deadline(self) -> datetime | None:
         """When time alone ends the call; None if nothing is due."""
-        # Once the caller is missed, a check of the room decides, not the time.
+        # A deadline of the caller's absence that has passed waits for a check of the room. It ends
+        # the call only after that, so until then it is no time to wait for.
         missed_at = None if self._callers.absence_to_check() else self._callers.absence_deadline()
         times = (missed_at, self._tracker.status.deadline)
         return min((at for at in times if at), default=None)
@@ -226,7 +251,7 @@ class SessionWorkflow(SessionHandlers):
     def _seconds_to_next_check(self) -> float | None:
         attempt = self._attempts.current
         overdue_at = attempt.overdue_at(self._limits.lost_report_grace) if attempt else None
-        return seconds_to(self._ends_at(), overdue_at)
+        return seconds_to(self._next_deadline(), overdue_at)
 
     def _live_waits_for(self) -> WaitingFor:
         if self._callers.present:
@@ -245,12 +270,12 @@ class SessionWorkflow(SessionHandlers):
             if self._replacements >= self._limits.max_replacements:
                 raise CallOver(ending)
             self._replacements += 1
-        await self._attempts.retract(lost)
-        await self._listener.stop(lost)
+        await self._with_clock(self._attempts.retract_all_up_to(lost))
+        await self._with_clock(self._listener.stop(lost))
         attempts = self._limits.join_attempts
         if lost.replaced_on_request and workflow.patched(REDISPATCH_NEEDS_FREE_PLACE):
             # A healthy agent was removed: one failed dispatch must not end its call.
-            attempts = max(attempts, ATTEMPTS_ON_REQUEST)
+            attempts = max(attempts, MIN_ATTEMPTS_ON_REQUEST)
         await self._get_agent_in(ending, attempts)
 
     # ── wind down ────────────────────────────────────────────────────────────────────────────────
@@ -259,11 +284,12 @@ class SessionWorkflow(SessionHandlers):
         """Have the agent finish, and give its report time to come; returns the settled ending.
 
         Callers are disconnected as soon as their agent is gone; the session still waits for the
-        report.
+        report. The exception is the room of an external agent: it stays for the report, because a
+        report without a callback token is assigned to its session by the room.
         """
         self._callers.stop_watching()
         recovering = self._tracker.status.state is SessionState.RECOVERING
-        if self._nobody_came(ending):
+        if self._should_look_for_caller(ending):
             await self._callers.look_once()
         self._tracker.call_over(ending)
         await self._records.write()
@@ -271,10 +297,12 @@ class SessionWorkflow(SessionHandlers):
         if attempt and not attempt.report:
             if attempt.state is AttemptState.READY:
                 await self._collect_report(attempt, ending)
-            elif self._room.to_delete and attempt.state is not AttemptState.ABANDONED:
-                await self._attempts.retract(attempt)
+            # An agent that is lost, has failed or was never ready has no report to wait for.
+            elif self._room.may_exist and attempt.state is not AttemptState.CLOSED:
+                await self._attempts.retract_all_up_to(attempt)
         if attempt:
-            attempt.abandon()
+            attempt.close()
+            await self._collect_removed_agents_report(attempt)
         await self._listener.stop(attempt)
         self._room.start_deleting()
         self._place.start_releasing()
@@ -286,7 +314,7 @@ class SessionWorkflow(SessionHandlers):
             caller_came=self._callers.ever_came or bool(attempt and attempt.heard_caller()),
         )
 
-    def _nobody_came(self, ending: Ending) -> bool:
+    def _should_look_for_caller(self, ending: Ending) -> bool:
         """Whether the outcome is open, and LiveKit's webhooks have reported no caller."""
         joined = self._tracker.status.joins > 0 and ending.outcome is None
         return self._session.revised_ending and joined and not self._callers.ever_came
@@ -294,12 +322,12 @@ class SessionWorkflow(SessionHandlers):
     async def _collect_report(self, attempt: Attempt, ending: Ending) -> None:
         """Ask the agent to finish; if it does not, remove it, for its end hook sends a report, too.
 
-        External agents understand no request: they are removed at once.
+        External agents understand no request: `ask_agents_to_finish` removes them at once.
         """
 
         def over() -> bool:
             dead = self._session.revised_ending and attempt.state is AttemptState.LOST
-            return self._finalised or attempt.report is not None or dead
+            return self._stop_waiting_for_report or attempt.report is not None or dead
 
         # An agent that fails as it finishes reports that as well, so its report is waited for.
         grace = self._limits.report_grace
@@ -311,13 +339,29 @@ class SessionWorkflow(SessionHandlers):
             self._room.start_deleting()
             await until(over, grace / 3, "the removed agent's report")
         if not attempt.report:
-            self._tracker.log("no report came, the streamed turns are what there is")
+            self._tracker.log("no report came; only the streamed turns are kept")
+
+    async def _collect_removed_agents_report(self, attempt: Attempt) -> None:
+        """Give the report of an agent that was removed on request its time to come, as well."""
+        removed = attempt.removed_on_request
+        if removed is None or removed.report or not self._session.first_end_counts:
+            return
+        if not removed.external:
+            self._room.start_deleting()
+        await until(
+            lambda: self._stop_waiting_for_report or removed.dead or removed.report is not None,
+            self._limits.report_grace,
+            "the report of the agent that was removed on request",
+        )
 
     async def _let_callers_go_after(self, attempt: Attempt) -> None:
         """Let the callers go as soon as this agent, which finishes, is not in the room any more."""
-        # An external agent was removed; its room stays for its report, as the older backend's did.
-        # `_wind_down` abandons the attempt, at the latest.
-        await until(lambda: attempt.gone or (attempt.left_at is not None and not attempt.external))
+        # An external agent was removed; its room stays for its report.
+        # `_wind_down` closes the attempt, at the latest.
+        if self._session.first_end_counts and not attempt.external:
+            await self._attempts.until_left_for_good(attempt)
+        else:
+            await until(lambda: attempt.is_over or bool(attempt.left_at and not attempt.external))
         self._room.start_deleting()
 
     async def _tell_agent(
@@ -338,12 +382,13 @@ class SessionWorkflow(SessionHandlers):
             return
         self._tracker.enter(SessionState.PERSISTING, WaitingFor.ARCHIVE)
         attempt = self._attempts.current
+        # 0: no attempt was made.
         order = self._activities.transcript_to_seal(attempt.number if attempt else 0)
         try:
             complete = await self._activities.seal_transcript(order)
         except ActivityError as error:
             self._tracker.archive_deferred(reason_of(error))
-            # It has the transcript summarised as well.
+            # The archive workflow also starts the summary.
             await start_archive(order)
             return
         self._tracker.archived(complete)
@@ -371,7 +416,7 @@ class SessionWorkflow(SessionHandlers):
         closed_at = self._tracker.close(ending)
         self._records.stop_announcing()
         # LiveKit may be down for long: that the session is closed is recorded without it.
-        early = asyncio.create_task(self._records.write_final()) if self._room.to_delete else None
+        early = asyncio.create_task(self._records.write_final()) if self._room.may_exist else None
         # In parallel: a MongoDB that is down must not hold up the room, nor LiveKit the slot.
         freed = asyncio.create_task(self._free_slot())
         await self._room.delete_until_gone()

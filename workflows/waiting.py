@@ -10,12 +10,12 @@ from temporalio import workflow
 async def until(
     condition: Callable[[], bool], seconds: float | None = None, what: str | None = None
 ) -> bool:
-    """Wait for a condition; False if the time was over, or a cancel was reported, first.
+    """Wait until a condition is true, and return whether it is.
 
     Args:
-        condition: what has to become true.
-        seconds: the bound; None for as long as it takes.
-        what: the timer's name for operators.
+        condition: what to wait for.
+        seconds: the longest wait; None for as long as it takes. 0 or less does not wait at all.
+        what: the name of the timer in Temporal's UI.
     """
     if seconds is not None and seconds <= 0:
         return condition()
@@ -27,14 +27,14 @@ async def until(
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        # Nobody cancelled this task: the SDK may report a cancel of the workflow at the end of any
-        # wait (and will do so by default one day). The run method takes it in, for all of us.
+        # This task was not cancelled. The SDK may raise a cancel of the workflow from any wait (and
+        # will do so by default in a later release); the workflow's run method handles it.
         return condition()
     return True
 
 
 async def pause(seconds: float, what: str) -> None:
-    """Wait for some seconds; `what` is the timer's name for operators."""
+    """Wait for some seconds; `what` is the name of the timer in Temporal's UI."""
     await until(lambda: False, seconds, what)
 
 
@@ -44,6 +44,6 @@ def passed(at: datetime | None) -> bool:
 
 
 def seconds_to(*times: datetime | None) -> float | None:
-    """How long it is until the first of these; None if there is none."""
+    """Seconds until the first of these times; None if there is none."""
     soonest = min((at for at in times if at), default=None)
     return (soonest - workflow.now()).total_seconds() if soonest else None

@@ -20,7 +20,7 @@ from adapters.settings import AgentSettings
 from agent.call.call_tools import CallTools
 from agent.call.claim import READY_SECONDS, report_failure, retry_until
 from agent.call.conversation import Conversation
-from agent.call.ending import Ending, finish_request, requested_end
+from agent.call.end_cause import EndCause, finish_request, requested_end
 from agent.call.prompt import words
 from agent.call.report import build_report, report_records
 from agent.call.turns import TurnLog
@@ -68,7 +68,7 @@ class Call:
         )
         self._caller = everline.caller_identity if everline else None
         self._attempt = everline.attempt if everline else 1
-        self._ending = Ending()
+        self._ending = EndCause()
         self._turn_log = TurnLog(self._attempt)
         self._streamed: dict[str, Turn] = {}
         self._started_at = datetime.now(UTC)

@@ -15,7 +15,7 @@ from livekit.agents.vad import VAD
 from adapters.http.outbound import outbound_client
 from adapters.settings import AgentSettings
 from agent.call.claim import retry_until
-from agent.call.ending import Ending
+from agent.call.end_cause import EndCause
 from agent.call.prompt import words
 from agent.call.turns import restored
 from agent.callbacks import CallbackClient, CallbackError, tls_context
@@ -84,7 +84,7 @@ class CallTools:
     metadata: DispatchMetadata
     settings: AgentSettings
     vad: VAD
-    ending: Ending
+    ending: EndCause
     client: CallbackClient | None
     session: AgentSession[None]
     notices: list[Notice]

@@ -20,7 +20,7 @@ from livekit.agents.utils import is_given
 from livekit.agents.voice import SpeechHandle
 from livekit.agents.voice.room_io import RoomOptions, TextInputEvent, TextInputOptions
 
-from agent.call.ending import Ending
+from agent.call.end_cause import EndCause
 from agent.call.prompt import NUDGE, TIME_WARNING, UNPROMPTED_GREETING, Words
 from agent.engines import EngineParts, EngineUnavailable
 from agent.sound import CallSound
@@ -58,7 +58,7 @@ class Conversation:
         config: DispatchedConfig,
         parts: EngineParts,
         words: Words,
-        ending: Ending,
+        ending: EndCause,
         sound: CallSound,
         on_close: Callable[[], None],
         *,

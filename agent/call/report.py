@@ -9,7 +9,7 @@ from typing import Any, cast
 import structlog
 from livekit.agents.voice.report import SessionReport
 
-from agent.call.ending import Ending
+from agent.call.end_cause import EndCause
 from agent.call.report_items import hand_offs, provider_errors, tool_calls
 from agent.call.turns import TurnLog
 from agent.engines import Notice
@@ -32,7 +32,7 @@ def build_report(
     *,
     attempt: int,
     job_id: str,
-    ending: Ending,
+    ending: EndCause,
     turn_log: TurnLog,
     started_at: datetime,
     sdk: SessionReport | None,

@@ -10,7 +10,7 @@ from livekit import api, rtc
 from livekit.agents import Agent, llm
 
 from adapters.settings import AgentSettings
-from agent.call.ending import Ending
+from agent.call.end_cause import EndCause
 from domain.sessions.dispatch_metadata import DispatchMetadata
 
 HandOff = Callable[[str], Awaitable[Agent]]
@@ -33,7 +33,7 @@ class ToolInputs:
 
     config: DispatchMetadata
     settings: AgentSettings
-    ending: Ending
+    ending: EndCause
     room: rtc.Room
     livekit: Callable[[], api.LiveKitAPI]
     web: httpx.AsyncClient

@@ -1,4 +1,4 @@
-"""The seed service's session routes, with its paths and field names."""
+"""The older LiveKit backend's session routes, with its paths and field names."""
 
 from datetime import UTC, datetime
 

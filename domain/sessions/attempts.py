@@ -13,11 +13,11 @@ class AttemptState(StrEnum):
     `dispatched` → `appeared` → `ready` → `reported`. Each of these may become `failed` or `lost`: a
     loss becomes a failure if the agent itself reports one, a failure a loss if the agent had been
     in the call.
-    Every attempt ends as `abandoned` once the session no longer wants its agent.
+    Every attempt ends as `closed` once the session no longer wants its agent.
     """
 
     DISPATCHED = "dispatched"
-    """Its agent was not seen in the room yet."""
+    """Its agent has not been seen in the room."""
     APPEARED = "appeared"
     """Its agent is in the room, and has not claimed the attempt yet."""
     READY = "ready"
@@ -28,7 +28,7 @@ class AttemptState(StrEnum):
     """Its agent reports that it cannot start or continue, or LiveKit refuses its dispatch."""
     LOST = "lost"
     """Its agent is dead, has left, or is to be replaced."""
-    ABANDONED = "abandoned"
+    CLOSED = "closed"
     """The session does not want its agent any more: a claim that comes now is refused."""
 
 
@@ -51,6 +51,8 @@ class Attempt:
     """The job whose claim was accepted."""
     problem: str | None = None
     """Why it failed or is lost, as a sentence for people."""
+    dead: bool = False
+    """Its agent's process is dead: no report is on its way."""
     worth_retrying: bool = True
     """Whether another attempt may succeed after this one has failed."""
     replaced_on_request: bool = False
@@ -101,19 +103,19 @@ class Attempt:
 
     def fail(self, reason: str) -> None:
         """Its agent reports that it cannot start or continue; that says more than its loss."""
-        if self.state not in (AttemptState.FAILED, AttemptState.ABANDONED):
+        if self.state not in (AttemptState.FAILED, AttemptState.CLOSED):
             self.state = AttemptState.FAILED
             self.problem = reason
 
-    def lose(self, reason: str) -> None:
+    def mark_lost(self, reason: str) -> None:
         """Its agent can no longer finish the call. The first reason stays."""
-        if self.state not in (AttemptState.LOST, AttemptState.ABANDONED):
+        if self.state not in (AttemptState.LOST, AttemptState.CLOSED):
             self.state = AttemptState.LOST
             self.problem = self.problem or reason
 
-    def replace(self, by: str) -> None:
+    def request_replacement(self, by: str) -> None:
         """Somebody wants another agent in its place, whatever this one does."""
-        if self.state is not AttemptState.ABANDONED:
+        if self.state is not AttemptState.CLOSED:
             self.state = AttemptState.LOST
             self.problem = self.problem or f"replaced by {by}"
             self.replaced_on_request = True
@@ -122,22 +124,26 @@ class Attempt:
         """The attempt after this one, whose agent is not in the room any more."""
         return Attempt(self.number + 1, replaces=self.removed_on_request)
 
-    def abandon(self) -> None:
+    def close(self) -> None:
         """The session does not want its agent any more."""
-        self.state = AttemptState.ABANDONED
+        self.state = AttemptState.CLOSED
 
     def leave(self, at: datetime, detail: str | None) -> None:
         """Its participant left the room; it may reconnect."""
         self.left_at = self.left_at or at
         self.left_detail = detail
 
-    def come_back(self) -> None:
+    def forget_leave(self) -> None:
         """Its participant is, or may be, in the room again."""
         self.left_at = self.left_detail = None
 
     def heard_caller(self) -> bool:
-        """Whether its report has words of the caller, or does not say whether it has."""
-        return self.report is not None and self.report.caller_turns != 0
+        """Whether a report has words of the caller, or does not say whether it has.
+
+        That is its own, or the one of the agent that was removed on request to make room for it.
+        """
+        reports = (self.report, self.replaces.report if self.replaces else None)
+        return any(report is not None and report.caller_turns != 0 for report in reports)
 
     def deleted_room(self) -> bool:
         """Whether it hung up as LiveKit's SDK does, by deleting the room.
@@ -160,16 +166,16 @@ class Attempt:
         return self.state in (AttemptState.READY, AttemptState.REPORTED)
 
     @property
-    def gone(self) -> bool:
+    def is_over(self) -> bool:
         """Its agent is no longer able to finish the call."""
-        return self.state in (AttemptState.FAILED, AttemptState.LOST, AttemptState.ABANDONED)
+        return self.state in (AttemptState.FAILED, AttemptState.LOST, AttemptState.CLOSED)
 
-    def loss(self) -> str | None:
+    def reason_lost(self) -> str | None:
         """Why this agent, once ready, will not bring the call to its end; None if it may."""
         if self.state in (AttemptState.FAILED, AttemptState.LOST):
             return self.problem or "no reason given"
         if self.report and self.report.end_reason.abandons_the_call():
-            return f"it closed by {self.report.end_reason.value}"
+            return f"it ended with `{self.report.end_reason.value}`"
         return None
 
     def overdue_at(self, grace: float) -> datetime | None:
@@ -188,8 +194,8 @@ class Attempt:
             return f"attempt {claim.attempt} was replaced by attempt {self.number}"
         if claim.attempt > self.number:
             return f"attempt {claim.attempt} was never dispatched"
-        if self.gone:
-            return f"attempt {claim.attempt} was abandoned"
+        if self.is_over:
+            return f"attempt {claim.attempt} is over ({self.state.value})"
         if self.job_id not in (None, claim.job_id):
             return f"attempt {claim.attempt} was claimed by another job"
         return None

@@ -27,7 +27,7 @@ class EverlineMetadata(ConfigModel):
 
 
 class DispatchMetadata(DispatchedConfig):
-    """All that an agent gets to know, as JSON in `job.metadata`; names as in the seed contract.
+    """All that an agent gets to know, as JSON in `job.metadata`; names as in the older backend.
 
     Fields that a newer Everline adds are ignored by an older agent worker.
     """

@@ -1,6 +1,6 @@
 """The messages to a session's workflow: signals, updates and their answers.
 
-Every message carries an event id; a message that arrives twice is handled once.
+Every signal carries an event id; one that arrives twice is handled once.
 """
 
 from datetime import datetime

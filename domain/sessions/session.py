@@ -240,6 +240,8 @@ class SessionStatus(BaseModel):
     """How long it may still wait in the queue; None if that is not known."""
     attempt: int = 0
     """Number of the current dispatch attempt; 0 before the first."""
+    joined_attempt: int = 0
+    """The attempt whose agent joined last: a report without a token is that agent's."""
     dispatches: int = 0
     joins: int = 0
     agent_dispatched: bool = False
@@ -264,6 +266,7 @@ class SessionStatus(BaseModel):
     deadline: datetime | None = None
     """When the maximum duration ends the call."""
     report_received: bool = False
+    """Whether the current attempt's report has come."""
     archived: bool | None = None
     """Whether the transcript is stored; None while that is not decided or without MongoDB."""
     summary: str | None = None

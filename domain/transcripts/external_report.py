@@ -1,4 +1,4 @@
-"""Reports of external agents, in the shapes of LiveKit's SDKs and of the seed service.
+"""Reports of external agents, in the shapes of LiveKit's SDKs and of the older LiveKit backend.
 
 A report is read as far as possible: a session report of the SDK (`to_dict()`) of any version, alone
 or beside a conversation history, in snake case or camel case. Other fields are kept unchanged.

@@ -112,7 +112,9 @@ class ReportIntake:
                 field="room",
                 cure="only a session with an external agent accepts one, once, until it has ended",
             )
-        return key, await self.take(key, external.report(status.attempt, now), now)
+        # An older worker's status does not tell which attempt has joined.
+        attempt = status.joined_attempt or status.attempt
+        return key, await self.take(key, external.report(attempt, now), now)
 
     async def _store(self, key: SessionKey, report: AgentReport, now: datetime) -> bool:
         if self.transcripts is None:

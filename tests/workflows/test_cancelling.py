@@ -69,7 +69,10 @@ async def test_while_livekit_takes_no_dispatch(studio: Studio) -> None:
     await _cancelled(call)
     await call.until("over", lambda status: status.state in ("closing", "closed"))
 
-    assert (await call.closed()).ended == CANCELLED
+    closed = await call.closed()
+
+    assert closed.ended == CANCELLED
+    assert "attempt 1 abandoned: the call ended during its dispatch" in closed.told
 
 
 @beside_the_others
@@ -82,6 +85,7 @@ async def test_while_the_agent_is_awaited(studio: Studio) -> None:
 
     assert closed.ended == CANCELLED
     assert call.dispatched_attempts() == [1]
+    assert "attempt 1 abandoned: the call ended before its agent was seen" in closed.told
 
 
 @beside_the_others

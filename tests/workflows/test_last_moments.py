@@ -54,6 +54,21 @@ async def test_callers_do_not_wait_for_the_report_of_an_agent_that_left(studio: 
 
 
 @beside_the_others
+async def test_an_agent_that_reconnects_as_the_call_ends_may_say_goodbye(studio: Studio) -> None:
+    call = await studio.call(MUTE, report_grace=600, lost_report_grace=5).live()
+    await call.agent_reconnects()
+    await call.end()
+    await call.until("ending", lambda status: status.state == "ending")
+    await call.until("found", lambda s: any("is in the room again" in e.text for e in s.timeline))
+    assert call.room in studio.rooms.rooms
+
+    await call.agent_leaves("CLIENT_INITIATED")
+    assert await _room_is_deleted(call) == "ending"
+    await call.crew.report(1, ReportEnd.END_REQUESTED)
+    assert (await call.closed()).ended == ("completed", "end_requested")
+
+
+@beside_the_others
 async def test_nobody_waits_for_the_report_of_a_dead_agent(studio: Studio) -> None:
     call = await studio.call(MUTE, report_grace=600).live()
     await call.end()
@@ -118,6 +133,19 @@ async def test_a_caller_of_whom_no_webhook_told_is_found_at_the_end(studio: Stud
     await call.end()
 
     assert (await call.closed()).ended == ("completed", "end_requested")
+
+
+@beside_the_others
+async def test_the_timeline_says_that_livekit_did_not_answer_the_last_look(studio: Studio) -> None:
+    call = await studio.call(report_grace=1).live(with_caller=False)
+    studio.rooms.away.add(call.room)
+    await call.end()
+    await call.until("over", lambda status: status.state == "ending")
+    studio.rooms.away.discard(call.room)
+
+    closed = await call.closed()
+
+    assert "whether a caller came is not known: LiveKit did not answer in 3 s" in closed.told
 
 
 @beside_the_others

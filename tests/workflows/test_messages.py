@@ -30,7 +30,7 @@ from tests.workflows.calls import Call, Studio, Update
 from tests.workflows.evidence import in_order
 from tests.workflows.scenes import beside_the_others, takes_long
 from workflows.session import SessionWorkflow
-from workflows.session_parts.changes import MOST_CHANGES
+from workflows.session_parts.changes import MAX_CHANGES
 
 SHUFFLES = 16
 SHUFFLES_AT_ONCE = 8
@@ -124,7 +124,7 @@ async def test_a_refused_redispatch_may_be_asked_for_again_when_there_is_a_place
 async def test_every_redispatch_that_a_session_may_have_is_carried_out(studio: Studio) -> None:
     await _heard(studio, "counted-fleet", free=0)
     call = await studio.call(Plays(), Plays(), agent_name="counted-fleet").live()
-    most = MOST_CHANGES["redispatched"]
+    most = MAX_CHANGES["redispatched"]
     for _ in range(most - 1):
         assert (await _refusal(call, Redispatch()))[0] == "no_capacity"
 

@@ -53,7 +53,7 @@ async def test_the_report_of_a_lost_agent_is_kept_and_steers_nothing(studio: Stu
     await call.crew.report(1, ReportEnd.AGENT_ENDED)
     kept = await call.until(
         "the stale report is noted",
-        lambda status: any("attempt 1 is kept" in entry.text for entry in status.timeline),
+        lambda status: any("attempt 1 is stored" in entry.text for entry in status.timeline),
     )
     await call.crew.report(2, ReportEnd.SILENCE)
 
@@ -112,7 +112,22 @@ async def test_a_report_that_abandons_the_caller_means_a_lost_agent(studio: Stud
 
     closed = await call.closed()
 
-    assert in_order(closed.told, "attempt 1 is lost: it closed by shutdown")
+    assert in_order(closed.told, "attempt 1 is lost: it ended with `shutdown`")
+    assert closed.ended == ("completed", "agent_ended")
+
+
+@beside_the_others
+async def test_the_report_of_a_replaced_agent_is_not_its_successors(studio: Studio) -> None:
+    external = Plays(foreign=True, report_when_told=False, report_when_removed=False)
+    call = await studio.call(external).live()
+    await call.crew.report(1, ReportEnd.ERROR)
+    status = await call.until("replaced", lambda status: status.joins == 2)
+    await call.crew.report(2, ReportEnd.AGENT_ENDED)
+
+    closed = await call.closed()
+
+    assert not status.report_received, "a report without a token would be refused"
+    assert closed.status.report_received
     assert closed.ended == ("completed", "agent_ended")
 
 
@@ -188,7 +203,7 @@ async def test_a_job_without_the_claim_may_fail(studio: Studio) -> None:
     failure = call.failure(1, "no such model", retryable=False)
     await call.tell(failure.model_copy(update={"job_id": "AJ_of_a_second_dispatch"}))
     noted = await call.until(
-        "noted", lambda s: any("AJ_of_a_second_dispatch is not" in e.text for e in s.timeline)
+        "noted", lambda s: any("AJ_of_a_second_dispatch, which" in e.text for e in s.timeline)
     )
 
     assert (noted.state, noted.joins) == ("live", 1)

@@ -1,9 +1,10 @@
 """Agents that LiveKit sends into a room without a dispatch of ours prove nothing."""
 
-from domain.sessions.messages import ParticipantChange, ParticipantKind
+from domain.sessions.messages import ParticipantChange, ParticipantChanged, ParticipantKind
 from tests.fakes.agents import NEVER_COMES, Plays
+from tests.waiting import eventually
 from tests.workflows.calls import Call, Studio
-from tests.workflows.evidence import in_order
+from tests.workflows.evidence import activities_scheduled, in_order
 from tests.workflows.scenes import beside_the_others
 
 STRAY = "agent-AJ_stray"
@@ -69,3 +70,23 @@ async def test_an_external_agent_of_our_dispatch_is_no_stray(studio: Studio) -> 
 
     assert closed.status.foreign_agent
     assert not any("no dispatch of this session" in line for line in closed.told)
+
+
+@beside_the_others
+async def test_agents_without_an_identity_are_checked_once(studio: Studio) -> None:
+    call = await studio.call().live()
+    checks = studio.rooms.count("participants", call.room)
+    for _ in range(3):
+        await call.tell(
+            ParticipantChanged(
+                event_id=call.event_id(),
+                change=ParticipantChange.JOINED,
+                kind=ParticipantKind.AGENT,
+            )
+        )
+    await eventually(lambda: studio.rooms.count("participants", call.room) > checks)
+    await call.end()
+
+    closed = await call.closed()
+
+    assert activities_scheduled(closed.history)["look_for_agent"] == 1

@@ -29,7 +29,7 @@ LISTENING_LIMIT = timedelta(seconds=LONGEST_CALL, hours=1)
 SPOOL_LIFE = timedelta(days=7)
 """How long after the longest possible call an agent's spool may still deliver."""
 
-_CALL = timedelta(seconds=10)
+_ONE_TRY = timedelta(seconds=10)
 """One try of a call to LiveKit."""
 _BEFORE_THE_ANSWER = timedelta(seconds=3)
 """What an update may wait for: the API gives it five seconds."""
@@ -62,7 +62,7 @@ class SessionActivities:
                 empty_timeout=request.limits.empty_timeout(),
                 departure_timeout=request.limits.departure_timeout(),
             ),
-            start_to_close_timeout=_CALL,
+            start_to_close_timeout=_ONE_TRY,
             schedule_to_close_timeout=timedelta(minutes=2),
             retry_policy=_QUICK_RETRY,
             cancellation_type=_ONCE_IT_IS_DONE,
@@ -111,7 +111,7 @@ class SessionActivities:
                 max_duration=limits.max_duration,
                 token_expires=int(expires.timestamp()),
             ),
-            start_to_close_timeout=_CALL,
+            start_to_close_timeout=_ONE_TRY,
             schedule_to_close_timeout=timedelta(seconds=30),
             retry_policy=_QUICK_RETRY,
             cancellation_type=_ONCE_IT_IS_DONE,
@@ -124,8 +124,8 @@ class SessionActivities:
         return workflow.start_activity_method(
             JoinActivities.await_agent,
             AwaitAgent(livekit_room=self._request.livekit_room, attempt=attempt, timeout=limit),
-            start_to_close_timeout=timedelta(seconds=limit) + _CALL,
-            schedule_to_close_timeout=timedelta(seconds=limit) + 3 * _CALL,
+            start_to_close_timeout=timedelta(seconds=limit) + _ONE_TRY,
+            schedule_to_close_timeout=timedelta(seconds=limit) + 3 * _ONE_TRY,
             heartbeat_timeout=timedelta(seconds=8),
             retry_policy=_QUICK_RETRY,
             summary=f"attempt {attempt}: is the agent in the room?",
@@ -165,7 +165,7 @@ class SessionActivities:
                 present=present,
                 interval=interval,
             ),
-            start_to_close_timeout=2 * _CALL,
+            start_to_close_timeout=2 * _ONE_TRY,
             retry_policy=_PATIENT_RETRY,
             summary="does the caller stay in the room?"
             if present
@@ -202,7 +202,7 @@ class SessionActivities:
                 livekit_room=request.livekit_room,
                 up_to_attempt=up_to,
             ),
-            start_to_close_timeout=_CALL,
+            start_to_close_timeout=_ONE_TRY,
             schedule_to_close_timeout=timedelta(seconds=20),
             retry_policy=_QUICK_RETRY,
             summary=f"remove the agents of attempts up to {up_to}",
@@ -213,8 +213,8 @@ class SessionActivities:
         return await workflow.execute_activity_method(
             FinishActivities.ask_agents_to_finish,
             FinishAgents(livekit_room=self._request.livekit_room, reason=reason, agent=agent),
-            start_to_close_timeout=_CALL,
-            schedule_to_close_timeout=_CALL,
+            start_to_close_timeout=_ONE_TRY,
+            schedule_to_close_timeout=_ONE_TRY,
             retry_policy=_QUICK_RETRY,
             summary=f"ask the agent to finish: {reason}",
         )
@@ -224,8 +224,8 @@ class SessionActivities:
         return await workflow.execute_activity_method(
             FinishActivities.remove_agents,
             FinishAgents(livekit_room=self._request.livekit_room, reason=reason, agent=agent),
-            start_to_close_timeout=_CALL,
-            schedule_to_close_timeout=_CALL,
+            start_to_close_timeout=_ONE_TRY,
+            schedule_to_close_timeout=_ONE_TRY,
             retry_policy=_QUICK_RETRY,
             summary="remove the agent, which did not finish by itself",
         )
@@ -263,7 +263,7 @@ class SessionActivities:
                 livekit_room=request.livekit_room,
                 insist=within is None,
             ),
-            start_to_close_timeout=_CALL,
+            start_to_close_timeout=_ONE_TRY,
             schedule_to_close_timeout=timedelta(seconds=within) if within else None,
             retry_policy=_PATIENT_RETRY,
             summary=f"delete room {request.livekit_room}",
@@ -275,7 +275,7 @@ class SessionActivities:
         return await workflow.execute_activity_method(
             SlotActivities.free_slot,
             FreeSlot(org=request.org, session_id=request.session_id),
-            start_to_close_timeout=_CALL,
+            start_to_close_timeout=_ONE_TRY,
             retry_policy=_PATIENT_RETRY,
             summary="free the session's slot",
         )
@@ -289,7 +289,7 @@ class SessionActivities:
         return workflow.start_activity_method(
             WebhookActivities.announce_session,
             status,
-            start_to_close_timeout=_CALL,
+            start_to_close_timeout=_ONE_TRY,
             retry_policy=_PATIENT_RETRY,
             summary="tell webhook endpoints how far the session is",
         )
@@ -311,7 +311,7 @@ class SessionActivities:
         await workflow.execute_activity_method(
             ArchiveActivities.record_session,
             status,
-            start_to_close_timeout=_CALL,
+            start_to_close_timeout=_ONE_TRY,
             retry_policy=_PATIENT_RETRY,
             summary="write the session's final record",
         )

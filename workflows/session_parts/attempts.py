@@ -16,10 +16,10 @@ with workflow.unsafe.imports_passed_through():
         ReportReceived,
     )
     from domain.sessions.session import WaitingFor
-    from workflows.failures import code_of, is_final, reason_of
+    from workflows.failures import code_of, is_final, reason_of, was_cancelled
     from workflows.session_parts.callers import Callers
     from workflows.session_parts.context import SessionContext
-    from workflows.waiting import passed, until
+    from workflows.waiting import passed, seconds_to, until
 
 MAX_STRAY_CHECKS = 10
 """At most this many agents that carry no attempt are checked in one session."""
@@ -58,6 +58,9 @@ class Attempts:
         return attempt
 
     def _dispatch_failed(self, attempt: Attempt, error: ActivityError) -> None:
+        if was_cancelled(error):
+            attempt.notes.append("the call ended during its dispatch")
+            return
         attempt.notes.append(f"dispatch failed: {reason_of(error)}")
         if code_of(error) == NotFound.code:
             self._session.end_with(endings.ROOM_LOST)
@@ -69,17 +72,18 @@ class Attempts:
         """Wait until the agent participant is ACTIVE in the room: nothing less is evidence."""
         self._session.tracker.wait_for(WaitingFor.AGENT_JOIN)
         look = self._session.activities.await_agent(attempt.number)
-        await until(lambda: look.done() or attempt.gone or self._session.ending is not None)
+        await until(lambda: look.done() or attempt.is_over or self._session.ending is not None)
         if not look.done():
             look.cancel()
         try:
             seen = await look
         except ActivityError as error:
-            attempt.notes.append(attempt.problem or reason_of(error))
+            ended = "the call ended before its agent was seen" if was_cancelled(error) else None
+            attempt.notes.append(attempt.problem or ended or reason_of(error))
             return
         attempt.appear(seen.identity, external=seen.foreign)
         self._callers.anybody_counts = seen.foreign
-        self._callers.take_in_seen(seen.callers)
+        self._callers.record_seen(seen.callers)
         self._log_strays(seen)
 
     async def _await_claim(self, attempt: Attempt) -> None:
@@ -87,7 +91,7 @@ class Attempts:
         self._session.tracker.wait_for(WaitingFor.AGENT_READY)
         ready_timeout = self._session.limits.ready_timeout
         in_time = await until(
-            lambda: attempt.joined or attempt.gone or self._session.ending is not None,
+            lambda: attempt.joined or attempt.is_over or self._session.ending is not None,
             ready_timeout,
             "the agent's claim that it is ready",
         )
@@ -96,12 +100,12 @@ class Attempts:
         elif attempt.problem:
             attempt.notes.append(attempt.problem)
 
-    async def retract(self, attempt: Attempt) -> None:
-        """Abandon an attempt, and remove all dispatches and agents so far.
+    async def retract_all_up_to(self, attempt: Attempt) -> None:
+        """Close an attempt, and remove all dispatches and agents so far.
 
         So the next agent finds none of them, unless LiveKit does not answer for too long.
         """
-        attempt.abandon()
+        attempt.close()
         tracker = self._session.tracker
         if attempt.notes:
             tracker.log(f"attempt {attempt.number} abandoned: {'; '.join(attempt.notes)}")
@@ -115,22 +119,23 @@ class Attempts:
 
     # ── the loss of an agent that was in the call ────────────────────────────────────────────────
 
-    async def notice_loss(self) -> None:
+    async def check_for_loss(self) -> None:
         """Conclude from what is known by now whether the current attempt's agent is lost."""
         attempt = self.current
         if attempt is None:
             return
         if passed(attempt.overdue_at(self._session.limits.lost_report_grace)):
             await self._check_that_it_left(attempt)
-        reason = attempt.loss()
+        reason = attempt.reason_lost()
         if reason:
-            attempt.lose(reason)
+            attempt.mark_lost(reason)
 
     async def _check_that_it_left(self, attempt: Attempt) -> None:
         """Look in the room: LiveKit reports a leave also when an agent reconnects."""
+        left_at = attempt.left_at
         detail = attempt.left_detail or "no reason given"
         # What happens during the check is not forgotten: a new leave gets a check of its own.
-        attempt.come_back()
+        attempt.forget_leave()
         try:
             seen = await self._session.cancel_if_call_ends(
                 self._session.activities.look_for_agent(attempt.number)
@@ -141,15 +146,46 @@ class Attempts:
             self._session.tracker.log(f"agent {attempt.agent_identity} is in the room again")
             self._log_strays(seen)
         elif self._session.ending is None:
-            attempt.lose(f"it left the room ({detail})")
+            attempt.mark_lost(f"it left the room ({detail})")
+        elif left_at and attempt.left_at is None and self._session.first_end_counts:
+            # The call ended before the check did.
+            attempt.leave(left_at, detail)
+
+    async def until_left_for_good(self, attempt: Attempt) -> None:
+        """Wait until an agent that was asked to finish has left, and has not reconnected."""
+        if attempt.left_at is not None:
+            # It left before it was asked, and may be about to reconnect.
+            overdue_at = attempt.overdue_at(self._session.limits.lost_report_grace)
+            await until(lambda: attempt.is_over, seconds_to(overdue_at), "the agent may reconnect")
+        while True:
+            await until(lambda: attempt.is_over or attempt.left_at is not None)
+            if attempt.is_over or not await self._is_there_again(attempt):
+                return
+
+    async def _is_there_again(self, attempt: Attempt) -> bool:
+        # A new leave during the check is checked separately.
+        attempt.forget_leave()
+        look = self._session.activities.look_for_agent(attempt.number)
+        await until(lambda: look.done() or attempt.is_over)
+        if not look.done():
+            look.cancel()
+        try:
+            seen = await look
+        except ActivityError:
+            return False
+        if seen is None or seen.identity != attempt.agent_identity:
+            return False
+        self._session.tracker.log(f"agent {attempt.agent_identity} is in the room again")
+        return True
 
     def unassigned_agent_joined(self, change: ParticipantChanged) -> None:
         """An agent that carries no attempt came: the external one of a dispatch, or a stray."""
-        if len(self._unassigned) < MAX_STRAY_CHECKS and change.identity not in self._unassigned:
-            self._unassigned.add(change.identity or "")
-            self._session.run_in_background(self._check_for_strays(change.identity))
+        identity = change.identity or ""
+        if len(self._unassigned) < MAX_STRAY_CHECKS and identity not in self._unassigned:
+            self._unassigned.add(identity)
+            self._session.run_in_background(self._check_for_strays(identity))
 
-    async def _check_for_strays(self, identity: str | None) -> None:
+    async def _check_for_strays(self, identity: str) -> None:
         def known() -> bool:
             in_call = self.current is not None and self.current.in_call
             return in_call or self._session.tracker.status.state.call_is_over()
@@ -187,7 +223,10 @@ class Attempts:
         if attempt is None or failure.attempt != attempt.number:
             return
         if not attempt.belongs_to(failure.job_id):
-            tracker.log(f"attempt {attempt.number}: job {failure.job_id} is not needed")
+            tracker.log(
+                f"attempt {attempt.number}: ignored the failure of job"
+                f" {failure.job_id}, which does not hold the claim"
+            )
             return
         attempt.fail(failure.reason)
         attempt.worth_retrying = failure.retryable
@@ -196,16 +235,19 @@ class Attempts:
     def agent_lost(self, loss: AgentLost) -> None:
         """An agent is dead: its server says so, or its server is silent."""
         attempt = self.current
-        if attempt and loss.attempt == attempt.number and attempt.dies_with(loss.job_id):
-            attempt.lose(loss.reason)
-            self._session.tracker.touch()
+        removed = attempt.removed_on_request if attempt else None
+        for one in (attempt, removed):
+            if one and loss.attempt == one.number and one.dies_with(loss.job_id):
+                one.dead = True
+                one.mark_lost(loss.reason)
+                self._session.tracker.touch()
 
     def agent_left(self, change: ParticipantChanged) -> None:
         """An agent participant left the room."""
         attempt = self.current
         if attempt is None or change.identity != attempt.agent_identity:
             return
-        if attempt.state is not AttemptState.ABANDONED:
+        if attempt.state is not AttemptState.CLOSED:
             attempt.leave(workflow.now(), change.detail)
             reason = change.detail or "no reason"
             self._session.tracker.log(f"agent {change.identity} left the room ({reason})")
@@ -219,9 +261,11 @@ class Attempts:
         removed = attempt.removed_on_request if attempt else None
         if removed and number == removed.number:
             removed.report = removed.report or report
-        settled = attempt is None or attempt.report or attempt.state is AttemptState.ABANDONED
-        if attempt is None or settled or number != attempt.number:
-            tracker.log(f"a report of attempt {number} is kept, it changes nothing")
+        already_decided = attempt is None or attempt.report or attempt.state is AttemptState.CLOSED
+        if attempt is None or already_decided or number != attempt.number:
+            counts = removed is not None and number == removed.number
+            effect = "" if counts else " but changes nothing"
+            tracker.log(f"a report of attempt {number} is stored{effect}")
             return
         attempt.take_report(report)
         tracker.status.report_received = True

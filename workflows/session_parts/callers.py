@@ -2,6 +2,9 @@
 
 LiveKit's webhooks are hints and may be lost. So the room is checked before a caller's absence ends
 a call, and at intervals while the caller is believed to be in it.
+
+How an absence ends a call: `absence_deadline` passes; `absence_to_check` asks for a check of the
+room; a check that finds nobody sets `_absent_at`; then `absence_ends_call` is true.
 """
 
 import asyncio
@@ -27,7 +30,7 @@ LAST_LOOK = 3.0
 CHECKS_AT_FULL_SPEED = 20
 """After so many checks that found a change, and again after as many, they become half as frequent:
 each writes history, and somebody who reconnects in a loop must not fill it."""
-PAUSE = 60.0
+PAUSE_AFTER_FAILED_CHECK = 60.0
 """Seconds after a check that failed permanently; LiveKit's answers never cause that."""
 
 
@@ -50,27 +53,27 @@ class Callers:
     @property
     def present(self) -> bool:
         """Whether somebody is in the room whom the agent talks to."""
-        return self._counting.present
+        return self._relevant.present
 
     @property
     def ever_came(self) -> bool:
         """Whether somebody whom the agent talks to has been in the room."""
-        return self._counting.ever_came
+        return self._relevant.ever_came
 
     @property
-    def _counting(self) -> Presence:
+    def _relevant(self) -> Presence:
         session_caller = self._people[self._session.request.caller_identity]
         return self._everybody if self.anybody_counts else session_caller
 
     # ── what is reported about them ──────────────────────────────────────────────────────────────
 
-    def take_in(self, change: ParticipantChanged) -> None:
+    def record(self, change: ParticipantChanged) -> None:
         """Somebody came or left, according to LiveKit or to a check of the room."""
         self._everybody.apply(change, workflow.now())
         person = self._people.setdefault(change.identity or "", Presence())
         news = person.apply(change, workflow.now())
-        self._show()
-        who = "caller" if self._counting in (person, self._everybody) else "somebody else:"
+        self._update_status()
+        who = "caller" if self._relevant in (person, self._everybody) else "somebody else:"
         if change.change is ParticipantChange.NOT_CONNECTED:
             why = change.detail or "no reason given"
             self._session.tracker.log(
@@ -82,15 +85,15 @@ class Callers:
                 what = "is not in the room any more"
             self._session.tracker.log(f"{who} {change.identity} {what}")
 
-    def _show(self) -> None:
-        status, counting = self._session.tracker.status, self._counting
-        status.caller_present = counting.present
-        status.caller_joined_at, status.caller_left_at = counting.came_at, counting.left_at
+    def _update_status(self) -> None:
+        status, relevant = self._session.tracker.status, self._relevant
+        status.caller_present = relevant.present
+        status.caller_joined_at, status.caller_left_at = relevant.came_at, relevant.left_at
 
-    def take_in_seen(self, callers: Sequence[Caller]) -> None:
+    def record_seen(self, callers: Sequence[Caller]) -> None:
         """These are in the room, although the webhook that they came may have been lost."""
         for caller in callers:
-            self.take_in(_change(ParticipantChange.JOINED, caller.identity, caller.sid))
+            self.record(_change(ParticipantChange.JOINED, caller.identity, caller.sid))
 
     # ── when their absence ends the call ─────────────────────────────────────────────────────────
 
@@ -100,7 +103,7 @@ class Callers:
 
     def absence_deadline(self) -> datetime | None:
         """When an absence that goes on ends the call; None while nobody is missed."""
-        return self._counting.missed_at(
+        return self._relevant.missed_at(
             self._session.tracker.status.joined_at, self._session.limits
         )
 
@@ -122,12 +125,14 @@ class Callers:
         """Check the room for a caller whom no webhook has reported, before the call is over."""
         before = self._everybody.here
         check = self._session.activities.look_for_callers([])
-        if not await until(check.done, LAST_LOOK, "the last look for a caller"):
+        in_time = await until(check.done, LAST_LOOK, "the last look for a caller")
+        if not in_time:
             check.cancel()
         try:
-            self._take_in_check(before, await check)
+            self._record_check(before, await check)
         except ActivityError as error:
-            self._session.tracker.log(f"whether a caller came is not known: {reason_of(error)}")
+            why = reason_of(error) if in_time else f"LiveKit did not answer in {LAST_LOOK:g} s"
+            self._session.tracker.log(f"whether a caller came is not known: {why}")
 
     def stop_watching(self) -> None:
         """Check the room no more."""
@@ -147,30 +152,30 @@ class Callers:
             if not await until(lambda: self.present or self.absence_to_check() is not None):
                 continue
             missed_at = self.absence_to_check()
-            here, everybody = self._counting.here, self._everybody.here
+            here, everybody = self._relevant.here, self._everybody.here
             checks += 1
             slower = 2 ** min(checks // CHECKS_AT_FULL_SPEED, 5)
             check = self._session.activities.look_for_callers(sorted(here), slower)
             self._check = check
-            await until(lambda done=check.done, known=here: done() or self._counting.here != known)
+            await until(lambda done=check.done, known=here: done() or self._relevant.here != known)
             if not check.done():
                 check.cancel()
                 continue
             try:
                 seen = await check
             except ActivityError:
-                await pause(PAUSE, "before the next check of the room")
+                await pause(PAUSE_AFTER_FAILED_CHECK, "before the next check of the room")
                 continue
-            self._take_in_check(everybody, seen)
+            self._record_check(everybody, seen)
             if missed_at is not None and self.absence_to_check() == missed_at:
                 self._absent_at = missed_at
                 self._session.tracker.touch()
 
-    def _take_in_check(self, before: dict[str, str], seen: CallersSeen) -> None:
+    def _record_check(self, before: dict[str, str], seen: CallersSeen) -> None:
         was_present = self.present
         # Who was there and connects again is not gone; who never came may fail to connect.
         found = [*seen.callers, *(seen.connecting if self.ever_came else ())]
-        self.take_in_seen(found)
+        self.record_seen(found)
         if self.present and not was_present:
             self._session.tracker.log(
                 "found by a check of the room: no LiveKit webhook had reported it"
@@ -179,19 +184,19 @@ class Callers:
         # Who came during the check may not have been listed yet.
         for sid, identity in before.items():
             if sid not in sids:
-                self.take_in(_change(ParticipantChange.NOT_SEEN, identity, sid))
+                self.record(_change(ParticipantChange.NOT_SEEN, identity, sid))
         if not self.present and seen.turns is not None:
-            self._take_in_turns(seen.turns)
+            self._record_turns(seen.turns)
 
-    def _take_in_turns(self, turns: int) -> None:
+    def _record_turns(self, turns: int) -> None:
         """A caller who has spoken since the last check was there, even if no check found them."""
         known, self._turns = self._turns, turns
         if known is None:
             # Turns of a caller known by a webhook may be old.
             known = turns if self.ever_came else 0
         if turns > known:
-            self._counting.heard(workflow.now())
-            self._show()
+            self._relevant.heard(workflow.now())
+            self._update_status()
             self._session.tracker.log(
                 "the caller has spoken, although nobody was found in the room"
             )

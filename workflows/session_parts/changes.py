@@ -1,4 +1,7 @@
-"""What people may change in an open session: a longer call, another agent, a quicker close."""
+"""What operators and clients may change in an open session.
+
+They may have a longer call, another agent, or a quicker close.
+"""
 
 from collections import Counter
 from datetime import timedelta
@@ -12,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.sessions.session import LONGEST_CALL, SessionState
     from workflows.session_parts.context import SessionContext
 
-MOST_CHANGES = {"extended": 300, "redispatched": 50, "finalised": 50}
+MAX_CHANGES = {"extended": 300, "redispatched": 50, "finalised": 50}
 """How often a session can be changed in each way.
 
 Temporal takes 2,000 updates of one workflow, and agents need some of them for their claims.
@@ -88,7 +91,7 @@ class Changes:
 
     def require_one_left(self, change: str) -> None:
         """The session may be changed in this way once more."""
-        most = MOST_CHANGES[change]
+        most = MAX_CHANGES[change]
         if self._counts[change] >= most:
             raise refused(Conflict.code, f"a session can be {change} {most} times at the most")
 

@@ -14,6 +14,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.waiting import until
 
 Result = TypeVar("Result")
+REVISED_ENDING = "revised-ending"
+"""Patch: see `SessionContext.revised_ending`."""
+FIRST_END_COUNTS = "first-end-counts"
+"""Patch: see `SessionContext.first_end_counts`."""
 
 
 class CallOver(Exception):
@@ -35,10 +39,31 @@ class SessionContext:
         self.ending: Ending | None = None
         """Why the call ends; None while nothing has ended it. The first reason stays."""
         self.revised_ending = False
-        """Whether it lets callers go before the report comes, does not wait for the report of a
-        dead agent, looks once more for a caller, and takes an external agent that deletes the room
-        for one that hangs up: sessions that began before a release with all this do not."""
+        """What sessions that began before a release with it do not do:
+
+        - The room is deleted as soon as no agent serves its callers.
+        - The report of an agent that died is not waited for.
+        - The room is checked once more for a caller before a call counts as one without a caller.
+        - An external agent that deletes its room has hung up.
+        - Agents that no dispatch of the session has sent are named in the timeline.
+        - A redispatch is refused once the call has been ended.
+        """
+        self.first_end_counts = False
+        """What sessions that began before a release with it do not do:
+
+        - An end counts that comes during the last retraction of an attempt.
+        - The maximum duration and a caller's absence also end the call while its agent is looked
+          for or removed.
+        - The report of an agent that was removed on request is waited for.
+        - An agent's leave is still known if the call ends while it is checked.
+        - At the end, too, an agent that left is looked for before its callers are disconnected.
+        """
         self._background: list[asyncio.Task[None]] = []
+
+    def evaluate_patches(self) -> None:
+        """Ask, before the first step, which revisions of the workflow this session began with."""
+        self.revised_ending = workflow.patched(REVISED_ENDING)
+        self.first_end_counts = workflow.patched(FIRST_END_COUNTS)
 
     def end_with(self, ending: Ending) -> None:
         """End the call; the first reason is the one that counts."""

@@ -38,7 +38,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.waiting import until
 
 REDISPATCH_NEEDS_FREE_PLACE = "redispatch-needs-a-free-place"
-"""Patch: an agent is replaced only if an agent server has a free place for the new one."""
+"""Patch: an agent is replaced only if an agent server has a free place for the new one.
+
+`session.MIN_ATTEMPTS_ON_REQUEST` came with the same release, and is behind the same patch.
+"""
 
 
 class SessionHandlers:
@@ -52,7 +55,7 @@ class SessionHandlers:
     _place: AgentPlace
     _changes: Changes
     _handled: HandledMessages
-    _finalised: bool
+    _stop_waiting_for_report: bool
     """Whether an operator wants no more waiting for the report."""
 
     # ── signals ───────────────────────────────────────────────────────────
@@ -90,7 +93,7 @@ class SessionHandlers:
         if change.change is ParticipantChange.ROOM_FINISHED:
             self._session.end_with(endings.ROOM_LOST)
         elif change.kind is ParticipantKind.CALLER:
-            self._callers.take_in(change)
+            self._callers.record(change)
         elif change.kind is ParticipantKind.OTHER:
             return
         elif change.change is ParticipantChange.LEFT:
@@ -159,7 +162,7 @@ class SessionHandlers:
                 raise refused(Conflict.code, "the agent was replaced meanwhile")
             self._changes.require_live()
         if attempt:
-            attempt.replace(order.by or "an operator")
+            attempt.request_replacement(order.by or "an operator")
         self._tracker.touch()
         return self._tracker.status.without_timeline()
 
@@ -172,7 +175,7 @@ class SessionHandlers:
     async def finalise(self, order: Finalise) -> SessionStatus:
         """Stop waiting for the report and close."""
         self._changes.count("finalised")
-        self._finalised = True
+        self._stop_waiting_for_report = True
         by = order.by or "an operator"
         self._session.end_with(Ending(EndReason.OPERATOR, f"finalised by {by}"))
         self._tracker.touch()

@@ -5,7 +5,7 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from domain.sessions.attempts import Attempt
-    from workflows.failures import reason_of
+    from workflows.failures import reason_of, was_cancelled
     from workflows.session_parts.context import SessionContext
     from workflows.waiting import until
 
@@ -41,6 +41,8 @@ class Listener:
             heard = await listening
         except ActivityError as error:
             if not reported:
-                self._session.tracker.log(f"the listener was stopped: {reason_of(error)}")
+                late = f"it did not finish in {LISTENER_GRACE:g} s"
+                why = late if was_cancelled(error) else reason_of(error)
+                self._session.tracker.log(f"the listener was stopped: {why}")
         else:
             self._session.tracker.log(f"{heard} turns were heard in the room")

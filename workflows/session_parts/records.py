@@ -13,7 +13,7 @@ class Records:
     def __init__(self, session: SessionContext) -> None:
         self._session = session
         self._wanted = session.request.archive
-        self._mongodb_is_down = False
+        self._skip_until_final = False
         self._announcement: workflow.ActivityHandle[int] | None = None
 
     async def write(self) -> None:
@@ -21,13 +21,13 @@ class Records:
 
         Once that has failed, only webhooks are told, until the final record.
         """
-        if self._wanted and not self._mongodb_is_down:
+        if self._wanted and not self._skip_until_final:
             try:
                 return await self._session.activities.record(self._session.tracker.status)
             except FailureError:
                 # A local activity's failure arrives as it is, without an ActivityError around it;
                 # that its worker was shut down is one, too.
-                self._mongodb_is_down = True
+                self._skip_until_final = True
                 self._session.tracker.log("the record could not be written, it follows at the end")
         self.announce()
 

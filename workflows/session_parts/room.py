@@ -21,7 +21,7 @@ class SessionRoom:
     def __init__(self, session: SessionContext) -> None:
         self._session = session
         self._deletion: asyncio.Task[None] | None = None
-        self.to_delete = False
+        self.may_exist = False
         """Whether it was made, or may have been, and is not known to be deleted."""
 
     async def open(self) -> None:
@@ -39,14 +39,14 @@ class SessionRoom:
             await self._session.cancel_if_call_ends(self._session.activities.open_room())
         except ActivityError as error:
             # After a time-out or a cancel, the room may exist all the same.
-            self.to_delete = code_of(error) != RoomNameTaken.code
+            self.may_exist = code_of(error) != RoomNameTaken.code
             raise
-        self.to_delete = True
+        self.may_exist = True
         self._session.tracker.log("room created")
 
     def start_deleting(self) -> None:
         """Disconnect everybody, by deleting the room in the background; once begun, it goes on."""
-        if self.to_delete and not self._deletion and self._session.revised_ending:
+        if self.may_exist and not self._deletion and self._session.revised_ending:
             within = self._session.limits.room_deletion_wait
             self._deletion = self._session.run_in_background(self._delete(within))
 
@@ -54,16 +54,16 @@ class SessionRoom:
         """Delete the room, within the time that the close waits for it."""
         if self._deletion:
             await self._deletion
-        elif self.to_delete:
+        elif self.may_exist:
             await self._delete(self._session.limits.room_deletion_wait)
         else:
             self._session.tracker.room_never_made()
 
     async def delete_until_gone(self) -> None:
         """Delete the room, for as long as it takes: people repair a wrong key, and it has to go."""
-        while self.to_delete:
+        while self.may_exist:
             await self._delete(within=None)
-            if self.to_delete:
+            if self.may_exist:
                 # The activity tries on whatever LiveKit answers; only an older worker's fails.
                 await pause(DELETION_PAUSE, "before the room is deleted again")
 
@@ -73,5 +73,5 @@ class SessionRoom:
         except ActivityError as error:
             self._session.tracker.log(f"the room is not deleted yet: {reason_of(error)}")
         else:
-            self.to_delete = False
+            self.may_exist = False
             self._session.tracker.room_deleted()

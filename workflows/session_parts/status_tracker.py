@@ -92,6 +92,8 @@ class SessionStatusTracker:
         """A dispatch attempt begins."""
         recovering = self.status.state is SessionState.RECOVERING
         self.status.attempt = number
+        # The report of an agent that was replaced is not the one that this attempt owes.
+        self.status.report_received = False
         self._first_dispatch = self._first_dispatch or workflow.now()
         self.enter(
             SessionState.RECOVERING if recovering else SessionState.JOINING, WaitingFor.DISPATCH
@@ -109,6 +111,7 @@ class SessionStatusTracker:
         status.agent_identity = attempt.agent_identity
         status.foreign_agent = attempt.external
         status.agent_joined = True
+        status.joined_attempt = attempt.number
         self._agent_lost_at = None
         status.joins += 1
         if status.joined_at is None:

@@ -1,4 +1,4 @@
-"""Transcripts in responses, with camelCase names like the seed service's other responses."""
+"""Transcripts in responses, with camelCase names as in the older LiveKit backend."""
 
 from datetime import datetime
 

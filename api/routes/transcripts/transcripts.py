@@ -1,4 +1,4 @@
-"""Transcripts with the seed service's paths: list, read, statistics, export, delete."""
+"""Transcripts with the older LiveKit backend's paths: list, read, statistics, export, delete."""
 
 from datetime import UTC, datetime
 from typing import Annotated

@@ -5,7 +5,7 @@ from typing import cast
 import pytest
 from livekit import rtc
 
-from agent.call.ending import finish_request
+from agent.call.end_cause import finish_request
 from domain.sessions.control import CONTROL_TOPIC, FinishCall
 
 

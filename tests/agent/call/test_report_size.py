@@ -6,7 +6,7 @@ from typing import Any
 
 from livekit.agents import llm
 
-from agent.call.ending import Ending
+from agent.call.end_cause import EndCause
 from agent.call.report import MAX_OUTPUT_CHARS, report_records
 from agent.call.turns import TurnLog
 from agent.callbacks import CallbackClient
@@ -49,7 +49,7 @@ def test_the_report_is_well_below_what_the_api_takes() -> None:
 
 
 async def test_what_tools_answered_is_cut_and_marked(tmp_path: Path) -> None:
-    report = report_of(tool_work(20, "x" * LARGEST_ANSWER), TurnLog(attempt=2), Ending())
+    report = report_of(tool_work(20, "x" * LARGEST_ANSWER), TurnLog(attempt=2), EndCause())
     api = await handed_in(report_records(report, {}), tmp_path)
 
     [sent] = api.of("report")
@@ -65,14 +65,14 @@ async def test_what_tools_answered_is_cut_and_marked(tmp_path: Path) -> None:
 
 
 async def test_a_short_answer_of_a_tool_is_kept_whole() -> None:
-    report = report_of(tool_work(1, "found"), TurnLog(attempt=2), Ending())
+    report = report_of(tool_work(1, "found"), TurnLog(attempt=2), EndCause())
 
     [_, answer] = report.model_dump()["sdk_report"]["chat_history"]["items"]
     assert answer["output"] == "found"
 
 
 async def test_the_sdks_report_is_left_out_where_it_is_too_much(tmp_path: Path) -> None:
-    report = report_of(tool_work(2_000, "y" * 2_000), TurnLog(attempt=2), Ending())
+    report = report_of(tool_work(2_000, "y" * 2_000), TurnLog(attempt=2), EndCause())
     api = await handed_in(report_records(report, {}), tmp_path)
 
     [sent] = api.of("report")

@@ -11,7 +11,7 @@ from livekit.agents.metrics import LLMModelUsage
 from livekit.agents.voice.events import ErrorEvent
 from livekit.agents.voice.report import SessionReport
 
-from agent.call.ending import Ending
+from agent.call.end_cause import EndCause
 from agent.call.report import build_report
 from agent.call.turns import TurnLog, restored
 from agent.spool import Record, RecordKind
@@ -35,7 +35,7 @@ def message(role: llm.ChatRole, text: str, **metrics: float) -> llm.ChatMessage:
 def report_of(
     items: list[llm.ChatItem],
     turn_log: TurnLog,
-    ending: Ending,
+    ending: EndCause,
     events: list[AgentEvent] | None = None,
     **further: Any,
 ) -> AgentReport:
@@ -117,7 +117,7 @@ async def test_the_report_has_the_numbers_of_the_stream_and_goes_on_from_them() 
     log = TurnLog(attempt=2)
     streamed, missed = message("user", "hi"), message("assistant", "hello")
     log.turn(streamed)
-    ending = Ending()
+    ending = EndCause()
     ending.note(ReportEnd.MAX_DURATION)
     report = report_of([streamed, missed], log, ending)
 
@@ -136,7 +136,7 @@ async def test_the_report_is_json_and_has_no_instructions() -> None:
         message("user", "hi"),
         llm.FunctionCall(call_id="c", name="end_call", arguments="{}"),
     ]
-    text = report_of(items, TurnLog(attempt=2), Ending()).model_dump_json()
+    text = report_of(items, TurnLog(attempt=2), EndCause()).model_dump_json()
 
     assert "secret prompt" not in text
     sdk_items = json.loads(text)["sdk_report"]["chat_history"]["items"]
@@ -144,7 +144,7 @@ async def test_the_report_is_json_and_has_no_instructions() -> None:
 
 
 def test_a_session_that_never_started_reports_its_error() -> None:
-    ending = Ending()
+    ending = EndCause()
     ending.note(ReportEnd.ERROR, "no room")
     report = build_report(
         attempt=1, job_id="AJ_1", ending=ending, turn_log=TurnLog(1), started_at=NOW, sdk=None
@@ -164,7 +164,7 @@ async def test_tool_calls_have_their_time_and_their_success() -> None:
         llm.FunctionCallOutput(call_id="1", output="found", is_error=False, created_at=began + 2),
         llm.FunctionCall(call_id="3", name="end_call", arguments="{}", created_at=began + 3),
     ]
-    report = report_of(items, TurnLog(attempt=2), Ending())
+    report = report_of(items, TurnLog(attempt=2), EndCause())
 
     assert [(call.name, call.seconds, call.ok) for call in report.tool_calls] == [
         ("search", 2.0, True),
@@ -180,7 +180,7 @@ async def test_only_a_change_of_agents_is_a_hand_off() -> None:
         llm.AgentHandoff(new_agent_id="desk", created_at=NOW.timestamp()),
         llm.AgentHandoff(old_agent_id="desk", new_agent_id="kitchen", created_at=NOW.timestamp()),
     ]
-    report = report_of(items, TurnLog(attempt=2), Ending())
+    report = report_of(items, TurnLog(attempt=2), EndCause())
 
     assert [(one.from_agent, one.to_agent, one.at) for one in report.hand_offs] == [
         ("desk", "kitchen", NOW)
@@ -195,7 +195,7 @@ async def test_errors_are_reported_without_what_they_quote() -> None:
         recoverable=True,
     )
     event = ErrorEvent(error=error, source=None, created_at=NOW.timestamp())
-    report = report_of([], TurnLog(attempt=2), Ending(), events=[event])
+    report = report_of([], TurnLog(attempt=2), EndCause(), events=[event])
 
     [told] = report.errors
     assert (told.stage, told.kind, told.source) == ("llm_error", "APITimeoutError", "openai.LLM")
@@ -208,7 +208,7 @@ async def test_the_report_is_complete_and_says_its_version() -> None:
     report = report_of(
         [],
         TurnLog(attempt=2),
-        Ending(),
+        EndCause(),
         events=[CloseEvent(reason=CloseReason.JOB_SHUTDOWN)],
         missing_variables=["guest"],
         recording=recording,
@@ -279,7 +279,7 @@ async def test_half_a_character_costs_no_report() -> None:
         llm.FunctionCallOutput(call_id=f"1{half}", output=half, is_error=False),
         llm.AgentHandoff(old_agent_id="desk", new_agent_id=f"kitchen{half}"),
     ]
-    report = report_of(items, TurnLog(attempt=2), Ending())
+    report = report_of(items, TurnLog(attempt=2), EndCause())
 
     assert [one.text for one in report.turns] == ["?"]
     assert [(one.call_id, one.arguments) for one in report.tool_calls] == [("1?", '{"q": "?"}')]
@@ -288,7 +288,7 @@ async def test_half_a_character_costs_no_report() -> None:
 
 
 async def test_a_report_that_cannot_be_built_is_handed_in_with_what_ends_the_call() -> None:
-    ending = Ending()
+    ending = EndCause()
     ending.note(ReportEnd.CALLER_LEFT)
     broken = llm.FunctionCall(call_id="1", name="t", arguments="my secret", created_at=1e300)
     with structlog.testing.capture_logs() as logged:

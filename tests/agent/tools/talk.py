@@ -14,7 +14,7 @@ from livekit.plugins import openai
 
 from adapters.http.outbound import outbound_client
 from adapters.settings import AgentSettings
-from agent.call.ending import Ending
+from agent.call.end_cause import EndCause
 from agent.tools import ToolInputs, agent_tools
 from agent.tools.inputs import HandOff
 from domain.sessions.dispatch_metadata import DispatchMetadata
@@ -45,7 +45,7 @@ class Talk:
 
     session: AgentSession[None]
     chat: ScriptedChat
-    ending: Ending
+    ending: EndCause
 
     async def say(self, text: str) -> None:
         """Say something to the agent, and wait until it has answered."""
@@ -69,11 +69,11 @@ async def talking(
     room: rtc.Room | None = None,
     livekit: Callable[[], api.LiveKitAPI] = no_livekit,
     hand_off: HandOff | None = None,
-    ending: Ending | None = None,
+    ending: EndCause | None = None,
 ) -> AsyncGenerator[Talk]:
     """A conversation in which the agent has the tools of this configuration."""
     known = with_settings or settings()
-    ending = ending or Ending()
+    ending = ending or EndCause()
     async with outbound_client(
         allow_private=known.everline_allow_private_tool_urls, timeout=httpx.Timeout(10)
     ) as web:

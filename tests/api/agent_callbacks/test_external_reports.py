@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from domain.sessions.end_reasons import ReportEnd
+from domain.sessions.messages import Redispatch
 from domain.sessions.session import SessionState
 from tests.api.door import Door, is_problem, open_door
-from tests.fakes.agents import Plays
+from tests.fakes.agents import NEVER_COMES, Plays
 from tests.harness.agent_callbacks import report as own_report
 from tests.workflows.calls import Call
 
@@ -113,6 +115,33 @@ async def test_a_report_is_taken_once(open_to_all: Door) -> None:
     await call.closed()
     turns = await open_to_all.studio.archive.transcripts.turns(call.key)
     assert [turn.text for turn in turns] == ["hello"]
+
+
+async def test_the_report_of_an_agent_that_took_over_is_taken(open_to_all: Door) -> None:
+    call = await _live(open_to_all)
+    await call.crew.report(1, ReportEnd.ERROR)
+    await call.until("replaced", lambda status: status.joins == 2)
+
+    answer = await open_to_all.http.post(PATH, json=report(call.room, "hello"))
+
+    assert answer.status_code == 200
+    assert (await call.closed()).ended == ("completed", "agent_ended")
+
+
+async def test_a_report_is_that_of_the_agent_that_was_in_the_call(open_to_all: Door) -> None:
+    call = await open_to_all.studio.call(FOREIGN, NEVER_COMES).start()
+    await call.until("joined", lambda status: status.joins > 0)
+    await call.update(Redispatch(by="ops"))
+    await call.until("dispatched again", lambda status: status.dispatches == 2)
+    await call.end()
+    await call.until("ending", lambda status: status.state is SessionState.ENDING)
+
+    answer = await open_to_all.http.post(PATH, json=report(call.room, "hello"))
+
+    assert answer.status_code == 200
+    assert (await call.closed()).ended == ("completed", "end_requested")
+    turns = await open_to_all.studio.archive.transcripts.turns(call.key)
+    assert [turn.attempt for turn in turns] == [1]
 
 
 async def test_a_token_is_checked_also_with_the_switch_on(open_to_all: Door) -> None:

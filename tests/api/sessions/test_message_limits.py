@@ -13,7 +13,7 @@ from adapters.temporal.message_limits import FAILURES_PER_ATTEMPT
 from tests.api.door import Door, at_last, is_problem, session_body
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.workflows.calls import Call
-from workflows.session_parts.changes import MOST_CHANGES
+from workflows.session_parts.changes import MAX_CHANGES
 
 MORE_THAN_UPDATES = 2_500
 """Temporal takes 2,000 updates of a workflow."""
@@ -86,7 +86,7 @@ async def test_a_repeated_start_tells_the_session_as_it_is_now(door: Door) -> No
 async def test_a_session_can_be_changed_so_often_and_then_it_says_so(door: Door) -> None:
     call = await door.live(Plays(), Plays(claims=None), max_duration=600, **PATIENT)
     session = f"/v1/sessions/{call.key.session_id}"
-    most = MOST_CHANGES["extended"]
+    most = MAX_CHANGES["extended"]
 
     async def extend() -> httpx.Response:
         return await door.http.post(f"{session}/extend", json={"seconds": 1})

@@ -12,7 +12,7 @@ from domain.sessions.messages import AgentReady, ReportReceived
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DISPATCHED, APPEARED, READY = AttemptState.DISPATCHED, AttemptState.APPEARED, AttemptState.READY
 REPORTED, FAILED = AttemptState.REPORTED, AttemptState.FAILED
-LOST, ABANDONED = AttemptState.LOST, AttemptState.ABANDONED
+LOST, CLOSED = AttemptState.LOST, AttemptState.CLOSED
 
 
 def _report(end_reason: ReportEnd, error: str | None = None) -> ReportReceived:
@@ -39,9 +39,9 @@ STEPS: dict[str, Step] = {
     "claim": lambda attempt: attempt.claim(_claim(1)),
     "report": lambda attempt: attempt.take_report(_report(ReportEnd.AGENT_ENDED)),
     "fail": lambda attempt: attempt.fail("no such model"),
-    "lose": lambda attempt: attempt.lose("no sign of life"),
-    "replace": lambda attempt: attempt.replace("an operator"),
-    "abandon": lambda attempt: attempt.abandon(),
+    "lose": lambda attempt: attempt.mark_lost("no sign of life"),
+    "replace": lambda attempt: attempt.request_replacement("an operator"),
+    "close": lambda attempt: attempt.close(),
 }
 
 
@@ -78,10 +78,10 @@ READY_BY = ("appear", "claim")
         ((*READY_BY, "fail", "report"), FAILED, True, "no such model"),
         ((*READY_BY, "replace"), LOST, True, "replaced by an operator"),
         ((*READY_BY, "replace", "lose"), LOST, True, "replaced by an operator"),
-        ((*READY_BY, "report", "abandon"), ABANDONED, True, None),
-        (("abandon", "appear"), ABANDONED, False, None),
-        (("abandon", "fail"), ABANDONED, False, None),
-        (("abandon", "lose"), ABANDONED, False, None),
+        ((*READY_BY, "report", "close"), CLOSED, True, None),
+        (("close", "appear"), CLOSED, False, None),
+        (("close", "fail"), CLOSED, False, None),
+        (("close", "lose"), CLOSED, False, None),
     ],
 )
 def test_each_message_leads_to_one_state(
@@ -91,7 +91,7 @@ def test_each_message_leads_to_one_state(
 
     assert (attempt.state, attempt.joined, attempt.problem) == (state, joined, problem)
     assert attempt.in_call == (state in (READY, REPORTED))
-    assert attempt.gone == (state in (FAILED, LOST, ABANDONED))
+    assert attempt.is_over == (state in (FAILED, LOST, CLOSED))
 
 
 def test_the_first_claim_of_the_attempt_is_accepted_and_stays() -> None:
@@ -112,12 +112,14 @@ def test_other_attempts_are_refused_with_the_reason() -> None:
     assert attempt.refusal(_claim(3)) == "attempt 3 was never dispatched"
 
 
-@pytest.mark.parametrize("step", ["abandon", "lose", "fail"])
-def test_an_attempt_whose_agent_is_gone_takes_no_claim(step: str) -> None:
+@pytest.mark.parametrize(
+    ("step", "state"), [("close", "closed"), ("lose", "lost"), ("fail", "failed")]
+)
+def test_an_attempt_whose_agent_is_gone_takes_no_claim(step: str, state: str) -> None:
     attempt = _after("claim", step)
 
-    assert attempt.gone
-    assert attempt.refusal(_claim(1)) == "attempt 1 was abandoned"
+    assert attempt.is_over
+    assert attempt.refusal(_claim(1)) == f"attempt 1 is over ({state})"
 
 
 def test_an_agent_that_left_is_looked_for_when_its_report_is_overdue() -> None:
@@ -129,8 +131,8 @@ def test_an_agent_that_left_is_looked_for_when_its_report_is_overdue() -> None:
 
     assert attempt.overdue_at(3) == NOON + timedelta(seconds=3)
     assert attempt.left_detail == "CLIENT_INITIATED"
-    assert attempt.loss() is None, "a leave alone proves nothing"
-    attempt.come_back()
+    assert attempt.reason_lost() is None, "a leave alone proves nothing"
+    attempt.forget_leave()
     assert attempt.overdue_at(3) is None
     attempt.leave(NOON, None)
     attempt.take_report(_report(ReportEnd.CALLER_LEFT))
@@ -142,9 +144,9 @@ def test_a_report_loses_the_agent_only_if_it_abandons_the_call(reason: ReportEnd
     attempt = _after(*READY_BY)
     attempt.take_report(_report(reason))
 
-    loss = attempt.loss()
+    loss = attempt.reason_lost()
 
-    assert loss == (f"it closed by {reason.value}" if reason.abandons_the_call() else None)
+    assert loss == (f"it ended with `{reason.value}`" if reason.abandons_the_call() else None)
 
 
 def test_a_report_before_the_agent_was_ready_fails_by_its_own_error() -> None:
@@ -165,9 +167,9 @@ def test_only_an_agent_that_is_still_needed_can_die(job: str | None) -> None:
 
 def test_the_first_reason_of_a_loss_stays() -> None:
     silent = _after(*READY_BY, "lose")
-    silent.lose("its process ended")
+    silent.mark_lost("its process ended")
     silent.leave(NOON, None)
 
-    assert silent.loss() == "no sign of life"
+    assert silent.reason_lost() == "no sign of life"
     assert silent.overdue_at(0) is None
-    assert _after(*READY_BY, "fail").loss() == "no such model"
+    assert _after(*READY_BY, "fail").reason_lost() == "no such model"

@@ -132,8 +132,8 @@ def test_a_fault_of_an_agent_that_was_asked_to_finish_is_no_loss() -> None:
 @pytest.mark.parametrize("next_one_was_dispatched", [False, True])
 def test_an_end_while_a_lost_agent_is_replaced_is_a_loss(next_one_was_dispatched: bool) -> None:
     lost = _attempt(None)
-    lost.lose("it is dead")
-    lost.abandon()
+    lost.mark_lost("it is dead")
+    lost.close()
     attempt = lost.next_attempt() if next_one_was_dispatched else lost
 
     assert _settled(REQUESTED, attempt, recovering=True).outcome is Outcome.AGENT_LOST
@@ -148,8 +148,8 @@ def test_an_agent_that_an_operator_replaced_is_not_lost(
     said: ReportEnd | None, outcome: Outcome, failed_attempts: int
 ) -> None:
     removed = attempt = _attempt(None)
-    removed.replace("ops")
-    removed.abandon()
+    removed.request_replacement("ops")
+    removed.close()
     removed.report = _report(said) if said else None
     for _ in range(failed_attempts):
         attempt = attempt.next_attempt()
@@ -181,24 +181,35 @@ def test_an_external_agent_hangs_up_by_deleting_the_room(
 
 def test_the_loss_of_an_agent_that_took_over_on_request_is_a_loss() -> None:
     removed = _attempt(ReportEnd.SHUTDOWN)
-    removed.replace("ops")
-    removed.abandon()
+    removed.request_replacement("ops")
+    removed.close()
     successor = removed.next_attempt()
     successor.appear("agent-AJ_2", external=False)
     successor.claim(AgentReady(attempt=2, job_id="AJ_2", identity="agent-AJ_2"))
-    successor.lose("its process was killed")
-    successor.abandon()
+    successor.mark_lost("its process was killed")
+    successor.close()
 
     assert _settled(REQUESTED, successor, recovering=True).outcome is Outcome.AGENT_LOST
 
 
 def test_the_report_of_the_agent_that_was_removed_last_counts() -> None:
     first = _attempt(ReportEnd.SHUTDOWN)
-    first.replace("ops")
+    first.request_replacement("ops")
     second = first.next_attempt()
     second.appear("agent-AJ_2", external=False)
     second.claim(AgentReady(attempt=2, job_id="AJ_2", identity="agent-AJ_2"))
-    second.replace("ops")
+    second.request_replacement("ops")
 
     assert second.removed_on_request is second
     assert _settled(REQUESTED, second, recovering=True).outcome is Outcome.REPORT_MISSING
+
+
+@pytest.mark.parametrize(("turns", "heard"), [(0, False), (2, True), (None, True)])
+def test_a_report_of_the_agent_that_was_removed_last_tells_of_the_caller(
+    turns: int | None, heard: bool
+) -> None:
+    removed = _attempt(None)
+    removed.request_replacement("ops")
+    removed.report = _report(ReportEnd.SHUTDOWN).model_copy(update={"caller_turns": turns})
+
+    assert removed.next_attempt().heard_caller() is heard

@@ -28,8 +28,8 @@ _BY_DISCONNECT = {
 }
 
 
-class Ending:
-    """The end of the agent's part, once it is decided."""
+class EndCause:
+    """Why the agent's part of the call ended, once that is decided."""
 
     def __init__(self) -> None:
         self._reason: ReportEnd | None = None

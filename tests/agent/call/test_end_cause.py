@@ -3,16 +3,16 @@
 import pytest
 from livekit import rtc
 
-from agent.call.ending import Ending, requested_end
+from agent.call.end_cause import EndCause, requested_end
 from domain.sessions.end_reasons import ReportEnd
 
 
 def test_a_job_that_ends_without_a_cause_was_shut_down() -> None:
-    assert Ending().reason is ReportEnd.SHUTDOWN
+    assert EndCause().reason is ReportEnd.SHUTDOWN
 
 
 def test_the_first_cause_wins() -> None:
-    ending = Ending()
+    ending = EndCause()
 
     assert ending.note(ReportEnd.AGENT_ENDED)
     assert not ending.note(ReportEnd.ERROR, "too late")
@@ -32,7 +32,7 @@ def test_the_first_cause_wins() -> None:
 def test_a_disconnect_by_livekit_is_a_cause(
     disconnect: rtc.DisconnectReason.ValueType, reason: ReportEnd
 ) -> None:
-    ending = Ending()
+    ending = EndCause()
     ending.note_disconnect(disconnect)
 
     assert ending.reason is reason
@@ -40,7 +40,7 @@ def test_a_disconnect_by_livekit_is_a_cause(
 
 
 def test_our_own_disconnect_is_none() -> None:
-    ending = Ending()
+    ending = EndCause()
     ending.note_disconnect(rtc.DisconnectReason.CLIENT_INITIATED)
 
     assert not ending.decided
