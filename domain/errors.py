@@ -103,6 +103,10 @@ class Unavailable(EverlineError):
     code = "unavailable"
 
 
+class MessageRefused(Unavailable):
+    """Temporal accepts no message for this one workflow now; others are not affected (HTTP 503)."""
+
+
 class StorageUnavailable(Unavailable):
     """MongoDB is not configured or does not answer (HTTP 503)."""
 
