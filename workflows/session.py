@@ -46,8 +46,6 @@ with workflow.unsafe.imports_passed_through():
 
 ATTEMPTS_ON_REQUEST = 3
 """The fewest dispatch attempts when a healthy agent is replaced on request."""
-REVISED_ENDING = "revised-ending"
-"""Patch: see `SessionContext.revised_ending`."""
 
 
 @workflow.defn(name="session")
@@ -88,7 +86,7 @@ class SessionWorkflow(SessionHandlers):
                 self._session.end_with(endings.CANCELLED)
 
     async def _run(self) -> SessionResult:
-        self._session.revised_ending = workflow.patched(REVISED_ENDING)
+        self._session.evaluate_patches()
         ending = await self._call()
         # From now on nothing else can end the call, and nobody may change it.
         self._session.end_with(ending)
@@ -311,10 +309,18 @@ class SessionWorkflow(SessionHandlers):
 
     async def _let_callers_go_after(self, attempt: Attempt) -> None:
         """Let the callers go as soon as this agent, which finishes, is not in the room any more."""
-        # An external agent was removed; its room stays for its report, as the older backend's did.
+        if attempt.external and self._session.sure_ending:
+            # It was removed; its room stays for its report, as the older backend's did.
+            await self._remove_callers()
         # `_wind_down` abandons the attempt, at the latest.
         await until(lambda: attempt.gone or (attempt.left_at is not None and not attempt.external))
         self._room.start_deleting()
+
+    async def _remove_callers(self) -> None:
+        try:
+            await self._activities.remove_callers()
+        except ActivityError as error:
+            self._tracker.log(f"the callers were not disconnected: {reason_of(error)}")
 
     async def _tell_agent(
         self, step: Callable[[str, str | None], Awaitable[int]], attempt: Attempt, ending: Ending

@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections import OrderedDict
 from collections.abc import Iterable
-from contextlib import suppress
 
 import structlog
 
@@ -23,6 +22,8 @@ LOSS_SECONDS = 1.0
 AT_ONCE = 20
 MOST_REMEMBERED = 10_000
 MOST_REFUSED = 1_000
+MOST_TRIES = 100
+"""How often a refused loss is tried again; some can never succeed, such as one with a bad id."""
 
 _Loss = tuple[SessionKey, str]
 """A session, and the event id of a loss."""
@@ -38,7 +39,8 @@ class LostJobs:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
         self._told: OrderedDict[_Loss, None] = OrderedDict()
-        self._refused: OrderedDict[_Loss, AgentLost] = OrderedDict()
+        self._refused: OrderedDict[_Loss, tuple[AgentLost, int]] = OrderedDict()
+        """With the number of tries."""
 
     async def tell(self, lost: Iterable[LostJob]) -> None:
         """Tell the sessions of these jobs, within `SECONDS`.
@@ -52,19 +54,23 @@ class LostJobs:
                 message = agent_lost(job.attempt, job.job_id, job.reason)
                 if (job.key, message.event_id) not in self._told:
                     named[job.key, message.event_id] = message
-        pending = dict(self._refused) | named
+        pending = {loss: message for loss, (message, _) in self._refused.items()} | named
         gate = asyncio.Semaphore(AT_ONCE)
         # In another order each time: those that hang must not always come before the others.
         order = random.sample(list(pending), len(pending))
-        results: list[BaseException | None] = []
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(SECONDS):
-                results = await asyncio.gather(
+                faults = await asyncio.gather(
                     *(self._tell(loss, pending[loss], gate) for loss in order),
                     return_exceptions=True,
                 )
-        if any(loss not in self._told and loss not in self._refused for loss in named):
-            raise next((fault for fault in results if fault), _too_slow())
+        except TimeoutError:
+            if all(loss in self._told or loss in self._refused for loss in named):
+                return
+            raise _too_slow() from None
+        for loss, fault in zip(order, faults, strict=True):
+            if fault and loss in named:
+                raise fault
 
     async def _tell(self, loss: _Loss, message: AgentLost, gate: asyncio.Semaphore) -> None:
         async with gate:
@@ -84,10 +90,12 @@ class LostJobs:
                     self._told.popitem(last=False)
 
     def _refuse(self, loss: _Loss, message: AgentLost, reason: str) -> None:
-        if loss not in self._refused:
+        _, tries = self._refused.pop(loss, (message, 0))
+        if not tries:
             key = loss[0]
             log.error("lost job refused", org=key.org, session=key.session_id, reason=reason)
-        self._refused[loss] = message
+        if tries < MOST_TRIES:
+            self._refused[loss] = message, tries + 1
         if len(self._refused) > MOST_REFUSED:
             self._refused.popitem(last=False)
 

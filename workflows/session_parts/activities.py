@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.callers import CallerActivities, CallersSeen, LookForCallers
     from activities.capacity import CapacityActivities, CountFreePlaces
     from activities.dispatch import DispatchActivities, DispatchAgent, RetractAttempts
-    from activities.finishing import FinishActivities, FinishAgents
+    from activities.finishing import FinishActivities, FinishAgents, RemoveCallers
     from activities.joining import AgentSeen, AwaitAgent, JoinActivities, LookForAgent
     from activities.listening import ListenActivities, ListenToAgent
     from activities.rooms import DeleteRoom, OpenRoom, RoomActivities
@@ -217,6 +217,17 @@ class SessionActivities:
             schedule_to_close_timeout=_CALL,
             retry_policy=_QUICK_RETRY,
             summary="remove the agent, which did not finish by itself",
+        )
+
+    async def remove_callers(self) -> int:
+        """Disconnect the callers; the room stays."""
+        return await workflow.execute_activity_method(
+            FinishActivities.remove_callers,
+            RemoveCallers(livekit_room=self._request.livekit_room),
+            start_to_close_timeout=_CALL,
+            schedule_to_close_timeout=2 * _CALL,
+            retry_policy=_QUICK_RETRY,
+            summary="disconnect the callers, who have no agent any more",
         )
 
     async def seal_transcript(self, order: SealTranscript) -> bool:

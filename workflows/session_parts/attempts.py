@@ -136,6 +136,10 @@ class Attempts:
                 self._session.activities.look_for_agent(attempt.number)
             )
         except ActivityError:
+            if self._session.sure_ending and self._session.ending is None:
+                # LiveKit does not answer, so nothing is known: check again.
+                attempt.leave(workflow.now(), detail)
+                return
             seen = None
         if seen is not None and seen.identity == attempt.agent_identity:
             self._session.tracker.log(f"agent {attempt.agent_identity} is in the room again")

@@ -14,6 +14,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.waiting import until
 
 Result = TypeVar("Result")
+REVISED_ENDING = "revised-ending"
+"""Patch: see `SessionContext.revised_ending`."""
+SURE_ENDING = "sure-ending"
+"""Patch: see `SessionContext.sure_ending`."""
 
 
 class CallOver(Exception):
@@ -38,7 +42,15 @@ class SessionContext:
         """Whether it lets callers go before the report comes, does not wait for the report of a
         dead agent, looks once more for a caller, and takes an external agent that deletes the room
         for one that hangs up: sessions that began before a release with all this do not."""
+        self.sure_ending = False
+        """Whether it disconnects the callers of an external agent that was removed, and takes no
+        agent for lost while LiveKit does not answer: as above, but a later revision."""
         self._background: list[asyncio.Task[None]] = []
+
+    def evaluate_patches(self) -> None:
+        """Ask, before the first step, which revisions of the workflow this session began with."""
+        self.revised_ending = workflow.patched(REVISED_ENDING)
+        self.sure_ending = workflow.patched(SURE_ENDING)
 
     def end_with(self, ending: Ending) -> None:
         """End the call; the first reason is the one that counts."""
