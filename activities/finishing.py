@@ -1,4 +1,4 @@
-"""Tell the agent to finish its call."""
+"""Tell the agent to finish its call, and disconnect callers who have no agent any more."""
 
 from pydantic import BaseModel
 from temporalio import activity
@@ -6,7 +6,7 @@ from temporalio import activity
 from activities.dispatch import attempt_of
 from domain.errors import NotFound
 from domain.sessions.control import CONTROL_TOPIC, FinishCall
-from domain.sessions.ports import Participant, Rooms
+from domain.sessions.ports import NEVER_CALLERS, Participant, Rooms
 
 
 class FinishAgents(BaseModel):
@@ -16,6 +16,12 @@ class FinishAgents(BaseModel):
     reason: str
     agent: str | None = None
     """Identity of our agent, told whether LiveKit lists it or not; from orders that name it."""
+
+
+class RemoveCallers(BaseModel):
+    """The room whose callers to disconnect."""
+
+    livekit_room: str
 
 
 class FinishActivities:
@@ -57,6 +63,14 @@ class FinishActivities:
             identities.add(order.agent)
         room = order.livekit_room
         return sum([await self._rooms.remove_participant(room, who) for who in sorted(identities)])
+
+    @activity.defn
+    async def remove_callers(self, order: RemoveCallers) -> int:
+        """Disconnect the callers, also those who are connecting. Returns how many."""
+        room = order.livekit_room
+        people = await self._rooms.participants(room)
+        callers = sorted({one.identity for one in people if one.kind not in NEVER_CALLERS})
+        return sum([await self._rooms.remove_participant(room, who) for who in callers])
 
     async def _agents(self, room: str) -> list[Participant]:
         return [p for p in await self._rooms.participants(room) if p.kind == "agent"]

@@ -27,6 +27,7 @@ from services.access.quotas import SessionQuota
 from services.access.rate_limits import RequestRates
 from services.agents.admission import Admission
 from services.agents.capabilities import EVERYTHING, Capabilities
+from services.agents.losses import LostJobs
 from services.agents.saved_agents import Agents
 from services.sessions.control import SessionControl
 from services.sessions.listing import SessionLists
@@ -117,6 +118,11 @@ class ApiDependencies:
     def presence_changes(self) -> PresenceChanges:
         """Tell sessions who comes and leaves."""
         return PresenceChanges(self.sessions)
+
+    @cached_property
+    def lost_jobs(self) -> LostJobs:
+        """Tell sessions of lost jobs."""
+        return LostJobs(self.sessions)
 
     @property
     def control(self) -> SessionControl:

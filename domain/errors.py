@@ -109,6 +109,10 @@ class AgentsBusy(Unavailable):
     code = "no_capacity"
 
 
+class MessageRefused(Unavailable):
+    """Temporal accepts no message for this one workflow now; others are not affected (HTTP 503)."""
+
+
 class StorageUnavailable(Unavailable):
     """MongoDB is not configured or does not answer (HTTP 503)."""
 

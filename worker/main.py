@@ -142,6 +142,7 @@ def activities_of(
         callers.look_for_callers,
         finish.ask_agents_to_finish,
         finish.remove_agents,
+        finish.remove_callers,
         store.record_session,
         store.seal_transcript,
         summary.begin_summary,

@@ -27,8 +27,6 @@ with workflow.unsafe.imports_passed_through():
 RETENTION_ID = "retention"
 INTERVAL = timedelta(days=1)
 _STORE = RetryPolicy(initial_interval=timedelta(seconds=2), maximum_interval=timedelta(minutes=5))
-_PATIENCE = timedelta(hours=6)
-"""How long MongoDB may be down before the run; the next day's begins anew."""
 
 
 class RetentionOrder(BaseModel):
@@ -70,7 +68,6 @@ class RetentionWorkflow:
             RetentionActivities.next_due_orgs,
             NextOrgs(after=order.after, limit=order.orgs_at_once),
             start_to_close_timeout=timedelta(minutes=2),
-            schedule_to_close_timeout=_PATIENCE,
             retry_policy=_STORE,
             summary="which orgs do not keep their transcripts for ever",
         )

@@ -159,7 +159,7 @@ class SessionWorkflow(SessionHandlers):
                 # Customers' webhooks hear of each failed attempt; the record starts with the
                 # first join.
                 self._records.announce()
-        if self._session.first_end_counts:
+        if self._session.revised_ending_2:
             self._require_no_ending()
         raise CallOver(ending_without_agent)
 
@@ -214,7 +214,7 @@ class SessionWorkflow(SessionHandlers):
 
     async def _with_clock(self, step: Awaitable[None]) -> None:
         """Wait for a step of the live call, which may end in time meanwhile."""
-        if not self._session.first_end_counts:
+        if not self._session.revised_ending_2:
             await step
             return
         clock = self._session.run_in_background(self._end_when_deadline_passes())
@@ -344,7 +344,7 @@ class SessionWorkflow(SessionHandlers):
     async def _collect_removed_agents_report(self, attempt: Attempt) -> None:
         """Give the report of an agent that was removed on request its time to come, as well."""
         removed = attempt.removed_on_request
-        if removed is None or removed.report or not self._session.first_end_counts:
+        if removed is None or removed.report or not self._session.revised_ending_2:
             return
         if not removed.external:
             self._room.start_deleting()
@@ -356,13 +356,21 @@ class SessionWorkflow(SessionHandlers):
 
     async def _let_callers_go_after(self, attempt: Attempt) -> None:
         """Let the callers go as soon as this agent, which finishes, is not in the room any more."""
-        # An external agent was removed; its room stays for its report.
+        if attempt.external and self._session.revised_ending_2:
+            # It was removed; its room stays for its report.
+            await self._remove_callers()
         # `_wind_down` closes the attempt, at the latest.
-        if self._session.first_end_counts and not attempt.external:
+        if self._session.revised_ending_2 and not attempt.external:
             await self._attempts.until_left_for_good(attempt)
         else:
             await until(lambda: attempt.is_over or bool(attempt.left_at and not attempt.external))
         self._room.start_deleting()
+
+    async def _remove_callers(self) -> None:
+        try:
+            await self._activities.remove_callers()
+        except ActivityError as error:
+            self._tracker.log(f"the callers were not disconnected: {reason_of(error)}")
 
     async def _tell_agent(
         self, step: Callable[[str, str | None], Awaitable[int]], attempt: Attempt, ending: Ending

@@ -20,6 +20,7 @@ from typing_extensions import override
 from adapters.auth.key_cache import KeyCache
 from adapters.http.bodies import AnswerTooLong, body_of
 from adapters.http.circuit import CircuitBreaker
+from adapters.http.retry_after import retry_after
 from adapters.settings import PagosSettings
 from domain.access.ports import ApiKeys
 from domain.access.principal import Principal
@@ -191,5 +192,5 @@ def _field(answer: object, path: str) -> Any:
 
 
 def _retry_after(response: httpx.Response) -> int:
-    given = response.headers.get("retry-after", "")
-    return min(max(int(given), 1), 300) if given.isdecimal() else 5
+    seconds = retry_after(response.headers.get("retry-after", ""))
+    return 5 if seconds is None else int(min(max(seconds, 1), 300))

@@ -3,14 +3,13 @@
 import asyncio
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Self
 
 import httpx
 from typing_extensions import override
 
 from adapters.http.outbound import ForbiddenAddress, Resolve, check_url, outbound_client
+from adapters.http.retry_after import retry_after
 from domain.errors import InvalidInput
 from domain.webhooks.deliveries import SendAnswer
 from domain.webhooks.ports import WebhookSender
@@ -98,8 +97,8 @@ def _meaning(response: httpx.Response) -> SendAnswer:
     reason = f"the receiver answered {status}"
     if response.is_redirect:
         reason = f"the receiver redirects ({status}), which is not followed"
-    retry_after = _retry_after(response.headers.get("retry-after", ""))
-    return SendAnswer(status_code=status, duration_ms=0, reason=reason, retry_after=retry_after)
+    pause = retry_after(response.headers.get("retry-after", ""))
+    return SendAnswer(status_code=status, duration_ms=0, reason=reason, retry_after=pause)
 
 
 def _failure(reason: str, *, final: bool = False) -> SendAnswer:
@@ -113,17 +112,3 @@ def _why(error: httpx.ConnectError) -> str:
             return cause.strerror
         cause = cause.__cause__ or cause.__context__
     return "the name cannot be resolved or nothing listens there"
-
-
-def _retry_after(header: str) -> float | None:
-    """Seconds, from either form of the header; None if it is missing or malformed."""
-    text = header.strip()
-    if not text:
-        return None
-    if text.isdecimal():
-        return float(text[:9])
-    try:
-        at = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max((at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)

@@ -5,13 +5,11 @@ short identifier, is kept.
 """
 
 import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from math import isfinite
 from typing import Any, NamedTuple
 
 import httpx
 
+from adapters.http.retry_after import retry_after
 from domain.errors import EverlineError, InvalidInput, Unavailable
 
 _MAX_RETRY_AFTER = 300
@@ -126,16 +124,9 @@ def _code(response: httpx.Response) -> str:
 
 
 def _retry_after(response: httpx.Response) -> int:
-    """Seconds, from either form of the header; a minute if it is malformed."""
-    header = response.headers.get("Retry-After", "").strip()
-    if not header:
+    """Seconds, or a minute if the header is malformed."""
+    header = response.headers.get("Retry-After", "")
+    if not header.strip():
         return 2
-    try:
-        seconds = float(header)
-    except ValueError:
-        try:
-            at = parsedate_to_datetime(header)
-        except ValueError:
-            return 60
-        seconds = (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return int(min(max(seconds, 1), _MAX_RETRY_AFTER)) if isfinite(seconds) else 60
+    seconds = retry_after(header)
+    return 60 if seconds is None else int(min(max(seconds, 1), _MAX_RETRY_AFTER))

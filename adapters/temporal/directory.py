@@ -13,10 +13,15 @@ from temporalio.client import (
 from temporalio.service import RPCError
 from typing_extensions import override
 
-from adapters.temporal.errors import is_not_found, temporal_error, temporal_errors
+from adapters.temporal.errors import (
+    is_not_found,
+    message_error,
+    temporal_error,
+    temporal_errors,
+)
 from adapters.temporal.signals import send_signal
 from domain.agents.ports import AgentLosses
-from domain.errors import Unavailable
+from domain.errors import MessageRefused
 from domain.ids import SessionKey, key_of_workflow_id, session_workflow_id
 from domain.json_model import reader
 from domain.sessions.messages import AgentLost, Message, ParticipantChange, ParticipantChanged
@@ -87,8 +92,8 @@ class TemporalSessionDirectory(SessionDirectory, AgentLosses):
         except RPCError as error:
             if is_not_found(error):
                 return
-            trouble = temporal_error(error)
-            if isinstance(trouble, Unavailable):
+            trouble = message_error(error)
+            if not isinstance(trouble, MessageRefused):
                 raise trouble from None
             # One session that accepts no more signals must not hide the others from the watchdog.
             log.error(

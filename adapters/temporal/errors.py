@@ -3,9 +3,11 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from temporalio.api.enums.v1 import ResourceExhaustedCause
+from temporalio.api.errordetails.v1 import ResourceExhaustedFailure
 from temporalio.service import RPCError, RPCStatusCode
 
-from domain.errors import Conflict, EverlineError, InvalidInput, Unavailable
+from domain.errors import Conflict, EverlineError, InvalidInput, MessageRefused, Unavailable
 
 _DETAIL_CHARS = 200
 _AWAY = (
@@ -25,6 +27,13 @@ _NOT_YET = {
     "NamespaceInvalidStateFailure": "check TEMPORAL_NAMESPACE: its state does not allow this",
 }
 """Failed preconditions that pass, or that an operator can fix: the request is valid."""
+
+_OF_ONE_WORKFLOW = (
+    ResourceExhaustedCause.RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW,
+    ResourceExhaustedCause.RESOURCE_EXHAUSTED_CAUSE_CONCURRENT_LIMIT,
+)
+"""Causes of RESOURCE_EXHAUSTED that concern one workflow; the others concern the namespace."""
+_SIGNAL_LIMIT = "execution limit for signal"
 
 _UNCONNECTED = {
     "UnknownIssuer": (
@@ -92,6 +101,27 @@ def temporal_error(error: RPCError | RuntimeError) -> EverlineError:
     )
 
 
+def message_error(error: RPCError | RuntimeError) -> EverlineError:
+    """The error for a failed message to a workflow, except for an unknown workflow.
+
+    Everline itself writes these messages. So if Temporal refuses one, the client's request is not
+    the reason: the workflow is busy, or has reached one of Temporal's limits.
+    """
+    meant = temporal_error(error)
+    if isinstance(error, RPCError) and (not isinstance(meant, Unavailable) or _is_busy(error)):
+        return MessageRefused(
+            f"Temporal accepts no message for this workflow now: {error.message[:_DETAIL_CHARS]}",
+            cure="try again; if it has reached a limit, terminate it in the Temporal UI",
+            retry_after=10,
+        )
+    return meant
+
+
+def is_signal_limit(error: RPCError) -> bool:
+    """Whether the workflow has had as many signals as Temporal allows."""
+    return error.status is RPCStatusCode.INVALID_ARGUMENT and _SIGNAL_LIMIT in error.message
+
+
 @contextmanager
 def temporal_errors() -> Generator[None]:
     """Map the errors of a call with `temporal_error`."""
@@ -99,6 +129,15 @@ def temporal_errors() -> Generator[None]:
         yield
     except (RPCError, RuntimeError) as error:
         raise temporal_error(error) from None
+
+
+@contextmanager
+def message_errors() -> Generator[None]:
+    """Map the errors of a message to a workflow with `message_error`."""
+    try:
+        yield
+    except (RPCError, RuntimeError) as error:
+        raise message_error(error) from None
 
 
 def not_connected(error: RuntimeError) -> Unavailable:
@@ -116,6 +155,14 @@ def temporal_is_away(detail: str) -> Unavailable:
         f"Temporal does not answer ({detail[:_DETAIL_CHARS]})",
         cure="check TEMPORAL_ADDRESS, and that Temporal runs",
     )
+
+
+def _is_busy(error: RPCError) -> bool:
+    for detail in error.grpc_status.details:
+        failure = ResourceExhaustedFailure()
+        if detail.Unpack(failure) and failure.cause in _OF_ONE_WORKFLOW:
+            return True
+    return False
 
 
 def _kinds(error: RPCError) -> set[str]:

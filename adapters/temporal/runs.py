@@ -8,7 +8,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 from typing_extensions import override
 
-from adapters.temporal.errors import is_not_found, temporal_errors
+from adapters.temporal.errors import is_not_found, message_errors, temporal_errors
 from adapters.temporal.sessions import TemporalSessions
 from domain.errors import NotFound
 from domain.ids import SessionKey, archive_workflow_id, summary_workflow_id, webhook_workflow_id
@@ -62,7 +62,7 @@ class TemporalDeliveryRuns(_Runs, DeliveryRuns):
 
     @override
     async def start_again(self, key: DeliveryKey) -> None:
-        with temporal_errors():
+        with message_errors():
             try:
                 handle = self._client.get_workflow_handle(webhook_workflow_id(*key))
                 await handle.signal(DELIVER_NOW)

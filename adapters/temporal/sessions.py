@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -22,7 +23,12 @@ from temporalio.service import RPCError
 from typing_extensions import override
 
 from adapters.temporal.directory import describe, has_ended, is_running
-from adapters.temporal.errors import is_not_found, temporal_error, temporal_is_away
+from adapters.temporal.errors import (
+    is_not_found,
+    message_error,
+    temporal_error,
+    temporal_is_away,
+)
 from adapters.temporal.message_limits import ChangeLimits
 from adapters.temporal.probe import TemporalProbe
 from adapters.temporal.shared_calls import SharedCalls
@@ -30,7 +36,6 @@ from adapters.temporal.signals import send_signal
 from adapters.temporal.task_queue import polling_workers
 from domain.errors import (
     Conflict,
-    EverlineError,
     IdempotencyMismatch,
     NoCapacity,
     NotFound,
@@ -87,7 +92,8 @@ class TemporalSessions(Sessions):
         try:
             if stage is Stage.ACCEPTED:
                 start = self._client.start_workflow
-                await _reach(start(SessionWorkflow.run, request, **self._options(request)))
+                with _start_errors():
+                    await start(SessionWorkflow.run, request, **self._options(request))
                 return Started(request, None)
             return Started(request, await self._start_and_wait(request, stage, seconds))
         except WorkflowAlreadyStartedError:
@@ -125,14 +131,13 @@ class TemporalSessions(Sessions):
         handle.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             async with asyncio.timeout(seconds):
-                return await wait
+                with _start_errors():
+                    return await wait
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
             # A time-out alone does not tell whether the session was started.
             if not await self.exists(request.key):
                 raise temporal_is_away("the start timed out") from None
             return None
-        except (RPCError, RuntimeError) as error:
-            raise _failure(error) from None
         finally:
             handle.cancel()
 
@@ -267,7 +272,7 @@ class TemporalSessions(Sessions):
 
 
 async def _reach(call: Awaitable[Result], seconds: float | None = None) -> Result:
-    """Await a call to Temporal, for up to `seconds`, and map its errors."""
+    """Await a message to a session, for up to `seconds`, and map its errors."""
     try:
         async with asyncio.timeout(seconds):
             return await call
@@ -281,11 +286,16 @@ async def _reach(call: Awaitable[Result], seconds: float | None = None) -> Resul
             "no worker answered for the session", cure="check that an Everline worker runs"
         ) from None
     except (RPCError, RuntimeError) as error:
-        raise _failure(error) from None
+        raise _no_session() if is_not_found(error) else message_error(error) from None
 
 
-def _failure(error: RPCError | RuntimeError) -> EverlineError:
-    return _no_session() if is_not_found(error) else temporal_error(error)
+@contextmanager
+def _start_errors() -> Generator[None]:
+    """Map the errors of a start: unlike a message, it carries what the client has sent."""
+    try:
+        yield
+    except (RPCError, RuntimeError) as error:
+        raise _no_session() if is_not_found(error) else temporal_error(error) from None
 
 
 def _no_session() -> NotFound:

@@ -64,7 +64,9 @@ class HeartbeatSender:
         changed = self.jobs.changed.is_set() or self.draining() != self._said_draining
         if changed or loop.time() >= self._due:
             self.jobs.changed.clear()
-            self._due = loop.time() + (HEARTBEAT_SECONDS if await self.beat() else RETRY_SECONDS)
+            begun = loop.time()
+            # From its beginning: after one that timed out, the next follows at once.
+            self._due = begun + (HEARTBEAT_SECONDS if await self.beat() else RETRY_SECONDS)
         with suppress(TimeoutError):
             await asyncio.wait_for(self.jobs.changed.wait(), CHECK_SECONDS)
 

@@ -17,6 +17,13 @@ log = structlog.stdlib.get_logger(__name__)
 
 TRANSFER_SECONDS = 60.0
 """How long the destination may ring."""
+LEAVE_SECONDS = 4.0
+"""How long after LiveKit's answer the caller may leave; LiveKit tells some leaves 3 s late."""
+ANSWER_SECONDS = 1.0
+"""How long after the caller's leave LiveKit may answer; the session ends soon after a leave."""
+POLL_SECONDS = 0.1
+_NO_REFUSAL = (408, 481, 487)
+"""SIP status codes of a time-out, of a call that has ended, and of one that was cancelled."""
 
 
 def transfer_call(inputs: ToolInputs) -> llm.Tool:
@@ -72,6 +79,51 @@ def _caller_on_the_phone(inputs: ToolInputs) -> rtc.RemoteParticipant | None:
 async def _refer(
     inputs: ToolInputs, caller: rtc.RemoteParticipant, destination: TransferDestination
 ) -> None:
+    """Transfer the caller.
+
+    LiveKit's answer may come late, or not say how the transfer ended, although the caller is
+    connected to the destination. So unless LiveKit says that it was refused, a caller who leaves
+    during the transfer was transferred.
+
+    Raises:
+        llm.ToolError: it did not work.
+    """
+    answer = asyncio.create_task(_ask_for_transfer(inputs, caller, destination))
+    leave = asyncio.create_task(_leave(inputs.room, caller))
+    try:
+        await asyncio.wait((answer, leave), return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            await asyncio.wait((answer,), timeout=ANSWER_SECONDS)
+        elif answer.result() is None:
+            await asyncio.wait((leave,), timeout=LEAVE_SECONDS)
+        transferred = answer.result() if answer.done() else None
+        left = _has_left(inputs.room, caller)
+    finally:
+        answer.cancel()
+        leave.cancel()
+    if transferred or (left and transferred is None):
+        return
+    where = "they have left the call" if left else "the caller is still with you"
+    raise llm.ToolError(f"the transfer to {destination.name} did not work; {where}")
+
+
+async def _leave(room: rtc.Room, caller: rtc.RemoteParticipant) -> None:
+    """Wait until the caller's connection ends. While the agent has none, nothing is known."""
+    while True:
+        await asyncio.sleep(POLL_SECONDS)
+        if _has_left(room, caller):
+            return
+
+
+def _has_left(room: rtc.Room, caller: rtc.RemoteParticipant) -> bool:
+    found = room.remote_participants.get(caller.identity)
+    return room.isconnected() and (found is None or found.sid != caller.sid)
+
+
+async def _ask_for_transfer(
+    inputs: ToolInputs, caller: rtc.RemoteParticipant, destination: TransferDestination
+) -> bool | None:
+    """Whether LiveKit has transferred the caller; None if that is not known."""
     to = destination.to if ":" in destination.to else f"tel:{destination.to}"
     request = TransferSIPParticipantRequest(
         room_name=inputs.room.name,
@@ -79,16 +131,23 @@ async def _refer(
         transfer_to=to,
         play_dialtone=bool(inputs.config.transfer and inputs.config.transfer.play_dialtone),
     )
-    code: object = None
     try:
         async with asyncio.timeout(TRANSFER_SECONDS):
             answer = await inputs.livekit().sip.transfer_sip_participant(request)
-        if answer.status == SIPTransferStatus.STS_TRANSFER_FAILED:
-            code = answer.reason
-    except (api.TwirpError, aiohttp.ClientError, TimeoutError) as error:
-        code = error.code if isinstance(error, api.TwirpError) else type(error).__name__
-    if code is not None:
-        log.warning("transfer_failed", destination=destination.name, code=code)
-        raise llm.ToolError(
-            f"the transfer to {destination.name} did not work; the caller is still with you"
-        )
+    except (api.ServerError, aiohttp.ClientError, TimeoutError) as error:
+        code = error.code if isinstance(error, api.ServerError) else type(error).__name__
+        sip_status = error.sip_status_code if isinstance(error, api.SipCallError) else None
+    else:
+        if answer.status == SIPTransferStatus.STS_TRANSFER_SUCCESSFUL:
+            return True
+        code, sip_status = str(answer.reason), int(answer.sip_status.code)
+    log.warning(
+        "transfer_not_confirmed", destination=destination.name, code=code, sip_status=sip_status
+    )
+    return False if _refuses(sip_status or 0) else None
+
+
+def _refuses(sip_status: int) -> bool:
+    """Whether this is a refusal: no time-out, no fault of a server, no call that is over."""
+    refusal = 400 <= sip_status < 500 or sip_status >= 600
+    return refusal and sip_status not in _NO_REFUSAL

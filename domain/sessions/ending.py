@@ -76,7 +76,7 @@ def settled(
         recovering: whether the call ended while its agent was replaced.
         caller_came: whether a caller was ever in the room, as far as it is known.
     """
-    ending = _room_deleted_by_agent(ending, attempt)
+    ending = _transferred_by_agent(_room_deleted_by_agent(ending, attempt), attempt)
     if ending.outcome and ending.outcome is not Outcome.COMPLETED:
         return ending
     if not ever_joined:
@@ -85,6 +85,14 @@ def settled(
         ending = replace(ending, outcome=_outcome(attempt, recovering=recovering))
     if ending.outcome is Outcome.COMPLETED and not caller_came:
         return replace(ending, outcome=Outcome.CALLER_NEVER_JOINED)
+    return ending
+
+
+def _transferred_by_agent(ending: Ending, attempt: Attempt | None) -> Ending:
+    """A caller who was transferred has left; the report may come after the leave."""
+    report = attempt.report if attempt else None
+    if ending == CALLER_LEFT and report and report.end_reason is ReportEnd.TRANSFERRED:
+        return reported(report.end_reason)
     return ending
 
 

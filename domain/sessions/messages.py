@@ -171,6 +171,16 @@ class Finalise(BaseModel):
     by: str | None = None
 
 
+class DeliverMessage(BaseModel):
+    """Update `deliver`: a signal for a session that has had as many as Temporal allows."""
+
+    end: EndRequest | None = None
+    agent_failed: AgentFailed | None = None
+    agent_lost: AgentLost | None = None
+    report: ReportReceived | None = None
+    room_finished: ParticipantChanged | None = None
+
+
 class SessionResult(BaseModel):
     """What a closed session's workflow returns."""
 

@@ -3,8 +3,9 @@
 An agent server reports lost jobs itself. The watchdog is for servers that report nothing because
 they were killed, hang, or are cut off. Silence alone proves nothing, because the path of heartbeats
 may be broken as well. So each check first proves that path, and only time in which it was open
-counts; after an outage, each server gets its full time again. All times are durations by the
-watchdog's own clock, whatever the clocks of API and agent servers say.
+counts. After an outage, each server gets some seconds again: agent servers try again every second
+while they cannot deliver a heartbeat. All times are durations by the watchdog's own clock, whatever
+the clocks of API and agent servers say.
 """
 
 from collections.abc import Callable
@@ -20,6 +21,11 @@ log = structlog.get_logger()
 
 LONGEST_GAP = 3.0
 """Seconds between two checks of the path; a longer gap counts as an outage."""
+
+SHORTEST_RETURN = 4.0
+RETURN_SHARE = 2 / 3
+"""Of the longest silence: how long a server may be silent after an outage, but no less than
+`SHORTEST_RETURN` seconds. A heartbeat takes 3 s at most, and the next one then follows at once."""
 
 _Heartbeat = tuple[str, datetime]
 """A server's id, and the API's time of its heartbeat."""
@@ -40,6 +46,10 @@ class Watchdog:
     """Each server's last heartbeat, and when this process first saw it."""
     _open_since: float = field(default=-LONGEST_GAP, init=False)
     _open_at: float = field(default=-LONGEST_GAP, init=False)
+    _failed: bool = field(default=False, init=False)
+    """Whether the last check was impossible."""
+    _after_outage: bool = field(default=False, init=False)
+    """Whether the path was broken before `_open_since`; else nobody checked it."""
 
     async def look(self) -> list[str]:
         """Check once; returns the ids of the servers that were found dead.
@@ -48,11 +58,13 @@ class Watchdog:
             Unavailable: the path is broken, or MongoDB or Temporal does not answer. Nothing is
                 concluded from that, and the next check continues.
         """
+        failed, self._failed = self._failed, True
         await self.path.prove()
         proven_at = self.clock()
         stamps = await self.signs.last_heartbeats()
+        self._failed = False
         if proven_at - self._open_at > LONGEST_GAP:
-            self._open_since = proven_at
+            self._open_since, self._after_outage = proven_at, failed
         self._open_at = proven_at
         now = self.clock()
         self._heard = {one: self._heard.get(one, now) for one in stamps.items()}
@@ -60,11 +72,16 @@ class Watchdog:
         dead = [
             one
             for one, heard_at in self._heard.items()
-            if self._open_at - max(heard_at, self._open_since) >= self.longest_silence
+            if self._open_at - max(heard_at, self._open_since) >= self._patience(heard_at)
         ]
         for server_id, stamp in dead:
             await self._declare_dead(server_id, stamp)
         return [server_id for server_id, _ in dead]
+
+    def _patience(self, heard_at: float) -> float:
+        if self._after_outage and heard_at < self._open_since:
+            return max(self.longest_silence * RETURN_SHARE, SHORTEST_RETURN)
+        return self.longest_silence
 
     async def _declare_dead(self, server_id: str, stamp: datetime) -> None:
         server = await self.signs.server(server_id)
@@ -75,7 +92,7 @@ class Watchdog:
             # First make sure that the old agents stop if they are still alive.
             jobs = [job.job_id for job in server.jobs]
             await self.signs.condemn(server_id, jobs, datetime.now(UTC))
-        reason = f"its agent server was silent for {self.longest_silence:g} s"
+        reason = "its agent server is silent"
         for job in server.jobs:
             if job.key and job.attempt is not None:
                 loss = agent_lost(job.attempt, job.job_id, reason)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
-from domain.errors import Unavailable
+from domain.errors import MessageRefused, Unavailable
 from domain.ids import SessionKey
 from domain.sessions.messages import ParticipantChange, ParticipantChanged, ParticipantKind
 from domain.sessions.ports import Sessions
@@ -43,24 +43,27 @@ class PresenceChanges:
         self._flushes: set[asyncio.Task[None]] = set()
 
     async def tell(self, key: SessionKey, change: ParticipantChanged) -> bool:
-        """Tell a session of a change, now or merged with others; False if it is closed.
+        """Tell a session of a change, now or merged with others.
+
+        Returns:
+            False if it is closed, or takes no message.
 
         Raises:
             Unavailable: Temporal is down.
         """
         if change.change is ParticipantChange.ROOM_FINISHED:
             self._told.pop(key, None)
-            return await self._sessions.signal(key, change)
+            return await self._signal(key, change)
         if change.kind is ParticipantKind.AGENT:
             # A session learns of an external agent's end by this alone. Agents come by dispatches,
             # of which a session makes a limited number.
-            return await self._sessions.signal(key, change)
+            return await self._signal(key, change)
         told = self._told.setdefault(key, _Told())
         self._told.move_to_end(key)
         if len(self._told) > MOST_SESSIONS:
             self._told.popitem(last=False)
         if told.sent < AT_ONCE:
-            forwarded = await self._sessions.signal(key, change)
+            forwarded = await self._signal(key, change)
             told.note(change)
             return forwarded
         told.hold(change)
@@ -78,13 +81,21 @@ class PresenceChanges:
             flush.cancel()
         await asyncio.gather(*self._flushes, return_exceptions=True)
 
+    async def _signal(self, key: SessionKey, change: ParticipantChanged) -> bool:
+        try:
+            return await self._sessions.signal(key, change)
+        except MessageRefused as error:
+            # LiveKit would send the webhook again, and hold up those of other rooms.
+            log.warning("presence change refused", session=key.session_id, reason=error.message)
+            return False
+
     async def _flush(self, key: SessionKey, told: "_Told") -> None:
         await asyncio.sleep(self._pause(told.merged))
         told.merged += 1
         told.flushing = False
         for change in told.take():
             try:
-                await self._sessions.signal(key, change)
+                await self._signal(key, change)
             except Unavailable as error:
                 log.warning("merged presence change not told", reason=error.message)
                 return

@@ -9,13 +9,15 @@ Several installations may share a LiveKit server. Rooms of others, and those wit
 left alone.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
 from pydantic import BaseModel
 
-from domain.errors import StorageUnavailable, Unavailable, Unreadable
+from domain.errors import EverlineError, Unavailable, Unreadable
 from domain.ids import SessionKey
 from domain.sessions.ports import Room, Rooms, SessionDirectory, SessionRecords
 from domain.sessions.rooms import owner_of_room
@@ -43,6 +45,17 @@ class Swept(BaseModel):
     """Records of closed workflows that were missing or not terminal."""
     slots_freed: int = 0
     """Slots of sessions that are over."""
+    not_done: list[str] = []
+    """What could not be checked, and why; the next sweep tries again."""
+
+
+@contextmanager
+def _part(swept: Swept, what: str) -> Generator[None]:
+    """Note that a part of a sweep is impossible now; it must not keep the others."""
+    try:
+        yield
+    except EverlineError as error:
+        swept.not_done.append(f"{what}: {error.message}")
 
 
 @dataclass
@@ -65,18 +78,24 @@ class Reaper:
     """The rooms that LiveKit did not delete in the last sweep."""
 
     async def sweep(self) -> Swept:
-        """Run one sweep.
-
-        Raises:
-            Unavailable: LiveKit, Temporal or MongoDB does not answer; the next sweep continues.
-        """
-        live = await self.directory.live_sessions()
-        slots_freed = await self._free_slots(set(live))
-        swept = await self._compare_rooms(live)
-        swept.slots_freed = slots_freed
-        if self.archive:
-            swept.records_closed = await self._record_cut_short(self.archive)
-            swept.records_closed += await self._close_records(self.archive, live)
+        """Run one sweep; what LiveKit, Temporal or MongoDB does not allow now is named."""
+        swept = Swept()
+        try:
+            live = await self.directory.live_sessions()
+        except EverlineError as error:
+            swept.not_done.append(f"nothing was compared: {error.message}")
+            return swept
+        slots, archive = self.slots, self.archive
+        if slots:
+            with _part(swept, "slots"):
+                swept.slots_freed = await slots.sweep(set(live))
+        with _part(swept, "rooms"):
+            await self._compare_rooms(live, swept)
+        if archive:
+            with _part(swept, "terminated sessions"):
+                swept.records_closed = await self._record_cut_short(archive)
+            with _part(swept, "open records"):
+                swept.records_closed += await self._close_records(archive, live)
         return swept
 
     async def compare_rooms(self) -> Swept:
@@ -85,12 +104,13 @@ class Reaper:
         Raises:
             Unavailable: LiveKit or Temporal does not answer.
         """
-        return await self._compare_rooms(await self.directory.live_sessions())
+        swept = Swept()
+        await self._compare_rooms(await self.directory.live_sessions(), swept)
+        return swept
 
-    async def _compare_rooms(self, live: dict[SessionKey, str]) -> Swept:
+    async def _compare_rooms(self, live: dict[SessionKey, str], swept: Swept) -> None:
         # After the sessions: a room that is missing from this list was missing all the time.
         rooms = {room.name: room for room in await self.rooms.list_rooms()}
-        swept = Swept()
         # First, because the check of missing rooms may take time.
         refused: set[str] = set()
         for room in rooms.values():
@@ -109,21 +129,10 @@ class Reaper:
         for key in await self.missing.gone(suspects):
             await self.directory.tell_room_is_gone(key)
             swept.rooms_missed += 1
-        return swept
 
     def _has(self, room: Room | None, key: SessionKey) -> bool:
         owner = owner_of_room(room.metadata) if room else None
         return owner is not None and owner.may_be(key, self.installation)
-
-    async def _free_slots(self, live: set[SessionKey]) -> int:
-        if self.slots is None:
-            return 0
-        try:
-            return await self.slots.sweep(live)
-        except StorageUnavailable as error:
-            # Rooms are swept without MongoDB.
-            log.warning("slots are swept later", reason=error.message)
-            return 0
 
     async def _is_orphan(self, room: Room, live: dict[SessionKey, str]) -> bool:
         owner = owner_of_room(room.metadata)

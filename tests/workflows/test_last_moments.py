@@ -41,6 +41,22 @@ async def test_the_room_of_an_external_agent_stays_for_its_report(studio: Studio
 
 
 @beside_the_others
+async def test_callers_whose_external_agent_was_removed_are_let_go(studio: Studio) -> None:
+    call = await studio.call(EXTERNAL, report_grace=600, archive=False).live()
+    studio.rooms.join(call.room, "recorder", "egress")
+    studio.rooms.join(call.room, "whatsapp", "connector")
+    await call.end()
+
+    def left() -> list[str]:
+        return sorted(studio.rooms.rooms[call.room].participants)
+
+    await eventually(lambda: left() == ["recorder"], what="agent and callers are gone")
+    assert (await call.status()).state == "ending"
+    await call.crew.report(1, ReportEnd.AGENT_ENDED)
+    assert (await call.closed()).ended == ("completed", "end_requested")
+
+
+@beside_the_others
 async def test_callers_do_not_wait_for_the_report_of_an_agent_that_left(studio: Studio) -> None:
     call = await studio.call(MUTE, report_grace=600).live()
     await call.end()
@@ -167,6 +183,18 @@ async def test_an_external_agent_that_deletes_the_room_has_hung_up(studio: Studi
 
     assert closed.ended == ("completed", "agent_ended")
     assert closed.status.reason == "the agent deleted the room to end the call"
+
+
+@beside_the_others
+async def test_a_transfer_that_is_reported_after_the_callers_leave_is_a_transfer(
+    studio: Studio,
+) -> None:
+    call = await studio.call(MUTE, caller_return=0, report_grace=600).live()
+    await call.caller_leaves(reason="CLIENT_INITIATED")
+    await call.until("ending", lambda status: status.state == "ending")
+    await call.crew.report(1, ReportEnd.TRANSFERRED)
+
+    assert (await call.closed()).ended == ("completed", "transferred")
 
 
 @beside_the_others

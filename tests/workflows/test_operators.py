@@ -1,5 +1,6 @@
 """What an operator sees in Temporal: search attributes, summaries, details that tell the story."""
 
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.common import SearchAttributeKey
 
 from domain.sessions.end_reasons import ReportEnd
@@ -7,6 +8,7 @@ from tests.fakes.agents import NEVER_COMES, Plays
 from tests.waiting import eventually
 from tests.workflows.calls import Call, Studio
 from tests.workflows.scenes import beside_the_others
+from workflows.session_parts.status_tracker import TIMELINE_LIMIT
 
 KEYWORDS = (
     "SessionState",
@@ -83,6 +85,22 @@ async def test_the_page_of_a_session_tells_what_was_tried(studio: Studio) -> Non
     assert "waiting for **agent_ready**" in text
     assert "attempt 1 abandoned: no agent within 1 s" in text
     assert "attempt 2: dispatched to test-agent" in text
+
+
+@beside_the_others
+async def test_the_page_of_a_session_stays_within_what_temporal_shows(studio: Studio) -> None:
+    call = await studio.call().live()
+    # Characters of four bytes each.
+    for number in range(TIMELINE_LIMIT):
+        await call.stranger_joins(f"{number}-" + "\N{TELEPHONE RECEIVER}" * 250)
+    await call.until("all are there", lambda s: any("99-" in e.text for e in s.timeline))
+    current = await call.handle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
+    await call.end()
+    await call.closed()
+
+    details = current.current_details
+    assert 19_000 < len(details.encode()) <= 20_000
+    assert "somebody else: 99-" in details
 
 
 @beside_the_others

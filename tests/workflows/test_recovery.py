@@ -3,6 +3,7 @@
 from domain.sessions.end_reasons import ReportEnd
 from domain.sessions.messages import AgentLost, ReportReceived, agent_lost
 from tests.fakes.agents import NEVER_COMES, Plays
+from tests.fakes.rooms import Fault
 from tests.workflows.calls import Call, Studio
 from tests.workflows.evidence import in_order
 from tests.workflows.scenes import beside_the_others, takes_long
@@ -89,6 +90,25 @@ async def test_an_agent_that_makes_its_connection_again_is_not_lost(studio: Stud
     await call.until("replaced", lambda status: status.joins == 2)
     await call.end()
     assert (await call.closed()).status.dispatches == 2
+
+
+@beside_the_others
+async def test_an_agent_is_not_lost_because_livekit_does_not_answer(studio: Studio) -> None:
+    call = await studio.call(MUTE, Plays(), caller_return=60).live()
+    studio.rooms.faults["participants", call.room] += [Fault.REFUSED, Fault.REFUSED]
+    await call.agent_reconnects()
+
+    status = await call.until(
+        "looked for", lambda s: any("is in the room again" in e.text for e in s.timeline)
+    )
+
+    assert (status.state, status.joins, status.dispatches) == ("live", 1, 1)
+    assert not studio.rooms.faults["participants", call.room]
+    studio.rooms.faults["participants", call.room].append(Fault.REFUSED)
+    await call.agent_leaves()
+    await call.until("replaced", lambda status: status.joins == 2)
+    await call.end()
+    assert (await call.closed()).ended == ("completed", "end_requested")
 
 
 @beside_the_others

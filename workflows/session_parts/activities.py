@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.callers import CallerActivities, CallersSeen, LookForCallers
     from activities.capacity import CapacityActivities, CountFreePlaces, ReleasePlace
     from activities.dispatch import DispatchActivities, DispatchAgent, RetractAttempts
-    from activities.finishing import FinishActivities, FinishAgents
+    from activities.finishing import FinishActivities, FinishAgents, RemoveCallers
     from activities.joining import AgentSeen, AwaitAgent, JoinActivities, LookForAgent
     from activities.listening import ListenActivities, ListenToAgent
     from activities.rooms import DeleteRoom, OpenRoom, RoomActivities
@@ -86,7 +86,7 @@ class SessionActivities:
         await workflow.execute_activity_method(
             CapacityActivities.release_place,
             ReleasePlace(org=request.org, session_id=request.session_id),
-            start_to_close_timeout=_CALL,
+            start_to_close_timeout=_ONE_TRY,
             retry_policy=_PATIENT_RETRY,
             summary="release the session's place on an agent server",
         )
@@ -228,6 +228,17 @@ class SessionActivities:
             schedule_to_close_timeout=_ONE_TRY,
             retry_policy=_QUICK_RETRY,
             summary="remove the agent, which did not finish by itself",
+        )
+
+    async def remove_callers(self) -> int:
+        """Disconnect the callers; the room stays."""
+        return await workflow.execute_activity_method(
+            FinishActivities.remove_callers,
+            RemoveCallers(livekit_room=self._request.livekit_room),
+            start_to_close_timeout=_ONE_TRY,
+            schedule_to_close_timeout=2 * _ONE_TRY,
+            retry_policy=_QUICK_RETRY,
+            summary="disconnect the callers, who have no agent any more",
         )
 
     async def seal_transcript(self, order: SealTranscript) -> bool:

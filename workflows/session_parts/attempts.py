@@ -141,13 +141,17 @@ class Attempts:
                 self._session.activities.look_for_agent(attempt.number)
             )
         except ActivityError:
+            if self._session.revised_ending_2 and self._session.ending is None:
+                # LiveKit does not answer, so nothing is known: check again.
+                attempt.leave(workflow.now(), detail)
+                return
             seen = None
         if seen is not None and seen.identity == attempt.agent_identity:
             self._session.tracker.log(f"agent {attempt.agent_identity} is in the room again")
             self._log_strays(seen)
         elif self._session.ending is None:
             attempt.mark_lost(f"it left the room ({detail})")
-        elif left_at and attempt.left_at is None and self._session.first_end_counts:
+        elif left_at and attempt.left_at is None and self._session.revised_ending_2:
             # The call ended before the check did.
             attempt.leave(left_at, detail)
 

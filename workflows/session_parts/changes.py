@@ -15,8 +15,8 @@ with workflow.unsafe.imports_passed_through():
     from domain.sessions.session import LONGEST_CALL, SessionState
     from workflows.session_parts.context import SessionContext
 
-MAX_CHANGES = {"extended": 300, "redispatched": 50, "finalised": 50}
-"""How often a session can be changed in each way.
+MAX_CHANGES = {"extended": 300, "redispatched": 50, "finalised": 50, "delivered": 300}
+"""How often a session can be changed in each way, or be told something by an update.
 
 Temporal takes 2,000 updates of one workflow, and agents need some of them for their claims.
 """

@@ -16,8 +16,8 @@ with workflow.unsafe.imports_passed_through():
 Result = TypeVar("Result")
 REVISED_ENDING = "revised-ending"
 """Patch: see `SessionContext.revised_ending`."""
-FIRST_END_COUNTS = "first-end-counts"
-"""Patch: see `SessionContext.first_end_counts`."""
+REVISED_ENDING_2 = "revised-ending-2"
+"""Patch: see `SessionContext.revised_ending_2`."""
 
 
 class CallOver(Exception):
@@ -48,7 +48,7 @@ class SessionContext:
         - Agents that no dispatch of the session has sent are named in the timeline.
         - A redispatch is refused once the call has been ended.
         """
-        self.first_end_counts = False
+        self.revised_ending_2 = False
         """What sessions that began before a release with it do not do:
 
         - An end counts that comes during the last retraction of an attempt.
@@ -56,6 +56,8 @@ class SessionContext:
           for or removed.
         - The report of an agent that was removed on request is waited for.
         - An agent's leave is still known if the call ends while it is checked.
+        - The callers of an external agent that was removed are disconnected.
+        - No agent is lost because LiveKit does not answer.
         - At the end, too, an agent that left is looked for before its callers are disconnected.
         """
         self._background: list[asyncio.Task[None]] = []
@@ -63,7 +65,7 @@ class SessionContext:
     def evaluate_patches(self) -> None:
         """Ask, before the first step, which revisions of the workflow this session began with."""
         self.revised_ending = workflow.patched(REVISED_ENDING)
-        self.first_end_counts = workflow.patched(FIRST_END_COUNTS)
+        self.revised_ending_2 = workflow.patched(REVISED_ENDING_2)
 
     def end_with(self, ending: Ending) -> None:
         """End the call; the first reason is the one that counts."""

@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
         AgentFailed,
         AgentLost,
         AgentReady,
+        DeliverMessage,
         EndRequest,
         Extend,
         Finalise,
@@ -185,6 +186,25 @@ class SessionHandlers:
     def _validate_finalise(self, order: Finalise) -> None:
         self._changes.require_one_left("finalised")
         self._changes.require_open()
+
+    @workflow.update
+    async def deliver(self, delivery: DeliverMessage) -> None:
+        """A signal that Temporal does not take any more, because there were so many."""
+        self._changes.count("delivered")
+        if delivery.end:
+            self.end(delivery.end)
+        if delivery.agent_failed:
+            self.agent_failed(delivery.agent_failed)
+        if delivery.agent_lost:
+            self.agent_lost(delivery.agent_lost)
+        if delivery.report:
+            self.report_received(delivery.report)
+        if delivery.room_finished:
+            self.participant_changed(delivery.room_finished)
+
+    @deliver.validator
+    def _validate_deliver(self, delivery: DeliverMessage) -> None:
+        self._changes.require_one_left("delivered")
 
     @workflow.query
     def status(self) -> SessionStatus:

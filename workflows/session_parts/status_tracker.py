@@ -30,9 +30,11 @@ with workflow.unsafe.imports_passed_through():
     )
 
 TIMELINE_LIMIT = 100
-"""Entries kept; current details may hold 20 kB."""
+"""Entries kept."""
 ENTRY_LIMIT = 300
 """Characters of one entry."""
+DETAILS_LIMIT = 20_000
+"""Bytes that Temporal allows for current details."""
 
 
 class SessionStatusTracker:
@@ -224,7 +226,12 @@ class SessionStatusTracker:
         # The newest first: the UI shows a few lines before one has to scroll.
         newest_first = reversed(status.timeline)
         lines = [f"- {entry.at:%H:%M:%S} {entry.text}" for entry in newest_first]
-        return "\n".join([head, "", facts, "", *lines])
+        return _first_bytes("\n".join([head, "", facts, "", *lines]), DETAILS_LIMIT)
+
+
+def _first_bytes(text: str, most: int) -> str:
+    """As much of a text as fits into so many bytes of UTF-8."""
+    return text.encode()[:most].decode(errors="ignore")
 
 
 def _publish(*updates: SearchAttributeUpdate[Any]) -> None:

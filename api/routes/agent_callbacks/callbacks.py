@@ -1,7 +1,6 @@
 """Callbacks of agents and heartbeats of agent servers."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -9,25 +8,16 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ValidationError
 
 from adapters.livekit.signatures import HEARTBEAT, verify_body
-from api.dependencies import AgentClaims, ApiDependencies, Deps, LiveKitSignature, signed_body
+from api.dependencies import AgentClaims, Deps, LiveKitSignature, signed_body
 from api.problems import problems
 from api.routes.agent_callbacks.reporters import check_attempt
-from domain.agents.servers import Heartbeat, HeartbeatAnswer, LostJob
-from domain.errors import InvalidInput, Unavailable
+from domain.agents.servers import Heartbeat, HeartbeatAnswer
+from domain.errors import InvalidInput
 from domain.json_model import FROM_ANOTHER_VERSION
 from domain.sessions.control import HEARTBEAT_PATH, HEARTBEAT_PATH_CHECK
-from domain.sessions.messages import (
-    EVENT_ID_CHARS,
-    AgentFailed,
-    AgentReady,
-    ReadyAnswer,
-    agent_lost,
-)
+from domain.sessions.messages import EVENT_ID_CHARS, AgentFailed, AgentReady, ReadyAnswer
 
 router = APIRouter(tags=["agent callbacks"])
-
-TELL_SECONDS = 2.0
-"""How long a heartbeat waits for Temporal; the agent server resends lost jobs."""
 
 
 class Accepted(BaseModel):
@@ -80,7 +70,7 @@ async def record_heartbeat(body: SignedBody, deps: Deps) -> HeartbeatAnswer:
     # agent must still be replaced.
     stop, signalled = await asyncio.gather(
         deps.agent_servers.record(beat, datetime.now(UTC)),
-        _tell_losses(deps, beat.lost),
+        deps.lost_jobs.tell(beat.lost),
         return_exceptions=True,
     )
     for result in (signalled, stop):
@@ -94,14 +84,3 @@ async def check_heartbeat_path(deps: Deps) -> Accepted:
     """Check whether a heartbeat could be stored now; signed like one, sent by the watchdog."""
     await deps.agent_servers.prove_path(datetime.now(UTC))
     return Accepted(accepted=True)
-
-
-async def _tell_losses(deps: ApiDependencies, lost: Sequence[LostJob]) -> None:
-    try:
-        async with asyncio.timeout(TELL_SECONDS):
-            for job in lost:
-                if job.key and job.attempt:
-                    message = agent_lost(job.attempt, job.job_id, job.reason)
-                    await deps.sessions.signal(job.key, message)
-    except TimeoutError:
-        raise Unavailable("Temporal did not accept the lost jobs in time") from None

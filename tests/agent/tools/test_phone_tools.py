@@ -29,6 +29,7 @@ class Line:
     """The agent's end of a room with a caller in it, and the keys that the caller hears."""
 
     room: rtc.Room
+    caller: rtc.Room
     keys: list[str]
 
 
@@ -37,7 +38,7 @@ async def call(server: LiveKitServer, kind: Kind) -> AsyncGenerator[Line]:
     """A room with an agent and a caller of this kind."""
     name = f"tools-{uuid.uuid4().hex[:8]}"
     agent, caller = rtc.Room(), rtc.Room()
-    line = Line(agent, [])
+    line = Line(agent, caller, [])
 
     def received(key: rtc.SipDTMF) -> None:
         line.keys.append(key.digit)
@@ -148,9 +149,44 @@ async def test_a_caller_on_the_web_gets_a_clear_answer(livekit_server: LiveKitSe
         assert not talk.ending.decided
 
 
-@pytest.mark.parametrize("how", ["refuses", "fails"])
+@pytest.mark.parametrize("how", ["times out", "cancels", "ended", "is silent"])
+async def test_a_caller_who_leaves_during_an_unconfirmed_transfer_was_transferred(
+    livekit_server: LiveKitServer, how: Literal["times out", "cancels", "ended", "is silent"]
+) -> None:
+    closed: list[CloseEvent] = []
+    async with (
+        call(livekit_server, "sip") as line,
+        SipService(how, on_transfer=line.caller.disconnect) as sip,
+        ScriptedChat([Call("transfer_call", {"destination": "desk"})]) as chat,
+        transferring(line, sip, chat) as talk,
+    ):
+        talk.session.on("close", closed.append)
+        await talk.say("Connect me, please.")
+        await eventually(lambda: bool(closed), within=30)
+
+        assert talk.ending.reason is ReportEnd.TRANSFERRED
+        assert len(sip.transfers) == len(chat.requests) == 1
+
+
+async def test_a_caller_who_hangs_up_at_a_refused_transfer_was_not_transferred(
+    livekit_server: LiveKitServer,
+) -> None:
+    async with (
+        call(livekit_server, "sip") as line,
+        SipService("declines", on_transfer=line.caller.disconnect) as sip,
+        ScriptedChat([Call("transfer_call", {"destination": "desk"})]) as chat,
+        transferring(line, sip, chat) as talk,
+    ):
+        await talk.say("Connect me, please.")
+        await eventually(lambda: len(chat.requests) > 1, within=30)
+
+        assert "did not work" in chat.answers_of_tools()[0]
+        assert not talk.ending.decided
+
+
+@pytest.mark.parametrize("how", ["refuses", "fails", "declines", "times out", "cancels"])
 async def test_a_transfer_that_does_not_work_keeps_the_caller(
-    line: Line, how: Literal["refuses", "fails"]
+    line: Line, how: Literal["refuses", "fails", "declines", "times out", "cancels"]
 ) -> None:
     async with (
         SipService(how=how) as sip,

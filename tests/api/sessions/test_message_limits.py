@@ -3,15 +3,20 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 from temporalio.api.enums.v1 import EventType
 
+from adapters.temporal.client import connect
 from adapters.temporal.message_limits import FAILURES_PER_ATTEMPT
-from tests.api.door import Door, at_last, is_problem, session_body
+from adapters.temporal.sessions import TemporalSessions
+from tests.api.door import Door, at_last, is_problem, open_door, session_body
 from tests.fakes.agents import NEVER_COMES, Plays
+from tests.fakes.refusing_temporal import RefusingTemporal
 from tests.workflows.calls import Call
 from workflows.session_parts.changes import MAX_CHANGES
 
@@ -135,6 +140,36 @@ async def test_an_end_that_is_asked_for_many_times_is_one_signal(door: Door) -> 
     assert (await _heard(call))[EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED] == 1
     await door.http.post(f"/v1/sessions/{session}/finalise")
     await call.closed()
+
+
+async def test_what_temporal_refuses_for_a_limit_is_sent_again_later(door: Door) -> None:
+    call = await door.live(Plays(report_when_told=False), **PATIENT)
+    session, headers = call.key.session_id, door.as_agent(call.key)
+    report = {"attempt": 1, "end_reason": "agent_ended"}
+    limit = (grpc.StatusCode.INVALID_ARGUMENT, "Workflow history count exceeds limit.")
+    settings = door.studio.settings
+    async with RefusingTemporal(settings.temporal_address) as temporal:
+        client = await connect(
+            settings.model_copy(update={"temporal_address": temporal.address}),
+        )
+        temporal.refused |= dict.fromkeys(
+            ("SignalWorkflowExecution", "UpdateWorkflowExecution"), limit
+        )
+        limited = replace(door.deps, sessions=TemporalSessions(client, "queue"))
+        async with open_door(door.studio, limited, patient=False) as poor:
+            refused = [
+                await poor.http.post("/session/end", json={"sessionId": session}),
+                await poor.http.post(f"/v1/sessions/{session}/end"),
+                await poor.http.post(f"/v1/sessions/{session}/finalise"),
+                await poor.http.post("/session/observability", json=report, headers=headers),
+            ]
+            temporal.refused.clear()
+            taken = await poor.http.post("/session/observability", json=report, headers=headers)
+
+    assert all(is_problem(answer, 503, "unavailable") for answer in refused)
+    assert all(int(answer.headers["retry-after"]) > 0 for answer in refused)
+    assert taken.status_code == 200
+    assert (await call.closed()).ended == ("caller_never_joined", "agent_ended")
 
 
 async def test_what_an_agent_repeats_is_said_once(door: Door) -> None:

@@ -53,6 +53,14 @@ def test_with_a_report_a_call_is_completed() -> None:
     assert (settled.outcome, settled.reason) == (Outcome.COMPLETED, EndReason.END_REQUESTED)
 
 
+def test_a_caller_who_was_transferred_has_not_just_left() -> None:
+    settled = _settled(endings.CALLER_LEFT, _attempt(ReportEnd.TRANSFERRED))
+    requested = _settled(REQUESTED, _attempt(ReportEnd.TRANSFERRED))
+
+    assert (settled.outcome, settled.reason) == (Outcome.COMPLETED, EndReason.TRANSFERRED)
+    assert requested.reason is EndReason.END_REQUESTED
+
+
 def test_an_agent_that_failed_completed_nothing() -> None:
     settled = _settled(endings.CALLER_LEFT, _attempt(ReportEnd.ERROR))
 

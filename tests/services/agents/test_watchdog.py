@@ -193,7 +193,39 @@ async def test_an_outage_of_the_way_is_nobodys_death(shift: Shift, part: str, se
     assert await shift.passes(20) == []
 
 
-async def test_who_dies_in_an_outage_is_found_a_full_time_after_it(shift: Shift) -> None:
+@pytest.mark.parametrize("part", ["path_is_open", "storage_answers"])
+@pytest.mark.parametrize("seconds", [4, 5, 15, 60])
+async def test_who_dies_in_an_outage_is_found_some_seconds_after_it(
+    shift: Shift, part: str, seconds: int
+) -> None:
+    shift.starts("a", job(1))
+    shift.starts("b", job(2))
+    await shift.passes(10)
+    setattr(shift.world, part, False)
+    del shift.alive["a"]
+    assert await shift.passes(seconds) == []
+    setattr(shift.world, part, True)
+
+    assert await shift.passes(4) == []
+    assert await shift.passes(2) == ["a"]
+    assert await shift.passes(20) == []
+
+
+async def test_who_is_heard_after_an_outage_may_be_silent_for_the_full_time(shift: Shift) -> None:
+    shift.starts("a", job(1))
+    await shift.passes(10)
+    shift.world.path_is_open = False
+    await shift.passes(15)
+    shift.world.path_is_open = True
+    await shift.passes(3)
+    del shift.alive["a"]
+
+    assert await shift.passes(5) == []
+    assert await shift.passes(3) == ["a"]
+
+
+async def test_a_longer_silence_is_allowed_after_an_outage_as_well(shift: Shift) -> None:
+    shift.dog.longest_silence = 60
     shift.starts("a", job(1))
     await shift.passes(10)
     shift.world.path_is_open = False
@@ -201,8 +233,8 @@ async def test_who_dies_in_an_outage_is_found_a_full_time_after_it(shift: Shift)
     await shift.passes(15)
     shift.world.path_is_open = True
 
-    assert await shift.passes(int(SILENCE)) == []
-    assert await shift.passes(2) == ["a"]
+    assert await shift.passes(39) == []
+    assert await shift.passes(3) == ["a"]
 
 
 async def test_a_watchdog_that_slept_gives_everybody_full_time(shift: Shift) -> None:

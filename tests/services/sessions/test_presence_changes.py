@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from domain.errors import Unavailable
+from domain.errors import MessageRefused, Unavailable
 from domain.ids import SessionKey
 from domain.sessions.messages import ParticipantChange, ParticipantChanged, ParticipantKind
 from domain.sessions.ports import Sessions, Signal
@@ -23,10 +23,13 @@ class Told:
     def __init__(self) -> None:
         self.signals: list[ParticipantChanged] = []
         self.down = False
+        self.full = False
 
     async def signal(self, key: SessionKey, message: Signal) -> bool:
         if self.down:
             raise Unavailable("Temporal does not answer")
+        if self.full:
+            raise MessageRefused("Temporal takes no more signals for it")
         assert isinstance(message, ParticipantChanged)
         self.signals.append(message)
         return True
@@ -141,3 +144,10 @@ async def test_the_end_of_an_agent_is_told_at_once() -> None:
 
     assert told.signals[-1] == agent
     await changes.aclose()
+
+
+async def test_a_change_that_a_session_cannot_be_told_is_not_sent_again_by_livekit() -> None:
+    told = Told()
+    told.full = True
+
+    assert not await _changes(told).tell(KEY, _change(JOINED, 1))
