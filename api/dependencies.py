@@ -86,6 +86,9 @@ class ApiDependencies:
     webhook_keys: Mapping[str, str]
     """Secrets by key name that LiveKit signs its webhooks with."""
     callback_secret: str
+    """Signs the agents' callback tokens."""
+    older_callback_secrets: tuple[str, ...] = ()
+    """Also accepted: agents of running calls may hold tokens that they signed."""
     archive: Archive | None = None
     """None without MongoDB, as are the agents, records and webhooks."""
     agents: Agents | None = None
@@ -234,7 +237,9 @@ async def agent_claims(request: Request, deps: Deps, token: CallbackToken) -> Ca
             field="Authorization",
             cure="send `Bearer` and the callback_token of the dispatch metadata",
         )
-    claims = callback_token.verify(deps.callback_secret, token.credentials, time.time())
+    claims = callback_token.verify(
+        deps.callback_secret, token.credentials, time.time(), deps.older_callback_secrets
+    )
     request.state.org = claims.org
     request.state.session = claims.session_id
     return claims

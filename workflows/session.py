@@ -150,7 +150,9 @@ class SessionWorkflow(SessionHandlers):
             if not self._tracker.status.joins:
                 # Before the first join there is no record, so webhooks are told without one.
                 self._records.announce()
-        raise CallOver(ending_without_agent)
+        raise CallOver(
+            endings.explained(ending_without_agent, self._attempts.current, self._request.no_agent)
+        )
 
     def _require_no_ending(self) -> None:
         if self._session.ending:

@@ -30,7 +30,8 @@ from services.access.quotas import SessionQuota
 from services.agents.capabilities import EVERYTHING, Capabilities
 from services.agents.checks import prompt_warnings
 from services.agents.configuration import Resolved, named_in, resolve
-from services.agents.health import CHECK_SECONDS, REMEMBERED, agents_check
+from services.agents.engine_choice import resolved_voice
+from services.agents.health import CHECK_SECONDS, REMEMBERED, Check, agents_check
 from services.agents.saved_agents import Agents
 from services.sessions.start import StartRequest
 from services.sessions.webhook_receipts import LiveKitWebhooks
@@ -41,6 +42,8 @@ WAIT_SECONDS = {Stage.ACCEPTED: 0.0, Stage.DISPATCHED: 10.0, Stage.JOINED: 30.0}
 """How long a start waits for its stage; after that, the session continues by itself."""
 ROOM_CHECK_SECONDS = 1.0
 """How long a start may take to check who owns its room; the workflow checks as well."""
+START_CHECK_SECONDS = 0.5
+"""How long a start may take to check which agents there are."""
 
 
 class SessionEnded(Unavailable):
@@ -80,7 +83,7 @@ class SessionStarter:
     """Whether transcripts are kept."""
     able: Capabilities = EVERYTHING
     agent_servers: AgentServers | None = None
-    """To say why no agent joined; None says only that none did."""
+    """To say that no agent will join, or why none did; None says only that none did."""
 
     async def start(
         self, principal: Principal, request: StartRequest, stage: Stage
@@ -109,8 +112,12 @@ class SessionStarter:
             config=config_summary(resolved.config),
             warnings=[f"{warning.field}: {warning.reason}" for warning in configuration.warnings],
         )
-        if request.room_name is not None:
-            await self._refuse_room_of_another(resolved)
+        agents, _ = await asyncio.gather(
+            self._check_agents(START_CHECK_SECONDS),
+            self._refuse_room_of_another(resolved) if request.room_name else asyncio.sleep(0),
+        )
+        missing = agents if agents and not agents.ok else None
+        resolved.no_agent = missing and _in_full(missing)
         slot = self.quota.reservation(resolved.key) if self.quota else nullcontext(False)
         async with slot as resolved.slot:
             started = await self.sessions.start(resolved, stage, WAIT_SECONDS[stage])
@@ -120,8 +127,11 @@ class SessionStarter:
         if started.status and started.status.agent_joined and not started.again:
             self.webhooks.expected(datetime.now(UTC))
         as_resolved = started.input.agent_version == resolved.agent_version
+        warnings = configuration.warnings if as_resolved else []
+        if missing and not (started.status and started.status.agent_joined):
+            warnings = [*warnings, _warning_of(missing)]
         try:
-            return _running(started, configuration.warnings if as_resolved else [])
+            return _running(started, warnings)
         except SessionEnded as error:
             if started.status and started.status.end_reason is EndReason.AGENT_NEVER_JOINED:
                 await self._explain(error)
@@ -129,20 +139,26 @@ class SessionStarter:
 
     async def _explain(self, error: SessionEnded) -> None:
         """Add to the error why no agent joined, if the agents' heartbeats tell it."""
+        found = await self._check_agents(CHECK_SECONDS)
+        if found and not found.ok:
+            if found.detail not in error.message:
+                error.message = f"{error.message}; {found.detail}"
+            error.cure = found.cure
+
+    async def _check_agents(self, seconds: float) -> Check | None:
+        """Whether a dispatch would find an agent; None if that is not known in time."""
         if self.agent_servers is None:
-            return
+            return None
         now = datetime.now(UTC)
         try:
-            async with asyncio.timeout(CHECK_SECONDS):
-                servers = await self.agent_servers.seen_since(now - REMEMBERED)
-                receipts = await self.webhooks.receipts()
+            async with asyncio.timeout(seconds):
+                servers, receipts = await asyncio.gather(
+                    self.agent_servers.seen_since(now - REMEMBERED), self.webhooks.receipts()
+                )
         except (EverlineError, TimeoutError) as problem:
             log.info("cannot tell which agents there are", reason=str(problem))
-            return
-        found = agents_check(servers, self.agent_name, now, receipts.external_agent_at)
-        if not found.ok:
-            error.message = f"{error.message}; {found.detail}"
-            error.cure = found.cure
+            return None
+        return agents_check(servers, self.agent_name, now, receipts.external_agent_at)
 
     async def _configuration(self, principal: Principal, request: StartRequest) -> Resolved:
         saved = None
@@ -169,6 +185,8 @@ class SessionStarter:
         org, key = principal.org, request.key(principal.org)
         session_id = key.session_id if key else secrets.token_hex(16)
         room_name = check_id(local_room_name(org, request.room_name or session_id), "roomName")
+        named = request.model or request.voice
+        engine = resolved.config.engine
         return SessionInput(
             org=org,
             session_id=session_id,
@@ -178,6 +196,8 @@ class SessionStarter:
             caller_identity=check_caller_identity(request.user_identity, "userIdentity"),
             agent_name=self.agent_name,
             config=resolved.config,
+            model=engine.llm if named else None,
+            voice=resolved_voice(engine) if named else None,
             agent_version=resolved.agent_version,
             limits=request.limits,
             request_digest=request.digest(org),
@@ -255,6 +275,14 @@ def _running(started: Started, warnings: list[ConfigWarning]) -> StartedSession:
         " GET /health/agent says what agents lack",
         retry_after=5,
     )
+
+
+def _warning_of(missing: Check) -> ConfigWarning:
+    return ConfigWarning(field="agents", reason=missing.detail, cure=missing.cure)
+
+
+def _in_full(missing: Check) -> str:
+    return f"{missing.detail}; {missing.cure}" if missing.cure else missing.detail
 
 
 def _over(started: Started, what: str) -> Conflict:
