@@ -26,6 +26,7 @@ from domain.transcripts.ports import SummaryArchive, SummaryRuns
 from services.access.quotas import SessionQuota
 from services.access.rate_limits import RequestRates
 from services.agents.capabilities import EVERYTHING, Capabilities
+from services.agents.presence import AgentPresence
 from services.agents.saved_agents import Agents
 from services.sessions.control import SessionControl
 from services.sessions.listing import SessionLists
@@ -124,6 +125,11 @@ class ApiDependencies:
         records = self.archive.sessions if self.archive else None
         return SessionControl(self.sessions, self.rooms, self.installation, records)
 
+    @cached_property
+    def presence(self) -> AgentPresence:
+        """Which agents there are."""
+        return AgentPresence(self.agent_servers, self.livekit_webhooks, self.agent_name)
+
     @property
     def starter(self) -> SessionStarter:
         """Start sessions."""
@@ -138,7 +144,7 @@ class ApiDependencies:
             agent_name=self.agent_name,
             archive=self.archive is not None,
             able=self.able,
-            agent_servers=self.agent_servers,
+            presence=self.presence,
         )
 
     @property

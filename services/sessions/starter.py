@@ -12,7 +12,6 @@ from domain.access.principal import Principal
 from domain.agents.catalogs import Catalog
 from domain.agents.config import ConfigWarning
 from domain.agents.config_summary import config_summary
-from domain.agents.ports import AgentServers
 from domain.errors import (
     Conflict,
     EverlineError,
@@ -31,7 +30,8 @@ from services.agents.capabilities import EVERYTHING, Capabilities
 from services.agents.checks import prompt_warnings
 from services.agents.configuration import Resolved, named_in, resolve
 from services.agents.engine_choice import resolved_voice
-from services.agents.health import CHECK_SECONDS, REMEMBERED, Check, agents_check
+from services.agents.health import CHECK_SECONDS, Check
+from services.agents.presence import AgentPresence
 from services.agents.saved_agents import Agents
 from services.sessions.start import StartRequest
 from services.sessions.webhook_receipts import LiveKitWebhooks
@@ -82,7 +82,7 @@ class SessionStarter:
     archive: bool
     """Whether transcripts are kept."""
     able: Capabilities = EVERYTHING
-    agent_servers: AgentServers | None = None
+    presence: AgentPresence | None = None
     """To say that no agent will join, or why none did; None says only that none did."""
 
     async def start(
@@ -114,7 +114,7 @@ class SessionStarter:
         )
         agents, _ = await asyncio.gather(
             self._check_agents(START_CHECK_SECONDS),
-            self._refuse_room_of_another(resolved) if request.room_name else asyncio.sleep(0),
+            self._refuse_room_of_another(resolved, given=request.room_name is not None),
         )
         missing = agents if agents and not agents.ok else None
         resolved.no_agent = missing and _in_full(missing)
@@ -145,20 +145,8 @@ class SessionStarter:
                 error.message = f"{error.message}; {found.detail}"
             error.cure = found.cure
 
-    async def _check_agents(self, seconds: float) -> Check | None:
-        """Whether a dispatch would find an agent; None if that is not known in time."""
-        if self.agent_servers is None:
-            return None
-        now = datetime.now(UTC)
-        try:
-            async with asyncio.timeout(seconds):
-                servers, receipts = await asyncio.gather(
-                    self.agent_servers.seen_since(now - REMEMBERED), self.webhooks.receipts()
-                )
-        except (EverlineError, TimeoutError) as problem:
-            log.info("cannot tell which agents there are", reason=str(problem))
-            return None
-        return agents_check(servers, self.agent_name, now, receipts.external_agent_at)
+    async def _check_agents(self, within: float) -> Check | None:
+        return await self.presence.check(within) if self.presence else None
 
     async def _configuration(self, principal: Principal, request: StartRequest) -> Resolved:
         saved = None
@@ -221,8 +209,10 @@ class SessionStarter:
         except NotFound:
             return None
 
-    async def _refuse_room_of_another(self, resolved: SessionInput) -> None:
+    async def _refuse_room_of_another(self, resolved: SessionInput, *, given: bool) -> None:
         """Refuse another session's room before the workflow starts, which would use up the id.
+
+        A name that was not given is the session's own.
 
         The workflow checks again, because LiveKit may be down here, and two starts may race.
 
@@ -231,6 +221,8 @@ class SessionStarter:
             Unavailable: it belongs to another session, and Temporal is down.
         """
         room = resolved.livekit_room
+        if not given:
+            return
         try:
             async with asyncio.timeout(ROOM_CHECK_SECONDS):
                 found = await self.rooms.list_rooms([room])
