@@ -39,6 +39,8 @@ class DispatchAgent(BaseModel):
     user_id: str | None
     caller_identity: str
     max_duration: float
+    model: str | None = None
+    voice: str | None = None
     token_expires: int
     """Unix time in seconds."""
 
@@ -138,9 +140,15 @@ class DispatchActivities:
             caller_identity=order.caller_identity,
             max_duration=order.max_duration,
         )
-        text = dispatch_metadata(order.config, order.key, order.user_id, everline).model_dump_json(
-            exclude_none=True
+        metadata = dispatch_metadata(
+            order.config,
+            order.key,
+            order.user_id,
+            everline,
+            model=order.model,
+            voice=order.voice,
         )
+        text = metadata.model_dump_json(exclude_none=True)
         size = len(text.encode())
         if size > MAX_METADATA_BYTES:
             raise InvalidInput(

@@ -28,6 +28,7 @@ from services.access.rate_limits import RequestRates
 from services.agents.admission import Admission
 from services.agents.capabilities import EVERYTHING, Capabilities
 from services.agents.losses import LostJobs
+from services.agents.presence import AgentPresence
 from services.agents.saved_agents import Agents
 from services.sessions.control import SessionControl
 from services.sessions.listing import SessionLists
@@ -88,6 +89,9 @@ class ApiDependencies:
     webhook_keys: Mapping[str, str]
     """Secrets by key name that LiveKit signs its webhooks with."""
     callback_secret: str
+    """Signs the agents' callback tokens."""
+    older_callback_secrets: tuple[str, ...] = ()
+    """Also accepted: agents of running calls may hold tokens that they signed."""
     archive: Archive | None = None
     """None without MongoDB, as are the agents, records and webhooks."""
     agents: Agents | None = None
@@ -130,6 +134,11 @@ class ApiDependencies:
         records = self.archive.sessions if self.archive else None
         return SessionControl(self.sessions, self.rooms, self.installation, records)
 
+    @cached_property
+    def presence(self) -> AgentPresence:
+        """Which agents there are."""
+        return AgentPresence(self.agent_servers, self.livekit_webhooks, self.agent_name)
+
     @property
     def starter(self) -> SessionStarter:
         """Start sessions."""
@@ -145,7 +154,7 @@ class ApiDependencies:
             archive=self.archive is not None,
             able=self.able,
             admission=self.admission,
-            agent_servers=self.agent_servers,
+            presence=self.presence,
         )
 
     @property
@@ -244,7 +253,9 @@ async def agent_claims(request: Request, deps: Deps, token: CallbackToken) -> Ca
             field="Authorization",
             cure="send `Bearer` and the callback_token of the dispatch metadata",
         )
-    claims = callback_token.verify(deps.callback_secret, token.credentials, time.time())
+    claims = callback_token.verify(
+        deps.callback_secret, token.credentials, time.time(), deps.older_callback_secrets
+    )
     request.state.org = claims.org
     request.state.session = claims.session_id
     return claims

@@ -22,7 +22,14 @@ from adapters.memory_agent_servers import MemoryAgentServers
 from adapters.mongo.archive import MongoArchive
 from adapters.mongo.client import MongoMisconfigured
 from adapters.recordings import RecordingStore
-from adapters.settings import ApiSettings, LocalKeySettings, PagosSettings, SettingsError, load
+from adapters.settings import (
+    ApiSettings,
+    LocalKeySettings,
+    PagosSettings,
+    SettingsError,
+    load,
+    log_derived_secrets,
+)
 from adapters.temporal import client as temporal_client
 from adapters.temporal.encryption import EncryptionCodec
 from adapters.temporal.installation import InstallationDiffers, TemporalInstallation
@@ -116,7 +123,8 @@ async def wire(settings: ApiSettings) -> Wiring:
         webhook_keys={
             settings.livekit_webhook_api_key or livekit_key: webhook_secret.get_secret_value()
         },
-        callback_secret=settings.everline_callback_secret.get_secret_value(),
+        callback_secret=settings.callback_secrets[0],
+        older_callback_secrets=settings.callback_secrets[1:],
         catalog=catalog,
         able=Capabilities(
             check_url=tool_url_check(allow_private=settings.everline_allow_private_tool_urls),
@@ -157,13 +165,12 @@ async def serve(settings: ApiSettings) -> None:
     """Serve until SIGINT or SIGTERM."""
     wiring = await wire(settings)
     await _check_installation(wiring.services)
-    development = settings.node_env == "development"
     app = create_app(
         wiring.services,
         wiring.lifespan,
         _codec(settings),
-        origins=Origins(settings.everline_cors_origins, localhost=development),
-        development=development,
+        origins=Origins(settings.everline_cors_origins, localhost=settings.development),
+        development=settings.development,
     )
     config = uvicorn.Config(
         app,
@@ -197,7 +204,7 @@ def _local_keys(archive: MongoArchive | None) -> LocalKeys:
 def _with_mongodb(
     services: ApiDependencies, settings: ApiSettings, mongo: MongoArchive, client: Client
 ) -> ApiDependencies:
-    codec = EncryptionCodec(settings.everline_encryption_keys)
+    codec = EncryptionCodec(settings.encryption_keys)
     agents = mongo.saved_agents(codec)
     return replace(
         services,
@@ -242,7 +249,7 @@ def tool_url_check(*, allow_private: bool) -> Callable[[str], None]:
 def _codec(settings: ApiSettings) -> list[APIRouter]:
     if settings.everline_codec_secret is None:
         return []
-    codec = EncryptionCodec(settings.everline_encryption_keys)
+    codec = EncryptionCodec(settings.encryption_keys)
     secret = settings.everline_codec_secret.get_secret_value()
     return [codec_router(codec, secret, settings.temporal_ui_url)]
 
@@ -252,6 +259,7 @@ def main() -> None:
     try:
         settings = load(ApiSettings)
         logs.configure(development=settings.development, level=settings.log_level)
+        log_derived_secrets(settings)
         asyncio.run(serve(settings))
     except SettingsError as error:
         sys.exit(f"everline api: {error}")

@@ -93,6 +93,7 @@ async def clients(stack: LocalStack) -> AsyncGenerator[Stand]:
     settings = TemporalSettings.model_validate(
         {
             "temporal_address": urls.temporal.removeprefix("http://"),
+            "livekit_api_secret": credentials.livekit_api_secret,
             "everline_encryption_keys": credentials.encryption_keys,
         }
     )

@@ -1,8 +1,8 @@
 """Calls the API of an installation."""
 
 import json
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import cast
 from urllib.parse import quote
 
@@ -10,6 +10,7 @@ import httpx
 
 from cli.installation import Installation
 from stack.errors import StackError
+from stack.waits import waiting_for
 
 Json = dict[str, object]
 
@@ -27,13 +28,14 @@ def call_api(
     org: str | None = None,
     if_version: int | None = None,
     accept: int | None = None,
+    waits_for: Callable[[], str] | None = None,
 ) -> Json:
     """Call the API, and return the JSON object of the answer.
 
     The segments of the path are escaped; query parameters without a value are left out. Without an
     `org`, the call is for the key's own. `if_version` is the version that a change expects to
     find. An answer without a body is an empty object. An error of the status `accept` is an answer
-    as well.
+    as well. `waits_for` says what a long answer waits for, if it is not the API itself.
 
     Raises:
         StackError: It is not known where the API is, or it does not answer or returns an error.
@@ -42,7 +44,7 @@ def call_api(
     if if_version is not None:
         headers["if-match"] = f'"{if_version}"'
     params = {name: value for name, value in (query or {}).items() if value}
-    with _client(installation) as client:
+    with _client(installation) as client, waiting_for(waits_for or _answer_of(client)):
         answer = client.request(
             method,
             _join(path),
@@ -61,7 +63,12 @@ def stream_events(installation: Installation, *path: str) -> Iterator[tuple[str,
         StackError: As `call_api`.
     """
     name = ""
-    with _client(installation) as client, client.stream("GET", _join(path), timeout=None) as answer:
+    # A quiet call sends nothing for long; the API sends a comment every 15 s.
+    timeout = httpx.Timeout(_SECONDS, read=None)
+    with _client(installation) as client, ExitStack() as stack:
+        with waiting_for(_answer_of(client)):
+            stream = client.stream("GET", _join(path), timeout=timeout)
+            answer = stack.enter_context(stream)
         for line in answer.iter_lines():
             field, _, value = line.partition(": ")
             if field == "event":
@@ -70,6 +77,10 @@ def stream_events(installation: Installation, *path: str) -> Iterator[tuple[str,
                 yield name, cast("Json", json.loads(value))
             if name == "end":
                 return
+
+
+def _answer_of(client: httpx.Client) -> str:
+    return f"the answer of {client.base_url}"
 
 
 def _join(path: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import typer
 
+from adapters.settings import OWN_SECRETS, SettingsError, SharedSecrets, derived_secrets, load
 from cli.installation import local_home
 from cli.options import AsJson
 from cli.output import print_json
@@ -28,6 +29,7 @@ from stack.layout.ports import Ports, choose_ports, read_ports, require_free_por
 from stack.layout.wanted import PART_NAMES, read_wanted
 from stack.supervision.health import NotHealthyError, fetch_agent_health
 from stack.supervision.state import ProcessState, read_state
+from stack.waits import waiting_for
 
 _BUILD_GB = 6
 # `requires-python` in pyproject.toml.
@@ -66,7 +68,7 @@ def _as_json(finding: Finding) -> dict[str, object]:
 
 def _print(finding: Finding) -> None:
     mark, color = ("✓", "green") if finding.ok else ("✗", "red")
-    typer.echo(f"{typer.style(mark, fg=color)} {finding.title:<20}{finding.detail}")
+    typer.echo(f"{typer.style(mark, fg=color)} {finding.title:<21}{finding.detail}")
     if not finding.ok:
         typer.echo(f"    cure: {finding.cure}")
 
@@ -77,6 +79,7 @@ def examine(home: Home, environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from (_server(server, environ) for server in SERVERS)
     yield _interface()
     yield _folder(home)
+    yield from _secrets(home)
     state = read_state(home)
     if state.supervisor_pid is None:
         yield _ports(home, environ)
@@ -103,7 +106,9 @@ def examine_speech(home: Home, environ: Mapping[str, str]) -> Iterator[Finding]:
         attempt = try_models(models) if running else try_models_alone(wanted, environ)
         cure = "see `everline logs models`" if running else "run `make setup` again"
         try:
-            yield Finding(title, True, asyncio.run(attempt))
+            with waiting_for("the speech models to hear and speak a sentence"):
+                detail = asyncio.run(attempt)
+            yield Finding(title, True, detail)
         except SpeechFault as fault:
             cure += ", and check the EVERLINE_MODELS_… settings"
             yield Finding(title, False, str(fault), cure)
@@ -192,6 +197,27 @@ def _folder(home: Home) -> Finding:
     return Finding("folder", room >= 1, f"{home.root}, {room:.1f} GB free", f"free 1 GB, or {cure}")
 
 
+def _secrets(home: Home) -> Iterator[Finding]:
+    """Say where the secrets that API and worker share come from, and how to set own ones."""
+    if home.credentials.exists():
+        detail = f"generated for this stack, in {home.credentials}: back it up"
+        yield Finding("the stack's secrets", True, detail)
+    title, source = "secrets", "your shell or .env"
+    try:
+        derived = derived_secrets(load(SharedSecrets))
+    except SettingsError as problem:
+        faults = [line.strip() for line in str(problem).splitlines()[1:]]
+        if faults != ["LIVEKIT_API_SECRET is not set"]:
+            yield Finding(title, False, "; ".join(faults), f"correct these variables in {source}")
+        return
+    if derived:
+        names = " and ".join(derived)
+        detail = f"{names} not set in {source}: derived from LIVEKIT_API_SECRET; {OWN_SECRETS}"
+        yield Finding(title, True, detail)
+    else:
+        yield Finding(title, True, f"set in {source}")
+
+
 def _ports(home: Home, environ: Mapping[str, str]) -> Finding:
     try:
         ports = choose_ports({}, environ, read_ports(home))
@@ -220,7 +246,8 @@ def _process(process: ProcessState) -> Finding:
 def _sessions_need(api: str) -> Iterator[Finding]:
     """Report what `/health/agent` says about everything that a session needs."""
     try:
-        report = asyncio.run(fetch_agent_health(api))
+        with waiting_for(f"{api}/health/agent"):
+            report = asyncio.run(fetch_agent_health(api))
     except NotHealthyError as problem:
         yield Finding("agent health", False, str(problem), "see `everline logs api`")
         return

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from adapters.settings import SettingsError, SharedSecrets, load
 from cli.agents import agents_app
 from cli.doctor import doctor
 from cli.installation import KEY_VARIABLE, URL_VARIABLE, Installation, local_home
@@ -32,6 +33,7 @@ from stack.supervision.logs import new_lines, tail
 from stack.supervision.state import StackState, read_state
 from stack.supervision.supervisor import banner
 from stack.up import UpRequest, is_running, run_detached, run_in_foreground
+from stack.waits import waiting_for
 
 app = typer.Typer(
     name="everline",
@@ -157,7 +159,9 @@ def up(
 
 def _change_running(home: Home, request: UpRequest) -> None:
     """Apply the options to the stack that is running, and say so."""
-    for line in change_running(home, request):
+    with waiting_for("the running stack to be ready for this"):
+        changed = change_running(home, request)
+    for line in changed:
         typer.echo(line)
     state, credentials = read_state(home), read_credentials(home)
     typer.echo(
@@ -215,7 +219,8 @@ def start(
 ) -> None:
     """Start parts of a running stack that were left out or stopped."""
     home = local_home(context)
-    change_parts(home, start=parse_names(names), settings=parse_settings(setting))
+    with waiting_for(f"{' and '.join(names)} to be healthy"):
+        change_parts(home, start=parse_names(names), settings=parse_settings(setting))
 
 
 @app.command()
@@ -224,7 +229,9 @@ def stop(
     names: Annotated[list[str], typer.Argument(help="Parts to stop.")],
 ) -> None:
     """Stop parts of a running stack; the others keep running."""
-    change_parts(local_home(context), stop=parse_names(names))
+    home = local_home(context)
+    with waiting_for(f"{' and '.join(names)} to end"):
+        change_parts(home, stop=parse_names(names))
 
 
 @app.command()
@@ -234,6 +241,17 @@ def servers() -> None:
         found = locate_servers(progress)
     for name, path in found.items():
         typer.echo(f"{name:<16} {path}")
+
+
+@app.command("secrets")
+def print_secrets() -> None:
+    """Print the shared secrets as settings, derived ones included (LIVEKIT_API_SECRET, .env)."""
+    try:
+        secrets = load(SharedSecrets)
+    except SettingsError as problem:
+        raise StackError(f"everline secrets: {problem}") from None
+    for name, value in secrets.as_variables().items():
+        typer.echo(f"{name}={value}")
 
 
 @app.command()
@@ -250,6 +268,8 @@ def logs(
     log = home.log(name)
     if not log.exists() and not follow:
         raise StackError(f"{log} does not exist: {name} never ran; start it with `everline up`")
+    if not log.exists():
+        typer.echo(f"{name} has not run yet: waiting for {log}", err=True)
     for line in tail(log, lines):
         typer.echo(line)
     position = log.stat().st_size if log.exists() else 0

@@ -1,6 +1,7 @@
 """`everline sessions …`: finds and controls sessions through the HTTP API."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -11,6 +12,7 @@ from cli.config_file import read_config
 from cli.options import AsJson, OrgOption
 from cli.output import print_json, print_list
 from domain.json_lines import on_one_line
+from stack.waits import agent_to_join
 
 sessions_app = typer.Typer(help="Find and control sessions.", no_args_is_help=True)
 SessionId = Annotated[str, typer.Argument(help="The session's id, as its start returned it.")]
@@ -87,8 +89,15 @@ def start(
         "voice": voice,
     }
     body = {name: value for name, value in fields.items() if value is not None}
-    path = ("v1", "sessions", "start")
-    print_json(call_api(context.obj, "POST", *path, body=body, query={"wait": wait}, org=org))
+    answer = call_api(
+        context.obj,
+        *("POST", "v1", "sessions", "start"),
+        body=body,
+        query={"wait": wait},
+        org=org,
+        waits_for=partial(agent_to_join, context.obj.address()[0]),
+    )
+    print_json(answer)
 
 
 @sessions_app.command("extend")

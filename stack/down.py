@@ -26,5 +26,7 @@ def stop_stack(home: Home, progress: Progress) -> bool:
             supervisor.terminate()
             await_end(home, progress.remind)
     leftovers = find_leftovers(home)
-    stop_leftovers(leftovers, _LEFTOVER_GRACE)
+    if leftovers:
+        with progress.step("clean up", f"{len(leftovers)} processes that were left"):
+            stop_leftovers(leftovers, _LEFTOVER_GRACE)
     return running or bool(leftovers)

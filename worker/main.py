@@ -36,7 +36,7 @@ from adapters.livekit.rooms import LiveKitRooms
 from adapters.mongo.archive import MongoArchive
 from adapters.mongo.client import MongoMisconfigured
 from adapters.recordings import RecordingStore
-from adapters.settings import SettingsError, WorkerSettings, load
+from adapters.settings import SettingsError, WorkerSettings, load, log_derived_secrets
 from adapters.temporal import client as temporal_client
 from adapters.temporal.directory import TemporalSessionDirectory
 from adapters.temporal.errors import not_connected
@@ -119,9 +119,7 @@ def activities_of(
         Summaries(archive.summaries, archive.transcripts, summariser, analyst) if archive else None
     )
     room = RoomActivities(rooms, installation)
-    dispatch = DispatchActivities(
-        rooms, settings.callback_url, settings.everline_callback_secret.get_secret_value()
-    )
+    dispatch = DispatchActivities(rooms, settings.callback_url, settings.callback_secrets[0])
     join = JoinActivities(rooms, remove_strays=settings.everline_remove_stray_agents)
     signs, turns = (archive.agent_servers, archive.transcripts) if archive else (None, None)
     callers = CallerActivities(rooms, signs, turns)
@@ -328,6 +326,7 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"everline worker: {error}")
     logs.configure(development=settings.development, level=settings.log_level)
+    log_derived_secrets(settings)
     # LiveKit's SDK logs every stream that the listeners ignore.
     logging.getLogger("livekit").setLevel(logging.WARNING)
     try:

@@ -39,7 +39,7 @@ class WebhookParts:
         """The parts that the settings ask for."""
         if archive is None:
             return NO_WEBHOOKS
-        endpoints = archive.webhook_endpoints(EncryptionCodec(settings.everline_encryption_keys))
+        endpoints = archive.webhook_endpoints(EncryptionCodec(settings.encryption_keys))
         deliveries = archive.webhook_deliveries
         runs = TemporalDeliveryRuns(client, settings.temporal_task_queue)
         announcer = Announcer(endpoints, deliveries, runs)

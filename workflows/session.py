@@ -161,7 +161,9 @@ class SessionWorkflow(SessionHandlers):
                 self._records.announce()
         if self._session.revised_ending_2:
             self._require_no_ending()
-        raise CallOver(ending_without_agent)
+        raise CallOver(
+            endings.explained(ending_without_agent, self._attempts.current, self._request.no_agent)
+        )
 
     def _require_no_ending(self) -> None:
         if self._session.ending:

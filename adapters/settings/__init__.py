@@ -9,10 +9,17 @@ from adapters.settings.agent import AgentSettings
 from adapters.settings.api import ApiSettings
 from adapters.settings.base import SettingsError, load
 from adapters.settings.parts import ArchiveSettings, LiveKitSettings
+from adapters.settings.secrets import (
+    OWN_SECRETS,
+    SharedSecrets,
+    derived_secrets,
+    log_derived_secrets,
+)
 from adapters.settings.temporal import TemporalConnection, TemporalSettings
 from adapters.settings.worker import OpenAISettings, WorkerSettings
 
 __all__ = [
+    "OWN_SECRETS",
     "AgentSettings",
     "ApiSettings",
     "ArchiveSettings",
@@ -21,8 +28,11 @@ __all__ = [
     "OpenAISettings",
     "PagosSettings",
     "SettingsError",
+    "SharedSecrets",
     "TemporalConnection",
     "TemporalSettings",
     "WorkerSettings",
+    "derived_secrets",
     "load",
+    "log_derived_secrets",
 ]

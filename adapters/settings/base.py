@@ -40,8 +40,8 @@ class EnvironmentSettings(Environment):
 
     @property
     def development(self) -> bool:
-        """Readable logs and detailed errors, unless `NODE_ENV` is `production`."""
-        return self.node_env != "production"
+        """Readable logs, detailed errors, pages of localhost: only if `NODE_ENV` says so."""
+        return self.node_env == "development"
 
     @classmethod
     def also_needed(cls) -> list[type["EnvironmentSettings"]]:

@@ -9,6 +9,7 @@ from pydantic_settings import NoDecode
 from adapters.prices import load_prices
 from adapters.recordings import check_recordings_url
 from adapters.settings.base import EnvironmentSettings
+from adapters.settings.secrets import CallbackSecretSettings, LiveKitSecret
 from adapters.settings.values import LiveKitUrl, WebUrl
 from domain.errors import InvalidInput
 from domain.transcripts.pricing import PriceTable
@@ -18,12 +19,11 @@ from domain.webhooks.deliveries import MOST_RETRIES, USUAL_SCHEDULE
 DEFAULT_AGENT_NAME = "local-test"
 
 
-class LiveKitSettings(EnvironmentSettings):
+class LiveKitSettings(LiveKitSecret):
     """The LiveKit server, and the name under which agents are dispatched."""
 
     livekit_url: LiveKitUrl
     livekit_api_key: str
-    livekit_api_secret: SecretStr
     agent_name: str | None = None
     livekit_agent_name: str | None = None
 
@@ -91,10 +91,9 @@ class RecordingSettings(EnvironmentSettings):
             raise ValueError(error.message) from None
 
 
-class CallbackSettings(EnvironmentSettings):
+class CallbackSettings(CallbackSecretSettings):
     """The API's address for agents, and the secret that signs their callback tokens."""
 
-    everline_callback_secret: SecretStr = Field(min_length=32)
     port: int = Field(default=4000, ge=1, le=65_535)
     """The API's port; also where agents reach it if `EVERLINE_CALLBACK_URL` is not set."""
     everline_callback_url: WebUrl | None = None

@@ -1,16 +1,13 @@
-"""The connection to Temporal, and the keys that encrypt its data."""
+"""The connection to Temporal."""
 
-import base64
-import binascii
 import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
-from pydantic_settings import NoDecode
 
 from adapters.settings.base import EnvironmentSettings
+from adapters.settings.secrets import EncryptionSettings
 from adapters.settings.values import HeaderSecret
 from domain.ids import ID_PATTERN
 
@@ -74,31 +71,10 @@ def _unreadable(problem: str) -> Generator[None]:
         raise ValueError(f"{problem} ({reason})") from None
 
 
-class TemporalSettings(TemporalConnection):
+class TemporalSettings(TemporalConnection, EncryptionSettings):
     """Settings of processes that start or run sessions."""
 
     temporal_task_queue: str = "everline"
     everline_installation: str | None = Field(default=None, pattern=ID_PATTERN)
     """Id of this installation, if several share a LiveKit; None: the one stored in Temporal,
     made up at the first start."""
-    everline_encryption_keys: Annotated[dict[str, bytes], NoDecode] = Field(repr=False)
-    """`id:base64` pairs, comma separated, 32 bytes each; the first encrypts, all decrypt."""
-
-    @field_validator("everline_encryption_keys", mode="before")
-    @classmethod
-    def _keyring(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        keys: dict[str, bytes] = {}
-        for pair in value.split(","):
-            key_id, separator, encoded = pair.strip().partition(":")
-            try:
-                key = base64.b64decode(encoded, validate=True)
-            except binascii.Error:
-                key = b""
-            if not separator or not key_id or len(key) != 32:
-                raise ValueError("must be id:base64 pairs of 32 bytes each, comma separated")
-            if key_id in keys:
-                raise ValueError(f"must not have two keys with the id {key_id!r}")
-            keys[key_id] = key
-        return keys

@@ -66,7 +66,7 @@ async def _connect(settings: TemporalConnection, **options: Any) -> Client:
 
 def _for_sessions(settings: TemporalSettings) -> dict[str, Any]:
     return {
-        "data_converter": data_converter(settings.everline_encryption_keys),
+        "data_converter": data_converter(settings.encryption_keys),
         "interceptors": [_Bounded()],
         "retry_config": _RETRIES,
     }

@@ -20,6 +20,7 @@ from temporalio.converter import (
 )
 from typing_extensions import override
 
+from adapters.settings.secrets import DERIVED_KEY_PREFIX
 from adapters.temporal.tolerance import tolerant_data_converter
 from domain.errors import EverlineError, InvalidInput
 
@@ -87,8 +88,7 @@ class EncryptionCodec(PayloadCodec):
             raise CannotDecrypt(
                 f"a payload was encrypted with the key {key_id!r}, which is not in the key ring",
                 field=KEYS_VARIABLE,
-                cure=f"add that key to {KEYS_VARIABLE} after the current one, for as long as"
-                " stored data uses it",
+                cure=_cure_of_unknown_key(key_id.decode(errors="replace")),
             )
         nonce, sealed = payload.data[:_NONCE_BYTES], payload.data[_NONCE_BYTES:]
         try:
@@ -99,6 +99,16 @@ class EncryptionCodec(PayloadCodec):
                 field=KEYS_VARIABLE,
                 cure=f"check that {KEYS_VARIABLE} has the key that this id named before",
             ) from None
+
+
+def _cure_of_unknown_key(key_id: str) -> str:
+    where = f"add that key to {KEYS_VARIABLE} after the current one"
+    if key_id.startswith(DERIVED_KEY_PREFIX):
+        where = (
+            "it was derived from another LIVEKIT_API_SECRET: with that one set, `everline secrets`"
+            f" prints the key; add it to {KEYS_VARIABLE}"
+        )
+    return f"{where}, for as long as stored data uses it"
 
 
 def data_converter(keys: Mapping[str, bytes]) -> DataConverter:

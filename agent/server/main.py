@@ -137,8 +137,8 @@ def main() -> int:
         settings = load(AgentSettings)
         _check_spool(Path(settings.everline_spool_dir))
     except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
+        sys.stderr.write(f"everline agent: {error}\n")
+        return 1
     configure_logging(settings)
     log.info("agent_version", version=agent_version())
     with TickSocket() as ticks:

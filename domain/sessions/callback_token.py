@@ -8,6 +8,7 @@ import base64
 import hashlib
 import hmac
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -51,8 +52,10 @@ def mint(secret: str, claims: CallbackClaims) -> str:
     return f"{PREFIX}{body}.{_encode(_signature(secret, body))}"
 
 
-def verify(secret: str, token: str, now: float) -> CallbackClaims:
+def verify(secret: str, token: str, now: float, older: Iterable[str] = ()) -> CallbackClaims:
     """The claims of a genuine token that has not expired at `now` (Unix time, seconds).
+
+    `older` are secrets that have signed tokens before `secret`.
 
     Raises:
         Unauthenticated: not one of our tokens, or its signature is wrong.
@@ -64,7 +67,7 @@ def verify(secret: str, token: str, now: float) -> CallbackClaims:
         raise refused
     try:
         given = _decode(signature)
-        if not hmac.compare_digest(given, _signature(secret, body)):
+        if not any(hmac.compare_digest(given, _signature(s, body)) for s in (secret, *older)):
             raise refused
         payload: dict[str, Any] = json.loads(_decode(body))
         claims = CallbackClaims.model_validate(payload)

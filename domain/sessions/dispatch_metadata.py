@@ -39,15 +39,26 @@ class DispatchMetadata(DispatchedConfig):
     managed_agents: list[ManagedAgent] | None = None
     user_id: str | None = None
     session_id: str
+    model: str | None = None
+    """The language model of `engine`, if the start named a model or a voice; likewise `voice`."""
+    voice: str | None = None
     everline: EverlineMetadata | None = None
 
 
 def dispatch_metadata(
-    config: AgentConfig, key: SessionKey, user_id: str | None, everline: EverlineMetadata
+    config: AgentConfig,
+    key: SessionKey,
+    user_id: str | None,
+    everline: EverlineMetadata,
+    *,
+    model: str | None = None,
+    voice: str | None = None,
 ) -> DispatchMetadata:
     """Project a resolved configuration onto the allowlist, for one attempt of one session."""
     projected = agent_metadata(config, key.session_id)
-    return projected.model_copy(update={"user_id": user_id, "everline": everline})
+    return projected.model_copy(
+        update={"user_id": user_id, "model": model, "voice": voice, "everline": everline}
+    )
 
 
 def agent_metadata(config: AgentConfig, session_id: str) -> DispatchMetadata:

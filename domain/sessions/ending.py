@@ -44,6 +44,23 @@ ROOM_LOST = Ending(EndReason.ROOM_DELETED, "LiveKit closed the room", Outcome.RO
 CANCELLED = Ending(EndReason.CANCELLED, "the workflow was cancelled", Outcome.CANCELLED)
 
 
+def explained(ending: Ending, last: Attempt | None, no_agent: str | None) -> Ending:
+    """`AGENT_NEVER_JOINED` with its cause: what the last attempt saw, or that no agent was there.
+
+    Args:
+        ending: any other is returned as it is.
+        last: the last attempt; None before the first.
+        no_agent: why no agent would have come when the session started, with the cure.
+    """
+    if ending is not AGENT_NEVER_JOINED:
+        return ending
+    came = last is not None and last.agent_identity is not None
+    cause = None if came else no_agent
+    if last and cause is None:
+        cause = "; ".join(last.notes)
+    return replace(ending, text=f"{ending.text}: {cause}") if cause else ending
+
+
 def agent_failed(reason: str) -> Ending:
     """The agent reported that it cannot start."""
     return Ending(EndReason.AGENT_FAILED, reason, Outcome.AGENT_FAILED)

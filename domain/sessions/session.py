@@ -189,6 +189,12 @@ class SessionInput(BaseModel):
     agent_name: str
     """LiveKit's agent name to dispatch to."""
     config: AgentConfig
+    model: str | None = None
+    """The language model, if the start named a model or a voice; the metadata carries both then."""
+    voice: str | None = None
+    """The voice that is heard, likewise."""
+    no_agent: str | None = None
+    """Why no agent would come when it started, with the cure; None: one would, or not known."""
     agent_version: int | None = None
     limits: SessionLimits = SessionLimits()
     request_digest: str

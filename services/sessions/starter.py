@@ -12,7 +12,6 @@ from domain.access.principal import Principal
 from domain.agents.catalogs import Catalog
 from domain.agents.config import ConfigWarning
 from domain.agents.config_summary import config_summary
-from domain.agents.ports import AgentServers
 from domain.agents.servers import MORE_PLACES
 from domain.errors import (
     AgentsBusy,
@@ -29,11 +28,13 @@ from domain.sessions.ports import Installation, Rooms, Sessions, Started
 from domain.sessions.rooms import owner_of_room
 from domain.sessions.session import SessionInput, SessionStatus, Stage
 from services.access.quotas import SessionQuota
-from services.agents.admission import REMEMBERED, Admission, Admitted
+from services.agents.admission import Admission, Admitted
 from services.agents.capabilities import EVERYTHING, Capabilities
 from services.agents.checks import prompt_warnings
 from services.agents.configuration import Resolved, named_in, resolve
-from services.agents.health import CHECK_SECONDS, agents_check
+from services.agents.engine_choice import resolved_voice
+from services.agents.health import CHECK_SECONDS, Check
+from services.agents.presence import AgentPresence
 from services.agents.saved_agents import Agents
 from services.sessions.start import StartRequest
 from services.sessions.webhook_receipts import LiveKitWebhooks
@@ -44,6 +45,8 @@ WAIT_SECONDS = {Stage.ACCEPTED: 0.0, Stage.DISPATCHED: 10.0, Stage.JOINED: 30.0}
 """How long a start waits for its stage; after that, the session continues by itself."""
 ROOM_CHECK_SECONDS = 1.0
 """How long a start may take to check who owns its room; the workflow checks as well."""
+START_CHECK_SECONDS = 0.5
+"""How long a start may take to check which agents there are."""
 
 
 class SessionEnded(Unavailable):
@@ -86,8 +89,8 @@ class SessionStarter:
     able: Capabilities = EVERYTHING
     admission: Admission | None = None
     """None without MongoDB: agents are dispatched without a place."""
-    agent_servers: AgentServers | None = None
-    """To say why no agent joined; None says only that none did."""
+    presence: AgentPresence | None = None
+    """To say that no agent will join, or why none did; None says only that none did."""
 
     async def start(
         self, principal: Principal, request: StartRequest, stage: Stage
@@ -116,11 +119,16 @@ class SessionStarter:
             config=config_summary(resolved.config),
             warnings=[f"{warning.field}: {warning.reason}" for warning in configuration.warnings],
         )
-        if request.room_name is not None:
-            await self._refuse_room_of_another(resolved)
+        agents, _ = await asyncio.gather(
+            self._check_agents(START_CHECK_SECONDS),
+            self._refuse_room_of_another(resolved, given=request.room_name is not None),
+        )
         slot = self.quota.reservation(resolved.key) if self.quota else nullcontext(False)
         async with self._place(resolved) as admitted, slot as resolved.slot:
             resolved.place = admitted.state
+            # Who holds a place, or has a position in the queue, will get an agent.
+            missing = agents if agents and not agents.ok and not admitted.state else None
+            resolved.no_agent = missing and _in_full(missing)
             started = await self.sessions.start(resolved, stage, WAIT_SECONDS[stage])
             if started.closed:
                 # Raise inside the block, so that slot and place are released.
@@ -131,8 +139,11 @@ class SessionStarter:
         if started.status and started.status.agent_joined and not started.again:
             self.webhooks.expected(datetime.now(UTC))
         as_resolved = started.input.agent_version == resolved.agent_version
+        warnings = configuration.warnings if as_resolved else []
+        if missing and not (started.status and started.status.agent_joined):
+            warnings = [*warnings, _warning_of(missing)]
         try:
-            return _running(started, configuration.warnings if as_resolved else [], admitted)
+            return _running(started, warnings, admitted)
         except SessionEnded as error:
             if started.status and started.status.end_reason is EndReason.AGENT_NEVER_JOINED:
                 await self._explain(error)
@@ -146,20 +157,14 @@ class SessionStarter:
 
     async def _explain(self, error: SessionEnded) -> None:
         """Add to the error why no agent joined, if the agents' heartbeats tell it."""
-        if self.agent_servers is None:
-            return
-        now = datetime.now(UTC)
-        try:
-            async with asyncio.timeout(CHECK_SECONDS):
-                servers = await self.agent_servers.seen_since(now - REMEMBERED)
-                receipts = await self.webhooks.receipts()
-        except (EverlineError, TimeoutError) as problem:
-            log.info("cannot tell which agents there are", reason=str(problem))
-            return
-        found = agents_check(servers, self.agent_name, now, receipts.external_agent_at)
-        if not found.ok:
-            error.message = f"{error.message}; {found.detail}"
+        found = await self._check_agents(CHECK_SECONDS)
+        if found and not found.ok:
+            if found.detail not in error.message:
+                error.message = f"{error.message}; {found.detail}"
             error.cure = found.cure
+
+    async def _check_agents(self, within: float) -> Check | None:
+        return await self.presence.check(within) if self.presence else None
 
     async def _configuration(self, principal: Principal, request: StartRequest) -> Resolved:
         saved = None
@@ -186,6 +191,8 @@ class SessionStarter:
         org, key = principal.org, request.key(principal.org)
         session_id = key.session_id if key else secrets.token_hex(16)
         room_name = check_id(local_room_name(org, request.room_name or session_id), "roomName")
+        named = request.model or request.voice
+        engine = resolved.config.engine
         return SessionInput(
             org=org,
             session_id=session_id,
@@ -195,6 +202,8 @@ class SessionStarter:
             caller_identity=check_caller_identity(request.user_identity, "userIdentity"),
             agent_name=self.agent_name,
             config=resolved.config,
+            model=engine.llm if named else None,
+            voice=resolved_voice(engine) if named else None,
             agent_version=resolved.agent_version,
             limits=request.limits,
             request_digest=request.digest(org),
@@ -218,8 +227,10 @@ class SessionStarter:
         except NotFound:
             return None
 
-    async def _refuse_room_of_another(self, resolved: SessionInput) -> None:
+    async def _refuse_room_of_another(self, resolved: SessionInput, *, given: bool) -> None:
         """Refuse another session's room before the workflow starts, which would use up the id.
+
+        A name that was not given is the session's own.
 
         The workflow checks again, because LiveKit may be down here, and two starts may race.
 
@@ -228,6 +239,8 @@ class SessionStarter:
             Unavailable: it belongs to another session, and Temporal is down.
         """
         room = resolved.livekit_room
+        if not given:
+            return
         try:
             async with asyncio.timeout(ROOM_CHECK_SECONDS):
                 found = await self.rooms.list_rooms([room])
@@ -279,6 +292,14 @@ def _running(started: Started, warnings: list[ConfigWarning], admitted: Admitted
         " GET /health/agent says what agents lack",
         retry_after=5,
     )
+
+
+def _warning_of(missing: Check) -> ConfigWarning:
+    return ConfigWarning(field="agents", reason=missing.detail, cure=missing.cure)
+
+
+def _in_full(missing: Check) -> str:
+    return f"{missing.detail}; {missing.cure}" if missing.cure else missing.detail
 
 
 def _over(started: Started, what: str) -> Conflict:

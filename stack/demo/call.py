@@ -7,6 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -21,6 +22,7 @@ from stack.demo.demo_stack import DemoStack
 from stack.demo.evidence import AgentInRoom, Evidence, Exchange, Step
 from stack.demo.lines import Line, read_lines
 from stack.demo.screen import Screen
+from stack.waits import agent_to_join, waiting_for
 
 ANSWER_SECONDS = 25.0
 """From the caller's last word until the agent has answered."""
@@ -28,6 +30,14 @@ END_SECONDS = 60.0
 """From the request to end until the room is gone."""
 _JOIN_SECONDS = 15.0
 _DISCONNECT_SECONDS = 5.0
+_TALK_SAID_AFTER = 10.0
+"""What is being waited for is said after this: to speak and to listen takes a while."""
+_WAITS_FOR = {
+    Step.JOIN: "the caller to connect",
+    Step.END: "the session to close: report, transcript, summary, room",
+    Step.ROOM: "the caller's connection to close",
+}
+"""Of other steps: the API."""
 
 AGENT = {
     "prompt": "You are Ada, the host at the Blue Door, a restaurant. You take bookings.",
@@ -152,13 +162,19 @@ class DemoCall:
 
     async def _talk(self) -> None:
         self.screen.talk_begins()
-        with self._faults(Step.AUDIO, "the agent's greeting was not heard"):
+        with (
+            self._faults(Step.AUDIO, "the agent's greeting was not heard"),
+            waiting_for("the agent's greeting", self._say_wait, _TALK_SAID_AFTER),
+        ):
             await self._caller.wait_until_agent_spoke(0.0, ANSWER_SECONDS)
             await self._watch.until(lambda watch: bool(watch.turns), ANSWER_SECONDS)
         for line in self.seen.lines:
             if self.seen.faults:
                 return
-            with self._faults(Step.ANSWERS, f"“{line.says}” was not answered"):
+            with (
+                self._faults(Step.ANSWERS, f"“{line.says}” was not answered"),
+                waiting_for(f"the answer to “{line.says}”", self._say_wait, _TALK_SAID_AFTER),
+            ):
                 await self._say(line)
 
     async def _say(self, line: Line) -> None:
@@ -204,9 +220,15 @@ class DemoCall:
     @contextmanager
     def _step(self, step: Step) -> Generator[None]:
         """Show the result of a step after the block."""
-        with self._faults(step, "it took too long"):
+        waits_for = _WAITS_FOR.get(step, "the API")
+        if step is Step.START:
+            waits_for = partial(agent_to_join, str(self.client.base_url))
+        with self._faults(step, "it took too long"), waiting_for(waits_for, self._say_wait):
             yield
         self.screen.show(step, self.seen)
+
+    def _say_wait(self, line: str) -> None:
+        self.screen.say(f"  {line}", style="dim")
 
     @contextmanager
     def _faults(self, step: Step, when_late: str) -> Generator[None]:

@@ -12,6 +12,7 @@ from stack.progress import Progress
 from stack.supervision.control import await_running, await_started
 from stack.supervision.state import Urls, read_state
 from stack.up import UpRequest, is_running, run_detached
+from stack.waits import waiting_for
 
 _NOT_STARTING = ("left_out", "failed", "stopped", "stopping")
 
@@ -41,7 +42,8 @@ def complete_stack(
     try:
         if started:
             _start(home, progress, free_ports=free_ports)
-        state = await_started(home)
+        with waiting_for("the running stack to start", progress.say):
+            state = await_started(home)
         missing = [part for part in state.processes if part.state in _NOT_STARTING]
         if missing or not state.processes:
             names = " and ".join(f"{part.name} is {part.state}" for part in missing)
@@ -50,7 +52,8 @@ def complete_stack(
                 "with `everline start NAME`, or `everline down` and let the demo start its own"
             )
         for part in state.processes:
-            await_running(home, part.name)
+            with waiting_for(f"{part.name} to be healthy", progress.say):
+                await_running(home, part.name)
         credentials = read_credentials(home)
         if credentials is None:
             raise StackError(f"{home.root} has no credentials; `everline down` and try again")

@@ -13,6 +13,7 @@ import pytest
 
 from cli.doctor import NEWEST_PYTHON, OLDEST_PYTHON, Finding, examine, examine_speech
 from cli.speech_check import SpeechFault, try_models
+from stack.layout.credentials import load_credentials
 from stack.layout.home import Home
 from stack.layout.ports import choose_ports, remember_ports
 from stack.layout.wanted import PART_NAMES, Wanted, write_wanted
@@ -72,6 +73,47 @@ def test_the_supported_pythons_are_those_of_the_project() -> None:
     assert (first, last) == tuple(
         f"{major}.{minor}" for major, minor in (OLDEST_PYTHON, NEWEST_PYTHON)
     )
+
+
+# ── secrets ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """A shell without secrets, in a folder without `.env`."""
+    for name in ("LIVEKIT_API_SECRET", "EVERLINE_ENCRYPTION_KEYS", "EVERLINE_CALLBACK_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return monkeypatch
+
+
+def test_derived_secrets_are_told_with_how_to_set_own_ones(
+    shell: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert "secrets" not in look(tmp_path)
+
+    shell.setenv("LIVEKIT_API_SECRET", "canary")
+    found = look(tmp_path)["secrets"]
+    assert found.ok
+    assert "EVERLINE_ENCRYPTION_KEYS and EVERLINE_CALLBACK_SECRET not set" in found.detail
+    assert "derived from LIVEKIT_API_SECRET" in found.detail
+    assert "everline secrets" in found.detail
+    assert "canary" not in found.detail
+
+    shell.setenv("EVERLINE_CALLBACK_SECRET", "c" * 32)
+    assert look(tmp_path)["secrets"].detail.startswith("EVERLINE_ENCRYPTION_KEYS not set")
+    shell.setenv("EVERLINE_ENCRYPTION_KEYS", f"k1:{'A' * 43}=")
+    assert look(tmp_path)["secrets"].detail == "set in your shell or .env"
+    shell.setenv("EVERLINE_ENCRYPTION_KEYS", "k1")
+    wrong = look(tmp_path)["secrets"]
+    assert not wrong.ok
+    assert wrong.detail.startswith("EVERLINE_ENCRYPTION_KEYS: must be id:base64 pairs")
+
+
+def test_a_stacks_own_secrets_are_named(shell: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    load_credentials(Home(tmp_path))
+    found = look(tmp_path)["the stack's secrets"]
+    assert str(tmp_path / "credentials.json") in found.detail
 
 
 # ── speech ───────────────────────────────────────────────────────────────────────────────────────

@@ -121,7 +121,25 @@ async def test_a_session_is_started(shell: Shell, house: House, tmp_path: Path) 
     assert made["livekit_token"]
     config = made["agent_config"]
     assert (config["prompt"], config["tools"]) == ("You are a host.", ["end_call"])
-    assert made["warnings"] == []
+    assert [warning["field"] for warning in made["warnings"]] == ["agents"], "none is there"
+    await shell.json("sessions", "finalise", name)
+
+
+async def test_a_start_that_waits_says_for_what(shell: Shell) -> None:
+    name = unique("cli")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cli", "--home", str(shell.home.root)),
+        *("sessions", "start", "--id", name),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    async with asyncio.timeout(120):
+        line = (await process.stderr.readline()).decode()
+    process.kill()
+    await process.wait()
+
+    assert line.startswith("… waiting for the agent to join: ")
     await shell.json("sessions", "finalise", name)
 
 

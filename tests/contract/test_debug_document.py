@@ -3,6 +3,7 @@
 Its routes, the two paths that a voice decides between, statuses, models, URL schemes, agent names.
 """
 
+import json
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -66,8 +67,11 @@ async def test_get_health_agent(app: FastAPI, house: House) -> None:
         ("elevenlabs/eleven_flash_v2_5:Xb7hH8MSUJpSbSDYk0k2", "pipeline"),
     ],
 )
-async def test_post_v1_sessions_start(acme: Tenant, voice: str, kind: str) -> None:
-    """Both paths answer with what a client needs to join, and the agent is in the room."""
+async def test_post_v1_sessions_start(acme: Tenant, house: House, voice: str, kind: str) -> None:
+    """Both paths answer with what a client needs to join, and the agent is in the room.
+
+    The dispatch metadata carries `model` and `voice`, as the document's worker reads them.
+    """
     answer = await acme.http.post(
         "/v1/sessions/start?wait=joined", json={"voice": voice, "limits": LIMITS}
     )
@@ -83,6 +87,20 @@ async def test_post_v1_sessions_start(acme: Tenant, voice: str, kind: str) -> No
     assert started["voice"] == voice
     if kind == "pipeline":
         assert (engine["tts"], started["model"]) == (voice, "openai/gpt-4.1-mini")
+    [metadata] = house.rooms.dispatched[started["room_name"]]
+    sent = json.loads(metadata)
+    assert (sent["model"], sent["voice"]) == (started["model"], voice)
+    assert sent["model"] == sent["engine"]["llm"]
+
+
+async def test_metadata_carries_the_model_that_a_start_names(acme: Tenant, house: House) -> None:
+    answer = await acme.http.post(
+        "/v1/sessions/start?wait=joined", json={"model": "openai/gpt-4.1", "limits": LIMITS}
+    )
+    assert answer.status_code == 200, answer.text
+    [metadata] = house.rooms.dispatched[answer.json()["room_name"]]
+    sent = json.loads(metadata)
+    assert (sent["model"], sent["voice"]) == ("openai/gpt-4.1", sent["engine"]["tts"])
 
 
 @pytest.mark.parametrize("model", ["openai/gpt-5-nano", "openai/gpt-5-mini", "nobody/nothing"])

@@ -6,10 +6,6 @@ import pytest
 
 from adapters.settings import ApiSettings, SettingsError, load
 
-EVERLINES_OWN = {
-    "EVERLINE_ENCRYPTION_KEYS": "k1:" + "A" * 43 + "=",
-    "EVERLINE_CALLBACK_SECRET": "c" * 32,
-}
 REQUIRED = {
     "LIVEKIT_URL": "wss://livekit.test",
     "LIVEKIT_API_KEY": "key",
@@ -28,7 +24,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPa
     for name in ("PORT", "NODE_ENV", "HOST", "LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path_factory.mktemp("empty"))
-    for name, value in {**REQUIRED, **EVERLINES_OWN}.items():
+    for name, value in REQUIRED.items():
         monkeypatch.setenv(name, value)
 
 
@@ -71,9 +67,10 @@ def test_each_is_read_by_its_name(name: str, value: str, monkeypatch: pytest.Mon
 def test_node_env_chooses_between_development_and_production(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert load(ApiSettings).development
-    monkeypatch.setenv("NODE_ENV", "production")
-    assert not load(ApiSettings).development
+    assert not load(ApiSettings).development, "unset means production"
+    for chosen, development in (("production", False), ("development", True)):
+        monkeypatch.setenv("NODE_ENV", chosen)
+        assert load(ApiSettings).development is development
 
 
 @pytest.mark.parametrize("name", ["AGENT_NAME", "LIVEKIT_AGENT_NAME"])

@@ -349,4 +349,5 @@ async def test_the_metadata_contract(acme: Tenant, agents: SeedAgents) -> None:
     assert [one["id"] for one in sent["managed_agents"]] == ["ag-2"]
     assert "search_knowledge_base" in sent["tools"]
     assert (sent["lyzr_rag"]["base_url"], sent["lyzr_rag"]["rag_id"]) == ("https://rag.test", "r")
-    assert not sent.keys() & {"api_key", "agent_id", "knowledge_base"}, "not in the allowlist"
+    not_allowed = {"api_key", "agent_id", "knowledge_base", "model", "voice"}
+    assert not sent.keys() & not_allowed, "not in the allowlist"

@@ -37,7 +37,7 @@ def test_an_agent_is_well_while_its_own_host_is_heard() -> None:
     ("module", "given", "said"),
     [
         ("worker.health", {"TEMPORAL_ADDRESS": "127.0.0.1:9"}, "Temporal does not answer"),
-        ("worker.health", {"EVERLINE_ENCRYPTION_KEYS": ""}, "EVERLINE_ENCRYPTION_KEYS is not set"),
+        ("worker.health", {"LIVEKIT_API_SECRET": ""}, "LIVEKIT_API_SECRET is not set"),
         ("agent.server.health", {"EVERLINE_CALLBACK_URL": "http://127.0.0.1:9"}, "does not answer"),
         ("agent.server.health", {}, "EVERLINE_CALLBACK_URL is not set"),
     ],
@@ -50,7 +50,6 @@ async def test_what_is_wrong_is_said(
         "LIVEKIT_URL": "ws://127.0.0.1:9",
         "LIVEKIT_API_KEY": "key",
         "LIVEKIT_API_SECRET": "secret",
-        "EVERLINE_ENCRYPTION_KEYS": f"k:{'A' * 43}=",
         **given,
     }
     command = [sys.executable, "-m", module]

@@ -43,6 +43,33 @@ async def test_a_later_attempt_succeeds(studio: Studio) -> None:
 
 
 @beside_the_others
+async def test_a_session_that_started_without_an_agent_says_so_from_its_first_dispatch(
+    studio: Studio,
+) -> None:
+    call = studio.call(NEVER_COMES, join_timeout=1, join_attempts=2)
+    call.request.no_agent = "no agent server named 'x'; start one"
+    await call.start()
+
+    closed = await call.closed()
+
+    assert closed.told.count("no agent server named 'x'; start one") == 1
+    assert in_order(
+        closed.told, "attempt 1: dispatched", "no agent server named", "attempt 1 abandoned"
+    )
+    expected = "no agent joined the room in any attempt: no agent server named 'x'; start one"
+    assert closed.status.reason == expected
+
+
+@beside_the_others
+async def test_a_session_whose_agents_hang_ends_with_what_was_seen(studio: Studio) -> None:
+    call = studio.call(Plays(claims=None), ready_timeout=1, join_attempts=1)
+    call.request.no_agent = "no agent server named 'x'; start one"
+    await call.start()
+
+    assert "in the room, but not ready in 1 s" in ((await call.closed()).status.reason or "")
+
+
+@beside_the_others
 async def test_an_agent_that_comes_too_late_cannot_meet_the_next_one(studio: Studio) -> None:
     call = await studio.call(Plays(appears_with=2), Plays(appears=0.5), join_timeout=5).live()
     await eventually(lambda: bool(call.crew.refusals), what="the late one is refused")

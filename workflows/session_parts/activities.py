@@ -109,6 +109,8 @@ class SessionActivities:
                 user_id=request.user_id,
                 caller_identity=request.caller_identity,
                 max_duration=limits.max_duration,
+                model=request.model,
+                voice=request.voice,
                 token_expires=int(expires.timestamp()),
             ),
             start_to_close_timeout=_ONE_TRY,

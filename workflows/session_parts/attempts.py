@@ -52,6 +52,8 @@ class Attempts:
             self._dispatch_failed(attempt, error)
             return attempt
         tracker.dispatched(number)
+        if number == 1 and self._session.request.no_agent:
+            tracker.log(self._session.request.no_agent)
         await self._await_appearance(attempt)
         if attempt.state is AttemptState.APPEARED:
             await self._await_claim(attempt)

@@ -8,13 +8,17 @@ from fastapi import Depends, Request
 from pydantic import BeforeValidator, Discriminator, Tag
 
 from api.dependencies import CallbackToken, Deps, agent_claims
-from domain.errors import Forbidden
+from domain.errors import Forbidden, Unauthenticated
 from domain.sessions.callback_token import CallbackClaims
 from domain.transcripts.external_report import ForeignReport, is_own_report
 from domain.transcripts.report_reading import read_report
 from domain.transcripts.transcript import AgentReport
 
 OUR_REPORT, EXTERNAL_REPORT = "everline-report", "external-report"
+HOW_TO_REPORT = (
+    "send `Authorization: Bearer` with `everline.callback_token` of the job's metadata; or set"
+    " EVERLINE_ACCEPT_UNSIGNED_REPORTS=true for the API, and send no token"
+)
 
 
 async def reporter_claims(
@@ -28,7 +32,11 @@ async def reporter_claims(
     """
     if deps.unsigned_reports and "authorization" not in request.headers:
         return None
-    return await agent_claims(request, deps, token)
+    try:
+        return await agent_claims(request, deps, token)
+    except Unauthenticated as error:
+        error.cure = HOW_TO_REPORT
+        raise
 
 
 ReporterClaims = Annotated[CallbackClaims | None, Depends(reporter_claims)]

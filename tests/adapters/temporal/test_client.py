@@ -17,7 +17,11 @@ from tests.waiting import eventually
 def settings(address: str) -> TemporalSettings:
     keys = f"k1:{base64.b64encode(b'k' * 32).decode()}"
     return TemporalSettings.model_validate(
-        {"temporal_address": address, "everline_encryption_keys": keys}
+        {
+            "temporal_address": address,
+            "livekit_api_secret": "s",
+            "everline_encryption_keys": keys,
+        }
     )
 
 

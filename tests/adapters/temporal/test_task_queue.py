@@ -47,7 +47,7 @@ async def test_a_worker_is_well_while_its_own_host_polls(temporal_server: Tempor
         {
             "temporal_address": temporal_server.address,
             "temporal_task_queue": queue,
-            "everline_encryption_keys": f"k1:{'A' * 43}=",
+            "livekit_api_secret": "s",
         }
     )
     with pytest.raises(NotPollingError):

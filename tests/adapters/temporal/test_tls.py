@@ -50,6 +50,7 @@ def settings(
             "temporal_tls_cert": str(client.certificate) if client else "",
             "temporal_tls_key": str(client.key) if client else "",
             "temporal_api_key": key,
+            "livekit_api_secret": "s",
             "everline_encryption_keys": f"k1:{base64.b64encode(b'k' * 32).decode()}",
         }
     )

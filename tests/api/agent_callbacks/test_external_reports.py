@@ -48,7 +48,13 @@ async def test_without_the_switch_nobody_reports_without_a_token(door: Door) -> 
     call = await _live(door)
     async with open_door(door.studio, door.deps, key=None) as stranger:
         answer = await stranger.http.post(PATH, json=report(call.room, "hello"))
-    assert is_problem(answer, 401, "unauthenticated")
+        forged = {"Authorization": "Bearer evcb_x.y"}
+        wrong = await stranger.http.post(PATH, json=report(call.room, "hello"), headers=forged)
+    for refused in (answer, wrong):
+        assert is_problem(refused, 401, "unauthenticated")
+        [fault] = refused.json()["errors"]
+        for cure in ("everline.callback_token", "EVERLINE_ACCEPT_UNSIGNED_REPORTS=true"):
+            assert cure in fault["cure"]
     assert (await call.status()).state is SessionState.LIVE
     await call.end()
     await call.closed()

@@ -23,6 +23,7 @@ from tests.api.door import (
     open_door,
     without_mongodb,
 )
+from tests.fakes.agent_servers import AgentServersThere
 from tests.servers import MongoServer
 
 OTHER = {"x-api-key": OTHER_KEY}
@@ -36,7 +37,9 @@ async def office(door: Door, mongo_server: MongoServer) -> AsyncGenerator[Door]:
     archive = MongoArchive(client, f"test-{uuid.uuid4().hex}")
     await archive.ensure_indexes()
     agents = Agents(archive.saved_agents(EncryptionCodec({"k": b"k" * 32})), BUILT_IN)
-    async with open_door(door.studio, replace(door.deps, agents=agents)) as office:
+    there = AgentServersThere(door.deps.agent_name)
+    deps = replace(door.deps, agents=agents, agent_servers=there)
+    async with open_door(door.studio, deps) as office:
         yield office
     client.close()
 

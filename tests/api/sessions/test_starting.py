@@ -18,6 +18,7 @@ from tests.api.door import (
     session_body,
     without_mongodb,
 )
+from tests.fakes.agent_servers import AgentServersThere
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.fakes.rooms import Fault
 from tests.waiting import eventually
@@ -169,6 +170,52 @@ async def test_a_start_that_no_agent_joins_says_what_is_missing(door: Door) -> N
             assert "at once" not in answer.json()["detail"]
             assert cure in answer.json()["errors"][0]["cure"]
             await call.closed()
+
+
+async def test_a_start_without_an_agent_says_so_at_once_and_at_the_end(door: Door) -> None:
+    missing = "no agent server named 'test-agent' has sent a heartbeat lately"
+    async with open_door(door.studio, replace(door.deps, agent_servers=MemoryAgentServers())) as it:
+        call = door.studio.call(NEVER_COMES, join_attempts=1, join_timeout=2)
+        body = session_body(call)
+        answer = await at_last(lambda: it.http.post("/session", json=body), late=202)
+        assert answer.status_code == 200, answer.text
+        warning = answer.json()["warnings"][-1]
+        assert (warning["field"], warning["reason"]) == ("agents", missing)
+        assert "start an agent worker" in warning["cure"]
+
+        joining = await it.http.get(f"/v1/sessions/{call.key.session_id}")
+        assert joining.json()["state"] in ("joining", "ending"), "a busy machine may be late"
+        told = [entry["text"] for entry in joining.json()["timeline"]]
+        assert any(missing in text and "start an agent worker" in text for text in told)
+
+        closed = await call.closed()
+        assert closed.ended == ("agent_never_joined", "agent_never_joined")
+        assert missing in (closed.status.reason or "")
+        assert "start an agent worker" in (closed.status.reason or "")
+
+
+async def test_a_start_with_an_agent_is_not_warned_of_its_absence(door: Door) -> None:
+    there = AgentServersThere(door.deps.agent_name)
+    async with open_door(door.studio, replace(door.deps, agent_servers=there)) as it:
+        call = door.studio.call(NEVER_COMES, join_attempts=1, join_timeout=1)
+        answer = await at_last(lambda: it.http.post("/session", json=session_body(call)), late=202)
+        assert "agents" not in [one["field"] for one in answer.json().get("warnings", [])]
+        closed = await call.closed()
+        assert "no agent within 1 s" in (closed.status.reason or ""), "what was seen instead"
+        assert "heartbeat" not in (closed.status.reason or "")
+
+
+async def test_an_agent_that_has_come_is_not_missed(door: Door) -> None:
+    """An external agent sends no heartbeats."""
+    async with open_door(door.studio, replace(door.deps, agent_servers=MemoryAgentServers())) as it:
+        call = door.studio.call()
+        body = session_body(call)
+        answer = await at_last(
+            lambda: it.http.post("/session", params={"wait": "joined"}, json=body), late=202
+        )
+        assert "agents" not in [one["field"] for one in answer.json().get("warnings", [])]
+        await call.end()
+        await call.closed()
 
 
 async def test_a_room_name_that_belongs_to_another_session_uses_nothing_up(door: Door) -> None:

@@ -115,6 +115,15 @@ def test_the_agent_gets_the_seeds_fields_and_everlines_one() -> None:
     assert "never sent" not in json.dumps(found)
 
 
+def test_model_and_voice_are_sent_as_the_debugging_document_names_them() -> None:
+    everline = EverlineMetadata(
+        org="acme", attempt=1, callback_url="https://api.test", callback_token="t"
+    )
+    config, key = AgentConfig(), SessionKey("acme", "call-1")
+    metadata = dispatch_metadata(config, key, None, everline, model="openai/x", voice="alloy")
+    assert (metadata.model, metadata.voice) == ("openai/x", "alloy")
+
+
 def test_managed_agents_are_sent_only_if_enabled() -> None:
     managed = {**EVERYTHING["managed_agents"], "enabled": False}
     found = sent(AgentConfig.model_validate(EVERYTHING | {"managed_agents": managed}))
@@ -134,5 +143,6 @@ def test_a_field_of_the_allowlist_reaches_the_agent_without_being_named_anywhere
             assert name not in model.__annotations__, f"{name} is declared again"
     only_dispatched = {*DispatchMetadata.model_fields} - {*DispatchedConfig.model_fields}
     assert only_dispatched == {
-        *("apiKey", "agentId", "managed_agents", "user_id", "session_id", "everline")
+        *("apiKey", "agentId", "managed_agents", "user_id", "session_id", "everline"),
+        *("model", "voice"),
     }

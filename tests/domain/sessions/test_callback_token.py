@@ -46,6 +46,14 @@ def test_another_secret_does_not_make_it() -> None:
         verify(SECRET + "x", mint(SECRET, CLAIMS), 0)
 
 
+def test_a_secret_that_was_replaced_still_verifies() -> None:
+    token = mint("an-older-secret", CLAIMS)
+    assert verify(SECRET, token, 0, ["another", "an-older-secret"]) == CLAIMS
+    for older in ((), ("another",)):
+        with pytest.raises(Unauthenticated):
+            verify(SECRET, token, 0, older)
+
+
 @given(claims, st.data())
 def test_no_change_of_a_single_character_goes_unnoticed(
     given: CallbackClaims, data: st.DataObject
