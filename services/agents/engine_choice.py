@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from domain.agents.catalogs import ANY_MODEL, Catalog, ModelKind
+from domain.agents.catalogs import ANY_MODEL, Catalog, ModelKind, Provider
 from domain.agents.config import (
     DEFAULT_LLM,
     DEFAULT_REALTIME,
@@ -33,7 +33,8 @@ def choose_engine(
     a bare voice (`alloy`) selects a realtime model.
 
     A language model must be in the catalog. For a speech model only the provider must be: the lists
-    age quickly, so an unlisted model is worth a warning.
+    age quickly, so an unlisted model is worth a warning. So is a voice that is probably misspelt;
+    any other unlisted voice is an account's own, where the provider has such.
 
     Raises:
         InvalidInput: naming the field, and the values that it may have.
@@ -47,7 +48,7 @@ def choose_engine(
         engine = another_engine(engine, llm=model)
     llm_field = "model" if model else "engine.llm"
     if engine.kind is EngineKind.REALTIME:
-        return _realtime(engine, catalog, llm_field, "voice" if voice else "engine.voice"), []
+        return _realtime(engine, catalog, llm_field, "voice" if voice else "engine.voice")
     return _pipeline(engine, catalog, llm_field, "voice" if voice else "engine.tts")
 
 
@@ -56,7 +57,9 @@ def resolved_voice(engine: Engine) -> str | None:
     return engine.voice if engine.kind is EngineKind.REALTIME else engine.tts
 
 
-def _realtime(engine: Engine, catalog: Catalog, llm_field: str, voice_field: str) -> Engine:
+def _realtime(
+    engine: Engine, catalog: Catalog, llm_field: str, voice_field: str
+) -> tuple[Engine, list[ConfigWarning]]:
     models = catalog.models[ModelKind.REALTIME]
     llm = engine.llm or DEFAULT_REALTIME
     speaking = models.provider_of_voice(engine.voice) if engine.voice else None
@@ -67,7 +70,7 @@ def _realtime(engine: Engine, catalog: Catalog, llm_field: str, voice_field: str
     engine = engine.model_copy(update={"llm": llm})
     provider = models.provider(model.provider)
     if engine.voice is None or provider is None:
-        return engine
+        return engine, []
     voice = provider.voice(engine.voice)
     if voice is None and not provider.custom_voices:
         raise InvalidInput(
@@ -75,7 +78,8 @@ def _realtime(engine: Engine, catalog: Catalog, llm_field: str, voice_field: str
             field=voice_field,
             cure=suggestion(engine.voice, provider.voices),
         )
-    return engine.model_copy(update={"voice": voice or engine.voice})
+    engine = engine.model_copy(update={"voice": voice or engine.voice})
+    return engine, list(_check_voice(engine.voice, provider, voice_field))
 
 
 def _pipeline(
@@ -90,6 +94,12 @@ def _pipeline(
         warnings += _check_speech(text, ModelKind.STT, catalog, field)
     for field, text in [(voice_field, tts), *_fallbacks("tts", engine.tts_fallbacks)]:
         warnings += _check_speech(text, ModelKind.TTS, catalog, field)
+        found = parse_descriptor(text, field)
+        # The engine's voice belongs to the first choice.
+        own = engine.voice if text == tts else None
+        provider = catalog.models[ModelKind.TTS].provider(found.provider)
+        place = field if found.voice else "engine.voice"
+        warnings += _check_voice(found.voice or own, provider, place)
     return engine.model_copy(update={"stt": stt, "llm": llm, "tts": tts}), warnings
 
 
@@ -153,3 +163,40 @@ def _check_speech(
                 found.model, provider.models, f"listed are: {', '.join(provider.models)}"
             ),
         )
+
+
+def _check_voice(
+    voice: str | None, provider: Provider | None, field: str
+) -> Iterator[ConfigWarning]:
+    """Warn of a voice that the provider probably does not have."""
+    if voice is None or provider is None or not provider.voices:
+        return
+    if voice_id := provider.voice_id(voice):
+        yield ConfigWarning(
+            field=field,
+            reason=f"{voice!r} is the name of a voice of {provider.name}, not its id; it is tried",
+            cure=f"write {voice_id}",
+        )
+    elif _is_doubtful(voice, provider):
+        yield ConfigWarning(
+            field=field,
+            reason=f"{provider.name} has no listed voice {voice[:100]!r}; it is tried",
+            cure=suggestion(voice, provider.voices),
+        )
+
+
+def _is_doubtful(voice: str, provider: Provider) -> bool:
+    """Whether a voice is neither listed nor, as far as one can tell, an account's own."""
+    listed = provider.voice(voice)
+    if listed or not provider.custom_voices:
+        return listed != voice
+    names = _names(provider)
+    # Deepgram's `aura-2-thalia-en` is the listed `thalia`.
+    if any(name.lower() in voice.lower() for name in names):
+        return False
+    return nearest(voice, names) is not None
+
+
+def _names(provider: Provider) -> list[str]:
+    """The listed voices whose ids are names; nobody misspells the others."""
+    return [voice for voice in provider.voices if voice not in provider.voice_names]

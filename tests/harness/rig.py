@@ -20,6 +20,8 @@ from domain.access.api_keys import NewKeyRequest
 from domain.ids import SessionKey
 from stack.layout.home import find_home
 from stack.layout.ports import read_ports
+from tests.fakes.providers.cartesia import Cartesia
+from tests.fakes.providers.elevenlabs import ElevenLabs
 from tests.fakes.realtime import OpenAiRealtime
 from tests.harness.agent_callbacks import AgentCallbacks, token
 from tests.harness.agent_jobs import job_process
@@ -44,6 +46,9 @@ class Rig:
 
     realtime: OpenAiRealtime
     """Where its agents find OpenAI's realtime models."""
+    cartesia: Cartesia
+    elevenlabs: ElevenLabs
+    """Where they find these two providers of voices."""
 
     def __init__(
         self,
@@ -191,7 +196,12 @@ async def running_rig(
 ) -> AsyncGenerator[Rig]:
     """Boot a stack whose agents talk through the proxy, and everything to look at it with."""
     ledger = Ledger()
-    async with CallbackProxy(ledger, free_port()) as proxy, OpenAiRealtime() as realtime:
+    async with (
+        CallbackProxy(ledger, free_port()) as proxy,
+        OpenAiRealtime() as realtime,
+        Cartesia() as cartesia,
+        ElevenLabs() as elevenlabs,
+    ):
         # Receivers of tests are on this machine.
         loopback = {"EVERLINE_WEBHOOKS_ALLOW_PRIVATE": "true"}
         given = {
@@ -200,6 +210,10 @@ async def running_rig(
             "agent": {
                 "EVERLINE_CALLBACK_URL": proxy.url,
                 "OPENAI_REALTIME_BASE_URL": realtime.url,
+                "CARTESIA_API_KEY": cartesia.key,
+                "CARTESIA_BASE_URL": cartesia.url,
+                "ELEVEN_API_KEY": elevenlabs.key,
+                "ELEVEN_BASE_URL": f"{elevenlabs.url}/v1",
             },
         } | (settings or {})
         # The agent server counts as started when the API has heard it, through the proxy.
@@ -208,7 +222,7 @@ async def running_rig(
         try:
             await aiming
             rig = await _rig(stack, ledger, proxy, given)
-            rig.realtime = realtime
+            rig.realtime, rig.cartesia, rig.elevenlabs = realtime, cartesia, elevenlabs
             watch = asyncio.create_task(watch_for_crowds(rig.rooms, ledger))
             try:
                 yield rig

@@ -39,7 +39,7 @@ class ProviderOptions(CamelCaseAnswer):
     id: str
     name: str
     models: list[Choice]
-    voices: list[Choice]
+    voices: list[Choice] = Field(description="a selection, if unlisted voices also work")
     custom_voices: bool = Field(description="whether voices that are not listed also work")
     default_model: str
     default_voice: str | None
@@ -109,7 +109,9 @@ def _options(deps: ApiDependencies, kind: ModelKind) -> ModelOptions:
         ProviderOptions.of(
             one,
             models=[Choice(id=f"{one.id}/{name}", name=name) for name in one.models],
-            voices=[Choice(id=name, name=name) for name in one.voices],
+            voices=[
+                Choice(id=voice, name=one.voice_names.get(voice, voice)) for voice in one.voices
+            ],
             default_model=f"{one.id}/{one.default_model}",
         )
         for one in models.providers

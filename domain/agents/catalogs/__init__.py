@@ -45,6 +45,9 @@ class Provider(_Entry):
     default_model: str
     models: tuple[str, ...]
     voices: tuple[str, ...] = ()
+    """As a configuration names them."""
+    voice_names: Mapping[str, str] = {}
+    """Display names, for voices whose ids do not tell them."""
     default_voice: str | None = None
     custom_voices: bool = False
     """Whether unlisted voices work as well, such as an account's own."""
@@ -56,6 +59,11 @@ class Provider(_Entry):
     def voice(self, name: str) -> str | None:
         """The listed voice with this name, in the provider's spelling."""
         return next((voice for voice in self.voices if voice.lower() == name.lower()), None)
+
+    def voice_id(self, name: str) -> str | None:
+        """The id of the listed voice with this display name."""
+        names = self.voice_names.items()
+        return next((voice for voice, known in names if known.lower() == name.lower()), None)
 
 
 class ModelList(_Entry):

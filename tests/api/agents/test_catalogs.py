@@ -50,6 +50,27 @@ async def test_the_pipeline_options_have_what_works_and_not_what_is_refused(keyl
     assert all(options[stage]["date"] for stage in options)
 
 
+async def test_every_provider_of_speech_offers_voices_by_name(keyless: Door) -> None:
+    options = (await keyless.http.get("/config/pipeline-options")).json()
+    providers = {one["id"]: one for one in options["tts"]["providers"]}
+
+    for name, one in providers.items():
+        assert one["voices"], name
+        assert all(voice["id"] and voice["name"] for voice in one["voices"]), name
+        ids = [voice["id"] for voice in one["voices"]]
+        assert one["defaultVoice"] in [None, *ids], name
+        # Cloned voices work everywhere but at OpenAI, which has none.
+        assert one["customVoices"] is (name != "openai"), name
+    voices = {
+        name: {voice["name"]: voice["id"] for voice in one["voices"]}
+        for name, one in providers.items()
+    }
+    assert voices["elevenlabs"]["Alice"] == "Xb7hH8MSUJpSbSDYk0k2"
+    assert voices["cartesia"]["Katie"] == "f786b574-daa5-4673-aa0c-cbe3e8534c02"
+    assert voices["deepgram"]["thalia"] == "thalia"
+    assert {"Ashley", "astra"} <= voices["inworld"].keys() | voices["rime"].keys()
+
+
 async def test_everything_that_is_offered_can_be_chosen(door: Door) -> None:
     """What the catalog offers is what the door lets in: both read the same list."""
     catalog = extended(BUILT_IN, parse_extra_models("openai/llama3.3"))

@@ -1,5 +1,6 @@
 """The catalogs name what exists; the installed plugins' lists are the measure."""
 
+import re
 from typing import Any, get_args
 
 import pytest
@@ -9,9 +10,12 @@ from livekit.agents.inference import llm, stt, tts
 from livekit.agents.inference._realtime_models import RealtimeModels as GatewayRealtimeModels
 from livekit.agents.llm._realtime.openai_types import RealtimeModels
 from livekit.plugins.anthropic.models import ChatModels
+from livekit.plugins.cartesia.models import TTSDefaultVoiceId as CARTESIA_DEFAULT
+from livekit.plugins.elevenlabs import DEFAULT_VOICE_ID as ELEVENLABS_DEFAULT
 from livekit.plugins.elevenlabs.stt import ElevenLabsSTTModels
 from livekit.plugins.groq import models as groq
 from livekit.plugins.openai.models import TTSModels, TTSVoices
+from livekit.plugins.xai import GrokVoices
 from openai.types import AudioModel
 
 from agent.engines.providers import PLUGINS
@@ -98,6 +102,42 @@ def test_every_list_says_where_and_when_it_was_read(kind: ModelKind) -> None:
         assert provider.default_model in provider.models
         assert len(set(provider.models)) == len(provider.models)
         assert provider.default_voice is None or provider.default_voice in provider.voices
+
+
+def test_every_provider_of_speech_lists_voices() -> None:
+    for provider in BUILT_IN.models[ModelKind.TTS].providers:
+        assert provider.voices, provider.id
+        assert len(set(provider.voices)) == len(provider.voices), provider.id
+        assert provider.voice_names.keys() <= set(provider.voices), provider.id
+
+
+def test_voices_from_elsewhere_say_when_they_were_read() -> None:
+    for name in ("elevenlabs", "cartesia", "deepgram", "rime", "inworld", "fishaudio"):
+        provider = BUILT_IN.models[ModelKind.TTS].provider(name)
+        assert provider is not None
+        assert re.search(r"; voices?: .+ on 20\d\d-\d\d-\d\d$", provider.source), name
+
+
+def test_voices_with_opaque_ids_have_names() -> None:
+    speech = BUILT_IN.models[ModelKind.TTS]
+    for name, voice, shown in (
+        ("elevenlabs", ELEVENLABS_DEFAULT, "Bella"),
+        ("cartesia", CARTESIA_DEFAULT, "Katie"),
+    ):
+        provider = speech.provider(name)
+        assert provider is not None
+        assert provider.default_voice == voice
+        assert provider.voice_names.keys() == set(provider.voices)
+        assert provider.voice_names[voice] == shown
+        assert provider.voice_id(shown.lower()) == voice
+
+
+def test_the_voices_of_groq_and_xai_are_the_plugins() -> None:
+    speech = BUILT_IN.models[ModelKind.TTS]
+    for name, listed in (("groq", groq.TTSVoices), ("xai", GrokVoices)):
+        provider = speech.provider(name)
+        assert provider is not None
+        assert set(provider.voices) == literals(listed)
 
 
 @pytest.mark.parametrize(

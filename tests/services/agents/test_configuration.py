@@ -163,8 +163,25 @@ def test_a_voice_that_the_realtime_model_lacks_is_refused_with_its_voices() -> N
     engine = {"kind": "realtime", "llm": "google/gemini-3.8-live", "voice": "alloy"}
     refused = refusal(inline={"engine": engine})
     assert (refused.field, "Kore" in (refused.cure or "")) == ("engine.voice", True)
-    own = {"kind": "realtime", "llm": "ultravox/fixie-ai/ultravox", "voice": "my-own"}
-    assert resolved({"engine": own}).config.engine.voice == "my-own"
+
+
+@pytest.mark.parametrize(
+    ("llm", "own", "misspelt", "meant"),
+    [
+        ("ultravox/fixie-ai/ultravox", "my-own", "Jesica", "Jessica"),
+        ("xai/grok-voice-latest", "nlbqfwie", "siruis", "sirius"),
+    ],
+)
+def test_a_realtime_model_with_custom_voices_takes_any_and_warns_of_misspelt_ones(
+    llm: str, own: str, misspelt: str, meant: str
+) -> None:
+    def found(voice: str) -> Resolved:
+        return resolved({"engine": {"kind": "realtime", "llm": llm, "voice": voice}})
+
+    assert (found(own).config.engine.voice, found(own).warnings) == (own, [])
+    assert found(misspelt).config.engine.voice == misspelt
+    [warning] = found(misspelt).warnings
+    assert (warning.field, warning.cure) == ("engine.voice", f"did you mean {meant}?")
 
 
 def test_speech_models_must_be_of_a_known_provider_and_may_be_unknown() -> None:
@@ -176,6 +193,59 @@ def test_speech_models_must_be_of_a_known_provider_and_may_be_unknown() -> None:
     found = resolved({"engine": {"stt": "deepgram/nova-9"}})
     assert [warning.field for warning in found.warnings] == ["engine.stt"]
     assert "nova-3" in (found.warnings[0].cure or "")
+
+
+@pytest.mark.parametrize(
+    "tts",
+    [
+        # Listed.
+        "deepgram/aura-2:thalia",
+        "deepgram/aura-2:agathe-fr",
+        "elevenlabs/eleven_turbo_v2_5:hpp4J3VqNfWAUOO0d1Us",
+        "inworld/inworld-tts-2:Ashley",
+        "openai/gpt-4o-mini-tts:ash",
+        # As the provider spells it.
+        "deepgram/aura-2:aura-2-thalia-en",
+        # An account's own.
+        "elevenlabs/eleven_turbo_v2_5:hpp4J3VqNfWAUOO0d1Uz",
+        "cartesia/sonic-3:f786b574-daa5-4673-aa0c-cbe3e8534c03",
+        "inworld/inworld-tts-2:acme__ashley_clone",
+        "rime/mistv2:acme-narrator-7",
+        "fishaudio/s2-pro:933563129e564b19a115bedd57b7406b",
+        "groq/canopylabs/orpheus-v1-english:x9",
+    ],
+)
+def test_listed_voices_and_an_accounts_own_are_used_without_a_warning(tts: str) -> None:
+    for found in (resolved(voice=tts), resolved({"engine": {"tts": tts}})):
+        assert found.config.engine.tts == tts
+        assert found.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("tts", "cure"),
+    [
+        ("deepgram/aura-2:andromada", "did you mean andromeda?"),
+        ("deepgram/aura-2:Thalia", "did you mean thalia?"),
+        ("inworld/inworld-tts-2:Ashely", "did you mean Ashley?"),
+        ("rime/mistv2:celest", "did you mean celeste?"),
+        ("xai/tts-1:siruis", "did you mean sirius?"),
+        ("openai/gpt-4o-mini-tts:nobody", "use one of: alloy"),
+        ("elevenlabs/eleven_turbo_v2_5:bella", "write hpp4J3VqNfWAUOO0d1Us"),
+        ("elevenlabs/eleven_turbo_v2_5:HPP4J3VqNfWAUOO0d1Us", "did you mean hpp4J3VqNfWAUOO0d1Us?"),
+        ("cartesia/sonic-3:Katie", "write f786b574-daa5-4673-aa0c-cbe3e8534c02"),
+    ],
+)
+def test_a_voice_that_is_probably_wrong_is_tried_with_a_warning(tts: str, cure: str) -> None:
+    model, _, voice = tts.rpartition(":")
+    for found, field in (
+        (resolved(voice=tts), "voice"),
+        (resolved({"engine": {"tts": tts}}), "engine.tts"),
+        (resolved({"engine": {"tts_fallbacks": [tts]}}), "engine.tts_fallbacks[0]"),
+        (resolved({"engine": {"tts": model, "voice": voice}}), "engine.voice"),
+    ):
+        [warning] = found.warnings
+        assert (warning.field, cure in (warning.cure or "")) == (field, True), warning
+        assert repr(voice) in warning.reason
 
 
 def test_a_server_of_ones_own_is_named_in_a_setting() -> None:
