@@ -5,13 +5,21 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
-from adapters.livekit.signatures import HEARTBEAT, verify_body
-from api.dependencies import AgentClaims, ApiDependencies, Deps, LiveKitSignature, signed_body
+from adapters.livekit.signatures import HEARTBEAT, verify_body, verify_token
+from api.dependencies import (
+    AgentClaims,
+    ApiDependencies,
+    Deps,
+    LiveKitSignature,
+    dependencies,
+    signed_body,
+)
 from api.problems import problems
 from api.routes.agent_callbacks.reporters import check_attempt
+from api.routing import Router, after
 from domain.agents.servers import Heartbeat, HeartbeatAnswer, LostJob
 from domain.errors import InvalidInput, Unavailable
 from domain.json_model import FROM_ANOTHER_VERSION
@@ -24,7 +32,7 @@ from domain.sessions.messages import (
     agent_lost,
 )
 
-router = APIRouter(tags=["agent callbacks"])
+router = Router(tags=["agent callbacks"])
 
 TELL_SECONDS = 2.0
 """How long a heartbeat waits for Temporal; the agent server resends lost jobs."""
@@ -57,6 +65,12 @@ async def report_failed_start(failure: AgentFailed, deps: Deps, claims: AgentCla
     return Accepted(accepted=await deps.sessions.signal(claims.key, failure))
 
 
+async def _require_signature(request: Request) -> None:
+    signature = request.headers.get("authorization", "")
+    verify_token(dependencies(request).livekit_keys, signature, HEARTBEAT)
+
+
+@after(_require_signature)
 async def _signed_body(request: Request, deps: Deps, signature: LiveKitSignature) -> bytes:
     body = await request.body()
     verify_body(deps.livekit_keys, signature or "", body, HEARTBEAT)

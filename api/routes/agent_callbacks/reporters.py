@@ -7,7 +7,8 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from pydantic import BeforeValidator, Discriminator, Tag
 
-from api.dependencies import CallbackToken, Deps, agent_claims
+from api.dependencies import CallbackToken, Deps, agent_claims, claims_of, dependencies
+from api.routing import after
 from domain.errors import Forbidden
 from domain.sessions.callback_token import CallbackClaims
 from domain.transcripts.external_report import ForeignReport, is_own_report
@@ -17,6 +18,18 @@ from domain.transcripts.transcript import AgentReport
 OUR_REPORT, EXTERNAL_REPORT = "everline-report", "external-report"
 
 
+async def reporter_of(request: Request) -> None:
+    """Check that an agent may report, as `reporter_claims` does."""
+    if not _is_accepted_unsigned(request):
+        await claims_of(request)
+
+
+def _is_accepted_unsigned(request: Request) -> bool:
+    unsigned = "authorization" not in request.headers
+    return unsigned and dependencies(request).unsigned_reports
+
+
+@after(reporter_of)
 async def reporter_claims(
     request: Request, deps: Deps, token: CallbackToken
 ) -> CallbackClaims | None:
@@ -26,7 +39,7 @@ async def reporter_claims(
         Unauthenticated: the token is invalid, or missing although it is needed.
         Forbidden: expired.
     """
-    if deps.unsigned_reports and "authorization" not in request.headers:
+    if _is_accepted_unsigned(request):
         return None
     return await agent_claims(request, deps, token)
 
