@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from fastapi import APIRouter, FastAPI
 
 from api import cors, docs_page, openapi, problems
+from api.bodies import Bodies
 from api.cors import Origins
 from api.dependencies import ApiDependencies
 from api.middleware import BodyLimit, LastResort, RequestLog, TrailingSlash
@@ -65,6 +66,7 @@ def create_app(
         generate_unique_id_function=openapi.operation_id,
     )
     app.state.dependencies = services
+    app.state.bodies = Bodies()
     problems.install(app)
     openapi.install(app)
     # The last one is the outermost: errors, too, get a request id and CORS headers.

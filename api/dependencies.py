@@ -11,8 +11,9 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 
 from adapters.recordings import RecordingStore
 from adapters.temporal.message_limits import FailureLimits
-from api.auth import authenticate
+from api.auth import ORG_HEADER, authenticate
 from api.known_names import require_known_query
+from api.routing import after
 from domain.access.ports import ApiKeys, ApiKeyStore, AuditLog
 from domain.access.principal import Principal
 from domain.agents.catalogs import BUILT_IN, Catalog
@@ -212,11 +213,20 @@ def next_page(max_length: int, field: str = "next") -> Any:
     return Query(min_length=1, max_length=max_length, description=f"`{field}` of the previous page")
 
 
-async def principal(
-    request: Request, deps: Deps, x_api_key: ApiKey = None, x_org_id: OrgId = None
-) -> Principal:
-    """Who makes this request, and for which org; see `api.auth`."""
-    who = await authenticate(request, deps.keys, deps.rates, x_api_key, x_org_id)
+async def client_of(request: Request) -> Principal:
+    """Who makes this request, and for which org; see `api.auth`. Asked once per request."""
+    if not hasattr(request.state, "client"):
+        deps, headers = dependencies(request), request.headers
+        request.state.client = await authenticate(
+            request, deps.keys, deps.rates, headers.get("x-api-key"), headers.get(ORG_HEADER)
+        )
+    return request.state.client
+
+
+@after(client_of)
+async def principal(request: Request, _key: ApiKey = None, _org: OrgId = None) -> Principal:
+    """As `client_of`; the parameters document the headers."""
+    who = await client_of(request)
     require_known_query(request)
     return who
 
@@ -240,6 +250,13 @@ Key = Annotated[SessionKey, Depends(session_key)]
 CallbackToken = Annotated[HTTPAuthorizationCredentials | None, Security(_CALLBACK_TOKEN)]
 
 
+async def claims_of(request: Request) -> CallbackClaims:
+    """As `agent_claims`."""
+    token = await _CALLBACK_TOKEN(request)
+    return await agent_claims(request, dependencies(request), token)
+
+
+@after(claims_of)
 async def agent_claims(request: Request, deps: Deps, token: CallbackToken) -> CallbackClaims:
     """The claims of the agent's callback token.
 
@@ -273,13 +290,26 @@ class SessionAccess:
     """The attempt of the requesting agent; None for a client."""
 
 
+async def client_or_agent(request: Request) -> None:
+    """Check that a client or an agent makes this request."""
+    if _is_agent(request):
+        await claims_of(request)
+    else:
+        await client_of(request)
+
+
+def _is_agent(request: Request) -> bool:
+    return "x-api-key" not in request.headers and "authorization" in request.headers
+
+
+@after(client_or_agent)
 async def session_access(
     session_id: SessionId,
     request: Request,
     deps: Deps,
     token: CallbackToken,
-    x_api_key: ApiKey = None,
-    x_org_id: OrgId = None,
+    _key: ApiKey = None,
+    _org: OrgId = None,
 ) -> SessionAccess:
     """Access to one session's turns: by API key, or by the agent's callback token.
 
@@ -287,12 +317,12 @@ async def session_access(
         Unauthenticated: neither, or a wrong one.
         Forbidden: a genuine callback token of another session.
     """
-    if x_api_key is None and "authorization" in request.headers:
+    if _is_agent(request):
         claims = await agent_claims(request, deps, token)
         if claims.session_id != session_id:
             raise Forbidden("the callback token is for another session", field="Authorization")
         return SessionAccess(claims.key, claims.attempt)
-    who = await principal(request, deps, x_api_key, x_org_id)
+    who = await principal(request)
     return SessionAccess(SessionKey(who.org, session_id), None)
 
 

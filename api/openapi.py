@@ -140,7 +140,9 @@ def _statuses(path: str, operation: Json) -> Iterator[int]:
     if "ApiKey" in schemes:
         yield 429
     if "requestBody" in operation:
+        yield 408
         yield 413
+        yield 429
     if "requestBody" in operation or operation.get("parameters"):
         yield 422
     if "{" in path:

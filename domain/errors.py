@@ -138,3 +138,15 @@ class SessionQuotaExceeded(TooManyRequests):
     """The org has the maximum number of open sessions (HTTP 429)."""
 
     code = "session_quota_exceeded"
+
+
+class RequestTimeout(EverlineError):
+    """The request did not come in time (HTTP 408)."""
+
+    code = "request_timeout"
+
+
+class TooManyValues(EverlineError):
+    """The request has more values than are handled at once (HTTP 413)."""
+
+    code = "content_too_large"

@@ -41,18 +41,24 @@ def verify_body(keys: Mapping[str, str], authorization: str, body: bytes, purpos
     Raises:
         Unauthenticated: the signature is missing, invalid, expired, or of another body or purpose.
     """
-    token = authorization.removeprefix("Bearer ").strip()
-    if not token:
-        raise _refused("the request is not signed")
-    claims = _claims(keys, token)
-    if claims.get("metadata", "") != purpose:
-        raise _refused("the signature is for something else")
+    claims = verify_token(keys, authorization, purpose)
     signed = claims.get("sha256")
     if not isinstance(signed, str) or not hmac.compare_digest(
         signed.encode(), _digest(body).encode()
     ):
         raise _refused("the signature is of another body")
     return str(claims["iss"])
+
+
+def verify_token(keys: Mapping[str, str], authorization: str, purpose: str) -> dict[str, Any]:
+    """The claims of a signature for this purpose, before its body is known; see `verify_body`."""
+    token = authorization.removeprefix("Bearer ").strip()
+    if not token:
+        raise _refused("the request is not signed")
+    claims = _claims(keys, token)
+    if claims.get("metadata", "") != purpose:
+        raise _refused("the signature is for something else")
+    return claims
 
 
 def _claims(keys: Mapping[str, str], token: str) -> dict[str, Any]:

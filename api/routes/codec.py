@@ -3,19 +3,20 @@
 import hmac
 from collections.abc import Awaitable, Callable
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from temporalio.converter import PayloadCodec
 
 from adapters.temporal.encryption import decode_payloads, encode_payloads
 from api.problems import answer
+from api.routing import Router
 from domain.errors import EverlineError, NotFound
 
 Convert = Callable[[PayloadCodec, bytes], Awaitable[bytes]]
 
 
-def codec_router(codec: PayloadCodec, secret: str, ui_url: str | None) -> APIRouter:
+def codec_router(codec: PayloadCodec, secret: str, ui_url: str | None) -> Router:
     """Routes under `/codec/{secret}`; the UI sends no API key, so the path itself is the secret."""
-    router = APIRouter(include_in_schema=False)
+    router = Router(include_in_schema=False)
     cors = {
         "Access-Control-Allow-Origin": ui_url or "null",
         "Access-Control-Allow-Headers": "content-type, x-namespace, authorization",

@@ -4,14 +4,15 @@ import time
 from datetime import UTC, datetime
 from typing import Literal
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import BaseModel
 
 from api.dependencies import Deps
+from api.routing import Router
 from domain.agents.servers import AgentServer
 from services.agents.health import AgentHealth, AgentHealthCheck
 
-router = APIRouter(tags=["health"])
+router = Router(tags=["health"])
 
 STARTED = time.monotonic()
 

@@ -1,13 +1,18 @@
 """LiveKit's webhooks, filtered before they become signals."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Request
+from fastapi import Depends, Request
 from pydantic import BaseModel
 
+from adapters.livekit.signatures import WEBHOOK, verify_token
 from adapters.livekit.webhooks import EgressResult, LiveKitEvent, receive_webhook
-from api.dependencies import ApiDependencies, Deps, LiveKitSignature, signed_body
+from api.dependencies import ApiDependencies, Deps, LiveKitSignature, dependencies, signed_body
+from api.routing import Router, after
 from domain.errors import Unauthenticated
 from domain.ids import livekit_room_name, org_of_room
 from domain.recordings.recording import RecordingState, recording_at
@@ -16,7 +21,7 @@ from domain.sessions.messages import ParticipantChange, ParticipantChanged, Part
 from domain.sessions.ports import NEVER_CALLERS, ON_BEHALF
 from domain.sessions.rooms import owner_of_room
 
-router = APIRouter(tags=["livekit"])
+router = Router(tags=["livekit"])
 log = structlog.get_logger()
 
 _CHANGES = {
@@ -35,6 +40,29 @@ EVENT = {
 }
 
 
+async def _require_signature(request: Request) -> None:
+    deps, signature = dependencies(request), request.headers.get("authorization", "")
+    with _noting_rejection(deps):
+        verify_token(deps.webhook_keys, signature, WEBHOOK)
+
+
+@contextmanager
+def _noting_rejection(deps: ApiDependencies) -> Generator[None]:
+    """Remember why an event was refused, for `/health/agent`."""
+    try:
+        yield
+    except Unauthenticated as error:
+        deps.livekit_webhooks.rejected(datetime.now(UTC), error)
+        raise
+
+
+@after(_require_signature)
+async def _signed_event(request: Request, deps: Deps, signature: LiveKitSignature) -> LiveKitEvent:
+    body = await request.body()
+    with _noting_rejection(deps):
+        return receive_webhook(deps.webhook_keys, signature or "", body, datetime.now(UTC))
+
+
 class Received(BaseModel):
     """Whether the event was passed on to a session."""
 
@@ -50,16 +78,10 @@ class Received(BaseModel):
     ),
 )
 async def receive_livekit_event(
-    request: Request, deps: Deps, signature: LiveKitSignature
+    event: Annotated[LiveKitEvent, Depends(_signed_event)], deps: Deps
 ) -> Received:
     """Receive an event that LiveKit signed; a repeated one changes nothing."""
-    body = await request.body()
     now = datetime.now(UTC)
-    try:
-        event = receive_webhook(deps.webhook_keys, signature or "", body, now)
-    except Unauthenticated as error:
-        deps.livekit_webhooks.rejected(now, error)
-        raise
     deps.livekit_webhooks.received(now)
     if event.egress:
         return Received(forwarded=await _note_egress(deps, event.egress))

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
@@ -17,13 +17,14 @@ from api.routes.agent_callbacks.reporters import (
 )
 from api.routes.agents.masked_config import MaskedConfig
 from api.routes.sessions.starting import Start, StartFields, still_starting
+from api.routing import Router
 from domain.access.principal import Principal
 from domain.agents.config import ConfigWarning
 from domain.errors import InvalidInput
 from domain.ids import GivenRoomName, Id, Identity, SessionKey
 from domain.json_model import JsonModel
 
-router = APIRouter(tags=["session"])
+router = Router(tags=["session"])
 
 
 class SessionRequest(StartFields):

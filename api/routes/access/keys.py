@@ -3,13 +3,14 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import Path, Response
 from pydantic import BaseModel, Field
 
 from api.answers import RequestBody
 from api.auth import KEYS_PATH
 from api.dependencies import ApiDependencies, Client, Deps, in_mongodb
 from api.problems import problems
+from api.routing import Router
 from domain.access.api_keys import USUAL_SCOPES, ApiKeyRecord, NewKeyRequest, Scope
 from domain.access.ports import ApiKeyStore
 from domain.access.principal import Principal
@@ -17,7 +18,7 @@ from domain.errors import Forbidden, InvalidInput, NotFound
 from domain.ids import Identity
 from domain.json_model import Time
 
-router = APIRouter(prefix=KEYS_PATH, tags=["keys"])
+router = Router(prefix=KEYS_PATH, tags=["keys"])
 
 Prefix = Annotated[str, Path(pattern="^[A-Za-z0-9]{1,64}$")]
 

@@ -4,20 +4,27 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
-from adapters.livekit.signatures import HEARTBEAT, verify_body
-from api.dependencies import AgentClaims, Deps, LiveKitSignature, signed_body
+from adapters.livekit.signatures import HEARTBEAT, verify_body, verify_token
+from api.dependencies import (
+    AgentClaims,
+    Deps,
+    LiveKitSignature,
+    dependencies,
+    signed_body,
+)
 from api.problems import problems
 from api.routes.agent_callbacks.reporters import check_attempt
+from api.routing import Router, after
 from domain.agents.servers import Heartbeat, HeartbeatAnswer
 from domain.errors import InvalidInput
 from domain.json_model import FROM_ANOTHER_VERSION
 from domain.sessions.control import HEARTBEAT_PATH, HEARTBEAT_PATH_CHECK
 from domain.sessions.messages import EVENT_ID_CHARS, AgentFailed, AgentReady, ReadyAnswer
 
-router = APIRouter(tags=["agent callbacks"])
+router = Router(tags=["agent callbacks"])
 
 
 class Accepted(BaseModel):
@@ -47,6 +54,12 @@ async def report_failed_start(failure: AgentFailed, deps: Deps, claims: AgentCla
     return Accepted(accepted=await deps.sessions.signal(claims.key, failure))
 
 
+async def _require_signature(request: Request) -> None:
+    signature = request.headers.get("authorization", "")
+    verify_token(dependencies(request).livekit_keys, signature, HEARTBEAT)
+
+
+@after(_require_signature)
 async def _signed_body(request: Request, deps: Deps, signature: LiveKitSignature) -> bytes:
     body = await request.body()
     verify_body(deps.livekit_keys, signature or "", body, HEARTBEAT)

@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from api.dependencies import AgentClaims, Deps, agents_of
 from api.problems import problems
+from api.routing import Router
 from domain.errors import Forbidden
 from domain.ids import ID_PATTERN
 from domain.sessions.dispatch_metadata import DispatchMetadata, agent_metadata
@@ -14,7 +15,7 @@ from domain.sessions.messages import TimeLeft
 from domain.sessions.session import SessionState
 from services.agents.configuration import resolve
 
-router = APIRouter(prefix="/v1/agent", tags=["agent callbacks"])
+router = Router(prefix="/v1/agent", tags=["agent callbacks"])
 
 ManagedAgentId = Annotated[
     str, Path(pattern=ID_PATTERN, description="The id of a saved agent in `managed_agents`.")

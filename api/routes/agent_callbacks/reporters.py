@@ -1,13 +1,15 @@
 """Authentication of callbacks, and the formats of reports."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 from pydantic import BeforeValidator, Discriminator, Tag
 
-from api.dependencies import CallbackToken, Deps, agent_claims
+from api.dependencies import CallbackToken, Deps, agent_claims, claims_of, dependencies
+from api.routing import after
 from domain.errors import Forbidden, Unauthenticated
 from domain.sessions.callback_token import CallbackClaims
 from domain.transcripts.external_report import ForeignReport, is_own_report
@@ -21,6 +23,19 @@ HOW_TO_REPORT = (
 )
 
 
+async def reporter_of(request: Request) -> None:
+    """Check that an agent may report, as `reporter_claims` does."""
+    if not _is_accepted_unsigned(request):
+        with _saying_how_to_report():
+            await claims_of(request)
+
+
+def _is_accepted_unsigned(request: Request) -> bool:
+    unsigned = "authorization" not in request.headers
+    return unsigned and dependencies(request).unsigned_reports
+
+
+@after(reporter_of)
 async def reporter_claims(
     request: Request, deps: Deps, token: CallbackToken
 ) -> CallbackClaims | None:
@@ -30,10 +45,16 @@ async def reporter_claims(
         Unauthenticated: the token is invalid, or missing although it is needed.
         Forbidden: expired.
     """
-    if deps.unsigned_reports and "authorization" not in request.headers:
+    if _is_accepted_unsigned(request):
         return None
-    try:
+    with _saying_how_to_report():
         return await agent_claims(request, deps, token)
+
+
+@contextmanager
+def _saying_how_to_report() -> Generator[None]:
+    try:
+        yield
     except Unauthenticated as error:
         error.cure = HOW_TO_REPORT
         raise

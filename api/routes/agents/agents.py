@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from pydantic import Field
 
 from api.answers import CamelCaseAnswer, RequestBody
@@ -11,6 +11,7 @@ from api.dependencies import Client, Deps, agents_of
 from api.problems import problems
 from api.routes.agents.masked_config import MaskedConfig
 from api.routes.agents.versions import ExpectedVersion, etag
+from api.routing import Router
 from domain.agents.config import AgentConfigWithName, ConfigWarning
 from domain.agents.masking import masked
 from domain.agents.saved_agent import CURSOR_PATTERN, SavedAgent
@@ -18,7 +19,7 @@ from domain.errors import Conflict, InvalidInput, PreconditionFailed
 from domain.ids import ID_PATTERN
 from services.agents.saved_agents import Saved
 
-router = APIRouter(prefix="/agents", tags=["agents"])
+router = Router(prefix="/agents", tags=["agents"])
 
 AgentId = Annotated[str, Path(pattern=ID_PATTERN)]
 Version = Annotated[int, Path(ge=1, lt=2**31)]

@@ -3,13 +3,14 @@
 from datetime import date
 from typing import Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 from pydantic import BaseModel, Field, create_model
 
 from api.answers import CamelCaseAnswer
 from api.dependencies import ApiDependencies, Deps
 from api.known_names import require_known_query
 from api.problems import problems
+from api.routing import Router
 from domain.agents.catalogs import ModelKind, Tool
 from domain.agents.config import AgentConfig
 
@@ -18,7 +19,7 @@ async def _cacheable(response: Response) -> None:
     response.headers["Cache-Control"] = "public, max-age=300"
 
 
-router = APIRouter(
+router = Router(
     prefix="/config",
     tags=["config"],
     dependencies=[Depends(_cacheable), Depends(require_known_query)],

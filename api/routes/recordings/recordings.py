@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from fastapi.responses import FileResponse, RedirectResponse, Response
 from pydantic import BaseModel
 
@@ -17,11 +17,12 @@ from api.dependencies import (
 )
 from api.problems import problems
 from api.routes.agent_callbacks.reporters import check_attempt
+from api.routing import Router
 from domain.errors import Forbidden, NotFound
 from domain.json_model import of_any_version
 from domain.recordings.recording import CallRecording, belongs_to
 
-router = APIRouter()
+router = Router()
 
 LINK_SECONDS = 300
 _ANSWERS: dict[int | str, dict[str, Any]] = {

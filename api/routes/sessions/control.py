@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import Header, Query
 from pydantic import Field
 
 from api.answers import RequestBody
 from api.dependencies import Client, Deps, Key
 from api.problems import problems
+from api.routing import Router
 from domain.access.principal import Principal
 from domain.errors import Unavailable
 from domain.ids import Id
@@ -16,7 +17,7 @@ from domain.sessions.listing import SessionFilter, SessionPage
 from domain.sessions.messages import LONGEST_EXTENSION, Extend, Finalise, Redispatch
 from domain.sessions.session import SessionStatus
 
-router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
+router = Router(prefix="/v1/sessions", tags=["sessions"])
 
 UpdateId = Annotated[
     str | None,

@@ -6,10 +6,11 @@ from contextlib import suppress
 from typing import Annotated
 
 import anyio
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import Depends, Header, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.dependencies import ApiDependencies, Client, Deps, Key
+from api.routing import Router
 from domain.errors import Unavailable
 from domain.ids import SessionKey
 from domain.json_lines import on_one_line
@@ -17,7 +18,7 @@ from domain.sessions.session import SessionState
 from domain.transcripts.transcript import StoredTurn
 from services.sessions.watches import Snapshot
 
-router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
+router = Router(prefix="/v1/sessions", tags=["sessions"])
 
 LINGER_SNAPSHOTS = 6
 """Snapshots taken after the close, to catch turns that arrive late."""

@@ -1,17 +1,17 @@
 """Sessions under `/v1`."""
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from api.dependencies import Deps, Key, reader_of
 from api.problems import problems
 from api.routes.sessions.starting import Start, StartFields, StartResponse, still_starting
+from api.routing import Router
 from domain.errors import NotFound
 from domain.ids import Identity
 from domain.sessions.session import SessionStatus
 from domain.transcripts.summary import Summary
 
-router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
+router = Router(prefix="/v1/sessions", tags=["sessions"])
 
 
 class StartBody(StartFields):

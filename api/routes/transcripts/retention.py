@@ -3,15 +3,15 @@
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from api.answers import RequestBody
 from api.dependencies import Client, Deps, Limit, next_page, records_of
+from api.routing import Router
 from domain.access.audit import AuditAction, AuditPage
 from domain.transcripts.retention import MAX_DAYS, RetentionRule
 
-router = APIRouter(prefix="/v1", tags=["transcripts"])
+router = Router(prefix="/v1", tags=["transcripts"])
 
 
 class RetentionBody(RequestBody):

@@ -1,17 +1,17 @@
 """The summary of a session: write it again."""
 
-from fastapi import APIRouter
 from pydantic import Field
 
 from api.answers import RequestBody
 from api.dependencies import Deps, Key, reader_of
 from api.problems import problems
+from api.routing import Router
 from domain.errors import Unavailable
 from domain.transcripts.analysis import AnalysisPlan
 from domain.transcripts.summary import Summary
 from services.transcripts.summary_reruns import rerun_summary as rerun
 
-router = APIRouter(prefix="/v1/sessions", tags=["transcripts"])
+router = Router(prefix="/v1/sessions", tags=["transcripts"])
 
 
 class SummaryBody(RequestBody):

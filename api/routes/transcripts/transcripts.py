@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from fastapi import Depends, Header, Path, Query, Response
 
 from api.dependencies import Client, Deps, Limit, SessionId, next_page, reader_of, records_of
 from api.problems import problems
@@ -16,6 +16,7 @@ from api.routes.transcripts.answers import (
 )
 from api.routes.transcripts.exports import MEDIA_TYPES, ExportFormat, export, format_accepted
 from api.routes.transcripts.statistics import AgentStats, stats_of
+from api.routing import Router
 from domain.ids import ID_PATTERN, Id, SessionKey
 from domain.json_model import Time
 from domain.paging import Page
@@ -32,7 +33,7 @@ from domain.transcripts.listing import (
 )
 from domain.transcripts.summary import SummaryStatus
 
-router = APIRouter(prefix="/api/transcripts", tags=["transcripts"])
+router = Router(prefix="/api/transcripts", tags=["transcripts"])
 
 AgentId = Annotated[
     str,

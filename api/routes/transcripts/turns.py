@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import uuid4
 
-from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from api.dependencies import (
@@ -15,13 +14,14 @@ from api.dependencies import (
     reader_of,
 )
 from api.routes.agent_callbacks.reporters import check_attempt
+from api.routing import Router
 from domain.errors import InvalidInput
 from domain.json_model import JsonModel
 from domain.suggestions import suggestion
 from domain.transcripts.transcript import MAX_TURN_CHARS, Role, TranscriptHeader, Turn
 from services.transcripts.reader import no_transcript
 
-router = APIRouter(prefix="/v1/sessions", tags=["transcripts"])
+router = Router(prefix="/v1/sessions", tags=["transcripts"])
 
 # LiveKit's items have such times, and external agents send them unchanged.
 _LATEST_SECONDS = 20_000_000_000

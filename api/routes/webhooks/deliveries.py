@@ -4,12 +4,13 @@ import json
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from pydantic import BaseModel, Field
 
 from api.answers import Answer
 from api.dependencies import Client, Deps, Limit, next_page, webhooks_of
 from api.problems import problems
+from api.routing import Router
 from domain.ids import ID_PATTERN, Id
 from domain.webhooks.deliveries import (
     Delivery,
@@ -20,7 +21,7 @@ from domain.webhooks.deliveries import (
 )
 from domain.webhooks.events import EventType
 
-router = APIRouter(prefix="/v1/webhooks/deliveries", tags=["webhooks"])
+router = Router(prefix="/v1/webhooks/deliveries", tags=["webhooks"])
 
 DeliveryId = Annotated[str, Path(pattern=ID_PATTERN, description="The delivery's id.")]
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import Depends, Path, Response
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 
@@ -11,12 +11,13 @@ from api.answers import Answer, RequestBody
 from api.dependencies import Client, Deps, webhooks_of
 from api.problems import problems
 from api.routes.webhooks.deliveries import DeliveryAnswer, answer_of
+from api.routing import Router
 from domain.errors import InvalidInput
 from domain.ids import ID_PATTERN
 from domain.webhooks.endpoints import MAX_ENDPOINTS, Endpoint, EndpointKey
 from domain.webhooks.events import EventType
 
-router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+router = Router(prefix="/v1/webhooks", tags=["webhooks"])
 
 WebhookId = Annotated[str, Path(pattern=ID_PATTERN, description="The endpoint's id.")]
 
