@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from motor.motor_asyncio import AsyncIOMotorCollection
-from pymongo import UpdateOne
+from pymongo import ReturnDocument, UpdateOne
 
 from adapters.mongo.documents import Document
 from adapters.mongo.errors import AlreadyStored, storage_errors
@@ -121,8 +121,24 @@ class Documents:
             result = await self._collection.update_one(self._filter(wanted), change, upsert=upsert)
         return result.matched_count > 0
 
-    async def apply(self, changes: Sequence[Change]) -> int:
-        """Make changes in order; returns how many documents are new.
+    async def increment(self, document_id: str, by: dict[str, int]) -> Document:
+        """Add to numbers of a document, which is created if need be; returns it as it is then."""
+        async with storage_errors(self._writing):
+            found: Document = await self._collection.find_one_and_update(
+                self._filter({"_id": document_id}),
+                {"$inc": by},
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
+            )
+        return found
+
+    async def count(self, wanted: Document) -> int:
+        """How many documents match."""
+        async with storage_errors(self._reading):
+            return await self._collection.count_documents(self._filter(wanted))
+
+    async def apply(self, changes: Sequence[Change]) -> set[str]:
+        """Make changes in order; returns the ids of new documents.
 
         Raises:
             BulkWriteError: one failed; those before it are made. To be called in `storage_errors`.
@@ -130,7 +146,7 @@ class Documents:
         writes = [UpdateOne(self._filter(each), do, upsert=new) for each, do, new in changes]
         # motor's stub leaves the type of the parameter `let` open.
         result = await self._collection.bulk_write(writes, ordered=True)  # pyright: ignore[reportUnknownMemberType]
-        return result.upserted_count
+        return set((result.upserted_ids or {}).values())
 
     async def put_one(self, document: Document) -> None:
         """Store a document under its `_id`, replacing any other."""
