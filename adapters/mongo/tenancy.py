@@ -5,7 +5,7 @@ that has to see all orgs (the reaper, the look-up of a key) calls `every_org`.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo import ReturnDocument, UpdateOne
@@ -123,14 +123,18 @@ class Documents:
 
     async def increment(self, document_id: str, by: dict[str, int]) -> Document:
         """Add to numbers of a document, which is created if need be; returns it as it is then."""
-        async with storage_errors(self._writing):
-            found: Document = await self._collection.find_one_and_update(
-                self._filter({"_id": document_id}),
-                {"$inc": by},
-                upsert=True,
-                return_document=ReturnDocument.AFTER,
-            )
-        return found
+        wanted = self._filter({"_id": document_id})
+        while True:
+            async with storage_errors(self._writing):
+                answer: object = await self._collection.find_one_and_update(
+                    wanted, {"$inc": by}, return_document=ReturnDocument.AFTER
+                )
+            # motor's stub does not know that there may be none.
+            found = cast("Document | None", answer)
+            if found is not None:
+                return found
+            # Not an upsert: of two at the same time, one would fail.
+            await self.insert_new({**wanted, **dict.fromkeys(by, 0)})
 
     async def count(self, wanted: Document) -> int:
         """How many documents match."""

@@ -33,7 +33,7 @@ class TurnFollower:
         """Have the next call read everything."""
         self._position: int | None = None
         self._missing: dict[int, float] = {}
-        self._turns: Sequence[StoredTurn] = ()
+        self._turns: Sequence[StoredTurn] = []
 
     async def turns(self) -> Sequence[StoredTurn]:
         """All turns; the same object as before if nothing has changed.

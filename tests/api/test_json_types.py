@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
+from typing_extensions import TypeIs
 
 from domain.agents.servers import Heartbeat
 from domain.transcripts.external_report import ForeignReport
@@ -53,11 +54,16 @@ def bodies_of(dependant: Dependant) -> Iterator[Any]:
         yield from bodies_of(inner)
 
 
+def _is_api_route(route: object) -> TypeIs[APIRoute]:
+    return isinstance(route, APIRoute)
+
+
 def request_models(app: FastAPI) -> list[type[BaseModel]]:
     found: set[type[BaseModel]] = set()
     models_in(Heartbeat, found)
-    for route in app.routes:
-        if isinstance(route, APIRoute):
+    for included in app.routes:
+        router = getattr(included, "original_router", None)
+        for route in filter(_is_api_route, router.routes if router else [included]):
             for body in bodies_of(route.dependant):
                 models_in(body, found)
     return sorted(found - TOLERANT, key=lambda model: model.__name__)

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, document_id
-from adapters.mongo.errors import AlreadyStored
 from adapters.mongo.tenancy import OrgCollection
 from domain.ids import SessionKey
 from domain.transcripts.transcript import TranscriptLimits
@@ -81,12 +80,7 @@ class TurnTotals:
 
     async def _add(self, key: SessionKey, growth: Growth, position: int = 0) -> Document:
         by = {**growth._asdict(), "position": position}
-        mine, name = self._totals.of_session(key), document_id(*key)
-        try:
-            return await mine.increment(name, by)
-        except AlreadyStored:
-            # Another request created it at the same time.
-            return await mine.increment(name, by)
+        return await self._totals.of_session(key).increment(document_id(*key), by)
 
 
 def _sum(parts: Sequence[Growth]) -> Growth:

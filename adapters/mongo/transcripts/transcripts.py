@@ -94,7 +94,7 @@ class MongoTranscripts(TranscriptArchive):
             merged[write.id] = merged[write.id].then(write) if write.id in merged else write
         wanted = {"_id": {"$in": list(merged)}}
         new = 0
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             known = {each["_id"]: each for each in await documents.find(wanted)}
             changed = [one for one in merged.values() if one.changes_something(known.get(one.id))]
             if not changed:
@@ -103,7 +103,7 @@ class MongoTranscripts(TranscriptArchive):
             reserved = await self._totals.reserve(key, growth)
             left_out = reserved.fits.count(False)
             written = _Written(new, left_out, reserved.turns_full)
-            if left_out == len(changed):
+            if left_out == len(changed) and attempt:
                 return written
             fitting = [
                 (write, size)
@@ -116,12 +116,13 @@ class MongoTranscripts(TranscriptArchive):
                 for change in write.changes(known.get(write.id), reserved.position)
             ]
             async with storage_errors("store turns"):
-                done, stored = await _apply(documents, changes)
+                done, stored = await _apply(documents, changes) if changes else (True, set[str]())
             new += len(stored)
             # Others that seemed to be new were stored by another request, which counted them.
             known_now = [size for write, size in fitting if size.turns and write.id not in stored]
             await self._totals.give_back(key, known_now)
-            if done:
+            # What does not fit is compared once more: another request may have stored it just now.
+            if done and (attempt or not left_out):
                 return written._replace(new=new)
         raise StorageUnavailable("MongoDB did not store turns: too many writers at once")
 

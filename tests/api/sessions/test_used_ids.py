@@ -67,7 +67,7 @@ def is_used(answer: httpx.Response) -> bool:
     assert is_problem(answer, 409, "conflict")
     assert "was started before and is closed" in answer.json()["detail"]
     [fault] = answer.json()["errors"]
-    return fault["field"] == "sessionId" and "another sessionId" in fault["cure"]
+    return fault["field"] in ("sessionId", "session_id") and "for a new session" in fault["cure"]
 
 
 @pytest.mark.parametrize("part", PARTS.values(), ids=PARTS.keys())
