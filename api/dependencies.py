@@ -156,6 +156,7 @@ class ApiDependencies:
             able=self.able,
             admission=self.admission,
             presence=self.presence,
+            transcripts=self.records.retention.transcripts if self.records else None,
         )
 
     @property

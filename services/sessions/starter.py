@@ -22,11 +22,18 @@ from domain.errors import (
     StorageUnavailable,
     Unavailable,
 )
-from domain.ids import check_caller_identity, check_id, livekit_room_name, local_room_name
+from domain.ids import (
+    SessionKey,
+    check_caller_identity,
+    check_id,
+    livekit_room_name,
+    local_room_name,
+)
 from domain.sessions.end_reasons import EndReason
 from domain.sessions.ports import Installation, Rooms, Sessions, Started
 from domain.sessions.rooms import owner_of_room
 from domain.sessions.session import SessionInput, SessionStatus, Stage
+from domain.transcripts.ports import TranscriptRemoval
 from services.access.quotas import SessionQuota
 from services.agents.admission import Admission, Admitted
 from services.agents.capabilities import EVERYTHING, Capabilities
@@ -47,6 +54,8 @@ ROOM_CHECK_SECONDS = 1.0
 """How long a start may take to check who owns its room; the workflow checks as well."""
 START_CHECK_SECONDS = 0.5
 """How long a start may take to check which agents there are."""
+ID_CHECK_SECONDS = 1.0
+"""How long a start may take to ask MongoDB whether its session id was used before."""
 
 
 class SessionEnded(Unavailable):
@@ -91,6 +100,8 @@ class SessionStarter:
     """None without MongoDB: agents are dispatched without a place."""
     presence: AgentPresence | None = None
     """To say that no agent will join, or why none did; None says only that none did."""
+    transcripts: TranscriptRemoval | None = None
+    """To refuse ids that Temporal no longer knows; None without MongoDB."""
 
     async def start(
         self, principal: Principal, request: StartRequest, stage: Stage
@@ -119,8 +130,9 @@ class SessionStarter:
             config=config_summary(resolved.config),
             warnings=[f"{warning.field}: {warning.reason}" for warning in configuration.warnings],
         )
-        agents, _ = await asyncio.gather(
+        agents, _, _ = await asyncio.gather(
             self._check_agents(START_CHECK_SECONDS),
+            self._refuse_used_id(resolved.key, given=request.key(principal.org) is not None),
             self._refuse_room_of_another(resolved, given=request.room_name is not None),
         )
         slot = self.quota.reservation(resolved.key) if self.quota else nullcontext(False)
@@ -132,7 +144,7 @@ class SessionStarter:
             started = await self.sessions.start(resolved, stage, WAIT_SECONDS[stage])
             if started.closed:
                 # Raise inside the block, so that slot and place are released.
-                raise _over(started, "is closed")
+                raise _over(started.input.session_id, "is closed")
         if self.admission and started.again and admitted.state and not admitted.again:
             # It was started before, and its call is over or needs no place.
             await self.admission.withdraw(resolved.key)
@@ -227,6 +239,33 @@ class SessionStarter:
         except NotFound:
             return None
 
+    async def _refuse_used_id(self, key: SessionKey, *, given: bool) -> None:
+        """Refuse the id of a session that only MongoDB still knows, after Temporal's retention.
+
+        The documents of both would be mixed, or dropped if the old transcript was deleted. Temporal
+        alone refuses the ids that it knows.
+
+        Raises:
+            Conflict: the id was used before; nothing was started.
+            Unavailable: it is known to MongoDB, and Temporal is down.
+        """
+        if self.transcripts is None or not given:
+            return
+        try:
+            async with asyncio.timeout(ID_CHECK_SECONDS):
+                used = await self.transcripts.has_stored(key)
+        except (EverlineError, TimeoutError) as error:
+            # A start needs only Temporal.
+            log.warning(
+                "cannot tell whether the session id was used before",
+                org=key.org,
+                session=key.session_id,
+                reason=str(error) or "MongoDB does not answer in time",
+            )
+            return
+        if used and not await self.sessions.exists(key):
+            raise _over(key.session_id, "is closed")
+
     async def _refuse_room_of_another(self, resolved: SessionInput, *, given: bool) -> None:
         """Refuse another session's room before the workflow starts, which would use up the id.
 
@@ -266,7 +305,7 @@ class SessionStarter:
 def _running(started: Started, warnings: list[ConfigWarning], admitted: Admitted) -> StartedSession:
     status = started.status
     if started.closed:
-        raise _over(started, "is closed")
+        raise _over(started.input.session_id, "is closed")
     if status is None or status.ended_at is None:
         return StartedSession(started.input, status, warnings, admitted)
     reason = status.reason or "the session has ended"
@@ -278,7 +317,7 @@ def _running(started: Started, warnings: list[ConfigWarning], admitted: Admitted
             " this one is used up",
         )
     if started.again:
-        raise _over(started, f"has ended: {status.reason}")
+        raise _over(started.input.session_id, f"has ended: {status.reason}")
     if status.end_reason is EndReason.NO_CAPACITY:
         raise AgentsBusy(
             f"the session has ended: {reason}",
@@ -302,9 +341,9 @@ def _in_full(missing: Check) -> str:
     return f"{missing.detail}; {missing.cure}" if missing.cure else missing.detail
 
 
-def _over(started: Started, what: str) -> Conflict:
+def _over(session_id: str, what: str) -> Conflict:
     return Conflict(
-        f"session {started.input.session_id} was started before and {what}",
+        f"session {session_id} was started before and {what}",
         field="sessionId",
         cure="use another sessionId or Idempotency-Key for a new session",
     )
