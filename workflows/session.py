@@ -19,7 +19,6 @@ version, and the live call waits for that.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from temporalio import workflow
@@ -40,6 +39,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.session_parts.changes import Changes
     from workflows.session_parts.context import CallOver, SessionContext
     from workflows.session_parts.handlers import REDISPATCH_NEEDS_FREE_PLACE, SessionHandlers
+    from workflows.session_parts.last_reports import LastReports
     from workflows.session_parts.listening import Listener
     from workflows.session_parts.messages import HandledMessages
     from workflows.session_parts.place import AgentPlace
@@ -70,11 +70,11 @@ class SessionWorkflow(SessionHandlers):
         self._place = AgentPlace(self._session)
         self._callers = Callers(self._session)
         self._attempts = Attempts(self._session, self._callers)
+        self._reports = LastReports(self._session, self._attempts, self._room)
         self._listener = Listener(self._session)
         self._records = Records(self._session)
         self._changes = Changes(self._session)
         self._handled = HandledMessages()
-        self._stop_waiting_for_report = False
         self._replacements = 0
 
     @workflow.run
@@ -298,13 +298,13 @@ class SessionWorkflow(SessionHandlers):
         attempt = self._attempts.current
         if attempt and not attempt.report:
             if attempt.state is AttemptState.READY:
-                await self._collect_report(attempt, ending)
+                await self._reports.collect(attempt, ending)
             # An agent that is lost, has failed or was never ready has no report to wait for.
             elif self._room.may_exist and attempt.state is not AttemptState.CLOSED:
                 await self._attempts.retract_all_up_to(attempt)
         if attempt:
             attempt.close()
-            await self._collect_removed_agents_report(attempt)
+            await self._reports.collect_removed_agents(attempt)
         await self._listener.stop(attempt)
         self._room.start_deleting()
         self._place.start_releasing()
@@ -320,69 +320,6 @@ class SessionWorkflow(SessionHandlers):
         """Whether the outcome is open, and LiveKit's webhooks have reported no caller."""
         joined = self._tracker.status.joins > 0 and ending.outcome is None
         return self._session.revised_ending and joined and not self._callers.ever_came
-
-    async def _collect_report(self, attempt: Attempt, ending: Ending) -> None:
-        """Ask the agent to finish; if it does not, remove it, for its end hook sends a report, too.
-
-        External agents understand no request: `ask_agents_to_finish` removes them at once.
-        """
-
-        def over() -> bool:
-            dead = self._session.revised_ending and attempt.state is AttemptState.LOST
-            return self._stop_waiting_for_report or attempt.report is not None or dead
-
-        # An agent that fails as it finishes reports that as well, so its report is waited for.
-        grace = self._limits.report_grace
-        attempt.asked_to_finish = True
-        await self._tell_agent(self._activities.ask_agents_to_finish, attempt, ending)
-        self._session.run_in_background(self._let_callers_go_after(attempt))
-        if not await until(over, grace * 2 / 3, "the agent's report"):
-            await self._tell_agent(self._activities.remove_agents, attempt, ending)
-            self._room.start_deleting()
-            await until(over, grace / 3, "the removed agent's report")
-        if not attempt.report:
-            self._tracker.log("no report came; only the streamed turns are kept")
-
-    async def _collect_removed_agents_report(self, attempt: Attempt) -> None:
-        """Give the report of an agent that was removed on request its time to come, as well."""
-        removed = attempt.removed_on_request
-        if removed is None or removed.report or not self._session.revised_ending_2:
-            return
-        if not removed.external:
-            self._room.start_deleting()
-        await until(
-            lambda: self._stop_waiting_for_report or removed.dead or removed.report is not None,
-            self._limits.report_grace,
-            "the report of the agent that was removed on request",
-        )
-
-    async def _let_callers_go_after(self, attempt: Attempt) -> None:
-        """Let the callers go as soon as this agent, which finishes, is not in the room any more."""
-        if attempt.external and self._session.revised_ending_2:
-            # It was removed; its room stays for its report.
-            await self._remove_callers()
-        # `_wind_down` closes the attempt, at the latest.
-        if self._session.revised_ending_2 and not attempt.external:
-            await self._attempts.until_left_for_good(attempt)
-        else:
-            await until(lambda: attempt.is_over or bool(attempt.left_at and not attempt.external))
-        self._room.start_deleting()
-
-    async def _remove_callers(self) -> None:
-        try:
-            await self._activities.remove_callers()
-        except ActivityError as error:
-            self._tracker.log(f"the callers were not disconnected: {reason_of(error)}")
-
-    async def _tell_agent(
-        self, step: Callable[[str, str | None], Awaitable[int]], attempt: Attempt, ending: Ending
-    ) -> None:
-        # None: every agent that is in the room.
-        identity = None if attempt.external else attempt.agent_identity
-        try:
-            await step(ending.reason.value, identity)
-        except ActivityError as error:
-            self._tracker.log(f"the agent could not be told: {reason_of(error)}")
 
     # ── persist, summarise ───────────────────────────────────────────────────────────────────────
 

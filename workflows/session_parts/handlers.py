@@ -33,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.session_parts.callers import Callers
     from workflows.session_parts.changes import Changes, refused
     from workflows.session_parts.context import SessionContext
+    from workflows.session_parts.last_reports import LastReports
     from workflows.session_parts.messages import HandledMessages
     from workflows.session_parts.place import AgentPlace
     from workflows.session_parts.status_tracker import SessionStatusTracker
@@ -56,8 +57,7 @@ class SessionHandlers:
     _place: AgentPlace
     _changes: Changes
     _handled: HandledMessages
-    _stop_waiting_for_report: bool
-    """Whether an operator wants no more waiting for the report."""
+    _reports: LastReports
 
     # ── signals ───────────────────────────────────────────────────────────
 
@@ -176,7 +176,7 @@ class SessionHandlers:
     async def finalise(self, order: Finalise) -> SessionStatus:
         """Stop waiting for the report and close."""
         self._changes.count("finalised")
-        self._stop_waiting_for_report = True
+        self._reports.stop_waiting = True
         by = order.by or "an operator"
         self._session.end_with(Ending(EndReason.OPERATOR, f"finalised by {by}"))
         self._tracker.touch()
