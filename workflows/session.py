@@ -19,6 +19,7 @@ version, and the live call waits for that.
 """
 
 import asyncio
+from collections.abc import Awaitable
 from datetime import datetime
 
 from temporalio import workflow
