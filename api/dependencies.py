@@ -127,7 +127,7 @@ class ApiDependencies:
     @cached_property
     def lost_jobs(self) -> LostJobs:
         """Tell sessions of lost jobs."""
-        return LostJobs(self.sessions)
+        return LostJobs(self.sessions.signal)
 
     @property
     def control(self) -> SessionControl:

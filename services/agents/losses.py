@@ -1,9 +1,8 @@
-"""Tell sessions of the lost jobs that agent servers report."""
+"""Tell sessions of lost jobs."""
 
 import asyncio
-import random
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 
@@ -11,14 +10,11 @@ from domain.agents.servers import LostJob
 from domain.errors import EverlineError, MessageRefused, Unavailable
 from domain.ids import SessionKey
 from domain.sessions.messages import AgentLost, agent_lost
-from domain.sessions.ports import Sessions
 
 log = structlog.get_logger()
 
 SECONDS = 2.0
 """How long one heartbeat waits for Temporal; the agent server sends it again."""
-LOSS_SECONDS = 1.0
-"""How long one loss may take, so that sessions that do not answer leave time for the others."""
 AT_ONCE = 20
 MOST_REMEMBERED = 10_000
 MOST_REFUSED = 1_000
@@ -32,18 +28,26 @@ _Loss = tuple[SessionKey, str]
 class LostJobs:
     """Tells sessions of lost jobs, several at a time.
 
-    What was told is remembered, so that a heartbeat that is sent again goes on where the last one
-    ended. A loss that its session refuses is tried again with each later heartbeat.
+    What was told is remembered, so that a call that is repeated goes on where the last one ended.
+    A loss that its session refuses is tried again with each later call.
     """
 
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
+    def __init__(
+        self, tell: Callable[[SessionKey, AgentLost], Awaitable[object]], seconds: float = SECONDS
+    ) -> None:
+        """Tell by `tell`, and have `seconds` for each call.
+
+        A single loss has half of that, so that sessions that do not answer leave time for others.
+        """
+        self._tell_session = tell
+        self._seconds = seconds
         self._told: OrderedDict[_Loss, None] = OrderedDict()
-        self._refused: OrderedDict[_Loss, tuple[AgentLost, int]] = OrderedDict()
-        """With the number of tries."""
+        self._refused: OrderedDict[_Loss, AgentLost] = OrderedDict()
+        self._tries: Counter[_Loss] = Counter()
+        """Of those that are not told yet."""
 
     async def tell(self, lost: Iterable[LostJob]) -> None:
-        """Tell the sessions of these jobs, within `SECONDS`.
+        """Tell the sessions of these jobs.
 
         Raises:
             Unavailable: some were not told, because Temporal does not answer: send all again.
@@ -54,12 +58,14 @@ class LostJobs:
                 message = agent_lost(job.attempt, job.job_id, job.reason)
                 if (job.key, message.event_id) not in self._told:
                     named[job.key, message.event_id] = message
-        pending = {loss: message for loss, (message, _) in self._refused.items()} | named
+        pending = dict(self._refused) | named
+        if len(self._tries) > MOST_REMEMBERED:
+            self._tries.clear()
         gate = asyncio.Semaphore(AT_ONCE)
-        # In another order each time: those that hang must not always come before the others.
-        order = random.sample(list(pending), len(pending))
+        # Those that hang must not always come before the others.
+        order = sorted(pending, key=lambda loss: self._tries[loss])
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(self._seconds):
                 faults = await asyncio.gather(
                     *(self._tell(loss, pending[loss], gate) for loss in order),
                     return_exceptions=True,
@@ -74,9 +80,10 @@ class LostJobs:
 
     async def _tell(self, loss: _Loss, message: AgentLost, gate: asyncio.Semaphore) -> None:
         async with gate:
+            self._tries[loss] += 1
             try:
-                async with asyncio.timeout(LOSS_SECONDS):
-                    await self._sessions.signal(loss[0], message)
+                async with asyncio.timeout(self._seconds / 2):
+                    await self._tell_session(loss[0], message)
             except TimeoutError:
                 raise _too_slow() from None
             except EverlineError as error:
@@ -85,19 +92,23 @@ class LostJobs:
                 self._refuse(loss, message, error.message)
             else:
                 self._refused.pop(loss, None)
+                del self._tries[loss]
                 self._told[loss] = None
                 if len(self._told) > MOST_REMEMBERED:
                     self._told.popitem(last=False)
 
     def _refuse(self, loss: _Loss, message: AgentLost, reason: str) -> None:
-        _, tries = self._refused.pop(loss, (message, 0))
-        if not tries:
+        if loss not in self._refused:
             key = loss[0]
             log.error("lost job refused", org=key.org, session=key.session_id, reason=reason)
-        if tries < MOST_TRIES:
-            self._refused[loss] = message, tries + 1
+        self._refused[loss] = message
+        if self._tries[loss] >= MOST_TRIES:
+            self._forget(loss)
         if len(self._refused) > MOST_REFUSED:
-            self._refused.popitem(last=False)
+            self._forget(next(iter(self._refused)))
+
+    def _forget(self, loss: _Loss) -> None:
+        del self._refused[loss], self._tries[loss]
 
 
 def _too_slow() -> Unavailable:

@@ -8,20 +8,23 @@ while they cannot deliver a heartbeat. All times are durations by the watchdog's
 the clocks of API and agent servers say.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
 
 from domain.agents.ports import AgentLosses, HeartbeatPath, SignsOfLife
-from domain.sessions.messages import agent_lost
+from domain.agents.servers import JobRef, LostJob
+from services.agents.losses import LostJobs
 
 log = structlog.get_logger()
 
 LONGEST_GAP = 3.0
 """Seconds between two checks of the path; a longer gap counts as an outage."""
 
+TELL_SECONDS = 4.0
+"""How long one check may tell sessions of lost agents; the next check continues."""
 SHORTEST_RETURN = 4.0
 RETURN_SHARE = 2 / 3
 """Of the longest silence: how long a server may be silent after an outage, but no less than
@@ -51,6 +54,9 @@ class Watchdog:
     _after_outage: bool = field(default=False, init=False)
     """Whether the path was broken before `_open_since`; else nobody checked it."""
 
+    def __post_init__(self) -> None:
+        self._lost_jobs = LostJobs(self.losses.tell_agent_is_lost, TELL_SECONDS)
+
     async def look(self) -> list[str]:
         """Check once; returns the ids of the servers that were found dead.
 
@@ -74,8 +80,8 @@ class Watchdog:
             for one, heard_at in self._heard.items()
             if self._open_at - max(heard_at, self._open_since) >= self._patience(heard_at)
         ]
-        for server_id, stamp in dead:
-            await self._declare_dead(server_id, stamp)
+        if dead:
+            await self._declare_dead(dead)
         return [server_id for server_id, _ in dead]
 
     def _patience(self, heard_at: float) -> float:
@@ -83,20 +89,23 @@ class Watchdog:
             return max(self.longest_silence * RETURN_SHARE, SHORTEST_RETURN)
         return self.longest_silence
 
-    async def _declare_dead(self, server_id: str, stamp: datetime) -> None:
-        server = await self.signs.server(server_id)
-        if server is None or server.last_heartbeat != stamp:
-            return
-        if server.jobs:
-            log.warning("agent server is silent", server=server_id, jobs=len(server.jobs))
-            # First make sure that the old agents stop if they are still alive.
-            jobs = [job.job_id for job in server.jobs]
-            await self.signs.condemn(server_id, jobs, datetime.now(UTC))
-        reason = "its agent server is silent"
-        for job in server.jobs:
-            if job.key and job.attempt is not None:
-                loss = agent_lost(job.attempt, job.job_id, reason)
-                await self.losses.tell_agent_is_lost(job.key, loss)
-        await self.signs.dealt_with(server_id, stamp)
-        # No worker checks it again before its next heartbeat.
-        del self._heard[server_id, stamp]
+    async def _declare_dead(self, dead: Sequence[_Heartbeat]) -> None:
+        lost: list[LostJob] = []
+        silent: list[_Heartbeat] = []
+        for server_id, stamp in dead:
+            server = await self.signs.server(server_id)
+            if server is None or server.last_heartbeat != stamp:
+                continue
+            silent.append((server_id, stamp))
+            if server.jobs:
+                log.warning("agent server is silent", server=server_id, jobs=len(server.jobs))
+                # First make sure that the old agents stop if they are still alive.
+                jobs = [job.job_id for job in server.jobs]
+                await self.signs.condemn(server_id, jobs, datetime.now(UTC))
+            reason = "its agent server is silent"
+            lost += (LostJob(**JobRef.model_dump(job), reason=reason) for job in server.jobs)
+        await self._lost_jobs.tell(lost)
+        for server_id, stamp in silent:
+            await self.signs.dealt_with(server_id, stamp)
+            # No worker checks it again before its next heartbeat.
+            del self._heard[server_id, stamp]

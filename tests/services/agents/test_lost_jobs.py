@@ -2,14 +2,13 @@
 
 import asyncio
 from contextlib import suppress
-from typing import cast
 
 import pytest
 
 from domain.agents.servers import LostJob
 from domain.errors import EverlineError, InvalidInput, MessageRefused, Unavailable
 from domain.ids import SessionKey
-from domain.sessions.ports import Sessions, Signal
+from domain.sessions.messages import AgentLost
 from services.agents.losses import SECONDS, LostJobs
 
 
@@ -24,7 +23,7 @@ class Temporal:
         self.told: list[str] = []
         self.at_once = self.most_at_once = 0
 
-    async def signal(self, key: SessionKey, message: Signal) -> bool:
+    async def signal(self, key: SessionKey, message: AgentLost) -> bool:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
@@ -50,7 +49,7 @@ def _lost(number: int) -> LostJob:
 
 
 def _jobs(temporal: Temporal) -> LostJobs:
-    return LostJobs(cast(Sessions, temporal))
+    return LostJobs(temporal.signal)
 
 
 @pytest.mark.parametrize("error", [MessageRefused("its limit is reached"), InvalidInput("no")])

@@ -30,6 +30,8 @@ class World:
     path_is_open: bool = True
     storage_answers: bool = True
     temporal_answers: bool = True
+    stuck: set[str] = field(default_factory=set[str])
+    """Sessions of which Temporal says nothing."""
     late_answer: dict[str, datetime] | None = None
     """What the list of servers says although it is not true any more."""
     skew: timedelta = timedelta(0)
@@ -80,7 +82,7 @@ class World:
         self.condemned[server_id] = list(job_ids)
 
     async def tell_agent_is_lost(self, key: SessionKey, loss: AgentLost) -> None:
-        if not self.temporal_answers:
+        if not self.temporal_answers or key.session_id in self.stuck:
             raise Unavailable("Temporal does not answer")
         self.told.append((key, loss))
 
@@ -300,6 +302,21 @@ async def test_what_temporal_does_not_take_is_told_again(shift: Shift) -> None:
     await shift.passes(3)
 
     assert [loss.event_id for _, loss in shift.world.told] == ["lost:1:AJ_1"]
+
+
+async def test_a_session_that_cannot_be_told_keeps_no_other_from_being_told(shift: Shift) -> None:
+    shift.starts("a", job(1), job(2))
+    shift.starts("b", job(3))
+    await shift.passes(4)
+    shift.alive.clear()
+    shift.world.stuck = {"call-1"}
+
+    await shift.passes(9)
+    assert [key.session_id for key, _ in shift.world.told] == ["call-2", "call-3"]
+    shift.world.stuck.clear()
+    await shift.passes(3)
+
+    assert [key.session_id for key, _ in shift.world.told] == ["call-2", "call-3", "call-1"]
 
 
 async def test_a_server_that_has_stopped_leaves_nobody_behind(shift: Shift) -> None:
