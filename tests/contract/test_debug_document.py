@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from structlog.testing import capture_logs
 
 from adapters.livekit.urls import api_url, client_url
 from domain.agents.catalogs import BUILT_IN, ModelKind
@@ -22,6 +23,7 @@ from tests.waiting import eventually
 
 JOIN_SECONDS = 7.5
 """The document's time in which an agent has to be in the room."""
+NEVER_JOINED = "agent dispatch succeeded but agent did not join"
 LIMITS = {"caller_wait": 300, "report_grace": 0}
 
 
@@ -152,17 +154,22 @@ async def test_summaries_go_from_pending_to_ready(acme: Tenant) -> None:
 
 
 async def test_an_agent_that_never_joins_is_told_as_such(acme: Tenant, house: House) -> None:
-    """The document's failure: dispatch accepted, and nobody comes."""
+    """The document's failure: dispatch accepted, and nobody comes. The log says so."""
     house.rooms.on_dispatch = lambda room, dispatch_id, metadata: None
     session_id = unique("call")
-    started = await acme.start(
-        session_id,
-        wait="dispatched",
-        limits={"join_timeout": 0.5, "join_attempts": 1, "report_grace": 0, "summary_wait": 0},
-    )
-    assert started.json()["agent_dispatched"] is True
+    with capture_logs() as logs:
+        started = await acme.start(
+            session_id,
+            wait="dispatched",
+            limits={"join_timeout": 0.5, "join_attempts": 1, "report_grace": 0, "summary_wait": 0},
+        )
+        assert started.json()["agent_dispatched"] is True
+        await eventually(lambda: is_in_state(acme.http, session_id, "closed"), 60)
 
-    await eventually(lambda: is_in_state(acme.http, session_id, "closed"), 60)
+    room = started.json()["room_name"]
+    [told] = [entry for entry in logs if entry["event"] == NEVER_JOINED and entry["room"] == room]
+    assert (told["attempt"], told["agent"], told["participants"]) == (1, None, [])
+    assert told["url"] == house.rooms.api_url
     closed = (await acme.http.get(f"/v1/sessions/{session_id}")).json()
     assert closed["outcome"] == "agent_never_joined"
     assert closed["room_deleted"]

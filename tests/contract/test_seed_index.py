@@ -111,6 +111,8 @@ BEHAVIOUR = {
     "invalid models are refused": f"{DEBUG}::test_invalid_models_are_refused_with_the_valid_ones",
     "the agent is in the room within 7.5 s": f"{DEBUG}::test_the_joins_time_is_the_documents",
     "dispatched and never joined": f"{DEBUG}::test_an_agent_that_never_joins_is_told_as_such",
+    "a line to alert on, in the logs": f"{DEBUG}::test_an_agent_that_never_joins_is_told_as_such",
+    "dispatches and joins are counted": REALTIME,
     "summaries go from pending to ready": f"{DEBUG}::test_summaries_go_from_pending_to_ready",
     "/health/agent shows LiveKit's outage": f"{HEALTH}::test_livekit_is_away",
     "the join grants": (f"{STARTING}::test_the_callers_token_opens_one_room_for_one_identity"),

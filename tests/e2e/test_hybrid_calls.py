@@ -76,8 +76,9 @@ async def whole_call(rig: Rig, hybrid: Hybrid, voice: str) -> None:
         [agent] = call.agents
         [dispatch] = await rig.rooms.livekit.dispatches(room)
         assert json.loads(dispatch.metadata)["user_id"] == USER
+        assert await rig.client.end(call.session_id)
     closed = await rig.client.closed(call.session_id)
-    assert (closed.outcome, closed.end_reason) == (Outcome.COMPLETED, EndReason.CALLER_LEFT)
+    assert (closed.outcome, closed.end_reason) == (Outcome.COMPLETED, EndReason.END_REQUESTED)
     assert (closed.dispatches, closed.joins, closed.attempt) == (1, 1, 1)
     transcript = await rig.client.transcript(call.session_id)
     assert [turn.role.value for turn in transcript.turns[:3]] == ["assistant", "user", "assistant"]
