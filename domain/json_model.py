@@ -1,10 +1,12 @@
 """Models that are read from JSON: strict types, other versions' values, and times as text."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Annotated, Any, TypeVar, cast, get_args
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -17,6 +19,8 @@ from pydantic import (
     WrapValidator,
     field_validator,
 )
+from pydantic_core import InitErrorDetails
+from typing_extensions import TypeIs
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _TIME = "a time as in RFC 3339, such as 2030-01-31T08:00:00Z"
@@ -107,8 +111,9 @@ def reader(model: type[Model]) -> Callable[[Any], Model]:
 class JsonModel(BaseModel):
     """Base of request bodies: a value of another JSON type is refused, not converted.
 
-    Pydantic would accept "yes" for true and "7.5" for a number. The OpenAPI document forbids both,
-    and a client that sends them has a mistake that would show much later.
+    Pydantic would accept "yes" for true, and true or "7.5" for a number or a time. The OpenAPI
+    document forbids them, and a client that sends them has a mistake that would show much later.
+    Values in lists and objects are checked as well.
     """
 
     @field_validator("*", mode="before")
@@ -116,17 +121,9 @@ class JsonModel(BaseModel):
     def _of_its_type(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, str) and not is_unicode(value):
             raise ValueError("must be valid Unicode")
-        annotation = cls.model_fields[info.field_name or ""].annotation
-        kinds = get_args(annotation) or (annotation,)
-        numeric = int in kinds or float in kinds
-        if isinstance(value, bool):
-            fits = bool in kinds
-        elif isinstance(value, int | float):
-            fits = numeric
-        else:
-            fits = not isinstance(value, str) or str in kinds
-        if not fits and (numeric or bool in kinds):
-            raise ValueError(f"must be {'true or false' if bool in kinds else 'a number'}")
+        problem = _problem(value, _kinds_of_field(cls, info.field_name or ""))
+        if problem:
+            raise problem.error(cls.__name__)
         return value
 
     @field_validator("*", mode="after")
@@ -135,6 +132,87 @@ class JsonModel(BaseModel):
         if isinstance(value, datetime) and value.tzinfo:
             _in_utc(value)
         return value
+
+
+_NAMES = {bool: "true or false", float: "a number", str: "a text", datetime: _TIME}
+
+
+class _Problem(NamedTuple):
+    """A value of another JSON type than its annotation."""
+
+    place: tuple[str | int, ...]
+    """Where it is in the field's value."""
+    expected: str
+
+    def error(self, title: str) -> ValueError:
+        """The error, which names the place of the value."""
+        fault = ValueError(f"must be {self.expected}")
+        details = InitErrorDetails(
+            type="value_error", loc=self.place, input=None, ctx={"error": fault}
+        )
+        return ValidationError.from_exception_data(title, [details])
+
+
+@cache
+def _kinds_of_field(model: type[BaseModel], name: str) -> tuple[Any, ...]:
+    return _kinds(model.model_fields[name].annotation)
+
+
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    """The alternatives of a union, at any depth, without what annotates them."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _kinds(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        return tuple(kind for one in get_args(annotation) for kind in _kinds(one))
+    return (annotation,)
+
+
+def _problem(value: Any, kinds: Sequence[Any]) -> _Problem | None:
+    """What is wrong with the JSON type of a value, or of one inside it; None if it fits."""
+    if isinstance(value, list | dict):
+        inside = [_problem_inside(cast(Any, value), kind) for kind in kinds]
+        return None if None in inside else next(iter(inside), None)
+    types = {_json_type(kind) for kind in kinds}
+    if is_number(value):
+        # Whether a number can be a time is for the field itself to say.
+        fits = bool(types & {float, datetime})
+    elif isinstance(value, bool):
+        fits = bool in types
+    elif isinstance(value, str):
+        fits = str in types or (datetime in types and bool(_DATE.match(value)))
+    else:
+        return None
+    if fits or Any in kinds or not types & {bool, float, datetime}:
+        return None
+    return _Problem((), " or ".join(name for kind, name in _NAMES.items() if kind in types))
+
+
+def _problem_inside(value: Any, kind: Any) -> _Problem | None:
+    """As `_problem`, for the items of a list or the values of an object."""
+    arguments, is_object = get_args(kind), isinstance(value, dict)
+    if not arguments or is_object != (get_origin(kind) is dict):
+        return None
+    kinds = _kinds(arguments[-1 if is_object else 0])
+    items = value.items() if is_object else enumerate(value)
+    for name, item in cast(Iterable[tuple[str | int, Any]], items):
+        if problem := _problem(item, kinds):
+            return problem._replace(place=(name, *problem.place))
+    return None
+
+
+def _json_type(kind: Any) -> type | None:
+    """The key in `_NAMES` of an alternative; None for all others."""
+    if kind in (int, float):
+        return float
+    if get_origin(kind) is Literal or (isinstance(kind, type) and issubclass(kind, Enum | str)):
+        return str
+    return kind if kind in (bool, datetime) else None
+
+
+def is_number(value: object) -> TypeIs[int | float]:
+    """Whether a value is a number; true and false, which Python counts as such, are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def is_unicode(text: str) -> bool:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pydantic import BaseModel, Field
 
 from domain.ids import SessionKey
+from domain.json_model import JsonModel
 
 SILENT_AFTER = timedelta(seconds=10)
 """Heartbeats come every two seconds; a server silent for longer counts as unavailable."""
@@ -17,7 +18,7 @@ MORE_PLACES = "start another agent server, or raise EVERLINE_MAX_JOBS"
 """The cure if all agent servers are full."""
 
 
-class JobRef(BaseModel):
+class JobRef(JsonModel):
     """A job and its attempt; a job that is not Everline's names no session."""
 
     job_id: str = Field(max_length=200)
@@ -47,7 +48,7 @@ class LostJob(JobRef):
     reason: str = Field(max_length=300)
 
 
-class Heartbeat(BaseModel):
+class Heartbeat(JsonModel):
     """What an agent server reports every two seconds, and at once when it has lost a job."""
 
     server_id: str = Field(min_length=1, max_length=200)

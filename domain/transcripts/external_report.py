@@ -20,7 +20,7 @@ from pydantic import (
     ValidationError,
 )
 
-from domain.json_model import cut_off, writable_text
+from domain.json_model import cut_off, is_number, writable_text
 from domain.sessions.end_reasons import ReportEnd
 from domain.transcripts.report_items import HandOff, ToolCall
 from domain.transcripts.transcript import MAX_REPORT_LEVELS, MAX_TURN_CHARS, AgentReport, Role, Turn
@@ -183,7 +183,7 @@ def _turns(items: list[Fields], attempt: int, now: datetime) -> Iterator[Turn]:
             metrics={
                 _text(name, 100): value
                 for name, value in measured.items()
-                if isinstance(value, int | float) and not name.endswith("_speaking_at")
+                if is_number(value) and not name.endswith("_speaking_at")
             },
         )
 
@@ -244,7 +244,7 @@ def _usage(value: object) -> Iterator[ModelUsage]:
         # The Node SDK reports durations in milliseconds.
         for name in [name for name in fields if name.endswith(_IN_MILLISECONDS)]:
             milliseconds = fields.pop(name)
-            if isinstance(milliseconds, int | float):
+            if is_number(milliseconds):
                 fields.setdefault(name.removesuffix("_ms"), milliseconds / 1000)
         try:
             yield ModelUsage.model_validate(fields)
@@ -270,7 +270,7 @@ def _time(value: object) -> datetime | None:
         if isinstance(value, str):
             time = datetime.fromisoformat(value)
             return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
-        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+        if is_number(value) and value > 0:
             return datetime.fromtimestamp(value / 1000 if value > _MILLISECONDS else value, UTC)
     except (ValueError, OverflowError, OSError):
         pass  # Not a time; the turns are useful without it.

@@ -13,6 +13,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.errors import InvalidInput
+from domain.json_model import is_number
 from domain.transcripts.usage import ModelUsage
 
 PRICES_VARIABLE = "EVERLINE_PRICES_FILE"
@@ -189,6 +190,6 @@ def _tokens(usage: ModelUsage, rates: Rates) -> list[tuple[float, float | None]]
         (cached_audio, rates.cached_audio_input),
         (max(usage.output_tokens - audio_out, 0), rates.output),
         (audio_out, rates.audio_output),
-        (images if isinstance(images, int | float) else 0, None),
+        (images if is_number(images) else 0, None),
     ]
     return [(amount / _MILLION, rate) for amount, rate in parts]

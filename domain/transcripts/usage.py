@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from domain.json_model import writable_pairs
+from domain.json_model import is_number, writable_pairs
 
 
 def _counted(value: object) -> object:
     """A counter that another SDK leaves empty must not cost the whole report."""
-    return value if isinstance(value, int | float) and value >= 0 else 0
+    return value if is_number(value) and value >= 0 else 0
 
 
 def _name(value: object) -> str:
@@ -121,11 +121,7 @@ def call_latency(metrics: Sequence[dict[str, Any]]) -> CallLatency | None:
 
 def _stage(values: list[Any]) -> StageLatency | None:
     seconds = sorted(
-        float(value)
-        for value in values
-        if isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and 0 <= value < _MOST_SECONDS
+        float(value) for value in values if is_number(value) and 0 <= value < _MOST_SECONDS
     )
     if not seconds:
         return None

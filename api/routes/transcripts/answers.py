@@ -5,6 +5,7 @@ from datetime import datetime
 from pydantic import Field
 
 from api.answers import CamelCaseAnswer
+from domain.json_model import is_number
 from domain.recordings.recording import CallRecording
 from domain.sessions.end_reasons import EndReason, ReportEnd
 from domain.sessions.session import Outcome
@@ -176,9 +177,7 @@ def _turn(turn: Turn) -> TurnAnswer:
         name: float(value)
         for name, value in turn.metrics.items()
         # Agents may send anything, but NaN and infinity are not JSON.
-        if isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and abs(value) < _MOST_SECONDS
+        if is_number(value) and abs(value) < _MOST_SECONDS
     }
     return TurnAnswer.of(turn, metrics=measured)
 
