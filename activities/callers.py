@@ -14,7 +14,6 @@ from domain.errors import EverlineError, StorageUnavailable, Unavailable
 from domain.ids import SessionKey
 from domain.sessions.ports import Rooms
 from domain.transcripts.ports import TranscriptArchive
-from domain.transcripts.transcript import Role
 
 log = structlog.get_logger()
 
@@ -142,11 +141,10 @@ class CallerActivities:
             return None
         try:
             async with asyncio.timeout(STORAGE_SECONDS):
-                turns = await self._transcripts.turns(key)
+                return await self._transcripts.caller_turns(key)
         except (StorageUnavailable, TimeoutError) as error:
             log.info("the caller's turns are not known", reason=str(error) or "too slow")
             return None
-        return sum(turn.role is Role.USER for turn in turns)
 
 
 def _check_again(order: LookForCallers) -> ApplicationError:

@@ -15,6 +15,7 @@ from domain.errors import StorageUnavailable, Unavailable
 from domain.ids import SessionKey
 from domain.transcripts.listening import Heard, listener_identity
 from domain.transcripts.ports import RoomListener
+from domain.transcripts.transcript import TranscriptFull
 from services.transcripts.transcripts import Transcripts
 
 log = structlog.get_logger()
@@ -156,9 +157,22 @@ class _TurnWriter:
         turns = [segment.turn(self._order.attempt) for segment in batch]
         try:
             done = await self._transcripts.record_turns(self._order.key, turns, datetime.now(UTC))
+            if done.dropped:
+                # Sessions are deleted after their end, so it was an earlier one with the same id.
+                log.warning("heard turns wait", room=self._order.livekit_room, reason="deleted")
+                return False
+            stored = done.stored
         except Unavailable as error:
             log.warning("heard turns wait", room=self._order.livekit_room, reason=error.message)
             return False
+        except TranscriptFull as full:
+            log.error(
+                "heard turns are not stored",
+                room=self._order.livekit_room,
+                turns=full.left_out,
+                reason=full.in_full(),
+            )
+            stored = len(batch) - full.left_out
         del self._unwritten[: len(batch)]
-        self.stored += done.stored
+        self.stored += stored
         return True

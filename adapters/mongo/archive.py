@@ -27,6 +27,7 @@ from adapters.mongo.webhooks.webhooks import MongoDeliveries, MongoEndpoints
 from adapters.settings import ArchiveSettings
 from adapters.temporal.encryption import EncryptionCodec
 from domain.errors import Unavailable
+from domain.transcripts.transcript import TranscriptLimits
 
 log = structlog.get_logger()
 
@@ -36,12 +37,14 @@ RETRY_SECONDS = 2.0
 class MongoArchive:
     """The repositories of one database; it connects on first use."""
 
-    def __init__(self, client: Client, database: str) -> None:
+    def __init__(
+        self, client: Client, database: str, limits: TranscriptLimits | None = None
+    ) -> None:
         self._client = client
         self._database = client[database]
         self.transcript_lines = MongoTranscriptLines(self._database)
         self.sessions = MongoSessions(self._database, self.transcript_lines)
-        self.transcripts = MongoTranscripts(self._database, self.transcript_lines)
+        self.transcripts = MongoTranscripts(self._database, self.transcript_lines, limits)
         self.summaries = MongoSummaries(self._database, self.transcript_lines)
         self.transcript_lists = MongoTranscriptLists(self._database)
         self.transcript_stats = MongoTranscriptStats(self._database)
@@ -58,7 +61,8 @@ class MongoArchive:
         """The archive in the settings; None without `MONGODB_URI`. Raises `MongoMisconfigured`."""
         if settings.mongodb_uri is None:
             return None
-        return cls(connect(settings.mongodb_uri.get_secret_value()), settings.mongodb_database)
+        client = connect(settings.mongodb_uri.get_secret_value())
+        return cls(client, settings.mongodb_database, settings.transcript_limits)
 
     def saved_agents(self, codec: EncryptionCodec) -> MongoAgents:
         """The saved agents, with configurations encrypted by `codec`."""

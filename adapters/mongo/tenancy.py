@@ -5,10 +5,10 @@ that has to see all orgs (the reaper, the look-up of a key) calls `every_org`.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from motor.motor_asyncio import AsyncIOMotorCollection
-from pymongo import UpdateOne
+from pymongo import ReturnDocument, UpdateOne
 
 from adapters.mongo.documents import Document
 from adapters.mongo.errors import AlreadyStored, storage_errors
@@ -121,8 +121,28 @@ class Documents:
             result = await self._collection.update_one(self._filter(wanted), change, upsert=upsert)
         return result.matched_count > 0
 
-    async def apply(self, changes: Sequence[Change]) -> int:
-        """Make changes in order; returns how many documents are new.
+    async def increment(self, document_id: str, by: dict[str, int]) -> Document:
+        """Add to numbers of a document, which is created if need be; returns it as it is then."""
+        wanted = self._filter({"_id": document_id})
+        while True:
+            async with storage_errors(self._writing):
+                answer: object = await self._collection.find_one_and_update(
+                    wanted, {"$inc": by}, return_document=ReturnDocument.AFTER
+                )
+            # motor's stub does not know that there may be none.
+            found = cast("Document | None", answer)
+            if found is not None:
+                return found
+            # Not an upsert: of two at the same time, one would fail.
+            await self.insert_new({**wanted, **dict.fromkeys(by, 0)})
+
+    async def count(self, wanted: Document) -> int:
+        """How many documents match."""
+        async with storage_errors(self._reading):
+            return await self._collection.count_documents(self._filter(wanted))
+
+    async def apply(self, changes: Sequence[Change]) -> set[str]:
+        """Make changes in order; returns the ids of new documents.
 
         Raises:
             BulkWriteError: one failed; those before it are made. To be called in `storage_errors`.
@@ -130,7 +150,7 @@ class Documents:
         writes = [UpdateOne(self._filter(each), do, upsert=new) for each, do, new in changes]
         # motor's stub leaves the type of the parameter `let` open.
         result = await self._collection.bulk_write(writes, ordered=True)  # pyright: ignore[reportUnknownMemberType]
-        return result.upserted_count
+        return set((result.upserted_ids or {}).values())
 
     async def put_one(self, document: Document) -> None:
         """Store a document under its `_id`, replacing any other."""

@@ -13,6 +13,7 @@ from adapters.settings.values import LiveKitUrl, WebUrl
 from domain.errors import InvalidInput
 from domain.transcripts.pricing import PriceTable
 from domain.transcripts.retention import MAX_DAYS
+from domain.transcripts.transcript import TranscriptLimits
 from domain.webhooks.deliveries import MOST_RETRIES, USUAL_SCHEDULE
 
 DEFAULT_AGENT_NAME = "local-test"
@@ -51,6 +52,10 @@ class ArchiveSettings(EnvironmentSettings):
     mongodb_database: str = Field(default="everline", pattern=r"^[^\s/\\.\"$*<>:|?]{1,63}$")
     everline_transcript_retention_days: int = Field(default=0, ge=0, le=MAX_DAYS)
     """How long transcripts are kept after the call, for orgs without a rule; 0: for ever."""
+    everline_max_turns_per_session: int = Field(default=TranscriptLimits().turns, ge=0)
+    """Turns that a session's transcript may have; 0 means no limit."""
+    everline_max_turn_bytes_per_session: int = Field(default=TranscriptLimits().bytes, ge=0)
+    """Bytes that the texts and metrics of a session's turns may have; 0 means no limit."""
     everline_prices_file: Path | None = None
     """Own prices, which override the shipped ones."""
 
@@ -69,6 +74,13 @@ class ArchiveSettings(EnvironmentSettings):
         except InvalidInput as error:
             raise ValueError(error.in_full()) from None
         return file
+
+    @property
+    def transcript_limits(self) -> TranscriptLimits:
+        """How much one session's transcript may hold."""
+        return TranscriptLimits(
+            self.everline_max_turns_per_session, self.everline_max_turn_bytes_per_session
+        )
 
     @property
     def prices(self) -> PriceTable:

@@ -54,6 +54,7 @@ class TranscriptArchive(Protocol):
 
         Raises:
             InvalidInput: one of them cannot be stored; none is.
+            TranscriptFull: the session has reached a limit; those that fit are stored.
         """
         ...
 
@@ -63,6 +64,20 @@ class TranscriptArchive(Protocol):
 
     async def stored_turns(self, key: SessionKey) -> list[StoredTurn]:
         """As `turns`, with the turns that reports replaced."""
+        ...
+
+    async def last_position(self, key: SessionKey) -> int:
+        """The number of the session's last write of turns, perhaps still in progress; else 0."""
+        ...
+
+    async def turns_after(
+        self, key: SessionKey, position: int, also: Sequence[int] = ()
+    ) -> list[StoredTurn]:
+        """The turns whose last change has a higher position, or one of `also`; in any order."""
+        ...
+
+    async def caller_turns(self, key: SessionKey) -> int:
+        """How many turns of the transcript are the caller's."""
         ...
 
     async def add_report(self, key: SessionKey, report: AgentReport) -> bool:
@@ -221,6 +236,10 @@ class TranscriptRemoval(Protocol):
 
     async def is_removed(self, key: SessionKey) -> bool:
         """Whether the transcript was deleted."""
+        ...
+
+    async def has_stored(self, key: SessionKey) -> bool:
+        """Whether anything is stored for a session with this id, if only that it was deleted."""
         ...
 
     async def ended_before(

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from heapq import merge
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from domain.errors import Conflict
 from domain.json_model import JsonModel, or_else, writable, writable_pairs
 from domain.recordings.recording import CallRecording
 from domain.sessions.end_reasons import ReportEnd
@@ -25,6 +26,8 @@ REPORT_VERSION = 2
 """Version of the reports that this version's agents send."""
 MAX_TURN_CHARS = 64_000
 """Longest text of a turn; the API refuses longer ones."""
+WRITE_SECONDS = 10.0
+"""How long one write of turns may take at most, until it is made or has failed."""
 MAX_REPORT_LEVELS = 98
 """Deepest nesting of objects and lists in a field of a report that can be stored."""
 
@@ -76,6 +79,36 @@ class StoredTurn:
     """How often its text was revised."""
     replaced: bool = False
     """Whether the agent's report replaced this turn of the listener: not in the transcript."""
+    position: int = 0
+    """Number of the session's write that last changed it; 0 in older records."""
+
+
+class TranscriptLimits(NamedTuple):
+    """How much one session's transcript may hold; 0 means no limit."""
+
+    turns: int = 20_000
+    bytes: int = 32 * 1024 * 1024
+    """Of the turns' texts and metrics."""
+
+
+class TranscriptFull(Conflict):
+    """The session has reached its limit of turns or of their bytes (HTTP 409).
+
+    The turns that fit are stored; `left_out` is how many others are not.
+    """
+
+    code = "transcript_full"
+
+    def __init__(self, left_out: int, limits: TranscriptLimits, *, turns: bool) -> None:
+        """Say which limit was reached: that of the `turns`, or that of their bytes."""
+        most = f"{limits.turns} turns" if turns else f"{limits.bytes} bytes of turns"
+        setting = "TURNS" if turns else "TURN_BYTES"
+        super().__init__(
+            f"turns that were not stored: {left_out}; a session may have up to {most}",
+            field="turns",
+            cure=f"raise EVERLINE_MAX_{setting}_PER_SESSION of the API and the worker",
+        )
+        self.left_out = left_out
 
 
 class ConfiguredOtherwise(BaseModel):
@@ -178,6 +211,8 @@ class TranscriptHeader(BaseModel):
     """The cost of the usage by the price table; None without usage."""
     latency: CallLatency | None = None
     recordings: list[CallRecording] = []
+    turns_left_out: int = 0
+    """Reported turns that are not in the transcript, because the session reached its limit."""
     unreadable_reports: int = 0
     """Stored reports that this version cannot read. Their turns are in the transcript, but the
     figures do not include them."""

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
+
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
 from domain.recordings.recording import CallRecording, belongs_to, latest
@@ -13,11 +15,15 @@ from domain.transcripts.transcript import (
     AgentReport,
     Role,
     StoredTurn,
+    TranscriptFull,
     TranscriptHeader,
     Turn,
     transcript_digest,
 )
 from domain.transcripts.usage import call_latency, total_usage
+from services.transcripts.following import TurnFollower
+
+log = structlog.get_logger()
 
 _ROUNDS = 20
 """How often a header is rewritten because more turns or reports arrived."""
@@ -49,9 +55,14 @@ class Transcripts:
         """Store turns, once each however often they are sent.
 
         Raises:
+            TranscriptFull: the session has reached a limit; those that fit are stored.
             Unavailable: MongoDB did not acknowledge the write.
         """
-        stored = await self._archive.add_turns(key, turns)
+        try:
+            stored = await self._archive.add_turns(key, turns)
+        except TranscriptFull:
+            await self._renew_header(key, now)
+            raise
         if stored is None:
             return Recorded(0, 0, dropped=True)
         # Also without new turns: they may be revised, or an earlier delivery may have failed here.
@@ -61,11 +72,22 @@ class Transcripts:
     async def record_report(self, key: SessionKey, report: AgentReport, now: datetime) -> bool:
         """Store a report and its turns; False if the same report is already stored.
 
+        Turns over the session's limit are in the stored report alone, and the header counts them.
+
         Raises:
             Unavailable: MongoDB did not acknowledge the write.
         """
         # Turns first: once the report is stored, its attempt counts as complete.
-        await self._archive.add_turns(key, report.turns, reported=True)
+        try:
+            await self._archive.add_turns(key, report.turns, reported=True)
+        except TranscriptFull as full:
+            log.error(
+                "reported turns are not in the transcript",
+                org=key.org,
+                session=key.session_id,
+                attempt=report.attempt,
+                reason=full.in_full(),
+            )
         new = await self._archive.add_report(key, report)
         if _replaces_heard_turns(report):
             await self._archive.replace_heard(key, report.attempt)
@@ -99,9 +121,9 @@ class Transcripts:
         """The transcript so far, in order."""
         return await self._archive.turns(key)
 
-    async def stored_turns(self, key: SessionKey) -> list[StoredTurn]:
-        """As `turns`, with the turns that reports replaced."""
-        return await self._archive.stored_turns(key)
+    def follow(self, key: SessionKey) -> TurnFollower:
+        """The turns as they change, also those that reports replaced."""
+        return TurnFollower(self._archive, key)
 
     async def reports(self, key: SessionKey) -> list[AgentReport]:
         """The reports of the session's agents, sorted by attempt."""
@@ -128,7 +150,9 @@ class Transcripts:
             for report in filter(_replaces_heard_turns, reports):
                 # The listener may have written a turn after the report arrived.
                 await self._archive.replace_heard(key, report.attempt)
-            turns = await self._archive.turns(key)
+            stored = TurnFollower(self._archive, key)
+            known = await stored.turns()
+            turns = _kept(known)
             usage = total_usage(one for last in _last_of_jobs(reports) for one in last.usage)
             calls = [call for last in _last_of_jobs(reports) for call in last.tool_calls]
             header = TranscriptHeader(
@@ -146,12 +170,13 @@ class Transcripts:
                 cost=estimate(usage, self._prices),
                 latency=call_latency([turn.metrics for turn in turns]),
                 recordings=await self._recordings(key, reports),
+                turns_left_out=_left_out(known, reports),
                 unreadable_reports=kept.unreadable,
                 sealed_at=now,
                 updated_at=now,
             )
             await self._archive.put_header(header)
-            same_turns = transcript_digest(await self._archive.turns(key)) == header.digest
+            same_turns = transcript_digest(_kept(await stored.turns())) == header.digest
             if same_turns and await self._archive.report_ids(key) == kept.ids:
                 return header
         raise StorageUnavailable("the transcript was not sealed: turns and reports keep arriving")
@@ -160,6 +185,17 @@ class Transcripts:
         header = await self._archive.header(key)
         if header is not None:
             await self.seal(key, header.agent_id, header.attempts, now)
+
+
+def _kept(stored: Sequence[StoredTurn]) -> list[Turn]:
+    return [one.turn for one in stored if not one.replaced]
+
+
+def _left_out(stored: Sequence[StoredTurn], reports: Sequence[AgentReport]) -> int:
+    """How many reported turns are not stored."""
+    known = {(one.turn.attempt, one.turn.item_id) for one in stored}
+    reported = {(turn.attempt, turn.item_id) for report in reports for turn in report.turns}
+    return len(reported - known)
 
 
 def _replaces_heard_turns(report: AgentReport) -> bool:

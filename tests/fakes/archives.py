@@ -16,8 +16,11 @@ from domain.transcripts.summary import Summary
 from domain.transcripts.transcript import (
     AgentReport,
     KeptReports,
+    Role,
     StoredTurn,
+    TranscriptFull,
     TranscriptHeader,
+    TranscriptLimits,
     Turn,
     ordered,
 )
@@ -65,6 +68,9 @@ class MemoryTranscripts:
         self._turns: defaultdict[SessionKey, dict[tuple[int, str], StoredTurn]] = defaultdict(dict)
         self._reported: defaultdict[SessionKey, set[tuple[int, str]]] = defaultdict(set)
         self._reports: defaultdict[SessionKey, dict[str, AgentReport]] = defaultdict(dict)
+        self.limits: dict[SessionKey, int] = {}
+        """Turns that a session may have; without an entry, any number."""
+        self._position: defaultdict[SessionKey, int] = defaultdict(int)
         self._headers: dict[SessionKey, TranscriptHeader] = {}
         self._recordings: defaultdict[SessionKey, dict[str, CallRecording]] = defaultdict(dict)
 
@@ -74,18 +80,25 @@ class MemoryTranscripts:
         self._switch.check(key)
         known = self._turns[key]
         before = len(known)
+        self._position[key] += 1
+        position = self._position[key]
+        fits = self.limits.get(key, len(known) + len(turns))
+        left_out = 0
         for turn in turns:
+            if (turn.attempt, turn.item_id) not in known and len(known) >= fits:
+                left_out += 1
+                continue
             at, now = (turn.attempt, turn.item_id), datetime.now(UTC)
-            stored = known.setdefault(at, StoredTurn(turn, now))
+            stored = known.setdefault(at, StoredTurn(turn, now, position=position))
             final = at in self._reported[key] and not reported
             of_another = turn.seq is None and stored.turn.seq is not None
             if reported:
                 self._reported[key].add(at)
             if turn.text not in ("", stored.turn.text) and not final and not of_another:
                 revised = stored.turn.model_copy(update={"text": turn.text})
-                known[at] = replace(
-                    stored, turn=revised, stored_at=now, revision=stored.revision + 1
-                )
+                known[at] = StoredTurn(revised, now, stored.revision + 1, position=position)
+        if left_out:
+            raise TranscriptFull(left_out, TranscriptLimits(turns=fits), turns=True)
         return len(known) - before
 
     async def turns(self, key: SessionKey) -> list[Turn]:
@@ -96,6 +109,24 @@ class MemoryTranscripts:
         known = self._turns[key]
         every = ordered(stored.turn for stored in known.values())
         return [known[turn.attempt, turn.item_id] for turn in every]
+
+    async def last_position(self, key: SessionKey) -> int:
+        self._switch.check(key)
+        return self._position[key]
+
+    async def turns_after(
+        self, key: SessionKey, position: int, also: Sequence[int] = ()
+    ) -> list[StoredTurn]:
+        self._switch.check(key)
+        every = self._turns[key].values()
+        return [one for one in every if one.position > position or one.position in also]
+
+    async def caller_turns(self, key: SessionKey) -> int:
+        return sum(turn.role is Role.USER for turn in await self.turns(key))
+
+    def forget(self, key: SessionKey) -> None:
+        """Delete the session's turns, as if its transcript was deleted."""
+        del self._turns[key], self._position[key]
 
     async def add_report(self, key: SessionKey, report: AgentReport) -> bool:
         self._switch.check(key)
@@ -132,8 +163,10 @@ class MemoryTranscripts:
     async def replace_heard(self, key: SessionKey, attempt: int) -> None:
         self._switch.check(key)
         known = self._turns[key]
+        self._position[key] += 1
         for at in [at for at in known if at[0] == attempt and at[1].startswith(HEARD_PREFIX)]:
-            known[at] = replace(known[at], replaced=True)
+            if not known[at].replaced:
+                known[at] = replace(known[at], replaced=True, position=self._position[key])
 
     async def header(self, key: SessionKey) -> TranscriptHeader | None:
         self._switch.check(key)

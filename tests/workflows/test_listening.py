@@ -93,6 +93,19 @@ async def test_an_outage_of_mongodb_delays_what_was_heard(studio: Studio) -> Non
     assert await _texts(call) == ["Hello?"]
 
 
+async def test_a_full_transcript_takes_what_fits_and_the_call_goes_on(studio: Studio) -> None:
+    call = await studio.call(FOREIGN, report_grace=3).live()
+    studio.archive.transcripts.limits[call.key] = 1
+    for number in range(3):
+        studio.listener.said[call.room].append(heard(f"SG_{number}", Role.USER, f"{number}"))
+    await eventually(lambda: not studio.listener.said[call.room], what="it was heard")
+    await call.caller_leaves()
+    closed = await call.closed()
+
+    assert await _texts(call) == ["0"]
+    assert closed.ended == ("report_missing", "caller_left")
+
+
 async def test_nobody_listens_to_our_own_agent(studio: Studio) -> None:
     call = await studio.call(Plays()).live()
     await call.end()

@@ -5,6 +5,7 @@ renews the line afterwards. A renewal that loses a race reads everything again, 
 all writes.
 
 A deleted transcript leaves a tombstone instead of its line: a late write finds it and is removed.
+The tombstone does not count for a later session with the same id, if one could be started.
 """
 
 import asyncio
@@ -17,12 +18,14 @@ from typing_extensions import override
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, document_id, dump, storable
 from adapters.mongo.errors import storage_errors
+from adapters.mongo.sessions.records import COLLECTION as SESSIONS
 from adapters.mongo.sessions.records import MongoSessions
 from adapters.mongo.sort_keys import sort_key_of_seconds, sort_key_of_time
 from adapters.mongo.tenancy import OrgCollection
 from adapters.mongo.transcripts.renewal import Renewal
 from adapters.mongo.transcripts.summaries import COLLECTION as SUMMARIES
 from adapters.mongo.transcripts.summaries import MongoSummaries
+from adapters.mongo.transcripts.totals import COLLECTION as TOTALS
 from adapters.mongo.transcripts.transcripts import (
     RECORDINGS,
     REPORTS,
@@ -47,6 +50,8 @@ EVERY = "*"
 _ATTEMPTS = 12
 _LONGEST_PAUSE = 0.5
 """Seconds at most before a writer that lost a race tries again."""
+_ONE_EACH = {SESSIONS, COLLECTION, SUMMARIES, TRANSCRIPTS, TOTALS}
+"""Collections with one document per session: its `_id` is the index."""
 
 
 class MongoTranscriptLines(Renewal, TranscriptRemoval):
@@ -57,7 +62,10 @@ class MongoTranscriptLines(Renewal, TranscriptRemoval):
         self._orgs = OrgCollection(database[ORGS])
         self._parts = {
             name: OrgCollection(database[name])
-            for name in (TURNS, REPORTS, RECORDINGS, SUMMARIES, TRANSCRIPTS)
+            for name in (TURNS, REPORTS, RECORDINGS, SUMMARIES, TRANSCRIPTS, TOTALS)
+        }
+        self._documents = self._parts | {
+            name: OrgCollection(database[name]) for name in (COLLECTION, SESSIONS)
         }
         self._sessions = MongoSessions(database)
         self._transcripts = MongoTranscripts(database)
@@ -72,7 +80,7 @@ class MongoTranscriptLines(Renewal, TranscriptRemoval):
     async def renew(self, key: SessionKey) -> bool:
         for attempt in range(_ATTEMPTS):
             known = await self._known(key)
-            if _is_tombstone(known):
+            if await self._is_deleted(key, known):
                 await self._remove_parts(key)
                 return False
             turns = await self._transcripts.turns(key)
@@ -92,7 +100,8 @@ class MongoTranscriptLines(Renewal, TranscriptRemoval):
         tombstone = {"_id": document_id(*key), "deleted_at": at, "deleted_by": by}
         for attempt in range(_ATTEMPTS):
             known = await self._known(key)
-            if _is_tombstone(known) or await self._stored(key, known, dict(tombstone)):
+            deleted = await self._is_deleted(key, known)
+            if deleted or await self._stored(key, known, dict(tombstone)):
                 return await self._remove_parts(key)
             await _back_off(attempt)
         raise StorageUnavailable("MongoDB did not delete a transcript: too many writers")
@@ -105,7 +114,17 @@ class MongoTranscriptLines(Renewal, TranscriptRemoval):
 
     @override
     async def is_removed(self, key: SessionKey) -> bool:
-        return _is_tombstone(await self._known(key))
+        return await self._is_deleted(key, await self._known(key))
+
+    @override
+    async def has_stored(self, key: SessionKey) -> bool:
+        found = await asyncio.gather(
+            *(
+                collection.of_session(key).find(_of_session(key, name), {"_id": 1}, limit=1)
+                for name, collection in self._documents.items()
+            )
+        )
+        return any(found)
 
     @override
     async def ended_before(
@@ -126,6 +145,13 @@ class MongoTranscriptLines(Renewal, TranscriptRemoval):
         """The line or the tombstone of the session's transcript."""
         return await self._lines.of_session(key).find_one({"_id": document_id(*key)})
 
+    async def _is_deleted(self, key: SessionKey, known: Document | None) -> bool:
+        """Whether the document is the tombstone of this session, not of an earlier one."""
+        if known is None or not known.get("deleted_at"):
+            return False
+        record = await self._sessions.get(key)
+        return record is None or record.started_at <= known["deleted_at"]
+
     async def _stored(self, key: SessionKey, known: Document | None, document: Document) -> bool:
         """Store a document; False if another writer was faster."""
         documents = self._lines.of_session(key)
@@ -144,20 +170,17 @@ class MongoTranscriptLines(Renewal, TranscriptRemoval):
             self._known_orgs.add(org)
 
     async def _remove_parts(self, key: SessionKey) -> Removed:
-        # In collections without an index on the session, the `_id` is the index.
-        by_id: Document = {"_id": document_id(*key)}
         async with storage_errors("delete a transcript"):
             counts = {
-                name: await collection.of_session(key).delete_many(
-                    by_id if name in (SUMMARIES, TRANSCRIPTS) else {}
-                )
+                name: await collection.of_session(key).delete_many(_of_session(key, name))
                 for name, collection in self._parts.items()
             }
         return Removed(**counts)
 
 
-def _is_tombstone(known: Document | None) -> bool:
-    return known is not None and bool(known.get("deleted_at"))
+def _of_session(key: SessionKey, collection: str) -> Document:
+    """The filter of a session's documents that a collection has an index for."""
+    return {"_id": document_id(*key)} if collection in _ONE_EACH else {}
 
 
 async def _back_off(attempt: int) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from pymongo.errors import BulkWriteError
 from typing_extensions import override
@@ -11,8 +12,9 @@ from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, document_id, dump, storable, to_json
 from adapters.mongo.errors import AlreadyStored, is_duplicate, storage_errors
 from adapters.mongo.reading import StoredModel
-from adapters.mongo.tenancy import Change, OrgCollection
+from adapters.mongo.tenancy import Change, Documents, OrgCollection
 from adapters.mongo.transcripts.renewal import Renewal
+from adapters.mongo.transcripts.totals import TurnTotals
 from adapters.mongo.transcripts.turns import TURN, TurnWrite, in_order, write_of
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
@@ -23,8 +25,11 @@ from domain.transcripts.ports import TranscriptArchive
 from domain.transcripts.transcript import (
     AgentReport,
     KeptReports,
+    Role,
     StoredTurn,
+    TranscriptFull,
     TranscriptHeader,
+    TranscriptLimits,
     Turn,
 )
 
@@ -44,7 +49,14 @@ class MongoTranscripts(TranscriptArchive):
     `adapters.mongo.transcripts.turns` says what a repeated delivery changes.
     """
 
-    def __init__(self, database: Database, lines: Renewal | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        lines: Renewal | None = None,
+        limits: TranscriptLimits | None = None,
+    ) -> None:
+        self.limits = limits or TranscriptLimits()
+        self._totals = TurnTotals(database, self.limits)
         self._turns = OrgCollection(database[TURNS])
         self._reports = OrgCollection(database[REPORTS])
         self._headers = OrgCollection(database[TRANSCRIPTS])
@@ -56,14 +68,25 @@ class MongoTranscripts(TranscriptArchive):
         self, key: SessionKey, turns: Sequence[Turn], *, reported: bool = False
     ) -> int | None:
         writes = [write_of(key, turn, reported=reported) for turn in turns]
-        new = 0
+        new = left_out = 0
+        turns_full = False
         for start in range(0, len(writes), BATCH):
-            new += await self._write(key, writes[start : start + BATCH])
+            written = await self._write(key, writes[start : start + BATCH])
+            new += written.new
+            left_out += written.left_out
+            turns_full |= written.turns_full
         # Also without new turns: an earlier delivery may have failed right before this.
-        return new if not writes or await self._lines.renew_if_listed(key) else None
+        if writes and not await self._lines.renew_if_listed(key):
+            return None
+        if left_out:
+            raise TranscriptFull(left_out, self.limits, turns=turns_full)
+        return new
 
-    async def _write(self, key: SessionKey, batch: Sequence[TurnWrite]) -> int:
-        """Store a batch in one bulk write; what is stored already costs only the reading."""
+    async def _write(self, key: SessionKey, batch: Sequence[TurnWrite]) -> "_Written":
+        """Store what fits of a batch in one bulk write.
+
+        What is stored already costs only the reading.
+        """
         documents = self._turns.of_session(key)
         merged: dict[str, TurnWrite] = {}
         for write in batch:
@@ -71,21 +94,36 @@ class MongoTranscripts(TranscriptArchive):
             merged[write.id] = merged[write.id].then(write) if write.id in merged else write
         wanted = {"_id": {"$in": list(merged)}}
         new = 0
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             known = {each["_id"]: each for each in await documents.find(wanted)}
-            changes = [
-                one for write in merged.values() for one in write.changes(known.get(write.id))
+            changed = [one for one in merged.values() if one.changes_something(known.get(one.id))]
+            if not changed:
+                return _Written(new)
+            growth = [write.grows(known.get(write.id)) for write in changed]
+            reserved = await self._totals.reserve(key, growth)
+            left_out = reserved.fits.count(False)
+            written = _Written(new, left_out, reserved.turns_full)
+            if left_out == len(changed) and attempt:
+                return written
+            fitting = [
+                (write, size)
+                for write, size, fits in zip(changed, growth, reserved.fits, strict=True)
+                if fits
             ]
-            if not changes:
-                return new
+            changes = [
+                change
+                for write, _ in fitting
+                for change in write.changes(known.get(write.id), reserved.position)
+            ]
             async with storage_errors("store turns"):
-                try:
-                    return new + await documents.apply(changes)
-                except BulkWriteError as error:
-                    if not is_duplicate(error):
-                        raise
-                    # Another request stored the same turns first; repeating changes nothing else.
-                    new += int((error.details or {}).get("nUpserted", 0))
+                done, stored = await _apply(documents, changes) if changes else (True, set[str]())
+            new += len(stored)
+            # Others that seemed to be new were stored by another request, which counted them.
+            known_now = [size for write, size in fitting if size.turns and write.id not in stored]
+            await self._totals.give_back(key, known_now)
+            # What does not fit is compared once more: another request may have stored it just now.
+            if done and (attempt or not left_out):
+                return written._replace(new=new)
         raise StorageUnavailable("MongoDB did not store turns: too many writers at once")
 
     @override
@@ -95,6 +133,26 @@ class MongoTranscripts(TranscriptArchive):
     @override
     async def stored_turns(self, key: SessionKey) -> list[StoredTurn]:
         return in_order(TURN.all(await self._turns.of_session(key).find()))
+
+    @override
+    async def last_position(self, key: SessionKey) -> int:
+        return await self._totals.last_position(key)
+
+    @override
+    async def turns_after(
+        self, key: SessionKey, position: int, also: Sequence[int] = ()
+    ) -> list[StoredTurn]:
+        mine = self._turns.of_session(key)
+        # Two queries, because each uses the index.
+        found = await mine.find({"position": {"$gt": position}})
+        if also:
+            found += await mine.find({"position": {"$in": list(also)}})
+        return TURN.all(found)
+
+    @override
+    async def caller_turns(self, key: SessionKey) -> int:
+        of_caller = {"role": Role.USER.value, "replaced": {"$ne": True}}
+        return await self._turns.of_session(key).count(of_caller)
 
     @override
     async def add_report(self, key: SessionKey, report: AgentReport) -> bool:
@@ -150,14 +208,15 @@ class MongoTranscripts(TranscriptArchive):
     @override
     async def replace_heard(self, key: SessionKey, attempt: int) -> None:
         # They are kept, because event streams name the turns that were replaced.
-        changes = [
-            Change({"_id": document_id(*key, attempt, one.item_id)}, {"$set": {"replaced": True}})
-            for one in await self.turns(key)
-            if one.attempt == attempt and one.item_id.startswith(HEARD_PREFIX)
-        ]
-        if changes:
+        mine = self._turns.of_session(key)
+        first = document_id(*key, attempt, HEARD_PREFIX)
+        ids: Document = {"$gte": first, "$lt": f"{first}\U0010ffff"}
+        heard = await mine.find({"_id": ids, "replaced": {"$ne": True}}, {"_id": 1})
+        if heard:
+            position = (await self._totals.reserve(key, [])).position
+            change: Document = {"$set": {"replaced": True, "position": position}}
             async with storage_errors("replace heard turns"):
-                await self._turns.of_session(key).apply(changes)
+                await mine.apply([Change({"_id": one["_id"]}, change) for one in heard])
         await self._lines.renew_if_listed(key)
 
     @override
@@ -175,6 +234,27 @@ class MongoTranscripts(TranscriptArchive):
             {"_id": document_id(*key)}, change, upsert=True
         )
         await self._lines.renew(key)
+
+
+async def _apply(documents: Documents, changes: Sequence[Change]) -> tuple[bool, set[str]]:
+    """Whether all changes were made, and the ids of the new documents.
+
+    If not, another request stored the same turns first; repeating changes nothing else.
+    """
+    try:
+        return True, await documents.apply(changes)
+    except BulkWriteError as error:
+        if not is_duplicate(error):
+            raise
+        return False, {one["_id"] for one in (error.details or {}).get("upserted", [])}
+
+
+class _Written(NamedTuple):
+    """The result of writing a batch."""
+
+    new: int
+    left_out: int = 0
+    turns_full: bool = False
 
 
 def _report(document: Document) -> AgentReport:

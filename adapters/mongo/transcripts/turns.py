@@ -16,6 +16,7 @@ from bson.codec_options import CodecOptions
 from adapters.mongo.documents import Document, document_id, storable, to_json
 from adapters.mongo.reading import StoredModel
 from adapters.mongo.tenancy import Change
+from adapters.mongo.transcripts.totals import Growth
 from domain.ids import SessionKey
 from domain.json_model import reader
 from domain.transcripts.transcript import StoredTurn, Turn, ordered
@@ -47,21 +48,42 @@ class TurnWrite:
             completing=self.completing | later.completing,
         )
 
-    def changes(self, known: Document | None) -> Iterator[Change]:
-        """What there is to write, given the stored document as it was read just now."""
+    def grows(self, known: Document | None) -> Growth:
+        """What it adds to the session, given the stored document as it was read just now."""
+        after = (known or self.first) | self.completing
+        if self._may_revise(known):
+            after |= {"text": self.first["text"]}
+        return Growth(int(known is None), _size(after) - (_size(known) if known else 0))
+
+    def changes_something(self, known: Document | None) -> bool:
+        """Whether there is anything to write."""
+        return self._may_revise(known) or known is None or known | self.completing != known
+
+    def changes(self, known: Document | None, position: int) -> Iterator[Change]:
+        """The write with this number of the session."""
         one, text = {"_id": self.id}, self.first["text"]
-        if text and (known is None or known.get("text") != text):
+        if self._may_revise(known):
             yield Change(
                 {**one, **self.guard, "text": {"$ne": text}},
-                {"$set": {"text": text}, "$inc": {"revision": 1}, **_STORED_NOW},
+                {"$set": {"text": text, "position": position}, "$inc": {"revision": 1}}
+                | _STORED_NOW,
             )
-        completing = {"$set": self.completing} if self.completing else {}
+        completing = {"$set": {**self.completing, "position": position}}
         if known is None:
             first = {k: v for k, v in self.first.items() if k not in self.completing}
             change = {"$setOnInsert": first, **completing, **_STORED_NOW}
             yield Change(one, change, upsert=True)
-        elif completing and known | self.completing != known:
+        elif known | self.completing != known:
             yield Change(one, completing)
+
+    def _may_revise(self, known: Document | None) -> bool:
+        text = self.first["text"]
+        if known is None:
+            # Another request may have stored it since.
+            return bool(text)
+        final = "reported" in self.guard and known.get("reported")
+        of_another = "seq" in self.guard and known.get("seq") is not None
+        return bool(text) and known.get("text") != text and not (final or of_another)
 
 
 def write_of(key: SessionKey, turn: Turn, *, reported: bool) -> TurnWrite:
@@ -99,6 +121,11 @@ def write_of(key: SessionKey, turn: Turn, *, reported: bool) -> TurnWrite:
     )
 
 
+def _size(document: Document) -> int:
+    """The bytes that count towards the session's limit."""
+    return len(document.get("text", "").encode()) + len(document.get("metrics", ""))
+
+
 def in_order(stored: list[StoredTurn]) -> list[StoredTurn]:
     """Stored turns in transcript order."""
     found = {(one.turn.attempt, one.turn.item_id): one for one in stored}
@@ -112,6 +139,7 @@ def _stored(document: Document) -> StoredTurn:
         document.get("stored_at"),
         document.get("revision", 0),
         document.get("replaced", False),
+        document.get("position", 0),
     )
 
 

@@ -13,9 +13,9 @@ from api.dependencies import ApiDependencies, Client, Deps, Key
 from domain.errors import Unavailable
 from domain.ids import SessionKey
 from domain.json_lines import on_one_line
-from domain.sessions.session import SessionState
+from domain.sessions.session import SessionState, SessionStatus
 from domain.transcripts.transcript import StoredTurn
-from services.sessions.watches import Snapshot
+from services.sessions.watches import Snapshot, TakeSnapshot
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
@@ -82,7 +82,7 @@ async def _events(
     resumed = False
     sent: Snapshot | None = None
     snapshots_left = LINGER_SNAPSHOTS
-    with deps.watches.watch(key, lambda: _snapshot(deps, key)) as snapshots:
+    with deps.watches.watch(key, _snapshots(deps, key)) as snapshots:
         async for snapshot in snapshots:
             if await request.is_disconnected():
                 return
@@ -105,13 +105,24 @@ async def _events(
     yield ServerSentEvent(event=END, id=END, data="{}")
 
 
-async def _snapshot(deps: ApiDependencies, key: SessionKey) -> Snapshot:
-    """The current snapshot; parts that are unavailable are None."""
-    status = turns = None
-    with suppress(Unavailable):
-        status = await deps.control.status(key)
-        turns = await deps.archive.transcripts.stored_turns(key) if deps.archive else []
-    return Snapshot(status, turns)
+def _snapshots(deps: ApiDependencies, key: SessionKey) -> TakeSnapshot:
+    """A function that takes the current snapshot; parts that are unavailable are None."""
+    stored = deps.archive.transcripts.follow(key) if deps.archive else None
+    closed = False
+
+    async def take() -> Snapshot:
+        nonlocal closed
+        status = turns = None
+        with suppress(Unavailable):
+            status = await deps.control.status(key)
+            if stored and status.state is SessionState.CLOSED and not closed:
+                # An older release, during an upgrade, does not number its writes.
+                stored.start_again()
+                closed = True
+            turns = await stored.turns() if stored else ()
+        return Snapshot(status, turns)
+
+    return take
 
 
 def _sent_before(last: str, turns: Sequence[StoredTurn]) -> set[str]:
@@ -133,17 +144,23 @@ def _sent_before(last: str, turns: Sequence[StoredTurn]) -> set[str]:
 
 def _fresh(snapshot: Snapshot, seen: set[str]) -> Generator[ServerSentEvent]:
     """Events that were not sent yet."""
-    shown: dict[str, str] = {}
+    shown: dict[str, SessionStatus | StoredTurn] = {}
     if snapshot.status is not None:
-        shown[f"state:{snapshot.status.version}"] = snapshot.status.model_dump_json()
+        shown[f"state:{snapshot.status.version}"] = snapshot.status
     for one in snapshot.turns or []:
-        named = {"attempt": one.turn.attempt, "item_id": one.turn.item_id}
-        data = json.dumps(named) if one.replaced else one.turn.model_dump_json()
-        shown[_turn_id(one)] = data
+        shown[_turn_id(one)] = one
     for event_id in [one for one in shown if one not in seen]:
         seen.add(event_id)
         name = event_id.partition(":")[0]
-        yield ServerSentEvent(event=name, id=event_id, data=on_one_line(shown[event_id]))
+        yield ServerSentEvent(event=name, id=event_id, data=on_one_line(_data(shown[event_id])))
+
+
+def _data(shown: SessionStatus | StoredTurn) -> str:
+    if isinstance(shown, SessionStatus):
+        return shown.model_dump_json()
+    if shown.replaced:
+        return json.dumps({"attempt": shown.turn.attempt, "item_id": shown.turn.item_id})
+    return shown.turn.model_dump_json()
 
 
 def _turn_id(stored: StoredTurn) -> str:

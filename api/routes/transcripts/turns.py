@@ -1,7 +1,7 @@
 """The turns of a session: streamed in by the agent, read by clients and by a replacing agent."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import uuid4
 
 from fastapi import APIRouter
@@ -16,7 +16,7 @@ from api.dependencies import (
 )
 from api.routes.agent_callbacks.reporters import check_attempt
 from domain.errors import InvalidInput
-from domain.json_model import JsonModel
+from domain.json_model import JsonModel, is_number
 from domain.suggestions import suggestion
 from domain.transcripts.transcript import MAX_TURN_CHARS, Role, TranscriptHeader, Turn
 from services.transcripts.reader import no_transcript
@@ -34,7 +34,7 @@ _SECONDS = {
 
 
 def _in_seconds(value: object) -> object:
-    if isinstance(value, int | float) and not 0 <= value <= _LATEST_SECONDS:
+    if is_number(value) and not 0 <= value <= _LATEST_SECONDS:
         # Pydantic reads larger numbers as milliseconds, which nobody sends here.
         raise ValueError(f"a number is seconds since 1970, from 0 to {_LATEST_SECONDS}")
     return value
@@ -84,6 +84,11 @@ class TurnsIn(JsonModel):
     turns: list[TurnIn] = Field(min_length=1, max_length=500)
 
 
+FULL: dict[int | str, dict[str, Any]] = {
+    409: {"description": "The session's limit is reached; the turns that fit are stored."}
+}
+
+
 class TurnsStored(BaseModel):
     """How many turns were stored, and how many were stored before.
 
@@ -102,20 +107,23 @@ class Turns(BaseModel):
     transcript: TranscriptHeader | None = None
 
 
-@router.post("/{session_id}/turns")
+@router.post("/{session_id}/turns", responses=FULL)
 async def add_turns(body: TurnsIn, deps: Deps, access: Access) -> TurnsStored:
     """Store turns, each once, however often and however late they are sent.
 
-    200 means that they are in the transcript. If the transcript was deleted, nothing is stored; an
-    agent gets 200 then as well, so that it does not keep the turns.
+    200 means that they are in the transcript. 409 `transcript_full`: the session has reached its
+    limit of turns, or of their bytes; the turns that fit are stored. If the transcript was
+    deleted, nothing is stored; an agent gets 200 then as well, so that it does not keep the turns.
     """
     now = datetime.now(UTC)
     turns = [turn.turn(now) for turn in body.turns]
     transcripts = archive_of(deps).transcripts
     await _check(deps, access, body, turns)
     recorded = await transcripts.record_turns(access.key, turns, now)
-    if recorded.dropped and access.attempt is None:
-        raise no_transcript(access.key)
+    if recorded.dropped:
+        if access.attempt is None:
+            raise no_transcript(access.key)
+        await deps.reports.require_closed(access.key)
     return TurnsStored(stored=recorded.stored, duplicates=recorded.duplicates)
 
 

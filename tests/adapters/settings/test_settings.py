@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from adapters.mongo import MongoArchive
 from adapters.settings import (
     AgentSettings,
     ApiSettings,
@@ -20,6 +21,7 @@ from adapters.settings import (
     load,
 )
 from adapters.settings.base import EnvironmentSettings
+from domain.transcripts.transcript import TranscriptLimits
 
 PREFIXES = ("LIVEKIT", "EVERLINE", "TEMPORAL", "MONGODB", "PAGOS", "OPENAI", "SUMMARISER")
 GOOD = {
@@ -332,3 +334,25 @@ def test_the_pauses_between_webhook_attempts(environment: pytest.MonkeyPatch) ->
         _set(environment, EVERLINE_WEBHOOKS_RETRY_SECONDS=wrong)
         with pytest.raises(SettingsError, match="EVERLINE_WEBHOOKS_RETRY_SECONDS: must be"):
             load(WorkerSettings)
+
+
+@pytest.mark.parametrize("process", [ApiSettings, WorkerSettings])
+def test_the_limits_of_a_transcript_can_be_set(
+    environment: pytest.MonkeyPatch, process: type[ApiSettings | WorkerSettings]
+) -> None:
+    _set(environment)
+    assert load(process).transcript_limits == TranscriptLimits()
+
+    _set(
+        environment,
+        EVERLINE_MAX_TURNS_PER_SESSION="5",
+        EVERLINE_MAX_TURN_BYTES_PER_SESSION="0",
+        MONGODB_URI="mongodb://127.0.0.1:1",
+    )
+    settings = load(process)
+
+    assert settings.transcript_limits == TranscriptLimits(turns=5, bytes=0)
+    archive = MongoArchive.of(settings)
+    assert archive is not None
+    assert archive.transcripts.limits == settings.transcript_limits
+    archive.close()

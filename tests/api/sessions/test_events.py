@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,8 +15,10 @@ from domain.errors import NotFound
 from domain.ids import SessionKey
 from domain.sessions.end_reasons import ReportEnd
 from domain.transcripts.listening import Heard
+from domain.transcripts.ports import TranscriptArchive
 from domain.transcripts.transcript import Role, StoredTurn
 from services.sessions.watches import SessionWatches, Snapshot
+from services.transcripts.following import TurnFollower
 from services.transcripts.transcripts import Transcripts
 from tests.api.door import JSON, Door, is_problem, open_door
 from tests.fakes.agents import Plays
@@ -61,14 +63,30 @@ async def test_a_stream_tells_everything_and_ends_with_the_session(door: Door) -
     assert ids == [event_id for _, event_id, _ in await _events(door, call.key.session_id)]
 
 
-class CountedTranscripts(Transcripts):
-    """Counts how often all turns of a session are read."""
+class CountedTurns(TurnFollower):
+    """Counts how often somebody looks for new turns."""
 
     reads = 0
 
-    async def stored_turns(self, key: SessionKey) -> list[StoredTurn]:
-        self.reads += 1
-        return await super().stored_turns(key)
+    async def turns(self) -> Sequence[StoredTurn]:
+        CountedTurns.reads += 1
+        return await super().turns()
+
+
+class CountedTranscripts(Transcripts):
+    """Whose turns are followed by `CountedTurns`."""
+
+    def __init__(self, archive: TranscriptArchive) -> None:
+        super().__init__(archive)
+        self._followed = archive
+        self._before = CountedTurns.reads
+
+    @property
+    def reads(self) -> int:
+        return CountedTurns.reads - self._before
+
+    def follow(self, key: SessionKey) -> TurnFollower:
+        return CountedTurns(self._followed, key)
 
 
 @asynccontextmanager
