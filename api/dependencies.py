@@ -136,6 +136,7 @@ class ApiDependencies:
             archive=self.archive is not None,
             able=self.able,
             agent_servers=self.agent_servers,
+            transcripts=self.records.retention.transcripts if self.records else None,
         )
 
     @property

@@ -21,11 +21,18 @@ from domain.errors import (
     StorageUnavailable,
     Unavailable,
 )
-from domain.ids import check_caller_identity, check_id, livekit_room_name, local_room_name
+from domain.ids import (
+    SessionKey,
+    check_caller_identity,
+    check_id,
+    livekit_room_name,
+    local_room_name,
+)
 from domain.sessions.end_reasons import EndReason
 from domain.sessions.ports import Installation, Rooms, Sessions, Started
 from domain.sessions.rooms import owner_of_room
 from domain.sessions.session import SessionInput, SessionStatus, Stage
+from domain.transcripts.ports import TranscriptRemoval
 from services.access.quotas import SessionQuota
 from services.agents.capabilities import EVERYTHING, Capabilities
 from services.agents.checks import prompt_warnings
@@ -41,6 +48,8 @@ WAIT_SECONDS = {Stage.ACCEPTED: 0.0, Stage.DISPATCHED: 10.0, Stage.JOINED: 30.0}
 """How long a start waits for its stage; after that, the session continues by itself."""
 ROOM_CHECK_SECONDS = 1.0
 """How long a start may take to check who owns its room; the workflow checks as well."""
+ID_CHECK_SECONDS = 1.0
+"""How long a start may take to ask MongoDB whether its session id was used before."""
 
 
 class SessionEnded(Unavailable):
@@ -81,6 +90,8 @@ class SessionStarter:
     able: Capabilities = EVERYTHING
     agent_servers: AgentServers | None = None
     """To say why no agent joined; None says only that none did."""
+    transcripts: TranscriptRemoval | None = None
+    """To refuse ids that Temporal no longer knows; None without MongoDB."""
 
     async def start(
         self, principal: Principal, request: StartRequest, stage: Stage
@@ -109,6 +120,8 @@ class SessionStarter:
             config=config_summary(resolved.config),
             warnings=[f"{warning.field}: {warning.reason}" for warning in configuration.warnings],
         )
+        if request.key(principal.org) is not None:
+            await self._refuse_used_id(resolved.key)
         if request.room_name is not None:
             await self._refuse_room_of_another(resolved)
         slot = self.quota.reservation(resolved.key) if self.quota else nullcontext(False)
@@ -116,7 +129,7 @@ class SessionStarter:
             started = await self.sessions.start(resolved, stage, WAIT_SECONDS[stage])
             if started.closed:
                 # Raise inside the block, so that the slot is released.
-                raise _over(started, "is closed")
+                raise _over(started.input.session_id, "is closed")
         if started.status and started.status.agent_joined and not started.again:
             self.webhooks.expected(datetime.now(UTC))
         as_resolved = started.input.agent_version == resolved.agent_version
@@ -201,6 +214,33 @@ class SessionStarter:
         except NotFound:
             return None
 
+    async def _refuse_used_id(self, key: SessionKey) -> None:
+        """Refuse the id of a session that only MongoDB still knows, after Temporal's retention.
+
+        The documents of both would be mixed, or dropped if the old transcript was deleted. Temporal
+        alone refuses the ids that it knows.
+
+        Raises:
+            Conflict: the id was used before; nothing was started.
+            Unavailable: it is known to MongoDB, and Temporal is down.
+        """
+        if self.transcripts is None:
+            return
+        try:
+            async with asyncio.timeout(ID_CHECK_SECONDS):
+                used = await self.transcripts.has_stored(key)
+        except (EverlineError, TimeoutError) as error:
+            # A start needs only Temporal.
+            log.warning(
+                "cannot tell whether the session id was used before",
+                org=key.org,
+                session=key.session_id,
+                reason=str(error) or "MongoDB does not answer in time",
+            )
+            return
+        if used and not await self.sessions.exists(key):
+            raise _over(key.session_id, "is closed")
+
     async def _refuse_room_of_another(self, resolved: SessionInput) -> None:
         """Refuse another session's room before the workflow starts, which would use up the id.
 
@@ -236,7 +276,7 @@ class SessionStarter:
 def _running(started: Started, warnings: list[ConfigWarning]) -> StartedSession:
     status = started.status
     if started.closed:
-        raise _over(started, "is closed")
+        raise _over(started.input.session_id, "is closed")
     if status is None or status.ended_at is None:
         return StartedSession(started.input, status, warnings)
     reason = status.reason or "the session has ended"
@@ -248,7 +288,7 @@ def _running(started: Started, warnings: list[ConfigWarning]) -> StartedSession:
             " this one is used up",
         )
     if started.again:
-        raise _over(started, f"has ended: {status.reason}")
+        raise _over(started.input.session_id, f"has ended: {status.reason}")
     raise SessionEnded(
         f"the session has ended: {reason}",
         cure="start another one, with another sessionId or Idempotency-Key;"
@@ -257,9 +297,9 @@ def _running(started: Started, warnings: list[ConfigWarning]) -> StartedSession:
     )
 
 
-def _over(started: Started, what: str) -> Conflict:
+def _over(session_id: str, what: str) -> Conflict:
     return Conflict(
-        f"session {started.input.session_id} was started before and {what}",
+        f"session {session_id} was started before and {what}",
         field="sessionId",
         cure="use another sessionId or Idempotency-Key for a new session",
     )

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import structlog
 
-from domain.errors import Conflict, EverlineError, InvalidInput, NotFound
+from domain.errors import Conflict, EverlineError, InvalidInput, NotFound, StorageUnavailable
 from domain.ids import SessionKey
 from domain.sessions.messages import ReportReceived
 from domain.sessions.ports import Sessions
@@ -74,6 +74,18 @@ class ReportIntake:
             raise failure
         return stored
 
+    async def require_closed(self, key: SessionKey) -> None:
+        """Return if a deleted transcript is that of a closed session, as every deletion requires.
+
+        Raises:
+            Unavailable: it is an earlier session's with the same id, or nobody knows; send again.
+        """
+        if await self.sessions.is_open(key):
+            raise StorageUnavailable(
+                "the session's record is not stored yet, only that an earlier one was deleted",
+                cure="send it again later; for new sessions, use ids that were not used before",
+            )
+
     async def take_by_room(
         self, report: AgentReport | ForeignReport, now: datetime
     ) -> tuple[SessionKey, bool]:
@@ -118,7 +130,10 @@ class ReportIntake:
         if self.transcripts is None:
             return False
         await self.transcripts.record_report(key, report, now)
-        return not (self.retention and await self.retention.drop_late(key, report.recording))
+        deleted = self.retention and await self.retention.drop_late(key, report.recording)
+        if deleted:
+            await self.require_closed(key)
+        return not deleted
 
 
 def _caller_turns(report: AgentReport) -> int | None:

@@ -1,5 +1,7 @@
 """The records of sessions: a readable projection of what Temporal knows."""
 
+from datetime import datetime
+
 from typing_extensions import override
 
 from adapters.mongo.client import Database
@@ -44,7 +46,13 @@ class MongoSessions(SessionRecords, SessionHistory):
             place=sort_key_of_time(status.started_at) + status.session_id,
         )
         mine = self._sessions.of_session(key)
-        older = {"_id": document["_id"], "version": {"$lt": status.version}}
+        # The id may be that of an earlier session: a start checks that only if MongoDB answers.
+        began = status.started_at.replace(microsecond=status.started_at.microsecond // 1000 * 1000)
+        older: Document = {
+            "_id": document["_id"],
+            "started_at": {"$lte": began},
+            "$or": [{"started_at": {"$lt": began}}, {"version": {"$lt": status.version}}],
+        }
         async with storage_errors("store a session"):
             for _ in range(_ATTEMPTS):
                 try:
@@ -52,7 +60,7 @@ class MongoSessions(SessionRecords, SessionHistory):
                 except AlreadyStored:
                     # The stored version is not older, or another writer inserted at the same time.
                     stored = await mine.find_one({"_id": document["_id"]})
-                    if stored is None or stored["version"] < status.version:
+                    if stored is None or _age(stored) < (began, status.version):
                         continue
                 break
             else:
@@ -79,6 +87,10 @@ class MongoSessions(SessionRecords, SessionHistory):
     ) -> SessionPage:
         page = await self._sessions.of(org).page(_conditions(wanted, after), limit, _RECORD)
         return SessionPage(sessions=[line_of(status) for status in page.items], next=page.next)
+
+
+def _age(stored: Document) -> tuple[datetime, int]:
+    return stored["started_at"], stored["version"]
 
 
 def _conditions(wanted: SessionFilter, after: str | None) -> Document:
