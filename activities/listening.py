@@ -157,6 +157,10 @@ class _TurnWriter:
         turns = [segment.turn(self._order.attempt) for segment in batch]
         try:
             done = await self._transcripts.record_turns(self._order.key, turns, datetime.now(UTC))
+            if done.dropped:
+                # Sessions are deleted after their end, so it was an earlier one with the same id.
+                log.warning("heard turns wait", room=self._order.livekit_room, reason="deleted")
+                return False
             stored = done.stored
         except Unavailable as error:
             log.warning("heard turns wait", room=self._order.livekit_room, reason=error.message)
