@@ -11,6 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from domain.access.api_keys import ApiKeyRecord
 from domain.access.audit import AuditEntry
 from domain.agents.config import AgentConfig, EngineKind
+from domain.agents.places import PlaceState
 from domain.json_model import FROM_ANOTHER_VERSION, reader
 from domain.recordings.recording import RecordingState
 from domain.sessions.control import FinishCall
@@ -52,6 +53,7 @@ FALLBACKS: dict[str, Any] = {
     "ParticipantChanged.change": ParticipantChange.OTHER,
     "ParticipantChanged.kind": ParticipantKind.OTHER,
     "ReportReceived.end_reason": ReportEnd.AGENT_ENDED,
+    "SessionInput.place": PlaceState.RESERVED,
     "SessionResult.end_reason": EndReason.AGENT_ENDED,
     "SessionResult.outcome": Outcome.FAILED,
     "SessionStatus.end_reason": EndReason.AGENT_ENDED,
