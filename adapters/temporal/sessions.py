@@ -21,7 +21,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 from typing_extensions import override
 
-from adapters.temporal.directory import describe, has_ended, is_running
+from adapters.temporal.directory import METADATA_MEMO, describe, has_ended, is_running
 from adapters.temporal.errors import is_not_found, temporal_error, temporal_is_away
 from adapters.temporal.message_limits import ChangeLimits
 from adapters.temporal.probe import TemporalProbe
@@ -99,7 +99,8 @@ class TemporalSessions(Sessions):
             "task_queue": self._task_queue,
             "id_reuse_policy": WorkflowIDReusePolicy.REJECT_DUPLICATE,
             "search_attributes": search_attributes(request, datetime.now(UTC)),
-            "memo": {DIGEST_MEMO: request.request_digest},
+            "memo": {DIGEST_MEMO: request.request_digest}
+            | ({METADATA_MEMO: request.metadata} if request.metadata else {}),
             "static_summary": f"call of {request.caller_identity} in {request.livekit_room}"[:200],
         }
 

@@ -43,6 +43,8 @@ class SessionResponse(CamelCaseAnswer):
     livekit_url: str
     agent_dispatched: bool
     agent_config: MaskedConfig
+    metadata: dict[str, str] = {}
+    """As given; left out if there is none."""
     warnings: list[ConfigWarning] = []
     """Settings that do not have the effect that they seem to have; left out if there are none."""
 

@@ -191,6 +191,8 @@ class SessionInput(BaseModel):
     """Whether MongoDB is configured; without it nothing is persisted or summarised."""
     slot: bool = False
     """Whether the session holds a slot of its org's quota, to be freed when it ends."""
+    metadata: dict[str, str] = {}
+    """The customer's own data."""
 
     @property
     def key(self) -> SessionKey:
@@ -221,6 +223,8 @@ class SessionStatus(BaseModel):
     agent_name: str
     agent_version: int | None = None
     user_id: str | None = None
+    metadata: dict[str, str] = {}
+    """The customer's own data."""
     outcome: Annotated[Outcome, or_else(Outcome.FAILED)] | None = None
     end_reason: Annotated[EndReason, or_else(EndReason.AGENT_ENDED)] | None = None
     reason: str | None = None

@@ -15,6 +15,7 @@ from api.routes.agents.masked_config import MaskedConfig
 from domain.agents.config import AgentConfig, ConfigWarning
 from domain.agents.masking import masked
 from domain.ids import GivenRoomName, Id
+from domain.sessions.metadata import GivenMetadata
 from domain.sessions.session import GivenLimits, Stage
 from services.agents.engine_choice import resolved_voice
 from services.sessions.start import StartRequest
@@ -28,6 +29,7 @@ class StartFields(RequestBody):
     agent_id: Id | None = None
     agent_config: AgentConfig | None = None
     limits: GivenLimits = GivenLimits()
+    metadata: GivenMetadata = {}
 
 
 class StartResponse(BaseModel):
@@ -43,6 +45,7 @@ class StartResponse(BaseModel):
     agent_dispatched: bool
     agent_joined: bool
     agent_config: MaskedConfig
+    metadata: dict[str, str]
     warnings: list[ConfigWarning]
     """Settings that do not have the effect that they seem to have."""
 
@@ -102,6 +105,7 @@ class _Start:
             agent_dispatched=status.agent_dispatched if status else False,
             agent_joined=status.agent_joined if status else False,
             agent_config=masked(session.config),
+            metadata=session.metadata,
             warnings=started.warnings,
         )
 
