@@ -3,14 +3,16 @@
 import asyncio
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Self
 
 import httpx
 from typing_extensions import override
 
+from adapters.http.clocks import ahead_by, date_of
 from adapters.http.outbound import ForbiddenAddress, Resolve, check_url, outbound_client
+from domain.clocks import differences
 from domain.errors import InvalidInput
 from domain.webhooks.deliveries import SendAnswer
 from domain.webhooks.ports import WebhookSender
@@ -19,6 +21,7 @@ USER_AGENT = "Everline-Webhooks/1"
 READ_AT_MOST = 1_024
 """Bytes of an answer to wait for; their content is ignored."""
 _MAX_URL_CHARS = 2_000
+_REFUSED_SIGNATURE = (400, 401, 403)
 _SETTING = "EVERLINE_WEBHOOKS_ALLOW_PRIVATE"
 
 
@@ -98,7 +101,10 @@ def _meaning(response: httpx.Response) -> SendAnswer:
     reason = f"the receiver answered {status}"
     if response.is_redirect:
         reason = f"the receiver redirects ({status}), which is not followed"
-    retry_after = _retry_after(response.headers.get("retry-after", ""))
+    elif status in _REFUSED_SIGNATURE and (ahead := ahead_by(response, time.time())) is not None:
+        # Receivers refuse a signature that is some minutes old, or from the future.
+        reason = "; ".join([reason, *differences({"the receiver": ahead})])
+    retry_after = _retry_after(response)
     return SendAnswer(status_code=status, duration_ms=0, reason=reason, retry_after=retry_after)
 
 
@@ -115,9 +121,12 @@ def _why(error: httpx.ConnectError) -> str:
     return "the name cannot be resolved or nothing listens there"
 
 
-def _retry_after(header: str) -> float | None:
-    """Seconds, from either form of the header; None if it is missing or malformed."""
-    text = header.strip()
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds, from either form of the header; None if it is missing or malformed.
+
+    A time is compared with the receiver's own.
+    """
+    text = response.headers.get("retry-after", "").strip()
     if not text:
         return None
     if text.isdecimal():
@@ -126,4 +135,5 @@ def _retry_after(header: str) -> float | None:
         at = parsedate_to_datetime(text)
     except ValueError:
         return None
-    return max((at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)
+    now = date_of(response) or time.time()
+    return max(at.replace(tzinfo=at.tzinfo or UTC).timestamp() - now, 0.0)

@@ -5,13 +5,15 @@ short identifier, is kept.
 """
 
 import re
-from datetime import UTC, datetime
+import time
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import Any, NamedTuple
 
 import httpx
 
+from adapters.http.clocks import date_of
 from domain.errors import EverlineError, InvalidInput, Unavailable
 
 _MAX_RETRY_AFTER = 300
@@ -137,5 +139,7 @@ def _retry_after(response: httpx.Response) -> int:
             at = parsedate_to_datetime(header)
         except ValueError:
             return 60
-        seconds = (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+        # Compared with the server's own time.
+        now = date_of(response) or time.time()
+        seconds = at.replace(tzinfo=at.tzinfo or UTC).timestamp() - now
     return int(min(max(seconds, 1), _MAX_RETRY_AFTER)) if isfinite(seconds) else 60

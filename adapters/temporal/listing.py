@@ -9,8 +9,10 @@ import structlog
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from typing_extensions import override
 
+from adapters.temporal.clock import TemporalClock
 from adapters.temporal.directory import describe, found_by, has_ended, status_of
 from adapters.temporal.errors import temporal_errors
+from adapters.temporal.probe import TemporalProbe
 from domain.access.ports import SessionLives
 from domain.access.quotas import Life
 from domain.errors import InvalidInput
@@ -42,8 +44,9 @@ _CLOSED = "ExecutionStatus != 'Running'"
 class TemporalListing(SessionListing, SessionLives):
     """Lists sessions; every query names one org."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, clock: TemporalClock | None = None) -> None:
         self._client = client
+        self._clock = clock or TemporalClock(TemporalProbe(client))
 
     @override
     async def open_page(
@@ -55,7 +58,7 @@ class TemporalListing(SessionListing, SessionLives):
         if wanted.outcome:
             conditions.append(f"{SearchAttribute.OUTCOME} = '{wanted.outcome}'")
         if wanted.stuck:
-            long_ago = _time(datetime.now(UTC) - STUCK_AFTER)
+            long_ago = _time(await self._clock.now() - STUCK_AFTER)
             people = ", ".join(f"'{waiting}'" for waiting in WAITS_FOR_PEOPLE)
             conditions.append(f"{SearchAttribute.WAITING_SINCE} < {long_ago}")
             conditions.append(f"{SearchAttribute.WAITING_FOR} NOT IN ({people})")
@@ -116,7 +119,7 @@ class TemporalListing(SessionListing, SessionLives):
         listed = self._client.list_workflows(query, page_size=size, next_page_token=token)
         with temporal_errors():
             await listed.fetch_next_page()
-        now = datetime.now(UTC)
+        now = await self._clock.now()
         lines = [await _line(execution, now) for execution in listed.current_page or ()]
         return lines, listed.next_page_token
 

@@ -1,7 +1,6 @@
 """The workflows of sessions, behind the port `Sessions`; every call has a time limit."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,6 +20,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 from typing_extensions import override
 
+from adapters.temporal.clock import TemporalClock
 from adapters.temporal.directory import METADATA_MEMO, describe, has_ended, is_running
 from adapters.temporal.errors import is_not_found, temporal_error, temporal_is_away
 from adapters.temporal.message_limits import ChangeLimits
@@ -81,6 +81,7 @@ class TemporalSessions(Sessions):
         self._limits = ChangeLimits()
         self._waits = SharedCalls[tuple[SessionKey, Stage], SessionStatus]()
         self._probe = TemporalProbe(client)
+        self.clock = TemporalClock(self._probe)
 
     @override
     async def start(self, request: SessionInput, stage: Stage, seconds: float) -> Started:
@@ -256,8 +257,13 @@ class TemporalSessions(Sessions):
     @override
     async def pollers(self) -> int:
         patience = timedelta(seconds=ANSWER_TIMEOUT)
-        polling = polling_workers(self._client, self._task_queue, time.time(), patience)
+        now = (await self.now()).timestamp()
+        polling = polling_workers(self._client, self._task_queue, now, patience)
         return len(await _reach(polling))
+
+    @override
+    async def now(self) -> datetime:
+        return await self.clock.now()
 
     @override
     async def probe(self) -> None:

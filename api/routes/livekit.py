@@ -1,13 +1,20 @@
 """LiveKit's webhooks, filtered before they become signals."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from adapters.livekit.webhooks import EgressResult, LiveKitEvent, receive_webhook
-from api.dependencies import ApiDependencies, Deps, LiveKitSignature, signed_body
+from api.dependencies import (
+    LIVEKIT_CLOCK,
+    ApiDependencies,
+    Deps,
+    LiveKitSignature,
+    signed_body,
+)
+from domain.clocks import ClockSkew, correction
 from domain.errors import Unauthenticated
 from domain.ids import livekit_room_name, org_of_room
 from domain.recordings.recording import RecordingState, recording_at
@@ -56,7 +63,7 @@ async def receive_livekit_event(
     body = await request.body()
     now = datetime.now(UTC)
     try:
-        event = receive_webhook(deps.webhook_keys, signature or "", body, now)
+        event = await _read(deps, signature or "", body, now)
     except Unauthenticated as error:
         deps.livekit_webhooks.rejected(now, error)
         raise
@@ -78,6 +85,18 @@ async def receive_livekit_event(
         # Our own agents' joins are no change.
         deps.livekit_webhooks.external_agent(now)
     return Received(forwarded=await deps.presence_changes.tell(owner.key, change))
+
+
+async def _read(deps: ApiDependencies, signature: str, body: bytes, now: datetime) -> LiveKitEvent:
+    """The event; if LiveKit's clock is known to differ, its times are compared with that clock."""
+    try:
+        return receive_webhook(deps.webhook_keys, signature, body, now)
+    except ClockSkew:
+        clock = deps.clocks.get(LIVEKIT_CLOCK)
+        ahead = correction(await clock.ahead()) if clock else 0.0
+        if not ahead:
+            raise
+        return receive_webhook(deps.webhook_keys, signature, body, now + timedelta(seconds=ahead))
 
 
 async def _note_egress(deps: ApiDependencies, result: EgressResult) -> bool:

@@ -1,7 +1,7 @@
 """Heartbeats of agent servers: names, capacity, running and lost jobs.
 
 An agent server reports only durations by its own clock, and numbers its heartbeats; the API notes
-their arrival. So the clocks of different machines are never compared.
+their arrival. So nothing is concluded from clocks of different machines, except that they differ.
 """
 
 from collections.abc import Iterable
@@ -64,6 +64,8 @@ class Heartbeat(BaseModel):
     jobs: list[JobTick] = Field(default=[], max_length=2_000)
     lost: list[LostJob] = Field(default=[], max_length=2_000)
     """Jobs whose loss the API has not acknowledged yet."""
+    sent_at: float | None = Field(default=None, ge=0, lt=1e11)
+    """Unix time by the server's own clock, to tell whether that differs; None from older ones."""
 
 
 class HeartbeatAnswer(BaseModel):
@@ -87,6 +89,12 @@ class AgentServer(BaseModel):
     spool: str | None = None
     jobs: list[JobTick]
     last_heartbeat: datetime
+    sent_at: float | None = None
+
+    @property
+    def clock_ahead(self) -> float | None:
+        """Seconds by which its clock is ahead of the API's; None if it does not tell its time."""
+        return None if self.sent_at is None else self.sent_at - self.last_heartbeat.timestamp()
 
     @property
     def places(self) -> int:
@@ -96,8 +104,19 @@ class AgentServer(BaseModel):
         return max(self.max_jobs - len(self.jobs), 0) if self.free is None else self.free
 
 
+def latest(servers: Iterable[AgentServer], now: datetime) -> datetime:
+    """`now`, or the time of the last heartbeat if that is later.
+
+    The API that stored it may have a clock that is ahead of this machine's: by that clock, servers
+    have been silent for longer than by this one.
+    """
+    return max([now, *(server.last_heartbeat for server in servers)])
+
+
 def free_places(servers: Iterable[AgentServer], agent_name: str, now: datetime) -> int | None:
     """Calls that the agent servers of a name would accept now; None if none is alive."""
+    servers = list(servers)
+    now = latest(servers, now)
     heard = [
         server
         for server in servers

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ValidationError
 
@@ -13,6 +14,7 @@ from api.dependencies import AgentClaims, ApiDependencies, Deps, LiveKitSignatur
 from api.problems import problems
 from api.routes.agent_callbacks.reporters import check_attempt
 from domain.agents.servers import Heartbeat, HeartbeatAnswer, LostJob
+from domain.clocks import ClockSkew
 from domain.errors import InvalidInput, Unavailable
 from domain.json_model import FROM_ANOTHER_VERSION
 from domain.sessions.control import HEARTBEAT_PATH, HEARTBEAT_PATH_CHECK
@@ -25,6 +27,7 @@ from domain.sessions.messages import (
 )
 
 router = APIRouter(tags=["agent callbacks"])
+log = structlog.get_logger()
 
 TELL_SECONDS = 2.0
 """How long a heartbeat waits for Temporal; the agent server resends lost jobs."""
@@ -59,7 +62,13 @@ async def report_failed_start(failure: AgentFailed, deps: Deps, claims: AgentCla
 
 async def _signed_body(request: Request, deps: Deps, signature: LiveKitSignature) -> bytes:
     body = await request.body()
-    verify_body(deps.livekit_keys, signature or "", body, HEARTBEAT)
+    try:
+        verify_body(deps.livekit_keys, signature or "", body, HEARTBEAT)
+    except ClockSkew as error:
+        if deps.refused_clocks.lately() is None:
+            log.warning("heartbeat refused", reason=error.message, cure=error.cure)
+        deps.refused_clocks.refused(error.ahead)
+        raise
     return body
 
 
