@@ -18,6 +18,7 @@ from domain.access.ports import ApiKeys, ApiKeyStore, AuditLog
 from domain.access.principal import Principal
 from domain.agents.catalogs import BUILT_IN, Catalog
 from domain.agents.ports import AgentServers
+from domain.clocks import Clock
 from domain.errors import Forbidden, StorageUnavailable, Unauthenticated
 from domain.ids import ID_PATTERN, SessionKey
 from domain.sessions import callback_token
@@ -28,6 +29,7 @@ from services.access.quotas import SessionQuota
 from services.access.rate_limits import RequestRates
 from services.agents.admission import Admission
 from services.agents.capabilities import EVERYTHING, Capabilities
+from services.agents.clocks import RefusedClocks
 from services.agents.losses import LostJobs
 from services.agents.presence import AgentPresence
 from services.agents.saved_agents import Agents
@@ -43,6 +45,9 @@ from services.transcripts.reader import TranscriptReader
 from services.transcripts.retention import Retention
 from services.transcripts.transcripts import Transcripts
 from services.webhooks.endpoints import Webhooks
+
+LIVEKIT_CLOCK, TEMPORAL_CLOCK = "LiveKit", "Temporal"
+"""Keys of `ApiDependencies.clocks`, as people read them."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,9 @@ class ApiDependencies:
     rates: RequestRates = field(default_factory=lambda: RequestRates(0, 1, time.monotonic))
     watches: SessionWatches = field(default_factory=lambda: SessionWatches(0))
     failures: FailureLimits = field(default_factory=FailureLimits)
+    clocks: Mapping[str, Clock] = field(default_factory=dict[str, Clock])
+    """Of the servers that the API uses, by their names."""
+    refused_clocks: RefusedClocks = field(default_factory=RefusedClocks)
 
     @cached_property
     def presence_changes(self) -> PresenceChanges:

@@ -29,8 +29,12 @@ def require_known_query(request: Request) -> None:
     operation = _operation(request)
     if operation is None:
         return
-    known = _query_names(operation)
-    unknown = [name for name in dict.fromkeys(request.query_params) if name not in known]
+    known, with_entries = _query_names(operation), _names_with_entries(operation)
+    unknown = [
+        name
+        for name in dict.fromkeys(request.query_params)
+        if name not in known and _name_of(name) not in with_entries
+    ]
     if unknown:
         raise RequestValidationError(
             [{"type": "extra_forbidden", "loc": ("query", name), "msg": ""} for name in unknown]
@@ -48,6 +52,7 @@ def cure_of_unknown_name(request: Request, location: Sequence[str | int]) -> str
         names = [name for one in objects for name in one["properties"]]
         inner = list(_names_inside(objects, components))
     else:
+        given = _name_of(str(given))
         names = sorted(_query_names(operation))
     return _cure(str(given), list(dict.fromkeys(names)), inner)
 
@@ -78,6 +83,17 @@ def _operation(request: Request) -> Json | None:
 def _query_names(operation: Json) -> set[str]:
     parameters: list[Json] = operation.get("parameters", [])
     return {one["name"] for one in parameters if one["in"] == "query"}
+
+
+def _names_with_entries(operation: Json) -> set[str]:
+    parameters: list[Json] = operation.get("parameters", [])
+    return {one["name"] for one in parameters if one.get("style") == "deepObject"}
+
+
+def _name_of(parameter: str) -> str:
+    """`metadata` of `metadata[order]`, the form of a parameter with entries."""
+    name, bracket, rest = parameter.partition("[")
+    return name if bracket and rest.endswith("]") else parameter
 
 
 def _body_schema(operation: Json) -> Json:

@@ -15,6 +15,7 @@ from temporalio.client import Client
 from adapters import logs
 from adapters.auth.local_keys import LocalKeys
 from adapters.auth.pagos import Pagos
+from adapters.http.clocks import HttpClock, watched_clocks
 from adapters.http.outbound import ForbiddenAddress, check_url
 from adapters.http.webhook_sender import HttpWebhookSender
 from adapters.livekit.rooms import LiveKitRooms
@@ -38,7 +39,14 @@ from adapters.temporal.runs import TemporalDeliveryRuns, TemporalSummaryRuns
 from adapters.temporal.sessions import TemporalSessions
 from api.app import create_app
 from api.cors import Origins
-from api.dependencies import ApiDependencies, Archive, CallerTokens, Records
+from api.dependencies import (
+    LIVEKIT_CLOCK,
+    TEMPORAL_CLOCK,
+    ApiDependencies,
+    Archive,
+    CallerTokens,
+    Records,
+)
 from api.routes.codec import codec_router
 from domain.access.ports import ApiKeys
 from domain.agents.catalogs import BUILT_IN, extended
@@ -86,6 +94,7 @@ class Wiring:
             if self.pagos:
                 stack.push_async_callback(self.pagos.aclose)
             await stack.enter_async_context(self.rooms)
+            await stack.enter_async_context(watched_clocks(self.services.clocks))
             stack.push_async_callback(self.services.presence_changes.aclose)
             log.info("api started", port=self.settings.port, livekit=self.rooms.api_url)
             yield
@@ -99,8 +108,8 @@ async def wire(settings: ApiSettings) -> Wiring:
     catalog = extended(BUILT_IN, settings.everline_extra_models)
     pagos = Pagos(load(PagosSettings)) if settings.auth_provider == "pagos" else None
     keys: ApiKeys = pagos or _local_keys(archive)
-    listing = TemporalListing(client)
     sessions = TemporalSessions(client, settings.temporal_task_queue)
+    listing = TemporalListing(client, sessions.clock)
     max_sessions = settings.everline_max_sessions_per_org
     livekit_key = settings.livekit_api_key
     livekit_secret = settings.livekit_api_secret.get_secret_value()
@@ -108,6 +117,7 @@ async def wire(settings: ApiSettings) -> Wiring:
     services = ApiDependencies(
         sessions=sessions,
         rooms=rooms,
+        clocks={LIVEKIT_CLOCK: HttpClock(rooms.api_url), TEMPORAL_CLOCK: sessions.clock},
         installation=TemporalInstallation(client, settings.everline_installation),
         keys=keys,
         agent_servers=archive.agent_servers if archive else MemoryAgentServers(),

@@ -72,7 +72,11 @@ _OF_A_NAME = "[key]"
 """How pydantic ends the location of an invalid key."""
 
 _JSON_CURE = "send valid JSON with the header Content-Type: application/json"
-CURES = {"missing": "add the field", "json_invalid": _JSON_CURE}
+CURES = {
+    "missing": "add the field",
+    "json_invalid": _JSON_CURE,
+    "string_type": "send text in quotes",
+}
 """By pydantic's error type; the messages of other types say what is expected."""
 _OBJECT = "must be a JSON object"
 REASONS = {
@@ -201,6 +205,8 @@ def _unread_body(request: Request) -> Fault:
 def _cure(request: Request, item: Mapping[str, Any]) -> str | None:
     if item["type"] == "extra_forbidden":
         return cure_of_unknown_name(request, item["loc"])
+    if cure := item.get("ctx", {}).get("cure"):
+        return cure
     if item["type"] in _CHOICES and isinstance(item["input"], str):
         near = nearest(item["input"], _CHOICE.findall(item["ctx"]["expected"]))
         return near and f"did you mean {near!r}?"

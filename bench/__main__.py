@@ -12,12 +12,13 @@ from temporalio.worker import Worker
 
 from bench.bare import TASK_QUEUE, BareSession, Trivial, nothing
 from bench.capacity import CALLS, measure_capacity
+from bench.errors import BenchError
 from bench.histories import HistoryReport, measure_histories
 from bench.instant_stand import InstantStand, instant_stand
 from bench.joins import measure_joins
 from bench.series import Comparison
 from bench.silences import measure_silences
-from bench.stand import BenchError, Stand, stand
+from bench.stand import Stand, stand
 from bench.starts import measure_starts
 from bench.tables import as_json, print_comparison, print_kinds, print_steps
 from bench.turns import measure_turns

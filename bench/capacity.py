@@ -32,12 +32,15 @@ async def measure_capacity(stand: InstantStand, step: Callable[[], None]) -> lis
             if count:
                 callers.append(await calls.enter_async_context(stand.everline_call()))
             await asyncio.sleep(SETTLE_SECONDS)
-            memory[count].values.append(_memory(server))
-            silent[count].values.append(await _cpu(server))
+            await stand.wait_for_jobs(count)
+            memory[count].add(_memory(server))
+            silent[count].add(await _cpu(server))
+            await stand.wait_for_jobs(count)
             step()
         for caller in callers:
             calls.push_async_callback(Talker(caller).fall_silent)
-        talking.values.append(await _cpu(server))
+        talking.add(await _cpu(server))
+        await stand.wait_for_jobs(CALLS)
     per_call = (memory[-1].median - memory[0].median) / CALLS
     cpu_per_call = (talking.median - silent[0].median) / CALLS
     return [

@@ -61,8 +61,8 @@ async def measure_histories(stand: Stand, rounds: int, step: Callable[[], None])
         if history is not None:
             kinds[name].rounds += 1
             count, octets = kinds[name].add(history)
-            events[name].values.append(count)
-            size[name].values.append(octets)
+            events[name].add(count)
+            size[name].add(octets)
 
     for _ in range(rounds):
         take(names[0], await _bare(stand, local=False))

@@ -15,8 +15,9 @@ from livekit import api
 from livekit.protocol import agent_dispatch, room
 
 from adapters.livekit.urls import api_url
+from bench.errors import BenchError
 from bench.plain_agent import NAME_VARIABLE
-from bench.stand import BenchError, Stand, clients
+from bench.stand import Stand, clients
 from stack.demo.caller import Caller
 from tests.fakes.providers.openai_compatible import OpenAiCompatible
 from tests.fakes.providers.provider import FakeProvider
@@ -75,6 +76,25 @@ class InstantStand:
         if pid is None:
             raise BenchError("the agent server does not run")
         return psutil.Process(pid)
+
+    async def wait_for_jobs(self, count: int) -> None:
+        """Wait until the agent server runs so many jobs, because earlier calls have ended.
+
+        Raises:
+            BenchError: it runs another number.
+        """
+        running = -1
+
+        async def are_there() -> bool:
+            nonlocal running
+            report = (await self.stand.http.get("/health/agent")).json()
+            running = sum(len(server["jobs"]) for server in report["servers"])
+            return running == count
+
+        try:
+            await eventually(are_there, PATIENCE_SECONDS)
+        except AssertionError:
+            raise BenchError(f"the agent server runs {running} jobs, not {count}") from None
 
     def _token(self, name: str) -> str:
         keys = self.stack.credentials

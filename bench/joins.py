@@ -8,8 +8,9 @@ from collections.abc import Callable
 from livekit import api
 from livekit.protocol import agent_dispatch, models, room
 
+from bench.errors import BenchError
 from bench.series import Comparison, Series
-from bench.stand import AGENT_NAME, BenchError, Stand, settle
+from bench.stand import AGENT_NAME, Stand, settle
 from bench.starts import timed
 
 POLL_SECONDS = 0.02

@@ -1,8 +1,11 @@
 """Series of measured values, and how they compare."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from bench.errors import BenchError
 
 
 @dataclass
@@ -13,11 +16,27 @@ class Series:
         name: what was measured.
         unit: of the values, for instance `ms`.
         values: in the order of measuring.
+        above: every true value is greater; another one was measured wrongly.
     """
 
     name: str
     unit: str
     values: list[float] = field(default_factory=list[float])
+    above: float = 0.0
+
+    def add(self, value: float) -> None:
+        """Add a measured value.
+
+        Raises:
+            BenchError: it is impossible, so the measurement is wrong, and no table may show it.
+        """
+        if not (math.isfinite(value) and value > self.above):
+            raise BenchError(
+                f"{self.name}: measured {value:.3f} {self.unit}, which cannot be: it has to be more"
+                f" than {self.above:g} {self.unit}. The measurement is wrong, perhaps because it"
+                " took something else for what it waited for"
+            )
+        self.values.append(value)
 
     @property
     def median(self) -> float:

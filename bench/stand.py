@@ -14,6 +14,7 @@ from temporalio.client import Client
 from adapters.livekit.urls import api_url
 from adapters.settings import TemporalSettings
 from adapters.temporal import client as temporal_client
+from bench.errors import BenchError
 from domain.ids import SessionKey, session_workflow_id
 from tests.local_stack import LocalStack, local_stack
 
@@ -30,10 +31,6 @@ async def settle() -> None:
     Otherwise a start would include that time. Baselines wait as long.
     """
     await asyncio.sleep(SETTLE_SECONDS)
-
-
-class BenchError(Exception):
-    """A measurement that cannot go on; the message says why."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ async def timed(series: Series, call: Awaitable[Result]) -> Result:
     """Await a call and record how many milliseconds it took."""
     begun = time.perf_counter()
     result = await call
-    series.values.append((time.perf_counter() - begun) * 1000)
+    series.add((time.perf_counter() - begun) * 1000)
     return result
 
 

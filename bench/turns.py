@@ -26,8 +26,8 @@ async def measure_turns(stand: InstantStand, rounds: int, step: Callable[[], Non
             await _turn(there)
             await _turn(here)
         for _ in range(rounds):
-            plain.values.append(1000 * await _turn(there))
-            ours.values.append(1000 * await _turn(here))
+            plain.add(1000 * await _turn(there))
+            ours.add(1000 * await _turn(here))
             step()
     return Comparison(
         "a turn: from the caller's last word to the agent's first sound, as the caller hears it",

@@ -252,6 +252,8 @@ def _sessions_need(api: str) -> Iterator[Finding]:
         yield Finding("agent health", False, str(problem), "see `everline logs api`")
         return
     for title, verdict in (
+        # First: a wrong clock makes other checks fail for no reason of their own.
+        ("clocks", report.clocks),
         ("API reaches LiveKit", report.livekit),
         ("Temporal workers", report.temporal),
         ("agent workers", report.agents),

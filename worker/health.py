@@ -6,14 +6,15 @@ A worker has no port; it is healthy if it has polled Temporal recently.
 import asyncio
 import socket
 import sys
-import time
 from datetime import timedelta
 
 from temporalio.service import RPCError
 
 from adapters.settings import SettingsError, TemporalSettings, load
 from adapters.temporal import client as temporal_client
+from adapters.temporal.clock import TemporalClock
 from adapters.temporal.errors import temporal_error
+from adapters.temporal.probe import TemporalProbe
 from adapters.temporal.task_queue import polling_workers
 from worker.exit import exit_at_once
 
@@ -32,9 +33,9 @@ async def check(settings: TemporalSettings, hostname: str) -> None:
     """
     try:
         client = await temporal_client.connect(settings)
-        workers = await polling_workers(
-            client, settings.temporal_task_queue, time.time(), ANSWER_TIME
-        )
+        # By Temporal's clock, which wrote the times of the polls.
+        now = (await TemporalClock(TemporalProbe(client)).now()).timestamp()
+        workers = await polling_workers(client, settings.temporal_task_queue, now, ANSWER_TIME)
     except (RPCError, RuntimeError) as problem:
         reason = temporal_error(problem).in_full()
         raise NotPollingError(f"{settings.temporal_address}: {reason}") from None

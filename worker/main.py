@@ -30,6 +30,7 @@ from activities.rooms import RoomActivities
 from activities.slots import SlotActivities
 from activities.summaries import SummaryActivities
 from adapters import logs
+from adapters.http.clocks import HttpClock, watched_clocks
 from adapters.http.heartbeat_path import ApiHeartbeatPath
 from adapters.livekit.listener import LiveKitListener
 from adapters.livekit.rooms import LiveKitRooms
@@ -38,10 +39,12 @@ from adapters.mongo.client import MongoMisconfigured
 from adapters.recordings import RecordingStore
 from adapters.settings import SettingsError, WorkerSettings, load, log_derived_secrets
 from adapters.temporal import client as temporal_client
+from adapters.temporal.clock import TemporalClock
 from adapters.temporal.directory import TemporalSessionDirectory
 from adapters.temporal.errors import not_connected
 from adapters.temporal.installation import InstallationDiffers, TemporalInstallation
 from adapters.temporal.listing import TemporalListing
+from adapters.temporal.probe import TemporalProbe
 from adapters.temporal.runs import TemporalArchiveRuns
 from domain.agents.ports import CallerSigns
 from domain.errors import Unavailable
@@ -258,7 +261,12 @@ async def run(settings: WorkerSettings) -> None:
         listening_worker(client, settings, listen),
         delivery_worker(client, settings, webhooks),
     )
-    async with rooms, sender, workers, AsyncExitStack() as stack:
+    clocks = {
+        "LiveKit": HttpClock(rooms.api_url),
+        "Temporal": TemporalClock(TemporalProbe(client)),
+        "the API": HttpClock(f"{settings.callback_url.rstrip('/')}/health"),
+    }
+    async with watched_clocks(clocks), rooms, sender, workers, AsyncExitStack() as stack:
         if archive:
             watchdog = Watchdog(
                 archive.agent_servers,

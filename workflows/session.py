@@ -376,7 +376,12 @@ class SessionWorkflow(SessionHandlers):
         await self._session.background_ended()
         await until(workflow.all_handlers_finished)
         outcome = ending.outcome or Outcome.FAILED
-        return SessionResult(outcome=outcome, end_reason=ending.reason, closed_at=closed_at)
+        return SessionResult(
+            outcome=outcome,
+            end_reason=ending.reason,
+            closed_at=closed_at,
+            metadata=self._request.metadata,
+        )
 
     async def _free_slot(self) -> None:
         if self._request.slot:

@@ -8,8 +8,10 @@ from typing import Self
 import httpx
 from typing_extensions import override
 
+from adapters.http.clocks import ahead_by, date_of
 from adapters.http.outbound import ForbiddenAddress, Resolve, check_url, outbound_client
 from adapters.http.retry_after import retry_after
+from domain.clocks import differences
 from domain.errors import InvalidInput
 from domain.webhooks.deliveries import SendAnswer
 from domain.webhooks.ports import WebhookSender
@@ -18,6 +20,7 @@ USER_AGENT = "Everline-Webhooks/1"
 READ_AT_MOST = 1_024
 """Bytes of an answer to wait for; their content is ignored."""
 _MAX_URL_CHARS = 2_000
+_REFUSED_SIGNATURE = (400, 401, 403)
 _SETTING = "EVERLINE_WEBHOOKS_ALLOW_PRIVATE"
 
 
@@ -97,7 +100,10 @@ def _meaning(response: httpx.Response) -> SendAnswer:
     reason = f"the receiver answered {status}"
     if response.is_redirect:
         reason = f"the receiver redirects ({status}), which is not followed"
-    pause = retry_after(response.headers.get("retry-after", ""))
+    elif status in _REFUSED_SIGNATURE and (ahead := ahead_by(response, time.time())) is not None:
+        # Receivers refuse a signature that is some minutes old, or from the future.
+        reason = "; ".join([reason, *differences({"the receiver": ahead})])
+    pause = retry_after(response.headers.get("retry-after", ""), date_of(response))
     return SendAnswer(status_code=status, duration_ms=0, reason=reason, retry_after=pause)
 
 

@@ -8,6 +8,9 @@ import aiohttp
 from google.protobuf.message import DecodeError
 from livekit.api import ServerError, ServerErrorCode
 
+from adapters.http.clocks import HttpClock
+from adapters.livekit.tokens import BACKDATED
+from domain.clocks import CLOCK_CURE, described
 from domain.errors import EverlineError, InvalidInput, Unavailable
 
 REQUEST_SECONDS = 5.0
@@ -22,6 +25,9 @@ _REFUSED_INPUT = (
 )
 _NO_NODE = "could not find object"
 """LiveKit's message (an HTTP 500) if its map of rooms and nodes does not have the room."""
+_REFUSED_TOKEN = (401, 403)
+_TOKEN_LIFE = 6 * 3600.0
+"""Seconds for which livekit-api's tokens are valid, from now on."""
 _REFUSED_ROUTE = (ServerErrorCode.BAD_ROUTE, ServerErrorCode.UNIMPLEMENTED)
 
 
@@ -46,7 +52,8 @@ async def livekit_call(operation: str, url: str) -> AsyncGenerator[None]:
     `operation` is a verb phrase that reads after "LiveKit did not".
 
     Raises:
-        Unavailable: LiveKit does not answer, is too slow or overloaded.
+        Unavailable: LiveKit does not answer, is too slow or overloaded, or refuses our tokens
+            because its clock differs.
         LiveKitLostNode: it does not know which node holds the room.
         LiveKitMisconfigured: URL, key or secret are wrong.
         InvalidInput: LiveKit refuses the request itself.
@@ -58,6 +65,8 @@ async def livekit_call(operation: str, url: str) -> AsyncGenerator[None]:
         async with asyncio.timeout(REQUEST_SECONDS):
             yield
     except ServerError as error:
+        if error.status in _REFUSED_TOKEN:
+            await _require_fitting_clock(operation, url)
         raise _meaning(error, operation, url) from error
     except (aiohttp.InvalidURL, DecodeError, UnicodeError) as error:
         raise LiveKitMisconfigured(
@@ -70,11 +79,24 @@ async def livekit_call(operation: str, url: str) -> AsyncGenerator[None]:
         raise Unavailable(f"LiveKit at {url} did not {operation}: {reason}") from error
 
 
+async def _require_fitting_clock(operation: str, url: str) -> None:
+    """Raise `Unavailable` if LiveKit's clock is a reason to refuse our tokens.
+
+    Unlike a wrong key, it may be corrected at any moment.
+    """
+    ahead = await HttpClock(url).ahead()
+    if ahead is not None and not -BACKDATED.total_seconds() <= ahead <= _TOKEN_LIFE:
+        told = described("LiveKit", ahead)
+        raise Unavailable(
+            f"{told}, so LiveKit at {url} refused to {operation}", cure=CLOCK_CURE, retry_after=10
+        )
+
+
 def _meaning(error: ServerError, operation: str, url: str) -> Exception:
     if error.code == ServerErrorCode.NOT_FOUND:
         return LiveKitHasNone(error.message)
     # LiveKit answers 401 and 403 in plain text, before its Twirp layer: the code is `unknown`.
-    if error.status in (401, 403):
+    if error.status in _REFUSED_TOKEN:
         return LiveKitMisconfigured(
             f"LiveKit at {url} refused to {operation}: key or secret are not valid there",
             field="LIVEKIT_API_KEY",

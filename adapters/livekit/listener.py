@@ -17,6 +17,7 @@ from livekit import api, rtc
 from typing_extensions import override
 
 from adapters.livekit.segments import Segments, Speakers
+from adapters.livekit.tokens import signed
 from adapters.settings import LiveKitSettings
 from domain.errors import Unavailable
 from domain.transcripts.listening import Heard
@@ -78,14 +79,8 @@ class LiveKitListener(RoomListener):
             can_publish_data=False,
             can_subscribe=True,
         )
-        return (
-            api.AccessToken(self._key, self._secret)
-            .with_identity(identity)
-            .with_kind("egress")
-            .with_grants(grants)
-            .with_ttl(TOKEN_LIFE)
-            .to_jwt()
-        )
+        token = api.AccessToken(self._key, self._secret).with_identity(identity)
+        return signed(token.with_kind("egress").with_grants(grants).with_ttl(TOKEN_LIFE))
 
 
 class _Transcriber:

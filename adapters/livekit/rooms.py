@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from typing import Self, TypeVar
 
+import aiohttp
 from livekit import api
 from livekit.protocol import agent_dispatch as dispatch_protocol
 from livekit.protocol import models
@@ -12,6 +13,7 @@ from typing_extensions import override
 
 from adapters.livekit.errors import LiveKitHasNone, LiveKitLostNode, livekit_call
 from adapters.livekit.kinds import participant_kind
+from adapters.livekit.tokens import backdating
 from adapters.livekit.urls import api_url
 from adapters.settings import LiveKitSettings
 from domain.errors import NotFound, Unavailable
@@ -34,6 +36,7 @@ class LiveKitRooms(Rooms):
         self._key = api_key
         self._secret = api_secret
         self._connection: api.LiveKitAPI | None = None
+        self._session: aiohttp.ClientSession | None = None
 
     @classmethod
     def of(cls, settings: LiveKitSettings) -> Self:
@@ -54,19 +57,20 @@ class LiveKitRooms(Rooms):
 
     async def aclose(self) -> None:
         """Close the connections; another call reopens them."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            # LiveKitAPI.aclose is not annotated.
-            await connection.aclose()  # pyright: ignore[reportUnknownMemberType]
+        session, self._session, self._connection = self._session, None, None
+        if session is not None:
+            await session.close()
 
     @property
     def _api(self) -> api.LiveKitAPI:
         # Created on first use: an aiohttp session belongs to the running event loop.
         if self._connection is None:
+            self._session = aiohttp.ClientSession(middlewares=(backdating(self._secret),))
             self._connection = api.LiveKitAPI(
                 self._api_url,
                 self._key,
                 self._secret,
+                session=self._session,
                 # The workflow retries; calling CreateDispatch twice would start two agents.
                 failover=False,
             )

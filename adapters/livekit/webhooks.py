@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from adapters.livekit.egress import EgressResult, egress_result
 from adapters.livekit.kinds import disconnect_reason, participant_kind
 from adapters.livekit.signatures import CLOCK_SKEW, WEBHOOK, verify_body
-from domain.errors import InvalidInput, Unauthenticated
+from domain.clocks import ClockSkew
+from domain.errors import InvalidInput
 
 MAX_AGE = timedelta(minutes=5)
 """Older events are refused; checking the room shows what they reported."""
@@ -46,20 +47,16 @@ def receive_webhook(
     """Read a webhook that LiveKit signed; for the arguments, see `verify_body`.
 
     Raises:
-        Unauthenticated: the signature is invalid, or the event is older than `MAX_AGE`.
+        ClockSkew: the signature is of another time than `now`, or the event is older than
+            `MAX_AGE`, or from the future.
+        Unauthenticated: the signature is invalid.
         InvalidInput: the body is signed, but is not a LiveKit event.
     """
-    verify_body(keys, authorization, body, WEBHOOK)
+    verify_body(keys, authorization, body, WEBHOOK, now=now.timestamp())
     event = _parse(body)
     created = _time_of(event)
-    if now - created > MAX_AGE:
-        raise Unauthenticated(
-            "the event is too old", field="createdAt", cure="check the clocks of both machines"
-        )
-    if created - now > CLOCK_SKEW:
-        raise Unauthenticated(
-            "the event is from the future", field="createdAt", cure="check LiveKit's clock"
-        )
+    if now - created > MAX_AGE or created - now > CLOCK_SKEW:
+        raise ClockSkew("LiveKit", (created - now).total_seconds(), field="createdAt")
     return _event(event, created)
 
 

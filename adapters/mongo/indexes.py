@@ -35,6 +35,8 @@ INDEXES: dict[str, list[IndexModel]] = {
             _index("org", "state", *filters, "place")
             for filters in ((), ("outcome",), ("agent",), ("outcome", "agent"))
         ),
+        # Metadata is rare: what else is filtered by is checked on the few that have it.
+        _index("org", "state", "metadata_pairs", "place"),
         # The reaper pages through the few open ones of all orgs.
         _index("state", "_id"),
     ],

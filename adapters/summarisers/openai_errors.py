@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from adapters.http.clocks import date_of
 from adapters.http.retry_after import retry_after
 from domain.errors import EverlineError, InvalidInput, Unavailable
 
@@ -128,5 +129,5 @@ def _retry_after(response: httpx.Response) -> int:
     header = response.headers.get("Retry-After", "")
     if not header.strip():
         return 2
-    seconds = retry_after(header)
+    seconds = retry_after(header, date_of(response))
     return 60 if seconds is None else int(min(max(seconds, 1), _MAX_RETRY_AFTER))

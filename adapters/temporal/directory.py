@@ -13,6 +13,7 @@ from temporalio.client import (
 from temporalio.service import RPCError
 from typing_extensions import override
 
+from adapters.temporal.encryption import CannotDecrypt
 from adapters.temporal.errors import (
     is_not_found,
     message_error,
@@ -44,6 +45,8 @@ _LIVE = (
     f" AND {SearchAttribute.STATE} IN ('live', 'recovering')"
 )
 _CUT_SHORT = "WorkflowType = 'session' AND ExecutionStatus IN ('Terminated', 'TimedOut', 'Failed')"
+METADATA_MEMO = "metadata"
+"""Encrypted, unlike search attributes; lists of sessions read it."""
 LOOK_BACK = timedelta(days=1)
 MOST_LISTED = 500
 
@@ -73,7 +76,7 @@ class TemporalSessionDirectory(SessionDirectory, AgentLosses):
         since = datetime.now(UTC) - LOOK_BACK
         query = f"{_CUT_SHORT} AND CloseTime > '{since:%Y-%m-%dT%H:%M:%SZ}'"
         found = found_by(self._client, query, MOST_LISTED)
-        return [status_of(key, execution) async for key, execution in found]
+        return [await status_of(key, execution) async for key, execution in found]
 
     @override
     async def tell_room_is_gone(self, key: SessionKey) -> None:
@@ -137,8 +140,18 @@ async def is_running(client: Client, key: SessionKey) -> bool:
     return found is not None and found.status is WorkflowExecutionStatus.RUNNING
 
 
-def status_of(key: SessionKey, execution: WorkflowExecution) -> SessionStatus:
-    """A session's status as far as its workflow's search attributes show it."""
+async def metadata_of(execution: WorkflowExecution) -> dict[str, str]:
+    """The session's metadata, from its workflow's memo; empty if that cannot be decrypted."""
+    try:
+        memo = await execution.memo()
+    except CannotDecrypt as error:
+        log.error("metadata unreadable", workflow=execution.id, reason=error.message)
+        return {}
+    return memo.get(METADATA_MEMO) or {}
+
+
+async def status_of(key: SessionKey, execution: WorkflowExecution) -> SessionStatus:
+    """A session's status as far as its workflow's search attributes and memo show it."""
     shown = execution.typed_search_attributes
     return reader(SessionStatus)(
         {
@@ -151,6 +164,7 @@ def status_of(key: SessionKey, execution: WorkflowExecution) -> SessionStatus:
             "outcome": shown.get(OUTCOME) or None,
             "end_reason": shown.get(END_REASON) or None,
             "attempt": shown.get(JOIN_ATTEMPTS) or 0,
+            "metadata": await metadata_of(execution),
             "started_at": execution.start_time,
             "ended_at": execution.close_time,
             "closed_at": execution.close_time,

@@ -44,7 +44,14 @@ _UNCONNECTED = {
         "its certificate is for another name",
         "use a name in TEMPORAL_ADDRESS that the certificate covers",
     ),
-    "Expired": ("its certificate has expired", "renew Temporal's certificate"),
+    "NotValidYet": (
+        "its certificate is not valid yet",
+        "check this machine's clock, and the certificate's first day",
+    ),
+    "Expired": (
+        "its certificate has expired",
+        "renew Temporal's certificate, or correct this machine's clock if it runs ahead",
+    ),
     "InvalidContentType": (
         "there is no TLS at this address",
         "check TEMPORAL_ADDRESS, or unset TEMPORAL_TLS",

@@ -9,8 +9,10 @@ import structlog
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from typing_extensions import override
 
+from adapters.temporal.clock import TemporalClock
 from adapters.temporal.directory import describe, found_by, has_ended, status_of
 from adapters.temporal.errors import temporal_errors
+from adapters.temporal.probe import TemporalProbe
 from domain.access.ports import SessionLives
 from domain.access.quotas import Life
 from domain.errors import InvalidInput
@@ -32,6 +34,8 @@ from workflows.session_parts.search_attributes import WAITING_SINCE
 
 log = structlog.get_logger()
 
+PAGE_SIZE, MOST_PAGES = 250, 4
+"""How many sessions a request compares with metadata, at most; the next page continues there."""
 _CHECKSUM_BYTES = 8
 _RUNNING = "ExecutionStatus = 'Running'"
 _CLOSED = "ExecutionStatus != 'Running'"
@@ -40,8 +44,9 @@ _CLOSED = "ExecutionStatus != 'Running'"
 class TemporalListing(SessionListing, SessionLives):
     """Lists sessions; every query names one org."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, clock: TemporalClock | None = None) -> None:
         self._client = client
+        self._clock = clock or TemporalClock(TemporalProbe(client))
 
     @override
     async def open_page(
@@ -53,11 +58,11 @@ class TemporalListing(SessionListing, SessionLives):
         if wanted.outcome:
             conditions.append(f"{SearchAttribute.OUTCOME} = '{wanted.outcome}'")
         if wanted.stuck:
-            long_ago = _time(datetime.now(UTC) - STUCK_AFTER)
+            long_ago = _time(await self._clock.now() - STUCK_AFTER)
             people = ", ".join(f"'{waiting}'" for waiting in WAITS_FOR_PEOPLE)
             conditions.append(f"{SearchAttribute.WAITING_SINCE} < {long_ago}")
             conditions.append(f"{SearchAttribute.WAITING_FOR} NOT IN ({people})")
-        return await self._page(org, conditions, limit, after)
+        return await self._page(org, wanted, conditions, limit, after)
 
     @override
     async def closed_page(
@@ -69,7 +74,7 @@ class TemporalListing(SessionListing, SessionLives):
             failed = wanted.outcome is Outcome.FAILED
             unset = f" OR {SearchAttribute.OUTCOME} IS NULL" if failed else ""
             conditions.append(f"({SearchAttribute.OUTCOME} = '{wanted.outcome}'{unset})")
-        return await self._page(org, conditions, limit, after)
+        return await self._page(org, wanted, conditions, limit, after)
 
     @override
     async def open_ids(self, org: str) -> set[str]:
@@ -84,21 +89,39 @@ class TemporalListing(SessionListing, SessionLives):
         return Life.ENDED if has_ended(found) else Life.OPEN
 
     async def _page(
-        self, org: str, conditions: list[str], limit: int, after: str | None
+        self,
+        org: str,
+        wanted: SessionFilter,
+        conditions: list[str],
+        limit: int,
+        after: str | None,
     ) -> SessionPage:
-        listed = self._client.list_workflows(
-            _query(org, conditions), page_size=limit, next_page_token=_token(org, after)
-        )
+        """Up to `limit` sessions; Temporal cannot search metadata, so that is compared here."""
+        query, token = _query(org, conditions), _token(org, after)
+        pages, size = (MOST_PAGES, PAGE_SIZE) if wanted.metadata else (1, limit)
+        found: list[SessionLine] = []
+        while True:
+            listed, following = await self._listed(query, size, token)
+            fitting = [number for number, line in enumerate(listed, 1) if _fits(line, wanted)]
+            missing = limit - len(found)
+            if len(fitting) > missing:
+                # Again, only up to the last one for this page: the next page continues after it.
+                listed, following = await self._listed(query, fitting[missing - 1], token)
+            found += [line for line in listed if line and _fits(line, wanted)]
+            token, pages = following, pages - 1
+            if not token or not pages or len(found) >= limit:
+                return SessionPage(sessions=found, next=_cursor(org, token) if token else None)
+
+    async def _listed(
+        self, query: str, size: int, token: bytes | None
+    ) -> tuple[list[SessionLine | None], bytes | None]:
+        """A page of Temporal's list, None for what is unreadable, and the token of the next."""
+        listed = self._client.list_workflows(query, page_size=size, next_page_token=token)
         with temporal_errors():
             await listed.fetch_next_page()
-        now = datetime.now(UTC)
-        token = listed.next_page_token
-        return SessionPage(
-            sessions=[
-                line for execution in listed.current_page or () if (line := _line(execution, now))
-            ],
-            next=_cursor(org, token) if token else None,
-        )
+        now = await self._clock.now()
+        lines = [await _line(execution, now) for execution in listed.current_page or ()]
+        return lines, listed.next_page_token
 
 
 def _query(org: str, conditions: list[str]) -> str:
@@ -124,13 +147,17 @@ def _time(at: datetime) -> str:
     return f"'{known:%Y-%m-%dT%H:%M:%S.%fZ}'"
 
 
-def _line(execution: WorkflowExecution, now: datetime) -> SessionLine | None:
+def _fits(line: SessionLine | None, wanted: SessionFilter) -> bool:
+    return line is not None and wanted.fits_metadata(line.metadata)
+
+
+async def _line(execution: WorkflowExecution, now: datetime) -> SessionLine | None:
     """None, and a log entry, for a workflow that is not a readable session."""
     key = key_of_workflow_id(execution.id)
     try:
         if key is None:
             raise ValueError("its id is not that of a session")
-        return _line_of(status_of(key, execution), execution, now)
+        return _line_of(await status_of(key, execution), execution, now)
     except ValueError as error:
         reason = str(error).splitlines()[0]
         log.error("workflow not listable as a session", workflow=execution.id, reason=reason)

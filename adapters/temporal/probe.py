@@ -36,6 +36,10 @@ class TemporalProbe:
         self._now = now
         self._asked: asyncio.Task[None] | None = None
         self._ended = 0.0
+        self.ahead: float | None = None
+        """Seconds by which Temporal's clock is ahead of this machine's; None if unknown."""
+        self.measured_at = float("-inf")
+        """When `ahead` was measured, in monotonic seconds."""
 
     async def check(self) -> None:
         """Return if it can.
@@ -74,9 +78,13 @@ class TemporalProbe:
                 raise
 
     async def _write(self) -> None:
-        """Replace the configuration of an unused task queue: always the same row."""
+        """Replace the configuration of an unused task queue: always the same row.
+
+        The answer has the time of the write.
+        """
+        begun = time.time()
         try:
-            await self._client.workflow_service.update_task_queue_config(
+            answer = await self._client.workflow_service.update_task_queue_config(
                 UpdateTaskQueueConfigRequest(
                     namespace=self._client.namespace,
                     identity="everline",
@@ -88,6 +96,11 @@ class TemporalProbe:
                 ),
                 timeout=_STEP,
             )
-        except RPCError as answer:
-            if answer.status not in _CANNOT_WRITE:
+        except RPCError as refusal:
+            if refusal.status not in _CANNOT_WRITE:
                 raise
+            return
+        written_at = answer.config.queue_rate_limit.metadata.update_time
+        if written_at.seconds:
+            self.ahead = written_at.ToNanoseconds() / 1e9 - (begun + time.time()) / 2
+            self.measured_at = time.monotonic()

@@ -1,7 +1,6 @@
 """The workflows of sessions, behind the port `Sessions`; every call has a time limit."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,7 +21,8 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 from typing_extensions import override
 
-from adapters.temporal.directory import describe, has_ended, is_running
+from adapters.temporal.clock import TemporalClock
+from adapters.temporal.directory import METADATA_MEMO, describe, has_ended, is_running
 from adapters.temporal.errors import (
     is_not_found,
     message_error,
@@ -86,6 +86,7 @@ class TemporalSessions(Sessions):
         self._limits = ChangeLimits()
         self._waits = SharedCalls[tuple[SessionKey, Stage], SessionStatus]()
         self._probe = TemporalProbe(client)
+        self.clock = TemporalClock(self._probe)
 
     @override
     async def start(self, request: SessionInput, stage: Stage, seconds: float) -> Started:
@@ -105,7 +106,8 @@ class TemporalSessions(Sessions):
             "task_queue": self._task_queue,
             "id_reuse_policy": WorkflowIDReusePolicy.REJECT_DUPLICATE,
             "search_attributes": search_attributes(request, datetime.now(UTC)),
-            "memo": {DIGEST_MEMO: request.request_digest},
+            "memo": {DIGEST_MEMO: request.request_digest}
+            | ({METADATA_MEMO: request.metadata} if request.metadata else {}),
             "static_summary": f"call of {request.caller_identity} in {request.livekit_room}"[:200],
         }
 
@@ -260,8 +262,13 @@ class TemporalSessions(Sessions):
     @override
     async def pollers(self) -> int:
         patience = timedelta(seconds=ANSWER_TIMEOUT)
-        polling = polling_workers(self._client, self._task_queue, time.time(), patience)
+        now = (await self.now()).timestamp()
+        polling = polling_workers(self._client, self._task_queue, now, patience)
         return len(await _reach(polling))
+
+    @override
+    async def now(self) -> datetime:
+        return await self.clock.now()
 
     @override
     async def probe(self) -> None:

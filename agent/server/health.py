@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from adapters.http.clocks import date_of
 from adapters.settings import AgentSettings, SettingsError, load
 from domain.agents.servers import AgentServer
 
@@ -54,7 +55,10 @@ def check(settings: AgentSettings, hostname: str) -> None:
             f"calls are dispatched to {report.agent_name!r}, this agent is"
             f" {settings.dispatch_name!r}: set AGENT_NAME to the same value for both"
         )
-    if not heard_lately(report.servers, hostname, datetime.now(UTC)):
+    # By the API's clock, which wrote the times of the heartbeats.
+    sent = date_of(answer)
+    now = datetime.now(UTC) if sent is None else datetime.fromtimestamp(sent, UTC)
+    if not heard_lately(report.servers, hostname, now):
         raise NotHeardError(f"the API has not heard from an agent server of {hostname} lately")
 
 

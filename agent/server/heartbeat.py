@@ -7,6 +7,7 @@ when the server begins to drain.
 import asyncio
 import os
 import socket
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import httpx
 import structlog
 
+from adapters.http.clocks import ahead_by
 from adapters.livekit.signatures import HEARTBEAT, sign_body
 from adapters.settings import AgentSettings
 from agent.callbacks import CallbackError, read_answer
@@ -22,6 +24,7 @@ from agent.repeating import repeat
 from agent.server.running_jobs import RunningJobs
 from agent.version import agent_version
 from domain.agents.servers import Heartbeat, HeartbeatAnswer
+from domain.clocks import CLOCK_CURE, correction, described, differs
 from domain.sessions.control import HEARTBEAT_PATH
 
 log = structlog.stdlib.get_logger(__name__)
@@ -49,6 +52,8 @@ class HeartbeatSender:
         self._beats = 0
         self._reached = True
         self._said_draining = False
+        self._api_ahead: float | None = None
+        """Seconds by which the API's clock is ahead, according to its last answer."""
         self._due = 0.0
         """When the next heartbeat is, on the event loop's clock."""
         self._http = httpx.AsyncClient(base_url=self.callback_url.rstrip("/"), timeout=_TIMEOUT)
@@ -75,10 +80,13 @@ class HeartbeatSender:
         beat = self._next()
         body = beat.model_dump_json()
         secret = self.settings.livekit_api_secret.get_secret_value()
-        token = sign_body(self.settings.livekit_api_key, secret, body.encode(), HEARTBEAT)
+        # By the API's clock, because it refuses a heartbeat that was signed at another time.
+        now = time.time() + correction(self._api_ahead)
+        token = sign_body(self.settings.livekit_api_key, secret, body.encode(), HEARTBEAT, now=now)
         headers = {"Authorization": token, "Content-Type": "application/json"}
         try:
             response = await self._http.post(HEARTBEAT_PATH, content=body, headers=headers)
+            self._compare_clocks(response)
             answer = read_answer(HeartbeatAnswer, response)
         except (httpx.HTTPError, CallbackError) as error:
             if self._reached:
@@ -92,6 +100,12 @@ class HeartbeatSender:
         self.jobs.acknowledged(beat.lost)
         self.jobs.stop(answer.stop)
         return True
+
+    def _compare_clocks(self, response: httpx.Response) -> None:
+        before, self._api_ahead = self._api_ahead, ahead_by(response, time.time())
+        if self._api_ahead is not None and differs(self._api_ahead) and not differs(before):
+            reason = described("the API", self._api_ahead)
+            log.warning("clock_differs", why=reason, cure=CLOCK_CURE)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -111,4 +125,5 @@ class HeartbeatSender:
             spool=self.spool,
             jobs=self.jobs.check(),
             lost=self.jobs.lost,
+            sent_at=time.time(),
         )

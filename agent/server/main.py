@@ -16,6 +16,8 @@ from pathlib import Path
 import structlog
 from livekit.api import LiveKitAPI
 
+from adapters.http.clocks import HttpClock, watched_clocks
+from adapters.livekit.urls import api_url
 from adapters.recordings import RecordingStore
 from adapters.settings import AgentSettings, SettingsError, load
 from agent.logs import configure_logging
@@ -45,7 +47,11 @@ async def serve(settings: AgentSettings, ticks: TickSocket) -> None:
     livekit = LiveKitAPI(settings.livekit_url, settings.livekit_api_key, secret, failover=False)
     url = settings.everline_recordings_url
     storage = RecordingStore(url) if url else None
-    async with livekit:
+    clocks = {"LiveKit": HttpClock(api_url(settings.livekit_url))}
+    if settings.everline_callback_url is not None:
+        api = settings.everline_callback_url.rstrip("/")
+        clocks["the API"] = HttpClock(f"{api}/health")
+    async with livekit, watched_clocks(clocks):
         server = build_server(settings)
         drainer = Drainer(Path(settings.everline_spool_dir))
         uploads = Uploads(Path(settings.everline_spool_dir), storage, livekit)

@@ -52,6 +52,8 @@ async def get_agent_health(deps: Deps, response: Response) -> AgentHealth:
         deps.installation,
         deps.agent_name,
         deps.admission,
+        deps.clocks,
+        deps.refused_clocks,
     )
     health = await check.check(datetime.now(UTC))
     response.status_code = 200 if health.status == "ok" else 503

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import structlog
@@ -11,8 +11,16 @@ from pydantic import BaseModel
 
 from adapters.livekit.signatures import WEBHOOK, verify_token
 from adapters.livekit.webhooks import EgressResult, LiveKitEvent, receive_webhook
-from api.dependencies import ApiDependencies, Deps, LiveKitSignature, dependencies, signed_body
+from api.dependencies import (
+    LIVEKIT_CLOCK,
+    ApiDependencies,
+    Deps,
+    LiveKitSignature,
+    dependencies,
+    signed_body,
+)
 from api.routing import Router, after
+from domain.clocks import ClockSkew, correction
 from domain.errors import Unauthenticated
 from domain.ids import livekit_room_name, org_of_room
 from domain.recordings.recording import RecordingState, recording_at
@@ -60,7 +68,7 @@ def _noting_rejection(deps: ApiDependencies) -> Generator[None]:
 async def _signed_event(request: Request, deps: Deps, signature: LiveKitSignature) -> LiveKitEvent:
     body = await request.body()
     with _noting_rejection(deps):
-        return receive_webhook(deps.webhook_keys, signature or "", body, datetime.now(UTC))
+        return await _read(deps, signature or "", body, datetime.now(UTC))
 
 
 class Received(BaseModel):
@@ -100,6 +108,18 @@ async def receive_livekit_event(
         # Our own agents' joins are no change.
         deps.livekit_webhooks.external_agent(now)
     return Received(forwarded=await deps.presence_changes.tell(owner.key, change))
+
+
+async def _read(deps: ApiDependencies, signature: str, body: bytes, now: datetime) -> LiveKitEvent:
+    """The event; if LiveKit's clock is known to differ, its times are compared with that clock."""
+    try:
+        return receive_webhook(deps.webhook_keys, signature, body, now)
+    except ClockSkew:
+        clock = deps.clocks.get(LIVEKIT_CLOCK)
+        ahead = correction(await clock.ahead()) if clock else 0.0
+        if not ahead:
+            raise
+        return receive_webhook(deps.webhook_keys, signature, body, now + timedelta(seconds=ahead))
 
 
 async def _note_egress(deps: ApiDependencies, result: EgressResult) -> bool:

@@ -48,6 +48,8 @@ class SessionResponse(CamelCaseAnswer):
     queue_seconds: float | None = None
     """How long it may have to wait in the queue; left out if that is not known."""
     agent_config: MaskedConfig
+    metadata: dict[str, str] = {}
+    """As given; left out if there is none."""
     warnings: list[ConfigWarning] = []
     """Settings that do not have the effect that they seem to have; left out if there are none."""
 

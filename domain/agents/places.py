@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel
 
-from domain.agents.servers import AgentServer, is_alive
+from domain.agents.servers import AgentServer, is_alive, latest
 from domain.ids import SessionKey
 
 PACE_WITHIN = timedelta(minutes=5)
@@ -91,6 +91,7 @@ def capacity(
     known = [server for server in servers if server.agent_name == agent_name]
     if not known:
         return None
+    now = latest(known, now)
     alive = [server for server in known if is_alive(server, now)]
     in_use = len(in_use_by(alive, places))
     free = sum(server.places for server in alive)

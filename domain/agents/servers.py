@@ -1,9 +1,10 @@
 """Heartbeats of agent servers: names, capacity, running and lost jobs.
 
 An agent server reports only durations by its own clock, and numbers its heartbeats; the API notes
-their arrival. So the clocks of different machines are never compared.
+their arrival. So nothing is concluded from clocks of different machines, except that they differ.
 """
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from pydantic import BaseModel, Field
@@ -64,6 +65,8 @@ class Heartbeat(JsonModel):
     jobs: list[JobTick] = Field(default=[], max_length=2_000)
     lost: list[LostJob] = Field(default=[], max_length=2_000)
     """Jobs whose loss the API has not acknowledged yet."""
+    sent_at: float | None = Field(default=None, ge=0, lt=1e11)
+    """Unix time by the server's own clock, to tell whether that differs; None from older ones."""
 
 
 class HeartbeatAnswer(BaseModel):
@@ -87,6 +90,12 @@ class AgentServer(BaseModel):
     spool: str | None = None
     jobs: list[JobTick]
     last_heartbeat: datetime
+    sent_at: float | None = None
+
+    @property
+    def clock_ahead(self) -> float | None:
+        """Seconds by which its clock is ahead of the API's; None if it does not tell its time."""
+        return None if self.sent_at is None else self.sent_at - self.last_heartbeat.timestamp()
 
     @property
     def places(self) -> int:
@@ -99,3 +108,12 @@ class AgentServer(BaseModel):
 def is_alive(server: AgentServer, now: datetime) -> bool:
     """Whether it sends heartbeats, by the clock that stamps them."""
     return now - server.last_heartbeat <= SILENT_AFTER
+
+
+def latest(servers: Iterable[AgentServer], now: datetime) -> datetime:
+    """`now`, or the time of the last heartbeat if that is later.
+
+    The API that stored it may have a clock that is ahead of this machine's: by that clock, servers
+    have been silent for longer than by this one.
+    """
+    return max([now, *(server.last_heartbeat for server in servers)])

@@ -25,8 +25,14 @@ class SessionFilter(BaseModel):
     """The saved agent's id; for a session without one, the agent's name."""
     started_after: datetime | None = None
     started_before: datetime | None = None
+    metadata: dict[str, str] = {}
+    """The session has all of these entries."""
     stuck: bool = False
     """Only open sessions that wait for a machine for longer than `STUCK_AFTER`."""
+
+    def fits_metadata(self, metadata: dict[str, str]) -> bool:
+        """Whether a session with this metadata fits."""
+        return self.metadata.items() <= metadata.items()
 
     @property
     def closed_ones(self) -> bool:
@@ -52,6 +58,8 @@ class SessionLine(BaseModel):
     attempt: int = 0
     started_at: datetime
     closed_at: datetime | None = None
+    metadata: dict[str, str] = {}
+    """The customer's own data."""
 
 
 class SessionPage(BaseModel):
@@ -74,6 +82,7 @@ def line_of(status: SessionStatus) -> SessionLine:
         attempt=status.attempt,
         started_at=status.started_at,
         closed_at=status.closed_at,
+        metadata=status.metadata,
     )
 
 

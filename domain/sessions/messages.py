@@ -187,3 +187,5 @@ class SessionResult(BaseModel):
     outcome: Annotated[Outcome, or_else(Outcome.FAILED)]
     end_reason: Annotated[EndReason, or_else(EndReason.AGENT_ENDED)]
     closed_at: datetime
+    metadata: dict[str, str] = {}
+    """The customer's own data."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from pydantic import BaseModel
@@ -133,6 +134,10 @@ class Sessions(Protocol):
         Raises:
             Unavailable: Temporal is down.
         """
+        ...
+
+    async def now(self) -> datetime:
+        """Temporal's time, which sessions go by; this machine's if it is not known."""
         ...
 
     async def probe(self) -> None:

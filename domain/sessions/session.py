@@ -206,6 +206,8 @@ class SessionInput(BaseModel):
     place: Annotated[PlaceState, or_else(PlaceState.RESERVED)] | None = None
     """What the session holds on the agent servers, to be released when its call is over; None if
     nothing was reserved, because their capacity is not known."""
+    metadata: dict[str, str] = {}
+    """The customer's own data."""
 
     @property
     def key(self) -> SessionKey:
@@ -236,6 +238,8 @@ class SessionStatus(BaseModel):
     agent_name: str
     agent_version: int | None = None
     user_id: str | None = None
+    metadata: dict[str, str] = {}
+    """The customer's own data."""
     outcome: Annotated[Outcome, or_else(Outcome.FAILED)] | None = None
     end_reason: Annotated[EndReason, or_else(EndReason.AGENT_ENDED)] | None = None
     reason: str | None = None

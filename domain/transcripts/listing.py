@@ -82,6 +82,8 @@ class TranscriptLine(BaseModel):
     response_seconds: float | None = None
     """Median time from the end of the caller's speech to the agent's first audio."""
     recordings: int = 0
+    metadata: dict[str, str] = {}
+    """The customer's own data; empty without a record."""
     updated_at: datetime
 
     @model_validator(mode="before")
@@ -109,6 +111,8 @@ class TranscriptFilter(BaseModel):
     min_duration: float | None = Field(default=None, ge=0)
     """Seconds, inclusive, as is the maximum."""
     max_duration: float | None = Field(default=None, ge=0)
+    metadata: dict[str, str] = {}
+    """The session has all of these entries."""
     terms: list[str] = []
     """Search terms; a transcript must contain all of them."""
 
@@ -122,7 +126,7 @@ class TranscriptOrder(BaseModel):
 
 _OF_STATUS = {
     *("agent_name", "agent_version", "user_id", "room_name", "outcome", "end_reason"),
-    *("joined_at", "joins", "join_seconds"),
+    *("joined_at", "joins", "join_seconds", "metadata"),
 }
 _OF_HEADER = {"interruptions", "tool_calls", "tool_errors"}
 

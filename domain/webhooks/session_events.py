@@ -14,7 +14,7 @@ NOT_FAILED = frozenset({Outcome.COMPLETED, Outcome.CALLER_NEVER_JOINED, Outcome.
 """Outcomes in which Everline and the agent did their part; all others are failures."""
 
 
-_AT_START = ("room_name", "agent_id", "agent_name", "agent_version", "started_at")
+_AT_START = ("room_name", "agent_id", "agent_name", "agent_version", "started_at", "metadata")
 _AT_JOIN = (*_AT_START, "joined_at", "join_seconds")
 _AT_END = (*_AT_JOIN, "outcome", "end_reason", "ended_at", "closed_at")
 """What the events say of a session: only what was true when they happened."""

@@ -1,8 +1,9 @@
 """Check what a call needs: LiveKit, Temporal with its workers, and agent servers."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, TypeVar
 
@@ -10,11 +11,13 @@ from pydantic import BaseModel
 
 from domain.agents.places import AgentLoad
 from domain.agents.ports import AgentServers
-from domain.agents.servers import MORE_PLACES, SILENT_AFTER, AgentServer
+from domain.agents.servers import MORE_PLACES, SILENT_AFTER, AgentServer, latest
+from domain.clocks import CLOCK_CURE, Clock
 from domain.errors import EverlineError
 from domain.sessions.ports import Installation, Rooms, Sessions
 from domain.sessions.webhook_receipts import WebhookReceipts
 from services.agents.admission import REMEMBERED, Admission
+from services.agents.clocks import API_CLOCK, RefusedClocks, clocks_that_differ
 from services.sessions.installations import neighbours
 from services.sessions.webhook_receipts import LiveKitWebhooks
 
@@ -58,6 +61,9 @@ class AgentHealth(BaseModel):
     """Everything between a start and an agent in the room."""
 
     status: Literal["ok", "degraded"]
+    clocks: Check
+    """Whether all clocks agree; first, because a wrong one makes other checks fail for no reason of
+    their own. Never the reason for a 503."""
     agent_name: str
     livekit: Check
     temporal: Check
@@ -86,12 +92,14 @@ class AgentHealthCheck:
     """The name that agents are dispatched by."""
     admission: Admission | None = None
     """None without MongoDB."""
+    clocks: Mapping[str, Clock] = field(default_factory=dict[str, Clock])
+    refused_clocks: RefusedClocks = field(default_factory=RefusedClocks)
 
     async def check(self, now: datetime) -> AgentHealth:
         """Ask all servers, for at most `CHECK_SECONDS`."""
         heard = self.agent_servers.seen_since(now - REMEMBERED)
         counting = asyncio.create_task(_ask("MongoDB", self._load(), MONGODB_CURE))
-        servers, livekit, database, pollers, receipts, installations = await asyncio.gather(
+        asked = asyncio.gather(
             _ask("MongoDB", heard, MONGODB_CURE, "heartbeats"),
             _ask("LiveKit", self.rooms.list_rooms(["everline-health-check"]), LIVEKIT_CURE),
             _ask("Temporal", self.sessions.probe(), DATABASE_CURE),
@@ -100,6 +108,8 @@ class AgentHealthCheck:
             _ask("Temporal or LiveKit", self._installations(), LIVEKIT_CURE, "not known"),
         )
         load = await counting
+        measured, answers = await asyncio.gather(self._measured(), asked)
+        servers, livekit, database, pollers, receipts, installations = answers
         if not isinstance(livekit, Check):
             livekit = Check(ok=True, detail=f"{self.rooms.api_url} answers")
         known = not isinstance(servers, Check)
@@ -110,6 +120,7 @@ class AgentHealthCheck:
             receipts = webhooks_check(receipts, now)
         return AgentHealth(
             status="ok" if livekit.ok and temporal.ok and agents.ok else "degraded",
+            clocks=self._clocks_check(measured, servers if known else []),
             agent_name=self.agent_name,
             livekit=livekit,
             temporal=temporal,
@@ -124,6 +135,22 @@ class AgentHealthCheck:
     async def _load(self) -> AgentLoad | None:
         return await self.admission.load(self.agent_name) if self.admission else None
 
+    async def _measured(self) -> dict[str, float | None]:
+        """Seconds by which each server's clock is ahead, None if that is not known."""
+        ahead = await asyncio.gather(*map(_ahead, self.clocks.values()))
+        return dict(zip(self.clocks, ahead, strict=True))
+
+    def _clocks_check(
+        self, measured: Mapping[str, float | None], servers: Sequence[AgentServer]
+    ) -> Check:
+        found = clocks_that_differ(measured, servers, self.refused_clocks.lately())
+        if found:
+            return Check(ok=False, detail="; ".join(found), cure=CLOCK_CURE)
+        known = [name for name, seconds in measured.items() if seconds is not None]
+        whose = " and ".join(known)
+        detail = f"those of {whose} agree with {API_CLOCK}" if known else "not compared yet"
+        return Check(ok=True, detail=detail)
+
     async def _installations(self) -> Check:
         own = await self.installation.id()
         seen = neighbours(await self.rooms.list_rooms(), own)
@@ -132,6 +159,13 @@ class AgentHealthCheck:
         known = await asyncio.gather(*(self.sessions.exists(key) for _, key in some))
         strangers = [room for (room, _), ours in zip(some, known, strict=True) if not ours]
         return installations_check(own, seen.others, strangers)
+
+
+async def _ahead(clock: Clock) -> float | None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CHECK_SECONDS):
+            return await clock.ahead()
+    return None
 
 
 async def _ask(
@@ -204,6 +238,7 @@ def agents_check(
 
     External agents send no heartbeats: `external_at` is when one last joined a call.
     """
+    now = latest(servers, now)
     alive = [s for s in servers if now - s.last_heartbeat <= SILENT_AFTER and not s.draining]
     fitting = [server for server in alive if server.agent_name == agent_name]
     if fitting:

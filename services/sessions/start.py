@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from domain.agents.config import AgentConfig
 from domain.errors import InvalidInput
 from domain.ids import SessionKey, check_id, local_room_name, session_id_of_idempotency_key
+from domain.sessions.metadata import GivenMetadata
 from domain.sessions.session import SessionLimits
 
 NEW_LIMITS = {"caller_hangup_return", "queue_seconds"}
@@ -26,6 +27,7 @@ class StartRequest(BaseModel):
     agent_config: AgentConfig | None = None
     model: str | None = None
     voice: str | None = None
+    metadata: GivenMetadata = {}
     limits: SessionLimits = SessionLimits()
 
     def digest(self, org: str) -> str:
@@ -33,6 +35,9 @@ class StartRequest(BaseModel):
         fields = self.model_dump(mode="json", exclude={"agent_config", "idempotency_key"})
         for limit in NEW_LIMITS - self.limits.model_fields_set:
             del fields["limits"][limit]
+        if not self.metadata:
+            # An older release did not know it.
+            del fields["metadata"]
         if self.room_name is not None:
             # A client may send the org's own name or LiveKit's, which the first answer named.
             fields["room_name"] = local_room_name(org, self.room_name)

@@ -220,6 +220,7 @@ class SessionStarter:
             limits=request.limits,
             request_digest=request.digest(org),
             archive=self.archive,
+            metadata=request.metadata,
         )
 
     async def _started_before(

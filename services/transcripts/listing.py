@@ -123,7 +123,10 @@ def _check_spans(wanted: TranscriptFilter) -> None:
 
 def _cursor(place: str, wanted: TranscriptFilter, order: TranscriptOrder) -> str:
     """A sort key with a checksum of its list, which catches mistakes, not forgery."""
-    parts = [place, wanted.model_dump(mode="json"), order.model_dump(mode="json")]
+    # An older release, whose cursors stay valid, did not know metadata.
+    unknown = None if wanted.metadata else {"metadata"}
+    filters = wanted.model_dump(mode="json", exclude=unknown)
+    parts = [place, filters, order.model_dump(mode="json")]
     check = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_CHECK_LENGTH]
     return base64.urlsafe_b64encode(f"{check}{place}".encode()).decode().rstrip("=")
 

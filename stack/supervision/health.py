@@ -177,6 +177,7 @@ class Verdict(BaseModel):
 class AgentHealth(BaseModel):
     """The part of `/health/agent` that is read here; APIs of older releases lack some fields."""
 
+    clocks: Verdict | None = None
     livekit: Verdict
     installations: Verdict | None = None
     temporal: Verdict

@@ -1,6 +1,7 @@
 """`everline doctor`: every fault comes with its cure."""
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import Generator
@@ -8,20 +9,31 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
-from cli.doctor import NEWEST_PYTHON, OLDEST_PYTHON, Finding, examine, examine_speech
+from cli.doctor import (
+    NEWEST_PYTHON,
+    OLDEST_PYTHON,
+    Finding,
+    _sessions_need,  # pyright: ignore[reportPrivateUsage]
+    examine,
+    examine_speech,
+)
 from cli.speech_check import SpeechFault, try_models
 from stack.layout.credentials import load_credentials
 from stack.layout.home import Home
 from stack.layout.ports import choose_ports, remember_ports
 from stack.layout.wanted import PART_NAMES, Wanted, write_wanted
+from tests.fakes.skewed_server import skewed_server
 from tests.local_stack import local_stack
 from tests.servers import free_port
 from tests.stack.interpreters import supported_versions
 from tests.stack.models.lines import words_of
 from tests.stack.test_binaries import temporal_program
+
+JSON = "application/json"
 
 
 def look(home: Path, **variables: str) -> dict[str, Finding]:
@@ -216,3 +228,28 @@ def test_a_temporal_on_path_that_is_passed_over_is_told(tmp_path: Path) -> None:
     path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
     detail = look(tmp_path, PATH=path)["Temporal server"].detail
     assert f"{tmp_path / 'bin' / 'temporal'} is not used: it has modernc.org/sqlite" in detail
+
+
+async def test_a_wrong_clock_is_named_before_the_faults_that_it_causes() -> None:
+    health: dict[str, Any] = {
+        "clocks": {"ok": False, "detail": "LiveKit's clock is 10 min behind", "cure": "NTP"},
+        "livekit": {"ok": False, "detail": "refused"},
+        "temporal": {"ok": True, "detail": "2 pollers"},
+        "agents": {"ok": False, "detail": "none"},
+        "servers": [],
+    }
+    older = {name: health[name] for name in health if name != "clocks"}
+    found: list[list[str]] = []
+
+    def listed(api: str) -> list[Finding]:
+        return list(_sessions_need(api))
+
+    for report in (health, older):
+        body = json.dumps(report)
+        async with skewed_server(0.0, status=503, body=body, content_type=JSON) as url:
+            findings = await asyncio.to_thread(listed, url)
+        found.append([finding.title for finding in findings])
+        assert [finding.ok for finding in findings][-3:] == [False, True, False]
+
+    assert found[0] == ["clocks", "API reaches LiveKit", "Temporal workers", "agent workers"]
+    assert found[1] == found[0][1:], "an API of an older release compares no clocks"

@@ -52,6 +52,7 @@ class SessionStatusTracker:
             agent_name=request.agent_name,
             agent_version=request.agent_version,
             user_id=request.user_id,
+            metadata=request.metadata,
             started_at=now,
         )
         self._shown = (SessionState.STARTING, WaitingFor.ROOM, 0)

@@ -9,13 +9,14 @@ from adapters.mongo.documents import Document, document_id, document_of
 from adapters.mongo.errors import AlreadyStored, storage_errors
 from adapters.mongo.reading import StoredModel
 from adapters.mongo.sort_keys import check_sort_key, sort_key_of_time
-from adapters.mongo.tenancy import OrgCollection
+from adapters.mongo.tenancy import Documents, OrgCollection
 from adapters.mongo.transcripts.renewal import Renewal
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
 from domain.json_model import reader
 from domain.paging import Page
 from domain.sessions.listing import SessionFilter, SessionPage, line_of
+from domain.sessions.metadata import metadata_pairs
 from domain.sessions.ports import SessionHistory, SessionRecords
 from domain.sessions.session import SessionState, SessionStatus
 
@@ -44,6 +45,7 @@ class MongoSessions(SessionRecords, SessionHistory):
             # What lists are filtered and ordered by.
             agent=status.agent_id or status.agent_name,
             place=sort_key_of_time(status.started_at) + status.session_id,
+            metadata_pairs=metadata_pairs(status.metadata),
         )
         mine = self._sessions.of_session(key)
         # The id may be that of an earlier session: a start checks that only if MongoDB answers.
@@ -85,7 +87,11 @@ class MongoSessions(SessionRecords, SessionHistory):
     async def closed_page(
         self, org: str, wanted: SessionFilter, limit: int, after: str | None
     ) -> SessionPage:
-        page = await self._sessions.of(org).page(_conditions(wanted, after), limit, _RECORD)
+        conditions, mine = _conditions(wanted, after), self._sessions.of(org)
+        if wanted.metadata:
+            page = await _page_by_metadata(mine, wanted.metadata, conditions, limit)
+        else:
+            page = await mine.page(conditions, limit, _RECORD)
         return SessionPage(sessions=[line_of(status) for status in page.items], next=page.next)
 
 
@@ -106,3 +112,21 @@ def _conditions(wanted: SessionFilter, after: str | None) -> Document:
     if wanted.started_after:
         place["$gte"] = sort_key_of_time(wanted.started_after)
     return conditions | ({"place": place} if place else {})
+
+
+async def _page_by_metadata(
+    mine: Documents, metadata: dict[str, str], conditions: Document, limit: int
+) -> Page[SessionStatus]:
+    """A page of the sessions with this metadata, newest first.
+
+    The first stage is one that an index covers completely, as in the lists of transcripts. Long
+    entries are rare.
+    """
+    longest, *others = sorted(metadata_pairs(metadata), key=len, reverse=True)
+    indexed = {name: conditions.pop(name) for name in ("state", "place") if name in conditions}
+    every = [conditions, *({"metadata_pairs": pair} for pair in others)]
+    further = [condition for condition in every if condition]
+    stages: list[Document] = [{"$match": {"$and": further}}] if further else []
+    stages += [{"$sort": {"place": -1}}, {"$limit": limit + 1}]
+    found = await mine.aggregate({**indexed, "metadata_pairs": longest}, stages)
+    return _RECORD.page(found, limit, "place")

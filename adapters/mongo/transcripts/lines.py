@@ -36,6 +36,7 @@ from adapters.mongo.transcripts.transcripts import (
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
 from domain.recordings.recording import CallRecording, latest
+from domain.sessions.metadata import metadata_pairs
 from domain.transcripts.listing import TranscriptFilter, TranscriptLine, line_of
 from domain.transcripts.ports import TranscriptRemoval
 from domain.transcripts.retention import OldTranscript, Removed
@@ -199,7 +200,8 @@ def facets_of(source: TranscriptLine | TranscriptFilter, has_summary: bool | Non
         "summarised": None if has_summary is None else "yes" if has_summary else "no",
         "state": source.state,
     }
-    return [f"{name}:{value}" for name, value in named.items() if value is not None]
+    attached = [f"metadata:{pair}" for pair in metadata_pairs(source.metadata)]
+    return attached + [f"{name}:{value}" for name, value in named.items() if value is not None]
 
 
 def document_of_line(line: TranscriptLine, turns: Sequence[Turn]) -> Document:

@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Annotated
 
+import structlog
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
@@ -19,12 +20,14 @@ from api.problems import problems
 from api.routes.agent_callbacks.reporters import check_attempt
 from api.routing import Router, after
 from domain.agents.servers import Heartbeat, HeartbeatAnswer
+from domain.clocks import ClockSkew
 from domain.errors import InvalidInput
 from domain.json_model import FROM_ANOTHER_VERSION
 from domain.sessions.control import HEARTBEAT_PATH, HEARTBEAT_PATH_CHECK
 from domain.sessions.messages import EVENT_ID_CHARS, AgentFailed, AgentReady, ReadyAnswer
 
 router = Router(tags=["agent callbacks"])
+log = structlog.get_logger()
 
 
 class Accepted(BaseModel):
@@ -62,7 +65,13 @@ async def _require_signature(request: Request) -> None:
 @after(_require_signature)
 async def _signed_body(request: Request, deps: Deps, signature: LiveKitSignature) -> bytes:
     body = await request.body()
-    verify_body(deps.livekit_keys, signature or "", body, HEARTBEAT)
+    try:
+        verify_body(deps.livekit_keys, signature or "", body, HEARTBEAT)
+    except ClockSkew as error:
+        if deps.refused_clocks.lately() is None:
+            log.warning("heartbeat refused", reason=error.message, cure=error.cure)
+        deps.refused_clocks.refused(error.ahead)
+        raise
     return body
 
 

@@ -1,6 +1,5 @@
 """Requests of agents during a call, with their callback token."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Path
@@ -38,4 +37,4 @@ async def get_managed_agent(
 async def get_time_left(deps: Deps, claims: AgentClaims) -> TimeLeft:
     """Get how long the call may still last, including extensions."""
     status = await deps.sessions.status(claims.key)
-    return TimeLeft(remaining=status.seconds_left(datetime.now(UTC)))
+    return TimeLeft(remaining=status.seconds_left(await deps.sessions.now()))

@@ -3,10 +3,11 @@
 from typing import Annotated
 
 from fastapi import Header, Query
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from api.answers import RequestBody
 from api.dependencies import Client, Deps, Key
+from api.metadata_filter import METADATA_PARAMETER, MetadataFilter
 from api.problems import problems
 from api.routing import Router
 from domain.access.principal import Principal
@@ -15,7 +16,7 @@ from domain.ids import Id
 from domain.json_model import Time
 from domain.sessions.listing import SessionFilter, SessionPage
 from domain.sessions.messages import LONGEST_EXTENSION, Extend, Finalise, Redispatch
-from domain.sessions.session import SessionStatus
+from domain.sessions.session import Outcome, SessionState, SessionStatus
 
 router = Router(prefix="/v1/sessions", tags=["sessions"])
 
@@ -36,9 +37,11 @@ class ExtendBody(RequestBody):
     seconds: float = Field(gt=0, le=LONGEST_EXTENSION)
 
 
-class SessionQuery(SessionFilter):
-    """Which sessions are listed, and from where."""
+class SessionQuery(BaseModel):
+    """Which sessions are listed, and from where; `metadata` is a parameter of its own form."""
 
+    state: SessionState | None = None
+    outcome: Outcome | None = None
     agent: Id | None = Field(
         default=None, description="the saved agent's id; without one, the agent's name"
     )
@@ -53,14 +56,19 @@ class SessionQuery(SessionFilter):
     )
 
 
-@router.get("")
+@router.get("", openapi_extra=METADATA_PARAMETER)
 async def list_sessions(
-    deps: Deps, client: Client, query: Annotated[SessionQuery, Query()]
+    deps: Deps, client: Client, query: Annotated[SessionQuery, Query()], metadata: MetadataFilter
 ) -> SessionPage:
-    """List the org's sessions: the open ones first, then the closed ones, newest first in each."""
+    """List the org's sessions: the open ones first, then the closed ones, newest first in each.
+
+    With `metadata`, a page may be shorter than `limit`, or empty, although there is a `next`.
+    """
     if deps.lists is None:
         raise Unavailable("sessions cannot be listed here")
-    return await deps.lists.page(client.org, query, query.limit, query.cursor)
+    filters = query.model_dump(exclude={"limit", "cursor"})
+    wanted = SessionFilter(**filters, metadata=metadata)
+    return await deps.lists.page(client.org, wanted, query.limit, query.cursor)
 
 
 @router.post("/{session_id}/extend", responses=problems(409))

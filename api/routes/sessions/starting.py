@@ -15,6 +15,7 @@ from api.routes.agents.masked_config import MaskedConfig
 from domain.agents.config import AgentConfig, ConfigWarning
 from domain.agents.masking import masked
 from domain.ids import GivenRoomName, Id
+from domain.sessions.metadata import GivenMetadata
 from domain.sessions.session import GivenLimits, Stage
 from services.agents.engine_choice import resolved_voice
 from services.sessions.start import StartRequest
@@ -28,6 +29,7 @@ class StartFields(RequestBody):
     agent_id: Id | None = None
     agent_config: AgentConfig | None = None
     limits: GivenLimits = GivenLimits()
+    metadata: GivenMetadata = {}
 
 
 class StartResponse(BaseModel):
@@ -47,6 +49,7 @@ class StartResponse(BaseModel):
     queue_seconds: float | None
     """How long it may have to wait in the queue; null if that is not known."""
     agent_config: MaskedConfig
+    metadata: dict[str, str]
     warnings: list[ConfigWarning]
     """Settings that do not have the effect that they seem to have."""
 
@@ -108,6 +111,7 @@ class _Start:
             queue_position=(status or started.admitted).queue_position,
             queue_seconds=(status or started.admitted).queue_seconds,
             agent_config=masked(session.config),
+            metadata=session.metadata,
             warnings=started.warnings,
         )
 

@@ -49,6 +49,7 @@ class TranscriptHead(CamelCaseAnswer):
     )
     cost: float | None = Field(description="estimate in US dollars; null if unknown")
     recordings: int
+    metadata: dict[str, str] = Field(description="what the start of the session gave")
     summary_status: SummaryStatus | None
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Path, Query, Response
 
 from api.dependencies import Client, Deps, Limit, SessionId, next_page, reader_of, records_of
+from api.metadata_filter import METADATA_PARAMETER, MetadataFilter
 from api.problems import problems
 from api.routes.transcripts.answers import (
     TranscriptAnswer,
@@ -52,6 +53,7 @@ class ListQuery:
 
     def __init__(
         self,
+        metadata: MetadataFilter,
         userId: Annotated[str | None, Query(min_length=1, max_length=256)] = None,
         outcome: Outcome | None = None,
         endReason: EndReason | None = None,
@@ -85,6 +87,7 @@ class ListQuery:
             started_to=until,
             min_duration=minDuration,
             max_duration=maxDuration,
+            metadata=metadata,
             terms=[] if q is None else search_terms_of_query(q),
         )
         self.order = TranscriptOrder(field=sort, order=order)
@@ -103,7 +106,7 @@ CamelCaseKey = Annotated[SessionKey, Depends(_session_key)]
 """As `api.dependencies.Key`, for paths with `sessionId`."""
 
 
-@router.get("")
+@router.get("", openapi_extra=METADATA_PARAMETER)
 async def list_transcripts(
     query: Listed,
     deps: Deps,
@@ -119,7 +122,7 @@ async def list_transcripts(
 
 
 # Before the routes of one session: a session may be named `agent`.
-@router.get("/agent/{agentId}")
+@router.get("/agent/{agentId}", openapi_extra=METADATA_PARAMETER)
 async def list_transcripts_of_agent(
     agentId: AgentId, query: Listed, deps: Deps, client: Client
 ) -> TranscriptList:

@@ -43,10 +43,13 @@ class Finds(CommandListener):
 
     def __init__(self) -> None:
         self.sent: list[Document] = []
+        self.aggregated: list[Document] = []
 
     def started(self, event: CommandStartedEvent) -> None:
         if event.command_name == "find":
             self.sent.append(dict(event.command))
+        if event.command_name == "aggregate":
+            self.aggregated.append(dict(event.command))
 
     def succeeded(self, event: CommandSucceededEvent) -> None: ...
 
@@ -80,6 +83,13 @@ async def leading_fields(database: Database, finds: Finds) -> list[str | None]:
     return found
 
 
+async def leading_field_of_match(database: Database, sent: Document) -> str | None:
+    """The first field of the index that an aggregation's first stage is answered through."""
+    command = {"find": sent["aggregate"], "filter": sent["pipeline"][0]["$match"]}
+    plan = await database.command("explain", command)
+    return _index_of(plan["queryPlanner"]["winningPlan"])
+
+
 def _index_of(stage: Document) -> str | None:
     while stage:
         if stage["stage"] == "IXSCAN":
@@ -98,6 +108,22 @@ async def test_closed_sessions_by_any_filter(watched: Database, finds: Finds) ->
             await sessions.closed_page("acme", wanted, 50, after)
     assert len(finds.sent) == 32
     assert set(await leading_fields(watched, finds)) == {"org"}
+
+
+async def test_closed_sessions_by_metadata_and_any_filter(watched: Database, finds: Finds) -> None:
+    subsets = chain.from_iterable(combinations(CONDITIONS, size) for size in range(5))
+    sessions = MongoSessions(watched)
+    count = 0
+    for chosen in subsets:
+        for metadata in ({"order": "42"}, {"order": "42", "shop": "x"}):
+            fields = {name: CONDITIONS[name] for name in chosen}
+            wanted = SessionFilter(**fields, metadata=metadata)
+            for after in (None, "01772366400000.s-1"):
+                await sessions.closed_page("acme", wanted, 50, after)
+                count += 1
+    assert len(finds.aggregated) == count == 64
+    for sent in finds.aggregated:
+        assert await leading_field_of_match(watched, sent) == "org"
 
 
 async def test_webhook_deliveries_by_any_filter(watched: Database, finds: Finds) -> None:

@@ -133,6 +133,7 @@ async def test_a_line_says_what_an_operator_needs(office: Office) -> None:
         "attempt": 1,
         "started_at": "",
         "closed_at": None,
+        "metadata": {},
     }
     since, started = (datetime.fromisoformat(line[at]) for at in ("waiting_since", "started_at"))
     assert since >= started

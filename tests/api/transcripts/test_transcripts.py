@@ -166,6 +166,7 @@ async def test_a_line_says_what_a_person_looks_for(full: Desk) -> None:
         "responseSeconds": None,
         "cost": None,
         "recordings": 0,
+        "metadata": {},
         "summaryStatus": "ready",
     }
 

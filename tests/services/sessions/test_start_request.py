@@ -31,6 +31,7 @@ def test_the_same_request_has_the_same_digest() -> None:
         request(None),
         request({"prompt": "p"}, agent_id="a"),
         request({"prompt": "p"}, voice="alloy"),
+        request({"prompt": "p"}, metadata={"order": "42"}),
     ],
 )
 def test_another_one_has_another(other: StartRequest) -> None:
