@@ -69,7 +69,9 @@ class Door:
 
     async def start(self, *agents: Plays, archive: bool = True, **limits: float) -> Call:
         """Start a session whose agents are played, by `POST /session`; returns when dispatched."""
-        call = self.studio.call(*agents, archive=archive, agent_name=AGENT_NAME, **limits)
+        call = self.studio.call(
+            *agents, archive=archive, agent_name=AGENT_NAME, place=None, **limits
+        )
         body = session_body(call)
         answer = await at_last(lambda: self.http.post("/session", json=body), late=202)
         assert answer.status_code == 200, answer.text

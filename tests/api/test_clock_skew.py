@@ -15,7 +15,8 @@ from structlog.testing import capture_logs
 from adapters.livekit.signatures import HEARTBEAT, WEBHOOK, sign_body
 from adapters.memory_agent_servers import MemoryAgentServers
 from adapters.temporal.sessions import TemporalSessions
-from domain.agents.servers import AgentServer, free_places
+from domain.agents.places import capacity
+from domain.agents.servers import AgentServer
 from domain.clocks import CLOCK_CURE, Clock
 from services.agents.clocks import RefusedClocks
 from services.agents.health import agents_check
@@ -163,7 +164,9 @@ def test_a_silent_server_is_silent_although_this_clock_is_behind() -> None:
     silent = _server("silent", api_now - timedelta(minutes=1))
     alive = _server("alive", api_now)
 
-    assert free_places([silent, alive], "test-agent", NOW) == 2
+    there = capacity([silent, alive], "test-agent", [], NOW)
+    assert there is not None
+    assert there.free == 2
     assert "1 agent servers" in agents_check([silent, alive], "test-agent", NOW).detail
 
 

@@ -8,11 +8,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from adapters.http import clocks
-from adapters.http.clocks import HttpClock, ahead_by, watched_clocks
-from adapters.http.webhook_sender import (
-    HttpWebhookSender,
-    _retry_after,  # pyright: ignore[reportPrivateUsage]
-)
+from adapters.http.clocks import HttpClock, ahead_by, date_of, watched_clocks
+from adapters.http.retry_after import retry_after
+from adapters.http.webhook_sender import HttpWebhookSender
 from adapters.livekit.errors import LiveKitMisconfigured
 from adapters.livekit.rooms import LiveKitRooms
 from adapters.summarisers import openai_errors
@@ -115,7 +113,8 @@ def test_a_time_to_retry_at_is_compared_with_the_servers_own_time() -> None:
     }
     response = httpx.Response(503, headers=headers)
 
-    assert _retry_after(response) == pytest.approx(30, abs=1)
+    pause = retry_after(headers["retry-after"], date_of(response))
+    assert pause == pytest.approx(30, abs=1)
     seconds = openai_errors._retry_after(response)  # pyright: ignore[reportPrivateUsage]
     assert seconds == pytest.approx(30, abs=1)
 
