@@ -41,6 +41,7 @@ class DispatchAgent(BaseModel):
     max_duration: float
     token_expires: int
     """Unix time in seconds."""
+    unanswered: bool = False
 
     @property
     def key(self) -> SessionKey:
@@ -137,6 +138,7 @@ class DispatchActivities:
             callback_token=callback_token.mint(self._callback_secret, claims),
             caller_identity=order.caller_identity,
             max_duration=order.max_duration,
+            unanswered=order.unanswered,
         )
         text = dispatch_metadata(order.config, order.key, order.user_id, everline).model_dump_json(
             exclude_none=True

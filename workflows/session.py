@@ -147,7 +147,10 @@ class SessionWorkflow(SessionHandlers):
             await self._attempts.retract(attempt)
             if not attempt.worth_retrying:
                 break
-            if not self._tracker.status.joins:
+            if self._tracker.status.joins:
+                # Meanwhile, the caller may have spoken to nobody.
+                attempt.unanswered = True
+            else:
                 # Before the first join there is no record, so webhooks are told without one.
                 self._records.announce()
         raise CallOver(ending_without_agent)

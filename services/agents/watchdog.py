@@ -78,7 +78,8 @@ class Watchdog:
         reason = f"its agent server was silent for {self.longest_silence:g} s"
         for job in server.jobs:
             if job.key and job.attempt is not None:
-                loss = agent_lost(job.attempt, job.job_id, reason)
+                # Meanwhile, the caller may have spoken to nobody.
+                loss = agent_lost(job.attempt, job.job_id, reason, unanswered=True)
                 await self.losses.tell_agent_is_lost(job.key, loss)
         await self.signs.dealt_with(server_id, stamp)
         # No worker checks it again before its next heartbeat.

@@ -80,8 +80,8 @@ class SessionActivities:
             summary=f"has {name} a free place?",
         )
 
-    def dispatch_agent(self, attempt: int) -> workflow.ActivityHandle[str]:
-        """Dispatch one attempt; gives the dispatch id."""
+    def dispatch_agent(self, attempt: int, unanswered: bool) -> workflow.ActivityHandle[str]:
+        """Dispatch one attempt; gives the dispatch id. `unanswered`: see `EverlineMetadata`."""
         request = self._request
         limits = request.limits
         longest = timedelta(seconds=limits.join_budget() + limits.caller_wait + limits.max_duration)
@@ -99,6 +99,7 @@ class SessionActivities:
                 caller_identity=request.caller_identity,
                 max_duration=limits.max_duration,
                 token_expires=int(expires.timestamp()),
+                unanswered=unanswered,
             ),
             start_to_close_timeout=_CALL,
             schedule_to_close_timeout=timedelta(seconds=30),

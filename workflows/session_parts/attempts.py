@@ -47,7 +47,8 @@ class Attempts:
         number = attempt.number
         tracker.begin_attempt(number)
         try:
-            await self._session.cancel_if_call_ends(self._session.activities.dispatch_agent(number))
+            dispatch = self._session.activities.dispatch_agent(number, attempt.unanswered)
+            await self._session.cancel_if_call_ends(dispatch)
         except ActivityError as error:
             self._dispatch_failed(attempt, error)
             return attempt
@@ -141,7 +142,8 @@ class Attempts:
             self._session.tracker.log(f"agent {attempt.agent_identity} is in the room again")
             self._log_strays(seen)
         elif self._session.ending is None:
-            attempt.lose(f"it left the room ({detail})")
+            # Nobody has answered the caller since it left.
+            attempt.lose(f"it left the room ({detail})", unanswered=True)
 
     def unassigned_agent_joined(self, change: ParticipantChanged) -> None:
         """An agent that carries no attempt came: the external one of a dispatch, or a stray."""
@@ -197,7 +199,7 @@ class Attempts:
         """An agent is dead: its server says so, or its server is silent."""
         attempt = self.current
         if attempt and loss.attempt == attempt.number and attempt.dies_with(loss.job_id):
-            attempt.lose(loss.reason)
+            attempt.lose(loss.reason, unanswered=loss.unanswered)
             self._session.tracker.touch()
 
     def agent_left(self, change: ParticipantChanged) -> None:

@@ -101,7 +101,9 @@ async def _tell_losses(deps: ApiDependencies, lost: Sequence[LostJob]) -> None:
         async with asyncio.timeout(TELL_SECONDS):
             for job in lost:
                 if job.key and job.attempt:
-                    message = agent_lost(job.attempt, job.job_id, job.reason)
+                    message = agent_lost(
+                        job.attempt, job.job_id, job.reason, unanswered=job.unanswered
+                    )
                     await deps.sessions.signal(job.key, message)
     except TimeoutError:
         raise Unavailable("Temporal did not accept the lost jobs in time") from None
