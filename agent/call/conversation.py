@@ -88,6 +88,8 @@ class Conversation:
             session_close_transcript_timeout=CLOSE_TRANSCRIPT_SECONDS,
         )
         self._replaces = replaces
+        self._typed_early: list[str] = []
+        """What the caller has typed before `open`."""
         self._unanswered = Unanswered(self.session, waiting=unanswered)
         self._on_close = on_close
         self._provider_errors = ProviderErrors(self.session, self._fail)
@@ -225,8 +227,13 @@ class Conversation:
         if caller.kind != rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD:
             # Phone networks cancel echoes. The SDK has no public way to say so this late.
             self.session._on_aec_warmup_expired()  # pyright: ignore[reportPrivateUsage]
-        if greeting_is_due(self._history) and self._words.agent_speaks_first:
+        greets = greeting_is_due(self._history) and self._words.agent_speaks_first
+        if greets:
             self._speak(self._words.greeting, UNPROMPTED_GREETING)
+        if self._typed_early:
+            self.session.generate_reply(user_input="\n".join(self._typed_early))
+        elif greets:
+            return
         elif self._history and self._history[-1].role is Role.USER:
             # The previous agent died before it had answered.
             self.session.generate_reply()
@@ -262,9 +269,12 @@ class Conversation:
         return own if is_given(own) else getattr(self.session, part)
 
     async def _typed(self, session: AgentSession[None], event: TextInputEvent) -> None:
-        # Blank text interrupts nobody.
-        if self._opening is not None and event.text.strip():
-            self._unanswered.heard()
+        if not event.text.strip():
+            return
+        self._unanswered.heard()
+        if self._opening is None:
+            self._typed_early.append(event.text)
+        else:
             await session.interrupt()
             session.generate_reply(user_input=event.text)
 

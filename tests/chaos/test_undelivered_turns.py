@@ -16,7 +16,10 @@ async def test_the_next_agent_knows_turns_that_wait_in_the_spool(rig: Rig) -> No
     async with rig.call(agent_config={"conversation_start": start}, limits=limits) as call:
         await call.answer(0, "Blue Fox")
         async with frozen(rig, "mongodb"):
+            asked = call.caller.heard.now()
             await call.type("A table for two, please.", expect="table for two")
+            # An answer is a turn only when it has been heard to its end.
+            await call.caller.wait_until_agent_spoke(asked, within=60)
             (await rig.job(call.key)).kill()
             await rig.client.until(call.session_id, 60, attempt=2)
         await rig.client.until(call.session_id, 90, joins=2, state=SessionState.LIVE)

@@ -1,5 +1,7 @@
 """An agent that replaces a lost one does not leave the caller waiting for an answer."""
 
+from typing import Any
+
 import pytest
 
 from domain.agents.call_policy import RecoveryPolicy, SilencePolicy
@@ -7,6 +9,8 @@ from domain.agents.config import AgentConfig, ConversationStart
 from domain.transcripts.transcript import Turn
 from tests.agent.live import BOOK_A_TABLE, GOODBYE, GREETING, LiveSession
 from tests.agent.samples import turn
+from tests.fakes.callback_api import CallbackApi
+from tests.harness.call import CHAT_TOPIC
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -125,3 +129,36 @@ async def test_words_spoken_before_the_new_agent_listens_are_asked_for(
 
     [first, *_] = callbacks.turns.values()
     assert (first["role"], first["text"]) == ("assistant", SORRY)
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+async def test_what_is_typed_before_the_agent_listens_is_answered(
+    session: LiveSession, attempt: int
+) -> None:
+    callbacks = session.callbacks
+    callbacks.unavailable.add("ready")
+    caller = await session.call()
+    try:
+        await session.dispatch(attempt)
+        await callbacks.wait_for(lambda: bool(callbacks.of("ready")))
+        # The agent is there and has not claimed the attempt yet.
+        await caller.wait_until_heard(30)
+        sender = caller.room.local_participant
+        await sender.send_text("A table for four, please.", topic=CHAT_TOPIC)
+        tries = len(callbacks.of("ready"))
+        await callbacks.wait_for(lambda: len(callbacks.of("ready")) > tries)
+        assert caller.subtitles.lines == [], "nobody speaks before the claim"
+        callbacks.unavailable.clear()
+        await callbacks.wait_for(
+            lambda: any("table for four" in each["text"] for each in _answers(callbacks))
+        )
+    finally:
+        await caller.disconnect()
+
+    said = [each["text"] for each in _answers(callbacks)]
+    assert said[0] == GREETING, "the greeting comes first"
+    assert [each["role"] for each in callbacks.turns.values()].count("user") == 1
+
+
+def _answers(callbacks: CallbackApi) -> list[dict[str, Any]]:
+    return [each for each in callbacks.turns.values() if each["role"] == "assistant"]

@@ -1,6 +1,7 @@
 """The caller knows whose voice it hears."""
 
 from livekit import api
+from livekit.protocol.room import CreateRoomRequest
 
 from stack.demo.caller import Caller
 from stack.demo.lines import SPEECH
@@ -18,13 +19,16 @@ async def joined(livekit: LiveKitServer, identity: str) -> Caller:
     return caller
 
 
-async def test_the_sound_of_a_second_speaker_is_not_credited_to_the_first(
+async def test_the_sound_of_a_speaker_is_not_credited_to_an_earlier_one(
     livekit_server: LiveKitServer,
 ) -> None:
+    keys = livekit_server.api_key, livekit_server.api_secret
+    async with api.LiveKitAPI(livekit_server.api_url, *keys) as lk:
+        await lk.room.create_room(CreateRoomRequest(name="voices", empty_timeout=60))
     listener = await joined(livekit_server, "listener")
     heard = listener.heard
     try:
-        for identity in ("first", "second"):
+        for identity in ("first", "second", "third"):
             speaker = await joined(livekit_server, identity)
             await speaker.wait_until_heard(30)
             begun = heard.now()
