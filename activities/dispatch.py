@@ -43,6 +43,7 @@ class DispatchAgent(BaseModel):
     voice: str | None = None
     token_expires: int
     """Unix time in seconds."""
+    unanswered: bool = False
 
     @property
     def key(self) -> SessionKey:
@@ -139,6 +140,7 @@ class DispatchActivities:
             callback_token=callback_token.mint(self._callback_secret, claims),
             caller_identity=order.caller_identity,
             max_duration=order.max_duration,
+            unanswered=order.unanswered,
         )
         metadata = dispatch_metadata(
             order.config,

@@ -156,7 +156,10 @@ class SessionWorkflow(SessionHandlers):
             await self._attempts.retract_all_up_to(attempt)
             if not attempt.worth_retrying:
                 break
-            if not self._tracker.status.joins:
+            if self._tracker.status.joins:
+                # Meanwhile, the caller may have spoken to nobody.
+                attempt.unanswered = True
+            else:
                 # Customers' webhooks hear of each failed attempt; the record starts with the
                 # first join.
                 self._records.announce()

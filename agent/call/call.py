@@ -35,7 +35,17 @@ from agent.engines import (
 )
 from agent.sound import CallSound
 from agent.sound.recording import CallRecorder
-from agent.spool import Disk, DiskHangs, Outbox, Record, RecordKind, SpoolEntry, Target, spool_id
+from agent.spool import (
+    Disk,
+    DiskHangs,
+    Outbox,
+    Record,
+    RecordKind,
+    SpoolEntry,
+    Target,
+    spool_id,
+    undelivered_turns,
+)
 from agent.version import agent_version
 from domain.recordings.recording import CallRecording
 from domain.sessions.dispatch_metadata import DispatchMetadata, EverlineMetadata
@@ -80,6 +90,8 @@ class Call:
         self._tools: CallTools | None = None
         self._recorder: CallRecorder | None = None
         self._missing_variables: Sequence[str] = ()
+        self._spoken_before = False
+        """Whether LiveKit has reported the caller's voice before the agent listened."""
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self) -> None:
@@ -107,6 +119,10 @@ class Call:
         participant = room.remote_participants.get(caller)
         return participant.sid if participant else ""
 
+    def unanswered(self) -> bool:
+        """Whether the caller speaks, or has spoken and the agent has not begun to answer."""
+        return self._conversation is not None and self._conversation.unanswered
+
     async def hand_in(self) -> None:
         """The job's end hook: spool the report, and wait briefly for the API to accept it."""
         for task in self._tasks:
@@ -125,6 +141,7 @@ class Call:
             notices=[*self._notices, *(self._sound.notices if self._sound else ())],
             missing_variables=self._missing_variables,
             recording=await self._recorded(),
+            unanswered=self.unanswered(),
         )
         for record in report_records(report, self._streamed):
             self._outbox.put(record)
@@ -167,6 +184,7 @@ class Call:
             sound,
             on_close,
             replaces=self._attempt > 1,
+            unanswered=self._everline is not None and self._everline.unanswered,
         )
         deadline = time.monotonic() + READY_SECONDS
         self._tools = CallTools(
@@ -200,7 +218,11 @@ class Call:
         await self._start_recording(conversation)
         caller = self._ctx.wait_for_participant(identity=self._caller)
         conversation.open(
-            self._background(caller), self._caller_here, remaining, self._ask_remaining
+            self._background(caller),
+            self._caller_here,
+            remaining,
+            self._ask_remaining,
+            spoken_before=self._spoken_before,
         )
 
     async def _start_recording(self, conversation: Conversation) -> None:
@@ -245,12 +267,31 @@ class Call:
             return None
 
     async def _history(self, deadline: float) -> list[Turn]:
-        client = self._client
-        if client is None or self._attempt == 1:
+        """The turns so far: those that wait in this spool, and then those that the API has.
+
+        In this order, because what is delivered meanwhile leaves the spool.
+        """
+        client, everline = self._client, self._everline
+        if client is None or everline is None or self._attempt == 1:
             return []
+        waiting = await self._undelivered(everline.org)
         fetch = partial(client.turns_so_far, self._metadata.session_id)
-        turns = await retry_until(deadline, "turns_so_far", fetch)
-        return ordered(turn for turn in turns if turn.attempt < self._attempt)
+        known = [*await retry_until(deadline, "turns_so_far", fetch), *waiting]
+        # A turn that waits may be a later revision.
+        turns = {(turn.attempt, turn.item_id): turn for turn in known}
+        return ordered(turn for turn in turns.values() if turn.attempt < self._attempt)
+
+    async def _undelivered(self, org: str) -> list[Turn]:
+        spool = Path(self._settings.everline_spool_dir)
+        read = partial(undelivered_turns, spool, org, self._metadata.session_id)
+        try:
+            turns = await Disk().ask(read)
+        except (DiskHangs, OSError) as error:
+            log.error("spool_unreadable", error=str(error))
+            return []
+        if turns:
+            log.info("undelivered_turns_read", turns=len(turns))
+        return turns
 
     async def _claim(
         self, everline: EverlineMetadata, client: CallbackClient, deadline: float
@@ -297,6 +338,11 @@ class Call:
             if self._ending.note_disconnect(reason):
                 log.info("room_disconnected", reason=rtc.DisconnectReason.Name(reason))
 
+        def speaking(speakers: list[rtc.Participant]) -> None:
+            spoken = any(speaker.identity == self._caller for speaker in speakers)
+            self._spoken_before = self._spoken_before or spoken
+
+        self._ctx.room.on("active_speakers_changed", speaking)
         self._ctx.room.on("data_received", received)
         self._ctx.room.on("disconnected", disconnected)
 

@@ -21,14 +21,15 @@ from livekit.agents.voice import SpeechHandle
 from livekit.agents.voice.room_io import RoomOptions, TextInputEvent, TextInputOptions
 
 from agent.call.end_cause import EndCause
-from agent.call.prompt import NUDGE, TIME_WARNING, UNPROMPTED_GREETING, Words
+from agent.call.prompt import NUDGE, RECOVERY, TIME_WARNING, UNPROMPTED_GREETING, Words
 from agent.engines import EngineParts, EngineUnavailable
 from agent.sound import CallSound
 from agent.watchers.answers import AnswerWatch
 from agent.watchers.provider_errors import ProviderErrors
 from agent.watchers.silence import SilenceWatch
 from agent.watchers.time_limit import warn_in_time
-from domain.agents.call_policy import SilencePolicy
+from agent.watchers.unanswered import Unanswered
+from domain.agents.call_policy import RecoveryPolicy, SilencePolicy
 from domain.agents.config import DispatchedConfig
 from domain.sessions.end_reasons import ReportEnd
 from domain.transcripts.transcript import Role, Turn
@@ -50,7 +51,8 @@ long even if nobody speaks (its default is 2.0)."""
 class Conversation:
     """One attempt's conversation with the caller; `on_close` is called once it is over.
 
-    `replaces` tells whether another agent has spoken in this call before.
+    `replaces` tells whether another agent has spoken in this call before, `unanswered` whether the
+    caller has, or may have, spoken to one that was lost.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Conversation:
         on_close: Callable[[], None],
         *,
         replaces: bool,
+        unanswered: bool,
     ) -> None:
         self._config = config
         self._sound = sound
@@ -84,6 +87,10 @@ class Conversation:
             aec_warmup_duration=None if replaces else ECHO_SECONDS,
             session_close_transcript_timeout=CLOSE_TRANSCRIPT_SECONDS,
         )
+        self._replaces = replaces
+        self._typed_early: list[str] = []
+        """What the caller has typed before `open`."""
+        self._unanswered = Unanswered(self.session, waiting=unanswered)
         self._on_close = on_close
         self._provider_errors = ProviderErrors(self.session, self._fail)
         self.session.on("close", self._closed)
@@ -125,6 +132,11 @@ class Conversation:
             await accepted()
         self._started = True
 
+    @property
+    def unanswered(self) -> bool:
+        """Whether the caller speaks, or has spoken and the agent has not begun to answer."""
+        return self._unanswered.waiting
+
     def _fail(self, reason: str) -> None:
         log.error("provider_failed", reason=reason)
         self._ending.note(ReportEnd.ERROR, reason)
@@ -148,11 +160,16 @@ class Conversation:
         caller_here: Callable[[], bool],
         remaining: float | None,
         ask_remaining: Callable[[], Awaitable[float | None]],
+        *,
+        spoken_before: bool,
     ) -> None:
         """Begin to listen, speak first if the configuration says so, and watch silence and time.
 
-        The call ends in `remaining` seconds; None if that is unknown.
+        The call ends in `remaining` seconds; None if that is unknown. `spoken_before` tells whether
+        the caller has spoken in the meantime.
         """
+        if spoken_before:
+            self._unanswered.heard()
         self.session.input.set_audio_enabled(True)
         self._opening = asyncio.create_task(self._speak_first(caller_present), name="opening")
         policy, warning = self._config.silence or SilencePolicy(), self._config.max_duration_warning
@@ -189,6 +206,8 @@ class Conversation:
         """
         for stop in self._watches:
             stop()
+        if self._opening is not None:
+            self._opening.cancel()
         try:
             async with asyncio.timeout(within):
                 if words := self._words.fill(goodbye):
@@ -208,12 +227,25 @@ class Conversation:
         if caller.kind != rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD:
             # Phone networks cancel echoes. The SDK has no public way to say so this late.
             self.session._on_aec_warmup_expired()  # pyright: ignore[reportPrivateUsage]
-        if greeting_is_due(self._history):
-            if self._words.agent_speaks_first:
-                self._speak(self._words.greeting, UNPROMPTED_GREETING)
-        elif self._history[-1].role is Role.USER:
+        greets = greeting_is_due(self._history) and self._words.agent_speaks_first
+        if greets:
+            self._speak(self._words.greeting, UNPROMPTED_GREETING)
+        if self._typed_early:
+            self.session.generate_reply(user_input="\n".join(self._typed_early))
+        elif greets:
+            return
+        elif self._history and self._history[-1].role is Role.USER:
             # The previous agent died before it had answered.
             self.session.generate_reply()
+        elif self._replaces:
+            await self._ask_again()
+
+    async def _ask_again(self) -> None:
+        """Ask the caller to repeat what the previous agent, or nobody, has heard."""
+        policy = self._config.recovery or RecoveryPolicy()
+        if policy.enabled and await self._unanswered.until_quiet():
+            log.info("caller_asked_to_repeat")
+            self._speak(self._words.fill(policy.text), RECOVERY)
 
     def _speak(
         self, text: str | None, instructions: str, allow_interruptions: NotGivenOr[bool] = NOT_GIVEN
@@ -237,8 +269,12 @@ class Conversation:
         return own if is_given(own) else getattr(self.session, part)
 
     async def _typed(self, session: AgentSession[None], event: TextInputEvent) -> None:
-        # Blank text interrupts nobody.
-        if self._opening is not None and event.text.strip():
+        if not event.text.strip():
+            return
+        self._unanswered.heard()
+        if self._opening is None:
+            self._typed_early.append(event.text)
+        else:
             await session.interrupt()
             session.generate_reply(user_input=event.text)
 

@@ -16,6 +16,10 @@ DEFAULT_PROMPT = (
 )
 UNPROMPTED_GREETING = "Greet the caller briefly and ask how you can help."
 NUDGE = "The caller has said nothing for a while. Ask in one short sentence whether they are there."
+RECOVERY = (
+    "The connection to the caller was lost for a moment, and so may be what they said last."
+    " Apologise in one short sentence, and ask them to say it again."
+)
 TIME_WARNING = "Tell the caller in one short sentence that the time of this call is nearly over."
 
 

@@ -39,6 +39,7 @@ def build_report(
     missing_variables: Sequence[str] = (),
     notices: Sequence[Notice] = (),
     recording: CallRecording | None = None,
+    unanswered: bool = False,
 ) -> AgentReport:
     """The report of one attempt; `sdk` is the SDK's own, None if the session never started.
 
@@ -52,6 +53,7 @@ def build_report(
         "job_id": job_id,
         "end_reason": ending.reason,
         "error": ending.error and ending.error[:_MAX_ERROR_CHARS],
+        "unanswered": unanswered,
         "missing_variables": list(missing_variables),
         "configured_otherwise": [asdict(notice) for notice in notices],
         "recording": recording,

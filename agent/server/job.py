@@ -36,8 +36,14 @@ async def entrypoint(ctx: JobContext) -> None:
         call = ctx.proc.userdata.get(_CALL)
         return call.caller_connection() if isinstance(call, Call) else None
 
+    def unanswered() -> bool:
+        call = ctx.proc.userdata.get(_CALL)
+        return isinstance(call, Call) and call.unanswered()
+
     # Stored, because asyncio holds tasks weakly; it ends with the event loop.
-    ctx.proc.userdata[_TICKS] = asyncio.create_task(tick_forever(ctx.job.id, caller), name="ticks")
+    ctx.proc.userdata[_TICKS] = asyncio.create_task(
+        tick_forever(ctx.job.id, caller, unanswered), name="ticks"
+    )
     try:
         metadata = read_metadata(ctx.job.metadata, ctx.job.room.name)
     except MetadataFault as fault:

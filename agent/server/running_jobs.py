@@ -57,6 +57,7 @@ class RunningJobs:
                 **ref.model_dump(),
                 tick_age=round(max(ages[job_id], 0.0), 2) if job_id in ages else None,
                 caller=self._ticks.caller(job_id),
+                unanswered=self._ticks.unanswered(job_id),
             )
             for job_id, ref in self._refs.items()
         ]
@@ -99,7 +100,8 @@ class RunningJobs:
         ref = job_ref(info.job)
         reason = self._hung.pop(ref.job_id, f"its process ended with code {exit_code}")
         log.error("job_lost", job_id=ref.job_id, session_id=ref.session_id, reason=reason)
-        self._lost[ref.job_id] = LostJob(**ref.model_dump(), reason=reason)
+        unanswered = self._ticks.unanswered(ref.job_id)
+        self._lost[ref.job_id] = LostJob(**ref.model_dump(), reason=reason, unanswered=unanswered)
         if len(self._lost) > _MOST_LOST:
             del self._lost[next(iter(self._lost))]
         self.changed.set()

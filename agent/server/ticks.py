@@ -2,7 +2,8 @@
 
 The SDK has no public channel from a job's process to its server, so the server opens one: a Unix
 datagram socket to which all jobs send ticks, twice a second, and a final message when they have
-handed in their report. A tick also tells whether the job sees its caller in the room. Nothing is
+handed in their report. A tick also tells whether the job sees its caller in the room, and whether
+the caller waits for an answer; when that changes, it is sent within `CHECK_SECONDS`. Nothing is
 written to a disk, which may stall, and no clocks are compared: the server notes the arrival.
 """
 
@@ -14,16 +15,25 @@ import tempfile
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 TICK_SECONDS = 0.5
+CHECK_SECONDS = 0.1
 ADDRESS_VARIABLE = "EVERLINE_TICKS"
 """How job processes, which inherit the environment, learn where the socket of their server is."""
 _LONGEST_NAP = 4 * TICK_SECONDS
 """If the server itself slept for longer, its jobs may have ticked all the time."""
-_TICK, _DONE, _CALLER = "tick ", "done ", " caller "
+_TICK, _DONE, _CALLER, _UNANSWERED = "tick ", "done ", " caller ", " unanswered"
 _LONGEST_MESSAGE = 250
+
+
+@dataclass(frozen=True)
+class _Tick:
+    at: float
+    caller: str | None
+    unanswered: bool
 
 
 class TickSocket:
@@ -31,8 +41,8 @@ class TickSocket:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._last: dict[str, tuple[float, str | None]] = {}
-        """By job: when its last tick arrived, and the caller that it named."""
+        self._last: dict[str, _Tick] = {}
+        """By job."""
         self._done: set[str] = set()
         self._looked_at = clock()
         # Not in the spool: a socket's path may have 100 characters at most.
@@ -59,16 +69,21 @@ class TickSocket:
         """
         now = self._clock()
         if now - self._looked_at > _LONGEST_NAP:
-            self._last = {job: (now, caller) for job, (_, caller) in self._last.items()}
+            self._last = {job: replace(tick, at=now) for job, tick in self._last.items()}
         self._looked_at = now
         self._receive(now)
         self._last = {job: tick for job, tick in self._last.items() if job in jobs}
         self._done.intersection_update(jobs)
-        return {job: now - at for job, (at, _) in self._last.items() if job not in self._done}
+        return {job: now - tick.at for job, tick in self._last.items() if job not in self._done}
 
     def caller(self, job_id: str) -> str | None:
         """The caller's connection as the job's last tick named it; see `JobTick.caller`."""
-        return self._last[job_id][1] if job_id in self._last else None
+        return self._last[job_id].caller if job_id in self._last else None
+
+    def unanswered(self, job_id: str) -> bool:
+        """Whether the caller waited for an answer at the job's last tick."""
+        self._receive(self._clock())
+        return job_id in self._last and self._last[job_id].unanswered
 
     def is_done(self, job_id: str) -> bool:
         """Whether a job has said that its report is handed in, or in the spool."""
@@ -82,21 +97,31 @@ class TickSocket:
             except BlockingIOError:
                 return
             if message.startswith(_TICK):
-                job_id, says, caller = message.removeprefix(_TICK).partition(_CALLER)
-                self._last[job_id] = (now, caller if says else None)
+                job, says, caller = message.removeprefix(_TICK).partition(_CALLER)
+                job_id, unanswered, _ = job.partition(_UNANSWERED)
+                self._last[job_id] = _Tick(now, caller if says else None, bool(unanswered))
             elif message.startswith(_DONE):
                 self._done.add(message.removeprefix(_DONE))
 
 
-async def tick_forever(job_id: str, caller: Callable[[], str | None] = lambda: None) -> None:
+async def tick_forever(
+    job_id: str,
+    caller: Callable[[], str | None] = lambda: None,
+    unanswered: Callable[[], bool] = lambda: False,
+) -> None:
     """Send a job's ticks from its event loop until cancelled.
 
-    `caller` gives the caller's connection as in `JobTick.caller`.
+    `caller` and `unanswered` give what `JobTick` says of the caller.
     """
+    sent, due = "", 0.0
     while True:
         sid = caller()
-        _send(_TICK + job_id + ("" if sid is None else _CALLER + sid))
-        await asyncio.sleep(TICK_SECONDS)
+        tick = _TICK + job_id + (_UNANSWERED if unanswered() else "")
+        tick += "" if sid is None else _CALLER + sid
+        if tick != sent or time.monotonic() >= due:
+            _send(tick)
+            sent, due = tick, time.monotonic() + TICK_SECONDS
+        await asyncio.sleep(CHECK_SECONDS)
 
 
 def say_done(job_id: str) -> None:

@@ -15,6 +15,7 @@ from agent.spool.entry import SpoolEntry
 from agent.spool.files import spool_id
 from agent.spool.outbox import Outbox
 from agent.spool.record import Record, RecordKind, Target
+from agent.spool.undelivered import undelivered_turns
 from agent.spool.uploads import Uploads
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "Target",
     "Uploads",
     "spool_id",
+    "undelivered_turns",
 ]

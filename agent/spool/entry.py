@@ -138,17 +138,7 @@ class SpoolEntry:
 
     def pending(self) -> list[Pending]:
         """The undelivered records on the disk, in order, without unreadable lines."""
-        lines, _ = self._lines()
-        start, end = self._cursor(sum(map(len, lines))), 0
-        found: list[Pending] = []
-        for line in lines:
-            end += len(line)
-            if end <= start:
-                continue
-            record = Record.parse(line)
-            if record is not None:
-                found.append(Pending(record, end, sendable=True))
-        return found
+        return pending_records(self.path)
 
     def advance(self, delivered: Sequence[Pending]) -> None:
         """Remember on the disk that these records and all before them are delivered."""
@@ -171,7 +161,7 @@ class SpoolEntry:
         Raises:
             OSError: the disk does not accept it.
         """
-        lines, cut = self._lines()
+        lines, cut = _lines(self.path)
         if cut:
             self._log.warning("spool_tail_cut", bytes=len(cut))
         if unread := [line for line in lines if Record.parse(line) is None]:
@@ -260,23 +250,40 @@ class SpoolEntry:
             os.close(self._lock)
             self._lock = None
 
-    def _lines(self) -> tuple[list[bytes], bytes]:
-        """The lines of the records file, and a last one that a kill cut short."""
-        try:
-            lines, newline, cut = self._records.read_bytes().rpartition(b"\n")
-        except FileNotFoundError:
-            return [], b""
-        return (lines + newline).splitlines(keepends=True), cut
 
-    def _cursor(self, size: int) -> int:
-        try:
-            cursor = int((self.path / _CURSOR).read_text())
-        except FileNotFoundError:
-            return 0
-        except ValueError:
-            cursor = -1
-        if 0 <= cursor <= size:
-            return cursor
-        # Deliver again: skipping records would lose them.
-        self._log.warning("spool_cursor_unreadable")
+def pending_records(path: Path) -> list[Pending]:
+    """The undelivered records of an entry, whoever owns it, in order, without unreadable lines."""
+    lines, _ = _lines(path)
+    start, end = _cursor(path, sum(map(len, lines))), 0
+    found: list[Pending] = []
+    for line in lines:
+        end += len(line)
+        if end <= start:
+            continue
+        record = Record.parse(line)
+        if record is not None:
+            found.append(Pending(record, end, sendable=True))
+    return found
+
+
+def _lines(path: Path) -> tuple[list[bytes], bytes]:
+    """The lines of an entry's records file, and a last one that a kill cut short."""
+    try:
+        lines, newline, cut = (path / _RECORDS).read_bytes().rpartition(b"\n")
+    except FileNotFoundError:
+        return [], b""
+    return (lines + newline).splitlines(keepends=True), cut
+
+
+def _cursor(path: Path, size: int) -> int:
+    try:
+        cursor = int((path / _CURSOR).read_text())
+    except FileNotFoundError:
         return 0
+    except ValueError:
+        cursor = -1
+    if 0 <= cursor <= size:
+        return cursor
+    # Deliver again: skipping records would lose them.
+    log.warning("spool_cursor_unreadable", entry=path.name)
+    return 0

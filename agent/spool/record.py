@@ -21,9 +21,13 @@ class Target(BaseModel):
 
     def entry_name(self) -> str:
         """Name of the entry's directory: unique per attempt and job, of bounded length."""
-        session = hashlib.sha256(f"{self.org}/{self.session_id}".encode()).hexdigest()[:16]
         job = hashlib.sha256(self.job_id.encode()).hexdigest()[:16]
-        return f"{session}-{self.attempt}-{job}"
+        return f"{session_prefix(self.org, self.session_id)}{self.attempt}-{job}"
+
+
+def session_prefix(org: str, session_id: str) -> str:
+    """What the names of all entries of a session begin with."""
+    return hashlib.sha256(f"{org}/{session_id}".encode()).hexdigest()[:16] + "-"
 
 
 class RecordKind(StrEnum):

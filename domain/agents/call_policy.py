@@ -1,4 +1,4 @@
-"""What the agent does when the caller is silent, and before a call's time runs out."""
+"""What the agent does when the caller is silent, when time runs out, and after a loss."""
 
 from pydantic import Field
 
@@ -33,3 +33,11 @@ class DurationWarning(ConfigModel):
     """What the agent says, with dynamic variables; by default the model decides."""
     goodbye_text: str | None = Field(default=None, min_length=1, max_length=2000)
     """What it says when the time is over, within three seconds; by default nothing."""
+
+
+class RecoveryPolicy(ConfigModel):
+    """A sentence for a caller who spoke to an agent that was lost before it answered."""
+
+    enabled: bool = True
+    text: str | None = Field(default=None, min_length=1, max_length=2000)
+    """What the next agent says, with dynamic variables; by default the model decides."""

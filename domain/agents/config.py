@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.agents.call_policy import DurationWarning, SilencePolicy
+from domain.agents.call_policy import DurationWarning, RecoveryPolicy, SilencePolicy
 from domain.agents.config_base import SECRET, ConfigModel
 from domain.agents.sound_config import BackgroundAudio, NoiseCancellation
 from domain.agents.tool_config import (
@@ -115,6 +115,8 @@ class DispatchedConfig(ConfigModel):
     silence: SilencePolicy | None = None
     """Without it, the policy's defaults apply."""
     max_duration_warning: DurationWarning | None = None
+    recovery: RecoveryPolicy | None = None
+    """Without it, the policy's defaults apply."""
     vad_enabled: bool | None = None
     preemptive_generation: bool | None = None
     pronunciation_correction: bool | None = None

@@ -40,12 +40,16 @@ class JobTick(JobRef):
     caller: str | None = Field(default=None, max_length=100)
     """LiveKit's sid of the caller's connection as the agent sees it, `""` while the caller is not
     in the room; None while the agent is not connected, and from older agent workers."""
+    unanswered: bool = False
+    """Whether the caller speaks, or has spoken and the agent has not begun to answer."""
 
 
 class LostJob(JobRef):
     """A job that ended unexpectedly: killed, crashed, or killed because it hung."""
 
     reason: str = Field(max_length=300)
+    unanswered: bool = False
+    """As in the job's last tick; see `JobTick.unanswered`."""
 
 
 class Heartbeat(JsonModel):

@@ -62,6 +62,9 @@ class Attempt:
     asked_to_finish: bool = False
     """The call was over before its agent had reported: an error that it reports now did not end
     the call."""
+    unanswered: bool = False
+    """The caller has, or may have, spoken to a lost agent (this attempt's, or one before it whose
+    successors did not join) without an answer."""
     left_at: datetime | None = None
     """When its participant left the room; that alone does not make it lost."""
     left_detail: str | None = None
@@ -91,10 +94,12 @@ class Attempt:
         if self.state is AttemptState.APPEARED and (self.external or self.job_id):
             self.state = AttemptState.READY
             self.joined = True
+            self.unanswered = False
 
     def take_report(self, report: ReportReceived) -> None:
         """Its agent's report came. One that comes before the agent was ready is a failure."""
         self.report = report
+        self.unanswered = self.unanswered or report.unanswered
         if not self.joined:
             if self.state is not AttemptState.FAILED:
                 self.fail(report.error or "it ended before it was ready")
@@ -107,8 +112,9 @@ class Attempt:
             self.state = AttemptState.FAILED
             self.problem = reason
 
-    def mark_lost(self, reason: str) -> None:
+    def mark_lost(self, reason: str, *, unanswered: bool = False) -> None:
         """Its agent can no longer finish the call. The first reason stays."""
+        self.unanswered = self.unanswered or unanswered
         if self.state not in (AttemptState.LOST, AttemptState.CLOSED):
             self.state = AttemptState.LOST
             self.problem = self.problem or reason
@@ -122,7 +128,9 @@ class Attempt:
 
     def next_attempt(self) -> "Attempt":
         """The attempt after this one, whose agent is not in the room any more."""
-        return Attempt(self.number + 1, replaces=self.removed_on_request)
+        return Attempt(
+            self.number + 1, replaces=self.removed_on_request, unanswered=self.unanswered
+        )
 
     def close(self) -> None:
         """The session does not want its agent any more."""

@@ -24,6 +24,8 @@ class EverlineMetadata(ConfigModel):
     caller_identity: str | None = None
     max_duration: float | None = None
     """Seconds from the join until the session ends the call."""
+    unanswered: bool = False
+    """Whether the caller has, or may have, spoken to a lost agent without an answer."""
 
 
 class DispatchMetadata(DispatchedConfig):

@@ -50,12 +50,18 @@ class AgentLost(Message):
     reason: str = Field(max_length=500)
     job_id: str | None = None
     """The job that was lost; one that had not claimed the attempt is no loss to it."""
+    unanswered: bool = False
+    """Whether the caller has, or may have, spoken to it without an answer."""
 
 
-def agent_lost(attempt: int, job_id: str, reason: str) -> AgentLost:
+def agent_lost(attempt: int, job_id: str, reason: str, *, unanswered: bool = False) -> AgentLost:
     """The one message about this job, whoever sends it first."""
     return AgentLost(
-        event_id=f"lost:{attempt}:{job_id}", attempt=attempt, job_id=job_id, reason=reason
+        event_id=f"lost:{attempt}:{job_id}",
+        attempt=attempt,
+        job_id=job_id,
+        reason=reason,
+        unanswered=unanswered,
     )
 
 
@@ -72,6 +78,8 @@ class ReportReceived(Message):
     """How many of the turns are the caller's; None from an older API."""
     stored: bool
     error: str | None = None
+    unanswered: bool = False
+    """Whether the caller had spoken to the agent without an answer."""
 
 
 class ParticipantKind(StrEnum):

@@ -138,6 +138,8 @@ class AgentReport(JsonModel):
     end_reason: Annotated[ReportEnd, or_else(ReportEnd.AGENT_ENDED)] = ReportEnd.UNKNOWN
     error: str | None = None
     """The reason as a sentence, if the agent ended with an error."""
+    unanswered: bool = False
+    """Whether the caller had spoken when the agent ended, and it had not begun to answer."""
     turns: list[Turn] = []
     tool_calls: list[ToolCall] = []
     hand_offs: list[HandOff] = []

@@ -164,7 +164,7 @@ def _urls(config: AgentConfig) -> Iterator[tuple[str, str]]:
 
 def _texts(config: AgentConfig) -> Iterator[tuple[str, str]]:
     start, silence = config.conversation_start, config.silence
-    limit = config.max_duration_warning
+    limit, recovery = config.max_duration_warning, config.recovery
     texts: dict[str, str | None] = {
         "prompt": config.prompt,
         "conversation_start.greeting": start.greeting if start and start.who == "ai" else None,
@@ -172,6 +172,7 @@ def _texts(config: AgentConfig) -> Iterator[tuple[str, str]]:
         "silence.goodbye_text": silence.goodbye_text if silence else None,
         "max_duration_warning.text": limit.text if limit else None,
         "max_duration_warning.goodbye_text": limit.goodbye_text if limit else None,
+        "recovery.text": recovery.text if recovery else None,
     }
     for field, text in texts.items():
         if text:

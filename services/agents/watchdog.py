@@ -103,7 +103,11 @@ class Watchdog:
                 jobs = [job.job_id for job in server.jobs]
                 await self.signs.condemn(server_id, jobs, datetime.now(UTC))
             reason = "its agent server is silent"
-            lost += (LostJob(**JobRef.model_dump(job), reason=reason) for job in server.jobs)
+            # Meanwhile, the caller may have spoken to nobody.
+            lost += (
+                LostJob(**JobRef.model_dump(job), reason=reason, unanswered=True)
+                for job in server.jobs
+            )
         await self._lost_jobs.tell(lost)
         for server_id, stamp in silent:
             await self.signs.dealt_with(server_id, stamp)

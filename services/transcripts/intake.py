@@ -68,6 +68,7 @@ class ReportIntake:
                 caller_turns=_caller_turns(report),
                 stored=stored,
                 error=(report.error or "")[:500] or None,
+                unanswered=report.unanswered,
             ),
         )
         if failure:

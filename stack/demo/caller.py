@@ -33,6 +33,8 @@ class Caller:
         self._source = rtc.AudioSource(MICROPHONE_RATE, 1, queue_size_ms=_QUEUE_MS)
         self._frames: asyncio.Queue[bytes] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._hearing: dict[str, list[asyncio.Task[None]]] = {}
+        """By the identity of the participant who is heard."""
         self._silenced = False
         self._talking: asyncio.Task[None] | None = None
         self.disconnected = asyncio.Event()
@@ -41,6 +43,7 @@ class Caller:
     async def connect(self, url: str, token: str) -> None:
         """Join, with the microphone on."""
         self.room.on("track_subscribed", self._listen)
+        self.room.on("participant_disconnected", self._stop_hearing)
         self.room.on("disconnected", self._note_disconnect)
         await self.room.connect(url, token)
         track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
@@ -111,7 +114,13 @@ class Caller:
         self, track: rtc.Track, _: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
     ) -> None:
         if track.kind == rtc.TrackKind.KIND_AUDIO:
-            self._start(self._hear(track, participant.identity))
+            hearing = self._start(self._hear(track, participant.identity))
+            self._hearing.setdefault(participant.identity, []).append(hearing)
+
+    def _stop_hearing(self, participant: rtc.RemoteParticipant) -> None:
+        # LiveKit uses the media line of a track again: who comes next would be heard on this one.
+        for hearing in self._hearing.pop(participant.identity, []):
+            hearing.cancel()
 
     async def _hear(self, track: rtc.Track, identity: str) -> None:
         stream = rtc.AudioStream.from_track(track=track, sample_rate=HEARD_RATE, num_channels=1)
@@ -124,10 +133,11 @@ class Caller:
     def _note_disconnect(self, _: rtc.DisconnectReason.ValueType) -> None:
         self.disconnected.set()
 
-    def _start(self, work: Coroutine[None, None, None]) -> None:
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _frames(recording: Path) -> list[bytes]:

@@ -152,7 +152,7 @@ class LiveSession:
         """LiveKit's name of the room."""
         return f"local.{self.session_id}"
 
-    async def dispatch(self, attempt: int = 1) -> None:
+    async def dispatch(self, attempt: int = 1, *, unanswered: bool = False) -> None:
         """Dispatch the agent as Everline does."""
         everline = EverlineMetadata(
             org="local",
@@ -160,6 +160,7 @@ class LiveSession:
             callback_url=self.callbacks.url,
             callback_token=self.callbacks.token,
             caller_identity="caller",
+            unanswered=unanswered,
         )
         key = SessionKey("local", self.session_id)
         metadata = dispatch_metadata(self.config, key, None, everline)

@@ -29,7 +29,7 @@ LIMITS = {
     "caller_return": 60.0,
     "join_attempts": 10.0,
     # A dispatch to a server that has just died is lost, and the next one is to come soon.
-    "join_timeout": 15.0,
+    "join_timeout": 8.0,
     "join_backoff": 0.0,
 }
 REPLACED_SECONDS = 180.0
@@ -128,7 +128,7 @@ class LongCall:
         async def answered() -> bool:
             await self._send(f"My name is {name}.")
             with suppress(TimeoutError):
-                await self._call.caller.wait_for_subtitle(lambda _: self._said(known, name), 15)
+                await self._call.caller.wait_for_subtitle(lambda _: self._said(known, name), 6)
             return self._said(known, name)
 
         await eventually(answered, 120, f"{name} is answered")

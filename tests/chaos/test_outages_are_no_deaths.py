@@ -1,4 +1,4 @@
-"""Parts of the way that heartbeats take are away for 15 s: that replaces no healthy agent."""
+"""Parts of the way that heartbeats take are away for 10 s: that replaces no healthy agent."""
 
 import asyncio
 import os
@@ -16,8 +16,9 @@ from tests.harness.call import Call
 from tests.harness.rig import Rig
 from tests.waiting import eventually
 
-OUTAGE_SECONDS = 15.0
-WATCHED_AFTERWARDS = timedelta(seconds=8)
+OUTAGE_SECONDS = 10.0
+"""More than a silent server is given (6 s), and the second in which that is noticed."""
+WATCHED_AFTERWARDS = timedelta(seconds=7)
 """More than a silent server is given; so long the heartbeats are seen to come."""
 Outage = Callable[[Rig, str], AbstractAsyncContextManager[None]]
 

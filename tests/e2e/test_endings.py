@@ -104,7 +104,7 @@ async def test_a_cancelled_workflow_still_winds_down(rig: Rig) -> None:
 
 
 async def test_a_page_reload_is_not_an_end(rig: Rig) -> None:
-    async with rig.call(limits={"caller_return": 20}) as call:
+    async with rig.call(limits={"caller_return": 20, "caller_hangup_return": 5}) as call:
         await call.type("A table for four, please.", expect="table for four")
         await call.leave()
         await rig.client.until(call.session_id, 60, caller_present=False)

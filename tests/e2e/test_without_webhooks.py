@@ -21,7 +21,7 @@ async def test_a_caller_of_whom_no_webhook_tells_is_kept(rig: Rig, tmp_path: Pat
         without=("models",),
         settings={"agent": {"OPENAI_BASE_URL": models}, "api": signed_otherwise},
     ) as deaf:
-        limits = {"caller_wait": 8, "caller_return": 5}
+        limits = {"caller_wait": 6, "caller_return": 2}
         started = await deaf.client.start(wait="joined", limits=limits)
         async with deaf.joined(started) as call:
             await call.until_heard()

@@ -56,6 +56,8 @@ class CallbackApi:
     """Jobs that heartbeats are told to stop."""
     outage: int | None = None
     """Status of every answer while it is set."""
+    unavailable: set[str] = field(default_factory=set[str])
+    """Routes that are answered 503."""
     restored_after: int | None = None
     """Requests after which an outage ends by itself."""
     garbled: bool = False
@@ -159,7 +161,7 @@ class CallbackApi:
         body: JSON = json.loads(await request.text())
         if any(self.refuse_turn(turn) for turn in body["turns"]):
             return await self._answer(request, "turns", 422, {"detail": "a turn is malformed"})
-        if self.outage is None:
+        if self.outage is None and "turns" not in self.unavailable:
             for turn in body["turns"]:
                 self.turns.setdefault((turn["attempt"], turn["item_id"]), turn)
         answer = {"stored": len(body["turns"]), "duplicates": 0}
@@ -185,6 +187,8 @@ class CallbackApi:
     ) -> web.Response:
         if self.outage is not None:
             status, answer = self.outage, {"detail": "out of order"}
+        elif route in self.unavailable:
+            status, answer = 503, {"detail": "out of order"}
         elif not signed and not self._authorized(request):
             status, answer = 401, {"detail": "the callback token is not valid"}
         raw = await request.text()

@@ -22,6 +22,7 @@ QUICK: dict[str, float] = {
     "join_backoff": 0.2,
     "caller_wait": 120,
     "caller_return": 4,
+    "caller_hangup_return": 0.5,
     "max_duration": 600,
     "report_grace": 30,
     "lost_report_grace": 1,

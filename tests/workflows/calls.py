@@ -347,6 +347,11 @@ class Call:
         made = self.studio.rooms.dispatched[self.room]
         return [int(json.loads(metadata)["everline"]["attempt"]) for metadata in made]
 
+    def unanswered(self) -> list[bool]:
+        """Whether the agent of each dispatch was told of an unanswered caller."""
+        made = self.studio.rooms.dispatched[self.room]
+        return [bool(json.loads(metadata)["everline"]["unanswered"]) for metadata in made]
+
     async def summary_closed(self) -> Any:
         """Wait for the end of its summary workflow; returns how that ended."""
         return await self.studio.client.get_workflow_handle(summary_workflow_id(self.key)).result()

@@ -364,3 +364,29 @@ async def test_an_agent_that_dies_before_it_is_seen_is_not_waited_for(studio: St
 
     assert (await call.closed()).ended == ("completed", "end_requested")
     assert call.dispatched_attempts() == [1, 2]
+
+
+@beside_the_others
+async def test_the_next_agent_is_told_of_an_unanswered_caller(studio: Studio) -> None:
+    call = await studio.call(MUTE, MUTE, NEVER_COMES, Plays(), join_timeout=1).live()
+    await call.tell(agent_lost(1, await _job_of(call), "its process was killed"))
+    await call.until("replaced", lambda status: status.joins == 2)
+    await call.tell(agent_lost(2, await _job_of(call), "its process was killed", unanswered=True))
+    await call.until("replaced again", lambda status: status.joins == 3)
+    await call.end()
+    await call.closed()
+
+    assert call.unanswered() == [False, False, True, True]
+
+
+@beside_the_others
+async def test_a_caller_without_an_agent_for_seconds_counts_as_unanswered(studio: Studio) -> None:
+    call = await studio.call(MUTE, NEVER_COMES, Plays(), Plays(), join_timeout=1).live()
+    await call.tell(agent_lost(1, await _job_of(call), "its process was killed"))
+    await call.until("replaced", lambda status: status.joins == 2)
+    await call.agent_leaves()
+    await call.until("replaced again", lambda status: status.joins == 3)
+    await call.end()
+    await call.closed()
+
+    assert call.unanswered() == [False, False, True, True]

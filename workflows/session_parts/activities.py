@@ -91,8 +91,8 @@ class SessionActivities:
             summary="release the session's place on an agent server",
         )
 
-    def dispatch_agent(self, attempt: int) -> workflow.ActivityHandle[str]:
-        """Dispatch one attempt; gives the dispatch id."""
+    def dispatch_agent(self, attempt: int, unanswered: bool) -> workflow.ActivityHandle[str]:
+        """Dispatch one attempt; gives the dispatch id. `unanswered`: see `EverlineMetadata`."""
         request = self._request
         limits = request.limits
         longest = timedelta(seconds=limits.join_budget() + limits.caller_wait + limits.max_duration)
@@ -112,6 +112,7 @@ class SessionActivities:
                 model=request.model,
                 voice=request.voice,
                 token_expires=int(expires.timestamp()),
+                unanswered=unanswered,
             ),
             start_to_close_timeout=_ONE_TRY,
             schedule_to_close_timeout=timedelta(seconds=30),

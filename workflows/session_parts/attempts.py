@@ -47,7 +47,8 @@ class Attempts:
         number = attempt.number
         tracker.begin_attempt(number)
         try:
-            await self._session.cancel_if_call_ends(self._session.activities.dispatch_agent(number))
+            dispatch = self._session.activities.dispatch_agent(number, attempt.unanswered)
+            await self._session.cancel_if_call_ends(dispatch)
         except ActivityError as error:
             self._dispatch_failed(attempt, error)
             return attempt
@@ -152,7 +153,8 @@ class Attempts:
             self._session.tracker.log(f"agent {attempt.agent_identity} is in the room again")
             self._log_strays(seen)
         elif self._session.ending is None:
-            attempt.mark_lost(f"it left the room ({detail})")
+            # Nobody has answered the caller since it left.
+            attempt.mark_lost(f"it left the room ({detail})", unanswered=True)
         elif left_at and attempt.left_at is None and self._session.revised_ending_2:
             # The call ended before the check did.
             attempt.leave(left_at, detail)
@@ -245,7 +247,7 @@ class Attempts:
         for one in (attempt, removed):
             if one and loss.attempt == one.number and one.dies_with(loss.job_id):
                 one.dead = True
-                one.mark_lost(loss.reason)
+                one.mark_lost(loss.reason, unanswered=loss.unanswered)
                 self._session.tracker.touch()
 
     def agent_left(self, change: ParticipantChanged) -> None:

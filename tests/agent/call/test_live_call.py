@@ -162,6 +162,36 @@ async def test_turns_of_a_killed_job_arrive_and_its_replacement_goes_on(
     assert "table for four" in answered["text"]
 
 
+async def test_a_replacement_knows_the_turns_that_are_not_delivered_yet(
+    session: LiveSession,
+) -> None:
+    callbacks = session.callbacks
+    callbacks.unavailable.add("turns")
+    await session.dispatch()
+    caller = await session.call()
+    try:
+        await caller.wait_until_agent_spoke(0, within=60)
+        await callbacks.wait_for(lambda: bool(callbacks.of("turns")))
+        session.worker.job_process(session.claimed_job()).send_signal(signal.SIGKILL)
+        await session.remove(callbacks.of("ready")[0].body["identity"])
+        await session.dispatch(attempt=2)
+        await session.wait_until_claimed(2)
+        # The API knows nothing of the greeting until now.
+        assert callbacks.turns == {}
+        callbacks.unavailable.clear()
+        await caller.play(BOOK_A_TABLE)
+        await callbacks.wait_for(lambda: len(callbacks.turns) == 3)
+    finally:
+        await caller.disconnect()
+
+    turns = sorted(callbacks.turns.values(), key=lambda each: (each["attempt"], each["seq"]))
+    assert [(each["attempt"], each["role"]) for each in turns] == [
+        (1, "assistant"),
+        (2, "user"),
+        (2, "assistant"),
+    ], "nobody is greeted twice"
+
+
 async def test_the_recording_of_a_killed_job_has_what_was_said(session: LiveSession) -> None:
     callbacks, spool = session.callbacks, session.worker.spool
     session.config = session.config.model_copy(update={"recording": Recording(enabled=True)})

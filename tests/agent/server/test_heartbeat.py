@@ -54,6 +54,7 @@ class Ages(TickSocket):
     def __init__(self) -> None:
         self.known: dict[str, float] = {}
         self.callers: dict[str, str | None] = {}
+        self.waiting: set[str] = set()
         self.done: set[str] = set()
 
     def ages(self, jobs: Collection[str]) -> dict[str, float]:
@@ -61,6 +62,9 @@ class Ages(TickSocket):
 
     def caller(self, job_id: str) -> str | None:
         return self.callers.get(job_id)
+
+    def unanswered(self, job_id: str) -> bool:
+        return job_id in self.waiting
 
     def is_done(self, job_id: str) -> bool:
         return job_id in self.done
@@ -126,6 +130,21 @@ async def test_a_look_names_the_session_and_the_tick_of_each_job(
     ]
     pool.jobs = pool.jobs[1:]
     assert [tick.job_id for tick in jobs.check()] == ["AJ_2"]
+
+
+async def test_a_tick_and_a_loss_tell_whether_the_caller_waits_for_an_answer(
+    pool: Pool, ages: Ages, jobs: RunningJobs
+) -> None:
+    pool.jobs = running(job(1, TEXT), job(2, TEXT))
+    ages.waiting = {"AJ_1"}
+
+    assert [tick.unanswered for tick in jobs.check()] == [True, False]
+    for each in pool.jobs:
+        pool.closed(each, -9)
+    assert [(lost.job_id, lost.unanswered) for lost in jobs.lost] == [
+        ("AJ_1", True),
+        ("AJ_2", False),
+    ]
 
 
 async def test_a_job_of_a_newer_version_is_named_as_well(pool: Pool, jobs: RunningJobs) -> None:

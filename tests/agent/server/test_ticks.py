@@ -90,6 +90,23 @@ async def test_a_tick_says_whether_the_job_sees_its_caller() -> None:
         assert ticks.caller("AJ_1") is None
 
 
+async def test_a_tick_says_at_once_whether_the_caller_waits_for_an_answer() -> None:
+    waits = [False]
+    with TickSocket() as ticks:
+        ticking = asyncio.create_task(tick_forever("AJ_1", lambda: "PA_1", lambda: waits[-1]))
+        await eventually(lambda: "AJ_1" in ticks.ages({"AJ_1"}), 30)
+        assert not ticks.unanswered("AJ_1")
+        waits.append(True)
+        await eventually(lambda: ticks.unanswered("AJ_1"), 30, "the caller waits")
+        assert ticks.ages({"AJ_1"}).keys() == {"AJ_1"}
+        assert ticks.caller("AJ_1") == "PA_1"
+        waits.append(False)
+        await eventually(lambda: not ticks.unanswered("AJ_1"), 30, "the caller was answered")
+        ticking.cancel()
+
+        assert not ticks.unanswered("AJ_2")
+
+
 async def test_a_job_that_is_done_is_watched_no_longer() -> None:
     with TickSocket() as ticks:
         ticking = asyncio.create_task(tick_forever("AJ_1"))

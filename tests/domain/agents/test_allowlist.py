@@ -19,7 +19,7 @@ SEED_FIELDS = {
 }
 EVERLINES_OWN_FIELDS = {
     *("http_tools", "mcp_servers", "transfer", "time_zone", "silence", "max_duration_warning"),
-    "recording",
+    *("recording", "recovery"),
 }
 EVERYTHING: dict[str, Any] = {
     "engine": {"kind": "pipeline", "llm": "openai/gpt-4.1-mini"},
@@ -72,6 +72,7 @@ EVERYTHING: dict[str, Any] = {
         "goodbye_text": "Bye.",
     },
     "max_duration_warning": {"seconds_before": 30.0, "text": "Soon.", "goodbye_text": "Bye."},
+    "recovery": {"enabled": True, "text": "Sorry, say that again."},
     "vad_enabled": True,
     "preemptive_generation": True,
     "pronunciation_correction": True,

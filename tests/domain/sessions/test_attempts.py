@@ -165,6 +165,30 @@ def test_only_an_agent_that_is_still_needed_can_die(job: str | None) -> None:
     assert not _after(*READY_BY, "fail").dies_with(job)
 
 
+def test_an_unanswered_caller_is_known_until_an_agent_is_ready() -> None:
+    lost = _after(*READY_BY)
+    assert not lost.next_attempt().unanswered
+    lost.mark_lost("its process ended", unanswered=True)
+    lost.mark_lost("it left the room")
+    second = lost.next_attempt()
+    second.fail("no such voice")
+    third = second.next_attempt()
+    third.appear("agent-AJ_3", external=False)
+    assert (second.unanswered, third.unanswered) == (True, True)
+    third.claim(_claim(3, "AJ_3"))
+
+    assert not third.unanswered
+    assert not third.next_attempt().unanswered
+
+
+def test_an_agent_reports_that_it_owes_an_answer() -> None:
+    failed = _after(*READY_BY)
+    report = _report(ReportEnd.ERROR).model_copy(update={"unanswered": True})
+    failed.take_report(report)
+
+    assert failed.next_attempt().unanswered
+
+
 def test_the_first_reason_of_a_loss_stays() -> None:
     silent = _after(*READY_BY, "lose")
     silent.mark_lost("its process ended")

@@ -137,6 +137,7 @@ async def test_a_silent_servers_calls_are_told_and_its_jobs_condemned(shift: Shi
     assert await shift.passes(9) == ["a"]
 
     assert shift.world.condemned == {"a": ["AJ_1", "AJ_2", "AJ_of_somebody_else"]}
+    assert all(loss.unanswered for _, loss in shift.world.told), "nobody was there for seconds"
     assert [(key.session_id, loss.attempt, loss.job_id) for key, loss in shift.world.told] == [
         ("call-1", 1, "AJ_1"),
         ("call-2", 3, "AJ_2"),
