@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pytest
 from livekit import api, rtc
 from livekit.agents import CloseEvent
+from livekit.protocol.room import CreateRoomRequest
 
 from domain.sessions.end_reasons import ReportEnd
 from tests.agent.tools.talk import Talk, talking
@@ -44,7 +45,7 @@ async def call(server: LiveKitServer, kind: Kind) -> AsyncGenerator[Line]:
 
     caller.on("sip_dtmf_received", received)
     async with api.LiveKitAPI(server.api_url, server.api_key, server.api_secret) as livekit:
-        await livekit.room.create_room(api.CreateRoomRequest(name=name))
+        await livekit.room.create_room(CreateRoomRequest(name=name))
     try:
         ends: list[tuple[rtc.Room, str, Kind]] = [
             (agent, "agent", "agent"),
