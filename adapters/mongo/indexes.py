@@ -40,10 +40,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         # The reaper pages through the few open ones of all orgs.
         _index("state", "_id"),
     ],
-    transcripts.TURNS: [
-        _index("org", "session_id", "attempt", "seq"),
-        _index("org", "session_id", "position"),
-    ],
+    transcripts.TURNS: [_index("org", "session_id", "position")],
     transcripts.REPORTS: [_index("org", "session_id", "attempt")],
     transcript_lines.COLLECTION: [
         # Filters are entries of an array, so one index per order serves all of them.

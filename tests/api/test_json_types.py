@@ -106,7 +106,7 @@ def refuses(model: type[BaseModel], name: str, value: Any) -> bool:
 def test_every_request_model_refuses_values_of_another_type(door: Door) -> None:
     models = request_models(door.app)
     names = {model.__name__ for model in models}
-    assert {"TurnIn", "AgentReport", "ToolCall", "SessionLimits", "Heartbeat"} <= names
+    assert {"TurnIn", "AgentReport", "ToolCall", "GivenLimits", "Heartbeat"} <= names
 
     taken = [
         f"{model.__name__}.{name}: {value!r}"

@@ -284,5 +284,5 @@ async def test_reading_turns_uses_the_index(
     plan = str((await database["turns"].find(query).explain())["queryPlanner"]["winningPlan"])
 
     assert "IXSCAN" in plan
-    assert "org_1_session_id_1_" in plan
+    assert "org_1_session_id_1_position_1" in plan
     assert "COLLSCAN" not in plan
