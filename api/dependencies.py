@@ -20,7 +20,7 @@ from domain.agents.catalogs import BUILT_IN, Catalog
 from domain.agents.ports import AgentServers
 from domain.clocks import Clock
 from domain.errors import Forbidden, StorageUnavailable, Unauthenticated
-from domain.ids import ID_PATTERN, SessionKey
+from domain.ids import ID_PATTERN, SessionKey, check_id
 from domain.sessions import callback_token
 from domain.sessions.callback_token import CallbackClaims
 from domain.sessions.ports import Installation, Rooms, SessionArchive, Sessions
@@ -226,14 +226,19 @@ async def client_of(request: Request) -> Principal:
     """Who makes this request, and for which org; see `api.auth`. Asked once per request."""
     if not hasattr(request.state, "client"):
         deps, headers = dependencies(request), request.headers
+        org = headers.get(ORG_HEADER)
+        if org is not None:
+            check_id(org, ORG_HEADER)
         request.state.client = await authenticate(
-            request, deps.keys, deps.rates, headers.get("x-api-key"), headers.get(ORG_HEADER)
+            request, deps.keys, deps.rates, headers.get("x-api-key"), org
         )
     return request.state.client
 
 
 @after(client_of)
-async def principal(request: Request, _key: ApiKey = None, _org: OrgId = None) -> Principal:
+async def principal(
+    request: Request, x_api_key: ApiKey = None, x_org_id: OrgId = None
+) -> Principal:
     """As `client_of`; the parameters document the headers."""
     who = await client_of(request)
     require_known_query(request)
@@ -317,8 +322,8 @@ async def session_access(
     request: Request,
     deps: Deps,
     token: CallbackToken,
-    _key: ApiKey = None,
-    _org: OrgId = None,
+    x_api_key: ApiKey = None,
+    x_org_id: OrgId = None,
 ) -> SessionAccess:
     """Access to one session's turns: by API key, or by the agent's callback token.
 

@@ -12,7 +12,6 @@ from structlog.testing import capture_logs
 
 from api.app import create_app
 from api.cors import Origins
-from domain.sessions.control import HEARTBEAT_PATH
 from tests.api.door import KEY, Door, is_problem
 
 PAGE = "https://app.acme.test"
@@ -73,7 +72,7 @@ async def test_what_nobody_foresaw_is_a_problem_that_says_nothing(door: Door) ->
 async def test_a_client_that_hung_up_is_no_fault_of_ours(door: Door) -> None:
     async with opened(door, around=hangs_up) as http:
         with capture_logs() as logs:
-            await http.post(HEARTBEAT_PATH, content="{}")
+            await http.post("/session", content="{}", headers={"x-api-key": KEY})
 
     [request] = [entry for entry in logs if entry["event"] == "request"]
     assert (request["status"], request["outcome"]) == (499, "client_gone")
