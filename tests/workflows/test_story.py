@@ -202,7 +202,7 @@ async def test_a_foreign_agent_counts_as_soon_as_it_is_there(studio: Studio) -> 
     assert status.foreign_agent
     assert closed.ended == ("completed", "end_requested")
     assert call.crew.told == [], "it would not understand our message"
-    assert studio.rooms.count("remove_participant", call.room) == 1
+    assert studio.rooms.count("remove_participant", call.room) >= 1
 
 
 @beside_the_others
