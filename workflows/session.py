@@ -46,6 +46,8 @@ with workflow.unsafe.imports_passed_through():
 
 ATTEMPTS_ON_REQUEST = 3
 """The fewest dispatch attempts when a healthy agent is replaced on request."""
+AT_ONCE = 1.0
+"""Seconds in which an agent that is removed usually reports."""
 
 
 @workflow.defn(name="session")
@@ -309,18 +311,14 @@ class SessionWorkflow(SessionHandlers):
 
     async def _let_callers_go_after(self, attempt: Attempt) -> None:
         """Let the callers go as soon as this agent, which finishes, is not in the room any more."""
-        if attempt.external and self._session.sure_ending:
-            # It was removed; its room stays for its report, as the older backend's did.
-            await self._remove_callers()
+        was_removed = attempt.external and self._session.sure_ending
+        # If no report comes at once, the room stays for it, as the older backend's did, but without
+        # the callers.
+        if was_removed and not await until(lambda: attempt.gone or bool(attempt.report), AT_ONCE):
+            await self._room.remove_callers()
         # `_wind_down` abandons the attempt, at the latest.
         await until(lambda: attempt.gone or (attempt.left_at is not None and not attempt.external))
         self._room.start_deleting()
-
-    async def _remove_callers(self) -> None:
-        try:
-            await self._activities.remove_callers()
-        except ActivityError as error:
-            self._tracker.log(f"the callers were not disconnected: {reason_of(error)}")
 
     async def _tell_agent(
         self, step: Callable[[str, str | None], Awaitable[int]], attempt: Attempt, ending: Ending
