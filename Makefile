@@ -66,7 +66,7 @@ down: setup ## Stop the stack
 	@$(BIN)/everline down
 
 # Most tests wait most of the time: two processes, each with servers of its own, take half as long.
-PROCESSES ?= 2
+PROCESSES ?= 4
 test: servers test-tools ## Run every test (ARGS=… for pytest, PROCESSES=… at once)
 	@$(BIN)/pytest -n $(PROCESSES) --dist loadfile --durations=20 $(ARGS)
 

@@ -15,6 +15,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.waiting import until
 
 
+AT_ONCE = 1.0
+"""Seconds in which an agent that is removed usually reports."""
+
+
 class LastReports:
     """The reports that a session still waits for when its call is over."""
 
@@ -62,21 +66,20 @@ class LastReports:
 
     async def _let_callers_go_after(self, attempt: Attempt) -> None:
         """Let the callers go as soon as this agent, which finishes, is not in the room any more."""
-        if attempt.external and self._session.revised_ending_2:
-            # It was removed; its room stays for its report.
-            await self._remove_callers()
+        revised = self._session.revised_ending_2
+        # If no report comes at once, the room stays for it, but without the callers.
+        if (
+            attempt.external
+            and revised
+            and not await until(lambda: attempt.is_over or bool(attempt.report), AT_ONCE)
+        ):
+            await self._room.remove_callers()
         # `_wind_down` closes the attempt, at the latest.
-        if self._session.revised_ending_2 and not attempt.external:
+        if revised and not attempt.external:
             await self._attempts.until_left_for_good(attempt)
         else:
             await until(lambda: attempt.is_over or bool(attempt.left_at and not attempt.external))
         self._room.start_deleting()
-
-    async def _remove_callers(self) -> None:
-        try:
-            await self._session.activities.remove_callers()
-        except ActivityError as error:
-            self._session.tracker.log(f"the callers were not disconnected: {reason_of(error)}")
 
     async def _tell_agent(
         self, step: Callable[[str, str | None], Awaitable[int]], attempt: Attempt, ending: Ending

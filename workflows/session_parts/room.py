@@ -50,6 +50,13 @@ class SessionRoom:
             within = self._session.limits.room_deletion_wait
             self._deletion = self._session.run_in_background(self._delete(within))
 
+    async def remove_callers(self) -> None:
+        """Disconnect the callers; the room stays."""
+        try:
+            await self._session.activities.remove_callers()
+        except ActivityError as error:
+            self._session.tracker.log(f"the callers were not disconnected: {reason_of(error)}")
+
     async def delete_within_limit(self) -> None:
         """Delete the room, within the time that the close waits for it."""
         if self._deletion:
