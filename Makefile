@@ -65,7 +65,7 @@ demo: setup ## Place a real call and show it from start to end
 down: setup ## Stop the stack
 	@$(BIN)/everline down
 
-# Most tests wait most of the time: two processes, each with servers of its own, take half as long.
+# Most tests wait most of the time: four processes keep two cores busy. Each has its own servers.
 PROCESSES ?= 4
 test: servers test-tools ## Run every test (ARGS=… for pytest, PROCESSES=… at once)
 	@$(BIN)/pytest -n $(PROCESSES) --dist loadfile --durations=20 $(ARGS)
