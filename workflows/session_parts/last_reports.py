@@ -56,7 +56,10 @@ class LastReports:
         removed = attempt.removed_on_request
         if removed is None or removed.report or not self._session.revised_ending_2:
             return
-        if not removed.external:
+        if removed.external:
+            # Its room stays for its report.
+            await self._room.remove_callers()
+        else:
             self._room.start_deleting()
         await until(
             lambda: self.stop_waiting or removed.dead or removed.report is not None,
