@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import structlog
 
 from domain.agents.ports import AgentLosses, HeartbeatPath, SignsOfLife
-from domain.agents.servers import JobRef, LostJob
+from domain.agents.servers import LostJob
 from services.agents.losses import LostJobs
 
 log = structlog.get_logger()
@@ -105,7 +105,14 @@ class Watchdog:
             reason = "its agent server is silent"
             # Meanwhile, the caller may have spoken to nobody.
             lost += (
-                LostJob(**JobRef.model_dump(job), reason=reason, unanswered=True)
+                LostJob(
+                    job_id=job.job_id,
+                    org=job.org,
+                    session_id=job.session_id,
+                    attempt=job.attempt,
+                    reason=reason,
+                    unanswered=True,
+                )
                 for job in server.jobs
             )
         await self._lost_jobs.tell(lost)
