@@ -60,4 +60,4 @@ class CapacityActivities:
                 field="MONGODB_URI",
                 cure="set the worker's MONGODB_URI to the API's value",
             )
-        return await self._places.free(SessionKey(order.org, order.session_id))
+        return await self._places.release(SessionKey(order.org, order.session_id))

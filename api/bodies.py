@@ -7,8 +7,8 @@ share a budget.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 
 from fastapi import Request
 
@@ -22,14 +22,14 @@ SMALL_BODY_BYTES = 128 * 1024
 BUDGET_BYTES = 64 * 1024 * 1024
 """Large bodies that the process reads or handles at the same time."""
 ORG_BUDGET_BYTES = BUDGET_BYTES // 4
-"""The share of one org, or of all clients without one."""
+"""The share of one org, or of one route that needs none."""
 MAX_VALUES = 400_000
 """Values in one JSON body, each of which takes about 100 bytes."""
 RETRY_SECONDS = 2
 
 
 class Bodies:
-    """The bodies that one process reads and handles now."""
+    """The large bodies that one process reads and handles now."""
 
     def __init__(self) -> None:
         self._bytes: Counter[str] = Counter()
@@ -43,26 +43,40 @@ class Bodies:
             TooManyValues: its JSON has too many values.
             TooManyRequests: too many large bodies are handled now.
         """
-        org = str(getattr(request.state, "org", ""))
+        # LiveKit, agent servers and agents without a token belong to no org.
+        sender = str(getattr(request.state, "org", request.url.path))
         size = _declared_size(request)
         if size <= SMALL_BODY_BYTES:
             await _read(request)
             yield
             return
-        if self._bytes.total() + size > BUDGET_BYTES or self._bytes[org] + size > ORG_BUDGET_BYTES:
+        if self._is_too_much(sender, size):
             raise TooManyRequests(
                 "too many large bodies are being handled",
                 cure="send them one after the other",
                 retry_after=RETRY_SECONDS,
             )
-        self._bytes[org] += size
+        with self._taken(sender, size):
+            size = await _read(request)
+            if size > SMALL_BODY_BYTES:
+                yield
+                return
+        # Its size was not declared, and it is small.
+        yield
+
+    def _is_too_much(self, sender: str, size: int) -> bool:
+        whole, own = self._bytes.total() + size, self._bytes[sender] + size
+        return whole > BUDGET_BYTES or own > ORG_BUDGET_BYTES
+
+    @contextmanager
+    def _taken(self, sender: str, size: int) -> Generator[None]:
+        self._bytes[sender] += size
         try:
-            await _read(request)
             yield
         finally:
-            self._bytes[org] -= size
-            if not self._bytes[org]:
-                del self._bytes[org]
+            self._bytes[sender] -= size
+            if not self._bytes[sender]:
+                del self._bytes[sender]
 
 
 def _declared_size(request: Request) -> int:
@@ -73,7 +87,8 @@ def _declared_size(request: Request) -> int:
     return MAX_BODY_BYTES if "transfer-encoding" in request.headers else 0
 
 
-async def _read(request: Request) -> None:
+async def _read(request: Request) -> int:
+    """Read the body, which the request keeps; returns its size in bytes."""
     try:
         async with asyncio.timeout(READ_SECONDS):
             body = await request.body()
@@ -87,3 +102,4 @@ async def _read(request: Request) -> None:
         raise TooManyValues(
             f"the body may have more than {MAX_VALUES} values", cure="send it in parts"
         )
+    return len(body)

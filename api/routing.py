@@ -39,10 +39,13 @@ class CheckedRoute(APIRoute):
         """FastAPI's own handler, which finds the body already read."""
         handle = super().get_route_handler()
         checks = list(dict.fromkeys(_checks_of(self.dependant)))
+        has_body = self.body_field is not None or bool(checks)
 
         async def handle_checked(request: Request) -> Response:
             for check in checks:
                 await check(request)
+            if not has_body:
+                return await handle(request)
             async with request.app.state.bodies.read(request):
                 return await handle(request)
 

@@ -134,6 +134,9 @@ class SessionWorkflow(SessionHandlers):
             clock.cancel()
         self._tracker.agent_joined(attempt, self._limits.max_duration, self._live_waits_for())
         self._listener.start(attempt)
+        if attempt.external:
+            # It runs on none of the servers that the places are on.
+            self._place.start_releasing()
         await self._records.write()
 
     async def _make_attempts(self, ending_without_agent: Ending, attempts: int) -> Attempt:
@@ -306,12 +309,12 @@ class SessionWorkflow(SessionHandlers):
             # An agent that is lost, has failed or was never ready has no report to wait for.
             elif self._room.may_exist and attempt.state is not AttemptState.CLOSED:
                 await self._attempts.retract_all_up_to(attempt)
+        self._place.start_releasing()
         if attempt:
             attempt.close()
             await self._reports.collect_removed_agents(attempt)
         await self._listener.stop(attempt)
         self._room.start_deleting()
-        self._place.start_releasing()
         return endings.settled(
             ending,
             attempt,

@@ -20,6 +20,7 @@ from typing_extensions import override
 from adapters.auth.key_cache import KeyCache
 from adapters.http.bodies import AnswerTooLong, body_of
 from adapters.http.circuit import CircuitBreaker
+from adapters.http.clocks import date_of
 from adapters.http.retry_after import retry_after
 from adapters.settings import PagosSettings
 from domain.access.ports import ApiKeys
@@ -192,5 +193,5 @@ def _field(answer: object, path: str) -> Any:
 
 
 def _retry_after(response: httpx.Response) -> int:
-    seconds = retry_after(response.headers.get("retry-after", ""))
+    seconds = retry_after(response.headers.get("retry-after", ""), date_of(response))
     return 5 if seconds is None else int(min(max(seconds, 1), 300))

@@ -100,12 +100,12 @@ class CallbackSecretSettings(LiveKitSecret):
     def callback_secrets(self) -> tuple[str, ...]:
         """The first signs callback tokens, all verify them.
 
-        The derived one is the last even if others are set: agents of running calls may hold tokens
-        that it signed. Whoever knows LiveKit's secret can read tokens in the dispatches anyway.
+        Only without own ones it is derived: every agent worker knows LiveKit's secret, and could
+        make tokens for every org with it.
         """
-        own = _listed(self.everline_callback_secret) if self.everline_callback_secret else []
-        derived = base64.urlsafe_b64encode(self._derive("callback-secret")).decode()
-        return tuple(dict.fromkeys([*own, derived]))
+        if self.everline_callback_secret:
+            return tuple(dict.fromkeys(_listed(self.everline_callback_secret)))
+        return (base64.urlsafe_b64encode(self._derive("callback-secret")).decode(),)
 
 
 class SharedSecrets(EncryptionSettings, CallbackSecretSettings):

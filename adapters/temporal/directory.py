@@ -83,7 +83,17 @@ class TemporalSessionDirectory(SessionDirectory, AgentLosses):
         message = ParticipantChanged(
             event_id="reaper:room_finished", change=ParticipantChange.ROOM_FINISHED
         )
-        await self._signal(key, message)
+        try:
+            await self._signal(key, message)
+        except MessageRefused as error:
+            # One session that accepts no more signals must not hide the others from the reaper.
+            log.error(
+                "session signal refused",
+                org=key.org,
+                session=key.session_id,
+                signal=type(message).__name__,
+                reason=error.message,
+            )
 
     @override
     async def tell_agent_is_lost(self, key: SessionKey, loss: AgentLost) -> None:
@@ -93,19 +103,8 @@ class TemporalSessionDirectory(SessionDirectory, AgentLosses):
         try:
             await send_signal(self._client, key, message)
         except RPCError as error:
-            if is_not_found(error):
-                return
-            trouble = message_error(error)
-            if not isinstance(trouble, MessageRefused):
-                raise trouble from None
-            # One session that accepts no more signals must not hide the others from the watchdog.
-            log.error(
-                "session signal refused",
-                org=key.org,
-                session=key.session_id,
-                signal=type(message).__name__,
-                reason=trouble.message,
-            )
+            if not is_not_found(error):
+                raise message_error(error) from None
 
 
 async def found_by(

@@ -25,6 +25,7 @@ from domain.sessions.messages import (
     Message,
     ParticipantChange,
     ParticipantChanged,
+    ParticipantKind,
     PlaceChanged,
     ReportReceived,
 )
@@ -66,9 +67,11 @@ async def _deliver(client: Client, key: SessionKey, message: Message) -> bool:
         case ReportReceived():
             delivery = DeliverMessage(report=message)
         case ParticipantChanged(change=ParticipantChange.ROOM_FINISHED):
-            delivery = DeliverMessage(room_finished=message)
+            delivery = DeliverMessage(participant=message)
+        case ParticipantChanged(change=ParticipantChange.LEFT, kind=ParticipantKind.AGENT):
+            delivery = DeliverMessage(participant=message)
         case _:
-            # A session looks itself who is in its room.
+            # A session looks itself who else is in its room.
             return False
     handle = client.get_workflow_handle_for(SessionWorkflow.run, session_workflow_id(key))
     try:

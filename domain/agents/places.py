@@ -19,6 +19,9 @@ from domain.ids import SessionKey
 PACE_WITHIN = timedelta(minutes=5)
 """How long a released place says something about how soon the next one is released."""
 
+SHORTEST_SPAN = 30.0
+"""Seconds over which releases are counted at least."""
+
 
 class Place(BaseModel):
     """One place, held by a session until its call is over."""
@@ -148,15 +151,12 @@ def in_use_by(servers: Sequence[AgentServer], places: Sequence[Place]) -> list[P
 def in_turn(queue: Sequence[Waiting], places: Sequence[Place]) -> list[Waiting]:
     """The queue in the order in which it is served."""
     held = Counter(place.org for place in places)
-    left = sorted(queue, key=lambda waiting: (waiting.claimed_at, waiting.session_id))
-    order: list[Waiting] = []
-    while left:
-        # `min` returns the first of equals, which has waited longest.
-        following = min(left, key=lambda waiting: held[waiting.org])
-        left.remove(following)
-        held[following.org] += 1
-        order.append(following)
-    return order
+    turns: list[tuple[int, datetime, str, Waiting]] = []
+    for waiting in sorted(queue, key=lambda waiting: (waiting.claimed_at, waiting.session_id)):
+        # As many places as its org will hold before it, if those ahead of it get theirs.
+        turns.append((held[waiting.org], waiting.claimed_at, waiting.session_id, waiting))
+        held[waiting.org] += 1
+    return [waiting for *_, waiting in sorted(turns, key=lambda turn: turn[:3])]
 
 
 def expected_wait(position: int, releases: Sequence[datetime], now: datetime) -> float | None:
@@ -175,4 +175,6 @@ def expected_wait(position: int, releases: Sequence[datetime], now: datetime) ->
     recent = [at for at in releases if timedelta() <= now - at <= PACE_WITHIN]
     if len(recent) < 2:
         return None
-    return math.ceil((now - recent[0]).total_seconds() / len(recent) * position)
+    # Calls that end together say little about the next ones.
+    seconds = max((now - recent[0]).total_seconds(), SHORTEST_SPAN)
+    return math.ceil(seconds / len(recent) * position)

@@ -38,7 +38,7 @@ class Places(Protocol):
     """The places that sessions hold on agent servers, and the queue for them."""
 
     async def claim(self, key: SessionKey, agent_name: str, limit: int) -> bool:
-        """Claim a place while fewer than `limit` are held, or keep the session's own.
+        """Claim a place while fewer than `limit` are held, or claim the session's own again.
 
         Returns:
             False if none is free. Safe to repeat after an error.
@@ -46,7 +46,11 @@ class Places(Protocol):
         ...
 
     async def free(self, key: SessionKey) -> bool:
-        """Release the session's place, and take it out of the queue; False if it was in neither."""
+        """Take the session's place, and its entry in the queue; False if it had neither."""
+        ...
+
+    async def release(self, key: SessionKey) -> bool:
+        """As `free`, after a call: the time tells how soon places are released."""
         ...
 
     async def of_name(self, agent_name: str) -> list[Place]:
@@ -121,7 +125,11 @@ class AgentLosses(Protocol):
     """Tells sessions that their agents are lost."""
 
     async def tell_agent_is_lost(self, key: SessionKey, loss: AgentLost) -> None:
-        """Tell a session that its agent's heartbeats stopped; does nothing if it is closed."""
+        """Tell a session that its agent's heartbeats stopped; does nothing if it is closed.
+
+        Raises:
+            MessageRefused: Temporal takes no message for this session now.
+        """
         ...
 
 

@@ -52,12 +52,11 @@ def explained(ending: Ending, last: Attempt | None, no_agent: str | None) -> End
         last: the last attempt; None before the first.
         no_agent: why no agent would have come when the session started, with the cure.
     """
-    if ending is not AGENT_NEVER_JOINED:
+    if ending not in (AGENT_NEVER_JOINED, NO_CAPACITY):
         return ending
     came = last is not None and last.agent_identity is not None
-    cause = None if came else no_agent
-    if last and cause is None:
-        cause = "; ".join(last.notes)
+    notes = last.notes if last else []
+    cause = "; ".join([*notes, *([no_agent] if no_agent and not came else [])])
     return replace(ending, text=f"{ending.text}: {cause}") if cause else ending
 
 

@@ -186,7 +186,7 @@ class DeliverMessage(BaseModel):
     agent_failed: AgentFailed | None = None
     agent_lost: AgentLost | None = None
     report: ReportReceived | None = None
-    room_finished: ParticipantChanged | None = None
+    participant: ParticipantChanged | None = None
 
 
 class SessionResult(BaseModel):

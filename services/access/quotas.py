@@ -16,7 +16,13 @@ import structlog
 
 from domain.access.ports import AllSlots, SessionLives, Slots
 from domain.access.quotas import Life, Slot
-from domain.errors import Conflict, SessionQuotaExceeded, StorageUnavailable, Unavailable
+from domain.errors import (
+    AgentsBusy,
+    Conflict,
+    SessionQuotaExceeded,
+    StorageUnavailable,
+    Unavailable,
+)
 from domain.ids import SessionKey
 
 log = structlog.get_logger()
@@ -54,7 +60,7 @@ class SessionQuota:
         holds_slot = await self._claim(key)
         try:
             yield holds_slot
-        except Conflict:
+        except (Conflict, AgentsBusy):
             await self._release(key)
             raise
         finally:

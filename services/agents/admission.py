@@ -30,11 +30,12 @@ from domain.agents.places import (
     load_of,
 )
 from domain.agents.ports import AgentServers, Places
-from domain.agents.servers import MORE_PLACES, AgentServer
-from domain.errors import AgentsBusy, Conflict, StorageUnavailable, TooManyRequests
+from domain.agents.servers import MORE_PLACES, AgentServer, is_alive
+from domain.errors import AgentsBusy, EverlineError, StorageUnavailable, Unavailable
 from domain.ids import SessionKey
 from domain.sessions.messages import PlaceChanged
 from domain.sessions.ports import Sessions
+from domain.sessions.session import SessionInput
 
 log = structlog.get_logger()
 
@@ -49,7 +50,11 @@ CHECKED_AFTER = timedelta(seconds=5)
 """How old a place without an agent is when its session is looked for."""
 STARTED_WITHIN = timedelta(seconds=60)
 """How long a start may take from its place to its workflow."""
-CHECKS_AT_ONCE = 20
+AT_ONCE = 20
+"""Requests to Temporal at the same time."""
+ADMIT_SECONDS = 1.5
+"""How long MongoDB may take to give a start its place, or to refuse it."""
+NO_SERVER = Capacity(size=0, free=0, most_waiting=1)
 AWAY_SECONDS = 5.0
 """How long nothing is reserved after MongoDB did not answer."""
 
@@ -89,49 +94,6 @@ class Admission:
     """Positions that sessions were told, and when."""
     _messages: "count[int]" = field(default_factory=lambda: count(1), init=False)
 
-    async def admit(self, key: SessionKey, agent_name: str, queue_seconds: float) -> Admitted:
-        """Reserve a place, or enter the queue; safe to repeat.
-
-        Raises:
-            AgentsBusy: there is no place, and none is expected within so many seconds.
-        """
-        async with self._lock:
-            # Those who waited for the lock do not wait for MongoDB as well, one after the other.
-            if time.monotonic() < self._away_until:
-                return Admitted(None)
-            try:
-                return await self._admit(key, agent_name, queue_seconds)
-            except StorageUnavailable as error:
-                # Sessions start while MongoDB is away; there is no queue then.
-                log.warning("no place is reserved", org=key.org, reason=error.message)
-                self._away_until = time.monotonic() + AWAY_SECONDS
-                return Admitted(None)
-
-    async def _admit(self, key: SessionKey, agent_name: str, queue_seconds: float) -> Admitted:
-        now = datetime.now(UTC)
-        places = await self.places.of_name(agent_name)
-        if any(place.key == key for place in places):
-            return Admitted(PlaceState.RESERVED, again=True)
-        queue = await self._queue(agent_name)
-        mine = [waiting for waiting in queue if waiting.key == key]
-        if not mine:
-            there = capacity(await self._servers(now), agent_name, places, now)
-            if there is None:
-                return Admitted(None)
-            limit = len(places) + there.free
-            if not queue and there.free and await self.places.claim(key, agent_name, limit):
-                return Admitted(PlaceState.RESERVED)
-            entry = Waiting(agent_name=agent_name, claimed_at=now, **key._asdict())
-            queue.append(entry)
-            ahead = len(queue) - there.free
-            seconds = await self._expected(ahead, agent_name)
-            if not queue_seconds or _is_hopeless(ahead, seconds, there, queue_seconds):
-                raise _busy(agent_name, seconds)
-            await self.places.enqueue(entry)
-        position = [waiting.key for waiting in in_turn(queue, places)].index(key) + 1
-        seconds = await self._expected(position, agent_name)
-        return Admitted(PlaceState.QUEUED, position, seconds, again=bool(mine))
-
     @asynccontextmanager
     async def place(
         self, key: SessionKey, agent_name: str, queue_seconds: float
@@ -143,66 +105,173 @@ class Admission:
         admitted = await self.admit(key, agent_name, queue_seconds)
         try:
             yield admitted
-        except (Conflict, TooManyRequests):
+        except Unavailable:
+            # It may have been started all the same; if not, `release_unused` finds out.
+            raise
+        except EverlineError:
             if admitted.state and not admitted.again:
-                await self.withdraw(key)
+                await self._withdraw(key)
             raise
 
-    async def withdraw(self, key: SessionKey) -> None:
-        """Release the place of a start that came to nothing."""
+    async def admit(self, key: SessionKey, agent_name: str, queue_seconds: float) -> Admitted:
+        """Reserve a place, or enter the queue; safe to repeat.
+
+        Raises:
+            AgentsBusy: there is no place, and none is expected within so many seconds.
+        """
         try:
-            await self.places.free(key)
-        except StorageUnavailable as error:
+            async with self._lock:
+                # Those who waited for the lock do not wait for MongoDB as well, one by one.
+                if time.monotonic() < self._away_until:
+                    return Admitted(None)
+                async with asyncio.timeout(ADMIT_SECONDS):
+                    return await self._admit(key, agent_name, queue_seconds)
+        except AgentsBusy:
+            if await self.lives.life(key) is not Life.UNKNOWN:
+                # It exists, and its start will find it.
+                return Admitted(None)
+            raise
+        except (StorageUnavailable, TimeoutError) as error:
+            # Sessions start while MongoDB is away; there is no queue then.
+            reason = str(error) or "MongoDB does not answer in time"
+            log.warning("no place is reserved", org=key.org, reason=reason)
+            self._away_until = time.monotonic() + AWAY_SECONDS
+            return Admitted(None)
+
+    async def _admit(self, key: SessionKey, agent_name: str, queue_seconds: float) -> Admitted:
+        now = datetime.now(UTC)
+        places = await self.places.of_name(agent_name)
+        if any(place.key == key for place in places):
+            # Again, so that it is as old as this request.
+            await self.places.claim(key, agent_name, len(places))
+            return Admitted(PlaceState.RESERVED, again=True)
+        queue = [one for one in await self.places.queue() if one.agent_name == agent_name]
+        releases = await self.places.releases(agent_name)
+        there = capacity(await self._servers(now), agent_name, places, now)
+        again = any(waiting.key == key for waiting in queue)
+        if there is None and not queue:
+            return Admitted(None)
+        there = there or NO_SERVER
+        # As many places as sessions wait are for these.
+        enough = not again and there.free > len(queue)
+        if enough and await self.places.claim(key, agent_name, len(places) + there.free):
+            return Admitted(PlaceState.RESERVED)
+        entry = Waiting(agent_name=agent_name, claimed_at=now, **key._asdict())
+        order = in_turn(queue if again else [*queue, entry], places)
+        position = [waiting.key for waiting in order].index(key) + 1
+        ahead = position - there.free
+        seconds = expected_wait(ahead, releases, now)
+        if not again:
+            if not queue_seconds or _is_hopeless(ahead, seconds, there, queue_seconds):
+                raise _busy(agent_name, seconds)
+            await self.places.enqueue(entry)
+        return Admitted(PlaceState.QUEUED, position, seconds, again=again)
+
+    async def withdraw_from(self, started: SessionInput, admitted: Admitted) -> None:
+        """Give back what a repeated start has got, if its session runs without a place."""
+        if admitted.state and not admitted.again and started.place is None:
+            await self._withdraw(started.key)
+
+    async def _withdraw(self, key: SessionKey) -> None:
+        """Release the place of a start that came to nothing, unless its session is running."""
+        try:
+            if await self.lives.life(key) is not Life.OPEN:
+                await self.places.free(key)
+        except Unavailable as error:
             log.warning("a place is released later", org=key.org, reason=error.message)
 
     async def load(self, agent_name: str) -> AgentLoad:
         """How full the agent servers of a name are; `StorageUnavailable` without MongoDB."""
         now = datetime.now(UTC)
-        places, queue = await self.places.of_name(agent_name), await self._queue(agent_name)
+        places = await self.places.of_name(agent_name)
+        queue = [one for one in await self.places.queue() if one.agent_name == agent_name]
         return load_of(await self._servers(now), agent_name, places, queue, now)
 
     async def serve_queue(self) -> int:
         """Give the free places to those whose turn it is; returns how many got one.
 
+        A session that cannot be told is told by the next call, and holds up no other.
+
         Raises:
-            Unavailable: MongoDB or Temporal does not answer; the next call continues.
+            Unavailable: MongoDB does not answer; the next call continues.
         """
+        served: list[SessionKey] = []
+        moved: list[tuple[SessionKey, int, float | None]] = []
         async with self._lock:
             waiting = await self.places.queue()
             self._told = {one.key: told for one in waiting if (told := self._told.get(one.key))}
-            served = 0
             for agent_name in sorted({one.agent_name for one in waiting}):
                 queue = [one for one in waiting if one.agent_name == agent_name]
-                served += await self._serve(agent_name, queue)
-            return served
-
-    async def _serve(self, agent_name: str, queue: list[Waiting]) -> int:
-        now = datetime.now(UTC)
-        places = await self.places.of_name(agent_name)
-        there = capacity(await self._servers(now), agent_name, places, now)
-        # None: all its servers have been silent for long, so no place will come soon.
-        free = there.free if there else 0
-        holding = {place.key for place in places}
-        # Those whose workflow had not begun when they got their place.
-        served = [waiting for waiting in queue if waiting.key in holding]
-        order = in_turn([waiting for waiting in queue if waiting.key not in holding], places)
-        for waiting in order[:free]:
-            if await self.places.claim(waiting.key, agent_name, len(places) + free):
-                served.append(waiting)
-        for waiting in served:
-            await self._tell_reserved(waiting.key)
-        for position, waiting in enumerate(order[free:], 1):
-            await self._tell_position(waiting, position)
+                got, left = await self._give_places(agent_name, queue)
+                served += got
+                releases = await self.places.releases(agent_name)
+                now = datetime.now(UTC)
+                moved += (
+                    (one.key, position, expected_wait(position, releases, now))
+                    for position, one in enumerate(left, 1)
+                )
+        # Without the lock, which every start needs.
+        gate = asyncio.Semaphore(AT_ONCE)
+        await asyncio.gather(
+            *(self._tell_reserved(key, gate) for key in served),
+            *(
+                self._tell_position(key, position, seconds, gate)
+                for key, position, seconds in moved
+            ),
+        )
         return len(served)
 
-    async def _tell_reserved(self, key: SessionKey) -> None:
-        # A session leaves the queue before it releases its place: it may have left by now.
-        if not await self.places.is_waiting(key):
-            await self.places.free(key)
-        elif await self._tell(key, "place:0", 0):
-            await self.places.leave(key)
-        elif await self.lives.life(key) is Life.ENDED:
-            await self.places.free(key)
+    async def _give_places(
+        self, agent_name: str, queue: list[Waiting]
+    ) -> tuple[list[SessionKey], list[Waiting]]:
+        """Those that hold a place now, and those that still wait, in their order."""
+        now = datetime.now(UTC)
+        places = await self.places.of_name(agent_name)
+        # None: all its servers have been silent for long, so no place will come soon.
+        there = capacity(await self._servers(now), agent_name, places, now) or NO_SERVER
+        holding = {place.key for place in places}
+        # Those that could not be told before, for instance because their workflow had not begun.
+        served = [one.key for one in queue if one.key in holding]
+        order = in_turn([one for one in queue if one.key not in holding], places)
+        for one in order[: there.free]:
+            if await self.places.claim(one.key, agent_name, len(places) + there.free):
+                served.append(one.key)
+        return served, order[there.free :]
+
+    async def _tell_reserved(self, key: SessionKey, gate: asyncio.Semaphore) -> None:
+        async with gate:
+            try:
+                # A session leaves the queue before it releases its place: it may have left by now,
+                # or another process has told it. `release_unused` takes what nobody needs.
+                if not await self.places.is_waiting(key):
+                    return
+                if await self._tell(key, "place:0", 0):
+                    await self.places.leave(key)
+                elif await self.lives.life(key) is Life.ENDED:
+                    await self.places.free(key)
+            except Unavailable as error:
+                _log_untold(key, error)
+
+    async def _tell_position(
+        self, key: SessionKey, position: int, seconds: float | None, gate: asyncio.Semaphore
+    ) -> None:
+        now = time.monotonic()
+        last, told_at = self._told.get(key, (0, -TOLD_EVERY))
+        if position == last or now - told_at < TOLD_EVERY:
+            return
+        event = f"place:{position}:{next(self._messages)}:{now:.0f}"
+        async with gate:
+            try:
+                if await self._tell(key, event, position, seconds):
+                    self._told[key] = position, now
+            except Unavailable as error:
+                _log_untold(key, error)
+
+    async def _tell(
+        self, key: SessionKey, event_id: str, position: int, seconds: float | None = None
+    ) -> bool:
+        message = PlaceChanged(event_id=event_id, position=position, seconds=seconds)
+        return await self.sessions.signal(key, message)
 
     async def release_unused(self) -> int:
         """Release what sessions hold that have no workflow any more; returns how many did.
@@ -215,9 +284,10 @@ class Admission:
         """
         now = datetime.now(UTC)
         places = await self.places.all_places()
-        in_use = in_use_by(await self._servers(now), places)
+        alive = [server for server in await self._servers(now) if is_alive(server, now)]
+        in_use = in_use_by(alive, places)
         held = [*(place for place in places if place not in in_use), *await self.places.queue()]
-        gate = asyncio.Semaphore(CHECKS_AT_ONCE)
+        gate = asyncio.Semaphore(AT_ONCE)
 
         async def release(claim: Place | Waiting) -> bool:
             age = now - claim.claimed_at
@@ -228,35 +298,26 @@ class Admission:
             over = life is Life.ENDED or (life is Life.UNKNOWN and age >= STARTED_WITHIN)
             return over and await self.places.free(claim.key)
 
-        released = sum(await asyncio.gather(*map(release, held)))
+        results = await asyncio.gather(*map(release, held), return_exceptions=True)
+        released = sum(result is True for result in results)
         if released:
             log.info("places of sessions without a workflow released", places=released)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
         return released
-
-    async def _tell_position(self, waiting: Waiting, position: int) -> None:
-        now = asyncio.get_running_loop().time()
-        last, told_at = self._told.get(waiting.key, (0, -TOLD_EVERY))
-        if position == last or now - told_at < TOLD_EVERY:
-            return
-        seconds = await self._expected(position, waiting.agent_name)
-        event = f"place:{position}:{next(self._messages)}:{now:.0f}"
-        if await self._tell(waiting.key, event, position, seconds):
-            self._told[waiting.key] = position, now
-
-    async def _tell(
-        self, key: SessionKey, event_id: str, position: int, seconds: float | None = None
-    ) -> bool:
-        message = PlaceChanged(event_id=event_id, position=position, seconds=seconds)
-        return await self.sessions.signal(key, message)
-
-    async def _queue(self, agent_name: str) -> list[Waiting]:
-        return [one for one in await self.places.queue() if one.agent_name == agent_name]
 
     async def _servers(self, now: datetime) -> list[AgentServer]:
         return await self.servers.seen_since(now - REMEMBERED)
 
-    async def _expected(self, position: int, agent_name: str) -> float | None:
-        return expected_wait(position, await self.places.releases(agent_name), datetime.now(UTC))
+
+def _log_untold(key: SessionKey, error: Unavailable) -> None:
+    log.warning(
+        "session not told about its place",
+        org=key.org,
+        session=key.session_id,
+        reason=error.message,
+    )
 
 
 def _is_hopeless(ahead: int, seconds: float | None, there: Capacity, queue_seconds: float) -> bool:

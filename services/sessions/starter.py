@@ -12,6 +12,7 @@ from domain.access.principal import Principal
 from domain.agents.catalogs import Catalog
 from domain.agents.config import ConfigWarning
 from domain.agents.config_summary import config_summary
+from domain.agents.places import PlaceState
 from domain.agents.servers import MORE_PLACES
 from domain.errors import (
     AgentsBusy,
@@ -136,18 +137,18 @@ class SessionStarter:
             self._refuse_room_of_another(resolved, given=request.room_name is not None),
         )
         slot = self.quota.reservation(resolved.key) if self.quota else nullcontext(False)
-        async with self._place(resolved) as admitted, slot as resolved.slot:
+        async with slot as resolved.slot, self._place(resolved) as admitted:
             resolved.place = admitted.state
-            # Who holds a place, or has a position in the queue, will get an agent.
-            missing = agents if agents and not agents.ok and not admitted.state else None
+            # Who holds a place will get an agent.
+            held = admitted.state is PlaceState.RESERVED
+            missing = agents if agents and not agents.ok and not held else None
             resolved.no_agent = missing and _in_full(missing)
             started = await self.sessions.start(resolved, stage, WAIT_SECONDS[stage])
             if started.closed:
                 # Raise inside the block, so that slot and place are released.
                 raise _over(started.input.session_id, "is closed")
-        if self.admission and started.again and admitted.state and not admitted.again:
-            # It was started before, and its call is over or needs no place.
-            await self.admission.withdraw(resolved.key)
+        if self.admission and started.again:
+            await self.admission.withdraw_from(started.input, admitted)
         if started.status and started.status.agent_joined and not started.again:
             self.webhooks.expected(datetime.now(UTC))
         as_resolved = started.input.agent_version == resolved.agent_version

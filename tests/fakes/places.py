@@ -27,6 +27,8 @@ class MemoryPlaces(Places):
     async def claim(self, key: SessionKey, agent_name: str, limit: int) -> bool:
         self._check()
         if key in self.held:
+            again = {"claimed_at": datetime.now(UTC)}
+            self.held[key] = self.held[key].model_copy(update=again)
             return True
         taken = {place.number for place in await self.of_name(agent_name)}
         if len(taken) >= limit:
@@ -41,10 +43,12 @@ class MemoryPlaces(Places):
     async def free(self, key: SessionKey) -> bool:
         self._check()
         waited = self.waiting.pop(key, None)
-        held = self.held.pop(key, None)
-        if held:
-            self.released.append((held.agent_name, datetime.now(UTC)))
-        return bool(waited or held)
+        return bool(self.held.pop(key, None) or waited)
+
+    async def release(self, key: SessionKey) -> bool:
+        if key in self.held:
+            self.released.append((self.held[key].agent_name, datetime.now(UTC)))
+        return await self.free(key)
 
     async def of_name(self, agent_name: str) -> list[Place]:
         self._check()

@@ -18,6 +18,8 @@ REVISED_ENDING = "revised-ending"
 """Patch: see `SessionContext.revised_ending`."""
 REVISED_ENDING_2 = "revised-ending-2"
 """Patch: see `SessionContext.revised_ending_2`."""
+AGENT_PLACES = "agent-places"
+"""Patch: see `SessionContext.has_place`."""
 
 
 class CallOver(Exception):
@@ -60,12 +62,16 @@ class SessionContext:
         - No agent is lost because LiveKit does not answer.
         - At the end, too, an agent that left is looked for before its callers are disconnected.
         """
+        self.has_place = False
+        """Whether it holds a place on an agent server, or waits for one; not if an older worker has
+        begun it, which released none."""
         self._background: list[asyncio.Task[None]] = []
 
     def evaluate_patches(self) -> None:
         """Ask, before the first step, which revisions of the workflow this session began with."""
         self.revised_ending = workflow.patched(REVISED_ENDING)
         self.revised_ending_2 = workflow.patched(REVISED_ENDING_2)
+        self.has_place = self.request.place is not None and workflow.patched(AGENT_PLACES)
 
     def end_with(self, ending: Ending) -> None:
         """End the call; the first reason is the one that counts."""
@@ -87,6 +93,8 @@ class SessionContext:
     def run_in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something while the session goes on; whoever starts it cancels it."""
         task = asyncio.create_task(work)
+        # Those that failed stay, for `background_ended`.
+        self._background = [one for one in self._background if not _is_over(one)]
         self._background.append(task)
         return task
 
@@ -95,3 +103,8 @@ class SessionContext:
         for ended in await asyncio.gather(*self._background, return_exceptions=True):
             if isinstance(ended, Exception):
                 raise ended
+
+
+def _is_over(task: asyncio.Task[None]) -> bool:
+    """Whether a task has ended, and not by an error."""
+    return task.done() and (task.cancelled() or task.exception() is None)

@@ -199,8 +199,8 @@ class SessionHandlers:
             self.agent_lost(delivery.agent_lost)
         if delivery.report:
             self.report_received(delivery.report)
-        if delivery.room_finished:
-            self.participant_changed(delivery.room_finished)
+        if delivery.participant:
+            self.participant_changed(delivery.participant)
 
     @deliver.validator
     def _validate_deliver(self, delivery: DeliverMessage) -> None:

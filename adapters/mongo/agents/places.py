@@ -1,13 +1,14 @@
 """The places that sessions hold on agent servers, and the queue for them."""
 
 import random
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from typing_extensions import override
 
 from adapters.mongo.client import Database
 from adapters.mongo.documents import Document, document_id, document_of
-from adapters.mongo.errors import storage_errors
+from adapters.mongo.errors import AlreadyStored, storage_errors
 from adapters.mongo.reading import StoredModel
 from adapters.mongo.tenancy import Documents
 from domain.agents.places import Place, Waiting
@@ -21,7 +22,7 @@ QUEUE = "agent_queue"
 RELEASES = "agent_place_releases"
 
 _ATTEMPTS = 50
-_RELEASES_KEPT = 20
+MOST_RELEASES = 200
 _MOST = 100_000
 _PLACE = StoredModel("place", reader(Place))
 _WAITING = StoredModel("queue entry", reader(Waiting))
@@ -39,7 +40,8 @@ class MongoPlaces(Places):
     async def claim(self, key: SessionKey, agent_name: str, limit: int) -> bool:
         async with storage_errors("claim a place"):
             for _ in range(_ATTEMPTS):
-                if await self._places.find_one(key._asdict()):
+                again = {"$set": {"claimed_at": datetime.now(UTC)}}
+                if await self._places.update_one(key._asdict(), again):
                     return True
                 taken = {place.number for place in await self.of_name(agent_name)}
                 # Numbers at or above the limit are from before it was lower; they count as well.
@@ -54,12 +56,18 @@ class MongoPlaces(Places):
     async def free(self, key: SessionKey) -> bool:
         # First the queue: what has left it is given no place any more.
         waited = await self.leave(key)
+        return await self._places.delete_one(key._asdict()) or waited
+
+    @override
+    async def release(self, key: SessionKey) -> bool:
         held = await self._places.find_one(key._asdict())
-        if held is None or not await self._places.delete_one(key._asdict()):
-            return waited
-        release = {"$push": {"at": {"$each": [datetime.now(UTC)], "$slice": -_RELEASES_KEPT}}}
-        await self._releases.update_one({"_id": held["agent_name"]}, release, upsert=True)
-        return True
+        released = await self.free(key)
+        if held and released:
+            at = {"$push": {"at": {"$each": [datetime.now(UTC)], "$slice": -MOST_RELEASES}}}
+            # Another session has just inserted the document: one release less does no harm.
+            with suppress(AlreadyStored):
+                await self._releases.update_one({"_id": held["agent_name"]}, at, upsert=True)
+        return released
 
     @override
     async def of_name(self, agent_name: str) -> list[Place]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from adapters.mongo import MongoArchive
-from adapters.mongo.agents.places import MongoPlaces
+from adapters.mongo.agents.places import MOST_RELEASES, MongoPlaces
 from domain.agents.places import Waiting
 from domain.ids import SessionKey
 
@@ -60,20 +60,26 @@ async def test_a_released_place_is_free_again_and_its_time_is_kept(places: Mongo
     await places.claim(key("a"), NAME, 1)
     assert await places.releases(NAME) == []
 
-    assert await places.free(key("a"))
-    assert not await places.free(key("a"))
+    assert await places.release(key("a"))
+    assert not await places.release(key("a"))
 
     assert len(await places.releases(NAME)) == 1
     assert await places.claim(key("b"), NAME, 1)
 
 
 async def test_only_the_last_releases_are_kept(places: MongoPlaces) -> None:
-    for number in range(25):
+    for number in range(MOST_RELEASES + 5):
         await places.claim(key(f"s{number}"), NAME, 1)
-        await places.free(key(f"s{number}"))
+        await places.release(key(f"s{number}"))
     kept = await places.releases(NAME)
-    assert len(kept) == 20
+    assert len(kept) == MOST_RELEASES
     assert kept == sorted(kept)
+
+
+async def test_what_was_never_used_is_no_release(places: MongoPlaces) -> None:
+    await places.claim(key("a"), NAME, 1)
+    assert await places.free(key("a"))
+    assert await places.releases(NAME) == []
 
 
 async def test_who_waits_keeps_its_turn_and_may_leave(places: MongoPlaces) -> None:

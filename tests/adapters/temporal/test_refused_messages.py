@@ -104,8 +104,9 @@ async def test_a_limit_of_a_session_is_no_fault_of_the_request(
         await sessions.operate(call.key, Extend(seconds=1), None)
     job = f"AJ_{(await call.status()).agent_identity}"
     directory = TemporalSessionDirectory(sessions._client)  # pyright: ignore[reportPrivateUsage]
-    # The watchdog goes on with the other sessions.
-    await directory.tell_agent_is_lost(call.key, lost(1, job, "its agent server is silent"))
+    # `LostJobs` tells it again, and goes on with the other sessions.
+    with pytest.raises(MessageRefused, match="Temporal accepts no message"):
+        await directory.tell_agent_is_lost(call.key, lost(1, job, "its agent server is silent"))
 
     await _ends(call)
 

@@ -9,11 +9,13 @@ import pytest
 
 from adapters.memory_agent_servers import MemoryAgentServers
 from domain.access.quotas import Life
-from domain.agents.places import PlaceState
+from domain.agents.config import AgentConfig
+from domain.agents.places import PlaceState, Waiting
 from domain.agents.servers import Heartbeat, JobTick
-from domain.errors import AgentsBusy, RoomNameTaken, Unavailable
+from domain.errors import AgentsBusy, EverlineError, InvalidInput, MessageRefused, RoomNameTaken
 from domain.ids import SessionKey
 from domain.sessions.messages import PlaceChanged
+from domain.sessions.session import SessionInput
 from services.agents.admission import CHECKED_AFTER, STARTED_WITHIN, Admission, Admitted
 from tests.fakes.places import MemoryPlaces
 
@@ -26,12 +28,12 @@ class Workflows:
 
     lives: dict[SessionKey, Life] = field(default_factory=dict[SessionKey, Life])
     told: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
-    away: bool = False
+    refusing: set[str] = field(default_factory=set[str])
 
     async def signal(self, key: SessionKey, message: PlaceChanged) -> bool:
         """As of the port `Sessions`."""
-        if self.away:
-            raise Unavailable("Temporal did not answer: test")
+        if key.session_id in self.refusing:
+            raise MessageRefused("Temporal takes no message for this session: test")
         if await self.life(key) is not Life.OPEN:
             return False
         self.told.append((key.session_id, message.position))
@@ -83,7 +85,7 @@ class Fleet:
 
     async def ends(self, name: str, *, org: str = "acme") -> None:
         """The session's call is over."""
-        await self.places.free(SessionKey(org, name))
+        await self.places.release(SessionKey(org, name))
 
     def ages(self, by: timedelta) -> None:
         """Time passes for all who hold a place or wait."""
@@ -164,7 +166,7 @@ async def test_a_released_place_goes_to_whose_turn_it_is(fleet: Fleet) -> None:
         await fleet.starts(name)
     await fleet.reports("a", "b")
     assert await fleet.admission.serve_queue() == 0
-    assert fleet.workflows.told == [("c", 1), ("d", 2)]
+    assert sorted(fleet.workflows.told) == [("c", 1), ("d", 2)]
 
     await fleet.ends("a")
     await fleet.reports("b")
@@ -203,8 +205,10 @@ async def test_a_new_start_does_not_overtake_the_queue(fleet: Fleet) -> None:
 
 async def test_another_org_waits_for_one_place_only(fleet: Fleet) -> None:
     await fleet.reports(max_jobs=4)
-    for number in range(7):
+    for number in range(8):
         await fleet.starts(f"s{number}", org="big")
+    with pytest.raises(AgentsBusy):
+        await fleet.starts("one-more", org="big")
 
     assert (await fleet.starts("x", org="small")).queue_position == 1
 
@@ -241,10 +245,134 @@ async def test_a_refused_start_gives_its_place_back(fleet: Fleet) -> None:
     await fleet.reports()
     assert await fleet.refused_start("a") is PlaceState.RESERVED
     assert fleet.places.held == {}
+    assert fleet.places.released == [], "nothing follows from it for the pace of calls"
+    with pytest.raises(InvalidInput):
+        await refused(fleet, InvalidInput("Temporal takes no input of this size"))
+    assert fleet.places.held == {}
 
     await fleet.starts("b")
     assert await fleet.refused_start("b") is PlaceState.RESERVED
     assert list(fleet.places.held) == [SessionKey("acme", "b")]
+
+
+async def refused(fleet: Fleet, error: EverlineError) -> None:
+    """A start that is refused by this error."""
+    async with fleet.admission.place(SessionKey("acme", "refused"), NAME, 30):
+        raise error
+
+
+async def test_of_two_requests_for_one_session_the_slower_one_takes_no_place_away(
+    fleet: Fleet,
+) -> None:
+    await fleet.reports()
+    key = SessionKey("acme", "a")
+    got: list[Admitted] = []
+    with suppress(RoomNameTaken):
+        async with fleet.admission.place(key, NAME, 30) as admitted:
+            got += [admitted, await fleet.starts("a")]
+            raise RoomNameTaken("the other one has made the room")
+    first, second = got
+    assert (first.again, second.again) == (False, True)
+    assert list(fleet.places.held) == [key], "the session of the second request runs"
+
+    running = started("a", place=PlaceState.RESERVED)
+    await fleet.admission.withdraw_from(running, first)
+    assert list(fleet.places.held) == [key]
+
+
+async def test_a_repeated_start_gives_back_what_its_session_does_not_need(fleet: Fleet) -> None:
+    session = started("a", place=None)
+    await fleet.reports()
+    admitted = await fleet.admission.admit(session.key, NAME, 30)
+    fleet.workflows.lives[session.key] = Life.ENDED
+
+    await fleet.admission.withdraw_from(session, admitted)
+
+    assert fleet.places.held == {}
+
+
+def started(name: str, place: PlaceState | None) -> SessionInput:
+    """What the workflow of a session runs."""
+    return SessionInput(
+        org="acme",
+        session_id=name,
+        room_name=name,
+        livekit_room=f"acme.{name}",
+        caller_identity="caller",
+        agent_name=NAME,
+        config=AgentConfig(),
+        request_digest="d",
+        place=place,
+    )
+
+
+async def test_a_start_of_a_session_that_exists_is_not_refused(fleet: Fleet) -> None:
+    await fleet.reports(max_jobs=1)
+    await fleet.starts("a")
+    fleet.workflows.lives[SessionKey("acme", "old")] = Life.OPEN
+    assert (await fleet.starts("old", queue_seconds=0)).state is None
+
+
+async def test_a_session_that_takes_no_message_holds_up_no_other(fleet: Fleet) -> None:
+    await fleet.reports(max_jobs=2)
+    for name in ("a", "b", "c", "d"):
+        await fleet.starts(name)
+    fleet.workflows.refusing = {"c"}
+    await fleet.ends("a")
+    await fleet.ends("b")
+
+    assert await fleet.admission.serve_queue() == 2
+    assert fleet.workflows.told == [("d", 0)]
+    assert [key.session_id for key in fleet.places.waiting] == ["c"]
+
+    fleet.workflows.refusing = set()
+    await fleet.admission.serve_queue()
+    assert fleet.workflows.told == [("d", 0), ("c", 0)]
+
+
+async def test_who_was_told_by_another_process_keeps_its_place(fleet: Fleet) -> None:
+    await fleet.reports(max_jobs=1)
+    await fleet.starts("a")
+    await fleet.starts("b")
+    await fleet.ends("a")
+    queue = await fleet.places.queue()
+    await fleet.admission.serve_queue()
+    # A process that was stopped for a while still has the queue as it was.
+    late = Admission(fleet.servers, StaleQueue(fleet.places, queue), *[fleet.workflows] * 2)  # pyright: ignore[reportArgumentType]
+
+    await late.serve_queue()
+
+    assert list(fleet.places.held) == [SessionKey("acme", "b")]
+
+
+class StaleQueue:
+    """The places, with an older queue."""
+
+    def __init__(self, places: MemoryPlaces, queue: list[Waiting]) -> None:
+        self._places = places
+        self._queue = queue
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._places, name)
+
+    async def queue(self) -> list[Waiting]:
+        """As it was."""
+        return self._queue
+
+
+async def test_calls_that_end_together_promise_no_places(fleet: Fleet) -> None:
+    await fleet.reports(max_jobs=10)
+    for number in range(10):
+        await fleet.starts(f"s{number}")
+    for number in range(10):
+        await fleet.ends(f"s{number}")
+    for number in range(10, 20):
+        await fleet.starts(f"s{number}")
+
+    waits = [(await fleet.starts(f"w{number}")).queue_seconds for number in range(10)]
+    assert waits == [3 * position for position in range(1, 11)]
+    with pytest.raises(AgentsBusy):
+        await fleet.starts("one-more")
 
 
 async def test_places_of_sessions_without_a_workflow_are_released(fleet: Fleet) -> None:
