@@ -83,27 +83,27 @@ def capacity(
     held are about to be used, and are taken off what the servers report as free.
 
     Args:
-        servers: those that were heard of lately, also if they are silent now.
+        servers: those that were heard of lately.
         agent_name: LiveKit's agent name.
         places: all places that are held under this name.
         now: by the clock that stamped the heartbeats.
 
     Returns:
-        None if no such server was heard of: external agents send no heartbeats.
+        None if no such server takes calls now: there may be external agents, which send no
+        heartbeats, or another server may come.
     """
     known = [server for server in servers if server.agent_name == agent_name]
-    if not known:
-        return None
     now = latest(known, now)
     alive = [server for server in known if is_alive(server, now)]
-    in_use = len(in_use_by(alive, places))
-    free = sum(server.places for server in alive)
     serving = [server for server in alive if not server.draining]
+    if not serving:
+        return None
+    in_use = len(in_use_by(alive, places))
+    free = sum(server.places for server in serving)
     return Capacity(
         size=free + sum(len(server.jobs) for server in alive),
         free=max(free + in_use - len(places), 0),
-        # Without one that takes calls, another like those that were there may come.
-        most_waiting=max(sum(server.max_jobs for server in serving or known), 1),
+        most_waiting=sum(server.max_jobs for server in serving),
     )
 
 

@@ -30,7 +30,7 @@ from domain.agents.places import (
     load_of,
 )
 from domain.agents.ports import AgentServers, Places
-from domain.agents.servers import MORE_PLACES, AgentServer, is_alive
+from domain.agents.servers import MORE_PLACES, SILENT_AFTER, AgentServer, is_alive
 from domain.errors import AgentsBusy, EverlineError, StorageUnavailable, Unavailable
 from domain.ids import SessionKey
 from domain.sessions.messages import PlaceChanged
@@ -39,9 +39,6 @@ from domain.sessions.session import SessionInput
 
 log = structlog.get_logger()
 
-REMEMBERED = timedelta(minutes=2)
-"""How long silent servers are known, so that operators see what went away, and starts may wait for
-another one."""
 RETRY_SECONDS = 5
 """Retry-After of a refused start if nobody knows how soon a place is released."""
 TOLD_EVERY = 2.0
@@ -54,7 +51,6 @@ AT_ONCE = 20
 """Requests to Temporal at the same time."""
 ADMIT_SECONDS = 1.5
 """How long MongoDB may take to give a start its place, or to refuse it."""
-NO_SERVER = Capacity(size=0, free=0, most_waiting=1)
 AWAY_SECONDS = 5.0
 """How long nothing is reserved after MongoDB did not answer."""
 
@@ -149,9 +145,8 @@ class Admission:
         releases = await self.places.releases(agent_name)
         there = capacity(await self._servers(now), agent_name, places, now)
         again = any(waiting.key == key for waiting in queue)
-        if there is None and not queue:
+        if there is None:
             return Admitted(None)
-        there = there or NO_SERVER
         # As many places as sessions wait are for these.
         enough = not again and there.free > len(queue)
         if enough and await self.places.claim(key, agent_name, len(places) + there.free):
@@ -227,8 +222,10 @@ class Admission:
         """Those that hold a place now, and those that still wait, in their order."""
         now = datetime.now(UTC)
         places = await self.places.of_name(agent_name)
-        # None: all its servers have been silent for long, so no place will come soon.
-        there = capacity(await self._servers(now), agent_name, places, now) or NO_SERVER
+        there = capacity(await self._servers(now), agent_name, places, now)
+        if there is None:
+            # Their agents are dispatched, as those of starts are: whoever there is may take them.
+            return [one.key for one in queue], []
         holding = {place.key for place in places}
         # Those that could not be told before, for instance because their workflow had not begun.
         served = [one.key for one in queue if one.key in holding]
@@ -308,7 +305,7 @@ class Admission:
         return released
 
     async def _servers(self, now: datetime) -> list[AgentServer]:
-        return await self.servers.seen_since(now - REMEMBERED)
+        return await self.servers.seen_since(now - SILENT_AFTER)
 
 
 def _log_untold(key: SessionKey, error: Unavailable) -> None:

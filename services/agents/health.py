@@ -16,11 +16,13 @@ from domain.clocks import CLOCK_CURE, Clock
 from domain.errors import EverlineError
 from domain.sessions.ports import Installation, Rooms, Sessions
 from domain.sessions.webhook_receipts import WebhookReceipts
-from services.agents.admission import REMEMBERED, Admission
+from services.agents.admission import Admission
 from services.agents.clocks import API_CLOCK, RefusedClocks, clocks_that_differ
 from services.sessions.installations import neighbours
 from services.sessions.webhook_receipts import LiveKitWebhooks
 
+REMEMBERED = timedelta(minutes=2)
+"""How long silent servers are still listed, so that operators see what went away."""
 WEBHOOK_LATENESS = timedelta(minutes=1)
 """How much older than an agent's join the last webhook may be."""
 WEBHOOK_PATIENCE = timedelta(seconds=10)

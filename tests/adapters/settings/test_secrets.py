@@ -36,7 +36,9 @@ OWN = {
     "EVERLINE_ENCRYPTION_KEYS": "k1:" + base64.b64encode(b"1" * 32).decode(),
     "EVERLINE_CALLBACK_SECRET": "a-secret-of-our-own-with-40-characters--",
 }
-CLAIMS = CallbackClaims(org="acme", session_id="call-1", attempt=1, expires=int(time.time()) + 36_000)
+CLAIMS = CallbackClaims(
+    org="acme", session_id="call-1", attempt=1, expires=int(time.time()) + 36_000
+)
 
 
 @pytest.fixture(autouse=True)

@@ -59,6 +59,7 @@ async def test_a_worker_that_polls_is_found_by_any_clock(
         {
             "temporal_address": temporal_server.address,
             "temporal_task_queue": queue,
+            "livekit_api_secret": "secret",
             "everline_encryption_keys": f"k1:{'A' * 43}=",
         }
     )

@@ -64,6 +64,8 @@ async def test_its_second_heartbeat_is_signed_by_the_apis_clock(
 
     assert answers == [False, True, True]
     words = "10 min behind" if mine > 0 else "10 min ahead of"
+    # Others may log meanwhile.
+    logged = [entry for entry in logged if "why" in entry]
     assert (logged[0]["event"], logged[0]["cure"]) == ("clock_differs", CLOCK_CURE)
     assert f"the API's clock is {words} this machine's" in logged[0]["why"]
     assert "clock is 10 min" in logged[1]["why"], "the API says so as well"

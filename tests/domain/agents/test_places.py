@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from domain.agents.places import Place, Waiting, capacity, expected_wait, in_turn
 from domain.agents.servers import AgentServer, JobTick
 
@@ -69,23 +71,25 @@ def test_what_a_server_reports_as_free_counts_not_its_size() -> None:
 
 def test_a_draining_server_has_no_place_and_its_calls_take_none_of_the_others() -> None:
     draining = server("a", "b", draining=True)
-    assert free([draining, server()], held("a", "b")) == 4
-    assert free([draining], held("a", "b")) == 0
-
-
-def test_servers_that_fell_silent_leave_no_place_but_are_known() -> None:
-    there = capacity([server("a", age=30)], NAME, held("a"), NOW)
+    there = capacity([draining, server(max_jobs=2)], NAME, held("a", "b"), NOW)
     assert there is not None
-    assert (there.size, there.free, there.most_waiting) == (0, 0, 4)
-    silent, draining = server("a", age=30), server(draining=True)
-    there = capacity([silent, draining, server(max_jobs=2)], NAME, held("a"), NOW)
-    assert there is not None
-    assert (there.size, there.free, there.most_waiting) == (2, 1, 2)
+    assert (there.size, there.free, there.most_waiting) == (4, 2, 2)
 
 
-def test_without_any_server_of_the_name_the_capacity_is_not_known() -> None:
-    assert capacity([server()], "another", [], NOW) is None
-    assert capacity([], NAME, [], NOW) is None
+@pytest.mark.parametrize(
+    "servers",
+    [
+        [],
+        [server("a", age=30)],
+        [server("a", draining=True)],
+        [server("a", draining=True), server(age=30)],
+    ],
+)
+def test_without_a_server_that_takes_calls_the_capacity_is_not_known(
+    servers: list[AgentServer],
+) -> None:
+    assert capacity(servers, NAME, held("a"), NOW) is None
+    assert capacity([*servers, server()], "another", [], NOW) is None
 
 
 def test_an_org_with_few_places_comes_before_one_with_many() -> None:

@@ -406,3 +406,17 @@ async def test_while_mongodb_is_away_sessions_start_without_a_place(fleet: Fleet
     answers = await asyncio.gather(*(fleet.starts(f"s{number}") for number in range(10)))
     assert {answer.state for answer in answers} == {None}
     assert fleet.places.asked == 1, "the others do not wait for MongoDB one after the other"
+
+
+async def test_when_the_last_agent_server_goes_nobody_waits_for_a_place(fleet: Fleet) -> None:
+    await fleet.reports(max_jobs=1)
+    await fleet.starts("a")
+    await fleet.starts("b")
+    fleet.servers = MemoryAgentServers()
+    fleet.admission.servers = fleet.servers
+
+    assert (await fleet.starts("c")).state is None
+    await fleet.admission.serve_queue()
+
+    assert fleet.workflows.told == [("b", 0)], "its agent is dispatched, whoever takes the call"
+    assert fleet.places.waiting == {}
