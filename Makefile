@@ -65,8 +65,8 @@ demo: setup ## Place a real call and show it from start to end
 down: setup ## Stop the stack
 	@$(BIN)/everline down
 
-# Most tests wait most of the time: four processes keep two cores busy. Each has its own servers.
-PROCESSES ?= 4
+# Most tests wait most of the time: three processes keep two cores busy. Each has its own servers.
+PROCESSES ?= 3
 test: servers test-tools ## Run every test (ARGS=… for pytest, PROCESSES=… at once)
 	@$(BIN)/pytest -n $(PROCESSES) --dist loadfile --durations=20 $(ARGS)
 

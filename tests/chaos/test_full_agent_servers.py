@@ -121,14 +121,20 @@ async def test_of_a_storm_of_starts_each_joins_in_its_turn_or_is_refused_at_once
     answers = await asyncio.gather(*(start() for _ in range(3 * PLACES)))
 
     refused = [answer for answer in answers if answer.status_code == 503]
-    assert {answer.json()["code"] for answer in refused} == {"no_capacity"}
-    assert all(int(answer.headers["Retry-After"]) > 0 for answer in refused)
+    assert {answer.json()["code"] for answer in refused} <= {"no_capacity"}
     admitted = [answer.json() for answer in answers if answer.status_code == 202]
     keys = [SessionKey("local", one["session_id"]) for one in admitted]
     for key in keys:
         rig.know(key)
     waiting = [one["session_id"] for one in admitted if one["queue_position"]]
-    assert (len(refused), len(admitted), len(waiting)) == (PLACES, 2 * PLACES, PLACES)
+    # How many may wait depends on how soon the calls before have released their places.
+    assert len(admitted) - len(waiting) == PLACES
+    assert len(refused) + len(waiting) == 2 * PLACES
+    assert len(waiting) >= PLACES
+    impatient = {"limits": {"queue_seconds": 0}}
+    answer = await rig.client.http.post("/v1/sessions/start", json=impatient)
+    assert (answer.status_code, answer.json()["code"]) == (503, "no_capacity")
+    assert int(answer.headers["Retry-After"]) > 0
     first = [key for key in keys if key.session_id not in waiting]
     for key in first:
         joined = await rig.client.until(key.session_id, 120, joins=1, state=SessionState.LIVE)
@@ -137,14 +143,17 @@ async def test_of_a_storm_of_starts_each_joins_in_its_turn_or_is_refused_at_once
         queued = await rig.client.status(session_id)
         assert (queued.state, queued.attempt) == (SessionState.QUEUED, 0)
     load = (await rig.client.http.get("/health/agent")).json()["load"]
-    assert (load["reserved"], load["queued"]) == (PLACES, PLACES)
+    assert (load["reserved"], load["queued"]) == (PLACES, len(waiting))
 
     for key in first:
         await rig.client.end(key.session_id)
-    for session_id in waiting:
+
+    async def joins_and_ends(session_id: str) -> None:
         joined = await rig.client.until(session_id, 120, joins=1, state=SessionState.LIVE)
         assert joined.attempt == 1, "waiting has used no attempt"
         await rig.client.end(session_id)
+
+    await asyncio.gather(*map(joins_and_ends, waiting))
     for key in keys:
         closed = await rig.client.closed(key.session_id)
         assert closed.outcome is Outcome.CALLER_NEVER_JOINED

@@ -63,7 +63,8 @@ async def hybrid(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> AsyncGen
 async def whole_call(rig: Rig, hybrid: Hybrid, voice: str) -> None:
     """From the start by `voice` alone to the summary, and what the worker has logged of it."""
     start = {"who": "ai", "greeting": GREETING}
-    async with rig.call(voice=voice, agent_config={"conversation_start": start}) as call:
+    config, limits = {"conversation_start": start}, {"join_timeout": 60}
+    async with rig.call(voice=voice, agent_config=config, limits=limits) as call:
         answer, room = call.started.answer, call.started.room
         assert (answer["voice"], answer["model"]) == (voice, "openai/gpt-4.1-mini")
         await call.answer(0, "Blue Fox")
