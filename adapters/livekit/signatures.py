@@ -81,9 +81,13 @@ def verify_token(keys: Mapping[str, str], authorization: str, purpose: str) -> d
     if not token:
         raise _refused("the request is not signed")
     claims = _claims(keys, token)
-    # Callers' tokens are signed with the same key; they name no body.
-    if claims.get("metadata", "") != purpose or not isinstance(claims.get("sha256"), str):
+    for name in ("exp", "nbf"):
+        _seconds(claims, name)
+    if claims.get("metadata", "") != purpose:
         raise _refused("the signature is for something else")
+    if not isinstance(claims.get("sha256"), str):
+        # Callers' tokens are signed with the same key, and for no body.
+        raise _refused("the signature is of another body")
     return claims
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from adapters.memory_agent_servers import MemoryAgentServers
 from domain.agents.servers import Heartbeat
 from domain.sessions import callback_token
 from domain.sessions.callback_token import CallbackClaims
@@ -68,8 +69,9 @@ async def api(house: House) -> AsyncGenerator[Target]:
     key = await house.key(ORG, scopes=("read", "write", "keys"), is_admin=True)
     beat = Heartbeat(server_id="fuzz", agent_name="test-agent", max_jobs=10)
     # It never beats again, and is to be heard of for as long as this takes.
-    await house.services.agent_servers.record(beat, datetime.now(UTC) + timedelta(days=1))
-    async with house.open() as app, serving(answers := Answers(app)) as url:
+    servers = MemoryAgentServers()
+    await servers.record(beat, datetime.now(UTC) + timedelta(days=1))
+    async with house.open(agent_servers=servers) as app, serving(answers := Answers(app)) as url:
         started = await Tenant(app, key).start(SESSION, limits=PATIENT)
         assert started.status_code == 202, started.text
         claims = CallbackClaims(

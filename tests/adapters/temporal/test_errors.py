@@ -1,7 +1,6 @@
 """What Temporal refuses is no outage: each status gets the class of problem that it is."""
 
 import pytest
-import structlog
 from temporalio.api.common.v1 import GrpcStatus
 from temporalio.api.errordetails.v1 import WorkflowNotReadyFailure
 from temporalio.client import Client
@@ -10,7 +9,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.temporal.directory import TemporalSessionDirectory
 from adapters.temporal.errors import is_not_found, temporal_error
-from domain.errors import Conflict, EverlineError, InvalidInput, Unavailable
+from domain.errors import Conflict, EverlineError, InvalidInput, MessageRefused, Unavailable
 from domain.ids import SessionKey
 from domain.sessions.messages import AgentLost
 from tests.servers import TemporalServer
@@ -90,15 +89,12 @@ def test_states_refusals_and_outages_are_told_apart(
     assert type(temporal_error(error)) is kind
 
 
-async def test_one_session_that_takes_no_signal_does_not_stop_the_watch(
+async def test_a_loss_that_temporal_refuses_is_the_watchdogs_to_tell_again(
     temporal_server: TemporalServer,
 ) -> None:
     sessions = TemporalSessionDirectory(await client_of(temporal_server))
     larger_than_an_event = "x" * 3_000_000
     loss = AgentLost(event_id="lost", attempt=1, reason="silent", job_id=larger_than_an_event)
 
-    with structlog.testing.capture_logs() as logged:
+    with pytest.raises(MessageRefused, match="Blob"):
         await sessions.tell_agent_is_lost(SessionKey("acme", "s-1"), loss)
-
-    [line] = [line for line in logged if line["event"] == "session signal refused"]
-    assert (line["session"], "Blob" in line["reason"]) == ("s-1", True)
