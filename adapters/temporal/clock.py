@@ -30,6 +30,7 @@ class TemporalClock(Clock):
     @override
     async def ahead(self) -> float | None:
         if time.monotonic() - self._probe.measured_at >= FRESH_SECONDS:
+            # Without an answer, the last measurement is used.
             with suppress(RPCError, RuntimeError, TimeoutError):
                 async with asyncio.timeout(LONGEST_WAIT):
                     await self._probe.check()

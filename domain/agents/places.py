@@ -23,34 +23,29 @@ SHORTEST_SPAN = 30.0
 """Seconds over which releases are counted at least."""
 
 
-class Place(BaseModel):
+class Claim(BaseModel):
+    """What a session has of the agent servers of a name."""
+
+    agent_name: str
+    org: str
+    session_id: str
+    claimed_at: datetime
+    """When it entered the queue, or claimed its place last."""
+
+    @property
+    def key(self) -> SessionKey:
+        """The session that has it."""
+        return SessionKey(self.org, self.session_id)
+
+
+class Place(Claim):
     """One place, held by a session until its call is over."""
 
-    agent_name: str
     number: int
-    org: str
-    session_id: str
-    claimed_at: datetime
-
-    @property
-    def key(self) -> SessionKey:
-        """The session that holds it."""
-        return SessionKey(self.org, self.session_id)
 
 
-class Waiting(BaseModel):
+class Waiting(Claim):
     """A session in the queue for a place."""
-
-    agent_name: str
-    org: str
-    session_id: str
-    claimed_at: datetime
-    """When it entered the queue."""
-
-    @property
-    def key(self) -> SessionKey:
-        """The session that waits."""
-        return SessionKey(self.org, self.session_id)
 
 
 class PlaceState(StrEnum):

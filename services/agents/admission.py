@@ -20,7 +20,7 @@ from domain.access.quotas import Life
 from domain.agents.places import (
     AgentLoad,
     Capacity,
-    Place,
+    Claim,
     PlaceState,
     Waiting,
     capacity,
@@ -141,7 +141,7 @@ class Admission:
             # Again, so that it is as old as this request.
             await self.places.claim(key, agent_name, len(places))
             return Admitted(PlaceState.RESERVED, again=True)
-        queue = [one for one in await self.places.queue() if one.agent_name == agent_name]
+        queue = await self._queue(agent_name)
         releases = await self.places.releases(agent_name)
         there = capacity(await self._servers(now), agent_name, places, now)
         again = any(waiting.key == key for waiting in queue)
@@ -179,7 +179,7 @@ class Admission:
         """How full the agent servers of a name are; `StorageUnavailable` without MongoDB."""
         now = datetime.now(UTC)
         places = await self.places.of_name(agent_name)
-        queue = [one for one in await self.places.queue() if one.agent_name == agent_name]
+        queue = await self._queue(agent_name)
         return load_of(await self._servers(now), agent_name, places, queue, now)
 
     async def serve_queue(self) -> int:
@@ -286,7 +286,7 @@ class Admission:
         held = [*(place for place in places if place not in in_use), *await self.places.queue()]
         gate = asyncio.Semaphore(AT_ONCE)
 
-        async def release(claim: Place | Waiting) -> bool:
+        async def release(claim: Claim) -> bool:
             age = now - claim.claimed_at
             if age < CHECKED_AFTER:
                 return False
@@ -303,6 +303,9 @@ class Admission:
             if isinstance(result, BaseException):
                 raise result
         return released
+
+    async def _queue(self, agent_name: str) -> list[Waiting]:
+        return [one for one in await self.places.queue() if one.agent_name == agent_name]
 
     async def _servers(self, now: datetime) -> list[AgentServer]:
         return await self.servers.seen_since(now - SILENT_AFTER)

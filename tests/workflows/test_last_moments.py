@@ -41,7 +41,7 @@ async def test_the_room_of_an_external_agent_stays_for_its_report(studio: Studio
 
 
 @beside_the_others
-async def test_callers_whose_external_agent_was_removed_are_let_go(studio: Studio) -> None:
+async def test_callers_whose_external_agent_was_removed_are_disconnected(studio: Studio) -> None:
     call = await studio.call(EXTERNAL, report_grace=600, archive=False).live()
     studio.rooms.join(call.room, "recorder", "egress")
     studio.rooms.join(call.room, "whatsapp", "connector")

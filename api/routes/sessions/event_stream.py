@@ -114,6 +114,7 @@ def _snapshots(deps: ApiDependencies, key: SessionKey) -> TakeSnapshot:
     async def take() -> Snapshot:
         nonlocal closed
         status = turns = None
+        # What is not known now is None; the next snapshot asks again.
         with suppress(Unavailable):
             status = await deps.control.status(key)
             if stored and status.state is SessionState.CLOSED and not closed:

@@ -92,6 +92,7 @@ class Fleet:
         for claims in (self.places.held, self.places.waiting):
             for key, claim in claims.items():
                 older = {"claimed_at": claim.claimed_at - by}
+                # The checker cannot tell that each model goes back where it came from.
                 claims[key] = claim.model_copy(update=older)  # pyright: ignore[reportArgumentType]
 
 
@@ -337,7 +338,8 @@ async def test_who_was_told_by_another_process_keeps_its_place(fleet: Fleet) -> 
     await fleet.ends("a")
     queue = await fleet.places.queue()
     await fleet.admission.serve_queue()
-    # A process that was stopped for a while still has the queue as it was.
+    # A process that was stopped for a while still has the queue as it was. The stand-ins answer
+    # what is asked of their ports here, not all of them.
     late = Admission(fleet.servers, StaleQueue(fleet.places, queue), *[fleet.workflows] * 2)  # pyright: ignore[reportArgumentType]
 
     await late.serve_queue()
