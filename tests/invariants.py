@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from temporalio.client import WorkflowHistory
-from temporalio.worker import Replayer
+from temporalio.workflow import NondeterminismError
 
 from adapters.mongo.archive import MongoArchive
 from adapters.temporal.encryption import data_converter
@@ -20,8 +20,8 @@ from domain.transcripts.transcript import ordered, transcript_digest
 from stack.layout.wanted import PART_NAMES
 from tests.harness.histories import stored_bytes
 from tests.harness.rig import Rig, keyring
+from tests.replaying import replay
 from tests.waiting import eventually
-from worker.main import WORKFLOWS
 
 Violations = list[str]
 
@@ -133,14 +133,15 @@ async def each_start_has_a_workflow(rig: Rig) -> Violations:
 
 async def histories_replay(rig: Rig) -> Violations:
     """I7: no workflow task fails repeatedly; every recorded history replays."""
-    replayer = Replayer(workflows=WORKFLOWS, data_converter=data_converter(keyring(rig.stack)))
+    converter = data_converter(keyring(rig.stack))
     found: Violations = []
     for key in rig.ledger.sessions:
         for history in await rig.histories.of_session(key):
             found += [f"I7 {history.workflow_id}: {cause}" for cause in failed_tasks(history)]
-            result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
-            if result.replay_failure:
-                found.append(f"I7 {history.workflow_id} does not replay: {result.replay_failure}")
+            try:
+                await replay(history, converter)
+            except (NondeterminismError, RuntimeError) as error:
+                found.append(f"I7 {history.workflow_id} does not replay: {error}")
     return found
 
 

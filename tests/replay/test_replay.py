@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 from temporalio import workflow
 from temporalio.client import WorkflowHistory
-from temporalio.worker import Replayer
 
 from adapters.temporal.encryption import data_converter
 from tests.invariants import failed_tasks
-from worker.main import WORKFLOWS
+from tests.replaying import replay
 
 FOLDER = Path(__file__).parent / "histories"
 HISTORIES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.json"))}
@@ -33,7 +32,7 @@ async def test_a_recorded_history_replays(name: str) -> None:
     history = WorkflowHistory.from_json(name, HISTORIES[name])
     # The recordings are in clear; the key is only what the codec asks for.
     converter = data_converter({"unused": bytes(32)})
-    await Replayer(workflows=WORKFLOWS, data_converter=converter).replay_workflow(history)
+    await replay(history, converter)
     assert failed_tasks(history) == []
 
 
@@ -43,4 +42,4 @@ async def test_a_history_of_another_story_does_not_replay() -> None:
     history = WorkflowHistory.from_json("completed", other)
     converter = data_converter({"unused": bytes(32)})
     with pytest.raises(workflow.NondeterminismError):
-        await Replayer(workflows=WORKFLOWS, data_converter=converter).replay_workflow(history)
+        await replay(history, converter)

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowExecutionDescription
 from temporalio.service import RPCError, RPCStatusCode
-from temporalio.worker import Replayer
 
 from adapters.memory_agent_servers import MemoryAgentServers
 from adapters.settings import WorkerSettings
@@ -45,9 +44,9 @@ from tests.fakes.archives import MemoryArchive, ScriptedSummariser
 from tests.fakes.listener import FakeListener
 from tests.fakes.places import MemoryPlaces
 from tests.fakes.rooms import FakeRooms, Sent
+from tests.replaying import replay
 from tests.waiting import eventually
 from tests.workflows.evidence import Closed, children, faults, outcomes_published
-from worker.main import WORKFLOWS, workflow_runner
 from workflows.session import SessionWorkflow
 
 ORG = "acme"
@@ -88,7 +87,6 @@ class Studio:
     agent_servers: MemoryAgentServers = field(default_factory=MemoryAgentServers)
     places: MemoryPlaces = field(default_factory=MemoryPlaces)
     listener: FakeListener = field(init=False)
-    replayer: Replayer = field(init=False)
     _crews: dict[str, Crew] = field(default_factory=dict[str, Crew])
     _mark: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
     """Tells the ids of this studio from those of others on the same server."""
@@ -99,11 +97,6 @@ class Studio:
         self.rooms.on_dispatch = self._on_dispatch
         self.rooms.on_data = self._on_data
         self.rooms.on_removed = self._on_removed
-        self.replayer = Replayer(
-            workflows=WORKFLOWS,
-            workflow_runner=workflow_runner(),
-            data_converter=self.client.data_converter,
-        )
 
     def call(
         self,
@@ -370,7 +363,7 @@ class Call:
         room = self.studio.rooms.rooms.get(self.room)
         owner = json.loads(room.metadata) if room else None
         assert owner != {"org": ORG, "session": self.key.session_id}, "its room is still there"
-        await self.studio.replayer.replay_workflow(closed.history)
+        await replay(closed.history, self.studio.client.data_converter)
 
 
 async def _at_last(ask: Callable[[], Awaitable[Answer]]) -> Answer:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import ActivityEnvironment
-from temporalio.worker import Replayer
 
 from activities.retention import DueOrg, ExpireBatch, Expired, RetentionActivities
 from adapters.mongo import MongoArchive
@@ -27,9 +26,10 @@ from domain.transcripts.ports import RecordingFiles
 from domain.transcripts.retention import Removed, RetentionRule
 from services.transcripts.retention import Retention
 from tests.api.archives import START, PastCalls
+from tests.replaying import replay
 from tests.servers import MongoServer, TemporalServer
 from tests.workflows.studio import worker_settings
-from worker.main import retention_activities, session_worker, workflow_runner
+from worker.main import retention_activities, session_worker
 from worker.schedule import ensure_retention
 from workflows.retention import RETENTION_ID, RetentionOrder, RetentionWorkflow
 
@@ -69,11 +69,7 @@ class Cellar:
 
     async def replay(self, workflow_id: str) -> None:
         history = await self.client.get_workflow_handle(workflow_id).fetch_history()
-        await Replayer(
-            workflows=[RetentionWorkflow],
-            workflow_runner=workflow_runner(),
-            data_converter=self.client.data_converter,
-        ).replay_workflow(history)
+        await replay(history, self.client.data_converter, [RetentionWorkflow])
 
     async def recorded(self, org: str, session_id: str) -> None:
         """A call has a recording."""

@@ -10,8 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from standardwebhooks.webhooks import WebhookVerificationError
-from temporalio.client import WorkflowExecutionStatus, WorkflowHistory
-from temporalio.worker import Replayer
+from temporalio.client import WorkflowExecutionStatus
 
 from adapters.http.webhook_sender import HttpWebhookSender
 from adapters.mongo.webhooks.webhooks import ENDPOINTS
@@ -25,9 +24,9 @@ from tests.api.house import ROOT_KEY, ROOT_ORG, House, Tenant, build_house, uniq
 from tests.api.played_call import QUICK, agents_in, say
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.fakes.webhook_receiver import Received, Receiver, webhook_receiver
+from tests.replaying import replay
 from tests.servers import TemporalServer, start_mongo
 from tests.waiting import eventually
-from worker.main import workflow_runner
 from workflows.webhook import WebhookWorkflow
 
 JSON = dict[str, Any]
@@ -240,20 +239,11 @@ async def test_by_hand_a_delivery_need_not_wait_and_can_be_repeated(
         webhook_workflow_id(customer.org, pinged["delivery_id"])
     )
     await handle.result()
-    await replayed(await handle.fetch_history(), customer.house)
+    converter = customer.house.temporal.data_converter
+    await replay(await handle.fetch_history(), converter, [WebhookWorkflow])
     assert (await customer.http.post(f"{path}/redeliver")).status_code == 202
     await customer.until(pinged["delivery_id"], "delivered", 5)
     assert receiver.seen["/switch"] == {pinged["event_id"]: 5}
-
-
-async def replayed(history: WorkflowHistory, house: House) -> None:
-    """The history of a delivery leads to the same again."""
-    replayer = Replayer(
-        workflows=[WebhookWorkflow],
-        workflow_runner=workflow_runner(),
-        data_converter=house.temporal.data_converter,
-    )
-    await replayer.replay_workflow(history)
 
 
 async def test_an_endpoint_that_is_gone_is_disabled_and_can_be_enabled_again(
