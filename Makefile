@@ -27,7 +27,7 @@ export UV_LINK_MODE ?= copy
 # Pyright from its wheel; no look for newer versions at run time.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup servers up dev demo down test test-fast test-tools check format bench chaos fuzz large-data record-histories lock clean
+.PHONY: help setup servers up dev demo down test test-fast test-tools check format bench chaos fuzz large-data upgrade-test record-histories lock clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -106,6 +106,9 @@ large-data: setup ## List, search and count 100,000 transcripts of 50 orgs (some
 
 fuzz: servers ## Fuzz the API from its OpenAPI document for longer than the tests do
 	@$(BIN)/pytest tests/contract/test_fuzzing.py --fuzz-long $(ARGS)
+
+upgrade-test: servers ## Upgrade from the previous release under load, and go back
+	@$(BIN)/pytest -n0 tests/upgrade --upgrade $(ARGS)
 
 record-histories: servers ## Record the workflow histories that tests/replay replays
 	@$(BIN)/python -m tests.replay.record

@@ -15,14 +15,16 @@ from stack.layout.ports import Ports, read_ports
 from stack.supervision.control import await_end, await_running, await_started, change_parts
 from stack.supervision.state import ProcessState, StackState, Urls, read_state
 
+THIS_PYTHON = Path(sys.executable)
 _START_SECONDS = 1800.0  # the first start on a machine builds the servers
 
 
 class LocalStack:
     """A running stack in a home."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, python: Path = THIS_PYTHON) -> None:
         self.home = home
+        self.python = python
 
     @classmethod
     async def start(
@@ -31,11 +33,13 @@ class LocalStack:
         *,
         without: Iterable[str] = (),
         settings: Mapping[str, Mapping[str, str]] | None = None,
+        python: Path = THIS_PYTHON,
     ) -> "LocalStack":
         """Start a stack on free ports in the background and wait until all of it is healthy.
 
         Without the part `mongodb`, `MONGODB_URI` is unset. `settings` are additional environment
-        variables by part. The home may have been used before.
+        variables by part. The home may have been used before. `python` is that of the release whose
+        stack it is.
 
         Raises:
             StackError: It did not start; the message contains the command's output.
@@ -43,8 +47,8 @@ class LocalStack:
         words = ["--free-ports", *(f"--without={name}" for name in without)]
         for part, values in (settings or {}).items():
             words += [f"--set={part}:{name}={value}" for name, value in values.items()]
-        await _everline(home, "up", "--detach", *words)
-        return cls(find_home(given=home))
+        await _everline(python, home, "up", "--detach", *words)
+        return cls(find_home(given=home), python)
 
     @classmethod
     async def find(cls) -> "LocalStack | None":
@@ -55,7 +59,7 @@ class LocalStack:
 
     async def stop(self) -> None:
         """Stop the stack and everything that it started."""
-        await _everline(self.home.root, "down")
+        await _everline(self.python, self.home.root, "down")
 
     @property
     def state(self) -> StackState:
@@ -146,10 +150,11 @@ async def local_stack(
         await stack.stop()
 
 
-async def _everline(home: Path, *words: str) -> str:
+async def _everline(python: Path, home: Path, *words: str) -> str:
     """Run the command and return its output."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli", "--home", str(home), *words),
+        *(str(python), "-m", "cli", "--home", str(home), *words),
+        cwd=home.parent,  # its own packages, not those of this folder
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

@@ -57,6 +57,8 @@ class ServerProcess:
     command: Sequence[str | Path]
     check: Check
     log: Path
+    grace: float = 3.0
+    """Seconds that it may take to end when asked to."""
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     async def start(self) -> None:
@@ -94,7 +96,7 @@ class ServerProcess:
 
     def stop(self) -> None:
         """Ask it to end; by force if it does not."""
-        self._end(signal.SIGTERM, 3.0)
+        self._end(signal.SIGTERM, self.grace)
 
     def pause(self) -> None:
         """Freeze it: connections stay open and nothing answers."""

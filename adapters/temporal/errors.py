@@ -78,6 +78,11 @@ def is_not_found(error: BaseException) -> bool:
     )
 
 
+def has_never_run(error: RPCError) -> bool:
+    """Whether a workflow cannot be queried because no worker has ever run it."""
+    return "WorkflowNotReadyFailure" in _kinds(error)
+
+
 def temporal_error(error: RPCError | RuntimeError) -> EverlineError:
     """The error for a failed call, except for an unknown workflow.
 

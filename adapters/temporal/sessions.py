@@ -22,8 +22,15 @@ from temporalio.service import RPCError
 from typing_extensions import override
 
 from adapters.temporal.clock import TemporalClock
-from adapters.temporal.directory import METADATA_MEMO, describe, has_ended, is_running
+from adapters.temporal.directory import (
+    METADATA_MEMO,
+    describe,
+    has_ended,
+    is_running,
+    status_of,
+)
 from adapters.temporal.errors import (
+    has_never_run,
     is_not_found,
     message_error,
     temporal_error,
@@ -209,10 +216,20 @@ class TemporalSessions(Sessions):
             return await handle.query(SessionWorkflow.status, reject_condition=unclean)
         except WorkflowQueryRejectedError:
             # Terminated, for example: this is its last state.
-            last = await handle.query(SessionWorkflow.status)
+            last = await self._last_status(key)
         if last.state is SessionState.CLOSED:
             return last
         return closed_from_outside(last, (await handle.describe()).close_time)
+
+    async def _last_status(self, key: SessionKey) -> SessionStatus:
+        """What a closed workflow last said, or what its start said if it has never run."""
+        handle = self._handle(key)
+        try:
+            return await handle.query(SessionWorkflow.status)
+        except RPCError as error:
+            if not has_never_run(error):
+                raise
+            return await status_of(key, await handle.describe())
 
     @override
     async def claim(self, key: SessionKey, claim: AgentReady) -> ReadyAnswer:

@@ -176,6 +176,8 @@ def _server(folder: Path, environment: dict[str, str]) -> ServerProcess:
         ],
         check=_registered(folder / "agent.log"),
         log=folder / "agent.log",
+        # So that its last heartbeat has arrived: a later one would pass for the next server's.
+        grace=30,
     )
 
 

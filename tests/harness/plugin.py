@@ -9,26 +9,30 @@ from tests.invariants import require_invariants
 
 LONG = "--chaos-long"
 LARGE = "--large-data"
+UPGRADE = "--upgrade"
+_LEFT_OUT = {"chaos": LONG, "upgrade": UPGRADE}
+"""Markers of tests that run only with an option."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of `make chaos` and `make large-data`."""
+    """Add the options of `make chaos`, `make large-data` and `make upgrade-test`."""
     parser.addoption(LONG, action="store_true", help="also break things for longer (make chaos)")
     parser.addoption(LARGE, action="store_true", help="with 100,000 transcripts (make large-data)")
+    parser.addoption(UPGRADE, action="store_true", help="from the previous release and back")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker of the long tests."""
+    """Register the markers of the tests that have to be asked for."""
     config.addinivalue_line("markers", f"chaos: breaks things for longer; needs {LONG}")
+    config.addinivalue_line("markers", f"upgrade: needs the previous release and {UPGRADE}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the long form unless it was asked for."""
-    if config.getoption(LONG):
-        return
-    long = [item for item in items if item.get_closest_marker("chaos")]
-    config.hook.pytest_deselected(items=long)
-    items[:] = [item for item in items if item not in long]
+    """Leave out what was not asked for."""
+    markers = [marker for marker, option in _LEFT_OUT.items() if not config.getoption(option)]
+    unasked = [item for item in items if any(item.get_closest_marker(name) for name in markers)]
+    config.hook.pytest_deselected(items=unasked)
+    items[:] = [item for item in items if item not in unasked]
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ from tests.harness.histories import Histories
 from tests.harness.ledger import Ledger
 from tests.harness.rooms import Rooms, watch_for_crowds
 from tests.harness.webhooks import Webhooks
-from tests.local_stack import LocalStack
+from tests.local_stack import THIS_PYTHON, LocalStack
 from tests.servers import START_SECONDS, free_port
 from tests.waiting import eventually
 
@@ -193,8 +193,12 @@ async def running_rig(
     *,
     without: Iterable[str] = (),
     settings: dict[str, dict[str, str]] | None = None,
+    python: Path = THIS_PYTHON,
 ) -> AsyncGenerator[Rig]:
-    """Boot a stack whose agents talk through the proxy, and everything to look at it with."""
+    """Boot a stack whose agents talk through the proxy, and everything to look at it with.
+
+    `python` is that of the release whose stack it is.
+    """
     ledger = Ledger()
     async with (
         CallbackProxy(ledger, free_port()) as proxy,
@@ -218,7 +222,7 @@ async def running_rig(
         } | (settings or {})
         # The agent server counts as started when the API has heard it, through the proxy.
         aiming = asyncio.create_task(_aim(proxy, home))
-        stack = await LocalStack.start(home, without=without, settings=given)
+        stack = await LocalStack.start(home, without=without, settings=given, python=python)
         try:
             await aiming
             rig = await _rig(stack, ledger, proxy, given)

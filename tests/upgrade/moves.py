@@ -1,0 +1,68 @@
+"""Parts of a stack that move to this release while it runs, and back."""
+
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from stack.layout.parts import TASK_QUEUE
+from stack.layout.temporal_setup import NAMESPACE
+from stack.supervision.health import Check, agent_listed, http_ok, worker_polls
+from tests.harness.rig import Rig
+from tests.servers import ServerProcess
+
+MODULES = {"api": "api.main", "worker": "worker.main", "agent": "agent.server.main"}
+"""What can move, with what each process runs."""
+GRACE_SECONDS = 30.0
+"""What the stack gives these processes to end."""
+
+
+class Moves:
+    """Which parts of a stack run this release instead of the stack's own."""
+
+    def __init__(self, rig: Rig, folder: Path) -> None:
+        self.rig = rig
+        self.folder = folder
+        self.moved: dict[str, ServerProcess] = {}
+
+    async def there(self, part: str) -> None:
+        """Stop the stack's own process of a part, and start this release's in its place."""
+        pid = self.rig.stack.process(part).pid
+        assert pid is not None
+        environment = psutil.Process(pid).environ()
+        await self.rig.stack.stop_part(part)
+        self.moved[part] = ServerProcess(
+            command=[
+                *("env", "-i", *(f"{name}={value}" for name, value in environment.items())),
+                *(sys.executable, "-m", MODULES[part]),
+            ],
+            check=self._check(part),
+            log=self.folder / f"new-{part}.log",
+            grace=GRACE_SECONDS,
+        )
+        await self.moved[part].start()
+
+    async def back(self, part: str) -> None:
+        """Stop this release's process, and let the stack start its own again."""
+        self.moved.pop(part).stop()
+        await self.rig.stack.start_part(part)
+
+    def stop(self) -> None:
+        """Stop what still runs of this release."""
+        for process in self.moved.values():
+            process.stop()
+
+    def _check(self, part: str) -> Check:
+        since, urls = time.time(), self.rig.stack.urls
+        api, temporal = str(urls.api), str(urls.temporal)
+        checks: dict[str, Check] = {
+            "api": http_ok(f"{api}/health"),
+            "worker": worker_polls(temporal, NAMESPACE, TASK_QUEUE),
+            "agent": agent_listed(api),
+        }
+
+        async def check(_: float) -> None:
+            await checks[part](since)
+
+        return check
