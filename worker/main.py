@@ -63,6 +63,7 @@ from worker.exit import exit_at_once
 from worker.schedule import ensure_reaper, ensure_retention
 from worker.shutdown import GRACEFUL_SHUTDOWN, serving
 from worker.summariser import models_of
+from worker.versions import deployment_of
 from worker.watchdog import watching
 from worker.webhooks import NO_WEBHOOKS, WebhookParts, delivery_worker, sender_of
 from workflows.archive import ArchiveWorkflow
@@ -200,6 +201,7 @@ def session_worker(
         graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
         sticky_queue_schedule_to_start_timeout=STICKY_QUEUE_TIMEOUT,
         max_concurrent_activities=200,
+        deployment_config=deployment_of(settings),
     )
 
 
@@ -212,6 +214,7 @@ def listening_worker(client: Client, settings: WorkerSettings, listen: ListenAct
         interceptors=[TranslateErrors()],
         graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
         max_concurrent_activities=MAX_LISTENERS,
+        deployment_config=deployment_of(settings),
     )
 
 

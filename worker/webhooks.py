@@ -16,6 +16,7 @@ from adapters.temporal.runs import TemporalDeliveryRuns
 from domain.webhooks.deliveries import webhook_task_queue
 from services.webhooks.delivery import Announcer, Deliverer
 from worker.shutdown import GRACEFUL_SHUTDOWN
+from worker.versions import deployment_of
 
 MAX_ATTEMPTS_AT_ONCE = 100
 """Concurrent delivery attempts of one worker process."""
@@ -74,4 +75,5 @@ def delivery_worker(client: Client, settings: WorkerSettings, webhooks: WebhookP
         # Interrupted attempts are repeated with the same event id.
         graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
         max_concurrent_activities=MAX_ATTEMPTS_AT_ONCE,
+        deployment_config=deployment_of(settings),
     )

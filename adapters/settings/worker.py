@@ -1,8 +1,8 @@
 """Settings of the Temporal worker process."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from adapters.settings.base import Environment, EnvironmentSettings
 from adapters.settings.parts import (
@@ -33,9 +33,24 @@ class WorkerSettings(
     everline_remove_stray_agents: bool = False
     """Whether agents that no dispatch of a session has sent are removed from its room."""
 
+    temporal_deployment_name: str = Field(default="", max_length=100)
+    """Temporal's name of the deployment whose versions the releases of this worker are."""
+    temporal_worker_build_id: str = Field(default="", max_length=100)
+    """This release's version in that deployment. With both set, sessions stay on the release that
+    they began on."""
+
     summariser: Literal["extractive", "openai"] = "extractive"
     summariser_model: str = "gpt-4.1-mini"
     summariser_base_url: WebUrl | None = None
+
+    @model_validator(mode="after")
+    def _versions_need_both(self) -> Self:
+        if bool(self.temporal_deployment_name) != bool(self.temporal_worker_build_id):
+            raise ValueError(
+                "TEMPORAL_DEPLOYMENT_NAME and TEMPORAL_WORKER_BUILD_ID belong together; "
+                "set both or neither"
+            )
+        return self
 
     @classmethod
     def also_needed(cls) -> list[type[EnvironmentSettings]]:

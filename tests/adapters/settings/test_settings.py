@@ -160,6 +160,16 @@ def test_a_key_ring_that_is_none_is_refused(environment: pytest.MonkeyPatch, rin
         load(TemporalSettings)
 
 
+@pytest.mark.parametrize("name", ["TEMPORAL_DEPLOYMENT_NAME", "TEMPORAL_WORKER_BUILD_ID"])
+def test_a_deployment_needs_its_version_and_a_version_its_deployment(
+    environment: pytest.MonkeyPatch, name: str
+) -> None:
+    _set(environment, **{name: "everline"})
+
+    with pytest.raises(SettingsError, match="set both or neither"):
+        load(WorkerSettings)
+
+
 def test_a_summariser_with_an_account_needs_its_key(environment: pytest.MonkeyPatch) -> None:
     _set(environment, SUMMARISER="openai")
 
