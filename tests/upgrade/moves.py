@@ -54,8 +54,8 @@ class Moves:
             process.stop()
 
     def _check(self, part: str) -> Check:
-        since, urls = time.time(), self.rig.stack.urls
-        api, temporal = str(urls.api), str(urls.temporal)
+        since, ports = time.time(), self.rig.stack.ports
+        api, temporal = f"http://127.0.0.1:{ports.api}", f"127.0.0.1:{ports.temporal}"
         checks: dict[str, Check] = {
             "api": http_ok(f"{api}/health"),
             "worker": worker_polls(temporal, NAMESPACE, TASK_QUEUE),

@@ -14,7 +14,7 @@ from tests.upgrade.releases import PREVIOUS, install, python_of
 from tests.upgrade.traffic import Traffic
 from tests.waiting import eventually
 
-CALLS = 4
+CALLS = 3
 
 
 @pytest.mark.upgrade

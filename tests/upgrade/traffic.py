@@ -44,6 +44,7 @@ class Traffic:
         async with self.rig.joined(started) as call:
             await client.until(call.session_id, START_SECONDS, agent_joined=True)
             await call.until_heard()
+            await call.until_present()
             await call.type("My name is Anna.", expect="Anna")
             await client.until_turns(call.session_id, 2)
         self.ended.append(await client.closed(call.session_id, 120))
