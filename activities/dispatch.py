@@ -44,6 +44,7 @@ class DispatchAgent(BaseModel):
     token_expires: int
     """Unix time in seconds."""
     unanswered: bool = False
+    undelivered_turn: str | None = None
 
     @property
     def key(self) -> SessionKey:
@@ -141,6 +142,7 @@ class DispatchActivities:
             caller_identity=order.caller_identity,
             max_duration=order.max_duration,
             unanswered=order.unanswered,
+            undelivered_turn=order.undelivered_turn,
         )
         metadata = dispatch_metadata(
             order.config,

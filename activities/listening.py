@@ -23,6 +23,9 @@ log = structlog.get_logger()
 HEARTBEAT_SECONDS = 2.0
 STORE_PAUSE = 2.0
 """Seconds until turns that MongoDB did not take are sent again."""
+MOST_WAITING = 5_000
+MOST_WAITING_CHARS = 4 * 1024 * 1024
+"""Of the turns that MongoDB does not take at the moment; those that come then are not stored."""
 LAST_TURNS_SECONDS = 5.0
 """How long storing the remaining turns may take once the call is over."""
 
@@ -119,8 +122,13 @@ class _TurnWriter:
         self._new = asyncio.Event()
         self._task = asyncio.create_task(self._write_forever())
         self.stored = 0
+        self._lost = 0
 
     def put(self, segment: Heard) -> None:
+        chars = len(segment.text) + sum(len(waiting.text) for waiting in self._unwritten)
+        if len(self._unwritten) >= MOST_WAITING or chars > MOST_WAITING_CHARS:
+            self._lost += 1
+            return
         self._unwritten.append(segment)
         self._new.set()
 
@@ -133,9 +141,9 @@ class _TurnWriter:
             async with asyncio.timeout(LAST_TURNS_SECONDS):
                 await self._write_all()
         except TimeoutError:
-            log.error(
-                "heard turns are lost", room=self._order.livekit_room, turns=len(self._unwritten)
-            )
+            self._lost += len(self._unwritten)
+        if self._lost:
+            log.error("heard turns are lost", room=self._order.livekit_room, turns=self._lost)
 
     async def _write_forever(self) -> None:
         while True:

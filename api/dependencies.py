@@ -28,10 +28,10 @@ from domain.transcripts.ports import SummaryArchive, SummaryRuns
 from services.access.quotas import SessionQuota
 from services.access.rate_limits import RequestRates
 from services.agents.admission import Admission
+from services.agents.availability import AgentAvailability
 from services.agents.capabilities import EVERYTHING, Capabilities
 from services.agents.clocks import RefusedClocks
 from services.agents.losses import LostJobs
-from services.agents.presence import AgentPresence
 from services.agents.saved_agents import Agents
 from services.sessions.control import SessionControl
 from services.sessions.listing import SessionLists
@@ -144,9 +144,9 @@ class ApiDependencies:
         return SessionControl(self.sessions, self.rooms, self.installation, records)
 
     @cached_property
-    def presence(self) -> AgentPresence:
+    def availability(self) -> AgentAvailability:
         """Which agents there are."""
-        return AgentPresence(self.agent_servers, self.livekit_webhooks, self.agent_name)
+        return AgentAvailability(self.agent_servers, self.livekit_webhooks, self.agent_name)
 
     @property
     def starter(self) -> SessionStarter:
@@ -163,7 +163,7 @@ class ApiDependencies:
             archive=self.archive is not None,
             able=self.able,
             admission=self.admission,
-            presence=self.presence,
+            availability=self.availability,
             transcripts=self.records.retention.transcripts if self.records else None,
         )
 

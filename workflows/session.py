@@ -159,10 +159,7 @@ class SessionWorkflow(SessionHandlers):
             await self._attempts.retract_all_up_to(attempt)
             if not attempt.worth_retrying:
                 break
-            if self._tracker.status.joins:
-                # Meanwhile, the caller may have spoken to nobody.
-                attempt.unanswered = True
-            else:
+            if not self._tracker.status.joins:
                 # Customers' webhooks hear of each failed attempt; the record starts with the
                 # first join.
                 self._records.announce()

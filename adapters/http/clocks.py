@@ -25,8 +25,13 @@ _HALF = 0.5
 
 def date_of(response: httpx.Response) -> float | None:
     """When a response was sent by its server's clock, Unix time; None without a valid header."""
+    return unix_time(response.headers.get("date", ""))
+
+
+def unix_time(date: str) -> float | None:
+    """The Unix time of a `Date` header; None if it is not valid."""
     try:
-        at = parsedate_to_datetime(response.headers.get("date", ""))
+        at = parsedate_to_datetime(date)
     except ValueError:
         return None
     return at.replace(tzinfo=at.tzinfo or UTC).timestamp() + _HALF

@@ -29,6 +29,8 @@ TOPIC = "lk.transcription"
 CONNECT_SECONDS = 10.0
 FINISH_SECONDS = 2.0
 """How long open streams may take to finish after the agent leaves."""
+MOST_STREAMS = 100
+"""Streams that are read at the same time; a call has a few, unless somebody floods the room."""
 TOKEN_LIFE = timedelta(minutes=5)
 """How long the token can be used to join; a running connection outlives it."""
 _ENDS = (
@@ -152,6 +154,10 @@ class _Transcriber:
         self._heard.put_nowait(None)
 
     def _stream(self, reader: rtc.TextStreamReader, identity: str) -> None:
+        if len(self._reading) >= MOST_STREAMS:
+            log.warning("transcription stream ignored", sender=identity, open=MOST_STREAMS)
+            reader.close()
+            return
         task = asyncio.ensure_future(self._read(reader, identity))
         self._reading.add(task)
         task.add_done_callback(self._reading.discard)

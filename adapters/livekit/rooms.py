@@ -4,16 +4,14 @@ from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from typing import Self, TypeVar
 
-import aiohttp
-from livekit import api
 from livekit.protocol import agent_dispatch as dispatch_protocol
 from livekit.protocol import models
 from livekit.protocol import room as room_protocol
 from typing_extensions import override
 
+from adapters.livekit.connection import LiveKitConnection
 from adapters.livekit.errors import LiveKitHasNone, LiveKitLostNode, livekit_call
 from adapters.livekit.kinds import participant_kind
-from adapters.livekit.tokens import backdating
 from adapters.livekit.urls import api_url
 from adapters.settings import LiveKitSettings
 from domain.errors import NotFound, Unavailable
@@ -35,8 +33,7 @@ class LiveKitRooms(Rooms):
         self._api_url = api_url(url)
         self._key = api_key
         self._secret = api_secret
-        self._connection: api.LiveKitAPI | None = None
-        self._session: aiohttp.ClientSession | None = None
+        self._connection: LiveKitConnection | None = None
 
     @classmethod
     def of(cls, settings: LiveKitSettings) -> Self:
@@ -57,23 +54,15 @@ class LiveKitRooms(Rooms):
 
     async def aclose(self) -> None:
         """Close the connections; another call reopens them."""
-        session, self._session, self._connection = self._session, None, None
-        if session is not None:
-            await session.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.aclose()
 
     @property
-    def _api(self) -> api.LiveKitAPI:
-        # Created on first use: an aiohttp session belongs to the running event loop.
+    def _api(self) -> LiveKitConnection:
+        # Created on first use, because it belongs to the running event loop.
         if self._connection is None:
-            self._session = aiohttp.ClientSession(middlewares=(backdating(self._secret),))
-            self._connection = api.LiveKitAPI(
-                self._api_url,
-                self._key,
-                self._secret,
-                session=self._session,
-                # The workflow retries; calling CreateDispatch twice would start two agents.
-                failover=False,
-            )
+            self._connection = LiveKitConnection(self._api_url, self._key, self._secret)
         return self._connection
 
     @override

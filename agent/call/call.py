@@ -16,11 +16,13 @@ from livekit.agents import ConversationItemAddedEvent, JobContext
 from livekit.agents.vad import VAD
 from livekit.agents.voice.report import SessionReport
 
+from adapters.livekit.connection import LiveKitConnection
 from adapters.settings import AgentSettings
 from agent.call.call_tools import CallTools
 from agent.call.claim import READY_SECONDS, report_failure, retry_until
 from agent.call.conversation import Conversation
 from agent.call.end_cause import EndCause, finish_request, requested_end
+from agent.call.history import History, read_history
 from agent.call.prompt import words
 from agent.call.report import build_report, report_records
 from agent.call.turns import TurnLog
@@ -44,14 +46,13 @@ from agent.spool import (
     SpoolEntry,
     Target,
     spool_id,
-    undelivered_turns,
 )
 from agent.version import agent_version
 from domain.recordings.recording import CallRecording
 from domain.sessions.dispatch_metadata import DispatchMetadata, EverlineMetadata
 from domain.sessions.end_reasons import ReportEnd
 from domain.sessions.messages import AgentReady, ReadyAnswer
-from domain.transcripts.transcript import Turn, ordered
+from domain.transcripts.transcript import Turn
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -89,6 +90,8 @@ class Call:
         """None before the claim is accepted."""
         self._tools: CallTools | None = None
         self._recorder: CallRecorder | None = None
+        secret = settings.livekit_api_secret.get_secret_value()
+        self._livekit = LiveKitConnection(settings.livekit_url, settings.livekit_api_key, secret)
         self._missing_variables: Sequence[str] = ()
         self._spoken_before = False
         """Whether LiveKit has reported the caller's voice before the agent listened."""
@@ -155,6 +158,7 @@ class Call:
 
     async def aclose(self) -> None:
         """Close the connections, after `hand_in`."""
+        await self._livekit.aclose()
         if self._tools is not None:
             await self._tools.aclose()
         if self._client is not None:
@@ -188,7 +192,8 @@ class Call:
         )
         deadline = time.monotonic() + READY_SECONDS
         self._tools = CallTools(
-            self._ctx,
+            self._ctx.room,
+            self._livekit,
             self._metadata,
             self._settings,
             self._vad,
@@ -199,7 +204,7 @@ class Call:
         )
         history = await self._history(deadline)
         conversation.session.on("conversation_item_added", self._commit)
-        agent, engine = await self._tools.opening(spoken.prompt, parts, history)
+        agent, engine = await self._tools.opening(spoken.prompt, parts, history.turns)
         await conversation.start(self._ctx.room, self._caller, history, agent, engine.accepted)
         remaining = None
         if self._everline is not None and self._client is not None:
@@ -237,7 +242,7 @@ class Call:
         )
         if storage and self._settings.everline_egress:
             # In the background: without a free service the answer takes seconds.
-            self._background(recorder.hand_over(self._ctx.api, self._ctx.room.name, storage))
+            self._background(recorder.hand_over(self._livekit, self._ctx.room.name, storage))
 
     async def _known_spool(self, callback_url: str) -> str | None:
         """The spool's id, if this agent server sends its heartbeats to the call's own API."""
@@ -266,32 +271,12 @@ class Call:
             log.warning("time_left_unknown", why=str(error))
             return None
 
-    async def _history(self, deadline: float) -> list[Turn]:
-        """The turns so far: those that wait in this spool, and then those that the API has.
-
-        In this order, because what is delivered meanwhile leaves the spool.
-        """
+    async def _history(self, deadline: float) -> History:
         client, everline = self._client, self._everline
         if client is None or everline is None or self._attempt == 1:
-            return []
-        waiting = await self._undelivered(everline.org)
-        fetch = partial(client.turns_so_far, self._metadata.session_id)
-        known = [*await retry_until(deadline, "turns_so_far", fetch), *waiting]
-        # A turn that waits may be a later revision.
-        turns = {(turn.attempt, turn.item_id): turn for turn in known}
-        return ordered(turn for turn in turns.values() if turn.attempt < self._attempt)
-
-    async def _undelivered(self, org: str) -> list[Turn]:
+            return History([])
         spool = Path(self._settings.everline_spool_dir)
-        read = partial(undelivered_turns, spool, org, self._metadata.session_id)
-        try:
-            turns = await Disk().ask(read)
-        except (DiskHangs, OSError) as error:
-            log.error("spool_unreadable", error=str(error))
-            return []
-        if turns:
-            log.info("undelivered_turns_read", turns=len(turns))
-        return turns
+        return await read_history(client, self._metadata.session_id, everline, spool, deadline)
 
     async def _claim(
         self, everline: EverlineMetadata, client: CallbackClient, deadline: float

@@ -9,8 +9,10 @@ from functools import partial
 
 import httpx
 import structlog
-from livekit.agents import NOT_GIVEN, Agent, AgentSession, JobContext, llm
+from livekit import rtc
+from livekit.agents import NOT_GIVEN, Agent, AgentSession, llm
 from livekit.agents.vad import VAD
+from livekit.api import LiveKitAPI
 
 from adapters.http.outbound import outbound_client
 from adapters.settings import AgentSettings
@@ -80,7 +82,8 @@ class SucceedingAgent(Agent):
 class CallTools:
     """The tools of the agents of one call; without a `client` no saved agent can take over."""
 
-    ctx: JobContext
+    room: rtc.Room
+    livekit: LiveKitAPI
     metadata: DispatchMetadata
     settings: AgentSettings
     vad: VAD
@@ -124,8 +127,8 @@ class CallTools:
                 config=config,
                 settings=self.settings,
                 ending=self.ending,
-                room=self.ctx.room,
-                livekit=lambda: self.ctx.api,
+                room=self.room,
+                livekit=lambda: self.livekit,
                 web=self._web,
                 hand_off=self._hand_off if self.client else None,
             )

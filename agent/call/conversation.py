@@ -15,13 +15,15 @@ from livekit.agents import (
     CloseReason,
 )
 from livekit.agents.llm import RealtimeModel
-from livekit.agents.types import NotGivenOr
+from livekit.agents.types import TOPIC_CHAT, NotGivenOr
 from livekit.agents.utils import is_given
 from livekit.agents.voice import SpeechHandle
-from livekit.agents.voice.room_io import RoomOptions, TextInputEvent, TextInputOptions
+from livekit.agents.voice.room_io import RoomOptions
 
 from agent.call.end_cause import EndCause
+from agent.call.history import History
 from agent.call.prompt import NUDGE, RECOVERY, TIME_WARNING, UNPROMPTED_GREETING, Words
+from agent.call.typed import TypedText
 from agent.engines import EngineParts, EngineUnavailable
 from agent.sound import CallSound
 from agent.watchers.answers import AnswerWatch
@@ -47,12 +49,15 @@ CLOSE_TRANSCRIPT_SECONDS = 1.0
 """How long the close waits for the transcript of the caller's current words; the SDK waits that
 long even if nobody speaks (its default is 2.0)."""
 
+TYPED_SECONDS = 0.5
+"""Pause between two answers to typed messages."""
+
 
 class Conversation:
     """One attempt's conversation with the caller; `on_close` is called once it is over.
 
     `replaces` tells whether another agent has spoken in this call before, `unanswered` whether the
-    caller has, or may have, spoken to one that was lost.
+    caller had spoken to one that was lost, and it had not begun to answer.
     """
 
     def __init__(
@@ -71,11 +76,12 @@ class Conversation:
         self._sound = sound
         self._words = words
         self._ending = ending
-        self._history: list[Turn] = []
+        self._history = History([])
         self._watches: list[Callable[[], object]] = []
         """How to stop each of them."""
         self._opening: asyncio.Task[None] | None = None
         self._finishing: asyncio.Task[None] | None = None
+        self._answering: asyncio.Task[None] | None = None
         self._started = False
         self.session: AgentSession[None] = AgentSession(
             stt=parts.stt or NOT_GIVEN,
@@ -88,9 +94,10 @@ class Conversation:
             session_close_transcript_timeout=CLOSE_TRANSCRIPT_SECONDS,
         )
         self._replaces = replaces
-        self._typed_early: list[str] = []
-        """What the caller has typed before `open`."""
         self._unanswered = Unanswered(self.session, waiting=unanswered)
+        self._typed = TypedText(self._is_caller, self._unanswered.heard)
+        self._caller_identity: str | None = None
+        self._room: rtc.Room | None = None
         self._on_close = on_close
         self._provider_errors = ProviderErrors(self.session, self._fail)
         self.session.on("close", self._closed)
@@ -99,7 +106,7 @@ class Conversation:
         self,
         room: rtc.Room,
         caller_identity: str | None,
-        history: list[Turn],
+        history: History,
         agent: Agent,
         accepted: Callable[[], Awaitable[None]] | None,
     ) -> None:
@@ -113,6 +120,9 @@ class Conversation:
             EngineUnavailable: the provider cannot accept it now.
         """
         self._history = history
+        self._caller_identity = caller_identity
+        self._room = room
+        room.register_text_stream_handler(TOPIC_CHAT, self._typed.stream)
         self.session.input.set_audio_enabled(False)
         await self.session.start(
             agent,
@@ -121,7 +131,7 @@ class Conversation:
                 # A page reload does not end the call: Everline decides when the caller has left.
                 close_on_disconnect=False,
                 audio_input=self._sound.audio_input(),
-                text_input=TextInputOptions(text_input_cb=self._typed),
+                text_input=False,
                 participant_identity=caller_identity or NOT_GIVEN,
             ),
             # No participant may control or observe the session.
@@ -148,6 +158,8 @@ class Conversation:
             self._ending.note(ReportEnd.ERROR, _describe(event))
         if self._opening is not None:
             self._opening.cancel()
+        if self._room is not None:
+            self._room.unregister_text_stream_handler(TOPIC_CHAT)
         for stop in self._watches:
             stop()
         # A session that cannot start reports the reason itself.
@@ -168,7 +180,7 @@ class Conversation:
         The call ends in `remaining` seconds; None if that is unknown. `spoken_before` tells whether
         the caller has spoken in the meantime.
         """
-        if spoken_before:
+        if spoken_before or not self._history.complete:
             self._unanswered.heard()
         self.session.input.set_audio_enabled(True)
         self._opening = asyncio.create_task(self._speak_first(caller_present), name="opening")
@@ -227,14 +239,20 @@ class Conversation:
         if caller.kind != rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD:
             # Phone networks cancel echoes. The SDK has no public way to say so this late.
             self.session._on_aec_warmup_expired()  # pyright: ignore[reportPrivateUsage]
-        greets = greeting_is_due(self._history) and self._words.agent_speaks_first
+        known = self._history.complete
+        turns = self._history.turns
+        # What is missing may be the greeting, or the answer to the caller's last turn.
+        greets = known and greeting_is_due(turns) and self._words.agent_speaks_first
         if greets:
             self._speak(self._words.greeting, UNPROMPTED_GREETING)
-        if self._typed_early:
-            self.session.generate_reply(user_input="\n".join(self._typed_early))
+        typed = self._typed.take()
+        self._answering = asyncio.create_task(self._answer_typed(), name="typed_text")
+        self._watches.append(self._answering.cancel)
+        if typed:
+            self.session.generate_reply(user_input=typed)
         elif greets:
             return
-        elif self._history and self._history[-1].role is Role.USER:
+        elif known and turns and turns[-1].role is Role.USER:
             # The previous agent died before it had answered.
             self.session.generate_reply()
         elif self._replaces:
@@ -268,15 +286,19 @@ class Conversation:
         own: object = getattr(self.session.current_agent, part)
         return own if is_given(own) else getattr(self.session, part)
 
-    async def _typed(self, session: AgentSession[None], event: TextInputEvent) -> None:
-        if not event.text.strip():
-            return
-        self._unanswered.heard()
-        if self._opening is None:
-            self._typed_early.append(event.text)
-        else:
-            await session.interrupt()
-            session.generate_reply(user_input=event.text)
+    async def _answer_typed(self) -> None:
+        """Answer what the caller types; messages that follow each other closely together."""
+        while True:
+            text = await self._typed.next()
+            await self.session.interrupt()
+            self.session.generate_reply(user_input=text)
+            await asyncio.sleep(TYPED_SECONDS)
+
+    def _is_caller(self, identity: str) -> bool:
+        """Whether the agent listens to this participant."""
+        linked = self.session.room_io.linked_participant if self._started else None
+        expected = linked.identity if linked else self._caller_identity
+        return expected in (None, identity)
 
 
 def greeting_is_due(history: list[Turn]) -> bool:

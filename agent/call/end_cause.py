@@ -46,8 +46,12 @@ class EndCause:
         return self._reason or ReportEnd.SHUTDOWN
 
     def note(self, reason: ReportEnd, error: str | None = None) -> bool:
-        """Note a cause; returns whether it is the first one, which counts."""
-        if self.decided:
+        """Note a cause; returns whether it counts: the first one does.
+
+        A transfer that is confirmed late says why the caller has left.
+        """
+        explained = (self._reason, reason) == (ReportEnd.CALLER_LEFT, ReportEnd.TRANSFERRED)
+        if self.decided and not explained:
             return False
         self._reason = reason
         self.error = error

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
+import aiohttp
 import structlog
 from livekit.agents import AgentServer, JobRequest
 from livekit.agents.ipc.job_executor import JobExecutor
@@ -14,6 +15,7 @@ from livekit.agents.job import RunningJobInfo
 from livekit.agents.utils.aio import ChanClosed
 from livekit.protocol.agent import UpdateWorkerStatus, WorkerMessage, WorkerStatus
 
+from adapters.livekit.tokens import backdating
 from adapters.settings import AgentSettings
 from agent.call.metadata import job_ref
 from agent.engines.providers import keyed_plugins
@@ -40,8 +42,8 @@ class CountingAgentServer(AgentServer):
     """Full when `max_jobs` are running or accepted.
 
     The SDK's own estimate multiplies accepted jobs by an average, by which an empty server is full
-    after two; and it reports a full server, or a free slot, up to 2.5 s late. `_is_available` and
-    `_update_worker_status` are private; tests guard them.
+    after two; and it reports a full server, or a free slot, up to 2.5 s late. `_is_available`,
+    `_update_worker_status` and `_connection_task` are private; tests guard them.
     """
 
     def __init__(self, settings: AgentSettings) -> None:
@@ -142,6 +144,22 @@ class CountingAgentServer(AgentServer):
     async def _report_change(self) -> None:
         await self._update_worker_status()
         self.on_change()
+
+    async def _connection_task(self) -> None:
+        """Register with LiveKit, by tokens that also a LiveKit whose clock is behind accepts."""
+        sdk = self._http_session
+        assert sdk is not None
+        async with aiohttp.ClientSession(
+            connector=sdk.connector,
+            connector_owner=False,
+            middlewares=(backdating(self._api_secret),),
+        ) as own:
+            self._http_session = own
+            try:
+                await super()._connection_task()
+            finally:
+                # The SDK closes it.
+                self._http_session = sdk
 
     def _is_available(self) -> bool:
         return self.free > 0

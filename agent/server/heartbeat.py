@@ -46,6 +46,8 @@ class HeartbeatSender:
     jobs: RunningJobs
     draining: Callable[[], bool]
     spool: str | None = None
+    delivered: Callable[[], None] = lambda: None
+    """Called when the API accepts a loss, or is back: what waits in the spool can be delivered."""
 
     def __post_init__(self) -> None:
         self._server_id = f"{socket.gethostname()[:100]}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
@@ -77,6 +79,7 @@ class HeartbeatSender:
 
     async def beat(self) -> bool:
         """Report once; returns whether the API accepted it."""
+        await self.jobs.read_spool()
         beat = self._next()
         body = beat.model_dump_json()
         secret = self.settings.livekit_api_secret.get_secret_value()
@@ -96,6 +99,8 @@ class HeartbeatSender:
             return False
         if not self._reached:
             log.info("heartbeat_delivered_again")
+        if not self._reached or beat.lost:
+            self.delivered()
         self._reached = True
         self.jobs.acknowledged(beat.lost)
         self.jobs.stop(answer.stop)

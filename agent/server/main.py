@@ -14,9 +14,9 @@ import sys
 from pathlib import Path
 
 import structlog
-from livekit.api import LiveKitAPI
 
 from adapters.http.clocks import HttpClock, watched_clocks
+from adapters.livekit.connection import LiveKitConnection
 from adapters.livekit.urls import api_url
 from adapters.recordings import RecordingStore
 from adapters.settings import AgentSettings, SettingsError, load
@@ -44,7 +44,7 @@ async def serve(settings: AgentSettings, ticks: TickSocket) -> None:
             number, lambda: (stop_now if stop.is_set() else stop).set()
         )
     secret = settings.livekit_api_secret.get_secret_value()
-    livekit = LiveKitAPI(settings.livekit_url, settings.livekit_api_key, secret, failover=False)
+    livekit = LiveKitConnection(settings.livekit_url, settings.livekit_api_key, secret)
     url = settings.everline_recordings_url
     storage = RecordingStore(url) if url else None
     clocks = {"LiveKit": HttpClock(api_url(settings.livekit_url))}
@@ -63,7 +63,7 @@ async def serve(settings: AgentSettings, ticks: TickSocket) -> None:
         stopping = asyncio.create_task(stop.wait())
         tasks: list[asyncio.Task[None]] = [
             # First, because it waits for the server's start.
-            asyncio.create_task(_send_heartbeats(settings, server, stop, ticks)),
+            asyncio.create_task(_send_heartbeats(settings, server, stop, ticks, drainer)),
             asyncio.create_task(server.run(), name="agent_server"),
             asyncio.create_task(drainer.run(), name="spool_drainer"),
             asyncio.create_task(uploads.run(), name="recording_uploads"),
@@ -84,7 +84,11 @@ async def serve(settings: AgentSettings, ticks: TickSocket) -> None:
 
 
 async def _send_heartbeats(
-    settings: AgentSettings, server: CountingAgentServer, stop: asyncio.Event, ticks: TickSocket
+    settings: AgentSettings,
+    server: CountingAgentServer,
+    stop: asyncio.Event,
+    ticks: TickSocket,
+    drainer: Drainer,
 ) -> None:
     started = asyncio.Event()
     server.once("worker_started", started.set)
@@ -93,12 +97,14 @@ async def _send_heartbeats(
         log.warning("no_heartbeats", why="EVERLINE_CALLBACK_URL is not set")
         await asyncio.Event().wait()
         return
+    spool = Path(settings.everline_spool_dir)
     heartbeat = HeartbeatSender(
         settings,
         settings.everline_callback_url,
-        RunningJobs(server, ticks, settings.job_silence_seconds),
+        RunningJobs(server, ticks, settings.job_silence_seconds, spool),
         lambda: server.draining or stop.is_set(),
-        spool_id(Path(settings.everline_spool_dir)),
+        spool_id(spool),
+        drainer.hurry,
     )
     try:
         await heartbeat.beat_forever()
@@ -128,7 +134,7 @@ async def _empty_spool(drainer: Drainer, uploads: Uploads) -> None:
     for rounds, seconds in ((drainer, _LAST_DRAIN_SECONDS), (uploads, _LAST_UPLOAD_SECONDS)):
         try:
             async with asyncio.timeout(seconds):
-                await rounds.once(last=True)
+                await rounds.once(pausing=True)
         except (TimeoutError, OSError) as error:
             log.warning(
                 "spool_left_to_the_next_agent_server",

@@ -5,6 +5,8 @@ import os
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 
 import structlog
 from livekit.agents.job import RunningJobInfo
@@ -12,12 +14,15 @@ from livekit.agents.job import RunningJobInfo
 from agent.call.metadata import job_ref
 from agent.server.agent_server import CountingAgentServer
 from agent.server.ticks import TickSocket
+from agent.spool import Disk, DiskHangs, undelivered_turns
 from domain.agents.servers import JobRef, JobTick, LostJob
 
 log = structlog.stdlib.get_logger(__name__)
 
 _MOST_LOST = 1_000
 """Unacknowledged losses; more would not fit into a heartbeat."""
+_SPOOL_SECONDS = 0.5
+"""How long reading the spool may delay the news of a loss."""
 
 
 class RunningJobs:
@@ -28,7 +33,11 @@ class RunningJobs:
     """
 
     def __init__(
-        self, server: CountingAgentServer, ticks: TickSocket, longest_silence: float
+        self,
+        server: CountingAgentServer,
+        ticks: TickSocket,
+        longest_silence: float,
+        spool: Path | None = None,
     ) -> None:
         self._server = server
         self._ticks = ticks
@@ -38,6 +47,10 @@ class RunningJobs:
         self._refs: dict[str, JobRef] = {}
         self._hung: dict[str, str] = {}
         self._lost: dict[str, LostJob] = {}
+        self._spool = spool
+        self._disk = Disk(_SPOOL_SECONDS)
+        self._unread: set[str] = set()
+        """Lost jobs whose turns in the spool are not known yet."""
         server.on_process_closed(self._closed)
         server.on_change = self.changed.set
 
@@ -72,6 +85,24 @@ class RunningJobs:
         """The lost jobs that are not acknowledged, the oldest first."""
         return list(self._lost.values())
 
+    async def read_spool(self) -> None:
+        """Note which turn of each lost job waits in the spool, so that the next agent awaits it."""
+        while self._unread:
+            loss = self._lost.get(self._unread.pop())
+            key = loss.key if loss else None
+            if loss is None or key is None or self._spool is None:
+                continue
+            read = partial(undelivered_turns, self._spool, key.org, key.session_id)
+            try:
+                waiting = await self._disk.ask(read)
+            except (DiskHangs, OSError) as error:
+                log.error("spool_unreadable", error=str(error))
+                continue
+            ids = [turn.item_id for turn in waiting if turn.attempt == loss.attempt]
+            if ids and loss.job_id in self._lost:
+                known = loss.model_copy(update={"undelivered_turn": ids[-1]})
+                self._lost[loss.job_id] = known
+
     def acknowledged(self, lost: Sequence[LostJob]) -> None:
         """Forget losses that the API has accepted."""
         for each in lost:
@@ -102,6 +133,7 @@ class RunningJobs:
         log.error("job_lost", job_id=ref.job_id, session_id=ref.session_id, reason=reason)
         unanswered = self._ticks.unanswered(ref.job_id)
         self._lost[ref.job_id] = LostJob(**ref.model_dump(), reason=reason, unanswered=unanswered)
+        self._unread.add(ref.job_id)
         if len(self._lost) > _MOST_LOST:
             del self._lost[next(iter(self._lost))]
         self.changed.set()

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from livekit import api
 from livekit.protocol import egress
 from livekit.protocol import room as rooms
 
+from adapters.livekit.connection import LiveKitConnection
 from adapters.livekit.egress import EgressResult, egress_result
 from domain.recordings.recording import CallRecording, RecordingState
 
@@ -35,7 +35,7 @@ class EgressRefused(Exception):
     """LiveKit cannot record the room; the message says why."""
 
 
-async def record_room(lk: api.LiveKitAPI, room: str, storage: str, path: str) -> str | None:
+async def record_room(lk: LiveKitConnection, room: str, storage: str, path: str) -> str | None:
     """Record a room until it closes, audio only, at `path` in the storage of recordings.
 
     Returns LiveKit's id of the recording; None if the room is being recorded already, for instance
@@ -91,7 +91,7 @@ _FORGOTTEN = Fate(RecordingState.FAILED, error="LiveKit does not know it any mor
 """LiveKit forgets a recording a day after its end."""
 
 
-async def fate_of(lk: api.LiveKitAPI, egress_id: str, within: float) -> Fate | None:
+async def fate_of(lk: LiveKitConnection, egress_id: str, within: float) -> Fate | None:
     """The state of a recording, by LiveKit's list and by the participants of the room.
 
     A killed service reports nothing: LiveKit lists its recording as active for ever. None if
@@ -106,7 +106,7 @@ async def fate_of(lk: api.LiveKitAPI, egress_id: str, within: float) -> Fate | N
             info = found[0]
             if info.status >= egress.EgressStatus.EGRESS_COMPLETE:
                 return _ended(info)
-            if info.status == egress.EgressStatus.EGRESS_ENDING or _is_starting(info):
+            if info.status == egress.EgressStatus.EGRESS_ENDING or _is_starting(lk, info):
                 return Fate(RecordingState.PENDING)
             present = await _present(lk, info.room_name)
             if present and info.egress_id not in present:
@@ -127,22 +127,23 @@ def _ended(info: egress.EgressInfo) -> Fate:
     return Fate(RecordingState.FAILED, result, f"LiveKit's egress service: {why}"[:500])
 
 
-async def _is_recorded(lk: api.LiveKitAPI, room: str) -> bool:
+async def _is_recorded(lk: LiveKitConnection, room: str) -> bool:
     asked = egress.ListEgressRequest(room_name=room, active=True)
     listed = (await lk.egress.list_egress(asked)).items
     if not listed:
         return False
     # LiveKit lists a killed service's recordings for ever, for later rooms of this name too.
     present = await _present(lk, room)
-    return any(info.egress_id in present or _is_starting(info) for info in listed)
+    return any(info.egress_id in present or _is_starting(lk, info) for info in listed)
 
 
-def _is_starting(info: egress.EgressInfo) -> bool:
+def _is_starting(lk: LiveKitConnection, info: egress.EgressInfo) -> bool:
     starting = info.status == egress.EgressStatus.EGRESS_STARTING
-    return starting and time.time() - info.updated_at / 1e9 < START_SECONDS
+    # By LiveKit's clock, which wrote the time.
+    return starting and lk.now() - info.updated_at / 1e9 < START_SECONDS
 
 
-async def _present(lk: api.LiveKitAPI, room: str) -> set[str]:
+async def _present(lk: LiveKitConnection, room: str) -> set[str]:
     """Identities in the room: a recording service is a hidden participant, with the egress id."""
     listed = await lk.room.list_participants(rooms.ListParticipantsRequest(room=room))
     return {participant.identity for participant in listed.participants}

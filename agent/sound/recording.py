@@ -16,8 +16,8 @@ from typing import Any, cast
 import structlog
 from livekit.agents import AgentSession
 from livekit.agents.voice.recorder_io import RecorderIO
-from livekit.api import LiveKitAPI
 
+from adapters.livekit.connection import LiveKitConnection
 from agent.sound.egress import EgressRefused, fate_of, record_room
 from agent.spool import Disk, DiskHangs, SpoolEntry, Target
 from domain.recordings.recording import CallRecording, RecordingState, recording_path
@@ -38,7 +38,7 @@ class CallRecorder:
         # Separate from the outbox's, whose records must not wait for a recording.
         self._disk = Disk()
         self._recorder: RecorderIO | None = None
-        self._lk: LiveKitAPI | None = None
+        self._lk: LiveKitConnection | None = None
 
     @classmethod
     async def start(
@@ -76,7 +76,7 @@ class CallRecorder:
                 self._fail(recording, f"it could not start: {type(error).__name__}")
         return self
 
-    async def hand_over(self, lk: LiveKitAPI, room: str, storage: str) -> None:
+    async def hand_over(self, lk: LiveKitConnection, room: str, storage: str) -> None:
         """Let LiveKit's egress service record the room from here on, if it can."""
         spool = self.recording.spool if self.recording else None
         # A separate file: a service may start after the time limit, while the agent records.

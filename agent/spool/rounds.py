@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,7 @@ class Rounds(ABC):
         self._longest_pause = longest_pause
         self._retries: dict[str, _Retry] = {}
         self._running = asyncio.Lock()
+        self._hurried = asyncio.Event()
 
     @abstractmethod
     async def _work(self, entry: SpoolEntry) -> None:
@@ -60,23 +62,33 @@ class Rounds(ABC):
         # Calls continue without a readable spool, and it may be repaired meanwhile.
         await repeat(
             type(self).__name__,
-            self.once,
-            pause=SCAN_SECONDS,
+            self._round,
+            pause=0.0,
             pause_after_failure=self._longest_pause,
         )
 
-    async def once(self, *, last: bool = False) -> None:
+    def hurry(self) -> None:
+        """Begin the next round now, and try every entry in it."""
+        self._hurried.set()
+
+    async def _round(self) -> None:
+        hurried = self._hurried.is_set()
+        self._hurried.clear()
+        await self.once(pausing=hurried)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._hurried.wait(), SCAN_SECONDS)
+
+    async def once(self, *, pausing: bool = False) -> None:
         """Try every entry that nobody owns and whose pause after a failure is over.
 
-        With `last`, before the process ends, also those that are still pausing. Rounds run one
-        after the other.
+        With `pausing`, also those that are still pausing. Rounds run one after the other.
         """
         async with self._running:
             found = await asyncio.to_thread(self._entries)
             self._retries = {name: self._retries[name] for name in found if name in self._retries}
             now = time.monotonic()
             resting = {name for name, retry in self._retries.items() if retry.at > now}
-            due = [path for name, path in found.items() if last or name not in resting]
+            due = [path for name, path in found.items() if pausing or name not in resting]
             await asyncio.gather(*(self._try(path) for path in due))
             await asyncio.to_thread(self._tidy, set(found))
 

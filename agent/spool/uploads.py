@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
-from livekit.api import LiveKitAPI
 
+from adapters.livekit.connection import LiveKitConnection
 from adapters.recordings import RecordingStore
 from agent.callbacks import CallbackClient, Refused, Unavailable
 from agent.sound.egress import LEFT, fate_of
@@ -38,7 +38,7 @@ class Uploads(Rounds):
     """
 
     def __init__(
-        self, spool: Path, store: RecordingStore | None, lk: LiveKitAPI | None = None
+        self, spool: Path, store: RecordingStore | None, lk: LiveKitConnection | None = None
     ) -> None:
         super().__init__(spool / RECORDINGS, at_once=_CONCURRENT, longest_pause=LONGEST_PAUSE)
         self._store = store

@@ -1,13 +1,20 @@
 """`transfer_call`: transfers a phone caller to another number."""
 
 import asyncio
+import time
+from enum import Enum
 from typing import Any
 
 import aiohttp
 import structlog
+from google.protobuf.duration_pb2 import Duration
 from livekit import api, rtc
 from livekit.agents import RunContext, llm
-from livekit.protocol.sip import SIPTransferStatus, TransferSIPParticipantRequest
+from livekit.protocol.sip import (
+    SIPTransferReason,
+    SIPTransferStatus,
+    TransferSIPParticipantRequest,
+)
 
 from agent.tools.inputs import ToolInputs, arguments, function_tool
 from domain.agents.tool_config import TransferDestination
@@ -15,15 +22,36 @@ from domain.sessions.end_reasons import ReportEnd
 
 log = structlog.stdlib.get_logger(__name__)
 
-TRANSFER_SECONDS = 60.0
-"""How long the destination may ring."""
+RING_SECONDS = 30
+"""How long the destination may ring; LiveKit's default."""
+ANSWER_SECONDS = RING_SECONDS + 5.0
+"""How long LiveKit may take to answer."""
 LEAVE_SECONDS = 4.0
-"""How long after LiveKit's answer the caller may leave; LiveKit tells some leaves 3 s late."""
-ANSWER_SECONDS = 1.0
-"""How long after the caller's leave LiveKit may answer; the session ends soon after a leave."""
+"""How long before or after LiveKit's answer a transferred caller leaves: livekit-sip hangs up one
+second after the answer, and LiveKit reports some leaves 3 s late."""
 POLL_SECONDS = 0.1
 _NO_REFUSAL = (408, 481, 487)
 """SIP status codes of a time-out, of a call that has ended, and of one that was cancelled."""
+_REFUSED = {
+    SIPTransferReason.Name(reason)
+    for reason in (
+        SIPTransferReason.STR_REJECTED,
+        SIPTransferReason.STR_RINGING_TIMEOUT,
+        SIPTransferReason.STR_CALL_ENDED,
+    )
+}
+"""Why a transfer failed for certain. Others leave it open whether the caller was transferred."""
+
+
+class _Answer(Enum):
+    """What LiveKit says of a transfer."""
+
+    TRANSFERRED = "transferred"
+    ACCEPTED = "accepted"
+    """As LiveKit 1.13 answers a transfer that worked; the caller leaves soon."""
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    """A time-out or a fault of LiveKit's, although the caller may have been transferred."""
 
 
 def transfer_call(inputs: ToolInputs) -> llm.Tool:
@@ -81,70 +109,86 @@ async def _refer(
 ) -> None:
     """Transfer the caller.
 
-    LiveKit's answer may come late, or not say how the transfer ended, although the caller is
-    connected to the destination. So unless LiveKit says that it was refused, a caller who leaves
-    during the transfer was transferred.
+    A caller who leaves before LiveKit has answered may have hung up, which looks like the end of a
+    transfer, so only the answer tells. If LiveKit does not know, the caller was transferred if they
+    left about when it answered, and as a transfer ends.
 
     Raises:
-        llm.ToolError: it did not work.
+        llm.ToolError: it did not work, as far as is known.
     """
-    answer = asyncio.create_task(_ask_for_transfer(inputs, caller, destination))
     leave = asyncio.create_task(_leave(inputs.room, caller))
     try:
-        await asyncio.wait((answer, leave), return_when=asyncio.FIRST_COMPLETED)
-        if not answer.done():
-            await asyncio.wait((answer,), timeout=ANSWER_SECONDS)
-        elif answer.result() is None:
+        answer = await _ask_for_transfer(inputs, caller, destination)
+        answered_at = time.monotonic()
+        if answer in (_Answer.ACCEPTED, _Answer.UNKNOWN):
             await asyncio.wait((leave,), timeout=LEAVE_SECONDS)
-        transferred = answer.result() if answer.done() else None
-        left = _has_left(inputs.room, caller)
+        left_at = leave.result() if leave.done() else None
     finally:
-        answer.cancel()
         leave.cancel()
-    if transferred or (left and transferred is None):
+    if answer is _Answer.TRANSFERRED:
         return
-    where = "they have left the call" if left else "the caller is still with you"
+    where = "the caller is still with you"
+    if left_at is not None:
+        soon = answered_at - left_at <= LEAVE_SECONDS
+        as_transferred = answer is _Answer.UNKNOWN and soon and _left_as_transferred(caller)
+        if answer is _Answer.ACCEPTED or as_transferred:
+            return
+        where = "they have left the call"
     raise llm.ToolError(f"the transfer to {destination.name} did not work; {where}")
 
 
-async def _leave(room: rtc.Room, caller: rtc.RemoteParticipant) -> None:
-    """Wait until the caller's connection ends. While the agent has none, nothing is known."""
+async def _leave(room: rtc.Room, caller: rtc.RemoteParticipant) -> float:
+    """Wait until the caller leaves, and return when. Without a connection, nothing is known.
+
+    After a restart of LiveKit the caller is in the room again, as another participant.
+    """
     while True:
         await asyncio.sleep(POLL_SECONDS)
-        if _has_left(room, caller):
-            return
+        if room.isconnected() and caller.identity not in room.remote_participants:
+            return time.monotonic()
 
 
-def _has_left(room: rtc.Room, caller: rtc.RemoteParticipant) -> bool:
-    found = room.remote_participants.get(caller.identity)
-    return room.isconnected() and (found is None or found.sid != caller.sid)
+def _left_as_transferred(caller: rtc.RemoteParticipant) -> bool:
+    """Whether the caller's line was hung up: a transfer ends so, a lost connection does not."""
+    status = caller.attributes.get("sip.callStatus", "hangup")
+    return status == "hangup" and caller.disconnect_reason == rtc.DisconnectReason.CLIENT_INITIATED
 
 
 async def _ask_for_transfer(
     inputs: ToolInputs, caller: rtc.RemoteParticipant, destination: TransferDestination
-) -> bool | None:
-    """Whether LiveKit has transferred the caller; None if that is not known."""
+) -> _Answer:
     to = destination.to if ":" in destination.to else f"tel:{destination.to}"
     request = TransferSIPParticipantRequest(
         room_name=inputs.room.name,
         participant_identity=caller.identity,
         transfer_to=to,
         play_dialtone=bool(inputs.config.transfer and inputs.config.transfer.play_dialtone),
+        ringing_timeout=Duration(seconds=RING_SECONDS),
     )
     try:
-        async with asyncio.timeout(TRANSFER_SECONDS):
+        async with asyncio.timeout(ANSWER_SECONDS):
             answer = await inputs.livekit().sip.transfer_sip_participant(request)
     except (api.ServerError, aiohttp.ClientError, TimeoutError) as error:
         code = error.code if isinstance(error, api.ServerError) else type(error).__name__
-        sip_status = error.sip_status_code if isinstance(error, api.SipCallError) else None
+        sip = error if isinstance(error, api.SipCallError) else None
+        sip_status = sip and sip.sip_status_code
+        reason = sip and sip.sip_transfer_reason
     else:
         if answer.status == SIPTransferStatus.STS_TRANSFER_SUCCESSFUL:
-            return True
-        code, sip_status = str(answer.reason), int(answer.sip_status.code)
+            return _Answer.TRANSFERRED
+        if answer.status == SIPTransferStatus.STS_TRANSFER_ONGOING:
+            return _Answer.ACCEPTED
+        code, sip_status = "failed", int(answer.sip_status.code)
+        reason = SIPTransferReason.Name(answer.reason)
     log.warning(
-        "transfer_not_confirmed", destination=destination.name, code=code, sip_status=sip_status
+        "transfer_not_confirmed",
+        destination=destination.name,
+        code=code,
+        sip_status=sip_status,
+        reason=reason,
     )
-    return False if _refuses(sip_status or 0) else None
+    refused = reason in _REFUSED or _refuses(sip_status or 0)
+    return _Answer.REFUSED if refused else _Answer.UNKNOWN
 
 
 def _refuses(sip_status: int) -> bool:

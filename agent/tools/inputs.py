@@ -26,7 +26,7 @@ class ToolInputs:
 
     Attributes:
         ending: where a tool that ends the call notes the reason.
-        livekit: LiveKit's server API, made when it is first needed.
+        livekit: returns LiveKit's server API.
         web: for customers' URLs; it refuses addresses that are not public.
         hand_off: None for an agent without callbacks, which cannot load another.
     """

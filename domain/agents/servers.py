@@ -50,6 +50,8 @@ class LostJob(JobRef):
     reason: str = Field(max_length=300)
     unanswered: bool = False
     """As in the job's last tick; see `JobTick.unanswered`."""
+    undelivered_turn: str | None = Field(default=None, max_length=200)
+    """Item id of its last turn that waits in the server's spool; None if there is none."""
 
 
 class Heartbeat(JsonModel):

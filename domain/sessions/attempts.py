@@ -63,8 +63,11 @@ class Attempt:
     """The call was over before its agent had reported: an error that it reports now did not end
     the call."""
     unanswered: bool = False
-    """The caller has, or may have, spoken to a lost agent (this attempt's, or one before it whose
-    successors did not join) without an answer."""
+    """The caller had spoken to a lost agent (this attempt's, or one before it whose successors did
+    not join), and it had not begun to answer."""
+    undelivered_turn: str | None = None
+    """Item id of a lost agent's last turn that was not stored when it was lost (this attempt's, or
+    one before it whose successors did not join)."""
     left_at: datetime | None = None
     """When its participant left the room; that alone does not make it lost."""
     left_detail: str | None = None
@@ -95,11 +98,13 @@ class Attempt:
             self.state = AttemptState.READY
             self.joined = True
             self.unanswered = False
+            self.undelivered_turn = None
 
     def take_report(self, report: ReportReceived) -> None:
         """Its agent's report came. One that comes before the agent was ready is a failure."""
         self.report = report
         self.unanswered = self.unanswered or report.unanswered
+        self.undelivered_turn = report.undelivered_turn or self.undelivered_turn
         if not self.joined:
             if self.state is not AttemptState.FAILED:
                 self.fail(report.error or "it ended before it was ready")
@@ -112,9 +117,12 @@ class Attempt:
             self.state = AttemptState.FAILED
             self.problem = reason
 
-    def mark_lost(self, reason: str, *, unanswered: bool = False) -> None:
+    def mark_lost(
+        self, reason: str, *, unanswered: bool = False, undelivered_turn: str | None = None
+    ) -> None:
         """Its agent can no longer finish the call. The first reason stays."""
         self.unanswered = self.unanswered or unanswered
+        self.undelivered_turn = undelivered_turn or self.undelivered_turn
         if self.state not in (AttemptState.LOST, AttemptState.CLOSED):
             self.state = AttemptState.LOST
             self.problem = self.problem or reason
@@ -129,7 +137,10 @@ class Attempt:
     def next_attempt(self) -> "Attempt":
         """The attempt after this one, whose agent is not in the room any more."""
         return Attempt(
-            self.number + 1, replaces=self.removed_on_request, unanswered=self.unanswered
+            self.number + 1,
+            replaces=self.removed_on_request,
+            unanswered=self.unanswered,
+            undelivered_turn=self.undelivered_turn,
         )
 
     def close(self) -> None:

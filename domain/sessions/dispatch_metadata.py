@@ -25,7 +25,9 @@ class EverlineMetadata(ConfigModel):
     max_duration: float | None = None
     """Seconds from the join until the session ends the call."""
     unanswered: bool = False
-    """Whether the caller has, or may have, spoken to a lost agent without an answer."""
+    """Whether the caller had spoken to a lost agent, and it had not begun to answer."""
+    undelivered_turn: str | None = None
+    """Item id of a lost agent's last turn, if its agent server still had to deliver that."""
 
 
 class DispatchMetadata(DispatchedConfig):

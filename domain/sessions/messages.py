@@ -51,10 +51,19 @@ class AgentLost(Message):
     job_id: str | None = None
     """The job that was lost; one that had not claimed the attempt is no loss to it."""
     unanswered: bool = False
-    """Whether the caller has, or may have, spoken to it without an answer."""
+    """Whether the caller had spoken to it, and it had not begun to answer."""
+    undelivered_turn: str | None = None
+    """Item id of its last turn that its agent server still has to deliver."""
 
 
-def agent_lost(attempt: int, job_id: str, reason: str, *, unanswered: bool = False) -> AgentLost:
+def agent_lost(
+    attempt: int,
+    job_id: str,
+    reason: str,
+    *,
+    unanswered: bool = False,
+    undelivered_turn: str | None = None,
+) -> AgentLost:
     """The one message about this job, whoever sends it first."""
     return AgentLost(
         event_id=f"lost:{attempt}:{job_id}",
@@ -62,6 +71,7 @@ def agent_lost(attempt: int, job_id: str, reason: str, *, unanswered: bool = Fal
         job_id=job_id,
         reason=reason,
         unanswered=unanswered,
+        undelivered_turn=undelivered_turn,
     )
 
 
@@ -80,6 +90,8 @@ class ReportReceived(Message):
     error: str | None = None
     unanswered: bool = False
     """Whether the caller had spoken to the agent without an answer."""
+    undelivered_turn: str | None = None
+    """Item id of its last turn, if the report is not stored but will be sent again."""
 
 
 class ParticipantKind(StrEnum):

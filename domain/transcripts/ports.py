@@ -81,7 +81,11 @@ class TranscriptArchive(Protocol):
         ...
 
     async def add_report(self, key: SessionKey, report: AgentReport) -> bool:
-        """Store a report as received; False if the same one is already stored."""
+        """Store a report as received; False if the same one is already stored.
+
+        Raises:
+            TooManyReports: `MAX_REPORTS` others of its attempt are stored.
+        """
         ...
 
     async def report_ids(self, key: SessionKey) -> frozenset[str]:

@@ -28,6 +28,8 @@ MAX_TURN_CHARS = 64_000
 """Longest text of a turn; the API refuses longer ones."""
 WRITE_SECONDS = 10.0
 """How long one write of turns may take at most, until it is made or has failed."""
+MAX_REPORTS = 20
+"""Different reports of one attempt that are stored; an agent sends one, or a cut one after it."""
 MAX_REPORT_LEVELS = 98
 """Deepest nesting of objects and lists in a field of a report that can be stored."""
 
@@ -109,6 +111,18 @@ class TranscriptFull(Conflict):
             cure=f"raise EVERLINE_MAX_{setting}_PER_SESSION of the API and the worker",
         )
         self.left_out = left_out
+
+
+class TooManyReports(Conflict):
+    """The attempt's agent has sent more reports than are stored (HTTP 409)."""
+
+    code = "too_many_reports"
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"up to {MAX_REPORTS} different reports of an attempt are stored, and this is one more",
+            cure="send one report at the end of the agent's part; repeat it unchanged",
+        )
 
 
 class ConfiguredOtherwise(BaseModel):

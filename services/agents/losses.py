@@ -55,7 +55,13 @@ class LostJobs:
         named: dict[_Loss, AgentLost] = {}
         for job in lost:
             if job.key and job.attempt:
-                message = agent_lost(job.attempt, job.job_id, job.reason, unanswered=job.unanswered)
+                message = agent_lost(
+                    job.attempt,
+                    job.job_id,
+                    job.reason,
+                    unanswered=job.unanswered,
+                    undelivered_turn=job.undelivered_turn,
+                )
                 if (job.key, message.event_id) not in self._told:
                     named[job.key, message.event_id] = message
         pending = dict(self._refused) | named

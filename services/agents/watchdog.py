@@ -103,7 +103,6 @@ class Watchdog:
                 jobs = [job.job_id for job in server.jobs]
                 await self.signs.condemn(server_id, jobs, datetime.now(UTC))
             reason = "its agent server is silent"
-            # Meanwhile, the caller may have spoken to nobody.
             lost += (
                 LostJob(
                     job_id=job.job_id,
@@ -111,7 +110,7 @@ class Watchdog:
                     session_id=job.session_id,
                     attempt=job.attempt,
                     reason=reason,
-                    unanswered=True,
+                    unanswered=job.unanswered,
                 )
                 for job in server.jobs
             )

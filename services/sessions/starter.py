@@ -37,12 +37,12 @@ from domain.sessions.session import SessionInput, SessionStatus, Stage
 from domain.transcripts.ports import TranscriptRemoval
 from services.access.quotas import SessionQuota
 from services.agents.admission import Admission, Admitted
+from services.agents.availability import AgentAvailability
 from services.agents.capabilities import EVERYTHING, Capabilities
 from services.agents.checks import prompt_warnings
 from services.agents.configuration import Resolved, named_in, resolve
 from services.agents.engine_choice import resolved_voice
 from services.agents.health import CHECK_SECONDS, Check
-from services.agents.presence import AgentPresence
 from services.agents.saved_agents import Agents
 from services.sessions.start import StartRequest
 from services.sessions.webhook_receipts import LiveKitWebhooks
@@ -99,7 +99,7 @@ class SessionStarter:
     able: Capabilities = EVERYTHING
     admission: Admission | None = None
     """None without MongoDB: agents are dispatched without a place."""
-    presence: AgentPresence | None = None
+    availability: AgentAvailability | None = None
     """To say that no agent will join, or why none did; None says only that none did."""
     transcripts: TranscriptRemoval | None = None
     """To refuse ids that Temporal no longer knows; None without MongoDB."""
@@ -177,7 +177,7 @@ class SessionStarter:
             error.cure = found.cure
 
     async def _check_agents(self, within: float) -> Check | None:
-        return await self.presence.check(within) if self.presence else None
+        return await self.availability.check(within) if self.availability else None
 
     async def _configuration(self, principal: Principal, request: StartRequest) -> Resolved:
         saved = None

@@ -40,6 +40,7 @@ class ReportIntake:
         Raises:
             Unavailable: it was not stored, or the session not signalled; it has to be sent again.
             InvalidInput: it is too large to be stored; its turns were stored.
+            TooManyReports: its attempt's agent sends ever different ones; its turns were stored.
         """
         if report.unreadable:
             log.warning(
@@ -69,6 +70,7 @@ class ReportIntake:
                 stored=stored,
                 error=(report.error or "")[:500] or None,
                 unanswered=report.unanswered,
+                undelivered_turn=report.turns[-1].item_id if failure and report.turns else None,
             ),
         )
         if failure:

@@ -15,6 +15,7 @@ from domain.transcripts.transcript import (
     AgentReport,
     Role,
     StoredTurn,
+    TooManyReports,
     TranscriptFull,
     TranscriptHeader,
     Turn,
@@ -75,6 +76,7 @@ class Transcripts:
         Turns over the session's limit are in the stored report alone, and the header counts them.
 
         Raises:
+            TooManyReports: its turns are stored, but not the report itself.
             Unavailable: MongoDB did not acknowledge the write.
         """
         # Turns first: once the report is stored, its attempt counts as complete.
@@ -88,7 +90,11 @@ class Transcripts:
                 attempt=report.attempt,
                 reason=full.in_full(),
             )
-        new = await self._archive.add_report(key, report)
+        try:
+            new = await self._archive.add_report(key, report)
+        except TooManyReports:
+            await self._renew_header(key, now)
+            raise
         if _replaces_heard_turns(report):
             await self._archive.replace_heard(key, report.attempt)
         await self._renew_header(key, now)

@@ -152,7 +152,9 @@ class LiveSession:
         """LiveKit's name of the room."""
         return f"local.{self.session_id}"
 
-    async def dispatch(self, attempt: int = 1, *, unanswered: bool = False) -> None:
+    async def dispatch(
+        self, attempt: int = 1, *, unanswered: bool = False, undelivered_turn: str | None = None
+    ) -> None:
         """Dispatch the agent as Everline does."""
         everline = EverlineMetadata(
             org="local",
@@ -161,6 +163,7 @@ class LiveSession:
             callback_token=self.callbacks.token,
             caller_identity="caller",
             unanswered=unanswered,
+            undelivered_turn=undelivered_turn,
         )
         key = SessionKey("local", self.session_id)
         metadata = dispatch_metadata(self.config, key, None, everline)

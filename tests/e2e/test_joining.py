@@ -33,7 +33,7 @@ async def _gives_up(rig: Rig, hurried: StartedSession) -> None:
     assert closed.end_reason is EndReason.AGENT_NEVER_JOINED
     assert (closed.attempt, closed.dispatches, closed.joins) == (2, 2, 0)
     assert hurried.room not in await rig.rooms.names()
-    tried = [entry.text for entry in closed.timeline if "abandoned" in entry.text]
+    tried = [entry.text for entry in closed.timeline if " failed: no agent" in entry.text]
     assert len(tried) == 2, "an operator reads what was tried"
 
 

@@ -31,7 +31,7 @@ async def test_a_stuck_session_is_found_by_one_query_and_tells_what_was_tried(ri
             # Texts of workflows are shown in frames of their own.
             summary, details = page.frame_locator("iframe").first, page.frame_locator("iframe").last
             await summary.get_by_text(f"in {started.room}").wait_for()
-            await details.get_by_text("attempt 1 abandoned: no agent within 2 s").wait_for()
+            await details.get_by_text("attempt 1 failed: no agent within 2 s").wait_for()
         await rig.client.end(session_id)
         closed = await rig.client.closed(session_id)
     finally:

@@ -14,10 +14,12 @@ from domain.transcripts.analysis import AnalysisPlan, CriterionResult, Findings,
 from domain.transcripts.listening import HEARD_PREFIX
 from domain.transcripts.summary import Summary
 from domain.transcripts.transcript import (
+    MAX_REPORTS,
     AgentReport,
     KeptReports,
     Role,
     StoredTurn,
+    TooManyReports,
     TranscriptFull,
     TranscriptHeader,
     TranscriptLimits,
@@ -131,6 +133,9 @@ class MemoryTranscripts:
     async def add_report(self, key: SessionKey, report: AgentReport) -> bool:
         self._switch.check(key)
         new = report.digest() not in self._reports[key]
+        same = [one for one in self._reports[key].values() if one.attempt == report.attempt]
+        if new and len(same) >= MAX_REPORTS:
+            raise TooManyReports
         self._reports[key].setdefault(report.digest(), report)
         return new
 

@@ -13,6 +13,8 @@ from typing import Self
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
 from livekit.protocol import egress, models, room
 
+from tests.fakes.skewed_server import formatted_date
+
 _PROTOBUF = "application/protobuf"
 _STATUS = {"internal": 500, "unavailable": 503, "invalid_argument": 400, "not_found": 404}
 """HTTP's of each of Twirp's codes that LiveKit answered here."""
@@ -28,6 +30,7 @@ class Egress:
         present: identities in the rooms, by room.
         refusal: Twirp's code of every answer while it is set: `internal` from a LiveKit without
             redis, `invalid_argument` from a service that does not take an order.
+        ahead: seconds by which LiveKit's clock is ahead of this machine's.
         silent: whether orders are left without an answer, as long as LiveKit looks for a service.
     """
 
@@ -38,6 +41,7 @@ class Egress:
     present: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     refusal: str | None = None
     silent: bool = False
+    ahead: float = 0.0
     livekit: str = ""
     """URL of a real LiveKit server, which gets all that is not about recordings."""
     asked: int = 0
@@ -59,6 +63,7 @@ class Egress:
             app.router.add_route("*", "/{path:.*}", self._pass_on)
         else:
             app.router.add_post(f"{prefix}.RoomService/ListParticipants", self._participants)
+        app.on_response_prepare.append(self._tell_time)
         self._runner = web.AppRunner(app, handler_cancellation=True)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -78,6 +83,9 @@ class Egress:
         """The service is killed: it leaves the room, and tells nobody."""
         self.present[info.room_name].discard(info.egress_id)
 
+    async def _tell_time(self, _: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = formatted_date(time.time() + self.ahead)
+
     async def _start(self, request: web.Request) -> web.Response:
         self.asked += 1
         if self.silent:
@@ -90,7 +98,7 @@ class Egress:
             egress_id=f"EG_{len(self.orders)}",
             room_name=order.room_name,
             status=egress.EgressStatus.EGRESS_STARTING,
-            updated_at=time.time_ns(),
+            updated_at=time.time_ns() + round(self.ahead * 1e9),
             file_results=[egress.FileInfo(filename=order.file_outputs[0].filepath)],
         )
         self.infos.append(info)

@@ -13,6 +13,18 @@ from livekit.protocol.sip import (
     TransferSIPParticipantResponse,
 )
 
+How = Literal[
+    "succeeds",
+    "accepts",
+    "fails",
+    "refuses",
+    "declines",
+    "times out",
+    "cancels",
+    "ended",
+    "is silent",
+]
+"""`accepts` is LiveKit 1.13's empty answer to a transfer that worked."""
 _PROBLEMS = {
     "refuses": (503, {"code": "unavailable", "msg": "no trunk takes a transfer"}),
     "declines": (
@@ -28,9 +40,7 @@ _PROBLEMS = {
 class SipService:
     """Listens on a loopback port of its own while it is entered."""
 
-    how: Literal[
-        "succeeds", "fails", "refuses", "declines", "times out", "cancels", "ended", "is silent"
-    ] = "succeeds"
+    how: How = "succeeds"
     on_transfer: Callable[[], Awaitable[None]] | None = None
     """What happens to the caller's line before the answer."""
     transfers: list[TransferSIPParticipantRequest] = field(
@@ -67,6 +77,8 @@ class SipService:
             http_status, problem = _PROBLEMS[self.how]
             return web.json_response(problem, status=http_status)
         status = SIPTransferStatus.STS_TRANSFER_SUCCESSFUL
+        if self.how == "accepts":
+            status = SIPTransferStatus.STS_TRANSFER_ONGOING
         if self.how == "fails":
             status = SIPTransferStatus.STS_TRANSFER_FAILED
         reason = SIPTransferReason.STR_UNSPECIFIED

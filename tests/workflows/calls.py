@@ -342,8 +342,12 @@ class Call:
 
     def unanswered(self) -> list[bool]:
         """Whether the agent of each dispatch was told of an unanswered caller."""
+        return [bool(told) for told in self.told_agents("unanswered")]
+
+    def told_agents(self, name: str) -> list[Any]:
+        """What the agent of each dispatch was told by this field of its `everline` metadata."""
         made = self.studio.rooms.dispatched[self.room]
-        return [bool(json.loads(metadata)["everline"]["unanswered"]) for metadata in made]
+        return [json.loads(metadata)["everline"].get(name) for metadata in made]
 
     async def summary_closed(self) -> Any:
         """Wait for the end of its summary workflow; returns how that ended."""

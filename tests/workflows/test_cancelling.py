@@ -72,7 +72,7 @@ async def test_while_livekit_takes_no_dispatch(studio: Studio) -> None:
     closed = await call.closed()
 
     assert closed.ended == CANCELLED
-    assert "attempt 1 abandoned: the call ended during its dispatch" in closed.told
+    assert "attempt 1 failed: the call ended during its dispatch" in closed.told
 
 
 @beside_the_others
@@ -85,7 +85,7 @@ async def test_while_the_agent_is_awaited(studio: Studio) -> None:
 
     assert closed.ended == CANCELLED
     assert call.dispatched_attempts() == [1]
-    assert "attempt 1 abandoned: the call ended before its agent was seen" in closed.told
+    assert "attempt 1 failed: the call ended before its agent was seen" in closed.told
 
 
 @beside_the_others

@@ -54,7 +54,7 @@ async def test_a_session_that_started_without_an_agent_says_so_from_its_first_di
 
     assert closed.told.count("no agent server named 'x'; start one") == 1
     assert in_order(
-        closed.told, "attempt 1: dispatched", "no agent server named", "attempt 1 abandoned"
+        closed.told, "attempt 1: dispatched", "no agent server named", "attempt 1 failed"
     )
     reason = closed.status.reason or ""
     assert reason.startswith("no agent joined the room in any attempt: no agent within 1 s")

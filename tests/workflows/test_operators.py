@@ -83,7 +83,7 @@ async def test_the_page_of_a_session_tells_what_was_tried(studio: Studio) -> Non
     assert details == f"call of caller in {call.room}"
     text = str(current)
     assert "waiting for **agent_ready**" in text
-    assert "attempt 1 abandoned: no agent within 1 s" in text
+    assert "attempt 1 failed: no agent within 1 s" in text
     assert "attempt 2: dispatched to test-agent" in text
 
 

@@ -82,7 +82,7 @@ async def test_no_agent_ever(studio: Studio) -> None:
     assert call.dispatched_attempts() == [1, 2]
     assert studio.rooms.count("create", call.room) == 1
     assert closed.status.agent_joined is False
-    assert in_order(closed.told, "attempt 1 abandoned: no agent within 1 s", "attempt 2 abandoned")
+    assert in_order(closed.told, "attempt 1 failed: no agent within 1 s", "attempt 2 failed")
 
 
 @beside_the_others

@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.rooms import DeleteRoom, OpenRoom, RoomActivities
     from activities.slots import FreeSlot, SlotActivities
     from activities.webhooks import WebhookActivities
+    from domain.sessions.attempts import Attempt
     from domain.sessions.session import LONGEST_CALL, SessionInput, SessionStatus
     from domain.transcripts.listening import listening_task_queue
 
@@ -91,8 +92,8 @@ class SessionActivities:
             summary="release the session's place on an agent server",
         )
 
-    def dispatch_agent(self, attempt: int, unanswered: bool) -> workflow.ActivityHandle[str]:
-        """Dispatch one attempt; gives the dispatch id. `unanswered`: see `EverlineMetadata`."""
+    def dispatch_agent(self, attempt: Attempt) -> workflow.ActivityHandle[str]:
+        """Dispatch one attempt; gives the dispatch id."""
         request = self._request
         limits = request.limits
         longest = timedelta(seconds=limits.join_budget() + limits.caller_wait + limits.max_duration)
@@ -104,7 +105,7 @@ class SessionActivities:
                 session_id=request.session_id,
                 livekit_room=request.livekit_room,
                 agent_name=request.agent_name,
-                attempt=attempt,
+                attempt=attempt.number,
                 config=request.config,
                 user_id=request.user_id,
                 caller_identity=request.caller_identity,
@@ -112,13 +113,14 @@ class SessionActivities:
                 model=request.model,
                 voice=request.voice,
                 token_expires=int(expires.timestamp()),
-                unanswered=unanswered,
+                unanswered=attempt.unanswered,
+                undelivered_turn=attempt.undelivered_turn,
             ),
             start_to_close_timeout=_ONE_TRY,
             schedule_to_close_timeout=timedelta(seconds=30),
             retry_policy=_QUICK_RETRY,
             cancellation_type=_ONCE_IT_IS_DONE,
-            summary=f"attempt {attempt}: dispatch {request.agent_name}",
+            summary=f"attempt {attempt.number}: dispatch {request.agent_name}",
         )
 
     def await_agent(self, attempt: int) -> workflow.ActivityHandle[AgentSeen]:

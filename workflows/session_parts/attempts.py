@@ -47,7 +47,7 @@ class Attempts:
         number = attempt.number
         tracker.begin_attempt(number)
         try:
-            dispatch = self._session.activities.dispatch_agent(number, attempt.unanswered)
+            dispatch = self._session.activities.dispatch_agent(attempt)
             await self._session.cancel_if_call_ends(dispatch)
         except ActivityError as error:
             self._dispatch_failed(attempt, error)
@@ -111,7 +111,7 @@ class Attempts:
         attempt.close()
         tracker = self._session.tracker
         if attempt.notes:
-            tracker.log(f"attempt {attempt.number} abandoned: {'; '.join(attempt.notes)}")
+            tracker.log(f"attempt {attempt.number} failed: {'; '.join(attempt.notes)}")
         try:
             removed = await self._session.activities.retract_attempts(attempt.number)
         except ActivityError as error:
@@ -153,8 +153,7 @@ class Attempts:
             self._session.tracker.log(f"agent {attempt.agent_identity} is in the room again")
             self._log_strays(seen)
         elif self._session.ending is None:
-            # Nobody has answered the caller since it left.
-            attempt.mark_lost(f"it left the room ({detail})", unanswered=True)
+            attempt.mark_lost(f"it left the room ({detail})")
         elif left_at and attempt.left_at is None and self._session.revised_ending_2:
             # The call ended before the check did.
             attempt.leave(left_at, detail)
@@ -247,7 +246,11 @@ class Attempts:
         for one in (attempt, removed):
             if one and loss.attempt == one.number and one.dies_with(loss.job_id):
                 one.dead = True
-                one.mark_lost(loss.reason, unanswered=loss.unanswered)
+                one.mark_lost(
+                    loss.reason,
+                    unanswered=loss.unanswered,
+                    undelivered_turn=loss.undelivered_turn,
+                )
                 self._session.tracker.touch()
 
     def agent_left(self, change: ParticipantChanged) -> None:

@@ -52,7 +52,7 @@ class Changes:
             raise refused(Conflict.code, "only a call in progress can be extended")
         longest = status.joined_at + timedelta(seconds=LONGEST_CALL)
         if status.deadline + timedelta(seconds=order.seconds) > longest:
-            raise refused(Conflict.code, "a call lasts 24 hours at the most")
+            raise refused(Conflict.code, "a call can last at most 24 hours")
 
     def extend(self, order: Extend) -> None:
         """Move the call's maximum duration, once for each idempotency key."""
@@ -93,7 +93,11 @@ class Changes:
         """The session may be changed in this way once more."""
         most = MAX_CHANGES[change]
         if self._counts[change] >= most:
-            raise refused(Conflict.code, f"a session can be {change} {most} times at the most")
+            if change == "delivered":
+                reason = f"a session accepts at most {most} messages as an update"
+            else:
+                reason = f"a session can be {change} at most {most} times"
+            raise refused(Conflict.code, reason)
 
 
 def refused(code: str, reason: str) -> ApplicationError:

@@ -23,10 +23,12 @@ from domain.recordings.recording import CallRecording, RecordingState
 from domain.transcripts.listening import HEARD_PREFIX
 from domain.transcripts.ports import TranscriptArchive
 from domain.transcripts.transcript import (
+    MAX_REPORTS,
     AgentReport,
     KeptReports,
     Role,
     StoredTurn,
+    TooManyReports,
     TranscriptFull,
     TranscriptHeader,
     TranscriptLimits,
@@ -166,7 +168,11 @@ class MongoTranscripts(TranscriptArchive):
             "turn_count": len(report.turns),
             "body": body,
         }
-        new = await self._reports.of_session(key).insert_new(storable(document, what))
+        reports = self._reports.of_session(key)
+        others = {"attempt": report.attempt, "_id": {"$ne": document["_id"]}}
+        if await reports.count(others) >= MAX_REPORTS:
+            raise TooManyReports
+        new = await reports.insert_new(storable(document, what))
         return await self._lines.renew_if_listed(key) and new
 
     @override

@@ -12,6 +12,7 @@ import pytest
 from livekit import api, rtc
 from pydantic import SecretStr
 
+from adapters.livekit import listener
 from adapters.livekit.listener import TOPIC, LiveKitListener
 from adapters.livekit.rooms import LiveKitRooms
 from adapters.livekit.segments import FINAL, SEGMENT, TRACK
@@ -161,3 +162,18 @@ async def test_what_the_agent_says_as_it_leaves_is_interrupted(scene: Scene) -> 
     await scene.agent_leaves.aclose()
 
     assert (await scene.said(2))[1:] == [("assistant", "Good", True)]
+
+
+async def test_only_so_many_streams_are_read_at_the_same_time(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "MOST_STREAMS", 2)
+    flood = [await scene.caller.stream_text(topic=TOPIC, attributes=DONE) for _ in range(3)]
+    for number, writer in enumerate(flood):
+        await writer.write(f"stream {number}")
+    for writer in flood:
+        await writer.aclose()
+    assert [text for _, text, _ in await scene.said(2)] == ["stream 0", "stream 1"]
+
+    await send(scene.caller, "One by one.", DONE)
+    assert (await scene.said(3))[2:] == [("user", "One by one.", False)]

@@ -12,7 +12,12 @@ from adapters.mongo.client import Database
 from adapters.mongo.transcripts.transcripts import BATCH
 from domain.errors import InvalidInput
 from domain.ids import SessionKey
-from domain.transcripts.transcript import TranscriptHeader, transcript_digest
+from domain.transcripts.transcript import (
+    MAX_REPORTS,
+    TooManyReports,
+    TranscriptHeader,
+    transcript_digest,
+)
 from tests.adapters.mongo.examples import NOON, nested, report, turn
 
 POISON: dict[str, Any] = {
@@ -286,3 +291,16 @@ async def test_reading_turns_uses_the_index(
     assert "IXSCAN" in plan
     assert "org_1_session_id_1_position_1" in plan
     assert "COLLSCAN" not in plan
+
+
+async def test_an_attempt_has_a_limit_of_different_reports(
+    archive: MongoArchive, key: SessionKey
+) -> None:
+    for number in range(MAX_REPORTS):
+        assert await archive.transcripts.add_report(key, report(odd=number))
+
+    with pytest.raises(TooManyReports):
+        await archive.transcripts.add_report(key, report(odd="one more"))
+    assert await archive.transcripts.add_report(key, report(odd=0)) is False, "it is stored"
+    assert await archive.transcripts.add_report(key, report(attempt=2)) is True
+    assert len(await archive.transcripts.report_ids(key)) == MAX_REPORTS + 1

@@ -19,6 +19,16 @@ def test_the_first_cause_wins() -> None:
     assert (ending.reason, ending.error) == (ReportEnd.AGENT_ENDED, None)
 
 
+def test_a_transfer_that_is_confirmed_late_explains_the_callers_leave() -> None:
+    ending, other = EndCause(), EndCause()
+    ending.note(ReportEnd.CALLER_LEFT)
+    other.note(ReportEnd.MAX_DURATION)
+
+    assert ending.note(ReportEnd.TRANSFERRED)
+    assert not other.note(ReportEnd.TRANSFERRED)
+    assert ending.reason is ReportEnd.TRANSFERRED
+
+
 @pytest.mark.parametrize(
     ("disconnect", "reason"),
     [

@@ -62,6 +62,17 @@ async def test_without_given_words_the_model_chooses_them(session: LiveSession) 
     assert "Sorry for the interruption" in await first_words(session)
 
 
+async def test_nothing_is_greeted_or_answered_twice_if_turns_are_missing(
+    session: LiveSession,
+) -> None:
+    session.callbacks.earlier_turns = [turn(0), turn(1)]
+    configure(session, RecoveryPolicy(text=SORRY))
+    # Its agent server does not deliver it.
+    await session.dispatch(attempt=2, undelivered_turn="item_1_2")
+
+    assert await first_words(session) == SORRY
+
+
 @pytest.mark.parametrize("case", ["switched off", "a finished exchange"])
 async def test_otherwise_the_new_agent_waits_for_the_caller(
     session: LiveSession, case: str

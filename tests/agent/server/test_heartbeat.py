@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 
 import pytest
 from livekit import api
@@ -16,8 +17,10 @@ from agent.server.agent_server import CountingAgentServer
 from agent.server.heartbeat import HeartbeatSender
 from agent.server.running_jobs import RunningJobs
 from agent.server.ticks import TickSocket
+from agent.spool import Record, RecordKind
 from domain.agents.servers import Heartbeat, JobTick, LostJob
 from tests.agent.call.test_metadata import TEXT
+from tests.agent.samples import append, new_entry, target_of_nobody, turn, turn_record
 from tests.agent.server.test_agent_server import SETTINGS, job, running
 from tests.fakes.callback_api import CallbackApi
 from tests.waiting import eventually
@@ -86,6 +89,9 @@ class Jobs(RunningJobs):
     def lost(self) -> list[LostJob]:
         return self._given
 
+    async def read_spool(self) -> None:
+        pass
+
     def check(self) -> list[JobTick]:
         return [JobTick(job_id="AJ_1", tick_age=0.5)]
 
@@ -145,6 +151,53 @@ async def test_a_tick_and_a_loss_tell_whether_the_caller_waits_for_an_answer(
         ("AJ_1", True),
         ("AJ_2", False),
     ]
+
+
+async def test_a_loss_names_the_last_turn_that_waits_in_the_spool(
+    pool: Pool, ages: Ages, tmp_path: Path
+) -> None:
+    jobs = RunningJobs(pool, ages, SILENCE, tmp_path)
+    pool.jobs = running(job(1, TEXT), job(2, TEXT), job(3, "not ours"))
+    other = target_of_nobody().model_copy(update={"org": "local", "session_id": "s1"})
+    entry = new_entry(tmp_path, other.model_copy(update={"attempt": 3}))
+    for seq in (0, 1):
+        append(
+            entry, Record(kind=RecordKind.TURN, body=turn(seq, attempt=3).model_dump(mode="json"))
+        )
+    append(entry, turn_record(7))
+    pool.closed(pool.jobs[0], -9)
+    pool.closed(pool.jobs[2], -9)
+    await jobs.read_spool()
+
+    assert [lost.undelivered_turn for lost in jobs.lost] == ["item_3_1", None]
+    jobs.acknowledged(jobs.lost)
+    entry.remove()
+    pool.closed(pool.jobs[1], -9)
+    await jobs.read_spool()
+    assert [lost.undelivered_turn for lost in jobs.lost] == [None], "all is delivered"
+
+
+async def test_the_spool_is_delivered_as_soon_as_a_loss_is_told_or_the_api_is_back() -> None:
+    async with CallbackApi() as api:
+        delivered: list[int] = []
+        sender = HeartbeatSender(
+            SETTINGS,
+            api.url,
+            Jobs(lost_job(1)),
+            lambda: False,
+            delivered=lambda: delivered.append(len(api.of("heartbeat"))),
+        )
+        try:
+            assert await sender.beat()
+            assert await sender.beat()
+            api.outage = 503
+            assert not await sender.beat()
+            api.outage = None
+            assert await sender.beat()
+        finally:
+            await sender.aclose()
+
+    assert delivered == [1, 4]
 
 
 async def test_a_job_of_a_newer_version_is_named_as_well(pool: Pool, jobs: RunningJobs) -> None:

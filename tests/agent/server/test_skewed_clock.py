@@ -1,24 +1,32 @@
 """An agent server whose clock differs from the API's: heard all the same, and it says so first."""
 
+# The SDK leaves the types of its server's event handlers open:
+# pyright: reportUnknownMemberType=false
+
 import asyncio
 import json
 import time
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, Self
 
+import aiohttp
 import pytest
 from aiohttp import web
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from adapters.livekit.signatures import HEARTBEAT, verify_body
 from adapters.settings import AgentSettings
+from agent.server.agent_server import CountingAgentServer
 from agent.server.health import NotHeardError, check
 from agent.server.heartbeat import HeartbeatSender
 from domain.clocks import CLOCK_CURE, ClockSkew
 from tests.agent.server.test_agent_server import SETTINGS
 from tests.agent.server.test_heartbeat import Jobs
 from tests.fakes.skewed_server import formatted_date, skewed_server
-from tests.servers import free_port
+from tests.servers import LiveKitServer, free_port
 
 REAL = time.time
 PROBLEM = "application/problem+json"
@@ -95,6 +103,43 @@ async def test_its_health_check_goes_by_the_apis_clock(ahead: float) -> None:
             else:
                 with pytest.raises(NotHeardError, match="has not heard"):
                     await check_health(settings)
+
+
+async def test_a_livekit_whose_clock_is_behind_lets_an_agent_server_register(
+    livekit_server: LiveKitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LiveKit's clock is ten minutes behind this process's, which is as if ours were ahead."""
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return super().now(tz) + timedelta(minutes=10)
+
+    its = SimpleNamespace(datetime=Ahead, timezone=timezone, timedelta=timedelta)
+    monkeypatch.setattr("livekit.api.access_token.datetime", its)
+    settings = SETTINGS.model_copy(
+        update={
+            "livekit_url": livekit_server.url,
+            "livekit_api_key": livekit_server.api_key,
+            "livekit_api_secret": SecretStr(livekit_server.api_secret),
+        }
+    )
+    server = CountingAgentServer(settings)
+    registered = asyncio.Event()
+    server.on("worker_registered", partial(_set, registered))
+    async with aiohttp.ClientSession() as session:
+        server._http_session = session  # pyright: ignore[reportPrivateUsage] - set when it runs
+        server._closed = False  # pyright: ignore[reportPrivateUsage] - likewise
+        registering = asyncio.create_task(server._connection_task())  # pyright: ignore[reportPrivateUsage] - guards the name
+        try:
+            await asyncio.wait_for(registered.wait(), 60)
+        finally:
+            registering.cancel()
+            await asyncio.gather(registering, return_exceptions=True)
+
+
+def _set(event: asyncio.Event, *_: object) -> None:
+    event.set()
 
 
 async def check_health(settings: AgentSettings) -> None:

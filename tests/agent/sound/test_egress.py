@@ -4,9 +4,9 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-from livekit.api import LiveKitAPI
 from livekit.protocol.egress import AudioMixing, EgressStatus, EncodedFileType
 
+from adapters.livekit.connection import LiveKitConnection
 from agent.sound import egress
 from agent.sound.egress import EgressRefused, record_room
 from agent.sound.recording import CallRecorder
@@ -25,15 +25,14 @@ async def service() -> AsyncGenerator[Egress]:
 
 
 @pytest.fixture
-async def lk(service: Egress) -> AsyncGenerator[LiveKitAPI]:
-    async with LiveKitAPI(
-        service.url, "key", "a-secret-of-at-least-32-characters-", failover=False
-    ) as lk:
+async def lk(service: Egress) -> AsyncGenerator[LiveKitConnection]:
+    secret = "a-secret-of-at-least-32-characters-"
+    async with LiveKitConnection(service.url, "key", secret) as lk:
         yield lk
 
 
 async def test_the_sound_of_the_room_goes_to_s3(
-    service: Egress, lk: LiveKitAPI, monkeypatch: pytest.MonkeyPatch
+    service: Egress, lk: LiveKitConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
@@ -55,7 +54,7 @@ async def test_the_sound_of_the_room_goes_to_s3(
 
 
 async def test_a_directory_is_written_by_the_service_itself(
-    service: Egress, lk: LiveKitAPI
+    service: Egress, lk: LiveKitConnection
 ) -> None:
     assert await record_room(lk, ROOM, "file:///srv/with%20space", PATH)
 
@@ -65,7 +64,7 @@ async def test_a_directory_is_written_by_the_service_itself(
 
 
 async def test_a_room_is_recorded_once_whatever_the_attempt(
-    service: Egress, lk: LiveKitAPI
+    service: Egress, lk: LiveKitConnection
 ) -> None:
     assert await record_room(lk, ROOM, "s3://bucket", PATH)
     assert not await record_room(lk, ROOM, "s3://bucket", "acme/s-1/2-AJ.ogg")
@@ -74,7 +73,7 @@ async def test_a_room_is_recorded_once_whatever_the_attempt(
 
 
 async def test_what_a_killed_service_left_keeps_no_room_from_being_recorded(
-    service: Egress, lk: LiveKitAPI
+    service: Egress, lk: LiveKitConnection
 ) -> None:
     service.present[ROOM] = {"agent-AJ", "caller"}
     assert await record_room(lk, ROOM, "s3://bucket", PATH) == "EG_1"
@@ -88,8 +87,21 @@ async def test_what_a_killed_service_left_keeps_no_room_from_being_recorded(
     assert await record_room(lk, ROOM, "s3://bucket", "acme/s-1/3-AJ.ogg") == "EG_3"
 
 
+@pytest.mark.parametrize("ahead", [600.0, -600.0])
+async def test_whether_a_service_is_starting_is_told_by_livekits_clock(
+    service: Egress, lk: LiveKitConnection, ahead: float
+) -> None:
+    service.ahead = ahead
+    service.present[ROOM] = {"agent-AJ", "caller"}
+    assert await record_room(lk, ROOM, "s3://bucket", PATH) == "EG_1"
+    assert await record_room(lk, ROOM, "s3://bucket", "acme/s-1/2-AJ.ogg") is None
+
+    service.infos[0].updated_at -= round((egress.START_SECONDS + 10) * 1e9)
+    assert await record_room(lk, ROOM, "s3://bucket", "acme/s-1/3-AJ.ogg") == "EG_2"
+
+
 async def test_without_a_service_it_is_told(
-    service: Egress, lk: LiveKitAPI, monkeypatch: pytest.MonkeyPatch
+    service: Egress, lk: LiveKitConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for code in ("unavailable", "internal", "invalid_argument"):
         service.refusal = code
@@ -104,7 +116,7 @@ async def test_without_a_service_it_is_told(
 
 
 async def test_a_call_knows_at_its_end_that_its_service_was_killed(
-    service: Egress, lk: LiveKitAPI, tmp_path: Path
+    service: Egress, lk: LiveKitConnection, tmp_path: Path
 ) -> None:
     service.present[ROOM] = {"agent-AJ", "caller"}
     recorder = await handed_over(lk, tmp_path)
@@ -132,7 +144,7 @@ async def test_a_call_knows_at_its_end_that_its_service_was_killed(
 
 
 async def test_a_service_that_never_came_into_the_room_has_failed(
-    service: Egress, lk: LiveKitAPI, tmp_path: Path
+    service: Egress, lk: LiveKitConnection, tmp_path: Path
 ) -> None:
     service.present[ROOM] = {"agent-AJ", "caller"}
     recorder = await handed_over(lk, tmp_path)
@@ -145,7 +157,7 @@ async def test_a_service_that_never_came_into_the_room_has_failed(
 
 
 async def test_where_no_service_takes_it_the_agent_goes_on_recording(
-    service: Egress, lk: LiveKitAPI, tmp_path: Path
+    service: Egress, lk: LiveKitConnection, tmp_path: Path
 ) -> None:
     service.refusal = "unavailable"
     recorder = await handed_over(lk, tmp_path)
@@ -158,7 +170,7 @@ async def test_where_no_service_takes_it_the_agent_goes_on_recording(
 
 
 async def test_the_next_agent_in_a_recorded_room_leaves_nothing_behind(
-    service: Egress, lk: LiveKitAPI, tmp_path: Path
+    service: Egress, lk: LiveKitConnection, tmp_path: Path
 ) -> None:
     await record_room(lk, ROOM, "s3://bucket", PATH)
     recorder = await handed_over(lk, tmp_path)
@@ -172,7 +184,7 @@ def entries(spool: Path) -> list[Path]:
     return list(spool.glob("*-*"))
 
 
-async def handed_over(lk: LiveKitAPI, spool: Path) -> CallRecorder:
+async def handed_over(lk: LiveKitConnection, spool: Path) -> CallRecorder:
     """A recorder that had begun itself, after LiveKit's answer."""
     entry = new_entry(spool, target_of_nobody())
     own = CallRecording(attempt=1, state=RecordingState.PENDING, path=PATH)

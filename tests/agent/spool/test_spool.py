@@ -315,7 +315,7 @@ async def test_the_drainer_goes_round_what_it_cannot_use_and_leaves_alone_what_i
     assert names(tmp_path / "lost+found") == []
 
     (unusable.path / "lock").rmdir()
-    await drainer.once(last=True)
+    await drainer.once(pausing=True)
     assert delivered_seqs(api) == [5, 0]
 
 
@@ -587,3 +587,20 @@ async def test_nobody_waits_longer_for_a_disk_that_hangs_and_one_thread_does(
             return False
 
     await eventually(back, 60)
+
+
+async def test_a_hurried_drainer_does_not_wait_for_the_end_of_a_pause(
+    api: CallbackApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.spool.rounds.SCAN_SECONDS", 600.0)
+    abandoned(tmp_path, target(api), range(2))
+    api.outage = 503
+    drainer = Drainer(tmp_path)
+    running = asyncio.create_task(drainer.run())
+    try:
+        await api.wait_for(lambda: len(api.received) > 0)
+        api.outage = None
+        drainer.hurry()
+        await api.wait_for(lambda: delivered_seqs(api) == [0, 1])
+    finally:
+        running.cancel()

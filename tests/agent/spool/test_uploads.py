@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from livekit.api import LiveKitAPI
 from livekit.protocol.egress import EgressInfo, EgressStatus
 
+from adapters.livekit.connection import LiveKitConnection
 from adapters.recordings import RecordingStore
 from agent.callbacks import CallbackClient
 from agent.sound.egress import record_room
@@ -142,7 +142,7 @@ async def test_the_last_round_waits_for_no_pause(
 
     await uploads.once()
     assert s3.objects == {}, "its pause is not over"
-    await uploads.once(last=True)
+    await uploads.once(pausing=True)
 
     assert s3.objects[f"bucket/calls/{PATH}"] == SOUND
     assert left(tmp_path) == []
@@ -157,7 +157,7 @@ async def test_the_last_round_waits_for_the_one_that_is_under_way(
     under_way = asyncio.create_task(uploads.once())
     await eventually(lambda: s3.asked != [])
 
-    last = asyncio.create_task(uploads.once(last=True))
+    last = asyncio.create_task(uploads.once(pausing=True))
     done, _ = await asyncio.wait([last], timeout=0.2)
     assert not done, "the process would end in the middle of the upload"
     s3.open.set()
@@ -304,14 +304,14 @@ async def egress() -> AsyncGenerator[Egress]:
 
 
 @pytest.fixture
-async def lk(egress: Egress) -> AsyncGenerator[LiveKitAPI]:
+async def lk(egress: Egress) -> AsyncGenerator[LiveKitConnection]:
     secret = "a-secret-of-at-least-32-characters-"
-    async with LiveKitAPI(egress.url, "key", secret, failover=False) as lk:
+    async with LiveKitConnection(egress.url, "key", secret) as lk:
         yield lk
 
 
 async def killed_while_egress_recorded(
-    api: CallbackApi, egress: Egress, lk: LiveKitAPI, spool: Path
+    api: CallbackApi, egress: Egress, lk: LiveKitConnection, spool: Path
 ) -> EgressInfo:
     """A job that died in mid-call, and what LiveKit has of its recording."""
     egress.present[ROOM] = {"agent-AJ_1", "caller"}
@@ -329,7 +329,7 @@ async def killed_while_egress_recorded(
 
 
 async def test_what_egress_made_of_a_killed_job_is_told_without_its_webhook(
-    api: CallbackApi, egress: Egress, lk: LiveKitAPI, tmp_path: Path
+    api: CallbackApi, egress: Egress, lk: LiveKitConnection, tmp_path: Path
 ) -> None:
     info = await killed_while_egress_recorded(api, egress, lk, tmp_path)
     await Uploads(tmp_path, None, lk).once()
@@ -356,7 +356,7 @@ async def test_what_egress_made_of_a_killed_job_is_told_without_its_webhook(
 async def test_why_egress_made_nothing_is_told_without_its_webhook(
     api: CallbackApi,
     egress: Egress,
-    lk: LiveKitAPI,
+    lk: LiveKitConnection,
     tmp_path: Path,
     status: EgressStatus | None,
     error: str,
@@ -378,7 +378,7 @@ async def test_why_egress_made_nothing_is_told_without_its_webhook(
 async def test_a_service_that_is_gone_from_an_empty_room_gets_time_for_its_last_word(
     api: CallbackApi,
     egress: Egress,
-    lk: LiveKitAPI,
+    lk: LiveKitConnection,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -401,7 +401,7 @@ async def test_a_service_that_is_gone_from_an_empty_room_gets_time_for_its_last_
 
 
 async def test_while_livekit_does_not_tell_it_is_asked_again(
-    api: CallbackApi, egress: Egress, lk: LiveKitAPI, tmp_path: Path
+    api: CallbackApi, egress: Egress, lk: LiveKitConnection, tmp_path: Path
 ) -> None:
     await killed_while_egress_recorded(api, egress, lk, tmp_path)
     egress.refusal = "internal"

@@ -2,8 +2,9 @@
 # LiveKit leaves the types of its rooms' event handlers open:
 # pyright: reportUnknownMemberType=false
 
+import asyncio
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,12 +12,13 @@ from typing import Any, Literal
 import pytest
 from livekit import api, rtc
 from livekit.agents import CloseEvent
-from livekit.protocol.room import CreateRoomRequest
+from livekit.protocol.room import CreateRoomRequest, RoomParticipantIdentity
 
+from agent.tools import call_transfer
 from domain.sessions.end_reasons import ReportEnd
 from tests.agent.tools.talk import Talk, talking
 from tests.fakes.scripted_chat import Call, ScriptedChat
-from tests.fakes.sip_service import SipService
+from tests.fakes.sip_service import How, SipService
 from tests.servers import LiveKitServer
 from tests.waiting import eventually
 
@@ -30,7 +32,17 @@ class Line:
     """The agent's end of a room with a caller in it, and the keys that the caller hears."""
 
     room: rtc.Room
+    caller: rtc.Room
     keys: list[str]
+
+    async def is_left_by_caller(self) -> None:
+        """The caller hangs up, and the agent notices."""
+        await self.caller.disconnect()
+        await self.is_seen_empty()
+
+    async def is_seen_empty(self) -> None:
+        """Wait until the agent is alone."""
+        await eventually(lambda: not self.room.remote_participants, within=30)
 
 
 @asynccontextmanager
@@ -38,7 +50,7 @@ async def call(server: LiveKitServer, kind: Kind) -> AsyncGenerator[Line]:
     """A room with an agent and a caller of this kind."""
     name = f"tools-{uuid.uuid4().hex[:8]}"
     agent, caller = rtc.Room(), rtc.Room()
-    line = Line(agent, [])
+    line = Line(agent, caller, [])
 
     def received(key: rtc.SipDTMF) -> None:
         line.keys.append(key.digit)
@@ -149,10 +161,90 @@ async def test_a_caller_on_the_web_gets_a_clear_answer(livekit_server: LiveKitSe
         assert not talk.ending.decided
 
 
-@pytest.mark.parametrize("how", ["refuses", "fails"])
-async def test_a_transfer_that_does_not_work_keeps_the_caller(
-    line: Line, how: Literal["refuses", "fails"]
+@pytest.mark.parametrize("how", ["accepts", "times out", "cancels"])
+async def test_a_caller_who_leaves_as_an_unconfirmed_transfer_ends_was_transferred(
+    livekit_server: LiveKitServer, how: How
 ) -> None:
+    async with call(livekit_server, "sip") as line:
+        ending, said = await outcome(line, how, line.caller.disconnect)
+
+    assert ending is ReportEnd.TRANSFERRED
+    assert said == []
+
+
+@pytest.mark.parametrize("how", ["times out", "cancels", "declines", "ended", "succeeds"])
+async def test_of_a_caller_who_leaves_before_the_answer_only_the_answer_tells(
+    livekit_server: LiveKitServer, how: How, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call_transfer, "LEAVE_SECONDS", 0.5)
+    async with call(livekit_server, "sip") as line:
+
+        async def hangs_up_long_before() -> None:
+            await line.is_left_by_caller()
+            # Rounds, because one long pause ends with a stall of the machine.
+            for _ in range(15):
+                await asyncio.sleep(0.1)
+
+        ending, said = await outcome(line, how, hangs_up_long_before)
+
+    if how == "succeeds":
+        assert (ending, said) == (ReportEnd.TRANSFERRED, [])
+    else:
+        assert ending is None
+        assert said == ["the transfer to desk did not work; they have left the call"]
+
+
+async def test_a_caller_who_hangs_up_before_livekit_answers_at_all_was_not_transferred(
+    livekit_server: LiveKitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call_transfer, "ANSWER_SECONDS", 4.0)
+    monkeypatch.setattr(call_transfer, "LEAVE_SECONDS", 0.0)
+    async with call(livekit_server, "sip") as line:
+        ending, said = await outcome(line, "is silent", line.is_left_by_caller)
+
+    assert ending is None
+    assert said == ["the transfer to desk did not work; they have left the call"]
+
+
+async def test_a_caller_whose_line_is_lost_was_not_transferred(
+    livekit_server: LiveKitServer,
+) -> None:
+    server = livekit_server
+    async with (
+        call(server, "sip") as line,
+        api.LiveKitAPI(server.api_url, server.api_key, server.api_secret) as livekit,
+    ):
+
+        async def lost() -> None:
+            of = RoomParticipantIdentity(room=line.room.name, identity="caller")
+            await livekit.room.remove_participant(of)
+
+        ending, said = await outcome(line, "times out", lost)
+
+    assert ending is None
+    assert said == ["the transfer to desk did not work; they have left the call"]
+
+
+async def outcome(
+    line: Line, how: How, on_transfer: Callable[[], Awaitable[None]]
+) -> tuple[ReportEnd | None, list[str]]:
+    """How a transfer ends the agent's part, if it does, and what the model is told of it."""
+    closed: list[CloseEvent] = []
+    async with (
+        SipService(how, on_transfer) as sip,
+        ScriptedChat([Call("transfer_call", {"destination": "desk"})]) as chat,
+        transferring(line, sip, chat) as talk,
+    ):
+        talk.session.on("close", closed.append)
+        await talk.say("Connect me, please.")
+        await eventually(lambda: bool(closed or chat.answers_of_tools()), within=60)
+        assert len(sip.transfers) == 1
+        told = [] if closed else chat.answers_of_tools()
+        return talk.ending.reason if talk.ending.decided else None, told
+
+
+@pytest.mark.parametrize("how", ["refuses", "fails", "declines", "times out", "cancels"])
+async def test_a_transfer_that_does_not_work_keeps_the_caller(line: Line, how: How) -> None:
     async with (
         SipService(how=how) as sip,
         ScriptedChat([Call("transfer_call", {"destination": "desk"})]) as chat,

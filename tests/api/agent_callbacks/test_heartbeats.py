@@ -52,7 +52,7 @@ async def beat_of(call: Call, **fields: Any) -> dict[str, Any]:
 async def test_a_lost_job_is_replaced_whoever_repeats_it(keyless: Door, door: Door) -> None:
     call = await door.live()
     beat = await beat_of(call)
-    beat["lost"][0]["unanswered"] = True
+    beat["lost"][0] |= {"unanswered": True, "undelivered_turn": "item_7"}
 
     answers = [await keyless.heartbeat(beat) for _ in range(3)]
     status = await call.until("replaced", lambda status: status.joins == 2)
@@ -60,6 +60,7 @@ async def test_a_lost_job_is_replaced_whoever_repeats_it(keyless: Door, door: Do
     assert [answer.json() for answer in answers] == [{"accepted": True, "stop": []}] * 3
     assert status.dispatches == 2
     assert call.unanswered() == [False, True], "what the loss says reaches the next agent"
+    assert call.told_agents("undelivered_turn") == [None, "item_7"]
     assert any("lost: its process ended with code -9" in e.text for e in status.timeline)
     await call.end()
     await call.closed()

@@ -4,14 +4,17 @@ import time
 from collections.abc import AsyncGenerator
 
 import pytest
+from httpx import Response
 
 from adapters.mongo import MongoArchive
 from adapters.mongo.client import connect
+from agent.callbacks import Refused, read_answer
 from api.dependencies import Archive
 from domain.ids import SessionKey
 from domain.sessions import callback_token
 from domain.sessions.callback_token import CallbackClaims
-from domain.transcripts.transcript import TranscriptLimits
+from domain.sessions.messages import ReadyAnswer
+from domain.transcripts.transcript import MAX_REPORTS, TranscriptLimits
 from services.transcripts.transcripts import Transcripts
 from tests.adapters.mongo.examples import turn
 from tests.api.archives import PastCalls
@@ -75,3 +78,22 @@ async def test_an_agents_report_is_stored_and_its_further_turns_are_counted(
     assert answer.json() == {"sessionId": "a", "stored": True}
     header = (await tenant.http.get("/v1/sessions/a/turns")).json()["transcript"]
     assert (header["turn_count"], header["turns_left_out"]) == (3, 2)
+
+
+async def test_ever_new_reports_are_refused_for_good_so_that_no_spool_repeats_them(
+    tenant: Tenant, key: SessionKey
+) -> None:
+    async def send(number: int) -> Response:
+        report = {"report_version": 2, "attempt": 1, "error": f"fault {number}"}
+        return await tenant.http.post("/session/observability", json=report, headers=as_agent(key))
+
+    for number in range(MAX_REPORTS):
+        assert (await send(number)).status_code == 200
+    refused = await send(MAX_REPORTS)
+
+    assert is_problem(refused, 409, "too_many_reports")
+    assert "repeat it unchanged" in refused.json()["errors"][0]["cure"]
+    with pytest.raises(Refused) as final:
+        read_answer(ReadyAnswer, refused)
+    assert not final.value.concerns_all, "the rest of the spool's entry is still delivered"
+    assert (await send(0)).json() == {"sessionId": "a", "stored": True}

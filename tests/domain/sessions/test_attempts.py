@@ -189,6 +189,20 @@ def test_an_agent_reports_that_it_owes_an_answer() -> None:
     assert failed.next_attempt().unanswered
 
 
+def test_a_turn_that_is_not_stored_yet_is_known_until_an_agent_is_ready() -> None:
+    lost, failed = _after(*READY_BY), _after(*READY_BY)
+    lost.mark_lost("its process ended", undelivered_turn="item_7")
+    lost.mark_lost("it left the room")
+    report = _report(ReportEnd.ERROR).model_copy(update={"undelivered_turn": "item_8"})
+    failed.take_report(report)
+    second = lost.next_attempt()
+
+    assert (second.undelivered_turn, failed.next_attempt().undelivered_turn) == ("item_7", "item_8")
+    second.appear("agent-AJ_2", external=False)
+    second.claim(_claim(2, "AJ_2"))
+    assert second.next_attempt().undelivered_turn is None
+
+
 def test_the_first_reason_of_a_loss_stays() -> None:
     silent = _after(*READY_BY, "lose")
     silent.mark_lost("its process ended")

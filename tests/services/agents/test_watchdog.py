@@ -137,12 +137,24 @@ async def test_a_silent_servers_calls_are_told_and_its_jobs_condemned(shift: Shi
     assert await shift.passes(9) == ["a"]
 
     assert shift.world.condemned == {"a": ["AJ_1", "AJ_2", "AJ_of_somebody_else"]}
-    assert all(loss.unanswered for _, loss in shift.world.told), "nobody was there for seconds"
     assert [(key.session_id, loss.attempt, loss.job_id) for key, loss in shift.world.told] == [
         ("call-1", 1, "AJ_1"),
         ("call-2", 3, "AJ_2"),
     ]
     assert "silent" in shift.world.told[0][1].reason
+
+
+async def test_a_loss_tells_what_the_last_heartbeat_knew_of_the_caller(shift: Shift) -> None:
+    waits = job(2).model_copy(update={"unanswered": True})
+    shift.starts("a", job(1), waits)
+    await shift.passes(4)
+    del shift.alive["a"]
+    await shift.passes(9)
+
+    assert [(loss.job_id, loss.unanswered) for _, loss in shift.world.told] == [
+        ("AJ_1", False),
+        ("AJ_2", True),
+    ]
 
 
 async def test_only_dead_servers_are_asked_for_once_each(shift: Shift) -> None:

@@ -7,7 +7,13 @@ import pytest
 
 from domain.errors import StorageUnavailable
 from domain.ids import SessionKey
-from domain.transcripts.transcript import TranscriptHeader, Turn, transcript_digest
+from domain.transcripts.transcript import (
+    MAX_REPORTS,
+    TooManyReports,
+    TranscriptHeader,
+    Turn,
+    transcript_digest,
+)
 from services.transcripts.transcripts import Recorded, Transcripts
 from tests.adapters.mongo.examples import NOON, report, turn
 from tests.fakes.archives import MemoryTranscripts, Switch
@@ -219,3 +225,17 @@ async def test_an_outage_is_told_and_nothing_is_acknowledged() -> None:
     switch.away.clear()
 
     assert await transcripts.turns(KEY) == []
+
+
+async def test_the_turns_of_a_report_too_many_are_in_the_transcript_all_the_same() -> None:
+    transcripts = Transcripts(MemoryTranscripts())
+    for number in range(MAX_REPORTS):
+        await transcripts.record_report(KEY, report(odd=number), NOON)
+    await transcripts.seal(KEY, None, 1, NOON)
+
+    with pytest.raises(TooManyReports):
+        await transcripts.record_report(KEY, report(odd="one more", turns=[turn(0)]), LATER)
+
+    header = await transcripts.header(KEY)
+    assert header is not None
+    assert (header.turn_count, header.updated_at) == (1, LATER)

@@ -16,7 +16,7 @@ HOLDS = timedelta(seconds=1)
 """How long a good answer holds, so that many starts read the heartbeats once."""
 
 
-class AgentPresence:
+class AgentAvailability:
     """Reads the heartbeats of agent servers, and when external agents have joined calls."""
 
     def __init__(self, servers: AgentServers, webhooks: LiveKitWebhooks, agent_name: str) -> None:

@@ -9,7 +9,7 @@ from typing_extensions import override
 from adapters.memory_agent_servers import MemoryAgentServers
 from domain.agents.servers import AgentServer
 from domain.errors import StorageUnavailable
-from services.agents.presence import AgentPresence
+from services.agents.availability import AgentAvailability
 from services.sessions.webhook_receipts import LiveKitWebhooks
 from tests.fakes.agent_servers import AgentServersThere
 
@@ -40,13 +40,13 @@ class Away(MemoryAgentServers):
         return []
 
 
-def presence(servers: MemoryAgentServers) -> AgentPresence:
-    return AgentPresence(servers, LiveKitWebhooks(), NAME)
+def available(servers: MemoryAgentServers) -> AgentAvailability:
+    return AgentAvailability(servers, LiveKitWebhooks(), NAME)
 
 
 async def test_many_starts_read_the_heartbeats_once() -> None:
     servers = Counted(NAME)
-    asked = presence(servers)
+    asked = available(servers)
     found = [await asked.check(1) for _ in range(20)]
     assert all(check and check.ok for check in found)
     assert servers.reads == 1
@@ -54,7 +54,7 @@ async def test_many_starts_read_the_heartbeats_once() -> None:
 
 async def test_an_absence_is_looked_at_again() -> None:
     servers = Counted("another")
-    asked = presence(servers)
+    asked = available(servers)
     for _ in range(2):
         check = await asked.check(1)
         assert check
@@ -70,4 +70,4 @@ async def test_what_is_not_known_is_not_told() -> None:
         await asyncio.Event().wait()
 
     for how in (refuse, hang):
-        assert await presence(Away(how)).check(0.05) is None
+        assert await available(Away(how)).check(0.05) is None
