@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import timedelta
 
 import structlog
 from pydantic import BaseModel
@@ -9,18 +10,22 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.dispatch import attempt_of, attempt_of_metadata
+from activities.shares import UNLIMITED, OrgShares
 from domain.errors import EverlineError, Unavailable
 from domain.sessions.ports import NEVER_CALLERS, ON_BEHALF, Dispatch, Participant, Rooms
 
 log = structlog.get_logger()
 
 AGENT_NOT_SEEN = "agent_not_seen"
+CHECKED_LATER = "agent_checked_later"
 AGENT_NAMES = ("lk.agent.name", "lk.agent_name")
 """The attributes in which LiveKit's SDK, and its server, write an agent's name."""
 QUICKEST_POLL, SLOWEST_POLL = 0.1, 1.0
 """Seconds between two polls; a warm agent is in the room within 0.3 s."""
 SECOND_LOOK = 1.0
 """Seconds until an agent that a list does not have is looked for again."""
+FIRST_PAUSE, LONGEST_PAUSE = 2.0, 16.0
+"""Seconds without a slot between two checks, once the org's share of the slots is exceeded."""
 POLL_SHARE = 0.15
 """Of the time already waited: what a poll may add to it."""
 
@@ -35,6 +40,8 @@ class LookForAgent(BaseModel):
 class AwaitAgent(LookForAgent):
     """The agent to look for, and for how many seconds."""
 
+    org: str = ""
+    """Whose share of the slots it uses; orders of older releases name none."""
     timeout: float
 
 
@@ -61,19 +68,29 @@ class AgentSeen(BaseModel):
 class JoinActivities:
     """A successful dispatch proves nothing; only the participant in the room counts."""
 
-    def __init__(self, rooms: Rooms, *, remove_strays: bool = False) -> None:
+    def __init__(
+        self, rooms: Rooms, *, remove_strays: bool = False, shares: OrgShares = UNLIMITED
+    ) -> None:
         self._rooms = rooms
         self._remove_strays = remove_strays
+        self._shares = shares
 
     @activity.defn
     async def await_agent(self, order: AwaitAgent) -> AgentSeen:
         """Poll the room's participants until this attempt's agent is ACTIVE.
 
-        The time counts from the first try, so that a worker's crash does not prolong it.
+        The time counts from the first try, so that a worker's crash does not prolong it. While the
+        org has exceeded its share of the slots, each try checks once and Temporal repeats it: so
+        the other orgs get their slots, and a retry writes no history.
 
         Raises:
-            ApplicationError: `agent_not_seen`, with what was seen instead.
+            ApplicationError: `agent_not_seen`, with what was seen instead; or `agent_checked_later`
+                for another try.
         """
+        with self._shares.slot(order.org):
+            return await self._until_seen(order)
+
+    async def _until_seen(self, order: AwaitAgent) -> AgentSeen:
         info = activity.info()
         # Both are Temporal's times; from here on this machine's clock only measures a duration.
         earlier = (info.started_time - info.scheduled_time).total_seconds()
@@ -94,6 +111,8 @@ class JoinActivities:
             waited = time.monotonic() - began
             if waited >= order.timeout:
                 break
+            if self._shares.exceeded_by(order.org):
+                raise _checked_later(order.timeout - waited)
             pause = POLL_SHARE * waited
             await asyncio.sleep(min(max(pause, QUICKEST_POLL), SLOWEST_POLL))
         names = ", ".join(f"{p.identity} ({p.kind})" for p in seen) or "nobody"
@@ -174,6 +193,17 @@ class JoinActivities:
             participants=[p.identity for p in seen],
             agent=agent.identity if agent else None,
         )
+
+
+def _checked_later(remaining: float) -> ApplicationError:
+    tries = min(activity.info().attempt, 4)
+    pause = min(FIRST_PAUSE * 2 ** (tries - 1), LONGEST_PAUSE, remaining)
+    return ApplicationError(
+        f"no agent yet; the org holds its share of this worker's slots: checked in {pause:.1f} s",
+        type=CHECKED_LATER,
+        next_retry_delay=timedelta(seconds=pause),
+        category=ApplicationErrorCategory.BENIGN,
+    )
 
 
 def callers_among(participants: list[Participant], *, connecting: bool = False) -> list[Caller]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.shares import UNLIMITED, OrgShares
 from domain.errors import StorageUnavailable, Unavailable
 from domain.ids import SessionKey
 from domain.transcripts.listening import Heard, listener_identity
@@ -48,9 +49,15 @@ class ListenToAgent(BaseModel):
 class ListenActivities:
     """Without MongoDB (None) there is nowhere to write to."""
 
-    def __init__(self, listener: RoomListener, transcripts: Transcripts | None) -> None:
+    def __init__(
+        self,
+        listener: RoomListener,
+        transcripts: Transcripts | None,
+        shares: OrgShares = UNLIMITED,
+    ) -> None:
         self._listener = listener
         self._transcripts = transcripts
+        self._shares = shares
 
     @activity.defn
     async def listen_to_agent(self, order: ListenToAgent) -> int:
@@ -60,7 +67,8 @@ class ListenActivities:
             How many turns were stored by this try.
 
         Raises:
-            Unavailable: the room could not be joined, or the connection to it was lost.
+            Unavailable: the room could not be joined, or the connection to it was lost. Or the org
+                exceeds its share of the listeners; a try follows.
             ApplicationError: this worker is shutting down; another one continues.
         """
         if self._transcripts is None:
@@ -69,7 +77,10 @@ class ListenActivities:
                 field="MONGODB_URI",
                 cure="set the worker's MONGODB_URI to the API's value",
             )
-        writer = _TurnWriter(self._transcripts, order)
+        with self._shares.slot_within_share(order.org):
+            return await self._transcribe(order, _TurnWriter(self._transcripts, order))
+
+    async def _transcribe(self, order: ListenToAgent, writer: "_TurnWriter") -> int:
         listening = asyncio.create_task(self._listen(order, writer))
         try:
             await _while_this_worker_runs(listening)

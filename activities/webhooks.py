@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel
 from temporalio import activity
 
+from activities.shares import UNLIMITED, OrgShares
 from domain.errors import StorageUnavailable
 from domain.json_model import or_else
 from domain.sessions.session import SessionStatus
@@ -42,9 +43,15 @@ class Attempted(BaseModel):
 class WebhookActivities:
     """Endpoints are in MongoDB; without it (None) there are none."""
 
-    def __init__(self, announcer: Announcer | None, deliverer: Deliverer | None) -> None:
+    def __init__(
+        self,
+        announcer: Announcer | None,
+        deliverer: Deliverer | None,
+        shares: OrgShares = UNLIMITED,
+    ) -> None:
         self._announcer = announcer
         self._deliverer = deliverer
+        self._shares = shares
 
     @activity.defn
     async def announce_session(self, status: SessionStatus) -> int:
@@ -60,5 +67,6 @@ class WebhookActivities:
                 field="MONGODB_URI",
                 cure="set the worker's MONGODB_URI to the API's value",
             )
-        tried = await self._deliverer.attempt(order.key, order.number, datetime.now(UTC))
+        with self._shares.slot_within_share(order.org):
+            tried = await self._deliverer.attempt(order.key, order.number, datetime.now(UTC))
         return Attempted(status=tried.status, pause=tried.pause)

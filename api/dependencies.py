@@ -25,7 +25,7 @@ from domain.sessions import callback_token
 from domain.sessions.callback_token import CallbackClaims
 from domain.sessions.ports import Installation, Rooms, SessionArchive, Sessions
 from domain.transcripts.ports import SummaryArchive, SummaryRuns
-from services.access.quotas import SessionQuota
+from services.access.org_quota import OrgQuota
 from services.access.rate_limits import RequestRates
 from services.agents.admission import Admission
 from services.agents.availability import AgentAvailability
@@ -111,8 +111,7 @@ class ApiDependencies:
     summary_runs: SummaryRuns | None = None
     """None if summaries cannot be rerun."""
     webhooks: Webhooks | None = None
-    quota: SessionQuota | None = None
-    """None for no limit."""
+    quota: OrgQuota = field(default_factory=OrgQuota)
     admission: Admission | None = None
     """None without MongoDB."""
     recordings: RecordingStore | None = None

@@ -16,6 +16,7 @@ from adapters import logs
 from adapters.auth.local_keys import LocalKeys
 from adapters.auth.pagos import Pagos
 from adapters.http.clocks import HttpClock, watched_clocks
+from adapters.http.lookups import LookupLoop
 from adapters.http.outbound import ForbiddenAddress, check_url
 from adapters.http.webhook_sender import HttpWebhookSender
 from adapters.livekit.rooms import LiveKitRooms
@@ -51,6 +52,7 @@ from api.routes.codec import codec_router
 from domain.access.ports import ApiKeys
 from domain.agents.catalogs import BUILT_IN, extended
 from domain.errors import InvalidInput, Unavailable
+from services.access.org_quota import JoinQuota, OrgQuota
 from services.access.quotas import SessionQuota
 from services.access.rate_limits import RequestRates
 from services.agents.admission import Admission
@@ -110,7 +112,6 @@ async def wire(settings: ApiSettings) -> Wiring:
     keys: ApiKeys = pagos or _local_keys(archive)
     sessions = TemporalSessions(client, settings.temporal_task_queue)
     listing = TemporalListing(client, sessions.clock)
-    max_sessions = settings.everline_max_sessions_per_org
     livekit_key = settings.livekit_api_key
     livekit_secret = settings.livekit_api_secret.get_secret_value()
     webhook_secret = settings.livekit_webhook_api_secret or settings.livekit_api_secret
@@ -145,11 +146,7 @@ async def wire(settings: ApiSettings) -> Wiring:
         key_store=archive.api_keys if archive and not pagos else None,
         keys_are_local=pagos is None,
         summary_runs=TemporalSummaryRuns(client, settings.temporal_task_queue),
-        quota=(
-            SessionQuota(max_sessions, archive.slots if archive else None, listing)
-            if max_sessions
-            else None
-        ),
+        quota=_quota(settings, archive, listing),
         admission=(
             Admission(archive.agent_servers, archive.places, sessions, listing) if archive else None
         ),
@@ -169,6 +166,22 @@ async def wire(settings: ApiSettings) -> Wiring:
     if archive:
         services = _with_mongodb(services, settings, archive, client)
     return Wiring(settings, services, rooms, archive, pagos)
+
+
+def _quota(
+    settings: ApiSettings, archive: MongoArchive | None, listing: TemporalListing
+) -> OrgQuota:
+    sessions, joins = settings.everline_max_sessions_per_org, settings.everline_max_joins_per_org
+    return OrgQuota(
+        SessionQuota(sessions, archive.slots if archive else None, listing) if sessions else None,
+        JoinQuota(joins, listing, time.monotonic) if joins else None,
+        RequestRates(
+            settings.everline_org_starts_per_second,
+            settings.everline_org_start_burst,
+            time.monotonic,
+            "starts",
+        ),
+    )
 
 
 async def serve(settings: ApiSettings) -> None:
@@ -270,7 +283,8 @@ def main() -> None:
         settings = load(ApiSettings)
         logs.configure(development=settings.development, level=settings.log_level)
         log_derived_secrets(settings)
-        asyncio.run(serve(settings))
+        with asyncio.Runner(loop_factory=LookupLoop) as runner:
+            runner.run(serve(settings))
     except SettingsError as error:
         sys.exit(f"everline api: {error}")
     except (MongoMisconfigured, InstallationDiffers) as error:

@@ -13,6 +13,7 @@ from temporalio.worker import Worker
 from bench.bare import TASK_QUEUE, BareSession, Trivial, nothing
 from bench.capacity import CALLS, measure_capacity
 from bench.errors import BenchError
+from bench.flood import measure_flood
 from bench.histories import HistoryReport, measure_histories
 from bench.instant_stand import InstantStand, instant_stand
 from bench.joins import measure_joins
@@ -26,7 +27,7 @@ from stack.errors import StackError
 
 OF_A_STACK = ("starts", "joins", "histories", "silences")
 OF_THE_AGENT = ("turns", "capacity")
-MEASUREMENTS = OF_A_STACK + OF_THE_AGENT
+MEASUREMENTS = (*OF_A_STACK, *OF_THE_AGENT, "flood")
 StepPrinter = Callable[..., Callable[[], None]]
 """Makes a function that prints progress, from a measurement's name and number of rounds."""
 
@@ -72,6 +73,11 @@ async def _run(given: argparse.Namespace, progress: Console, output: Console) ->
             progress.print("starting a stack whose models answer at once")
             async with instant_stand() as instant:
                 await _measure_the_agent(instant, asked, given.rounds, steps, results)
+        if "flood" in asked:
+            progress.print("starting a stack without agents, whose model hangs")
+            results.comparisons += await measure_flood(
+                given.rounds, steps("flood", 2 * given.rounds)
+            )
     if given.json:
         output.print_json(json.dumps(as_json(results.comparisons, results.histories)))
         return

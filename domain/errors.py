@@ -140,6 +140,12 @@ class SessionQuotaExceeded(TooManyRequests):
     code = "session_quota_exceeded"
 
 
+class JoinQuotaExceeded(TooManyRequests):
+    """The org has the maximum number of sessions that wait for their agents (HTTP 429)."""
+
+    code = "join_quota_exceeded"
+
+
 class RequestTimeout(EverlineError):
     """The request did not come in time (HTTP 408)."""
 

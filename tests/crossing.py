@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, g
 from pydantic import BaseModel
 
 import activities
-from worker.main import WORKFLOWS
+from worker.workers import WORKFLOWS
 
 ROOT = Path(__file__).parent.parent
 READERS = {"reader", "of_any_version", "read_answer"}

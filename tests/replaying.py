@@ -6,7 +6,8 @@ from temporalio.client import WorkflowHistory
 from temporalio.converter import DataConverter
 from temporalio.worker import Replayer
 
-from worker.main import WORKFLOWS, workflow_runner
+from worker.workers import WORKFLOWS, workflow_runner
+from workflows.task_routing import RouteActivities
 
 
 async def replay(
@@ -20,6 +21,7 @@ async def replay(
     replayer = Replayer(
         workflows=workflows,
         workflow_runner=workflow_runner(),
+        interceptors=[RouteActivities()],
         data_converter=converter,
         debug_mode=True,
     )

@@ -230,6 +230,7 @@ async def start_temporal() -> AsyncGenerator[TemporalServer]:
                 *("--ip", "127.0.0.1", "--port", str(port)),
                 *("--db-filename", Path(folder) / "temporal.db"),
                 *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=1000"),
+                *("--dynamic-config-value", "matching.useNewMatcher=true"),
                 *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal"),
                 *attributes,
             ),

@@ -5,22 +5,17 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from datetime import timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 from temporalio.client import Client
 from temporalio.service import RPCError
-from temporalio.worker import Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.archive import ArchiveActivities
 from activities.callers import CallerActivities
 from activities.capacity import CapacityActivities
 from activities.dispatch import DispatchActivities
-from activities.errors import TranslateErrors
 from activities.finishing import FinishActivities
 from activities.joining import JoinActivities
 from activities.listening import ListenActivities
@@ -32,6 +27,7 @@ from activities.summaries import SummaryActivities
 from adapters import logs
 from adapters.http.clocks import HttpClock, watched_clocks
 from adapters.http.heartbeat_path import ApiHeartbeatPath
+from adapters.http.lookups import LookupLoop
 from adapters.livekit.listener import LiveKitListener
 from adapters.livekit.rooms import LiveKitRooms
 from adapters.mongo.archive import MongoArchive
@@ -49,7 +45,7 @@ from adapters.temporal.runs import TemporalArchiveRuns
 from domain.agents.ports import CallerSigns
 from domain.errors import Unavailable
 from domain.sessions.ports import Rooms, SessionArchive
-from domain.transcripts.listening import listening_task_queue
+from domain.task_queues import TaskKind
 from domain.transcripts.ports import Analyst, Summariser, SummaryArchive, TranscriptArchive
 from services.access.quotas import SlotSweep
 from services.agents.watchdog import Watchdog
@@ -61,37 +57,15 @@ from services.transcripts.transcripts import Transcripts
 from services.webhooks.delivery import AnnouncedRecords, AnnouncedSessions
 from worker.exit import exit_at_once
 from worker.schedule import ensure_reaper, ensure_retention
-from worker.shutdown import GRACEFUL_SHUTDOWN, serving
+from worker.slots import shares_of
 from worker.summariser import models_of
-from worker.versions import deployment_of
 from worker.watchdog import watching
-from worker.webhooks import NO_WEBHOOKS, WebhookParts, delivery_worker, sender_of
-from workflows.archive import ArchiveWorkflow
-from workflows.reaper import ReaperWorkflow
-from workflows.retention import RetentionWorkflow
-from workflows.session import SessionWorkflow
-from workflows.summary import SummaryWorkflow
-from workflows.webhook import WebhookWorkflow
+from worker.webhooks import NO_WEBHOOKS, WebhookParts, sender_of
+from worker.workers import Activity, serving_all
 
 log = structlog.get_logger()
 
-WORKFLOWS = [
-    SessionWorkflow,
-    SummaryWorkflow,
-    ArchiveWorkflow,
-    WebhookWorkflow,
-    ReaperWorkflow,
-    RetentionWorkflow,
-]
 RETRY_SECONDS = 2.0
-STICKY_QUEUE_TIMEOUT = timedelta(seconds=1.5)
-"""How long a workflow task waits for the worker that has the workflow in memory.
-
-After that, any worker takes it. So a killed worker's sessions stand still no longer than that; a
-busy worker that takes longer only costs a replay.
-"""
-MAX_LISTENERS = 200
-"""Calls of external agents that one worker process transcribes at the same time."""
 
 
 class _Archive(Protocol):
@@ -116,17 +90,27 @@ def activities_of(
     analyst: Analyst | None = None,
     *,
     installation: str,
-) -> list[Callable[..., Any]]:
-    """All activities, with what they need from outside."""
+    checked_rooms: Rooms | None = None,
+) -> list[Activity]:
+    """All activities of sessions, with what they need from outside.
+
+    Repeated checks of rooms go through `checked_rooms`, so that they take no connection from the
+    steps that start and end calls.
+    """
+    checked_rooms = checked_rooms or rooms
     transcripts = Transcripts(archive.transcripts, settings.prices) if archive else None
     summaries = (
         Summaries(archive.summaries, archive.transcripts, summariser, analyst) if archive else None
     )
     room = RoomActivities(rooms, installation)
     dispatch = DispatchActivities(rooms, settings.callback_url, settings.callback_secrets[0])
-    join = JoinActivities(rooms, remove_strays=settings.everline_remove_stray_agents)
+    join = JoinActivities(
+        checked_rooms,
+        remove_strays=settings.everline_remove_stray_agents,
+        shares=shares_of(settings, TaskKind.JOINING),
+    )
     signs, turns = (archive.agent_servers, archive.transcripts) if archive else (None, None)
-    callers = CallerActivities(rooms, signs, turns)
+    callers = CallerActivities(checked_rooms, signs, turns)
     finish = FinishActivities(rooms)
     store = ArchiveActivities(
         AnnouncedSessions(archive.sessions, webhooks.announcer) if archive else None,
@@ -154,12 +138,11 @@ def activities_of(
         summary.give_up_analysis,
         summary.announce_summary,
         webhooks.activities.announce_session,
+        webhooks.activities.attempt_delivery,
     ]
 
 
-def retention_activities(
-    settings: WorkerSettings, archive: MongoArchive | None
-) -> list[Callable[..., Any]]:
+def retention_activities(settings: WorkerSettings, archive: MongoArchive | None) -> list[Activity]:
     """The activities that delete expired transcripts."""
     url = settings.everline_recordings_url
     retention = archive and Retention(
@@ -173,51 +156,6 @@ def retention_activities(
     return [activities.next_due_orgs, activities.expire_batch, activities.record_expired]
 
 
-def workflow_runner() -> SandboxedWorkflowRunner:
-    """Run workflow code in Temporal's sandbox, which enforces determinism."""
-    restrictions = SandboxRestrictions.default.with_passthrough_modules(
-        # Pure models: importing them again for every run would only cost time.
-        "domain",
-        "pydantic",
-        "pydantic_core",
-    )
-    return SandboxedWorkflowRunner(restrictions=restrictions)
-
-
-def session_worker(
-    client: Client,
-    settings: WorkerSettings,
-    activities: list[Callable[..., Any]],
-    workflows: Sequence[type] = WORKFLOWS,
-) -> Worker:
-    """The worker of the one task queue."""
-    return Worker(
-        client,
-        task_queue=settings.temporal_task_queue,
-        workflows=workflows,
-        activities=activities,
-        interceptors=[TranslateErrors()],
-        workflow_runner=workflow_runner(),
-        graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
-        sticky_queue_schedule_to_start_timeout=STICKY_QUEUE_TIMEOUT,
-        max_concurrent_activities=200,
-        deployment_config=deployment_of(settings),
-    )
-
-
-def listening_worker(client: Client, settings: WorkerSettings, listen: ListenActivities) -> Worker:
-    """The worker of listeners: they last as long as calls, so they have slots of their own."""
-    return Worker(
-        client,
-        task_queue=listening_task_queue(settings.temporal_task_queue),
-        activities=[listen.listen_to_agent],
-        interceptors=[TranslateErrors()],
-        graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
-        max_concurrent_activities=MAX_LISTENERS,
-        deployment_config=deployment_of(settings),
-    )
-
-
 async def run(settings: WorkerSettings) -> None:
     """Serve until SIGINT or SIGTERM."""
     stop = asyncio.Event()
@@ -229,7 +167,7 @@ async def run(settings: WorkerSettings) -> None:
     if reached is None:
         return
     client, installation = reached
-    rooms = LiveKitRooms.of(settings)
+    rooms, checked_rooms = LiveKitRooms.of(settings), LiveKitRooms.of(settings)
     sender = sender_of(settings)
     webhooks = WebhookParts.of(settings, archive, client, sender)
     reaper = Reaper(
@@ -247,29 +185,35 @@ async def run(settings: WorkerSettings) -> None:
         if archive
         else CapacityActivities(None, None)
     )
+    transcripts = Transcripts(archive.transcripts, settings.prices) if archive else None
+    listening = shares_of(settings, TaskKind.LISTENING)
     activities = [
         *activities_of(
-            settings, rooms, archive, summariser, webhooks, analyst, installation=installation
+            settings,
+            rooms,
+            archive,
+            summariser,
+            webhooks,
+            analyst,
+            installation=installation,
+            checked_rooms=checked_rooms,
         ),
         ReapingActivities(reaper).sweep,
         SlotActivities(archive.slots if archive else None).free_slot,
         capacity.count_free_places,
         capacity.release_place,
         *retention_activities(settings, archive),
+        ListenActivities(LiveKitListener(settings), transcripts, listening).listen_to_agent,
     ]
-    transcripts = Transcripts(archive.transcripts, settings.prices) if archive else None
-    listen = ListenActivities(LiveKitListener(settings), transcripts)
-    workers = serving(
-        session_worker(client, settings, activities),
-        listening_worker(client, settings, listen),
-        delivery_worker(client, settings, webhooks),
-    )
+    workers = serving_all(client, settings, activities)
     clocks = {
         "LiveKit": HttpClock(rooms.api_url),
         "Temporal": TemporalClock(TemporalProbe(client)),
         "the API": HttpClock(f"{settings.callback_url.rstrip('/')}/health"),
     }
-    async with watched_clocks(clocks), rooms, sender, workers, AsyncExitStack() as stack:
+    async with AsyncExitStack() as stack:
+        for each in (watched_clocks(clocks), rooms, checked_rooms, sender, workers):
+            await stack.enter_async_context(each)
         if archive:
             watchdog = Watchdog(
                 archive.agent_servers,
@@ -284,7 +228,8 @@ async def run(settings: WorkerSettings) -> None:
             _ensure_schedules(client, settings.temporal_task_queue),
             *([archive.prepare()] if archive else []),
         )
-        log.info("worker started", task_queue=settings.temporal_task_queue)
+        slots = {str(kind): slots for kind, slots in settings.slots.items()}
+        log.info("worker started", task_queue=settings.temporal_task_queue, slots=slots)
         await stop.wait()
         log.info("worker stops")
         preparations.cancel()
@@ -341,7 +286,8 @@ def main() -> None:
     # LiveKit's SDK logs every stream that the listeners ignore.
     logging.getLogger("livekit").setLevel(logging.WARNING)
     try:
-        asyncio.run(run(settings))
+        with asyncio.Runner(loop_factory=LookupLoop) as runner:
+            runner.run(run(settings))
     except (MongoMisconfigured, InstallationDiffers) as error:
         sys.stderr.write(f"everline worker: {error.in_full()}\n")
         exit_at_once(1)

@@ -4,22 +4,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from temporalio.client import Client
-from temporalio.worker import Worker
 
-from activities.errors import TranslateErrors
 from activities.webhooks import WebhookActivities
 from adapters.http.webhook_sender import HttpWebhookSender
 from adapters.mongo.archive import MongoArchive
 from adapters.settings import WorkerSettings
 from adapters.temporal.encryption import EncryptionCodec
 from adapters.temporal.runs import TemporalDeliveryRuns
-from domain.webhooks.deliveries import webhook_task_queue
+from domain.task_queues import TaskKind
 from services.webhooks.delivery import Announcer, Deliverer
-from worker.shutdown import GRACEFUL_SHUTDOWN
-from worker.versions import deployment_of
-
-MAX_ATTEMPTS_AT_ONCE = 100
-"""Concurrent delivery attempts of one worker process."""
+from worker.slots import shares_of
 
 
 @dataclass(frozen=True)
@@ -51,7 +45,8 @@ class WebhookParts:
             settings.everline_webhooks_retry_seconds,
             timedelta(hours=settings.everline_webhooks_disable_after_hours),
         )
-        return cls(announcer, WebhookActivities(announcer, deliverer))
+        shares = shares_of(settings, TaskKind.WEBHOOKS)
+        return cls(announcer, WebhookActivities(announcer, deliverer, shares))
 
 
 NO_WEBHOOKS = WebhookParts(None, WebhookActivities(None, None))
@@ -62,18 +57,4 @@ def sender_of(settings: WorkerSettings) -> HttpWebhookSender:
     return HttpWebhookSender(
         allow_private=settings.everline_webhooks_allow_private,
         seconds=settings.everline_webhooks_timeout_seconds,
-    )
-
-
-def delivery_worker(client: Client, settings: WorkerSettings, webhooks: WebhookParts) -> Worker:
-    """The worker that delivers events, with its own slots: receivers may be slow."""
-    return Worker(
-        client,
-        task_queue=webhook_task_queue(settings.temporal_task_queue),
-        activities=[webhooks.activities.attempt_delivery],
-        interceptors=[TranslateErrors()],
-        # Interrupted attempts are repeated with the same event id.
-        graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
-        max_concurrent_activities=MAX_ATTEMPTS_AT_ONCE,
-        deployment_config=deployment_of(settings),
     )

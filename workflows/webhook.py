@@ -7,7 +7,7 @@ from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.webhooks import AttemptDelivery, DeliverEvent, WebhookActivities
-    from domain.webhooks.deliveries import DeliveryStatus, webhook_task_queue
+    from domain.webhooks.deliveries import DeliveryStatus
     from workflows.waiting import until
 
 _ATTEMPT = timedelta(seconds=90)
@@ -38,7 +38,6 @@ class WebhookWorkflow:
             attempted = await workflow.execute_activity_method(
                 WebhookActivities.attempt_delivery,
                 AttemptDelivery(org=order.org, delivery_id=order.delivery_id, number=number),
-                task_queue=webhook_task_queue(workflow.info().task_queue),
                 start_to_close_timeout=_ATTEMPT,
                 retry_policy=_STORE_IS_AWAY,
                 summary=f"attempt {number}",

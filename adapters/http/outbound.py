@@ -5,7 +5,6 @@ name resolves to one only at the second look-up. So each name is resolved once, 
 of it must be public, and the connection goes to an address that was checked.
 """
 
-import asyncio
 import ipaddress
 import re
 import socket
@@ -14,6 +13,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import httpx
+
+from adapters.http.lookups import CUSTOMERS_NAMES
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -156,7 +157,7 @@ class _CheckedTransport(httpx.AsyncBaseTransport):
 
 
 async def _resolve(host: str, port: int) -> list[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = await CUSTOMERS_NAMES.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
     # A link-local IPv6 address may name its interface after a `%`.
     return [str(address[4][0]).partition("%")[0] for address in found]
 

@@ -1,6 +1,12 @@
 """The connection to MongoDB: every write is acknowledged by a majority and journaled."""
 
+import os
 from typing import Any
+
+# Motor reads it when it is imported. Each operation holds a thread until MongoDB has answered, and
+# by default there are five for each CPU: a few slow queries of one org would stop heartbeats,
+# leases and everybody else's reads.
+os.environ.setdefault("MOTOR_MAX_WORKERS", "100")
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from pymongo.errors import ConfigurationError, InvalidURI

@@ -15,6 +15,7 @@ from adapters.settings.secrets import (
     derived_secrets,
     log_derived_secrets,
 )
+from adapters.settings.slots import SlotSettings
 from adapters.settings.temporal import TemporalConnection, TemporalSettings
 from adapters.settings.worker import OpenAISettings, WorkerSettings
 
@@ -29,6 +30,7 @@ __all__ = [
     "PagosSettings",
     "SettingsError",
     "SharedSecrets",
+    "SlotSettings",
     "TemporalConnection",
     "TemporalSettings",
     "WorkerSettings",

@@ -38,8 +38,14 @@ class ApiSettings(
     everline_cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins that may call the API from a browser, comma separated; `*` for all."""
     auth_provider: Literal["pagos", "local"] = "pagos"
-    everline_max_sessions_per_org: int = Field(default=0, ge=0)
+    everline_max_sessions_per_org: int = Field(default=1_000, ge=0)
     """Concurrent open sessions per org; 0 means no limit."""
+    everline_max_joins_per_org: int = Field(default=200, ge=0)
+    """Sessions of an org that may wait for their agents at once; 0 means no limit."""
+    everline_org_starts_per_second: float = Field(default=20, ge=0)
+    """Sustained rate of starts per org and API process; 0 means no limit."""
+    everline_org_start_burst: int = Field(default=200, ge=1)
+    """Sessions that an org may start at once after a pause."""
     everline_org_requests_per_second: float = Field(default=0, ge=0)
     """Sustained request rate per org and API process; 0 means no limit."""
     everline_org_request_burst: int = Field(default=100, ge=1)

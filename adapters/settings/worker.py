@@ -12,6 +12,7 @@ from adapters.settings.parts import (
     LiveKitSettings,
     RecordingSettings,
 )
+from adapters.settings.slots import SlotSettings
 from adapters.settings.temporal import TemporalSettings
 from adapters.settings.values import HeaderSecret, WebUrl
 
@@ -23,6 +24,7 @@ class WorkerSettings(
     CallbackSettings,
     DeliverySettings,
     RecordingSettings,
+    SlotSettings,
 ):
     """The Temporal worker process."""
 

@@ -13,7 +13,7 @@ from adapters.temporal.clock import TemporalClock
 from adapters.temporal.directory import describe, found_by, has_ended, status_of
 from adapters.temporal.errors import temporal_errors
 from adapters.temporal.probe import TemporalProbe
-from domain.access.ports import SessionLives
+from domain.access.ports import JoiningSessions
 from domain.access.quotas import Life
 from domain.errors import InvalidInput
 from domain.ids import SessionKey, check_id, key_of_workflow_id
@@ -41,7 +41,7 @@ _RUNNING = "ExecutionStatus = 'Running'"
 _CLOSED = "ExecutionStatus != 'Running'"
 
 
-class TemporalListing(SessionListing, SessionLives):
+class TemporalListing(SessionListing, JoiningSessions):
     """Lists sessions; every query names one org."""
 
     def __init__(self, client: Client, clock: TemporalClock | None = None) -> None:
@@ -80,6 +80,12 @@ class TemporalListing(SessionListing, SessionLives):
     async def open_ids(self, org: str) -> set[str]:
         query = _query(org, [_RUNNING, f"{SearchAttribute.STATE} != 'closed'"])
         return {key.session_id async for key, _ in found_by(self._client, query) if key.org == org}
+
+    @override
+    async def joining(self, org: str) -> int:
+        states = f"{SearchAttribute.STATE} IN ('{SessionState.STARTING}', '{SessionState.JOINING}')"
+        with temporal_errors():
+            return (await self._client.count_workflows(_query(org, [_RUNNING, states]))).count
 
     @override
     async def life(self, key: SessionKey) -> Life:

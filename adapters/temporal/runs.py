@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from adapters.temporal.errors import is_not_found, message_errors, temporal_errors
 from adapters.temporal.sessions import TemporalSessions
+from adapters.temporal.task_queue import fair_to
 from domain.errors import NotFound
 from domain.ids import SessionKey, archive_workflow_id, summary_workflow_id, webhook_workflow_id
 from domain.sessions.session import SessionStatus
@@ -35,6 +36,7 @@ class _Runs:
         argument: object,
         workflow_id: str,
         description: str,
+        org: str,
         reuse: WorkflowIDReusePolicy = WorkflowIDReusePolicy.ALLOW_DUPLICATE,
     ) -> bool:
         """Start a workflow; False if one with this id is there already."""
@@ -47,6 +49,7 @@ class _Runs:
                     task_queue=self._task_queue,
                     id_reuse_policy=reuse,
                     static_summary=description,
+                    priority=fair_to(org),
                 )
         except WorkflowAlreadyStartedError:
             return False
@@ -74,7 +77,8 @@ class TemporalDeliveryRuns(_Runs, DeliveryRuns):
 
     async def _start_delivery(self, key: DeliveryKey, reuse: WorkflowIDReusePolicy) -> None:
         description = f"webhook delivery {key.delivery_id}"
-        await self._start(DELIVERY, key._asdict(), webhook_workflow_id(*key), description, reuse)
+        workflow_id = webhook_workflow_id(*key)
+        await self._start(DELIVERY, key._asdict(), workflow_id, description, key.org, reuse)
 
 
 class TemporalSummaryRuns(_Runs, SummaryRuns):
@@ -83,7 +87,8 @@ class TemporalSummaryRuns(_Runs, SummaryRuns):
     @override
     async def start(self, order: SummaryOrder) -> bool:
         description = f"summary {order.revision} of session {order.session_id}"
-        return await self._start(SUMMARY, order, summary_workflow_id(order.key), description)
+        workflow_id = summary_workflow_id(order.key)
+        return await self._start(SUMMARY, order, workflow_id, description, order.org)
 
 
 class TemporalArchiveRuns(_Runs, ArchiveRuns):
@@ -98,4 +103,4 @@ class TemporalArchiveRuns(_Runs, ArchiveRuns):
             config = (await TemporalSessions(self._client, self._task_queue).input(key)).config
             order |= {"agent_id": config.agent_id, "analysis": config.analysis}
         description = f"archive of session {key.session_id}"
-        await self._start(ARCHIVE, order, archive_workflow_id(key), description)
+        await self._start(ARCHIVE, order, archive_workflow_id(key), description, key.org)

@@ -40,7 +40,7 @@ from adapters.temporal.message_limits import ChangeLimits
 from adapters.temporal.probe import TemporalProbe
 from adapters.temporal.shared_calls import SharedCalls
 from adapters.temporal.signals import send_signal
-from adapters.temporal.task_queue import polling_workers
+from adapters.temporal.task_queue import fair_to, polling_workers
 from domain.errors import (
     Conflict,
     IdempotencyMismatch,
@@ -112,6 +112,7 @@ class TemporalSessions(Sessions):
             "id": session_workflow_id(request.key),
             "task_queue": self._task_queue,
             "id_reuse_policy": WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            "priority": fair_to(request.org),
             "search_attributes": search_attributes(request, datetime.now(UTC)),
             "memo": {DIGEST_MEMO: request.request_digest}
             | ({METADATA_MEMO: request.metadata} if request.metadata else {}),

@@ -49,6 +49,14 @@ class SessionLives(Protocol):
         ...
 
 
+class JoiningSessions(SessionLives, Protocol):
+    """The sessions that wait for their agents, as Temporal lists them, about a second late."""
+
+    async def joining(self, org: str) -> int:
+        """How many of the org there are, without those that wait for a place."""
+        ...
+
+
 class Slots(Protocol):
     """Slots in use; at most one session of an org has a given number."""
 

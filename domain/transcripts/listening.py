@@ -42,11 +42,6 @@ class Heard(BaseModel):
         )
 
 
-def listening_task_queue(task_queue: str) -> str:
-    """The listeners' own task queue: each occupies a slot there for a whole call."""
-    return f"{task_queue}-listening"
-
-
 def listener_identity(attempt: int) -> str:
     """Identity of the listener; a second one of the same attempt replaces the first."""
     return f"{OWN_IDENTITY_PREFIX}listener-{attempt}"

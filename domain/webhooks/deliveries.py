@@ -19,11 +19,6 @@ USUAL_SCHEDULE = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72
 MOST_RETRIES = 30
 
 
-def webhook_task_queue(task_queue: str) -> str:
-    """The queue of delivery attempts, so that a hanging receiver does not delay sessions."""
-    return f"{task_queue}-webhooks"
-
-
 class DeliveryStatus(StrEnum):
     """The state of a delivery."""
 

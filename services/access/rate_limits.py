@@ -25,6 +25,8 @@ class RequestRates:
     """Requests that an org may make at once after a pause; at least 1."""
     clock: Callable[[], float]
     """Monotonic seconds."""
+    what: str = "requests"
+    """What is counted, for people."""
     _full_at: dict[str, float] = field(default_factory=dict[str, float], init=False)
     """When each org's bucket is full again; that is all a bucket needs."""
 
@@ -41,7 +43,7 @@ class RequestRates:
         wait = full_at - now - (max(self.burst, 1) - 1) / self.per_second
         if wait > _ROUNDING:
             raise TooManyRequests(
-                f"more than {self.per_second:g} requests per second",
+                f"more than {self.per_second:g} {self.what} per second",
                 retry_after=math.ceil(wait - _ROUNDING),
                 cure="wait for Retry-After seconds",
             )

@@ -35,7 +35,7 @@ from domain.sessions.ports import Installation, Rooms, Sessions, Started
 from domain.sessions.rooms import owner_of_room
 from domain.sessions.session import SessionInput, SessionStatus, Stage
 from domain.transcripts.ports import TranscriptRemoval
-from services.access.quotas import SessionQuota
+from services.access.org_quota import OrgQuota
 from services.agents.admission import Admission, Admitted
 from services.agents.availability import AgentAvailability
 from services.agents.capabilities import EVERYTHING, Capabilities
@@ -87,8 +87,7 @@ class SessionStarter:
     installation: Installation
     webhooks: LiveKitWebhooks
     """Learns when an agent has joined, because LiveKit must then have sent webhooks."""
-    quota: SessionQuota | None
-    """None for no limit."""
+    quota: OrgQuota
     agents: Agents | None
     """None without MongoDB."""
     catalog: Catalog
@@ -114,6 +113,7 @@ class SessionStarter:
         Raises:
             EverlineError: nothing was started, or the session has ended already, with the reason.
         """
+        self.quota.take_start(principal.org)
         try:
             configuration = await self._configuration(principal, request)
         except EverlineError:
@@ -136,7 +136,7 @@ class SessionStarter:
             self._refuse_used_id(resolved.key, given=request.key(principal.org) is not None),
             self._refuse_room_of_another(resolved, given=request.room_name is not None),
         )
-        slot = self.quota.reservation(resolved.key) if self.quota else nullcontext(False)
+        slot = self.quota.reservation(resolved.key)
         async with slot as resolved.slot, self._place(resolved) as admitted:
             resolved.place = admitted.state
             # Who holds a place will get an agent.

@@ -27,6 +27,7 @@ from api.dependencies import ApiDependencies, Archive, CallerTokens, Records
 from domain.access.api_keys import NewKeyRequest
 from domain.agents.catalogs import BUILT_IN
 from domain.ids import SessionKey, session_workflow_id
+from services.access.org_quota import OrgQuota
 from services.access.quotas import SessionQuota
 from services.agents.saved_agents import Agents
 from services.sessions.listing import SessionLists
@@ -40,8 +41,9 @@ from tests.fakes.installation import INSTALLATION, FixedInstallation
 from tests.fakes.rooms import FakeRooms
 from tests.servers import MongoServer, TemporalServer
 from tests.workflows.studio import CALLBACK_SECRET, worker_settings
-from worker.main import activities_of, session_worker
-from worker.webhooks import WebhookParts, delivery_worker, sender_of
+from worker.main import activities_of
+from worker.webhooks import WebhookParts, sender_of
+from worker.workers import serving_all
 
 ROOT_KEY = "evl_the-root-key-of-the-house"
 ROOT_ORG = "root"
@@ -73,9 +75,10 @@ class House:
 
         yield create_app(replace(self.services, **changed), lifespan, [])
 
-    def quota(self, limit: int, *, mongodb: bool = True) -> SessionQuota:
-        """A quota, counted with or without MongoDB."""
-        return SessionQuota(limit, self.archive.slots if mongodb else None, self.listing)
+    def quota(self, limit: int, *, mongodb: bool = True) -> OrgQuota:
+        """A quota of open sessions, counted with or without MongoDB."""
+        slots = self.archive.slots if mongodb else None
+        return OrgQuota(SessionQuota(limit, slots, self.listing))
 
     async def key(self, org: str, **how: Any) -> str:
         """A new API key of an org."""
@@ -191,8 +194,7 @@ async def build_house(temporal: TemporalServer, mongo: MongoServer) -> AsyncGene
     async with AsyncExitStack() as stack:
         stack.callback(mongo_client.close)
         await stack.enter_async_context(sender)
-        await stack.enter_async_context(session_worker(client, settings, activities))
-        await stack.enter_async_context(delivery_worker(client, settings, webhooks))
+        await stack.enter_async_context(serving_all(client, settings, activities))
         yield House(
             client,
             settings,

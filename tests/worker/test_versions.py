@@ -12,7 +12,7 @@ from tests.servers import TemporalServer
 from tests.waiting import eventually
 from tests.worker.waiting_workflow import WaitingWorkflow
 from tests.workflows.studio import worker_settings
-from worker.main import session_worker
+from worker.workers import serving_all
 
 
 async def make_current(client: Client, settings: WorkerSettings) -> None:
@@ -55,11 +55,11 @@ async def test_sessions_stay_on_their_release_while_both_run(
     client = await temporal_client.connect(before)
     start = client.start_workflow
 
-    async with session_worker(client, before, [], [WaitingWorkflow]):
+    async with serving_all(client, before, [], [WaitingWorkflow]):
         await make_current(client, before)
         old = await start(WaitingWorkflow.run, id=f"{name}-old", task_queue=name)
         await eventually(lambda: _begun(old), what="the first begins")
-        async with session_worker(client, after, [], [WaitingWorkflow]):
+        async with serving_all(client, after, [], [WaitingWorkflow]):
             await make_current(client, after)
             new = await start(WaitingWorkflow.run, id=f"{name}-new", task_queue=name)
             await eventually(lambda: _begun(new), what="the second begins")

@@ -86,6 +86,8 @@ class Studio:
     summariser: ScriptedSummariser
     agent_servers: MemoryAgentServers = field(default_factory=MemoryAgentServers)
     places: MemoryPlaces = field(default_factory=MemoryPlaces)
+    org: str = ORG
+    """Whose calls are made from now on."""
     listener: FakeListener = field(init=False)
     _crews: dict[str, Crew] = field(default_factory=dict[str, Crew])
     _mark: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
@@ -109,10 +111,10 @@ class Studio:
         """A call that can be started, with what its agents do, attempt by attempt."""
         name = f"call-{self._mark}-{next(self._names)}"
         request = SessionInput(
-            org=ORG,
+            org=self.org,
             session_id=name,
             room_name=f"{name}-room",
-            livekit_room=livekit_room_name(ORG, f"{name}-room"),
+            livekit_room=livekit_room_name(self.org, f"{name}-room"),
             caller_identity="caller",
             agent_name=agent_name,
             config=AgentConfig(agent_id="ag-1"),

@@ -16,7 +16,8 @@ from tests.fakes.installation import INSTALLATION
 from tests.fakes.rooms import FakeRooms
 from tests.servers import TemporalServer
 from tests.workflows.calls import AGENT_NAME, Studio
-from worker.main import activities_of, listening_worker, session_worker
+from worker.main import activities_of
+from worker.workers import serving_all
 
 CALLBACK_SECRET = "a-callback-secret-of-32-characters"
 
@@ -42,6 +43,7 @@ async def studio(temporal_server: TemporalServer) -> AsyncGenerator[Studio]:
     client = await temporal_client.connect(settings)
     studio = Studio(client, settings, FakeRooms(), MemoryArchive(), ScriptedSummariser())
     capacity = CapacityActivities(studio.agent_servers, studio.places)
+    listen = ListenActivities(studio.listener, Transcripts(studio.archive.transcripts))
     activities = [
         *activities_of(
             settings,
@@ -52,10 +54,7 @@ async def studio(temporal_server: TemporalServer) -> AsyncGenerator[Studio]:
         ),
         capacity.count_free_places,
         capacity.release_place,
+        listen.listen_to_agent,
     ]
-    listen = ListenActivities(studio.listener, Transcripts(studio.archive.transcripts))
-    async with (
-        session_worker(client, settings, activities),
-        listening_worker(client, settings, listen),
-    ):
+    async with serving_all(client, settings, activities):
         yield studio

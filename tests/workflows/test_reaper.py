@@ -7,7 +7,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from tests.workflows.calls import Studio
-from worker.main import workflow_runner
+from worker.workers import workflow_runner
 from workflows.reaper import ReaperWorkflow
 
 

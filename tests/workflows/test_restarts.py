@@ -18,7 +18,8 @@ from tests.servers import TemporalServer
 from tests.waiting import eventually
 from tests.workflows.calls import Call, Studio
 from tests.workflows.studio import worker_settings
-from worker.main import WORKFLOWS, activities_of, workflow_runner
+from worker.main import activities_of
+from worker.workers import WORKFLOWS, workflow_runner
 
 
 @pytest.fixture

@@ -29,8 +29,9 @@ from tests.api.archives import START, PastCalls
 from tests.replaying import replay
 from tests.servers import MongoServer, TemporalServer
 from tests.workflows.studio import worker_settings
-from worker.main import retention_activities, session_worker
+from worker.main import retention_activities
 from worker.schedule import ensure_retention
+from worker.workers import serving_all
 from workflows.retention import RETENTION_ID, RetentionOrder, RetentionWorkflow
 
 MINUTES_OF_A_DAY = 24 * 60
@@ -100,7 +101,7 @@ async def cellar(
     database = f"test-{uuid.uuid4().hex}"
     archive = MongoArchive(mongo, database)
     await archive.ensure_indexes()
-    async with session_worker(client, settings, retention_activities(settings, archive)):
+    async with serving_all(client, settings, retention_activities(settings, archive)):
         yield Cellar(archive, mongo[database], client, settings, settings.temporal_task_queue)
     await mongo.drop_database(database)
     mongo.close()
@@ -237,7 +238,7 @@ async def test_a_fault_in_one_org_holds_up_no_other(cellar: Cellar) -> None:
     activities = RetentionActivities(cellar.retention(FaultyFiles()))
     steps = [activities.next_due_orgs, activities.expire_batch, activities.record_expired]
 
-    async with session_worker(cellar.client, settings, steps):
+    async with serving_all(cellar.client, settings, steps):
         faulty = dataclasses.replace(cellar, task_queue=queue)
         handle = await faulty.start(batch=1, patience=timedelta(seconds=10))
         assert await asyncio.wait_for(handle.result(), 60) == 4

@@ -23,7 +23,6 @@ with workflow.unsafe.imports_passed_through():
     from activities.webhooks import WebhookActivities
     from domain.sessions.attempts import Attempt
     from domain.sessions.session import LONGEST_CALL, SessionInput, SessionStatus
-    from domain.transcripts.listening import listening_task_queue
 
 LISTENING_LIMIT = timedelta(seconds=LONGEST_CALL, hours=1)
 """The longest call with its end."""
@@ -128,7 +127,12 @@ class SessionActivities:
         limit = self._request.limits.join_timeout
         return workflow.start_activity_method(
             JoinActivities.await_agent,
-            AwaitAgent(livekit_room=self._request.livekit_room, attempt=attempt, timeout=limit),
+            AwaitAgent(
+                org=self._request.org,
+                livekit_room=self._request.livekit_room,
+                attempt=attempt,
+                timeout=limit,
+            ),
             start_to_close_timeout=timedelta(seconds=limit) + _ONE_TRY,
             schedule_to_close_timeout=timedelta(seconds=limit) + 3 * _ONE_TRY,
             heartbeat_timeout=timedelta(seconds=8),
@@ -189,7 +193,6 @@ class SessionActivities:
                 attempt=attempt,
                 agent_identity=identity,
             ),
-            task_queue=listening_task_queue(workflow.info().task_queue),
             start_to_close_timeout=LISTENING_LIMIT,
             heartbeat_timeout=timedelta(seconds=10),
             retry_policy=_QUICK_RETRY,

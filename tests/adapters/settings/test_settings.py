@@ -21,6 +21,7 @@ from adapters.settings import (
     load,
 )
 from adapters.settings.base import EnvironmentSettings
+from domain.task_queues import DEFAULT_SLOTS, TaskKind
 from domain.transcripts.transcript import TranscriptLimits
 
 PREFIXES = ("LIVEKIT", "EVERLINE", "TEMPORAL", "MONGODB", "PAGOS", "OPENAI", "SUMMARISER")
@@ -266,6 +267,14 @@ def test_a_value_that_no_request_could_use_ends_the_start(
         ("SUMMARISER_BASE_URL", "models.test/v1"),
         ("OPENAI_BASE_URL", "https://"),
         ("OPENAI_API_KEY", "kéy"),
+        ("EVERLINE_WORKER_SLOTS", "joining"),
+        ("EVERLINE_WORKER_SLOTS", "joining=many"),
+        ("EVERLINE_WORKER_SLOTS", "dancing=3"),
+        ("EVERLINE_WORKER_SLOTS", "joining=-1"),
+        ("EVERLINE_WORKER_SLOTS", "joining=1e9"),
+        ("EVERLINE_WORKER_SLOTS", ",".join(f"{kind}=0" for kind in TaskKind)),
+        ("EVERLINE_ORG_SLOT_SHARE", "0"),
+        ("EVERLINE_ORG_SLOT_SHARE", "1.5"),
     ],
 )
 def test_a_value_that_no_worker_could_use_ends_the_start(
@@ -275,6 +284,16 @@ def test_a_value_that_no_worker_could_use_ends_the_start(
 
     with pytest.raises(SettingsError, match=rf"  {name}: "):
         load(WorkerSettings)
+
+
+def test_kinds_without_a_number_of_their_own_have_the_default_slots(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    _set(environment, EVERLINE_WORKER_SLOTS="joining=7, models=0")
+
+    slots = load(WorkerSettings).slots
+
+    assert slots == {**DEFAULT_SLOTS, TaskKind.JOINING: 7, TaskKind.MODELS: 0}
 
 
 @pytest.mark.parametrize("process", ["api", "worker"])

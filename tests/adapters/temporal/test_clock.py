@@ -10,14 +10,13 @@ import pytest
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from adapters.settings import TemporalSettings
 from adapters.temporal.clock import TemporalClock
 from adapters.temporal.probe import TemporalProbe
 from adapters.temporal.sessions import TemporalSessions
 from tests.adapters.temporal.secret_workflow import SecretWorkflow
 from tests.servers import TemporalServer, free_port
 from tests.waiting import eventually
-from worker.health import NotPollingError, check
+from worker.health import HealthSettings, NotPollingError, check
 
 REAL = time.time
 
@@ -55,7 +54,7 @@ async def test_a_worker_that_polls_is_found_by_any_clock(
 ) -> None:
     queue = f"polled-{uuid.uuid4().hex}"
     client = await Client.connect(temporal_server.address)
-    settings = TemporalSettings.model_validate(
+    settings = HealthSettings.model_validate(
         {
             "temporal_address": temporal_server.address,
             "temporal_task_queue": queue,

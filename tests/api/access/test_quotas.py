@@ -10,6 +10,7 @@ from adapters.temporal.directory import TemporalSessionDirectory
 from domain.access.quotas import Life, Slot
 from domain.errors import SessionQuotaExceeded, StorageUnavailable
 from domain.ids import SessionKey
+from services.access.org_quota import OrgQuota
 from services.access.quotas import SessionQuota, SlotSweep
 from tests.api.door import is_problem
 from tests.api.house import PATIENT, House, Tenant, unique
@@ -303,7 +304,7 @@ class NoneOpen:
 
 
 async def test_while_mongodb_is_away_temporal_counts(house: House) -> None:
-    quota = SessionQuota(LIMIT, AwaySlots(), house.listing)
+    quota = OrgQuota(SessionQuota(LIMIT, AwaySlots(), house.listing))
     async with house.open(quota=quota) as app:
         org = unique("acme")
         office = Office(house, Tenant(app, await house.key(org)), org)
