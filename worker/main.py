@@ -19,7 +19,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.archive import ArchiveActivities
 from activities.callers import CallerActivities
 from activities.capacity import CapacityActivities
-from activities.dispatch import DispatchActivities
+from activities.dispatch import DispatchActivities, JoinCounters
 from activities.errors import TranslateErrors
 from activities.finishing import FinishActivities
 from activities.joining import JoinActivities
@@ -46,9 +46,10 @@ from adapters.temporal.installation import InstallationDiffers, TemporalInstalla
 from adapters.temporal.listing import TemporalListing
 from adapters.temporal.probe import TemporalProbe
 from adapters.temporal.runs import TemporalArchiveRuns
+from adapters.temporal.sessions import TemporalSessions
 from domain.agents.ports import CallerSigns
 from domain.errors import Unavailable
-from domain.sessions.ports import Rooms, SessionArchive
+from domain.sessions.ports import Rooms, SessionArchive, SessionInputs
 from domain.transcripts.listening import listening_task_queue
 from domain.transcripts.ports import Analyst, Summariser, SummaryArchive, TranscriptArchive
 from services.access.quotas import SlotSweep
@@ -114,6 +115,7 @@ def activities_of(
     webhooks: WebhookParts = NO_WEBHOOKS,
     analyst: Analyst | None = None,
     *,
+    inputs: SessionInputs,
     installation: str,
 ) -> list[Callable[..., Any]]:
     """All activities, with what they need from outside."""
@@ -122,8 +124,11 @@ def activities_of(
         Summaries(archive.summaries, archive.transcripts, summariser, analyst) if archive else None
     )
     room = RoomActivities(rooms, installation)
-    dispatch = DispatchActivities(rooms, settings.callback_url, settings.callback_secrets[0])
-    join = JoinActivities(rooms, remove_strays=settings.everline_remove_stray_agents)
+    counters = JoinCounters()
+    dispatch = DispatchActivities(
+        rooms, inputs, settings.callback_url, settings.callback_secrets[0], counters
+    )
+    join = JoinActivities(rooms, counters, remove_strays=settings.everline_remove_stray_agents)
     signs, turns = (archive.agent_servers, archive.transcripts) if archive else (None, None)
     callers = CallerActivities(rooms, signs, turns)
     finish = FinishActivities(rooms)
@@ -246,7 +251,9 @@ async def run(settings: WorkerSettings) -> None:
     )
     activities = [
         *activities_of(
-            settings, rooms, archive, summariser, webhooks, analyst, installation=installation
+            *(settings, rooms, archive, summariser, webhooks, analyst),
+            inputs=TemporalSessions(client, settings.temporal_task_queue),
+            installation=installation,
         ),
         ReapingActivities(reaper).sweep,
         SlotActivities(archive.slots if archive else None).free_slot,
