@@ -1,6 +1,7 @@
 """Dispatch an agent for one attempt, and remove the agents of earlier attempts."""
 
 import json
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import structlog
@@ -18,7 +19,7 @@ from domain.sessions.dispatch_metadata import (
     EverlineMetadata,
     dispatch_metadata,
 )
-from domain.sessions.ports import Participant, Rooms
+from domain.sessions.ports import Participant, Rooms, SessionInputs
 
 log = structlog.get_logger()
 
@@ -28,14 +29,15 @@ list, and the way to the room's node is broken for a moment as well."""
 
 
 class DispatchAgent(BaseModel):
-    """An agent to dispatch; all that its metadata is made of, so that a retry sends the same."""
+    """An agent to dispatch; with its session's configuration, all that its metadata is made of."""
 
     org: str
     session_id: str
     livekit_room: str
     agent_name: str
     attempt: int
-    config: AgentConfig
+    config: AgentConfig | None = None
+    """None: as in the session's input."""
     user_id: str | None
     caller_identity: str
     max_duration: float
@@ -85,13 +87,45 @@ def attempt_of(participant: Participant) -> int | None:
     return int(value) if value.isdecimal() else None
 
 
+@dataclass
+class JoinCounters:
+    """How many agents this worker process has dispatched, and has then seen in their rooms or not.
+
+    Its log has them; another worker of the same installation counts its own.
+    """
+
+    dispatched: int = 0
+    joined: int = 0
+    not_joined: int = 0
+    not_joined_in_a_row: int = 0
+
+    def count_joined(self) -> None:
+        """An agent was seen in its room."""
+        self.joined += 1
+        self.not_joined_in_a_row = 0
+
+    def count_not_joined(self) -> None:
+        """An agent was dispatched, and did not join in time."""
+        self.not_joined += 1
+        self.not_joined_in_a_row += 1
+
+
 class DispatchActivities:
     """Dispatching an agent, and removing it."""
 
-    def __init__(self, rooms: Rooms, callback_url: str, callback_secret: str) -> None:
+    def __init__(
+        self,
+        rooms: Rooms,
+        inputs: SessionInputs,
+        callback_url: str,
+        callback_secret: str,
+        counters: JoinCounters | None = None,
+    ) -> None:
         self._rooms = rooms
+        self._inputs = inputs
         self._callback_url = callback_url
         self._callback_secret = callback_secret
+        self._counters = counters or JoinCounters()
 
     @activity.defn
     async def dispatch_agent(self, order: DispatchAgent) -> str:
@@ -108,14 +142,17 @@ class DispatchActivities:
         for dispatch in await self._rooms.dispatches(order.livekit_room):
             if attempt_of_metadata(dispatch.metadata) == (order.session_id, order.attempt):
                 return dispatch.id
+        # An older worker's order has it; it is not stored again with each attempt.
+        config = order.config or (await self._inputs.input(order.key)).config
         try:
             dispatch_id = await self._rooms.dispatch(
-                order.livekit_room, order.agent_name, self._metadata(order)
+                order.livekit_room, order.agent_name, self._metadata(order, config)
             )
         except NotFound as error:
             if activity.info().attempt < TRIES_BEFORE_LOST:
                 raise Unavailable(f"{error.message}, as it seems") from None
             raise
+        self._counters.dispatched += 1
         log.info(
             "agent dispatched",
             session=order.session_id,
@@ -124,10 +161,11 @@ class DispatchActivities:
             attempt=order.attempt,
             dispatch=dispatch_id,
             url=self._rooms.api_url,
+            counters=asdict(self._counters),
         )
         return dispatch_id
 
-    def _metadata(self, order: DispatchAgent) -> str:
+    def _metadata(self, order: DispatchAgent, config: AgentConfig) -> str:
         claims = CallbackClaims(
             org=order.org,
             session_id=order.session_id,
@@ -145,7 +183,7 @@ class DispatchActivities:
             undelivered_turn=order.undelivered_turn,
         )
         metadata = dispatch_metadata(
-            order.config,
+            config,
             order.key,
             order.user_id,
             everline,

@@ -1,7 +1,9 @@
 """Prove that the agent is in the room."""
 
 import asyncio
+import logging
 import time
+from dataclasses import asdict
 from datetime import timedelta
 
 import structlog
@@ -9,7 +11,7 @@ from pydantic import BaseModel
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activities.dispatch import attempt_of, attempt_of_metadata
+from activities.dispatch import JoinCounters, attempt_of, attempt_of_metadata
 from activities.shares import UNLIMITED, OrgShares
 from domain.errors import EverlineError, Unavailable
 from domain.sessions.ports import NEVER_CALLERS, ON_BEHALF, Dispatch, Participant, Rooms
@@ -20,6 +22,8 @@ AGENT_NOT_SEEN = "agent_not_seen"
 CHECKED_LATER = "agent_checked_later"
 AGENT_NAMES = ("lk.agent.name", "lk.agent_name")
 """The attributes in which LiveKit's SDK, and its server, write an agent's name."""
+REPEATED = 3
+"""So many dispatches in a row without an agent are logged as errors, for alerts."""
 QUICKEST_POLL, SLOWEST_POLL = 0.1, 1.0
 """Seconds between two polls; a warm agent is in the room within 0.3 s."""
 SECOND_LOOK = 1.0
@@ -69,9 +73,15 @@ class JoinActivities:
     """A successful dispatch proves nothing; only the participant in the room counts."""
 
     def __init__(
-        self, rooms: Rooms, *, remove_strays: bool = False, shares: OrgShares = UNLIMITED
+        self,
+        rooms: Rooms,
+        counters: JoinCounters | None = None,
+        *,
+        remove_strays: bool = False,
+        shares: OrgShares = UNLIMITED,
     ) -> None:
         self._rooms = rooms
+        self._counters = counters or JoinCounters()
         self._remove_strays = remove_strays
         self._shares = shares
 
@@ -107,6 +117,9 @@ class JoinActivities:
                 agent, trouble = None, f"; {error.message}"
             self._log("join check", order, seen, agent)
             if agent:
+                self._counters.count_joined()
+                counters = asdict(self._counters)
+                self._log("agent joined", order, seen, agent, counters=counters)
                 return await self._seen(order, agent, seen)
             waited = time.monotonic() - began
             if waited >= order.timeout:
@@ -116,7 +129,11 @@ class JoinActivities:
             pause = POLL_SHARE * waited
             await asyncio.sleep(min(max(pause, QUICKEST_POLL), SLOWEST_POLL))
         names = ", ".join(f"{p.identity} ({p.kind})" for p in seen) or "nobody"
-        self._log("agent dispatch succeeded but agent did not join", order, seen, None)
+        self._counters.count_not_joined()
+        in_a_row = self._counters.not_joined_in_a_row
+        level = logging.ERROR if in_a_row >= REPEATED else logging.WARNING
+        event = "agent dispatch succeeded but agent did not join"
+        self._log(event, order, seen, None, level, counters=asdict(self._counters))
         raise ApplicationError(
             f"no agent within {order.timeout:g} s; seen at {self._rooms.api_url}: {names}{trouble}",
             type=AGENT_NOT_SEEN,
@@ -183,15 +200,23 @@ class JoinActivities:
             log.warning("stray agent not removed", identity=identity, reason=error.message)
 
     def _log(
-        self, event: str, order: LookForAgent, seen: list[Participant], agent: Participant | None
+        self,
+        event: str,
+        order: LookForAgent,
+        seen: list[Participant],
+        agent: Participant | None,
+        level: int = logging.INFO,
+        **more: object,
     ) -> None:
-        log.info(
+        log.log(
+            level,
             event,
             room=order.livekit_room,
             attempt=order.attempt,
             url=self._rooms.api_url,
             participants=[p.identity for p in seen],
             agent=agent.identity if agent else None,
+            **more,
         )
 
 

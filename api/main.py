@@ -57,7 +57,7 @@ from services.access.quotas import SessionQuota
 from services.access.rate_limits import RequestRates
 from services.agents.admission import Admission
 from services.agents.capabilities import Capabilities
-from services.agents.queue import serve_queue
+from services.agents.queue import QUEUE_LEASE_SECONDS, serving_queue
 from services.agents.saved_agents import Agents
 from services.sessions.listing import SessionLists
 from services.sessions.watches import SessionWatches
@@ -90,9 +90,8 @@ class Wiring:
                 stack.callback(self.archive.close)
                 stack.callback(asyncio.create_task(self.archive.prepare()).cancel)
                 if self.services.admission:
-                    lease = self.archive.lease("agent queue")
-                    queue = serve_queue(self.services.admission, lease)
-                    stack.callback(asyncio.create_task(queue).cancel)
+                    lease = self.archive.lease("agent queue", seconds=QUEUE_LEASE_SECONDS)
+                    await stack.enter_async_context(serving_queue(self.services.admission, lease))
             if self.pagos:
                 stack.push_async_callback(self.pagos.aclose)
             await stack.enter_async_context(self.rooms)

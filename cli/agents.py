@@ -55,9 +55,11 @@ def servers(context: typer.Context, as_json: AsJson = False) -> None:
     load = cast("Json | None", health["load"])
     print_list({"load": load, "servers": rows}, _SERVER_COLUMNS, rows, "", as_json=as_json)
     if load and not as_json:
+        wait = cast("float | None", load["oldest_wait_seconds"])
+        longest = "" if wait is None else f", the first for {wait:.0f} s"
         typer.echo(
             f"{load['running']} of {load['size']} places in use, {load['reserved']} reserved;"
-            f" {load['queued']} sessions wait for one"
+            f" {load['queued']} sessions wait for one{longest}"
         )
 
 

@@ -43,7 +43,7 @@ def call_api(
     headers = {"x-org-id": org} if org else {}
     if if_version is not None:
         headers["if-match"] = f'"{if_version}"'
-    params = {name: value for name, value in (query or {}).items() if value}
+    params = {name: value for name, value in (query or {}).items() if value is not None}
     with _client(installation) as client, waiting_for(waits_for or _answer_of(client)):
         answer = client.request(
             method,

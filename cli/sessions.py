@@ -1,6 +1,7 @@
 """`everline sessions …`: finds and controls sessions through the HTTP API."""
 
 import json
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, cast
@@ -12,10 +13,16 @@ from cli.config_file import read_config
 from cli.options import AsJson, OrgOption
 from cli.output import print_json, print_list
 from domain.json_lines import on_one_line
+from stack.errors import StackError
 from stack.waits import agent_to_join
 
 sessions_app = typer.Typer(help="Find and control sessions.", no_args_is_help=True)
 SessionId = Annotated[str, typer.Argument(help="The session's id, as its start returned it.")]
+
+MetadataOption = Annotated[
+    list[str],
+    typer.Option("--metadata", help="KEY=VALUE of your own, such as order=42; may be repeated."),
+]
 
 _COLUMNS = ("session_id", "state", "waiting_for", "outcome", "agent", "started_at")
 
@@ -30,6 +37,7 @@ def list_sessions(
         str | None, typer.Option(help="Such as 2030-01-31T08:00:00Z; inclusive.")
     ] = None,
     started_before: Annotated[str | None, typer.Option(help="Exclusive.")] = None,
+    metadata: MetadataOption = [],  # noqa: B006  # typer never changes it
     stuck: Annotated[
         bool, typer.Option("--stuck", help="Only open sessions that are stuck.")
     ] = False,
@@ -48,6 +56,7 @@ def list_sessions(
         "started_before": started_before,
         "stuck": "true" if stuck else None,
         "cursor": cursor,
+        **{f"metadata[{name}]": value for name, value in _entries(metadata).items()},
     }
     answer = call_api(context.obj, "GET", "v1", "sessions", query=query, org=org)
     found = cast("list[Json]", answer["sessions"])
@@ -74,6 +83,7 @@ def start(
     wait: Annotated[
         str, typer.Option(help="accepted, dispatched, or joined: the agent is in the room.")
     ] = "joined",
+    metadata: MetadataOption = [],  # noqa: B006  # typer never changes it
     org: OrgOption = None,
 ) -> None:
     """Start a session; prints the URL and token for the caller as JSON."""
@@ -87,6 +97,7 @@ def start(
         "user_identity": identity,
         "model": model,
         "voice": voice,
+        "metadata": _entries(metadata) or None,
     }
     body = {name: value for name, value in fields.items() if value is not None}
     answer = call_api(
@@ -132,6 +143,20 @@ def watch(context: typer.Context, session_id: SessionId) -> None:
     """Print state changes and turns as they happen, one JSON object per line, until the end."""
     for name, data in stream_events(context.obj, "v1", "sessions", session_id, "events"):
         typer.echo(on_one_line(json.dumps({"event": name, **data}, ensure_ascii=False)))
+
+
+def _entries(given: Iterable[str]) -> dict[str, str]:
+    """The entries that were given as KEY=VALUE.
+
+    Raises:
+        StackError: One has another form, or a key has two values.
+    """
+    entries: dict[str, str] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or entries.setdefault(key, value) != value:
+            raise StackError(f"--metadata {text!r}: give KEY=VALUE, and each KEY once")
+    return entries
 
 
 def _call(

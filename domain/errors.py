@@ -85,12 +85,6 @@ class StaleAttempt(Conflict):
     code = "stale_attempt"
 
 
-class NoCapacity(Conflict):
-    """No agent server has a free place, and nothing was changed (HTTP 409)."""
-
-    code = "no_capacity"
-
-
 class IdempotencyMismatch(Conflict):
     """The same idempotency key or session id with another request body (HTTP 409)."""
 
@@ -103,8 +97,8 @@ class Unavailable(EverlineError):
     code = "unavailable"
 
 
-class AgentsBusy(Unavailable):
-    """No agent server has a free place for a new session, nor will in its time (HTTP 503)."""
+class NoCapacity(Unavailable):
+    """No agent server has a free place for another agent, and nothing was changed (HTTP 503)."""
 
     code = "no_capacity"
 

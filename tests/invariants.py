@@ -9,11 +9,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
-from temporalio.client import WorkflowHistory
+from temporalio.client import Client, WorkflowHistory
 from temporalio.workflow import NondeterminismError
 
 from adapters.mongo.archive import MongoArchive
+from adapters.temporal.directory import found_by
 from adapters.temporal.encryption import data_converter
+from adapters.temporal.sessions import TemporalSessions
+from domain.agents.places import PlaceState
 from domain.ids import SessionKey, summary_workflow_id
 from domain.sessions.session import SessionState
 from domain.transcripts.transcript import ordered, transcript_digest
@@ -216,3 +219,66 @@ async def require_invariants(rig: Rig) -> None:
         await eventually(quiet, DEADLINE)
     found = await violations(rig)
     assert not found, "\n".join([f"{len(found)} violations:", *found])
+
+
+async def places_balance(
+    archive: MongoArchive, client: Client, task_queue: str | None = None
+) -> Violations:
+    """Reserved = running + dispatching: who uses a place holds one, and who holds one uses it.
+
+    Ask once things have settled: for a moment, a session may hold what it is not yet told of, or
+    what it is about to release. With a `task_queue`, only its sessions count.
+    """
+    places, queue = await archive.places.all_places(), await archive.places.queue()
+    numbers = Counter((place.agent_name, place.number) for place in places)
+    found = [f"place {number} is held twice" for number, times in numbers.items() if times > 1]
+    using, waiting = await _using_and_waiting(client, task_queue)
+    held, queued = {place.key for place in places}, {entry.key for entry in queue}
+    for keys, what in (
+        (held - using, "holds a place, and uses none"),
+        (using - held, "uses a place, and holds none"),
+        (queued - waiting, "is in the queue, and does not wait"),
+        (waiting - queued, "waits, and is not in the queue"),
+    ):
+        found += [f"{key} {what}" for key in sorted(keys)]
+    return found
+
+
+async def require_places_balance(
+    archive: MongoArchive, client: Client, task_queue: str | None = None
+) -> None:
+    """Wait until the places balance.
+
+    Raises:
+        AssertionError: they do not, listing every violation.
+    """
+    found: Violations = []
+
+    async def balanced() -> bool:
+        found[:] = await places_balance(archive, client, task_queue)
+        return not found
+
+    try:
+        await eventually(balanced, DEADLINE)
+    except AssertionError:
+        raise AssertionError("\n".join(found)) from None
+
+
+async def _using_and_waiting(
+    client: Client, task_queue: str | None
+) -> tuple[set[SessionKey], set[SessionKey]]:
+    """The open sessions that have a place, or are about to use it; and those that wait for one."""
+    sessions = TemporalSessions(client, "")
+    using, waiting = set[SessionKey](), set[SessionKey]()
+    running = "WorkflowType = 'session' AND ExecutionStatus = 'Running'"
+    if task_queue:
+        running += f" AND TaskQueue = '{task_queue}'"
+    async for key, _ in found_by(client, running):
+        place = (await sessions.input(key)).place
+        status = await sessions.status(key)
+        if place is None or status.foreign_agent or status.state.call_is_over():
+            continue
+        begins = status.state is SessionState.STARTING and place is PlaceState.QUEUED
+        waits = status.state is SessionState.QUEUED or begins
+        (waiting if waits else using).add(key)
+    return using, waiting

@@ -15,7 +15,7 @@ from temporalio.service import RPCError
 from activities.archive import ArchiveActivities
 from activities.callers import CallerActivities
 from activities.capacity import CapacityActivities
-from activities.dispatch import DispatchActivities
+from activities.dispatch import DispatchActivities, JoinCounters
 from activities.finishing import FinishActivities
 from activities.joining import JoinActivities
 from activities.listening import ListenActivities
@@ -42,9 +42,10 @@ from adapters.temporal.installation import InstallationDiffers, TemporalInstalla
 from adapters.temporal.listing import TemporalListing
 from adapters.temporal.probe import TemporalProbe
 from adapters.temporal.runs import TemporalArchiveRuns
+from adapters.temporal.sessions import TemporalSessions
 from domain.agents.ports import CallerSigns
 from domain.errors import Unavailable
-from domain.sessions.ports import Rooms, SessionArchive
+from domain.sessions.ports import Rooms, SessionArchive, SessionInputs
 from domain.task_queues import TaskKind
 from domain.transcripts.ports import Analyst, Summariser, SummaryArchive, TranscriptArchive
 from services.access.quotas import SlotSweep
@@ -89,6 +90,7 @@ def activities_of(
     webhooks: WebhookParts = NO_WEBHOOKS,
     analyst: Analyst | None = None,
     *,
+    inputs: SessionInputs,
     installation: str,
     checked_rooms: Rooms | None = None,
 ) -> list[Activity]:
@@ -103,9 +105,13 @@ def activities_of(
         Summaries(archive.summaries, archive.transcripts, summariser, analyst) if archive else None
     )
     room = RoomActivities(rooms, installation)
-    dispatch = DispatchActivities(rooms, settings.callback_url, settings.callback_secrets[0])
+    counters = JoinCounters()
+    dispatch = DispatchActivities(
+        rooms, inputs, settings.callback_url, settings.callback_secrets[0], counters
+    )
     join = JoinActivities(
         checked_rooms,
+        counters,
         remove_strays=settings.everline_remove_stray_agents,
         shares=shares_of(settings, TaskKind.JOINING),
     )
@@ -189,12 +195,8 @@ async def run(settings: WorkerSettings) -> None:
     listening = shares_of(settings, TaskKind.LISTENING)
     activities = [
         *activities_of(
-            settings,
-            rooms,
-            archive,
-            summariser,
-            webhooks,
-            analyst,
+            *(settings, rooms, archive, summariser, webhooks, analyst),
+            inputs=TemporalSessions(client, settings.temporal_task_queue),
             installation=installation,
             checked_rooms=checked_rooms,
         ),

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from temporalio import workflow
 
@@ -31,6 +32,14 @@ async def until(
         # will do so by default in a later release); the workflow's run method handles it.
         return condition()
     return True
+
+
+def retrieve_exception(step: "asyncio.Future[Any]") -> None:
+    """Read a step's exception once it is done, or asyncio would warn.
+
+    For steps that nobody may await in the end: they are cancelled, or their worker stops.
+    """
+    step.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 async def pause(seconds: float, what: str) -> None:

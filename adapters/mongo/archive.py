@@ -15,7 +15,7 @@ from adapters.mongo.agents.saved_agents import MongoAgents
 from adapters.mongo.agents.servers import MongoAgentServers
 from adapters.mongo.client import Client, connect
 from adapters.mongo.indexes import ensure_indexes
-from adapters.mongo.leases import MongoLease
+from adapters.mongo.leases import LEASE_SECONDS, MongoLease
 from adapters.mongo.sessions.records import MongoSessions
 from adapters.mongo.sessions.webhook_receipts import MongoWebhookReceipts
 from adapters.mongo.transcripts.lines import MongoTranscriptLines
@@ -75,10 +75,17 @@ class MongoArchive:
         return MongoEndpoints(self._database, codec)
 
     def lease(
-        self, name: str, holder: str | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        holder: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        seconds: float = LEASE_SECONDS,
     ) -> MongoLease:
-        """A lease; `holder` names this process, whose `clock` returns its own time in seconds."""
-        return MongoLease(self._database, name, holder, clock)
+        """A lease; `holder` names this process, whose `clock` returns its own time in seconds.
+
+        Another process takes it over after so many `seconds` without a call of its holder.
+        """
+        return MongoLease(self._database, name, holder, clock, seconds)
 
     async def ensure_indexes(self) -> None:
         """Create missing indexes; `StorageUnavailable` if MongoDB does not answer."""

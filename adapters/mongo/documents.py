@@ -6,6 +6,7 @@ NaN and integers beyond 64 bits exact, and leaves MongoDB nothing to interpret.
 """
 
 import json
+import random
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, cast
@@ -23,11 +24,22 @@ MAX_DOCUMENT_BYTES = 16 * 1024 * 1024 - 64 * 1024
 """MongoDB's limit, minus the overhead of an update command."""
 MAX_DEPTH = 100
 """Deepest nesting of free-form parts; Python's own JSON reader fails near 1,000."""
+_CHOICE = 1_000
+"""How many numbers `free_number` chooses from."""
 
 
 def document_id(*parts: str | int) -> str:
     """An `_id`: the org, then further ids; none of them has a slash but the last."""
     return "/".join(map(str, parts))
+
+
+def free_number(taken: set[int], limit: int) -> int:
+    """A random number below `limit` that is not taken, where fewer than `limit` are.
+
+    Random, so that concurrent writers seldom choose the same one; of many, one of the lowest.
+    """
+    few = range(min(limit, len(taken) + _CHOICE))
+    return random.choice([number for number in few if number not in taken])
 
 
 def storable(document: Document, what: str) -> Document:

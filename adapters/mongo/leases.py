@@ -1,7 +1,7 @@
 """Leases: one of several processes holds each.
 
 No clocks are compared. The holder changes its document with every call; a waiting process takes the
-lease over once the document has not changed for `LEASE_SECONDS` of its own clock.
+lease over once the document has not changed for some seconds of its own clock, or is gone.
 """
 
 import os
@@ -26,12 +26,18 @@ class MongoLease(Lease):
     """One process's claim on one lease."""
 
     def __init__(
-        self, database: Database, name: str, holder: str | None, clock: Callable[[], float]
+        self,
+        database: Database,
+        name: str,
+        holder: str | None,
+        clock: Callable[[], float],
+        seconds: float = LEASE_SECONDS,
     ) -> None:
         self._leases = Documents(database[COLLECTION])
         self._name = name
         self._holder = holder or f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
         self._clock = clock
+        self._seconds = seconds
         self._seen: Document | None = None
         self._seen_at = 0.0
 
@@ -45,10 +51,14 @@ class MongoLease(Lease):
                 return False
             return await self._leases.replace_one(stored, self._document(stored["count"] + 1))
 
+    @override
+    async def release(self) -> None:
+        await self._leases.delete_one({"_id": self._name, "holder": self._holder})
+
     def _is_abandoned(self, stored: Document) -> bool:
         if stored != self._seen:
             self._seen, self._seen_at = stored, self._clock()
-        return self._clock() - self._seen_at >= LEASE_SECONDS
+        return self._clock() - self._seen_at >= self._seconds
 
     def _document(self, count: int) -> Document:
         return {"_id": self._name, "holder": self._holder, "count": count}

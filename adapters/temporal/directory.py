@@ -1,7 +1,8 @@
 """The sessions as Temporal knows them, for the watchdog and the reaper."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 from temporalio.client import (
@@ -47,6 +48,8 @@ _LIVE = (
 _CUT_SHORT = "WorkflowType = 'session' AND ExecutionStatus IN ('Terminated', 'TimedOut', 'Failed')"
 METADATA_MEMO = "metadata"
 """Encrypted, unlike search attributes; lists of sessions read it."""
+QUEUE_MEMO = "queue_seconds"
+"""How long the session may wait in the queue; lists tell by it whether one that waits is stuck."""
 LOOK_BACK = timedelta(days=1)
 MOST_LISTED = 500
 
@@ -76,7 +79,9 @@ class TemporalSessionDirectory(SessionDirectory, AgentLosses):
         since = datetime.now(UTC) - LOOK_BACK
         query = f"{_CUT_SHORT} AND CloseTime > '{since:%Y-%m-%dT%H:%M:%SZ}'"
         found = found_by(self._client, query, MOST_LISTED)
-        return [await status_of(key, execution) async for key, execution in found]
+        return [
+            status_of(key, execution, await memo_of(execution)) async for key, execution in found
+        ]
 
     @override
     async def tell_room_is_gone(self, key: SessionKey) -> None:
@@ -139,17 +144,18 @@ async def is_running(client: Client, key: SessionKey) -> bool:
     return found is not None and found.status is WorkflowExecutionStatus.RUNNING
 
 
-async def metadata_of(execution: WorkflowExecution) -> dict[str, str]:
-    """The session's metadata, from its workflow's memo; empty if that cannot be decrypted."""
+async def memo_of(execution: WorkflowExecution) -> Mapping[str, Any]:
+    """The memo of a session's workflow; empty if it cannot be decrypted."""
     try:
-        memo = await execution.memo()
+        return await execution.memo()
     except CannotDecrypt as error:
-        log.error("metadata unreadable", workflow=execution.id, reason=error.message)
+        log.error("memo unreadable", workflow=execution.id, reason=error.message)
         return {}
-    return memo.get(METADATA_MEMO) or {}
 
 
-async def status_of(key: SessionKey, execution: WorkflowExecution) -> SessionStatus:
+def status_of(
+    key: SessionKey, execution: WorkflowExecution, memo: Mapping[str, Any]
+) -> SessionStatus:
     """A session's status as far as its workflow's search attributes and memo show it."""
     shown = execution.typed_search_attributes
     return reader(SessionStatus)(
@@ -163,7 +169,7 @@ async def status_of(key: SessionKey, execution: WorkflowExecution) -> SessionSta
             "outcome": shown.get(OUTCOME) or None,
             "end_reason": shown.get(END_REASON) or None,
             "attempt": shown.get(JOIN_ATTEMPTS) or 0,
-            "metadata": await metadata_of(execution),
+            "metadata": memo.get(METADATA_MEMO) or {},
             "started_at": execution.start_time,
             "ended_at": execution.close_time,
             "closed_at": execution.close_time,

@@ -10,7 +10,14 @@ from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from typing_extensions import override
 
 from adapters.temporal.clock import TemporalClock
-from adapters.temporal.directory import describe, found_by, has_ended, status_of
+from adapters.temporal.directory import (
+    QUEUE_MEMO,
+    describe,
+    found_by,
+    has_ended,
+    memo_of,
+    status_of,
+)
 from adapters.temporal.errors import temporal_errors
 from adapters.temporal.probe import TemporalProbe
 from domain.access.ports import JoiningSessions
@@ -102,9 +109,14 @@ class TemporalListing(SessionListing, JoiningSessions):
         limit: int,
         after: str | None,
     ) -> SessionPage:
-        """Up to `limit` sessions; Temporal cannot search metadata, so that is compared here."""
+        """Up to `limit` sessions.
+
+        Temporal can search neither metadata nor how long a session may wait in the queue, so both
+        are compared here.
+        """
         query, token = _query(org, conditions), _token(org, after)
-        pages, size = (MOST_PAGES, PAGE_SIZE) if wanted.metadata else (1, limit)
+        compared = wanted.metadata or wanted.stuck
+        pages, size = (MOST_PAGES, PAGE_SIZE) if compared else (1, limit)
         found: list[SessionLine] = []
         while True:
             listed, following = await self._listed(query, size, token)
@@ -154,7 +166,9 @@ def _time(at: datetime) -> str:
 
 
 def _fits(line: SessionLine | None, wanted: SessionFilter) -> bool:
-    return line is not None and wanted.fits_metadata(line.metadata)
+    if line is None or (wanted.stuck and not line.stuck):
+        return False
+    return wanted.fits_metadata(line.metadata)
 
 
 async def _line(execution: WorkflowExecution, now: datetime) -> SessionLine | None:
@@ -163,18 +177,21 @@ async def _line(execution: WorkflowExecution, now: datetime) -> SessionLine | No
     try:
         if key is None:
             raise ValueError("its id is not that of a session")
-        return _line_of(await status_of(key, execution), execution, now)
+        memo = await memo_of(execution)
+        return _line_of(status_of(key, execution, memo), execution, memo.get(QUEUE_MEMO), now)
     except ValueError as error:
         reason = str(error).splitlines()[0]
         log.error("workflow not listable as a session", workflow=execution.id, reason=reason)
         return None
 
 
-def _line_of(status: SessionStatus, execution: WorkflowExecution, now: datetime) -> SessionLine:
+def _line_of(
+    status: SessionStatus, execution: WorkflowExecution, queue_seconds: float | None, now: datetime
+) -> SessionLine:
     line = line_of(status)
     if execution.status is WorkflowExecutionStatus.RUNNING:
         line.waiting_since = execution.typed_search_attributes.get(WAITING_SINCE)
-        line.stuck = is_stuck(line.waiting_for, line.waiting_since, now)
+        line.stuck = is_stuck(line.waiting_for, line.waiting_since, now, queue_seconds)
         return line
     # A workflow that was terminated has its last open state, and no outcome.
     ended = {"state": SessionState.CLOSED, "waiting_for": WaitingFor.NOTHING}

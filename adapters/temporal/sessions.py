@@ -24,6 +24,7 @@ from typing_extensions import override
 from adapters.temporal.clock import TemporalClock
 from adapters.temporal.directory import (
     METADATA_MEMO,
+    QUEUE_MEMO,
     describe,
     has_ended,
     is_running,
@@ -34,6 +35,7 @@ from adapters.temporal.errors import (
     is_not_found,
     message_error,
     temporal_error,
+    temporal_errors,
     temporal_is_away,
 )
 from adapters.temporal.message_limits import ChangeLimits
@@ -41,6 +43,7 @@ from adapters.temporal.probe import TemporalProbe
 from adapters.temporal.shared_calls import SharedCalls
 from adapters.temporal.signals import send_signal
 from adapters.temporal.task_queue import fair_to, polling_workers
+from domain.agents.places import PlaceState
 from domain.errors import (
     Conflict,
     IdempotencyMismatch,
@@ -114,8 +117,7 @@ class TemporalSessions(Sessions):
             "id_reuse_policy": WorkflowIDReusePolicy.REJECT_DUPLICATE,
             "priority": fair_to(request.org),
             "search_attributes": search_attributes(request, datetime.now(UTC)),
-            "memo": {DIGEST_MEMO: request.request_digest}
-            | ({METADATA_MEMO: request.metadata} if request.metadata else {}),
+            "memo": _memo(request),
             "static_summary": f"call of {request.caller_identity} in {request.livekit_room}"[:200],
         }
 
@@ -273,7 +275,8 @@ class TemporalSessions(Sessions):
     async def find_by_room(self, org: str, livekit_room: str) -> SessionKey | None:
         query = f"{ORG.name} = '{org}' AND {ROOM.name} = '{livekit_room}'"
         listed = self._client.list_workflows(query, page_size=1)
-        await _reach(listed.fetch_next_page())
+        with temporal_errors():
+            await listed.fetch_next_page()
         found = (key_of_workflow_id(execution.id) for execution in listed.current_page or ())
         return next(found, None)
 
@@ -281,8 +284,8 @@ class TemporalSessions(Sessions):
     async def pollers(self) -> int:
         patience = timedelta(seconds=ANSWER_TIMEOUT)
         now = (await self.now()).timestamp()
-        polling = polling_workers(self._client, self._task_queue, now, patience)
-        return len(await _reach(polling))
+        with temporal_errors():
+            return len(await polling_workers(self._client, self._task_queue, now, patience))
 
     @override
     async def now(self) -> datetime:
@@ -290,7 +293,8 @@ class TemporalSessions(Sessions):
 
     @override
     async def probe(self) -> None:
-        await _reach(self._probe.check())
+        with temporal_errors():
+            await self._probe.check()
 
     def _handle(self, key: SessionKey) -> WorkflowHandle[SessionWorkflow, SessionResult]:
         return self._client.get_workflow_handle_for(SessionWorkflow.run, session_workflow_id(key))
@@ -321,6 +325,15 @@ def _start_errors() -> Generator[None]:
         yield
     except (RPCError, RuntimeError) as error:
         raise _no_session() if is_not_found(error) else temporal_error(error) from None
+
+
+def _memo(request: SessionInput) -> dict[str, Any]:
+    memo: dict[str, Any] = {DIGEST_MEMO: request.request_digest}
+    if request.metadata:
+        memo[METADATA_MEMO] = request.metadata
+    if request.place is PlaceState.QUEUED:
+        memo[QUEUE_MEMO] = request.limits.queue_seconds
+    return memo
 
 
 def _no_session() -> NotFound:

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel
 
-from domain.agents.servers import AgentServer, is_alive, latest
+from domain.agents.servers import AgentServer, is_alive, is_fresh, latest
 from domain.ids import SessionKey
 
 PACE_WITHIN = timedelta(minutes=5)
@@ -75,7 +75,9 @@ def capacity(
     """The capacity of the agent servers of a name, whose sessions hold these places.
 
     A place is in use if its session's agent runs on one of the servers; all other places that are
-    held are about to be used, and are taken off what the servers report as free.
+    held are about to be used, and are taken off what the servers report as free. A server that has
+    missed a heartbeat may be gone: it has nothing free, and its sessions may soon need their places
+    for other agents.
 
     Args:
         servers: those that were heard of lately.
@@ -93,12 +95,13 @@ def capacity(
     serving = [server for server in alive if not server.draining]
     if not serving:
         return None
-    in_use = len(in_use_by(alive, places))
-    free = sum(server.places for server in serving)
+    fresh = [server for server in alive if is_fresh(server, now)]
+    in_use = len(in_use_by(fresh, places))
+    free = sum(server.places for server in fresh)
     return Capacity(
-        size=free + sum(len(server.jobs) for server in alive),
+        size=sum(server.places + len(server.jobs) for server in alive),
         free=max(free + in_use - len(places), 0),
-        most_waiting=sum(server.max_jobs for server in serving),
+        most_waiting=sum(server.size for server in serving),
     )
 
 

@@ -120,6 +120,10 @@ class Lease(Protocol):
         """
         ...
 
+    async def release(self) -> None:
+        """Let another process have the lease at once; does nothing if this one does not hold it."""
+        ...
+
 
 class AgentLosses(Protocol):
     """Tells sessions that their agents are lost."""

@@ -14,6 +14,11 @@ from domain.json_model import JsonModel
 
 SILENT_AFTER = timedelta(seconds=10)
 """Heartbeats come every two seconds; a server silent for longer counts as unavailable."""
+STALE_AFTER = timedelta(seconds=4)
+"""A server that has missed a heartbeat may be gone: it gets no more calls, and those that it runs
+may need places elsewhere."""
+MOST_JOBS = 2_000
+"""Calls that one server is believed to take, whatever it reports: as many as a heartbeat names."""
 MORE_PLACES = "start another agent server, or raise EVERLINE_MAX_JOBS"
 """The cure if all agent servers are full."""
 
@@ -68,8 +73,8 @@ class Heartbeat(JsonModel):
     version: str | None = None
     spool: str | None = Field(default=None, max_length=64)
     """Id of its spool's disk, from which recordings can still be uploaded."""
-    jobs: list[JobTick] = Field(default=[], max_length=2_000)
-    lost: list[LostJob] = Field(default=[], max_length=2_000)
+    jobs: list[JobTick] = Field(default=[], max_length=MOST_JOBS)
+    lost: list[LostJob] = Field(default=[], max_length=MOST_JOBS)
     """Jobs whose loss the API has not acknowledged yet."""
     sent_at: float | None = Field(default=None, ge=0, lt=1e11)
     """Unix time by the server's own clock, to tell whether that differs; None from older ones."""
@@ -104,16 +109,27 @@ class AgentServer(BaseModel):
         return None if self.sent_at is None else self.sent_at - self.last_heartbeat.timestamp()
 
     @property
+    def size(self) -> int:
+        """Calls that it can take at the same time."""
+        return min(self.max_jobs, MOST_JOBS)
+
+    @property
     def places(self) -> int:
-        """Calls that it would accept now."""
+        """Calls that it would accept now: never more than its size leaves."""
         if self.draining:
             return 0
-        return max(self.max_jobs - len(self.jobs), 0) if self.free is None else self.free
+        left = max(self.size - len(self.jobs), 0)
+        return left if self.free is None else min(self.free, left)
 
 
 def is_alive(server: AgentServer, now: datetime) -> bool:
     """Whether it sends heartbeats, by the clock that stamps them."""
     return now - server.last_heartbeat <= SILENT_AFTER
+
+
+def is_fresh(server: AgentServer, now: datetime) -> bool:
+    """Whether it has missed no heartbeat, by the clock that stamps them."""
+    return now - server.last_heartbeat <= STALE_AFTER
 
 
 def latest(servers: Iterable[AgentServer], now: datetime) -> datetime:

@@ -6,11 +6,17 @@ from pydantic import BaseModel
 
 from domain.ids import Id
 from domain.sessions.end_reasons import EndReason
-from domain.sessions.session import Outcome, SessionState, SessionStatus, WaitingFor
+from domain.sessions.session import (
+    LONGEST_QUEUE,
+    Outcome,
+    SessionState,
+    SessionStatus,
+    WaitingFor,
+)
 
 STUCK_AFTER = timedelta(seconds=90)
 """An open session that waits for a machine for longer than this is stuck: the default budgets of
-all such waits are shorter."""
+all such waits are shorter. The time that it may wait in the queue comes on top."""
 
 WAITS_FOR_PEOPLE = (WaitingFor.CALLER, WaitingFor.CALL_END, WaitingFor.CALLER_RETURN)
 """What may take long without anything being wrong."""
@@ -28,7 +34,7 @@ class SessionFilter(BaseModel):
     metadata: dict[str, str] = {}
     """The session has all of these entries."""
     stuck: bool = False
-    """Only open sessions that wait for a machine for longer than `STUCK_AFTER`."""
+    """Only open sessions that wait for a machine for too long; see `is_stuck`."""
 
     def fits_metadata(self, metadata: dict[str, str]) -> bool:
         """Whether a session with this metadata fits."""
@@ -86,8 +92,18 @@ def line_of(status: SessionStatus) -> SessionLine:
     )
 
 
-def is_stuck(waiting_for: WaitingFor, since: datetime | None, now: datetime) -> bool:
-    """Whether an open session waits for a machine for too long."""
+def is_stuck(
+    waiting_for: WaitingFor,
+    since: datetime | None,
+    now: datetime,
+    queue_seconds: float | None = None,
+) -> bool:
+    """Whether an open session waits for a machine for too long.
+
+    `queue_seconds` is how long it may wait in the queue; None if that is not known.
+    """
     if since is None or waiting_for in WAITS_FOR_PEOPLE:
         return False
-    return now - since > STUCK_AFTER
+    queued = waiting_for is WaitingFor.AGENT_CAPACITY
+    allowed = LONGEST_QUEUE if queue_seconds is None else queue_seconds
+    return now - since > STUCK_AFTER + timedelta(seconds=allowed if queued else 0)

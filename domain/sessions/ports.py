@@ -49,6 +49,19 @@ class Started:
     again: bool = False
 
 
+class SessionInputs(Protocol):
+    """What sessions were started with."""
+
+    async def input(self, key: SessionKey) -> SessionInput:
+        """The input of a session's workflow.
+
+        Raises:
+            NotFound: Temporal does not know the session.
+            Unavailable: Temporal does not answer.
+        """
+        ...
+
+
 class Sessions(Protocol):
     """The workflows of sessions: start them, ask them, tell them. Every call is bounded."""
 

@@ -91,10 +91,14 @@ LONGEST_JOIN_PAUSE = 60.0
 """Seconds between two attempts, however many came before."""
 
 
+LONGEST_QUEUE = 600.0
+"""Seconds that a session may wait in the queue at most."""
+
+
 class SessionLimits(JsonModel):
     """Budgets of a session, all in seconds unless said otherwise. Every wait has one."""
 
-    queue_seconds: float = Field(default=30, ge=0, le=600)
+    queue_seconds: float = Field(default=30, ge=0, le=LONGEST_QUEUE)
     """How long the session waits for a free place on an agent server; 0 refuses it at once."""
     join_timeout: float = Field(default=7.5, gt=0, le=120)
     """Dispatch accepted until the agent participant is ACTIVE, per attempt."""

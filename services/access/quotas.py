@@ -17,8 +17,8 @@ import structlog
 from domain.access.ports import AllSlots, SessionLives, Slots
 from domain.access.quotas import Life, Slot
 from domain.errors import (
-    AgentsBusy,
     Conflict,
+    NoCapacity,
     SessionQuotaExceeded,
     StorageUnavailable,
     Unavailable,
@@ -60,7 +60,7 @@ class SessionQuota:
         holds_slot = await self._claim(key)
         try:
             yield holds_slot
-        except (Conflict, AgentsBusy):
+        except (Conflict, NoCapacity):
             await self._release(key)
             raise
         finally:
@@ -119,7 +119,7 @@ class SessionQuota:
         if self._slots is None:
             return
         try:
-            if await self._lives.life(key) is Life.ENDED:
+            if await self._lives.life(key) is not Life.OPEN:
                 await self._slots.free(key)
         except Unavailable as error:
             log.warning("slot is left to the reaper", org=key.org, reason=error.message)

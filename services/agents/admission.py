@@ -18,20 +18,19 @@ import structlog
 from domain.access.ports import SessionLives
 from domain.access.quotas import Life
 from domain.agents.places import (
-    AgentLoad,
     Capacity,
     Claim,
+    Place,
     PlaceState,
     Waiting,
     capacity,
     expected_wait,
     in_turn,
     in_use_by,
-    load_of,
 )
 from domain.agents.ports import AgentServers, Places
 from domain.agents.servers import MORE_PLACES, SILENT_AFTER, AgentServer, is_alive
-from domain.errors import AgentsBusy, EverlineError, StorageUnavailable, Unavailable
+from domain.errors import EverlineError, NoCapacity, StorageUnavailable, Unavailable
 from domain.ids import SessionKey
 from domain.sessions.messages import PlaceChanged
 from domain.sessions.ports import Sessions
@@ -80,6 +79,7 @@ class Admission:
     places: Places
     sessions: Sessions
     lives: SessionLives
+    admit_seconds: float = ADMIT_SECONDS
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     """One decision at a time; places are numbered, so other processes cannot take them twice."""
     _away_until: float = field(default=0.0, init=False)
@@ -113,16 +113,16 @@ class Admission:
         """Reserve a place, or enter the queue; safe to repeat.
 
         Raises:
-            AgentsBusy: there is no place, and none is expected within so many seconds.
+            NoCapacity: there is no place, and none is expected within so many seconds.
         """
         try:
             async with self._lock:
                 # Those who waited for the lock do not wait for MongoDB as well, one by one.
                 if time.monotonic() < self._away_until:
                     return Admitted(None)
-                async with asyncio.timeout(ADMIT_SECONDS):
+                async with asyncio.timeout(self.admit_seconds):
                     return await self._admit(key, agent_name, queue_seconds)
-        except AgentsBusy:
+        except NoCapacity:
             if await self.lives.life(key) is not Life.UNKNOWN:
                 # It exists, and its start will find it.
                 return Admitted(None)
@@ -136,14 +136,17 @@ class Admission:
 
     async def _admit(self, key: SessionKey, agent_name: str, queue_seconds: float) -> Admitted:
         now = datetime.now(UTC)
-        places = await self.places.of_name(agent_name)
+        places, queue, releases, servers = await asyncio.gather(
+            self.places.of_name(agent_name),
+            self._queue(agent_name),
+            self.places.releases(agent_name),
+            self._servers(now),
+        )
         if any(place.key == key for place in places):
             # Again, so that it is as old as this request.
             await self.places.claim(key, agent_name, len(places))
             return Admitted(PlaceState.RESERVED, again=True)
-        queue = await self._queue(agent_name)
-        releases = await self.places.releases(agent_name)
-        there = capacity(await self._servers(now), agent_name, places, now)
+        there = capacity(servers, agent_name, places, now)
         again = any(waiting.key == key for waiting in queue)
         if there is None:
             return Admitted(None)
@@ -163,9 +166,19 @@ class Admission:
         return Admitted(PlaceState.QUEUED, position, seconds, again=again)
 
     async def withdraw_from(self, started: SessionInput, admitted: Admitted) -> None:
-        """Give back what a repeated start has got, if its session runs without a place."""
-        if admitted.state and not admitted.again and started.place is None:
-            await self._withdraw(started.key)
+        """Give back what a repeated start has got, if its session needs no place (any more)."""
+        if admitted.state is None or admitted.again:
+            return
+        try:
+            if started.place is None or await self._has_used_its_place(started.key):
+                await self.places.free(started.key)
+        except EverlineError as error:
+            log.warning("a place is released later", org=started.org, reason=error.message)
+
+    async def _has_used_its_place(self, key: SessionKey) -> bool:
+        """Whether a session has released its place: its call is over, or its agent external."""
+        status = await self.sessions.status(key)
+        return status.state.call_is_over() or status.foreign_agent
 
     async def _withdraw(self, key: SessionKey) -> None:
         """Release the place of a start that came to nothing, unless its session is running."""
@@ -175,12 +188,13 @@ class Admission:
         except Unavailable as error:
             log.warning("a place is released later", org=key.org, reason=error.message)
 
-    async def load(self, agent_name: str) -> AgentLoad:
-        """How full the agent servers of a name are; `StorageUnavailable` without MongoDB."""
-        now = datetime.now(UTC)
-        places = await self.places.of_name(agent_name)
-        queue = await self._queue(agent_name)
-        return load_of(await self._servers(now), agent_name, places, queue, now)
+    async def claims(self, agent_name: str) -> tuple[list[Place], list[Waiting]]:
+        """The places that are held under a name, and the queue for them.
+
+        Raises:
+            StorageUnavailable: MongoDB does not answer.
+        """
+        return await self.places.of_name(agent_name), await self._queue(agent_name)
 
     async def serve_queue(self) -> int:
         """Give the free places to those whose turn it is; returns how many got one.
@@ -225,6 +239,9 @@ class Admission:
         there = capacity(await self._servers(now), agent_name, places, now)
         if there is None:
             # Their agents are dispatched, as those of starts are: whoever there is may take them.
+            # They hold places all the same, so that a server that comes has no others for these.
+            for more, one in enumerate(queue, 1):
+                await self.places.claim(one.key, agent_name, len(places) + more)
             return [one.key for one in queue], []
         holding = {place.key for place in places}
         # Those that could not be told before, for instance because their workflow had not begun.
@@ -326,9 +343,9 @@ def _is_hopeless(ahead: int, seconds: float | None, there: Capacity, queue_secon
     return ahead > there.most_waiting if seconds is None else seconds > queue_seconds
 
 
-def _busy(agent_name: str, seconds: float | None) -> AgentsBusy:
+def _busy(agent_name: str, seconds: float | None) -> NoCapacity:
     when = "" if seconds is None else f"; one is expected in about {seconds:g} s"
-    return AgentsBusy(
+    return NoCapacity(
         f"no agent server named {agent_name!r} has a free place{when}",
         cure=f"{MORE_PLACES}, or raise limits.queue_seconds",
         retry_after=RETRY_SECONDS if seconds is None else max(int(seconds), 1),

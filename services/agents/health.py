@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel
 
-from domain.agents.places import AgentLoad
+from domain.agents.places import AgentLoad, Place, Waiting, load_of
 from domain.agents.ports import AgentServers
 from domain.agents.servers import MORE_PLACES, SILENT_AFTER, AgentServer, latest
 from domain.clocks import CLOCK_CURE, Clock
@@ -100,7 +100,6 @@ class AgentHealthCheck:
     async def check(self, now: datetime) -> AgentHealth:
         """Ask all servers, for at most `CHECK_SECONDS`."""
         heard = self.agent_servers.seen_since(now - REMEMBERED)
-        counting = asyncio.create_task(_ask("MongoDB", self._load(), MONGODB_CURE))
         asked = asyncio.gather(
             _ask("MongoDB", heard, MONGODB_CURE, "heartbeats"),
             _ask("LiveKit", self.rooms.list_rooms(["everline-health-check"]), LIVEKIT_CURE),
@@ -109,8 +108,9 @@ class AgentHealthCheck:
             _ask("MongoDB", self.livekit_webhooks.receipts(), MONGODB_CURE, "when webhooks came"),
             _ask("Temporal or LiveKit", self._installations(), LIVEKIT_CURE, "not known"),
         )
-        load = await counting
-        measured, answers = await asyncio.gather(self._measured(), asked)
+        measured, claims, answers = await asyncio.gather(
+            self._measured(), _ask("MongoDB", self._claims(), MONGODB_CURE), asked
+        )
         servers, livekit, database, pollers, receipts, installations = answers
         if not isinstance(livekit, Check):
             livekit = Check(ok=True, detail=f"{self.rooms.api_url} answers")
@@ -129,13 +129,17 @@ class AgentHealthCheck:
             agents=agents,
             livekit_webhooks=receipts,
             installations=installations,
-            load=None if isinstance(load, Check) else load,
+            load=(
+                load_of(servers, self.agent_name, *claims, now)
+                if known and isinstance(claims, tuple)
+                else None
+            ),
             servers=servers if known else [],
             servers_known=known,
         )
 
-    async def _load(self) -> AgentLoad | None:
-        return await self.admission.load(self.agent_name) if self.admission else None
+    async def _claims(self) -> tuple[list[Place], list[Waiting]] | None:
+        return await self.admission.claims(self.agent_name) if self.admission else None
 
     async def _measured(self) -> dict[str, float | None]:
         """Seconds by which each server's clock is ahead, None if that is not known."""

@@ -1,6 +1,8 @@
 """Serve the queue for places on agent servers, in one of all API processes."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -15,7 +17,27 @@ LEASE_SECONDS = 1.0
 """How often the lease is renewed, or asked for."""
 RELEASE_SECONDS = 5.0
 """How often places of sessions without a workflow are looked for."""
+RELEASE_LEASE_SECONDS = 1.0
+"""How long a process that stops may take to release the lease."""
+QUEUE_LEASE_SECONDS = 3.0
+"""How long the lease lasts without a call. Two processes that serve the queue at the same time do
+no harm, so this may be short."""
 REPEAT_WARNING_SECONDS = 60.0
+
+
+@asynccontextmanager
+async def serving_queue(admission: Admission, lease: Lease) -> AsyncGenerator[None]:
+    """Serve the queue during the block; after it, another process may do so at once."""
+    serving = asyncio.create_task(serve_queue(admission, lease))
+    try:
+        yield
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        # Another process waits for the lease to end otherwise.
+        with suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(RELEASE_LEASE_SECONDS):
+                await lease.release()
 
 
 async def serve_queue(admission: Admission, lease: Lease) -> None:

@@ -18,6 +18,7 @@ from domain.sessions.messages import EndRequest
 from domain.sessions.ports import Installation, Operation, Rooms, SessionArchive, Sessions
 from domain.sessions.rooms import RoomOwner, owner_of_room
 from domain.sessions.session import SessionStatus
+from services.agents.admission import RETRY_SECONDS
 
 END_EVENT = "end"
 """A constant, so that repeated requests are one signal."""
@@ -101,7 +102,9 @@ class SessionControl:
             error.cure = "repeat the request unchanged, or use another Idempotency-Key"
             raise
         except NoCapacity as error:
-            error.cure = MORE_PLACES
+            # Temporal answers a repeated update id with the same refusal.
+            again = "; then send another Idempotency-Key" if idempotency_key else ""
+            error.cure, error.retry_after = MORE_PLACES + again, RETRY_SECONDS
             raise
         except NotFound:
             await self.require(key)

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
@@ -15,9 +15,9 @@ from domain.agents.config_summary import config_summary
 from domain.agents.places import PlaceState
 from domain.agents.servers import MORE_PLACES
 from domain.errors import (
-    AgentsBusy,
     Conflict,
     EverlineError,
+    NoCapacity,
     NotFound,
     RoomNameTaken,
     StorageUnavailable,
@@ -149,6 +149,8 @@ class SessionStarter:
                 raise _over(started.input.session_id, "is closed")
         if self.admission and started.again:
             await self.admission.withdraw_from(started.input, admitted)
+        if started.status is None and admitted.queue_position and stage is not Stage.ACCEPTED:
+            admitted = await self._position_now(started.input.key, admitted)
         if started.status and started.status.agent_joined and not started.again:
             self.webhooks.expected(datetime.now(UTC))
         as_resolved = started.input.agent_version == resolved.agent_version
@@ -167,6 +169,16 @@ class SessionStarter:
             return nullcontext(Admitted(None))
         seconds = resolved.limits.queue_seconds
         return self.admission.place(resolved.key, resolved.agent_name, seconds)
+
+    async def _position_now(self, key: SessionKey, admitted: Admitted) -> Admitted:
+        """The position in the queue after the wait for the stage; the earlier one if unknown."""
+        try:
+            status = await self.sessions.status(key)
+        except EverlineError:
+            return admitted
+        return replace(
+            admitted, queue_position=status.queue_position, queue_seconds=status.queue_seconds
+        )
 
     async def _explain(self, error: SessionEnded) -> None:
         """Add to the error why no agent joined, if the agents' heartbeats tell it."""
@@ -321,7 +333,7 @@ def _running(started: Started, warnings: list[ConfigWarning], admitted: Admitted
     if started.again:
         raise _over(started.input.session_id, f"has ended: {status.reason}")
     if status.end_reason is EndReason.NO_CAPACITY:
-        raise AgentsBusy(
+        raise NoCapacity(
             f"the session has ended: {reason}",
             cure=f"{MORE_PLACES}, or raise limits.queue_seconds; start another session, with"
             " another sessionId or Idempotency-Key",

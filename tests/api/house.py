@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from activities.capacity import CapacityActivities
 from activities.slots import SlotActivities
 from adapters.auth.local_keys import LocalKeys, hash_of
 from adapters.memory_agent_servers import MemoryAgentServers
@@ -155,8 +156,9 @@ async def build_house(temporal: TemporalServer, mongo: MongoServer) -> AsyncGene
     sender = sender_of(settings)
     webhooks = WebhookParts.of(settings, archive, client, sender)
     summariser, analyst = ScriptedSummariser(), ScriptedAnalyst()
+    sessions = TemporalSessions(client, settings.temporal_task_queue)
     services = ApiDependencies(
-        sessions=TemporalSessions(client, settings.temporal_task_queue),
+        sessions=sessions,
         rooms=rooms,
         installation=FixedInstallation(),
         keys=LocalKeys(hash_of(ROOT_KEY), ROOT_ORG, archive.api_keys),
@@ -185,11 +187,16 @@ async def build_house(temporal: TemporalServer, mongo: MongoServer) -> AsyncGene
             sender,
         ),
     )
+    capacity = CapacityActivities(archive.agent_servers, archive.places)
     activities = [
         *activities_of(
-            settings, rooms, archive, summariser, webhooks, analyst, installation=INSTALLATION
+            *(settings, rooms, archive, summariser, webhooks, analyst),
+            inputs=sessions,
+            installation=INSTALLATION,
         ),
         SlotActivities(archive.slots).free_slot,
+        capacity.count_free_places,
+        capacity.release_place,
     ]
     async with AsyncExitStack() as stack:
         stack.callback(mongo_client.close)

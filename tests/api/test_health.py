@@ -9,20 +9,26 @@ from pydantic import SecretStr
 from temporalio import workflow
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from typing_extensions import override
 
 from adapters.livekit.rooms import LiveKitRooms
+from adapters.memory_agent_servers import MemoryAgentServers
 from adapters.mongo import MongoArchive
 from adapters.temporal.client import connect_lazily
+from adapters.temporal.listing import TemporalListing
 from adapters.temporal.sessions import TemporalSessions
-from domain.agents.servers import AgentServer
+from domain.agents.servers import AgentServer, Heartbeat
+from domain.ids import SessionKey
 from domain.sessions.control import ATTEMPT_ATTRIBUTE
 from domain.sessions.rooms import room_metadata
 from domain.sessions.webhook_receipts import WebhookReceipts
+from services.agents.admission import Admission
 from services.agents.health import agents_check, webhooks_check
 from services.sessions.webhook_receipts import LiveKitWebhooks
 from tests.api.door import Door, open_door, services
 from tests.fakes.agents import Plays
 from tests.fakes.installation import INSTALLATION
+from tests.fakes.places import MemoryPlaces
 from tests.fakes.silent import Silent
 from tests.servers import start_temporal
 from tests.waiting import eventually
@@ -173,6 +179,33 @@ class Unused:
     @workflow.run
     async def run(self) -> None:
         """Nobody starts it."""
+
+
+class CountedServers(MemoryAgentServers):
+    """Counts how often somebody reads the heartbeats."""
+
+    reads = 0
+
+    @override
+    async def seen_since(self, since: datetime) -> list[AgentServer]:
+        self.reads += 1
+        return await super().seen_since(since)
+
+
+async def test_one_check_reads_the_heartbeats_once(door: Door) -> None:
+    servers, places = CountedServers(), MemoryPlaces()
+    listing = TemporalListing(door.studio.client)
+    deps = replace(services(door.studio), agent_servers=servers)
+    admission = Admission(servers, places, deps.sessions, listing)
+    beat = Heartbeat(server_id="s1", agent_name=deps.agent_name, max_jobs=4)
+    await servers.record(beat, datetime.now(UTC) + timedelta(seconds=60))
+    await places.claim(SessionKey("acme", "one"), deps.agent_name, 4)
+    async with open_door(door.studio, replace(deps, admission=admission), key=None) as fresh:
+        before = servers.reads
+        answer = (await fresh.http.get("/health/agent")).json()
+
+    assert servers.reads - before == 1
+    assert (answer["load"]["size"], answer["load"]["reserved"]) == (4, 1)
 
 
 def test_another_agent_name_is_a_mismatch() -> None:

@@ -84,7 +84,8 @@ async def test_a_redispatch_without_a_free_place_leaves_the_call_as_it_is(
 
     refused = await redispatch(rig, key)
 
-    assert (refused.status_code, refused.json()["code"]) == (409, "no_capacity")
+    assert (refused.status_code, refused.json()["code"]) == (503, "no_capacity")
+    assert int(refused.headers["Retry-After"]) > 0
     assert "EVERLINE_MAX_JOBS" in refused.json()["errors"][0]["cure"]
     after = await rig.client.status(key.session_id)
     assert seen(after) == seen(before)

@@ -123,6 +123,21 @@ async def test_sessions_are_listed_and_steered(shell: Shell, house: House) -> No
     await eventually(closed, 120)
 
 
+async def test_a_session_is_started_and_found_with_metadata(shell: Shell) -> None:
+    order, name = unique("order"), unique("call")
+    given = ("--metadata", f"order={order}", "--metadata", "note=a=b")
+    started = await shell.json("sessions", "start", "--id", name, "--wait", "accepted", *given)
+    assert started["metadata"] == {"order": order, "note": "a=b"}
+
+    async def listed() -> bool:
+        words = ("sessions", "list", "--metadata", f"order={order}", "--json")
+        return [one["session_id"] for one in (await shell.json(*words))["sessions"]] == [name]
+
+    await eventually(listed, 120)
+    for wrong in (("--metadata", "order"), (*given, "--metadata", "order=2")):
+        await shell.run("sessions", "start", *wrong, fails_with="give KEY=VALUE")
+
+
 async def test_agents_are_saved_changed_and_restored(shell: Shell, tmp_path: Path) -> None:
     org = unique("acme")
     file = tmp_path / "agent.json"

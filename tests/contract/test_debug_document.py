@@ -170,6 +170,7 @@ async def test_an_agent_that_never_joins_is_told_as_such(acme: Tenant, house: Ho
     [told] = [entry for entry in logs if entry["event"] == NEVER_JOINED and entry["room"] == room]
     assert (told["attempt"], told["agent"], told["participants"]) == (1, None, [])
     assert told["url"] == house.rooms.api_url
+    assert told["counters"]["dispatched"] >= told["counters"]["not_joined"] >= 1
     closed = (await acme.http.get(f"/v1/sessions/{session_id}")).json()
     assert closed["outcome"] == "agent_never_joined"
     assert closed["room_deleted"]

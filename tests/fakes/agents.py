@@ -110,6 +110,11 @@ class Crew:
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    @property
+    def idle(self) -> bool:
+        """Whether no agent is about to come, to claim or to report."""
+        return not self._tasks
+
     def _part(self, attempt: int) -> Plays:
         return self.parts[min(attempt, len(self.parts)) - 1]
 

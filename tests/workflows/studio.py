@@ -10,6 +10,7 @@ from activities.capacity import CapacityActivities
 from activities.listening import ListenActivities
 from adapters.settings import WorkerSettings
 from adapters.temporal import client as temporal_client
+from adapters.temporal.sessions import TemporalSessions
 from services.transcripts.transcripts import Transcripts
 from tests.fakes.archives import MemoryArchive, ScriptedSummariser
 from tests.fakes.installation import INSTALLATION
@@ -50,6 +51,7 @@ async def studio(temporal_server: TemporalServer) -> AsyncGenerator[Studio]:
             studio.rooms,
             studio.archive,
             studio.summariser,
+            inputs=TemporalSessions(client, settings.temporal_task_queue),
             installation=INSTALLATION,
         ),
         capacity.count_free_places,

@@ -1,6 +1,7 @@
 """What is said to a session: refused when it makes no sense, harmless when it comes twice."""
 
 import asyncio
+import json
 import random
 from datetime import UTC, datetime, timedelta
 
@@ -64,6 +65,24 @@ async def test_a_redispatch_replaces_the_agent(studio: Studio) -> None:
     assert status.agent_identity
     assert status.agent_identity.startswith("agent-2")
     assert closed.ended == ("completed", "end_requested")
+
+
+@beside_the_others
+async def test_the_configuration_is_stored_once_whatever_the_attempts(studio: Studio) -> None:
+    call = studio.call(Plays(), Plays(), Plays())
+    call.request.config.prompt = "p" * 100_000
+    await call.live()
+    for joins in (2, 3):
+        await call.update(Redispatch())
+        await call.until("replaced", lambda status, joins=joins: status.joins == joins)
+    await call.end()
+
+    closed = await call.closed()
+
+    sent = studio.rooms.dispatched[call.room]
+    assert [json.loads(metadata)["prompt"] for metadata in sent] == [call.request.config.prompt] * 3
+    stored = sum(event.ByteSize() for event in closed.history.events)
+    assert 100_000 < stored < 180_000, "a second copy would be 100 kB more"
 
 
 @beside_the_others

@@ -1,5 +1,6 @@
 """Workers come and go: whatever they had in memory, a session goes on from its history."""
 
+import gc
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from temporalio.worker import Worker
 
 from activities.errors import TranslateErrors
 from adapters.temporal import client as temporal_client
+from adapters.temporal.sessions import TemporalSessions
 from domain.sessions.end_reasons import ReportEnd
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.fakes.archives import MemoryArchive, ScriptedSummariser
@@ -38,6 +40,7 @@ async def worker(studio: Studio) -> AsyncGenerator[None]:
         studio.rooms,
         studio.archive,
         studio.summariser,
+        inputs=TemporalSessions(studio.client, studio.settings.temporal_task_queue),
         installation=INSTALLATION,
     )
     async with Worker(
@@ -102,3 +105,20 @@ async def test_a_worker_that_is_stopped_in_the_middle_of_a_step(forgetful: Studi
 
     assert closed.ended == ("completed", "end_requested")
     assert sessions.records[call.key][-1].state == "closed"
+
+
+async def test_a_worker_that_stops_leaves_no_error_unread(
+    forgetful: Studio, caplog: pytest.LogCaptureFixture
+) -> None:
+    live, joining = forgetful.call(), forgetful.call(NEVER_COMES)
+    async with worker(forgetful):
+        await live.live()
+        await joining.start()
+        await joining.until("looks for its agent", lambda status: status.dispatches > 0)
+    gc.collect()
+
+    assert "never retrieved" not in caplog.text
+    async with worker(forgetful):
+        for call in (live, joining):
+            await call.end()
+            await call.closed()

@@ -105,7 +105,6 @@ class SessionActivities:
                 livekit_room=request.livekit_room,
                 agent_name=request.agent_name,
                 attempt=attempt.number,
-                config=request.config,
                 user_id=request.user_id,
                 caller_identity=request.caller_identity,
                 max_duration=limits.max_duration,

@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.failures import code_of, is_final, reason_of, was_cancelled
     from workflows.session_parts.callers import Callers
     from workflows.session_parts.context import SessionContext
-    from workflows.waiting import passed, seconds_to, until
+    from workflows.waiting import passed, retrieve_exception, seconds_to, until
 
 MAX_STRAY_CHECKS = 10
 """At most this many agents that carry no attempt are checked in one session."""
@@ -75,6 +75,7 @@ class Attempts:
         """Wait until the agent participant is ACTIVE in the room: nothing less is evidence."""
         self._session.tracker.wait_for(WaitingFor.AGENT_JOIN)
         look = self._session.activities.await_agent(attempt.number)
+        retrieve_exception(look)
         await until(lambda: look.done() or attempt.is_over or self._session.ending is not None)
         if not look.done():
             look.cancel()
@@ -173,6 +174,7 @@ class Attempts:
         # A new leave during the check is checked separately.
         attempt.forget_leave()
         look = self._session.activities.look_for_agent(attempt.number)
+        retrieve_exception(look)
         await until(lambda: look.done() or attempt.is_over)
         if not look.done():
             look.cancel()

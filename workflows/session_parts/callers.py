@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.sessions.presence import Presence
     from workflows.failures import reason_of
     from workflows.session_parts.context import SessionContext
-    from workflows.waiting import passed, pause, until
+    from workflows.waiting import passed, pause, retrieve_exception, until
 
 CHECKS = "check-the-room-for-callers"
 """Patch: sessions that were started before it end on time alone, without a check of the room."""
@@ -125,6 +125,7 @@ class Callers:
         """Check the room for a caller whom no webhook has reported, before the call is over."""
         before = self._everybody.here
         check = self._session.activities.look_for_callers([])
+        retrieve_exception(check)
         in_time = await until(check.done, LAST_LOOK, "the last look for a caller")
         if not in_time:
             check.cancel()
@@ -157,6 +158,7 @@ class Callers:
             slower = 2 ** min(checks // CHECKS_AT_FULL_SPEED, 5)
             check = self._session.activities.look_for_callers(sorted(here), slower)
             self._check = check
+            retrieve_exception(check)
             await until(lambda done=check.done, known=here: done() or self._relevant.here != known)
             if not check.done():
                 check.cancel()

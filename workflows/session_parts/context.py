@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.sessions.session import SessionInput
     from workflows.session_parts.activities import SessionActivities
     from workflows.session_parts.status_tracker import SessionStatusTracker
-    from workflows.waiting import until
+    from workflows.waiting import retrieve_exception, until
 
 Result = TypeVar("Result")
 REVISED_ENDING = "revised-ending"
@@ -85,6 +85,7 @@ class SessionContext:
         Raises:
             ActivityError: the step failed, or was cancelled.
         """
+        retrieve_exception(step)
         await until(lambda: step.done() or self.ending is not None)
         if not step.done():
             step.cancel()

@@ -7,7 +7,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.sessions.attempts import Attempt
     from workflows.failures import reason_of, was_cancelled
     from workflows.session_parts.context import SessionContext
-    from workflows.waiting import until
+    from workflows.waiting import retrieve_exception, until
 
 LISTENER_GRACE = 10.0
 """Seconds in which a listener ends by itself once its agent has left."""
@@ -26,6 +26,7 @@ class Listener:
             self._listening = self._session.activities.listen_to_agent(
                 attempt.number, attempt.agent_identity
             )
+            retrieve_exception(self._listening)
 
     async def stop(self, attempt: Attempt | None) -> None:
         """Stop; an agent without a report has left, and what it said last is still written down."""

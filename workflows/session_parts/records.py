@@ -5,6 +5,7 @@ from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from workflows.session_parts.context import SessionContext
+    from workflows.waiting import retrieve_exception
 
 
 class Records:
@@ -37,8 +38,7 @@ class Records:
             return
         self.stop_announcing()
         self._announcement = self._session.activities.announce_later(self._session.tracker.status)
-        # Nobody waits for it; its exception is read so that asyncio does not warn.
-        self._announcement.add_done_callback(lambda done: done.cancelled() or done.exception())
+        retrieve_exception(self._announcement)
 
     def stop_announcing(self) -> None:
         """Cancel an announcement that waits: each later record announces everything."""

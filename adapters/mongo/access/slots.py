@@ -1,12 +1,11 @@
 """The slots of open sessions."""
 
-import random
 from datetime import UTC, datetime
 
 from typing_extensions import override
 
 from adapters.mongo.client import Database
-from adapters.mongo.documents import Document, document_id, document_of
+from adapters.mongo.documents import Document, document_id, document_of, free_number
 from adapters.mongo.errors import storage_errors
 from adapters.mongo.reading import StoredModel
 from adapters.mongo.tenancy import Documents, OrgCollection
@@ -50,7 +49,7 @@ class MongoSlots(AllSlots):
         # Numbers at or above the limit are from before it was lowered; they count as well.
         if len(numbers) >= limit:
             return False
-        number = random.choice([number for number in range(limit) if number not in numbers])
+        number = free_number(numbers, limit)
         slot = Slot(org=key.org, session_id=key.session_id, number=number, claimed_at=now)
         document = document_of(slot, "the slot", document_id(key.org, number))
         return await mine.insert_new(document) or None

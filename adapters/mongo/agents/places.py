@@ -1,13 +1,12 @@
 """The places that sessions hold on agent servers, and the queue for them."""
 
-import random
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from typing_extensions import override
 
 from adapters.mongo.client import Database
-from adapters.mongo.documents import Document, document_id, document_of
+from adapters.mongo.documents import Document, document_id, document_of, free_number
 from adapters.mongo.errors import AlreadyStored, storage_errors
 from adapters.mongo.reading import StoredModel
 from adapters.mongo.tenancy import Documents
@@ -47,7 +46,7 @@ class MongoPlaces(Places):
                 # Numbers at or above the limit are from before it was lower; they count as well.
                 if len(taken) >= limit:
                     return False
-                number = random.choice([one for one in range(limit) if one not in taken])
+                number = free_number(taken, limit)
                 if await self._places.insert_new(_document(key, agent_name, number)):
                     return True
         raise StorageUnavailable("MongoDB did not claim a place: too many writers at once")

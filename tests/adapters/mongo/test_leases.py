@@ -65,3 +65,24 @@ async def test_of_several_that_wait_one_succeeds(archive: MongoArchive) -> None:
     held = await asyncio.gather(*(each.hold() for each in waiting))
 
     assert held.count(True) == 1
+
+
+async def test_a_released_lease_is_free_at_once(archive: MongoArchive) -> None:
+    first, second = (lease(archive, name, Clock(0)) for name in ("first", "second"))
+    assert await first.hold()
+
+    await second.release()
+    assert not await second.hold(), "only its holder can release it"
+    await first.release()
+
+    assert await second.hold()
+    assert not await first.hold()
+
+
+async def test_a_lease_may_last_for_another_time(archive: MongoArchive) -> None:
+    clock = Clock(0)
+    first, second = (archive.lease("short", name, clock, 1) for name in ("first", "second"))
+    assert await first.hold()
+    assert not await second.hold()
+    clock.now += 1
+    assert await second.hold()

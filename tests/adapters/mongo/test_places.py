@@ -50,6 +50,12 @@ async def test_a_repeated_claim_keeps_its_place(places: MongoPlaces) -> None:
     assert [place.key for place in await places.of_name(NAME)] == [key("a")]
 
 
+async def test_a_place_of_very_many(places: MongoPlaces) -> None:
+    assert await places.claim(key("a"), NAME, 10**15)
+    assert await places.claim(key("b"), NAME, 10**15)
+    assert len({place.number for place in await places.of_name(NAME)}) == 2
+
+
 async def test_agent_names_have_their_own_places(places: MongoPlaces) -> None:
     assert await places.claim(key("a"), NAME, 1)
     assert await places.claim(key("b"), "others", 1)

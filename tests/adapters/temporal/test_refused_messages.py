@@ -111,6 +111,17 @@ async def test_a_limit_of_a_session_is_no_fault_of_the_request(
     await _ends(call)
 
 
+async def test_a_refused_question_is_not_called_a_message(
+    temporal: RefusingTemporal, sessions: TemporalSessions
+) -> None:
+    refusal = (grpc.StatusCode.FAILED_PRECONDITION, "the namespace is being handed over")
+    temporal.refused |= {"ListWorkflowExecutions": refusal, "DescribeTaskQueue": refusal}
+
+    for question in (sessions.find_by_room("acme", "acme.room"), sessions.pollers()):
+        with pytest.raises(Conflict, match="Temporal does not allow this: the namespace"):
+            await question
+
+
 async def test_a_sessions_own_refusal_is_still_a_conflict(
     studio: Studio, sessions: TemporalSessions
 ) -> None:

@@ -13,10 +13,17 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from domain.ids import SessionKey, session_workflow_id
 from domain.sessions.end_reasons import EndReason
 from domain.sessions.listing import STUCK_AFTER, is_stuck
-from domain.sessions.session import Outcome, SessionState, SessionStatus, WaitingFor
+from domain.sessions.session import (
+    LONGEST_QUEUE,
+    Outcome,
+    SessionState,
+    SessionStatus,
+    WaitingFor,
+)
 from services.sessions.listing import SessionLists
 from tests.api.door import at_last, is_problem
 from tests.api.house import House, Tenant, unique
+from tests.api.sessions.fleet import fleet_of
 from tests.waiting import eventually
 from workflows.session_parts.search_attributes import ORG, STATE
 
@@ -212,6 +219,34 @@ async def test_what_waits_for_a_machine_for_too_long_is_stuck() -> None:
     assert not is_stuck(WaitingFor.ROOM_DELETION, now, now)
     assert not is_stuck(WaitingFor.CALL_END, long_ago, now), "people may talk for long"
     assert not is_stuck(WaitingFor.ROOM, None, now)
+
+
+@pytest.mark.parametrize("queue_seconds", [0.0, 30.0, LONGEST_QUEUE, None])
+async def test_a_session_in_the_queue_is_not_stuck_while_its_time_runs(
+    queue_seconds: float | None,
+) -> None:
+    now, waits = datetime.now(UTC), WaitingFor.AGENT_CAPACITY
+    allowed = timedelta(seconds=LONGEST_QUEUE if queue_seconds is None else queue_seconds)
+    assert not is_stuck(waits, now - allowed, now, queue_seconds)
+    assert is_stuck(waits, now - allowed - 2 * STUCK_AFTER, now, queue_seconds)
+    assert is_stuck(WaitingFor.AGENT_JOIN, now - 2 * STUCK_AFTER, now, queue_seconds)
+
+
+async def test_a_session_that_may_wait_long_in_the_queue_is_not_listed_as_stuck(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.temporal.listing.STUCK_AFTER", timedelta(seconds=0))
+    monkeypatch.setattr("domain.sessions.listing.STUCK_AFTER", timedelta(seconds=0))
+    async with fleet_of(house, 1) as fleet:
+        acme = await fleet.tenant()
+        await acme.live("first")
+        await acme.start("second")
+        await acme.until("second", state=SessionState.QUEUED)
+        office = Office(house, acme.tenant, acme.org)
+        await office.until_listed(["second"], state="queued")
+        [line] = await office.listed(state="queued")
+        assert (line["stuck"], line["waiting_for"]) == (False, "agent_capacity")
+        assert await office.names(stuck=True) == []
 
 
 async def test_stuck_ones_are_found_by_temporal_itself(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain.agents.places import Place, Waiting, capacity, expected_wait, in_turn
-from domain.agents.servers import AgentServer, JobTick
+from domain.agents.servers import MOST_JOBS, AgentServer, JobTick
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 NAME = "agents"
@@ -67,6 +67,41 @@ def test_jobs_of_nobody_who_holds_a_place_take_places_as_well() -> None:
 def test_what_a_server_reports_as_free_counts_not_its_size() -> None:
     assert free([server("a", free=1)], held("a")) == 1
     assert free([server("a", free=0)], held("a", "b")) == 0
+
+
+def test_a_server_that_has_missed_a_heartbeat_gets_no_calls_and_its_own_may_need_places() -> None:
+    late = server("a", "b", age=5)
+    assert free([late], held("a", "b")) == 0
+    assert free([late, server(max_jobs=3)], held("a", "b")) == 1
+    there = capacity([late], NAME, held("a", "b"), NOW)
+    assert there is not None
+    assert (there.size, there.most_waiting) == (4, 4), "it may be back in a moment"
+
+
+@pytest.mark.parametrize(
+    ("max_jobs", "reported", "places"),
+    [
+        (0, None, 0),
+        (0, 5, 0),
+        (4, 50, 2),
+        (1, None, 0),
+        (10**18, None, MOST_JOBS - 2),
+        (10**18, 10**18, MOST_JOBS - 2),
+    ],
+)
+def test_a_server_has_no_more_places_than_its_size_leaves(
+    max_jobs: int, reported: int | None, places: int
+) -> None:
+    liar = server("a", "b", max_jobs=max_jobs, free=reported)
+    assert liar.places == places
+    there = capacity([liar], NAME, held("a", "b"), NOW)
+    assert there is not None
+    assert (there.free, there.most_waiting) == (places, min(max_jobs, MOST_JOBS))
+
+
+def test_the_places_of_all_servers_of_a_name_count_together() -> None:
+    one, other = server("a", max_jobs=2), server("b", max_jobs=3)
+    assert free([one, other], held("a", "b")) == 3
 
 
 def test_a_draining_server_has_no_place_and_its_calls_take_none_of_the_others() -> None:
