@@ -232,7 +232,8 @@ class TemporalSessions(Sessions):
         except RPCError as error:
             if not has_never_run(error):
                 raise
-            return await status_of(key, await handle.describe())
+            description = await handle.describe()
+            return status_of(key, description, await description.memo())
 
     @override
     async def claim(self, key: SessionKey, claim: AgentReady) -> ReadyAnswer:

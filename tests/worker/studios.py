@@ -7,7 +7,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from temporalio.worker import Worker
 
 from activities.errors import TranslateErrors
+from adapters.settings import WorkerSettings
 from adapters.temporal import client as temporal_client
+from adapters.temporal.sessions import TemporalSessions
 from domain.task_queues import TaskKind
 from tests.fakes.archives import MemoryArchive, ScriptedSummariser
 from tests.fakes.installation import INSTALLATION
@@ -29,24 +31,26 @@ async def studio_of(temporal: TemporalServer, rooms: FakeRooms | None = None) ->
 def worker(studio: Studio, slots: dict[TaskKind, int]) -> AbstractAsyncContextManager[None]:
     """A worker process with these slots, for the block."""
     settings = studio.settings.model_copy(update={"everline_worker_slots": slots})
-    activities = activities_of(
-        settings, studio.rooms, studio.archive, studio.summariser, installation=INSTALLATION
-    )
-    return serving_all(studio.client, settings, activities)
+    return serving_all(studio.client, settings, _activities(studio, settings))
 
 
 @asynccontextmanager
 async def older_worker(studio: Studio) -> AsyncGenerator[None]:
     """A worker of the release before: every step is on the main task queue."""
-    activities: list[Activity] = activities_of(
-        studio.settings, studio.rooms, studio.archive, studio.summariser, installation=INSTALLATION
-    )
     async with Worker(
         studio.client,
         task_queue=studio.settings.temporal_task_queue,
         workflows=WORKFLOWS,
-        activities=activities,
+        activities=_activities(studio, studio.settings),
         interceptors=[TranslateErrors()],
         workflow_runner=workflow_runner(),
     ):
         yield
+
+
+def _activities(studio: Studio, settings: WorkerSettings) -> list[Activity]:
+    return activities_of(
+        *(settings, studio.rooms, studio.archive, studio.summariser),
+        inputs=TemporalSessions(studio.client, settings.temporal_task_queue),
+        installation=INSTALLATION,
+    )

@@ -21,7 +21,7 @@ from domain.sessions.end_reasons import ReportEnd
 from domain.sessions.messages import agent_lost
 from domain.sessions.ports import Participant
 from domain.sessions.session import SessionState, SessionStatus
-from services.access.quotas import SessionQuota
+from services.access.org_quota import OrgQuota
 from services.agents.admission import Admission
 from services.agents.queue import serving_queue
 from tests.api.house import House, Tenant, unique
@@ -272,9 +272,12 @@ class Client:
         await self.tenant.end(name)
 
 
+NO_QUOTA = OrgQuota()
+
+
 @asynccontextmanager
 async def fleet_of(
-    house: House, size: int, *, quota: SessionQuota | None = None, serving: bool = True
+    house: House, size: int, *, quota: OrgQuota = NO_QUOTA, serving: bool = True
 ) -> AsyncGenerator[Fleet]:
     """A fleet for a block, whose queue is served unless a test does that."""
     fleet = Fleet(house, size)
