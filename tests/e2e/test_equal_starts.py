@@ -39,8 +39,8 @@ def request(path: str, session_id: str) -> dict[str, Any]:
 
 async def start(rig: Rig, path: str, session_id: str, patience: float = 40) -> httpx.Response:
     """Start a session and wait until its agent is in, or for `patience` seconds."""
-    body = request(path, session_id)
-    return await rig.client.http.post(path, json=body, params={"wait": "joined"}, timeout=patience)
+    body, timeout = request(path, session_id), httpx.Timeout(40, read=patience)
+    return await rig.client.http.post(path, json=body, params={"wait": "joined"}, timeout=timeout)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ async def test_a_client_without_patience_does_its_session_no_harm(rig: Rig) -> N
     async with slow_agent(rig, session_id):
         for _ in range(REPEATS):
             with pytest.raises(httpx.ReadTimeout):
-                await start(rig, "/v1/sessions/start", session_id, patience=1)
+                await start(rig, "/v1/sessions/start", session_id, patience=0.4)
 
     joined = await start(rig, "/v1/sessions/start", session_id)
 
