@@ -59,7 +59,8 @@ class CallsBesideTheOthers(LoadFileScheduling):
     """Deals out files by their kind."""
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        own = min(_place(str(node.workerinput["workerid"])), 2)
+        worker: str = node.gateway.id  # pyright: ignore[reportUnknownMemberType]
+        own = min(_place(worker), 2)
         file = min(self.workqueue, key=lambda file: _turn(file, own))
         self.workqueue.move_to_end(file, last=False)
         super()._assign_work_unit(node)

@@ -12,6 +12,7 @@ from domain.ids import SessionKey
 from domain.sessions.session import Outcome
 from tests.harness.client import QUICK
 from tests.harness.rig import ORG, Rig
+from tests.waiting import eventually
 
 EQUAL_STARTS = 50
 REPEATS = 14
@@ -21,6 +22,7 @@ SLOW = QUICK | {"join_timeout": 60.0, "ready_timeout": 120.0, "caller_wait": 300
 @asynccontextmanager
 async def slow_agent(rig: Rig, session_id: str) -> AsyncGenerator[None]:
     """The session's agent is in the room, but its claim comes only after the block."""
+    await eventually(lambda: _agents_are_there(rig), 60, "an agent server has sent a heartbeat")
     rig.know(SessionKey(ORG, session_id))
     rig.proxy.claims_pass = False
     try:
@@ -28,6 +30,11 @@ async def slow_agent(rig: Rig, session_id: str) -> AsyncGenerator[None]:
         await rig.client.until(session_id, 60, waiting_for="agent_ready")
     finally:
         rig.proxy.claims_pass = True
+
+
+async def _agents_are_there(rig: Rig) -> bool:
+    """Not if another test has just put the stack's agent server back."""
+    return (await rig.client.http.get("/health/agent")).is_success
 
 
 def request(path: str, session_id: str) -> dict[str, Any]:
