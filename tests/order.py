@@ -59,8 +59,7 @@ class CallsBesideTheOthers(LoadFileScheduling):
     """Deals out files by their kind."""
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        worker: str = node.gateway.id  # pyright: ignore[reportUnknownMemberType]
-        own = min(_place(worker), 2)
+        own = min(_place(node.gateway.id), 2)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
         file = min(self.workqueue, key=lambda file: _turn(file, own))
         self.workqueue.move_to_end(file, last=False)
         super()._assign_work_unit(node)
