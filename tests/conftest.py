@@ -13,6 +13,7 @@ settings.register_profile(
 settings.load_profile("everline")
 
 pytest_plugins = [
+    "tests.garbage",
     "tests.servers",
     "tests.workflows.studio",
     "tests.harness.plugin",

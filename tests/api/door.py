@@ -13,13 +13,13 @@ from fastapi import FastAPI
 from adapters.livekit.signatures import HEARTBEAT, WEBHOOK, sign_body
 from adapters.memory_agent_servers import MemoryAgentServers
 from adapters.temporal.sessions import TemporalSessions
-from api.app import create_app
 from api.dependencies import ApiDependencies, Archive, CallerTokens
 from domain.access.principal import Principal
 from domain.ids import SessionKey
 from domain.sessions import callback_token
 from domain.sessions.callback_token import CallbackClaims
 from services.transcripts.transcripts import Transcripts
+from tests.api.shared_app import app_with
 from tests.fakes.agents import Plays
 from tests.fakes.installation import FixedInstallation
 from tests.workflows.calls import AGENT_NAME, Call, Studio
@@ -164,12 +164,7 @@ async def open_door(
 
     Not patient is who wants to hear that something is away.
     """
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        yield
-
-    app = create_app(deps, lifespan, [])
+    app = app_with(deps)
     at_once = httpx.ASGITransport(app, raise_app_exceptions=False)
     transport = PatientTransport(app) if patient else at_once
     headers = {"x-api-key": key} if key else {}

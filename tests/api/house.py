@@ -23,7 +23,6 @@ from adapters.temporal.encryption import EncryptionCodec
 from adapters.temporal.listing import TemporalListing
 from adapters.temporal.runs import TemporalDeliveryRuns, TemporalSummaryRuns
 from adapters.temporal.sessions import TemporalSessions
-from api.app import create_app
 from api.dependencies import ApiDependencies, Archive, CallerTokens, Records
 from domain.access.api_keys import NewKeyRequest
 from domain.agents.catalogs import BUILT_IN
@@ -37,6 +36,7 @@ from services.transcripts.retention import Retention
 from services.transcripts.transcripts import Transcripts
 from services.webhooks.endpoints import Webhooks
 from tests.api.door import PatientTransport, at_last
+from tests.api.shared_app import app_with
 from tests.fakes.archives import ScriptedAnalyst, ScriptedSummariser
 from tests.fakes.installation import INSTALLATION, FixedInstallation
 from tests.fakes.rooms import FakeRooms
@@ -69,12 +69,7 @@ class House:
     @asynccontextmanager
     async def open(self, **changed: Any) -> AsyncGenerator[FastAPI]:
         """The API, with some of its services changed."""
-
-        @asynccontextmanager
-        async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-            yield
-
-        yield create_app(replace(self.services, **changed), lifespan, [])
+        yield app_with(replace(self.services, **changed))
 
     def quota(self, limit: int, *, mongodb: bool = True) -> OrgQuota:
         """A quota of open sessions, counted with or without MongoDB."""

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -18,11 +17,18 @@ PLACES = 4
 LIMITS = {"caller_wait": 600.0, "join_attempts": 1.0, "join_timeout": 60.0}
 
 
-@pytest.fixture
-async def server(rig: Rig, tmp_path: Path) -> AsyncGenerator[FewPlaces]:
+@pytest.fixture(scope="module")
+async def few(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[FewPlaces]:
     """The one agent server of the stack, with a few places."""
-    async with few_places(rig, tmp_path, PLACES) as server:
+    async with few_places(rig, tmp_path_factory.mktemp("few"), PLACES) as server:
         yield server
+
+
+@pytest.fixture
+async def server(rig: Rig, few: FewPlaces) -> FewPlaces:
+    """The same, with all its places free."""
+    await room_for(rig, PLACES)
+    return few
 
 
 async def open_calls(rig: Rig, count: int) -> list[StartedSession]:
@@ -111,7 +117,6 @@ def seen(status: SessionStatus) -> SessionStatus:
 async def test_of_a_storm_of_starts_each_joins_in_its_turn_or_is_refused_at_once(
     rig: Rig, server: FewPlaces
 ) -> None:
-    await room_for(rig, PLACES)
     body = {"limits": {"caller_wait": 600, "queue_seconds": 600, "join_attempts": 1}}
 
     async def start() -> httpx.Response:

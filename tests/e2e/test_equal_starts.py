@@ -12,6 +12,7 @@ from domain.ids import SessionKey
 from domain.sessions.session import Outcome
 from tests.harness.client import QUICK
 from tests.harness.rig import ORG, Rig
+from tests.waiting import eventually
 
 EQUAL_STARTS = 50
 REPEATS = 14
@@ -21,6 +22,7 @@ SLOW = QUICK | {"join_timeout": 60.0, "ready_timeout": 120.0, "caller_wait": 300
 @asynccontextmanager
 async def slow_agent(rig: Rig, session_id: str) -> AsyncGenerator[None]:
     """The session's agent is in the room, but its claim comes only after the block."""
+    await eventually(lambda: _agents_are_there(rig), 60, "an agent server has sent a heartbeat")
     rig.know(SessionKey(ORG, session_id))
     rig.proxy.claims_pass = False
     try:
@@ -28,6 +30,11 @@ async def slow_agent(rig: Rig, session_id: str) -> AsyncGenerator[None]:
         await rig.client.until(session_id, 60, waiting_for="agent_ready")
     finally:
         rig.proxy.claims_pass = True
+
+
+async def _agents_are_there(rig: Rig) -> bool:
+    """Not if another test has just put the stack's agent server back."""
+    return (await rig.client.http.get("/health/agent")).is_success
 
 
 def request(path: str, session_id: str) -> dict[str, Any]:
@@ -39,8 +46,8 @@ def request(path: str, session_id: str) -> dict[str, Any]:
 
 async def start(rig: Rig, path: str, session_id: str, patience: float = 40) -> httpx.Response:
     """Start a session and wait until its agent is in, or for `patience` seconds."""
-    body = request(path, session_id)
-    return await rig.client.http.post(path, json=body, params={"wait": "joined"}, timeout=patience)
+    body, timeout = request(path, session_id), httpx.Timeout(40, read=patience)
+    return await rig.client.http.post(path, json=body, params={"wait": "joined"}, timeout=timeout)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +73,7 @@ async def test_a_client_without_patience_does_its_session_no_harm(rig: Rig) -> N
     async with slow_agent(rig, session_id):
         for _ in range(REPEATS):
             with pytest.raises(httpx.ReadTimeout):
-                await start(rig, "/v1/sessions/start", session_id, patience=1)
+                await start(rig, "/v1/sessions/start", session_id, patience=0.4)
 
     joined = await start(rig, "/v1/sessions/start", session_id)
 

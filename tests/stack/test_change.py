@@ -3,13 +3,14 @@
 import asyncio
 import os
 import sys
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from stack.layout.wanted import read_wanted
-from tests.stack.test_supervisor import DEADLINE, everline, fake_stack
+from tests.stack.test_supervisor import DEADLINE, Running, everline, fake_stack
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -62,6 +63,15 @@ async def test_a_part_that_is_left_out_gets_its_setting_when_it_is_started(tmp_p
         await stack.end()
 
 
+@pytest.fixture(scope="module")
+async def unchanged(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Running]:
+    """A running stack in which no test changes anything."""
+    async with fake_stack(tmp_path_factory.mktemp("unchanged")) as stack:
+        await stack.until("running")
+        yield stack
+        await stack.end()
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
@@ -73,16 +83,13 @@ async def test_a_part_that_is_left_out_gets_its_setting_when_it_is_started(tmp_p
     ],
 )
 async def test_what_needs_a_restart_is_refused(
-    tmp_path: Path, words: tuple[str, ...], reason: str
+    unchanged: Running, words: tuple[str, ...], reason: str
 ) -> None:
-    async with fake_stack(tmp_path) as stack:
-        await stack.until("running")
-        code, output = await everline(tmp_path, "up", *words)
-        assert code == 1
-        assert reason in output
-        assert "Everline is running" not in output
-        assert (len(stack.events()), read_wanted(stack.home).settings) == (3, {})
-        await stack.end()
+    code, output = await everline(unchanged.home.root, "up", *words)
+    assert code == 1
+    assert reason in output
+    assert "Everline is running" not in output
+    assert (len(unchanged.events()), read_wanted(unchanged.home).settings) == (3, {})
 
 
 @pytest.mark.parametrize(
@@ -90,25 +97,20 @@ async def test_what_needs_a_restart_is_refused(
     [("SUMMARISER", "openai"), ("EVERLINE_DRAIN_SECONDS", "9"), ("EVERLINE_WITHOUT", "agent")],
 )
 async def test_a_variable_of_the_shell_that_does_not_reach_it_is_refused(
-    tmp_path: Path, name: str, value: str
+    unchanged: Running, name: str, value: str
 ) -> None:
-    async with fake_stack(tmp_path) as stack:
-        await stack.until("running")
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "cli", "--home", str(tmp_path), "up"),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=os.environ | {name: value},
-        )
-        output, _ = await asyncio.wait_for(process.communicate(), DEADLINE)
-        assert process.returncode == 1
-        assert f"{name} of your shell does not reach it" in output.decode()
-        await stack.end()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cli", "--home", str(unchanged.home.root), "up"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=os.environ | {name: value},
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), DEADLINE)
+    assert process.returncode == 1
+    assert f"{name} of your shell does not reach it" in output.decode()
 
 
-async def test_options_that_are_in_force_are_no_change(tmp_path: Path) -> None:
-    async with fake_stack(tmp_path) as stack:
-        await stack.until("running")
-        code, output = await everline(tmp_path, "up", "--api-port", "4000", "--free-ports")
-        assert (code, "already running" in output) == (0, True)
-        await stack.end()
+async def test_options_that_are_in_force_are_no_change(unchanged: Running) -> None:
+    code, output = await everline(unchanged.home.root, "up", "--api-port", "4000", "--free-ports")
+    assert (code, "already running" in output) == (0, True)
+    assert (len(unchanged.events()), read_wanted(unchanged.home).settings) == (3, {})

@@ -1,7 +1,8 @@
 """The fixture `studio`: one worker with fakes for LiveKit and MongoDB, on the Temporal server."""
 
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
+from datetime import timedelta
 
 import pytest
 from pydantic import SecretStr
@@ -35,6 +36,15 @@ def worker_settings(address: str, task_queue: str) -> WorkerSettings:
         everline_encryption_keys={"k1": bytes(range(32))},
         everline_callback_secret=SecretStr(CALLBACK_SECRET),
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_grace_period() -> Generator[None]:
+    """Workers in the process of the tests end at once: what they interrupt is over as well."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("worker.main", "worker.webhooks"):
+            patch.setattr(f"{module}.GRACEFUL_SHUTDOWN", timedelta(0))
+        yield
 
 
 @pytest.fixture(scope="session")

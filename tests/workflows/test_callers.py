@@ -102,7 +102,7 @@ async def test_a_caller_who_is_not_there_is_missed_after_one_check(studio: Studi
 
 @beside_the_others
 async def test_a_caller_is_not_missed_in_a_room_that_is_lost(studio: Studio) -> None:
-    call = await studio.call(caller_return=0.5).live()
+    call = await studio.call(caller_return=0.5, report_grace=1).live()
     await call.caller_leaves()
     del studio.rooms.rooms[call.room]
     await eventually(lambda: studio.rooms.count("exists", call.room) >= 2, 60)

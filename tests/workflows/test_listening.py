@@ -8,6 +8,7 @@ from domain.transcripts.transcript import Role
 from tests.fakes.agents import Plays
 from tests.waiting import eventually
 from tests.workflows.calls import Call, Studio
+from tests.workflows.scenes import beside_the_others, takes_long
 
 FOREIGN = Plays(foreign=True, report_when_told=False, report_when_removed=False)
 
@@ -22,6 +23,7 @@ async def _texts(call: Call) -> list[str]:
     return [turn.text for turn in turns]
 
 
+@beside_the_others
 async def test_what_is_said_is_stored_while_the_call_goes_on(studio: Studio) -> None:
     call = await studio.call(FOREIGN, report_grace=3).live()
     await eventually(lambda: call.room in studio.listener.present, what="somebody listens")
@@ -42,6 +44,7 @@ async def test_what_is_said_is_stored_while_the_call_goes_on(studio: Studio) -> 
     assert call.room not in studio.listener.present
 
 
+@beside_the_others
 async def test_whoever_comes_is_the_caller_of_a_foreign_agent(studio: Studio) -> None:
     call = await studio.call(FOREIGN, report_grace=3).live(with_caller=False)
     await call.stranger_joins()
@@ -50,6 +53,8 @@ async def test_whoever_comes_is_the_caller_of_a_foreign_agent(studio: Studio) ->
     await call.closed()
 
 
+@beside_the_others
+@takes_long
 async def test_a_foreign_agent_is_replaced_for_whoever_is_there(studio: Studio) -> None:
     call = await studio.call(FOREIGN, report_grace=3, caller_wait=10).live(with_caller=False)
     await call.stranger_joins()
@@ -68,6 +73,7 @@ def _age(status: SessionStatus) -> float:
     return (datetime.now(UTC) - status.joined_at).total_seconds()
 
 
+@beside_the_others
 async def test_a_listener_that_loses_its_room_comes_back(studio: Studio) -> None:
     call = studio.call(FOREIGN, report_grace=3)
     studio.listener.lost[call.room] = 2
@@ -81,6 +87,7 @@ async def test_a_listener_that_loses_its_room_comes_back(studio: Studio) -> None
     assert await _texts(call) == ["Hello?"]
 
 
+@beside_the_others
 async def test_an_outage_of_mongodb_delays_what_was_heard(studio: Studio) -> None:
     call = await studio.call(FOREIGN, report_grace=3).live()
     studio.archive.switch.away.add(call.key)
@@ -93,6 +100,7 @@ async def test_an_outage_of_mongodb_delays_what_was_heard(studio: Studio) -> Non
     assert await _texts(call) == ["Hello?"]
 
 
+@beside_the_others
 async def test_a_full_transcript_takes_what_fits_and_the_call_goes_on(studio: Studio) -> None:
     call = await studio.call(FOREIGN, report_grace=3).live()
     studio.archive.transcripts.limits[call.key] = 1
@@ -106,6 +114,7 @@ async def test_a_full_transcript_takes_what_fits_and_the_call_goes_on(studio: St
     assert closed.ended == ("report_missing", "caller_left")
 
 
+@beside_the_others
 async def test_nobody_listens_to_our_own_agent(studio: Studio) -> None:
     call = await studio.call(Plays()).live()
     await call.end()
@@ -114,6 +123,7 @@ async def test_nobody_listens_to_our_own_agent(studio: Studio) -> None:
     assert studio.listener.joined[call.room] == []
 
 
+@beside_the_others
 async def test_nobody_listens_where_nothing_can_be_stored(studio: Studio) -> None:
     call = await studio.call(FOREIGN, archive=False, report_grace=3).live()
     await call.end()

@@ -234,7 +234,7 @@ async def test_a_job_without_the_claim_may_fail(studio: Studio) -> None:
 @beside_the_others
 @takes_long
 async def test_the_time_of_a_call_runs_while_its_agent_is_replaced(studio: Studio) -> None:
-    call = await studio.call(MUTE, NEVER_COMES, max_duration=30).live()
+    call = await studio.call(MUTE, NEVER_COMES, max_duration=15).live()
     await _lose_agent(call, 1)
 
     closed = await call.closed()

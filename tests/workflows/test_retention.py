@@ -103,7 +103,7 @@ async def cellar(
     await archive.ensure_indexes()
     async with serving_all(client, settings, retention_activities(settings, archive)):
         yield Cellar(archive, mongo[database], client, settings, settings.temporal_task_queue)
-    await mongo.drop_database(database)
+    # Its database stays: to drop it takes longer than to throw the server away.
     mongo.close()
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import uuid
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -10,10 +11,27 @@ from google.protobuf.duration_pb2 import Duration
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 
-from adapters.temporal.installation import InstallationDiffers, TemporalInstallation
+from adapters.temporal.installation import (
+    INSTALLATION,
+    InstallationDiffers,
+    TemporalInstallation,
+)
 from domain.errors import Unavailable
 from tests.servers import TemporalServer, free_port
 from tests.waiting import eventually
+
+
+async def id_of(client: Client, given: str | None = None) -> str:
+    """The id that a process finds; on a busy machine Temporal may be late with it."""
+    found: list[str] = []
+
+    async def answered() -> bool:
+        with suppress(Unavailable):
+            found.append(await TemporalInstallation(client, given).id())
+        return bool(found)
+
+    await eventually(answered, what="Temporal tells the id")
+    return found[0]
 
 
 @pytest.fixture
@@ -27,38 +45,31 @@ async def client(temporal_server: TemporalServer) -> Client:
             namespace=client.namespace, workflow_execution_retention_period=retention
         )
     )
-
-    async def is_there() -> bool:
-        try:
-            await TemporalInstallation(client, None).id()
-        except Unavailable:
-            return False
-        await client.get_schedule_handle("installation").delete()
-        return True
-
-    await eventually(is_there, what="every part of Temporal knows the namespace")
+    # Also until every part of Temporal knows the namespace.
+    await id_of(client)
+    await client.get_schedule_handle(INSTALLATION).delete()
     return client
 
 
 async def test_processes_that_start_at_once_agree(client: Client) -> None:
-    ids = await asyncio.gather(*(TemporalInstallation(client, None).id() for _ in range(8)))
+    ids = await asyncio.gather(*(id_of(client) for _ in range(8)))
 
     assert len(set(ids)) == 1
     assert re.fullmatch(f"{client.namespace.replace('.', '-')}-[0-9a-f]{{8}}", ids[0])
-    assert await TemporalInstallation(client, None).id() == ids[0], "also later"
+    assert await id_of(client) == ids[0], "also later"
 
 
 async def test_what_the_first_process_was_given_is_everybodys(client: Client) -> None:
-    assert await TemporalInstallation(client, "staging").id() == "staging"
-    assert await TemporalInstallation(client, None).id() == "staging"
-    assert await TemporalInstallation(client, "staging").id() == "staging"
+    assert await id_of(client, "staging") == "staging"
+    assert await id_of(client) == "staging"
+    assert await id_of(client, "staging") == "staging"
 
 
 async def test_another_id_than_the_durable_one_is_an_error_that_names_both(client: Client) -> None:
-    await TemporalInstallation(client, "staging").id()
+    await id_of(client, "staging")
 
     with pytest.raises(InstallationDiffers, match=r"'production'.*'staging'") as refused:
-        await TemporalInstallation(client, "production").id()
+        await id_of(client, "production")
     assert "staging" in str(refused.value.cure)
 
 

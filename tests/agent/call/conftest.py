@@ -1,4 +1,7 @@
-"""A real agent worker with local models, and a room of its own for each test."""
+"""A real agent worker with local models, and a room of its own for each test.
+
+Both take long to start: all files of this folder share them.
+"""
 
 import uuid
 from collections.abc import AsyncGenerator
@@ -17,7 +20,7 @@ from tests.fakes.callback_api import CallbackApi
 from tests.servers import LiveKitServer, ServerProcess, free_port
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def models_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[str]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -33,14 +36,14 @@ async def models_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator
         process.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def home() -> AsyncGenerator[CallbackApi]:
     """Where the agent server's heartbeats go; each session has an API of its own."""
     async with CallbackApi() as api:
         yield api
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def worker(
     livekit_server: LiveKitServer,
     models_url: str,

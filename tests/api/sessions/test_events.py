@@ -30,6 +30,12 @@ NOTHING = Snapshot(None, None)
 GOODBYE = "Good\u2028bye,\u2029and\x85thanks"
 
 
+@pytest.fixture(autouse=True)
+def looked_at_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream goes on for some snapshots after its session's end."""
+    monkeypatch.setattr("services.sessions.watches.POLL_SECONDS", 0.05)
+
+
 async def _events(door: Door, session_id: str, last: str = "") -> list[tuple[str, str, JSON]]:
     """All events of a stream, after the last one that was received: name, id and data."""
     headers = {b"Last-Event-ID": last.encode()} if last else None
