@@ -5,7 +5,6 @@ name resolves to one only at the second look-up. So each name is resolved once, 
 of it must be public, and the connection goes to an address that was checked.
 """
 
-import asyncio
 import ipaddress
 import re
 import socket
@@ -14,6 +13,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import httpx
+
+from adapters.http.look_ups import LookUps
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -28,6 +29,7 @@ _HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 """A host name or an address."""
 _LOCAL = (".localhost", ".local", ".internal", ".lan", ".intranet", ".home.arpa")
 """Domains that are never public."""
+_LOOK_UPS = LookUps()
 _URL_CURE = "give a URL like https://host/path"
 
 
@@ -94,7 +96,7 @@ class AddressGate:
 
     def __init__(self, *, allow_private: bool, resolve: Resolve | None = None) -> None:
         self._allow_private = allow_private
-        self._resolve = resolve or _resolve
+        self._resolve = resolve or _LOOK_UPS.addresses
 
     async def addresses(self, url: str) -> list[str]:
         """The addresses to connect to, in the resolver's order, at least one.
@@ -153,12 +155,6 @@ class _CheckedTransport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self._inner.aclose()
-
-
-async def _resolve(host: str, port: int) -> list[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    # A link-local IPv6 address may name its interface after a `%`.
-    return [str(address[4][0]).partition("%")[0] for address in found]
 
 
 def _check_form(url: httpx.URL, allow_private: bool) -> None:
