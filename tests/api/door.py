@@ -67,21 +67,18 @@ class Door:
     studio: Studio
     deps: ApiDependencies
 
-    async def start(
-        self,
-        *agents: Plays,
-        archive: bool = True,
-        fields: Mapping[str, Any] | None = None,
-        **limits: float,
-    ) -> Call:
-        """Start a session whose agents are played, by `POST /session`; returns when dispatched.
-
-        `fields` are further ones of the body.
-        """
-        call = self.studio.call(
-            *agents, archive=archive, agent_name=AGENT_NAME, place=None, **limits
+    async def start(self, *agents: Plays, archive: bool = True, **limits: float) -> Call:
+        """Start a session whose agents are played, by `POST /session`; returns when dispatched."""
+        return await self._start(
+            self.studio.call(*agents, archive=archive, agent_name=AGENT_NAME, place=None, **limits)
         )
-        body = {**session_body(call), **(fields or {})}
+
+    async def start_with(self, **fields: Any) -> Call:
+        """Start a session with further fields of the body; nobody plays its agent."""
+        return await self._start(self.studio.call(agent_name=AGENT_NAME, place=None), **fields)
+
+    async def _start(self, call: Call, **fields: Any) -> Call:
+        body = session_body(call) | fields
         answer = await at_last(lambda: self.http.post("/session", json=body), late=202)
         assert answer.status_code == 200, answer.text
         return call

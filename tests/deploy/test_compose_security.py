@@ -2,8 +2,10 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from tests.deploy.compose import OURS, ROOT, load_compose
 
@@ -111,6 +113,29 @@ def test_caddy_does_not_publish_the_codec_endpoint() -> None:
     assert refusal
     assert refusal.end() < site.index("reverse_proxy")
     assert text.count("reverse_proxy api:4000") == 1
+
+
+@pytest.mark.parametrize(
+    ("peer", "told", "client"),
+    [
+        ("172.18.0.5", "203.0.113.9", "203.0.113.9"),
+        ("172.18.0.5", "192.0.2.1, 203.0.113.9", "203.0.113.9"),
+        ("198.51.100.1", "203.0.113.9", "198.51.100.1"),
+        ("172.18.0.5", "", "172.18.0.5"),
+    ],
+)
+async def test_the_api_believes_its_own_proxy_who_asks(peer: str, told: str, client: str) -> None:
+    trusted = SERVICES["api"].environment["FORWARDED_ALLOW_IPS"]
+    seen: list[Any] = []
+
+    async def app(scope: Any, _: Any, __: Any) -> None:
+        seen.append(scope["client"][0])
+
+    headers = [(b"x-forwarded-for", told.encode())] if told else []
+    scope: Any = {"type": "http", "client": (peer, 1), "headers": headers}
+    nothing: Any = None
+    await ProxyHeadersMiddleware(app, trusted_hosts=trusted or "")(scope, nothing, nothing)
+    assert seen == [client]
 
 
 # ── secrets ──────────────────────────────────────────────────────────────────────────────────────

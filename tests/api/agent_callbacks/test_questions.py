@@ -43,7 +43,7 @@ async def test_an_agent_gets_the_saved_agent_that_takes_over_with_its_secrets(of
     # Clients see neither secret.
     assert made["config"]["http_tools"][0]["headers"] == {"Authorization": MASK}
     path = f"/v1/agent/managed-agents/{made['agentId']}"
-    call = await office.start(fields={"agentConfig": naming(made["agentId"], "ag-none")})
+    call = await office.start_with(agentConfig=naming(made["agentId"], "ag-none"))
     token = office.as_agent(call.key)
 
     answer = await office.http.get(path, headers=token)
@@ -69,7 +69,7 @@ async def test_an_agent_of_another_org_does_not_exist(office: Door) -> None:
     victim = Principal(org="victim", user_id="anna", is_admin=False)
     config = AgentConfig(agent_name="Anna's", prompt="secret")
     foreign = await office.deps.agents.create(victim, config, datetime.now(UTC))
-    call = await office.start(fields={"agentConfig": naming(foreign.agent.agent_id)})
+    call = await office.start_with(agentConfig=naming(foreign.agent.agent_id))
 
     answer = await office.http.get(
         f"/v1/agent/managed-agents/{foreign.agent.agent_id}", headers=office.as_agent(call.key)
@@ -86,7 +86,7 @@ async def test_only_agents_that_can_take_over_the_session_are_given(office: Door
     between = await create(office, **naming(last["agentId"]))
     switched_off = await create(office, **naming(hidden["agentId"], enabled=False))
     named = naming("no id", "ag-gone", between["agentId"], switched_off["agentId"])
-    call = await office.start(fields={"agentConfig": named})
+    call = await office.start_with(agentConfig=named)
 
     async def get(agent_id: str) -> httpx.Response:
         path = f"/v1/agent/managed-agents/{agent_id}"
@@ -105,7 +105,7 @@ async def test_only_agents_that_can_take_over_the_session_are_given(office: Door
     # What a session may hand over to was decided when it started.
     root = await create(office, **naming(last["agentId"]))
     await finish(call)
-    call = await office.start(fields={"agentId": root["agentId"]})
+    call = await office.start_with(agentId=root["agentId"])
     await put(office, root, {"agent_name": "Ada"} | naming(hidden["agentId"]))
     assert await is_refused()
     # Once an agent that takes over is changed, it may be told of others.
@@ -120,7 +120,7 @@ async def test_agents_that_name_each_other_are_read_once(office: Door) -> None:
     first = await create(office)
     second = await create(office, **naming(first["agentId"]))
     await put(office, first, {"agent_name": "Ada"} | naming(first["agentId"], second["agentId"]))
-    call = await office.start(fields={"agentConfig": naming(first["agentId"])})
+    call = await office.start_with(agentConfig=naming(first["agentId"]))
 
     answer = await office.http.get(
         "/v1/agent/managed-agents/ag-unknown", headers=office.as_agent(call.key)

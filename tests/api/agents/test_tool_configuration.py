@@ -108,7 +108,7 @@ async def test_the_secrets_of_tools_are_masked_and_can_be_sent_back(office: Door
 
     assert again.status_code == 200, again.text
     assert "canary" not in again.text
-    call = await office.start(fields={"agentConfig": naming(made["agentId"])})
+    call = await office.start_with(agentConfig=naming(made["agentId"]))
     stored = await office.http.get(
         f"/v1/agent/managed-agents/{made['agentId']}", headers=office.as_agent(call.key)
     )
