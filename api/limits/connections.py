@@ -9,6 +9,7 @@ import resource
 import time
 from typing import Any
 
+import h11
 from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -20,6 +21,11 @@ STALL_SECONDS = 60.0
 MOST_CONNECTIONS = 2_000
 READ_BYTES = 64 * 1024
 """Received at once, and so kept for a request that has to wait."""
+TINY_LINE_BYTES = 8
+"""A body in chunks has fewer lines than one in so many bytes: a chunk has two, so these are chunks
+of up to 10 bytes."""
+MOST_TINY_LINES = 200
+"""So few lines may be of any length."""
 BACKLOG = 128
 """Connections that the system keeps until they are accepted, which may be all at once."""
 _OTHER_FILES = 256
@@ -55,6 +61,8 @@ class LimitedConnection(H11Protocol):
         """Closes the connection unless a request comes before."""
         self._stalled: asyncio.TimerHandle | None = None
         self.waiting_since = time.monotonic()
+        self._unread = 0
+        """Bytes of chunks that came after the response."""
 
     @property
     def is_serving(self) -> bool:
@@ -74,6 +82,13 @@ class LimitedConnection(H11Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
+        if self._is_in_chunks(data):
+            self._unread += len(data) if not self.is_serving else 0
+            # Each chunk costs much more time than its bytes.
+            tiny = data.count(b"\r\n") > max(MOST_TINY_LINES, len(data) // TINY_LINE_BYTES)
+            if tiny or self._unread > READ_BYTES:
+                self.transport.abort()
+                return
         super().data_received(data)
         if self.is_serving:
             self._stop_waiting()
@@ -103,8 +118,15 @@ class LimitedConnection(H11Protocol):
         self._end_stall()
         super().resume_writing()
 
+    def _is_in_chunks(self, data: bytes) -> bool:
+        """Whether the body that is being received, or begins in `data`, comes in chunks."""
+        if self.conn.their_state is h11.SEND_BODY:
+            return any(name == b"transfer-encoding" for name, _ in self.headers)
+        return b"transfer-encoding" in data.partition(b"\r\n\r\n")[0].lower()
+
     def _wait_for_request(self) -> None:
         self._stop_waiting()
+        self._unread = 0
         self.waiting_since = time.monotonic()
         self.deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
 

@@ -3,7 +3,7 @@
 import asyncio
 import resource
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -199,6 +199,44 @@ async def test_a_request_that_is_being_handled_is_not_interrupted(
             assert await idle.is_closed()
         server.answer.set()
         assert b" 200 " in await client.response()
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("chunk", "count", "accepted"),
+    [
+        (b"1\r\nx\r\n", 50, True),
+        (b"1\r\nx\r\n", 5_000, False),
+        (b"1;extension\r\n" + b"x" * 30 + b"\r\n", 1_000, True),
+        (b"400\r\n" + b"x" * 1024 + b"\r\n", 1_000, True),
+    ],
+)
+async def test_bodies_in_tiny_chunks_are_refused(
+    server: Server, chunk: bytes, count: int, accepted: bool
+) -> None:
+    async with server.client() as client:
+        server.answer.clear()
+        data = CHUNKED + chunk * count + b"0\r\n\r\n"
+        if not accepted:
+            with suppress(ConnectionError):
+                await client.send(data)
+            assert await client.is_closed()
+            return
+        await client.send(CHUNKED)
+        await eventually(lambda: server.handling == 1, PATIENCE)
+        sending = asyncio.create_task(client.send(chunk * count + b"0\r\n\r\n"))
+        server.answer.set()
+        assert b" 200 " in await client.response()
+        sending.cancel()
+
+
+async def test_chunks_are_not_read_for_long_after_the_response(server: Server) -> None:
+    async with server.client() as client:
+        await client.send(CHUNKED)
+        assert b" 200 " in await client.response()
+        assert await is_closed_although_it_drips(client, b"", b"1000\r\n" + b"x" * 4096 + b"\r\n")
 
 
 async def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
