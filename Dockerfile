@@ -24,11 +24,11 @@ RUN --mount=type=cache,target=/var/cache/uv \
     && /opt/uv/bin/uv pip sync --python /opt/everline/bin/python --require-hashes --compile-bytecode \
         requirements/base.txt
 
-# The builder of our wheel, at its locked version; it stays in this stage.
-COPY requirements/dev.txt requirements/
+# The builder of our wheel; it stays in this stage.
+COPY requirements/build.txt requirements/
 RUN --mount=type=cache,target=/var/cache/uv \
     /opt/uv/bin/uv venv --python "$(command -v python)" /opt/hatch \
-    && /opt/uv/bin/uv pip install --python /opt/hatch/bin/python -c requirements/dev.txt hatchling
+    && /opt/uv/bin/uv pip sync --python /opt/hatch/bin/python --require-hashes requirements/build.txt
 
 COPY pyproject.toml README.md LICENSE* ./
 COPY domain domain

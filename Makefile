@@ -27,7 +27,7 @@ export UV_LINK_MODE ?= copy
 # Pyright from its wheel; no look for newer versions at run time.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup servers up dev demo down test test-fast test-tools check format bench chaos fuzz large-data upgrade-test record-histories lock clean
+.PHONY: help setup servers up dev demo down test test-fast test-tools check audit-refresh licences sbom format bench chaos fuzz large-data upgrade-test record-histories lock clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -85,11 +85,24 @@ test-tools:
 		echo "The browser tests need Chromium: install it, or name it in EVERLINE_CHROMIUM."; exit 1; \
 	fi
 
-check: setup ## Format, lint, types and import contracts
+check: setup ## Format, lint, types, import contracts, advisories and licences of packages
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m deploy.supply_chain.audit
+	@$(BIN)/python -m deploy.supply_chain.licences
+
+audit-refresh: setup ## Renew the advisories that `make check` compares the packages with (needs a network)
+	@$(BIN)/python -m deploy.supply_chain.refresh
+
+licences: setup ## Write down the licences of the locked packages, after `make lock`
+	@$(BIN)/python -m deploy.supply_chain.licences --write
+
+SBOM ?= dist/everline.cdx.json
+sbom: setup ## Write a bill of materials of all packages (CycloneDX) to $(SBOM)
+	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)} \
+		$(BIN)/python -m deploy.supply_chain.sbom $(SBOM)
 
 format: setup ## Bring the code into its format
 	@$(BIN)/ruff format .
@@ -121,6 +134,8 @@ lock: | $(UV) ## Pin every dependency with its hashes
 	@$(COMPILE) pyproject.toml -o requirements/base.txt
 	@$(COMPILE) --group dev -c requirements/base.txt -o requirements/dev.txt
 	@$(COMPILE) --group stack -c requirements/base.txt -c requirements/dev.txt -o requirements/stack.txt
+	@$(COMPILE) --group models -c requirements/base.txt -c requirements/stack.txt -o requirements/models.txt
+	@$(COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
 	@$(COMPILE) --group go -o requirements/go.txt
 	@$(COMPILE) --group uv -o requirements/uv.txt
 

@@ -6,10 +6,17 @@ from contextlib import AbstractAsyncContextManager
 from fastapi import APIRouter, FastAPI
 
 from api import cors, docs_page, openapi, problems
-from api.bodies import Bodies
 from api.cors import Origins
 from api.dependencies import ApiDependencies
-from api.middleware import BodyLimit, LastResort, RequestLog, TrailingSlash
+from api.limits.bodies import Bodies
+from api.middleware import (
+    BodyLimit,
+    LastResort,
+    RequestLog,
+    SecurityHeaders,
+    SlicedBodies,
+    TrailingSlash,
+)
 from api.routes import health, livekit, seed
 from api.routes.access import keys
 from api.routes.agent_callbacks import callbacks, questions
@@ -60,6 +67,8 @@ def create_app(
         servers=[{"url": "/", "description": "The API that serves this document."}],
         lifespan=lifespan,
         redirect_slashes=False,
+        # Written once, by `openapi.install`.
+        openapi_url=None,
         # Their own pages would be fetched from a CDN.
         docs_url=None,
         redoc_url=None,
@@ -74,7 +83,9 @@ def create_app(
     app.add_middleware(BodyLimit)
     app.add_middleware(LastResort, development=development)
     cors.install(app, origins)
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestLog)
+    app.add_middleware(SlicedBodies)
     routers = [
         health.router,
         seed.router,

@@ -8,6 +8,7 @@ exists or not.
 import structlog
 from fastapi import Request
 
+from api.limits.unknown_keys import UnknownKeys
 from domain.access.api_keys import Scope
 from domain.access.ports import ApiKeys
 from domain.access.principal import Principal
@@ -23,14 +24,19 @@ _READING = ("GET", "HEAD", "OPTIONS")
 
 
 async def authenticate(
-    request: Request, keys: ApiKeys, rates: RequestRates, api_key: str | None, org: str | None
+    request: Request,
+    keys: ApiKeys,
+    unknown: UnknownKeys,
+    rates: RequestRates,
+    api_key: str | None,
+    org: str | None,
 ) -> Principal:
     """The principal of a request, for the org that it acts for.
 
     Raises:
         Unauthenticated: no key, or one that is not known.
         Forbidden: the key may not do this, or may not act for that org.
-        TooManyRequests: the key's org sends requests too fast.
+        TooManyRequests: the key's org sends requests too fast, or the client too many unknown keys.
         Unavailable: the key cannot be looked up now.
     """
     if not api_key:
@@ -39,9 +45,13 @@ async def authenticate(
             field="x-api-key",
             cure="send your key in the x-api-key header",
         )
+    address = request.client.host if request.client else ""
+    unknown.check(address, api_key)
     found = await keys.resolve(api_key)
     if found is None:
+        unknown.note_unknown(address)
         raise Unauthenticated("the API key is not known", field="x-api-key")
+    unknown.note_valid(api_key)
     request.state.org = found.org
     rates.take(found.org)
     _check_scope(request, found)

@@ -13,6 +13,7 @@ from adapters.recordings import RecordingStore
 from adapters.temporal.message_limits import FailureLimits
 from api.auth import ORG_HEADER, authenticate
 from api.known_names import require_known_query
+from api.limits.unknown_keys import UnknownKeys
 from api.routing import after
 from domain.access.ports import ApiKeys, ApiKeyStore, AuditLog
 from domain.access.principal import Principal
@@ -120,6 +121,8 @@ class ApiDependencies:
     unsigned_reports: bool = False
     """Whether external agents may send reports without a callback token."""
     rates: RequestRates = field(default_factory=lambda: RequestRates(0, 1, time.monotonic))
+    unknown_keys: UnknownKeys = field(default_factory=lambda: UnknownKeys(time.monotonic, 0))
+    """Any number of them unless this is set."""
     watches: SessionWatches = field(default_factory=lambda: SessionWatches(0))
     failures: FailureLimits = field(default_factory=FailureLimits)
     clocks: Mapping[str, Clock] = field(default_factory=dict[str, Clock])
@@ -229,7 +232,7 @@ async def client_of(request: Request) -> Principal:
         if org is not None:
             check_id(org, ORG_HEADER)
         request.state.client = await authenticate(
-            request, deps.keys, deps.rates, headers.get("x-api-key"), org
+            request, deps.keys, deps.unknown_keys, deps.rates, headers.get("x-api-key"), org
         )
     return request.state.client
 

@@ -48,6 +48,8 @@ from api.dependencies import (
     CallerTokens,
     Records,
 )
+from api.limits.connections import BACKLOG, LimitedConnection, most_connections
+from api.limits.unknown_keys import UnknownKeys
 from api.routes.codec import codec_router
 from domain.access.ports import ApiKeys
 from domain.agents.catalogs import BUILT_IN, extended
@@ -160,6 +162,7 @@ async def wire(settings: ApiSettings) -> Wiring:
             settings.everline_org_request_burst,
             time.monotonic,
         ),
+        unknown_keys=UnknownKeys(time.monotonic),
         watches=SessionWatches(settings.everline_event_streams_per_org),
     )
     if archive:
@@ -194,10 +197,15 @@ async def serve(settings: ApiSettings) -> None:
         origins=Origins(settings.everline_cors_origins, localhost=settings.development),
         development=settings.development,
     )
+    LimitedConnection.most = most_connections()
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
+        http=LimitedConnection,
+        ws="none",
+        backlog=BACKLOG,
+        server_header=False,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,

@@ -86,6 +86,56 @@ def _session(scope: Scope) -> str | None:
     return named or scope["state"].get("session")
 
 
+SECURITY_HEADERS = {
+    # Answers hold customers' data: no browser and no proxy may keep or show them.
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""Of every response that has no value of its own."""
+
+
+class SecurityHeaders(HttpMiddleware):
+    """Tells browsers to trust a response with as little as possible."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one HTTP request."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+SLICE_BYTES = 64 * 1024
+
+
+class SlicedBodies(HttpMiddleware):
+    """Sends long bodies in slices: of a client that does not read, only one slice is buffered."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one HTTP request."""
+
+        async def send_in_slices(message: Message) -> None:
+            body: bytes = message.get("body", b"")
+            if message["type"] != "http.response.body" or len(body) <= SLICE_BYTES:
+                await send(message)
+                return
+            for start in range(0, len(body), SLICE_BYTES):
+                end = start + SLICE_BYTES
+                more = end < len(body) or message.get("more_body", False)
+                await send({**message, "body": body[start:end], "more_body": more})
+
+        await self._app(scope, receive, send_in_slices)
+
+
 class TrailingSlash(HttpMiddleware):
     """Treats `/agents/` as `/agents`, as the older LiveKit backend does.
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
@@ -21,6 +21,7 @@ from domain.agents.servers import Heartbeat
 
 Json = dict[str, Any]
 
+PATH = "/openapi.json"
 SCHEMAS = "#/components/schemas/"
 
 TAGS = {
@@ -64,6 +65,15 @@ def install(app: FastAPI) -> None:
 
     # The documented way: https://fastapi.tiangolo.com/how-to/extending-openapi/
     app.openapi = document
+    written: list[bytes] = []
+
+    async def show() -> Response:
+        # Anybody may ask: all responses share the same bytes.
+        if not written:
+            written.append(json.dumps(document(), separators=(",", ":")).encode())
+        return Response(written[0], media_type="application/json")
+
+    app.get(PATH, include_in_schema=False)(show)
 
 
 def _completed(generated: Json) -> Json:

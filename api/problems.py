@@ -68,6 +68,8 @@ STATUS_MEANING = {
     503: "A dependency is unavailable; the same request may work after `Retry-After` seconds.",
 }
 
+MOST_FAULTS = 100
+"""Errors that a response names."""
 _OF_A_NAME = "[key]"
 """How pydantic ends the location of an invalid key."""
 
@@ -184,10 +186,11 @@ async def _validation_error(request: Request, error: RequestValidationError) -> 
         faults.append(_unread_body(request))
     faults += (
         Fault(field=_field(item, error.body), reason=_reason(item), cure=_cure(request, item))
-        for item in items
+        for item in items[:MOST_FAULTS]
     )
     names = ", ".join(sorted({fault.field or "body" for fault in faults}))
-    detail = f"the request is not valid: {names}"
+    further = f" and {len(items) - MOST_FAULTS} more" if len(items) > MOST_FAULTS else ""
+    detail = f"the request is not valid: {names}{further}"
     return ProblemResponse(
         Problem(
             title="InvalidInput", status=422, code=InvalidInput.code, detail=detail, errors=faults
@@ -273,6 +276,9 @@ def content_too_large(path: str) -> Problem:
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
+    if isinstance(error.__cause__, EverlineError):
+        # Raised while FastAPI read the body.
+        return await answer(request, error.__cause__)
     if error.status_code == 400:
         # FastAPI's response to a body that is not text; report it like invalid JSON.
         fault = InvalidInput("the body cannot be read", field="body", cure=_JSON_CURE)

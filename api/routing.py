@@ -12,6 +12,8 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from typing_extensions import override
 
+from api.limits.bodies import JsonRequest
+
 Check = Callable[[Request], Awaitable[object]]
 Dependency = TypeVar("Dependency", bound=Callable[..., Any])
 
@@ -46,6 +48,7 @@ class CheckedRoute(APIRoute):
                 await check(request)
             if not has_body:
                 return await handle(request)
+            request = JsonRequest(request.scope, request.receive)
             async with request.app.state.bodies.read(request):
                 return await handle(request)
 

@@ -194,12 +194,9 @@ class TemporalSessions(Sessions):
         await _reach(update)
         return await self.status(key)
 
+    @override
     async def input(self, key: SessionKey) -> SessionInput:
-        """The input of a session, from the first event of its history.
-
-        Raises:
-            NotFound: Temporal does not know the session.
-        """
+        # The first event of its history.
         events = self._handle(key).fetch_history_events(
             page_size=1, rpc_timeout=timedelta(seconds=ANSWER_TIMEOUT)
         )

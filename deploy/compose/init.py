@@ -3,6 +3,9 @@
 Its input is `.env`, as environment variables. Secrets that are missing there are generated once and
 kept in a volume. Each process then gets a file with only the settings that its own settings class
 reads: the agent never sees the key that encrypts the histories. Safe to repeat.
+
+`init.py show-key` prints the API key instead. Otherwise no secret is printed, because container
+engines keep what a service prints.
 """
 
 import json
@@ -40,15 +43,21 @@ PROCESSES: Mapping[str, tuple[type[BaseSettings], ...]] = {
 SET_BY_COMPOSE = frozenset({"HOST", "PORT", "EVERLINE_SPOOL_DIR"})
 """Fixed by docker-compose.yml: never taken from `.env`."""
 
+SHOW_KEY = "show-key"
+HOW_TO_SHOW = f"docker compose run --rm init {SHOW_KEY}"
+
 Owner = tuple[int, int]
 """User id and group id that the processes run as."""
 
 
 def main() -> int:
-    """Write everything; returns the exit code."""
+    """Write everything, or show the API key; returns the exit code."""
     root = Path(os.environ.get("EVERLINE_INIT_ROOT", "/run/everline"))
     given = {name: value for name, value in os.environ.items() if value}
     try:
+        if sys.argv[1:] == [SHOW_KEY]:
+            sys.stdout.write(f"{_api_key(root, given)}\n")
+            return 0
         message = _prepare(root, given)
     except StackError as problem:
         sys.stderr.write(f"everline init: {problem}\n")
@@ -57,18 +66,36 @@ def main() -> int:
     return 0
 
 
+def _api_key(root: Path, given: Mapping[str, str]) -> str:
+    """Return the generated API key.
+
+    Raises:
+        StackError: There is none, or it is not in use.
+    """
+    if _manages_keys(given):
+        raise StackError("AUTH_PROVIDER or EVERLINE_BOOTSTRAP_KEY_HASH is set: the key is yours")
+    credentials = read_credentials(Home(root / "credentials"))
+    if credentials is None:
+        raise StackError("there is no API key yet; start the system first: docker compose up -d")
+    return credentials.api_key
+
+
+def _manages_keys(given: Mapping[str, str]) -> bool:
+    """Return whether the operator has other API keys, so that the generated one is not used."""
+    return given.get("AUTH_PROVIDER", "local") == "pagos" or "EVERLINE_BOOTSTRAP_KEY_HASH" in given
+
+
 def _prepare(root: Path, given: Mapping[str, str]) -> str:
     """Write the files of all services below `root`, each in a folder (a volume) of its own.
 
     Returns:
-        What to tell the operator; at the first start, this contains the API key if it is in use.
+        What to tell the operator. It is kept in the container's log, so it holds no secret.
 
     Raises:
         StackError: A value in `given` cannot be used, or the stored credentials are damaged.
     """
     owner = _parse_owner(given.get("EVERLINE_RUN_AS", "10001:10001"))
     home = Home(root / "credentials")
-    first = read_credentials(home) is None
     credentials = load_credentials(home)
     values = _merge(given, credentials)
     for process, kinds in PROCESSES.items():
@@ -83,16 +110,16 @@ def _prepare(root: Path, given: Mapping[str, str]) -> str:
     password = root / "postgres" / "password"
     if "POSTGRES_PASSWORD" in given or not password.exists():
         write_atomically(password, given.get("POSTGRES_PASSWORD") or secrets.token_urlsafe(32))
+    # Where an operator's browser reaches the API, which is not its public address: Caddy does not
+    # publish the codec endpoint.
     default = f"http://localhost:{values.get('EVERLINE_API_PORT', '4000')}"
-    public = values.get("EVERLINE_PUBLIC_URL", default).rstrip("/")
+    url = values.get("EVERLINE_CODEC_URL", default).rstrip("/")
     # Read by users of other images; their volumes hold nothing else.
-    endpoint = f"{public}/codec/{values['EVERLINE_CODEC_SECRET']}"
+    endpoint = f"{url}/codec/{values['EVERLINE_CODEC_SECRET']}"
     write_atomically(root / "ui" / "codec-endpoint", endpoint)
-    if given.get("AUTH_PROVIDER", "local") == "pagos" or "EVERLINE_BOOTSTRAP_KEY_HASH" in given:
+    if _manages_keys(given):
         return "settings written; you manage the API keys yourself"
-    if first:
-        return f"your API key (shown once): {credentials.api_key}"
-    return "settings written; the API key is the one of the first start"
+    return f"settings written; to see the API key: {HOW_TO_SHOW}"
 
 
 def _merge(given: Mapping[str, str], credentials: Credentials) -> dict[str, str]:

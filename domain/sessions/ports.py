@@ -98,6 +98,15 @@ class Sessions(Protocol):
         """
         ...
 
+    async def input(self, key: SessionKey) -> SessionInput:
+        """What the session was started with.
+
+        Raises:
+            NotFound: Temporal knows no such session (any more).
+            Unavailable: Temporal is down.
+        """
+        ...
+
     async def claim(self, key: SessionKey, claim: AgentReady) -> ReadyAnswer:
         """An agent's claim of an attempt.
 

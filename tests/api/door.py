@@ -69,10 +69,16 @@ class Door:
 
     async def start(self, *agents: Plays, archive: bool = True, **limits: float) -> Call:
         """Start a session whose agents are played, by `POST /session`; returns when dispatched."""
-        call = self.studio.call(
-            *agents, archive=archive, agent_name=AGENT_NAME, place=None, **limits
+        return await self._start(
+            self.studio.call(*agents, archive=archive, agent_name=AGENT_NAME, place=None, **limits)
         )
-        body = session_body(call)
+
+    async def start_with(self, **fields: Any) -> Call:
+        """Start a session with further fields of the body; nobody plays its agent."""
+        return await self._start(self.studio.call(agent_name=AGENT_NAME, place=None), **fields)
+
+    async def _start(self, call: Call, **fields: Any) -> Call:
+        body = session_body(call) | fields
         answer = await at_last(lambda: self.http.post("/session", json=body), late=202)
         assert answer.status_code == 200, answer.text
         return call

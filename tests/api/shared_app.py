@@ -6,11 +6,11 @@ from copy import copy
 from functools import cache
 from typing import cast
 
+from api.bodies import Bodies
 from fastapi import FastAPI
 from starlette.datastructures import State
 
 from api.app import create_app
-from api.bodies import Bodies
 from api.dependencies import ApiDependencies
 
 

@@ -41,6 +41,7 @@ class Service(BaseModel):
     volumes: list[str] = []
     tmpfs: list[str] = []
     networks: list[str] = ["default"]
+    network_mode: str | None = None
     depends_on: dict[str, dict[str, Any]] = {}
     healthcheck: HealthCheck | None = None
     profiles: list[str] = []

@@ -98,10 +98,8 @@ def test_nothing_is_offered_beyond_this_machine_unless_asked_for() -> None:
     for name, service in SERVICES.items():
         if not service.profiles:
             assert all(port.startswith("127.0.0.1:") for port in service.ports), name
-    for name in ("mongodb", "postgres", "redis"):
+    for name in ("mongodb", "postgres", "redis", "models"):
         assert SERVICES[name].ports == []
-        assert SERVICES[name].networks == ["data"]
-    assert COMPOSE.networks["data"] == {"internal": True}
 
 
 def test_names_agree_with_those_of_the_local_stack() -> None:

@@ -39,10 +39,13 @@ def test_packages_are_locked_and_checked_by_hash() -> None:
     installs = [step for name in IMAGES for step in instructions(name, "RUN") if "pip" in step]
     assert installs
     for step in installs:
-        for command in re.findall(r"(?:pip|uv pip) (?:install|sync) [^&]+", step):
-            # Constraints bring their hashes along; our own wheel was built a line above.
-            checked = ("--require-hashes", "-c requirements/", "--no-index")
-            assert any(word in command for word in checked), command
+        for command in re.findall(r"pip (?:install|sync) [^&]+", step):
+            # Our own wheel was built a line above, and brings nothing with it.
+            own = "--no-index" in command and "--no-deps" in command
+            assert own or "--require-hashes" in command, command
+            # Of a name alone, the newest would be taken.
+            named = re.findall(r"(?<= )[a-z][\w-]+(?= |$)", command.partition(" ")[2])
+            assert not named, f"{command}: {named}"
 
 
 def test_what_others_run_is_readable_whatever_the_umask_of_the_checkout() -> None:

@@ -27,9 +27,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def init(root: Path, **given: str) -> subprocess.CompletedProcess[str]:
+def init(root: Path, *words: str, **given: str) -> subprocess.CompletedProcess[str]:
     """Run the init service with the settings of a `.env`."""
-    return run([sys.executable, str(SCRIPT)], root, given)
+    return run([sys.executable, str(SCRIPT), *words], root, given)
 
 
 def run(
@@ -61,15 +61,29 @@ def everything(root: Path) -> Mapping[str, str]:
     return {str(p.relative_to(root)): p.read_text() for p in root.rglob("*") if p.is_file()}
 
 
-def test_a_key_is_printed_once_and_secrets_stay_the_same(root: Path) -> None:
+def test_secrets_stay_the_same_and_are_in_no_log(root: Path) -> None:
     first = init(root)
     assert first.returncode == 0, first.stderr
-    key = json.loads((root / "credentials/credentials.json").read_text())["api_key"]
-    assert key in first.stdout
+    assert "docker compose run --rm init show-key" in first.stdout
     written = everything(root)
     second = init(root)
     assert second.returncode == 0, second.stderr
-    assert key not in second.stdout
+    assert everything(root) == written
+    secrets = json.loads((root / "credentials/credentials.json").read_text()).values()
+    for secret in (*secrets, (root / "postgres/password").read_text()):
+        assert secret not in first.stdout + first.stderr + second.stdout + second.stderr
+
+
+def test_an_operator_can_see_the_key(root: Path) -> None:
+    early = init(root, "show-key")
+    assert early.returncode == 2
+    assert "docker compose up" in early.stderr
+    assert everything(root) == {}
+    init(root)
+    written = everything(root)
+    shown = init(root, "show-key")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.strip() == json.loads(written["credentials/credentials.json"])["api_key"]
     assert everything(root) == written
 
 
@@ -130,6 +144,14 @@ def test_each_process_gets_what_it_reads(root: Path) -> None:
     assert endpoint == f"http://localhost:4000/codec/{api['EVERLINE_CODEC_SECRET']}"
 
 
+def test_the_codec_endpoint_is_not_at_the_public_address(root: Path) -> None:
+    public = {"EVERLINE_PUBLIC_URL": "https://api.example", "EVERLINE_API_PORT": "4100"}
+    init(root, **public)
+    assert (root / "ui/codec-endpoint").read_text().startswith("http://localhost:4100/codec/")
+    init(root, **public, EVERLINE_CODEC_URL="https://internal.example/")
+    assert (root / "ui/codec-endpoint").read_text().startswith("https://internal.example/codec/")
+
+
 def test_every_setting_is_set_or_has_a_default(root: Path, monkeypatch: pytest.MonkeyPatch):
     init(root)
     services = load_compose().services
@@ -152,9 +174,13 @@ def test_what_is_given_wins_and_what_compose_decides_stays(root: Path) -> None:
     assert (root / "postgres/password").read_text() == "p"
 
 
-def test_no_key_is_shown_when_it_is_not_in_use(root: Path) -> None:
-    shown = init(root, AUTH_PROVIDER="pagos").stdout
-    assert json.loads((root / "credentials/credentials.json").read_text())["api_key"] not in shown
+@pytest.mark.parametrize(
+    "given", [{"AUTH_PROVIDER": "pagos"}, {"EVERLINE_BOOTSTRAP_KEY_HASH": "0" * 64}]
+)
+def test_no_key_is_shown_when_it_is_not_in_use(root: Path, given: dict[str, str]) -> None:
+    assert "show-key" not in init(root, **given).stdout
+    shown = init(root, "show-key", **given)
+    assert (shown.returncode, shown.stdout) == (2, "")
 
 
 def test_secrets_are_for_their_readers_alone(root: Path) -> None:

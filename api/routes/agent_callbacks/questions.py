@@ -13,6 +13,7 @@ from domain.sessions.dispatch_metadata import DispatchMetadata, agent_metadata
 from domain.sessions.messages import TimeLeft
 from domain.sessions.session import SessionState
 from services.agents.configuration import resolve
+from services.agents.hand_offs import hand_off_target
 
 router = Router(prefix="/v1/agent", tags=["agent callbacks"])
 
@@ -25,10 +26,11 @@ ManagedAgentId = Annotated[
 async def get_managed_agent(
     agent_id: ManagedAgentId, deps: Deps, claims: AgentClaims
 ) -> DispatchMetadata:
-    """Get the saved agent that takes over the conversation, with its secrets."""
+    """Get a saved agent that the session can be handed over to, with its secrets."""
     if (await deps.sessions.status(claims.key)).state is SessionState.CLOSED:
         raise Forbidden("the session is closed", field="Authorization")
-    saved = await agents_of(deps).get(claims.org, agent_id)
+    agents, started = agents_of(deps), await deps.sessions.input(claims.key)
+    saved = await hand_off_target(agents, claims.org, started.config, agent_id)
     resolved = resolve(saved, None, deps.catalog)
     return agent_metadata(resolved.config, claims.session_id)
 

@@ -1,7 +1,10 @@
 #!/bin/bash
-# Starts the Temporal server with the generated password of its database.
+# Starts the Temporal server with the generated password of its database. The image's own entrypoint
+# would write the configuration beside its template; here that file system is read-only.
 set -euo pipefail
 
 POSTGRES_PWD=$(cat /run/everline/postgres/password)
 export POSTGRES_PWD
-exec /etc/temporal/entrypoint.sh "$@"
+mkdir -p /tmp/config
+dockerize -template /etc/temporal/config/config_template.yaml:/tmp/config/docker.yaml
+exec temporal-server --root /tmp --config config --env docker start

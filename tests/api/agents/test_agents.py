@@ -50,6 +50,12 @@ async def create(office: Door, **config: Any) -> JSON:
     return answer.json()
 
 
+def naming(*agent_ids: str, enabled: bool = True) -> JSON:
+    """A configuration that hands over to these agents."""
+    agents = [{"id": one, "name": one, "usage_description": "the rest"} for one in agent_ids]
+    return {"managed_agents": {"enabled": enabled, "agents": agents}}
+
+
 async def put(office: Door, agent: JSON, config: JSON, **how: Any) -> httpx.Response:
     body = {"config": config, **how.pop("body", {})}
     return await office.http.put(f"/agents/{agent['agentId']}", json=body, **how)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from domain.agents.masking import MASK
-from tests.api.agents.test_agents import create, office, put
+from tests.api.agents.test_agents import create, naming, office, put
 from tests.api.door import Door, is_problem
 
 __all__ = ["office"]
@@ -108,7 +108,7 @@ async def test_the_secrets_of_tools_are_masked_and_can_be_sent_back(office: Door
 
     assert again.status_code == 200, again.text
     assert "canary" not in again.text
-    call = await office.start()
+    call = await office.start_with(agentConfig=naming(made["agentId"]))
     stored = await office.http.get(
         f"/v1/agent/managed-agents/{made['agentId']}", headers=office.as_agent(call.key)
     )

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from api import bodies
-from api.bodies import MAX_VALUES, ORG_BUDGET_BYTES
+from api.limits import bodies
+from api.limits.bodies import MAX_VALUES, ORG_BUDGET_BYTES
 from api.problems import MAX_BODY_BYTES
 from tests.api.door import JSON, KEY, OTHER_KEY, Door, is_problem
 from tests.contract.serving import serving
@@ -64,6 +64,34 @@ async def test_a_body_of_very_many_values_is_refused(door: Door) -> None:
 
     assert is_problem(answer, 413, "content_too_large")
     assert "400000 values" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({f"k{number}": 0 for number in range(2_001)}, "more than 2000 names"),
+        ({"agent_config": {"a": [{str(number): 0 for number in range(2_001)}]}}, "2000 names"),
+        ({"agent_config": {"tools": [0] * 20_001}}, "more than 20000 items"),
+    ],
+    ids=["names", "names within", "items"],
+)
+async def test_an_object_or_array_that_could_have_very_many_errors_is_refused(
+    door: Door, body: dict[str, Any], reason: str
+) -> None:
+    answer = await door.http.post("/v1/sessions/start", json=body)
+
+    assert is_problem(answer, 413, "content_too_large")
+    assert reason in answer.json()["detail"]
+
+
+async def test_only_the_first_of_many_errors_are_named(door: Door) -> None:
+    tools = {"tools": [0] * 20_000}
+    answer = await door.http.post("/v1/sessions/start", json={"agent_config": tools})
+
+    assert is_problem(answer, 422, "invalid_input")
+    assert len(answer.json()["errors"]) == 100
+    assert answer.json()["detail"].endswith("more")
+    assert len(answer.content) < 50_000
 
 
 async def test_a_long_report_of_many_turns_is_not(door: Door) -> None:

@@ -9,8 +9,10 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any, cast
 
 from fastapi import Request
+from typing_extensions import override
 
 from api.problems import MAX_BODY_BYTES
 from domain.errors import RequestTimeout, TooManyRequests, TooManyValues
@@ -25,7 +27,25 @@ ORG_BUDGET_BYTES = BUDGET_BYTES // 4
 """The share of one org, or of one route that needs none."""
 MAX_VALUES = 400_000
 """Values in one JSON body, each of which takes about 100 bytes."""
+MAX_NAMES = 2_000
+"""Names in one JSON object: each that a model does not have is an error, of about 1 KB."""
+MAX_ITEMS = 20_000
+"""Items of one JSON array, each of which may have several errors."""
 RETRY_SECONDS = 2
+
+
+class JsonRequest(Request):
+    """A request whose JSON has no object or array that could cause very many errors.
+
+    Its `json` raises `TooManyValues` otherwise.
+    """
+
+    @override
+    async def json(self) -> Any:
+        """The body's value."""
+        value = await super().json()
+        _check_breadth(value)
+        return value
 
 
 class Bodies:
@@ -103,3 +123,24 @@ async def _read(request: Request) -> int:
             f"the body may have more than {MAX_VALUES} values", cure="send it in parts"
         )
     return len(body)
+
+
+def _check_breadth(body: object) -> None:
+    """Look at every object and array of a parsed body, the outer ones first."""
+    following = [body]
+    while following:
+        value = following.pop()
+        if isinstance(value, dict):
+            members = list(cast(dict[str, object], value).values())
+            if len(members) > MAX_NAMES:
+                raise _too_broad(f"a JSON object of the body has more than {MAX_NAMES} names")
+            following.extend(members)
+        elif isinstance(value, list):
+            members = cast(list[object], value)
+            if len(members) > MAX_ITEMS:
+                raise _too_broad(f"a JSON array of the body has more than {MAX_ITEMS} items")
+            following.extend(members)
+
+
+def _too_broad(reason: str) -> TooManyValues:
+    return TooManyValues(reason, field="body", cure="send it in parts")

@@ -1,0 +1,1 @@
+"""What is known of the packages that Everline installs: advisories, licences, an SBOM."""
