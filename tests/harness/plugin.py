@@ -12,8 +12,8 @@ LARGE = "--large-data"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of `make chaos` and `make large-data`."""
-    parser.addoption(LONG, action="store_true", help="also break things for longer (make chaos)")
+    """Add the options of `make chaos-cases` and `make large-data`."""
+    parser.addoption(LONG, action="store_true", help="break things for longer (make chaos-cases)")
     parser.addoption(LARGE, action="store_true", help="with 100,000 transcripts (make large-data)")
 
 
