@@ -46,6 +46,8 @@ START_SECONDS = 25.0
 JOIN_SECONDS = 30.0
 END_SECONDS = 90.0
 """How long the API may refuse to take a request for an end."""
+AGENT_SECONDS = 20.0
+"""How long a caller waits for an agent before it counts the length of the call."""
 REPLY_SECONDS = 5.0
 POLL_SECONDS = 1.0
 
@@ -140,6 +142,8 @@ class Callers:
         if caller is None:
             return
         try:
+            with suppress(AssertionError):  # nobody to talk to: the caller waits no longer
+                await eventually(lambda: bool(log.agents), AGENT_SECONDS)
             until = time.monotonic() + arrival.seconds
             await self._converse(caller, log, until)
             if arrival.behaviour is Behaviour.RELOADS and not caller.disconnected.is_set():

@@ -5,7 +5,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -114,10 +114,8 @@ class Nemesis:
                 return self._heal(self._deliver)
             case RepeatCallbacks(pick):
                 return await self._repeat_callbacks(pick)
-            case FromOutside(action, pick):
-                status = await self._status(pick)
-                done = status is not None and await self.operator.do(action, status)
-                return _nothing if done else None
+            case FromOutside():
+                return await self._from_outside(fault)
             case Flood(starts):
                 flood = asyncio.create_task(self.callers.flood(starts, self.injected.total()))
                 return lambda: _wait(flood)
@@ -142,18 +140,23 @@ class Nemesis:
             await self.rig.stack.wait_restarted(part, killed)
 
     async def _disturb_job(self, fault: KillJob | FreezeJob) -> Undo | None:
-        status = await self._status(fault.pick)
-        if status is None:
-            return None
-        key = SessionKey(status.org, status.session_id)
-        job = await self.rig.find_job(key, status.attempt)
-        if job is None:
-            return None
-        if isinstance(fault, FreezeJob):
-            return _freeze([job])
-        with suppress(psutil.NoSuchProcess):
-            job.kill()
-        return _nothing
+        async for status in self._calls(fault.pick):
+            key = SessionKey(status.org, status.session_id)
+            job = await self.rig.find_job(key, status.attempt)
+            if job is None:
+                continue
+            if isinstance(fault, FreezeJob):
+                return _freeze([job])
+            with suppress(psutil.NoSuchProcess):
+                job.kill()
+            return _nothing
+        return None
+
+    async def _from_outside(self, fault: FromOutside) -> Undo | None:
+        async for status in self._calls(fault.pick):
+            if await self.operator.do(fault.action, status):
+                return _nothing
+        return None
 
     async def _disturb_redis(self, fault: LoseLists | KillRedis) -> Undo | None:
         if self.redis is None:
@@ -182,13 +185,14 @@ class Nemesis:
         elif turns := call.body["turns"]:
             await self.rig.agent(key, turns[0]["attempt"]).turns(key.session_id, turns)
 
-    async def _status(self, pick: float) -> SessionStatus | None:
-        """What one of the open sessions says of itself; None if there is none, or no answer."""
+    async def _calls(self, pick: float) -> AsyncGenerator[SessionStatus]:
+        """The calls that are going on, beginning with the one that was picked."""
         sessions = self.callers.open
-        if not sessions:
-            return None
-        status = await self.callers.status(sessions[int(pick * len(sessions))])
-        return None if status is None or status.state.call_is_over() else status
+        first = int(pick * len(sessions))
+        for key in sessions[first:] + sessions[:first]:
+            status = await self.callers.status(key)
+            if status is not None and not status.state.call_is_over():
+                yield status
 
     def _deliver(self) -> None:
         self.links.webhooks.delivery = None
