@@ -11,12 +11,15 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, web
 from domain.ids import SessionKey
 from domain.sessions.session import Outcome, SessionState, SessionStatus, WaitingFor
 from tests.chaos.machine.call_log import CallLog, Presence
+from tests.chaos.machine.callers import Callers
 from tests.chaos.machine.checker import durations_are_true
 from tests.chaos.machine.faults import Delivery, Mode
 from tests.chaos.machine.plan import Behaviour, make_plan
 from tests.chaos.machine.report import Report, percentile
 from tests.chaos.machine.webhook_relay import WebhookRelay
 from tests.chaos.machine.wires import WireProxy
+from tests.harness.client import Client
+from tests.harness.ledger import Ledger
 from tests.servers import free_port
 from tests.waiting import eventually
 
@@ -246,3 +249,52 @@ def test_a_failing_run_names_the_command_that_repeats_it() -> None:
     assert "| kill -9 agent job | 0 | 1 |" in text
     assert "1 x 503" in text
     assert text.endswith("Repeat it with: make chaos SEED=7 MINUTES=1")
+
+
+# ── what callers are answered ────────────────────────────────────────────────────────────────────
+
+
+@asynccontextmanager
+async def callers_of(answer: web.Response) -> AsyncGenerator[Callers]:
+    """Callers of an API that answers every request alike."""
+    port = free_port()
+    app = web.Application()
+
+    async def always(_: web.Request) -> web.Response:
+        return web.Response(status=answer.status, text="{}", headers=answer.headers)
+
+    app.router.add_route("*", "/{path:.*}", always)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    client = Client(f"http://127.0.0.1:{port}", "none", "local", Ledger())
+    try:
+        yield Callers(client, "ws://127.0.0.1:1", "run")
+    finally:
+        await client.aclose()
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "told"),
+    [
+        (500, {}, "was answered 500"),
+        (404, {}, "was answered 404"),
+        (503, {}, "without Retry-After"),
+        (503, {"Retry-After": "1"}, ""),
+        (429, {}, ""),
+    ],
+)
+async def test_a_start_that_is_refused_in_another_way_is_a_violation(
+    status: int, headers: dict[str, str], told: str
+) -> None:
+    async with callers_of(web.Response(status=status, headers=headers)) as callers:
+        await callers.flood(1, 0)
+        assert bool(callers.violations) == bool(told)
+        assert told in "".join(callers.violations)
+
+
+async def test_a_session_that_nobody_knows_any_more_is_a_violation() -> None:
+    async with callers_of(web.Response(status=404)) as callers:
+        assert await callers.status(KEY) is None
+        assert "404" in callers.violations[0]

@@ -50,6 +50,8 @@ AGENT_SECONDS = 20.0
 """How long a caller waits for an agent before it counts the length of the call."""
 REPLY_SECONDS = 5.0
 POLL_SECONDS = 1.0
+_REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+"""What a request may be answered while something is away, or busy."""
 
 
 @dataclass
@@ -131,7 +133,7 @@ class Callers:
         status = response.status_code
         if status == HTTPStatus.CONFLICT and key in self._tried:
             return status  # an earlier try began the session, which has ended meanwhile
-        if status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.TOO_MANY_REQUESTS:
+        if status not in _REFUSALS:
             self.violations.append(f"start {key} was answered {status}: {response.text}")
         if status == HTTPStatus.SERVICE_UNAVAILABLE and "retry-after" not in response.headers:
             self.violations.append(f"start {key} was refused without Retry-After")
@@ -226,7 +228,7 @@ class Callers:
         try:
             return await self.client.status(key.session_id)
         except httpx.HTTPStatusError as error:
-            if error.response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+            if error.response.status_code not in _REFUSALS:
                 text = f"{error.response.status_code} {error.response.text}"
                 self.violations.append(f"status of {key}: {text}")
             return None
