@@ -14,7 +14,6 @@ from temporalio.client import WorkflowFailureError, WorkflowHistory
 from temporalio.exceptions import TerminatedError
 from temporalio.workflow import NondeterminismError
 
-from adapters.mongo.agents.places import PLACES, QUEUE
 from adapters.mongo.archive import MongoArchive
 from adapters.temporal.encryption import data_converter
 from domain.ids import SessionKey, summary_workflow_id
@@ -130,20 +129,6 @@ async def one_event_of_each_kind(rig: Rig) -> Violations:
             ids[key, delivery["event"]].add(delivery["event_id"])
     doubled = ((key, kind, len(found)) for (key, kind), found in ids.items() if len(found) > 1)
     return [f"I3 {key}: {count} ids of {kind}" for key, kind, count in doubled]
-
-
-async def places_balance(rig: Rig) -> Violations:
-    """Reservations balance: places and queue entries belong to sessions that are still open."""
-    if rig.mongo is None or rig.archive is None:
-        return []
-    found: Violations = []
-    for collection in (PLACES, QUEUE):
-        async for held in rig.mongo[DATABASE][collection].find({}):
-            key = SessionKey(held["org"], held["session_id"])
-            record = await rig.archive.sessions.get(key)
-            if record is None or record.state is SessionState.CLOSED:
-                found.append(f"reservations: {key} is over and still in {collection}")
-    return found
 
 
 async def no_room_is_left(rig: Rig) -> Violations:

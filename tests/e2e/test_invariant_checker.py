@@ -17,7 +17,7 @@ from domain.sessions.end_reasons import EndReason
 from domain.sessions.rooms import room_metadata
 from domain.sessions.session import Outcome
 from tests import invariants
-from tests.chaos.machine.checker import nothing_is_open, orgs_are_apart
+from tests.chaos.machine.checker import no_place_is_left, nothing_is_open, orgs_are_apart
 from tests.harness.agent_callbacks import turn
 from tests.harness.histories import Histories
 from tests.harness.ledger import AcceptedStart, Ledger
@@ -187,11 +187,11 @@ async def test_a_place_that_nobody_needs_any_more_is_seen(closed: Rig) -> None:
     held = {"_id": "held", **key_of(closed)._asdict(), **since}
     for collection in (places, queue):
         await collection.insert_one(dict(held))
-    found = await invariants.places_balance(closed)
+    found = await no_place_is_left(closed)
     assert [one.rpartition(" ")[2] for one in found] == [PLACES, QUEUE]
     for collection in (places, queue):
         await collection.delete_one({"_id": "held"})
-    assert await invariants.places_balance(closed) == []
+    assert await no_place_is_left(closed) == []
 
 
 async def test_a_session_that_another_org_learns_of_is_seen(closed: Rig) -> None:

@@ -5,19 +5,20 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
+from adapters.mongo.agents.places import PLACES, QUEUE
+from domain.ids import SessionKey
 from domain.sessions.end_reasons import EndReason
 from domain.sessions.session import Outcome, SessionState, SessionStatus
 from tests.chaos.machine.call_log import CallLog
 from tests.chaos.machine.callers import Callers
 from tests.chaos.machine.outside import Operator
 from tests.harness.client import Client
-from tests.harness.rig import Rig
+from tests.harness.rig import DATABASE, Rig
 from tests.invariants import (
     DEADLINE,
     Violations,
     each_session_ends_once,
     no_room_is_left,
-    places_balance,
     turns_are_kept,
     violations,
 )
@@ -47,7 +48,7 @@ async def judge(
 
     with suppress(AssertionError):  # told in full below
         await eventually(quiet, DEADLINE)
-    found = await violations(rig) + await places_balance(rig) + await nothing_is_open(rig)
+    found = await violations(rig) + await no_place_is_left(rig) + await nothing_is_open(rig)
     found += await orgs_are_apart(rig, stranger)
     for key in rig.ledger.sessions:
         status = await rig.client.status(key.session_id)
@@ -55,6 +56,20 @@ async def judge(
         found += durations_are_true(status, callers.logs[key], SLACK + broken + lost)
         if status.end_reason is EndReason.FAILED and key not in operator.terminated:
             found.append(f"{key} failed, and nobody terminated it: {status.reason}")
+    return found
+
+
+async def no_place_is_left(rig: Rig) -> Violations:
+    """No place and no entry in the queue belongs to a session that is over."""
+    if rig.mongo is None or rig.archive is None:
+        return []
+    found: Violations = []
+    for collection in (PLACES, QUEUE):
+        async for held in rig.mongo[DATABASE][collection].find({}):
+            key = SessionKey(held["org"], held["session_id"])
+            record = await rig.archive.sessions.get(key)
+            if record is None or record.state is SessionState.CLOSED:
+                found.append(f"reservations: {key} is over and still in {collection}")
     return found
 
 
@@ -84,7 +99,7 @@ SETTLING = (
     turns_are_kept,
     each_session_ends_once,
     no_room_is_left,
-    places_balance,
+    no_place_is_left,
     nothing_is_open,
 )
 """What may take a while after the last call."""

@@ -55,15 +55,16 @@ async def run(
         operator, recoveries = Operator(own.histories), Recoveries(own.client)
         nemesis = Nemesis(own, links, callers, operator, recoveries, redis, say)
         watch = asyncio.create_task(watch_for_crowds(own.rooms, own.ledger))
+        began = time.monotonic()
         try:
             try:
-                await _act(plan, callers, nemesis)
-                say("every call is over; waiting for everything to recover")
+                await _act(plan, callers, nemesis, began)
+                say(f"every call is over after {time.monotonic() - began:.0f} s")
             finally:
                 await nemesis.finish()
-            say("everything runs again; waiting for the sessions to close")
+            say(f"everything runs again after {time.monotonic() - began:.0f} s")
             outcomes = await _settle(callers)
-            say("judging")
+            say(f"{outcomes.total()} sessions have ended after {time.monotonic() - began:.0f} s")
             found = await judge(own, stranger, callers, operator, _longest(plan))
         finally:
             watch.cancel()
@@ -102,8 +103,7 @@ async def _own_ledger(rig: Rig) -> AsyncGenerator[Rig]:
         proxy.ledger, proxy.acknowledged = before
 
 
-async def _act(plan: Plan, callers: Callers, nemesis: Nemesis) -> None:
-    began = time.monotonic()
+async def _act(plan: Plan, callers: Callers, nemesis: Nemesis, began: float) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(nemesis.run(plan.steps, began, plan.seconds))
         for arrival in plan.arrivals:
