@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.machine.external_agent import external_agent
 from tests.chaos.machine.plan import make_plan
+from tests.chaos.machine.processes import external_agent
 from tests.chaos.machine.run import run
 from tests.harness.rig import Rig
 

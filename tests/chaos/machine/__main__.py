@@ -9,8 +9,8 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from tests.chaos.machine.external_agent import external_agent
 from tests.chaos.machine.plan import make_plan
+from tests.chaos.machine.processes import external_agent
 from tests.chaos.machine.report import Report
 from tests.chaos.machine.run import run
 from tests.harness.rig import running_rig
