@@ -11,6 +11,7 @@ from tests.harness.rig import Rig
 
 SEED = 22
 SECONDS = 60.0
+COMMAND = f"make chaos SEED={SEED} MINUTES=1 ARGS=--without-redis"
 
 
 @pytest.mark.timeout(600)
@@ -18,7 +19,7 @@ async def test_a_minute_of_chaos_violates_nothing(rig: Rig, tmp_path: Path) -> N
     said: list[str] = []
     plan = make_plan(SEED, SECONDS, external=True)
     async with external_agent(rig, tmp_path):
-        report = await run(rig, plan, "pytest tests/chaos/test_machine.py", said.append)
+        report = await run(rig, plan, COMMAND, said.append)
     assert not report.violations, "\n".join([*said, report.text()])
     assert sum(report.outcomes.values()) >= len(plan.arrivals) / 2, report.text()
     assert sum(report.injected.values()) >= len(plan.steps) / 2, report.text()
