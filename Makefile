@@ -27,7 +27,7 @@ export UV_LINK_MODE ?= copy
 # Pyright from its wheel; no look for newer versions at run time.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup servers up dev demo down test test-fast test-tools check audit-refresh licences sbom format bench chaos fuzz large-data upgrade-test record-histories lock clean
+.PHONY: help setup servers up dev demo down test test-fast test-tools check audit-refresh licences sbom format bench chaos chaos-cases fuzz large-data upgrade-test record-histories lock clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -111,7 +111,11 @@ format: setup ## Bring the code into its format
 bench: servers ## Measure, each with its baseline in the same run
 	@$(BIN)/python -m bench $(ARGS)
 
-chaos: servers ## Break things during calls for longer than the tests do
+MINUTES ?= 5
+chaos: servers ## Break everything at random during calls (SEED=… repeats a run, MINUTES=…)
+	@$(BIN)/python -m tests.chaos.machine --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+chaos-cases: servers ## The chosen cases of tests/chaos, for longer than the tests run them
 	@$(BIN)/pytest tests/chaos --chaos-long $(ARGS)
 
 large-data: setup ## List, search and count 100,000 transcripts of 50 orgs (some minutes)

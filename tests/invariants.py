@@ -4,12 +4,14 @@ Each check returns sentences about what is violated; none means that it holds. I
 learns of another's data) is a matter of requests, and so of the end-to-end tests.
 """
 
+import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
-from temporalio.client import Client, WorkflowHistory
+from temporalio.client import Client, WorkflowFailureError, WorkflowHistory
+from temporalio.exceptions import TerminatedError
 from temporalio.workflow import NondeterminismError
 
 from adapters.mongo.archive import MongoArchive
@@ -18,11 +20,12 @@ from adapters.temporal.encryption import data_converter
 from adapters.temporal.sessions import TemporalSessions
 from domain.agents.places import PlaceState
 from domain.ids import SessionKey, summary_workflow_id
-from domain.sessions.session import SessionState
+from domain.sessions.end_reasons import EndReason
+from domain.sessions.session import Outcome, SessionState
 from domain.transcripts.transcript import ordered, transcript_digest
 from stack.layout.wanted import PART_NAMES
 from tests.harness.histories import stored_bytes
-from tests.harness.rig import Rig, keyring
+from tests.harness.rig import DATABASE, Rig, keyring
 from tests.replaying import replay
 from tests.waiting import eventually
 
@@ -31,7 +34,11 @@ Violations = list[str]
 _HARMLESS_CAUSES = {
     # A message arrived while the workflow was about to go on: Temporal has it look again.
     WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND,
+    # An operator has reset the workflow.
+    WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW,
 }
+RESULT_SECONDS = 5.0
+"""How long the result of a workflow that has ended may take."""
 
 
 async def turns_are_kept(rig: Rig) -> Violations:
@@ -68,18 +75,35 @@ async def each_session_ends_once(rig: Rig) -> Violations:
     """I2: every accepted session reaches exactly one terminal state and never leaves it."""
     found = [f"I2 {key}: open again after it was closed" for key in rig.ledger.reopened]
     for key in rig.ledger.sessions:
-        result = await rig.histories.session(key).result()
+        ending = await _ending_of(rig, key)
+        if ending is None:
+            found.append(f"I2 {key}: it has not ended")
+            continue
         seen = rig.ledger.endings.get(key, set())
-        if seen - {(result.outcome, result.end_reason)}:
-            found.append(f"I2 {key}: ended as {result.outcome}, clients were shown {seen}")
+        if seen - {ending}:
+            found.append(f"I2 {key}: ended as {ending}, clients were shown {seen}")
         if rig.archive is None:
             continue
         record = await rig.archive.sessions.get(key)
         if record is None or record.state is not SessionState.CLOSED:
             found.append(f"I2 {key}: its record is not closed: {record and record.state}")
-        elif (record.outcome, record.end_reason) != (result.outcome, result.end_reason):
-            found.append(f"I2 {key}: recorded as {record.outcome}, ended as {result.outcome}")
+        elif (record.outcome, record.end_reason) != ending:
+            found.append(f"I2 {key}: recorded as {record.outcome}, ended as {ending}")
     return found
+
+
+async def _ending_of(rig: Rig, key: SessionKey) -> tuple[Outcome | None, EndReason | None] | None:
+    """How a session has to be recorded, by its workflow; None while that is open."""
+    try:
+        async with asyncio.timeout(RESULT_SECONDS):
+            result = await rig.histories.session(key).result()
+    except TimeoutError:
+        return None
+    except WorkflowFailureError as failure:
+        if isinstance(failure.cause, TerminatedError):
+            return Outcome.FAILED, EndReason.FAILED
+        raise
+    return result.outcome, result.end_reason
 
 
 async def one_summary_each(rig: Rig) -> Violations:
@@ -91,7 +115,7 @@ async def one_summary_each(rig: Rig) -> Violations:
             found.append(f"I3 {key}: {len(runs)} summary workflows")
         if rig.mongo is not None:
             query = {"org": key.org, "session_id": key.session_id}
-            count = await rig.mongo["everline"]["summaries"].count_documents(query)
+            count = await rig.mongo[DATABASE]["summaries"].count_documents(query)
             if count > 1:
                 found.append(f"I3 {key}: {count} summaries")
     return found
@@ -102,7 +126,7 @@ async def one_event_of_each_kind(rig: Rig) -> Violations:
     if rig.mongo is None:
         return []
     ids: defaultdict[tuple[SessionKey, str], set[str]] = defaultdict(set)
-    async for delivery in rig.mongo["everline"]["webhook_deliveries"].find({}):
+    async for delivery in rig.mongo[DATABASE]["webhook_deliveries"].find({}):
         key = SessionKey(delivery["org"], delivery["session_id"] or "")
         if key in rig.ledger.sessions:
             ids[key, delivery["event"]].add(delivery["event_id"])

@@ -2,16 +2,24 @@
 
 import asyncio
 import copy
+import dataclasses
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 
 import pytest
+from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
+from temporalio.api.history.v1 import HistoryEvent, WorkflowTaskFailedEventAttributes
+from temporalio.client import WorkflowHistory
 
+from adapters.mongo.agents.places import PLACES, QUEUE
 from domain.ids import SessionKey
 from domain.sessions.end_reasons import EndReason
 from domain.sessions.rooms import room_metadata
 from domain.sessions.session import Outcome
 from tests import invariants
+from tests.chaos.machine.checker import no_place_is_left, nothing_is_open, orgs_are_apart
 from tests.harness.agent_callbacks import turn
+from tests.harness.histories import Histories
 from tests.harness.ledger import AcceptedStart, Ledger
 from tests.harness.rig import DATABASE, Rig
 from tests.harness.rooms import watch_for_crowds
@@ -122,3 +130,85 @@ async def test_two_agents_in_a_room_are_seen(rig: Rig) -> None:
     await rig.client.closed(started.key.session_id)
     # The rig's own watch may have seen it for long enough, too.
     rig.ledger.crowded[:] = [seen for seen in rig.ledger.crowded if started.room not in seen]
+
+
+async def test_a_second_summary_is_seen(closed: Rig) -> None:
+    assert closed.mongo is not None
+    stored = closed.mongo[DATABASE]["summaries"]
+    key = key_of(closed)
+    again = {"_id": "another-id", **key._asdict()}
+    had = await stored.count_documents(key._asdict())
+    await stored.insert_many([again, {**again, "_id": "one-more"}][: 2 - had])
+    assert f"I3 {key}: 2 summaries" in await invariants.one_summary_each(closed)
+    await stored.delete_many({"_id": {"$in": ["another-id", "one-more"]}})
+
+
+async def test_a_second_event_of_a_kind_is_seen(closed: Rig) -> None:
+    assert closed.mongo is not None
+    stored = closed.mongo[DATABASE]["webhook_deliveries"]
+    key = key_of(closed)
+    event = {**key._asdict(), "event": "session.ended"}
+    await stored.insert_many([{**event, "_id": one, "event_id": one} for one in ("a", "b")])
+    assert f"I3 {key}: 2 ids of session.ended" in await invariants.one_event_of_each_kind(closed)
+    await stored.delete_many({"_id": {"$in": ["a", "b"]}})
+
+
+class Tampered(Histories):
+    """Histories that their workflows would not have written."""
+
+    async def fetch(self, workflow_id: str) -> WorkflowHistory | None:
+        found = await super().fetch(workflow_id)
+        if found is None or not workflow_id.startswith("session/"):
+            return None
+        first, failed, *events = found.events
+        failed = HistoryEvent(
+            event_id=2,
+            event_type=EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED,
+            workflow_task_failed_event_attributes=WorkflowTaskFailedEventAttributes(
+                cause=WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR
+            ),
+        )
+        kept = [one for one in events if not one.HasField("timer_started_event_attributes")]
+        return dataclasses.replace(found, events=[first, failed, *kept])
+
+
+async def test_a_failed_task_and_a_history_that_does_not_replay_are_seen(closed: Rig) -> None:
+    tampered = copy.copy(closed)
+    tampered.histories = Tampered(closed.histories.client)
+    found = " ".join(await invariants.histories_replay(tampered))
+    assert "WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR" in found
+    assert "does not replay" in found
+
+
+async def test_a_place_that_nobody_needs_any_more_is_seen(closed: Rig) -> None:
+    assert closed.mongo is not None
+    places, queue = closed.mongo[DATABASE][PLACES], closed.mongo[DATABASE][QUEUE]
+    since = {"claimed_at": datetime.now(UTC), "agent_name": "none", "number": 1}
+    held = {"_id": "held", **key_of(closed)._asdict(), **since}
+    for collection in (places, queue):
+        await collection.insert_one(dict(held))
+    found = await no_place_is_left(closed)
+    assert [one.rpartition(" ")[2] for one in found] == [PLACES, QUEUE]
+    for collection in (places, queue):
+        await collection.delete_one({"_id": "held"})
+    assert await no_place_is_left(closed) == []
+
+
+async def test_a_session_that_another_org_learns_of_is_seen(closed: Rig) -> None:
+    # Its own org is the most curious stranger that there can be.
+    found = await orgs_are_apart(closed, closed.client)
+    assert any("GET" in one and "gives 200 to others" in one for one in found)
+    stranger = await closed.other_org("stranger")
+    assert await orgs_are_apart(closed, stranger) == []
+
+
+async def test_a_session_that_stays_open_is_seen(rig: Rig) -> None:
+    started = await rig.client.start(wait="joined")
+    rig.know(started.key)
+    alone = copy.copy(rig)
+    alone.ledger = Ledger(starts=[AcceptedStart(started.key, started.room, None, "")])
+    told = await invariants.each_session_ends_once(alone)
+    assert told == [f"I2 {started.key}: it has not ended"]
+    assert any(started.key.session_id in one for one in await nothing_is_open(rig))
+    await rig.client.end(started.key.session_id)
+    await rig.client.closed(started.key.session_id)

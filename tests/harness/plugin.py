@@ -15,8 +15,8 @@ _LEFT_OUT = {"chaos": LONG, "upgrade": UPGRADE}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of `make chaos`, `make large-data` and `make upgrade-test`."""
-    parser.addoption(LONG, action="store_true", help="also break things for longer (make chaos)")
+    """Add the options of `make chaos-cases`, `make large-data` and `make upgrade-test`."""
+    parser.addoption(LONG, action="store_true", help="break things for longer (make chaos-cases)")
     parser.addoption(LARGE, action="store_true", help="with 100,000 transcripts (make large-data)")
     parser.addoption(UPGRADE, action="store_true", help="from the previous release and back")
 
