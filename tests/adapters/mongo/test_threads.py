@@ -28,10 +28,10 @@ async def test_many_hanging_operations_leave_threads_for_others(
 ) -> None:
     hangs: Client = AsyncIOMotorClient(silent_server, serverSelectionTimeoutMS=30_000)
     answers = connect(mongo_server.uri)
-    hanging = [asyncio.create_task(hangs["test"]["any"].find_one({})) for _ in range(60)]
+    hanging = [asyncio.ensure_future(hangs["test"]["any"].find_one({})) for _ in range(60)]
     await asyncio.sleep(0)
 
-    answered = asyncio.create_task(answers["test"]["any"].find_one({}))
+    answered = asyncio.ensure_future(answers["test"]["any"].find_one({}))
     done, _ = await asyncio.wait([*hanging, answered], return_when=asyncio.FIRST_COMPLETED)
 
     assert answered in done
