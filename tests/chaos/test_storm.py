@@ -106,6 +106,7 @@ async def _has_load(rig: Rig, size: int, reserved: int, queued: int) -> bool:
 async def test_no_place_is_lost_whatever_dies_as_it_is_used_or_released(rig: Rig) -> None:
     assert rig.archive is not None
     limits = {"caller_wait": 3600}
+    await eventually(lambda: _has_load(rig, PLACES, 0, 0), 60, "the stack's own places are free")
     # Reserved while no worker can dispatch.
     await rig.stack.stop_part("worker")
     calls = [await rig.client.start(wait="accepted", limits=limits)]
