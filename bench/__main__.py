@@ -16,7 +16,7 @@ from bench.errors import BenchError
 from bench.flood import measure_flood
 from bench.histories import HistoryReport, measure_histories
 from bench.instant_stand import InstantStand, instant_stand
-from bench.joins import measure_joins
+from bench.joins import measure_joins, measure_storm
 from bench.series import Comparison
 from bench.silences import measure_silences
 from bench.stand import Stand, stand
@@ -25,7 +25,7 @@ from bench.tables import as_json, print_comparison, print_kinds, print_steps
 from bench.turns import measure_turns
 from stack.errors import StackError
 
-OF_A_STACK = ("starts", "joins", "histories", "silences")
+OF_A_STACK = ("starts", "joins", "storm", "histories", "silences")
 OF_THE_AGENT = ("turns", "capacity")
 MEASUREMENTS = (*OF_A_STACK, *OF_THE_AGENT, "flood")
 StepPrinter = Callable[..., Callable[[], None]]
@@ -34,6 +34,8 @@ StepPrinter = Callable[..., Callable[[], None]]
 LIMIT_SECONDS = 2400
 """Limit of the whole run."""
 MOST_ROUNDS = 200
+MOST_STORMS = 3
+"""Each has many sessions."""
 
 
 def _arguments() -> argparse.Namespace:
@@ -102,6 +104,9 @@ async def _measure_a_stack(
             results.comparisons.append(await measure_starts(stack, rounds, steps("starts")))
         if "joins" in asked:
             results.comparisons.append(await measure_joins(stack, rounds, steps("joins")))
+        if "storm" in asked:
+            storms = min(rounds, MOST_STORMS)
+            results.comparisons += await measure_storm(stack, storms, steps("storm", storms))
         if "histories" in asked:
             results.histories = await measure_histories(stack, rounds, steps("histories"))
             results.comparisons += [results.histories.events, results.histories.size]

@@ -72,6 +72,18 @@ class Admitted:
 
 
 @dataclass
+class _Known:
+    """What was read of an agent name at a time (monotonic, and by the clock), with later claims."""
+
+    read_at: float
+    at: datetime
+    places: list[Place]
+    queue: list[Waiting]
+    releases: list[datetime]
+    servers: list[AgentServer]
+
+
+@dataclass
 class Admission:
     """Reserves places for sessions that start, and serves the queue."""
 
@@ -88,6 +100,8 @@ class Admission:
         default_factory=dict[SessionKey, tuple[int, float]], init=False
     )
     """Positions that sessions were told, and when."""
+    _last_known: "dict[str, _Known]" = field(default_factory=dict[str, "_Known"], init=False)
+    """What was read last, by agent name."""
     _messages: "count[int]" = field(default_factory=lambda: count(1), init=False)
 
     @asynccontextmanager
@@ -115,13 +129,15 @@ class Admission:
         Raises:
             NoCapacity: there is no place, and none is expected within so many seconds.
         """
+        arrived = time.monotonic()
         try:
             async with self._lock:
                 # Those who waited for the lock do not wait for MongoDB as well, one by one.
                 if time.monotonic() < self._away_until:
                     return Admitted(None)
                 async with asyncio.timeout(self.admit_seconds):
-                    return await self._admit(key, agent_name, queue_seconds)
+                    known = await self._known(agent_name, arrived)
+                    return await self._admit(key, agent_name, queue_seconds, known)
         except NoCapacity:
             if await self.lives.life(key) is not Life.UNKNOWN:
                 # It exists, and its start will find it.
@@ -134,35 +150,48 @@ class Admission:
             self._away_until = time.monotonic() + AWAY_SECONDS
             return Admitted(None)
 
-    async def _admit(self, key: SessionKey, agent_name: str, queue_seconds: float) -> Admitted:
-        now = datetime.now(UTC)
-        places, queue, releases, servers = await asyncio.gather(
-            self.places.of_name(agent_name),
-            self._queue(agent_name),
-            self.places.releases(agent_name),
-            self._servers(now),
-        )
+    async def _known(self, agent_name: str, arrived: float) -> "_Known":
+        """What MongoDB has of an agent name; those that arrived before it was read share it."""
+        known = self._last_known.get(agent_name)
+        if known is None or known.read_at < arrived:
+            read_at, now = time.monotonic(), datetime.now(UTC)
+            answers = await asyncio.gather(
+                self.places.of_name(agent_name),
+                self._queue(agent_name),
+                self.places.releases(agent_name),
+                self._servers(now),
+            )
+            known = self._last_known[agent_name] = _Known(read_at, now, *answers)
+        return known
+
+    async def _admit(
+        self, key: SessionKey, agent_name: str, queue_seconds: float, known: "_Known"
+    ) -> Admitted:
+        now, places, queue = known.at, known.places, known.queue
         if any(place.key == key for place in places):
             # Again, so that it is as old as this request.
             await self.places.claim(key, agent_name, len(places))
             return Admitted(PlaceState.RESERVED, again=True)
-        there = capacity(servers, agent_name, places, now)
+        there = capacity(known.servers, agent_name, places, now)
         again = any(waiting.key == key for waiting in queue)
         if there is None:
             return Admitted(None)
         # As many places as sessions wait are for these.
         enough = not again and there.free > len(queue)
+        claim = {"agent_name": agent_name, "claimed_at": datetime.now(UTC), **key._asdict()}
         if enough and await self.places.claim(key, agent_name, len(places) + there.free):
+            places.append(Place.model_validate(claim | {"number": len(places)}))
             return Admitted(PlaceState.RESERVED)
-        entry = Waiting(agent_name=agent_name, claimed_at=now, **key._asdict())
+        entry = Waiting.model_validate(claim)
         order = in_turn(queue if again else [*queue, entry], places)
         position = [waiting.key for waiting in order].index(key) + 1
         ahead = position - there.free
-        seconds = expected_wait(ahead, releases, now)
+        seconds = expected_wait(ahead, known.releases, now)
         if not again:
             if not queue_seconds or _is_hopeless(ahead, seconds, there, queue_seconds):
                 raise _busy(agent_name, seconds)
             await self.places.enqueue(entry)
+            queue.append(entry)
         return Admitted(PlaceState.QUEUED, position, seconds, again=again)
 
     async def withdraw_from(self, started: SessionInput, admitted: Admitted) -> None:
@@ -207,6 +236,7 @@ class Admission:
         served: list[SessionKey] = []
         moved: list[tuple[SessionKey, int, float | None]] = []
         async with self._lock:
+            self._last_known.clear()
             waiting = await self.places.queue()
             self._told = {one.key: told for one in waiting if (told := self._told.get(one.key))}
             for agent_name in sorted({one.agent_name for one in waiting}):

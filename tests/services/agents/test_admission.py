@@ -45,6 +45,7 @@ async def test_a_storm_of_starts_takes_no_place_twice(fleet: Fleet) -> None:
     assert admitted.count(PlaceState.RESERVED) == 10
     assert admitted.count(PlaceState.QUEUED) == 10
     assert sum(isinstance(answer, NoCapacity) for answer in answers) == 20
+    assert fleet.places.asked < 2 * len(starts), "those who wait for each other share what is read"
 
 
 async def test_a_repeated_start_is_the_same_admission(fleet: Fleet) -> None:
