@@ -9,7 +9,7 @@ from tests.chaos.machine.processes import external_agent
 from tests.chaos.machine.run import run
 from tests.harness.rig import Rig
 
-SEED = 22
+SEED = 12
 SECONDS = 60.0
 COMMAND = f"make chaos SEED={SEED} MINUTES=1 ARGS=--without-redis"
 
