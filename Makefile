@@ -27,7 +27,7 @@ export UV_LINK_MODE ?= copy
 # Pyright from its wheel; no look for newer versions at run time.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup servers up dev demo down test test-fast test-tools check format bench chaos fuzz large-data record-histories lock clean
+.PHONY: help setup servers up dev demo down test test-fast test-tools check format bench chaos fuzz large-data model record-histories lock clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -107,8 +107,11 @@ large-data: setup ## List, search and count 100,000 transcripts of 50 orgs (some
 fuzz: servers ## Fuzz the API from its OpenAPI document for longer than the tests do
 	@$(BIN)/pytest tests/contract/test_fuzzing.py --fuzz-long $(ARGS)
 
-record-histories: servers ## Record the workflow histories that tests/replay replays
-	@$(BIN)/python -m tests.replay.record
+model: setup ## Try sessions in many more orders of messages, failures and time than the tests do
+	@$(BIN)/pytest -n0 tests/model --model-long $(ARGS)
+
+record-histories: servers ## Record this release's workflow histories, which tests/replay replays
+	@$(BIN)/python -m tests.replay.record $(ARGS)
 
 # `make lock` keeps what is pinned; `make lock UPGRADE=--upgrade` moves to the newest.
 # `fewest`: one version of each package for every Python, so that what was tested on one runs on all.
