@@ -27,7 +27,7 @@ export UV_LINK_MODE ?= copy
 # Pyright from its wheel; no look for newer versions at run time.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup servers up dev demo down test test-fast test-tools check audit-refresh licences sbom format bench chaos chaos-cases fuzz large-data upgrade-test record-histories lock clean
+.PHONY: help setup servers up dev demo down test test-fast test-tools check audit-refresh licences sbom format bench chaos chaos-cases fuzz large-data upgrade-test model record-histories lock clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -127,8 +127,11 @@ fuzz: servers ## Fuzz the API from its OpenAPI document for longer than the test
 upgrade-test: servers ## Upgrade from the previous release under load, and go back
 	@$(BIN)/pytest -n0 tests/upgrade --upgrade $(ARGS)
 
-record-histories: servers ## Record the workflow histories that tests/replay replays
-	@$(BIN)/python -m tests.replay.record
+model: setup ## Try sessions in many more orders of messages, failures and time than the tests do
+	@$(BIN)/pytest -n0 tests/model --model-long $(ARGS)
+
+record-histories: servers ## Record this release's workflow histories, which tests/replay replays
+	@$(BIN)/python -m tests.replay.record $(ARGS)
 
 # `make lock` keeps what is pinned; `make lock UPGRADE=--upgrade` moves to the newest.
 # `fewest`: one version of each package for every Python, so that what was tested on one runs on all.

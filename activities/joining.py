@@ -26,6 +26,8 @@ REPEATED = 3
 """So many dispatches in a row without an agent are logged as errors, for alerts."""
 QUICKEST_POLL, SLOWEST_POLL = 0.1, 1.0
 """Seconds between two polls; a warm agent is in the room within 0.3 s."""
+FIRST_HEARTBEAT = 2.0
+"""Seconds until the first heartbeat: Temporal Cloud bills each, and most agents come sooner."""
 SECOND_LOOK = 1.0
 """Seconds until an agent that a list does not have is looked for again."""
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 16.0
@@ -108,7 +110,8 @@ class JoinActivities:
         seen: list[Participant] = []
         trouble = ""
         while True:
-            activity.heartbeat()
+            if time.monotonic() - began >= FIRST_HEARTBEAT:
+                activity.heartbeat()
             try:
                 seen = await self._rooms.participants(order.livekit_room)
                 agent = await self._agent_of(order, seen)

@@ -21,7 +21,7 @@ from bench.series import Comparison
 from bench.silences import measure_silences
 from bench.stand import Stand, stand
 from bench.starts import measure_starts
-from bench.tables import as_json, print_comparison, print_kinds, print_steps
+from bench.tables import as_json, print_actions, print_comparison, print_kinds, print_steps
 from bench.turns import measure_turns
 from stack.errors import StackError
 
@@ -87,6 +87,7 @@ async def _run(given: argparse.Namespace, progress: Console, output: Console) ->
         print_comparison(output, comparison)
     if results.histories:
         print_kinds(output, results.histories.kinds)
+        print_actions(output, results.histories.kinds)
         print_steps(output, results.histories.steps)
 
 
@@ -109,7 +110,8 @@ async def _measure_a_stack(
             results.comparisons += await measure_storm(stack, storms, steps("storm", storms))
         if "histories" in asked:
             results.histories = await measure_histories(stack, rounds, steps("histories"))
-            results.comparisons += [results.histories.events, results.histories.size]
+            found = results.histories
+            results.comparisons += [found.events, found.size, found.actions]
         if "silences" in asked:
             results.comparisons.append(await measure_silences(stack, rounds, steps("silences")))
 

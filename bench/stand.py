@@ -16,13 +16,17 @@ from adapters.settings import TemporalSettings
 from adapters.temporal import client as temporal_client
 from bench.errors import BenchError
 from domain.ids import SessionKey, session_workflow_id
+from stack.demo.caller import Caller
 from tests.local_stack import LocalStack, local_stack
+from tests.waiting import eventually
 
 ORG = "local"
 """The org of a local stack's own key."""
 AGENT_NAME = "local-test"
 REQUEST_SECONDS = 60.0
 SETTLE_SECONDS = 4.0
+CALL_SECONDS = 2.0
+"""How long a short call lasts once agent and caller are there."""
 
 
 async def settle() -> None:
@@ -66,6 +70,37 @@ class Stand:
         if answer.status_code != 200:
             raise BenchError(f"POST /session/end: {answer.status_code} {answer.text[:300]}")
         await self.temporal.get_workflow_handle(session_workflow_id(key)).result()
+
+    async def call(self) -> SessionKey:
+        """Place a short call as a client does: the caller connects while the agent is joining.
+
+        Raises:
+            BenchError: it could not be started or ended, or one of the two never came.
+        """
+        answer = await self.http.post("/session", json={"userIdentity": "bench"})
+        if answer.status_code != 200:
+            raise BenchError(f"POST /session: {answer.status_code} {answer.text[:300]}")
+        started = answer.json()
+        key = SessionKey(ORG, started["sessionId"])
+        caller = Caller()
+        await caller.connect(started["livekitUrl"], started["userToken"])
+        try:
+            await self._wait_for_both(key)
+            await asyncio.sleep(CALL_SECONDS)
+            await self.end(key)
+        finally:
+            await caller.disconnect()
+        return key
+
+    async def _wait_for_both(self, key: SessionKey) -> None:
+        async def are_there() -> bool:
+            seen = (await self.http.get(f"/v1/sessions/{key.session_id}")).json()
+            return bool(seen.get("agent_joined") and seen.get("caller_present"))
+
+        try:
+            await eventually(are_there, REQUEST_SECONDS)
+        except AssertionError:
+            raise BenchError("the agent or the caller did not join") from None
 
 
 @asynccontextmanager

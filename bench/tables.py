@@ -1,5 +1,6 @@
 """The measurements as tables for people and as JSON for programs."""
 
+from collections import Counter
 from typing import Any
 
 from rich.console import Console
@@ -36,9 +37,23 @@ def print_kinds(console: Console, kinds: dict[str, Kinds]) -> None:
     table.add_column("event", no_wrap=True)
     for name in kinds:
         table.add_column(name, justify="right")
-    totals = sum((found.count for found in kinds.values()), start=type(kinds["session"].count)())
+    totals = sum((found.count for found in kinds.values()), start=Counter[str]())
     for kind, _ in totals.most_common():
         table.add_row(kind, *(_cell(found, kind) for found in kinds.values()))
+    console.print(table)
+    console.print()
+
+
+def print_actions(console: Console, kinds: dict[str, Kinds]) -> None:
+    """Billable actions by kind, for one workflow of each sort."""
+    table = Table(title="billable actions by kind, one workflow", title_justify="left")
+    table.add_column("action", no_wrap=True)
+    for name in kinds:
+        table.add_column(name, justify="right")
+    totals = sum((found.actions for found in kinds.values()), start=Counter[str]())
+    for kind, _ in totals.most_common():
+        counts = (found.actions[kind] / found.rounds for found in kinds.values())
+        table.add_row(kind, *(f"{count:.1f}" if count else "" for count in counts))
     console.print(table)
     console.print()
 
@@ -83,7 +98,12 @@ def as_json(comparisons: list[Comparison], histories: HistoryReport | None) -> d
     }
     if histories:
         document["eventsByKind"] = {
-            name: {"workflows": found.rounds, "events": found.count, "bytes": found.size}
+            name: {
+                "workflows": found.rounds,
+                "events": found.count,
+                "bytes": found.size,
+                "billableActions": found.actions,
+            }
             for name, found in histories.kinds.items()
         }
         document["stepsOfASession"] = [

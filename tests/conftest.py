@@ -25,5 +25,11 @@ pytest_plugins = [
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`make fuzz`; an option is known before the folder that uses it is read."""
+    """`make fuzz` and `make model`; an option is known before the folder that uses it is read."""
     parser.addoption("--fuzz-long", action="store_true", help="fuzz the API for longer")
+    parser.addoption(
+        "--model-long", action="store_true", help="try sessions in many more orders of events"
+    )
+    parser.addoption(
+        "--update-fingerprints", action="store_true", help="write down the steps of the workflow"
+    )

@@ -26,15 +26,13 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ChildWorkflowError
 
 with workflow.unsafe.imports_passed_through():
-    from domain.errors import RoomNameTaken
     from domain.sessions import ending as endings
     from domain.sessions.attempts import Attempt, AttemptState
-    from domain.sessions.end_reasons import EndReason
     from domain.sessions.ending import Ending
     from domain.sessions.messages import SessionResult
     from domain.sessions.session import Outcome, SessionInput, SessionState, WaitingFor
     from workflows.archive import start_archive, start_summary
-    from workflows.failures import code_of, reason_of
+    from workflows.failures import ending_of, reason_of
     from workflows.session_parts.attempts import Attempts
     from workflows.session_parts.callers import Callers
     from workflows.session_parts.changes import Changes
@@ -107,7 +105,7 @@ class SessionWorkflow(SessionHandlers):
         try:
             await self._room.open()
         except ActivityError as error:
-            return self._session.ending or _ending_of_failure(error)
+            return self._session.ending or ending_of(error)
         try:
             self._callers.start_watching()
             await self._get_agent_in(endings.AGENT_NEVER_JOINED, self._limits.join_attempts)
@@ -193,7 +191,7 @@ class SessionWorkflow(SessionHandlers):
                 self._tracker.agent_lost_without_caller(attempt)
             self._tracker.enter(SessionState.LIVE, self._live_waits_for())
             version = self._tracker.status.version
-            await until(
+            await self._session.until(
                 lambda known=version: self._tracker.status.version != known,
                 self._seconds_to_next_check(),
                 f"at the latest: {self._tracker.status.waiting_for.value} or maximum duration",
@@ -237,7 +235,7 @@ class SessionWorkflow(SessionHandlers):
         """
         while not (ending := self._reason_to_end()):
             deadline = self._next_deadline()
-            await until(
+            await self._session.until(
                 lambda known=deadline: (
                     self._session.ending is not None or self._next_deadline() != known
                 ),
@@ -279,7 +277,7 @@ class SessionWorkflow(SessionHandlers):
         await self._with_clock(self._attempts.retract_all_up_to(lost))
         await self._with_clock(self._listener.stop(lost))
         attempts = self._limits.join_attempts
-        if lost.replaced_on_request and workflow.patched(REDISPATCH_NEEDS_FREE_PLACE):
+        if lost.replaced_on_request and self._session.patched(REDISPATCH_NEEDS_FREE_PLACE):
             # A healthy agent was removed: one failed dispatch must not end its call.
             attempts = max(attempts, MIN_ATTEMPTS_ON_REQUEST)
         await self._get_agent_in(ending, attempts)
@@ -297,9 +295,9 @@ class SessionWorkflow(SessionHandlers):
         recovering = self._tracker.status.state is SessionState.RECOVERING
         if self._should_look_for_caller(ending):
             await self._callers.look_once()
-        self._tracker.call_over(ending)
-        await self._records.write()
         attempt = self._attempts.current
+        self._tracker.call_over(ending, waits=not (attempt and attempt.reported_all()))
+        await self._records.write()
         if attempt and not attempt.report:
             if attempt.state is AttemptState.READY:
                 await self._reports.collect(attempt, ending)
@@ -331,12 +329,10 @@ class SessionWorkflow(SessionHandlers):
         """Seal the transcript; when MongoDB is down, a child workflow does so once it is back."""
         if not self._request.archive:
             return
-        self._tracker.enter(SessionState.PERSISTING, WaitingFor.ARCHIVE)
-        attempt = self._attempts.current
         # 0: no attempt was made.
-        order = self._activities.transcript_to_seal(attempt.number if attempt else 0)
+        order = self._activities.transcript_to_seal(self._tracker.status.attempt)
         try:
-            complete = await self._activities.seal_transcript(order)
+            complete = await self._records.seal(order)
         except ActivityError as error:
             self._tracker.archive_deferred(reason_of(error))
             # The archive workflow also starts the summary.
@@ -345,12 +341,13 @@ class SessionWorkflow(SessionHandlers):
         self._tracker.archived(complete)
 
     async def _summarise(self) -> None:
-        """Have the transcript summarised by a child workflow; a slow model never holds the room."""
+        """Have a child workflow summarise the transcript; a slow model never holds the room."""
         if not self._tracker.status.archived:
             return
         self._tracker.enter(SessionState.SUMMARISING, WaitingFor.SUMMARY)
         summary = await start_summary(self._request.key, self._request.config.analysis)
-        if summary and await until(summary.done, self._limits.summary_wait, "the summary"):
+        wait = self._limits.summary_wait
+        if summary and await self._session.until(summary.done, wait, "the summary"):
             try:
                 self._tracker.summarised((await summary).value)
             except ChildWorkflowError:
@@ -364,6 +361,8 @@ class SessionWorkflow(SessionHandlers):
         """Set the terminal state in bounded time; run on until everything is cleaned up."""
         self._tracker.enter(SessionState.CLOSING, WaitingFor.ROOM_DELETION)
         await self._room.delete_within_limit()
+        if self._room.may_exist:
+            self._callers.cancel_check()
         closed_at = self._tracker.close(ending)
         self._records.stop_announcing()
         # LiveKit may be down for long: that the session is closed is recorded without it.
@@ -389,10 +388,3 @@ class SessionWorkflow(SessionHandlers):
     async def _free_slot(self) -> None:
         if self._request.slot:
             await self._activities.free_slot()
-
-
-def _ending_of_failure(error: ActivityError) -> Ending:
-    """A step that could not be done in its time ends the session, with the reason."""
-    taken = code_of(error) == RoomNameTaken.code
-    end_reason = EndReason.ROOM_NAME_TAKEN if taken else EndReason.FAILED
-    return Ending(end_reason, reason_of(error), Outcome.FAILED)

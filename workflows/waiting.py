@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -56,3 +56,38 @@ def seconds_to(*times: datetime | None) -> float | None:
     """Seconds until the first of these times; None if there is none."""
     soonest = min((at for at in times if at), default=None)
     return (soonest - workflow.now()).total_seconds() if soonest else None
+
+
+class SharedTimers:
+    """Time limits of waits, with as few of Temporal's timers as possible.
+
+    A timer is not cancelled when its wait is over: the next wait uses it if it fires in time, and
+    starts another one only for what is left then.
+    """
+
+    def __init__(self) -> None:
+        self._pending: dict[datetime, asyncio.Task[None]] = {}
+
+    async def until(
+        self, condition: Callable[[], bool], seconds: float | None = None, what: str = "a deadline"
+    ) -> bool:
+        """Wait as the function `until` does."""
+        if seconds is None:
+            return await until(condition)
+        deadline = workflow.now() + timedelta(seconds=seconds)
+        while not condition():
+            if workflow.now() >= deadline:
+                return False
+            timer = self._timer(deadline, what)
+            await until(lambda fired=timer.done: fired() or condition())
+        return True
+
+    def _timer(self, deadline: datetime, what: str) -> asyncio.Task[None]:
+        """The last pending timer that fires in time, or a new one."""
+        self._pending = {at: timer for at, timer in self._pending.items() if not timer.done()}
+        in_time = [at for at in self._pending if at <= deadline]
+        if in_time:
+            return self._pending[max(in_time)]
+        timer = asyncio.create_task(pause((deadline - workflow.now()).total_seconds(), what))
+        self._pending[deadline] = timer
+        return timer

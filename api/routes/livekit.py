@@ -39,6 +39,8 @@ _CHANGES = {
 }
 _JOIN_FAILURE = "join_failure"
 """LiveKit's reason of a leave that had no join."""
+_ROOM_DELETED = "room_deleted"
+"""LiveKit's reason of each leave when a room is deleted; the event `room_finished` follows."""
 EVENT = {
     "event": "participant_joined",
     "id": "EV_5o2bRkfSvEVk",
@@ -151,6 +153,8 @@ def change_of(event: LiveKitEvent) -> ParticipantChanged | None:
     if change is ParticipantChange.LEFT and event.disconnect_reason == _JOIN_FAILURE:
         change = ParticipantChange.NOT_CONNECTED
     caller = event.participant_kind not in NEVER_CALLERS
+    if caller and event.disconnect_reason == _ROOM_DELETED:
+        return None
     if not caller and not _concerns_agents(event, change):
         return None
     return ParticipantChanged(
@@ -166,10 +170,12 @@ def change_of(event: LiveKitEvent) -> ParticipantChanged | None:
 def _concerns_agents(event: LiveKitEvent, change: ParticipantChange) -> bool:
     """Whether a session has to know of this event of a participant that is no caller.
 
-    Our agent's join is proven by its claim and by polling; only of another agent's it is told.
+    Our agent's join is proven by its claim and by polling; only of another agent's it is told. An
+    external agent hangs up by deleting its room, which ours does not.
     """
     if event.participant_kind != "agent" or change is ParticipantChange.NOT_CONNECTED:
         return False
     # One that publishes on behalf of an agent (an avatar) is no agent of its own.
     ours = {ATTEMPT_ATTRIBUTE, ON_BEHALF} & event.participant_attributes.keys()
-    return change is ParticipantChange.LEFT or not ours
+    left = change is ParticipantChange.LEFT and event.disconnect_reason != _ROOM_DELETED
+    return left or not ours

@@ -156,6 +156,10 @@ class Attempt:
         """Its participant is, or may be, in the room again."""
         self.left_at = self.left_detail = None
 
+    def reported_all(self) -> bool:
+        """Whether nothing more is to come: no report, no turns that a listener still writes."""
+        return self.report is not None and not self.external and self.removed_on_request is None
+
     def heard_caller(self) -> bool:
         """Whether a report has words of the caller, or does not say whether it has.
 

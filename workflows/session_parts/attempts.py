@@ -164,7 +164,8 @@ class Attempts:
         if attempt.left_at is not None:
             # It left before it was asked, and may be about to reconnect.
             overdue_at = attempt.overdue_at(self._session.limits.lost_report_grace)
-            await until(lambda: attempt.is_over, seconds_to(overdue_at), "the agent may reconnect")
+            seconds = seconds_to(overdue_at)
+            await self._session.until(lambda: attempt.is_over, seconds, "the agent may reconnect")
         while True:
             await until(lambda: attempt.is_over or attempt.left_at is not None)
             if attempt.is_over or not await self._is_there_again(attempt):

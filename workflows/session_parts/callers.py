@@ -118,7 +118,7 @@ class Callers:
 
     def start_watching(self) -> None:
         """Check the room from now on, in parallel to whatever the session does."""
-        if workflow.patched(CHECKS):
+        if self._session.patched(CHECKS):
             self._watch = self._session.run_in_background(self._check_the_room())
 
     async def look_once(self) -> None:
@@ -126,7 +126,7 @@ class Callers:
         before = self._everybody.here
         check = self._session.activities.look_for_callers([])
         retrieve_exception(check)
-        in_time = await until(check.done, LAST_LOOK, "the last look for a caller")
+        in_time = await self._session.until(check.done, LAST_LOOK, "the last look for a caller")
         if not in_time:
             check.cancel()
         try:
@@ -139,6 +139,14 @@ class Callers:
         """Check the room no more."""
         if self._watch:
             self._watch.cancel()
+        if self._check and self._session.short_history:
+            # It ends with the workflow; to cancel it would take a workflow task of its own.
+            self._check.add_done_callback(lambda done: done.cancelled() or done.exception())
+        else:
+            self.cancel_check()
+
+    def cancel_check(self) -> None:
+        """Cancel a check that is pending, because the session takes long to close."""
         if self._check:
             self._check.cancel()
 

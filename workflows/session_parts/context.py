@@ -1,7 +1,7 @@
 """What all parts of a session's workflow share: its request, its activities, its end."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from temporalio import workflow
@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.sessions.session import SessionInput
     from workflows.session_parts.activities import SessionActivities
     from workflows.session_parts.status_tracker import SessionStatusTracker
-    from workflows.waiting import retrieve_exception, until
+    from workflows.waiting import SharedTimers, retrieve_exception, until
 
 Result = TypeVar("Result")
 REVISED_ENDING = "revised-ending"
@@ -20,6 +20,9 @@ REVISED_ENDING_2 = "revised-ending-2"
 """Patch: see `SessionContext.revised_ending_2`."""
 AGENT_PLACES = "agent-places"
 """Patch: see `SessionContext.has_place`."""
+SHORT_HISTORY = "short-history"
+"""Patch: see `SessionContext.short_history`. It implies all patches before it: each one that is
+evaluated adds two events."""
 
 
 class CallOver(Exception):
@@ -65,13 +68,36 @@ class SessionContext:
         self.has_place = False
         """Whether it holds a place on an agent server, or waits for one; not if an older worker has
         begun it, which released none."""
+        self.short_history = False
+        """What sessions that began before a release with it do not do:
+
+        - Short steps are tried in the workflow task itself, before they become activities.
+        - Changes of search attributes within one workflow task are published together.
+        - Waits share their timers.
+        - The last check for callers is not cancelled when the call is over.
+        """
+        self._timers = SharedTimers()
         self._background: list[asyncio.Task[None]] = []
 
     def evaluate_patches(self) -> None:
         """Ask, before the first step, which revisions of the workflow this session began with."""
-        self.revised_ending = workflow.patched(REVISED_ENDING)
-        self.revised_ending_2 = workflow.patched(REVISED_ENDING_2)
-        self.has_place = self.request.place is not None and workflow.patched(AGENT_PLACES)
+        self.short_history = workflow.patched(SHORT_HISTORY)
+        self.revised_ending = self.patched(REVISED_ENDING)
+        self.revised_ending_2 = self.patched(REVISED_ENDING_2)
+        self.has_place = self.request.place is not None and self.patched(AGENT_PLACES)
+        self.activities.try_locally = self.short_history
+        self.tracker.combine_updates = self.short_history
+
+    def patched(self, older_patch: str) -> bool:
+        """Whether this session began with a release that has this patch."""
+        return self.short_history or workflow.patched(older_patch)
+
+    async def until(
+        self, condition: Callable[[], bool], seconds: float | None, what: str = "a deadline"
+    ) -> bool:
+        """Wait until a condition is true or some seconds have passed, on a shared timer."""
+        wait = self._timers.until if self.short_history else until
+        return await wait(condition, seconds, what)
 
     def end_with(self, ending: Ending) -> None:
         """End the call; the first reason is the one that counts."""

@@ -157,7 +157,7 @@ class SessionHandlers:
         """Replace the agent by a new one; refused, with nothing changed, if none has a place."""
         self._changes.count("redispatched")
         attempt = self._attempts.current
-        if workflow.patched(REDISPATCH_NEEDS_FREE_PLACE):
+        if self._session.patched(REDISPATCH_NEEDS_FREE_PLACE):
             await self._changes.require_free_place()
             if self._attempts.current is not attempt:
                 raise refused(Conflict.code, "the agent was replaced meanwhile")

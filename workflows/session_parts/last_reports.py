@@ -44,10 +44,10 @@ class LastReports:
         attempt.asked_to_finish = True
         await self._tell_agent(self._session.activities.ask_agents_to_finish, attempt, ending)
         self._session.run_in_background(self._let_callers_go_after(attempt))
-        if not await until(over, grace * 2 / 3, "the agent's report"):
+        if not await self._session.until(over, grace * 2 / 3, "the agent's report"):
             await self._tell_agent(self._session.activities.remove_agents, attempt, ending)
             self._room.start_deleting()
-            await until(over, grace / 3, "the removed agent's report")
+            await self._session.until(over, grace / 3, "the removed agent's report")
         if not attempt.report:
             self._session.tracker.log("no report came; only the streamed turns are kept")
 
@@ -61,7 +61,7 @@ class LastReports:
             await self._room.remove_callers()
         else:
             self._room.start_deleting()
-        await until(
+        await self._session.until(
             lambda: self.stop_waiting or removed.dead or removed.report is not None,
             self._session.limits.report_grace,
             "the report of the agent that was removed on request",
@@ -74,7 +74,9 @@ class LastReports:
         if (
             attempt.external
             and revised
-            and not await until(lambda: attempt.is_over or bool(attempt.report), AT_ONCE)
+            and not await self._session.until(
+                lambda: attempt.is_over or bool(attempt.report), AT_ONCE
+            )
         ):
             await self._room.remove_callers()
         # `_wind_down` closes the attempt, at the latest.
@@ -85,7 +87,7 @@ class LastReports:
         self._room.start_deleting()
 
     async def _tell_agent(
-        self, step: Callable[[str, str | None], Awaitable[int]], attempt: Attempt, ending: Ending
+        self, step: Callable[[str, str | None], Awaitable[None]], attempt: Attempt, ending: Ending
     ) -> None:
         # None: every agent that is in the room.
         identity = None if attempt.external else attempt.agent_identity

@@ -7,7 +7,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.sessions.attempts import Attempt
     from workflows.failures import reason_of, was_cancelled
     from workflows.session_parts.context import SessionContext
-    from workflows.waiting import retrieve_exception, until
+    from workflows.waiting import retrieve_exception
 
 LISTENER_GRACE = 10.0
 """Seconds in which a listener ends by itself once its agent has left."""
@@ -35,7 +35,7 @@ class Listener:
             return
         reported = attempt is not None and attempt.report is not None
         if not reported:
-            await until(listening.done, LISTENER_GRACE, "the listener's last turns")
+            await self._session.until(listening.done, LISTENER_GRACE, "the listener's last turns")
         if not listening.done():
             listening.cancel()
         try:

@@ -35,8 +35,10 @@ class SessionRoom:
         if self._session.ending:
             # The first attempt finds it.
             return
+        activities = self._session.activities
         try:
-            await self._session.cancel_if_call_ends(self._session.activities.open_room())
+            if not await activities.open_room_quickly():
+                await self._session.cancel_if_call_ends(activities.open_room())
         except ActivityError as error:
             # After a time-out or a cancel, the room may exist all the same.
             self.may_exist = code_of(error) != RoomNameTaken.code

@@ -1,5 +1,6 @@
 """What an open session shows of itself: status, search attributes, and a timeline for operators."""
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -38,7 +39,10 @@ DETAILS_LIMIT = 20_000
 
 
 class SessionStatusTracker:
-    """Keeps the status of one session; every change is visible to operators at once."""
+    """Keeps the status of one session; every change is visible to operators at once.
+
+    At once means: when the workflow next waits. What changes again before that is published once.
+    """
 
     def __init__(self, request: SessionInput, now: datetime) -> None:
         self.status = SessionStatus(
@@ -55,7 +59,11 @@ class SessionStatusTracker:
             metadata=request.metadata,
             started_at=now,
         )
+        self.combine_updates = False
+        """Whether changes within one workflow task are published together; see `SHORT_HISTORY`."""
         self._shown = (SessionState.STARTING, WaitingFor.ROOM, 0)
+        self._publication_due = False
+        self._brief = False
         self._first_dispatch: datetime | None = None
         self._agent_lost_at: datetime | None = None
         """When the last agent was lost; None while there is one."""
@@ -69,9 +77,18 @@ class SessionStatusTracker:
             del status.timeline[TIMELINE_LIMIT // 2]
         self._changed()
 
-    def enter(self, state: SessionState, waiting_for: WaitingFor) -> None:
-        """Go on to a state, and say what it waits for."""
-        if (self.status.state, self.status.waiting_for) != (state, waiting_for):
+    def enter(self, state: SessionState, waiting_for: WaitingFor, *, briefly: bool = False) -> None:
+        """Go on to a state, and say what it waits for.
+
+        Args:
+            state: the state.
+            waiting_for: what it waits for.
+            briefly: a step that is tried for a few seconds. It does not change the search
+                attributes; if it takes longer, the state is entered again without this.
+        """
+        resumed = self._brief and not briefly
+        self._brief = briefly and self.combine_updates
+        if (self.status.state, self.status.waiting_for) != (state, waiting_for) or resumed:
             self.status.state = state
             self.status.waiting_for = waiting_for
             self._changed()
@@ -140,15 +157,15 @@ class SessionStatusTracker:
         self.status.agent_joined = False
         self._agent_lost_at = self._agent_lost_at or workflow.now()
 
-    def call_over(self, ending: Ending) -> None:
-        """The call is over; the outcome follows."""
+    def call_over(self, ending: Ending, *, waits: bool) -> None:
+        """The call is over; the outcome follows, perhaps after a wait for the report."""
         status, now = self.status, workflow.now()
         left_at, lost_at = status.caller_left_at, self._agent_lost_at
         ended_at = {EndReason.CALLER_LEFT: left_at, EndReason.AGENT_LOST: lost_at}
         status.ended_at = max(ended_at.get(ending.reason) or now, status.joined_at or now)
         status.talk_seconds = status.talk_time(min(at for at in (now, left_at, lost_at) if at))
         status.end_reason, status.reason = ending.reason, ending.text
-        self.enter(SessionState.ENDING, WaitingFor.REPORT)
+        self.enter(SessionState.ENDING, WaitingFor.REPORT, briefly=not waits)
         self.log(f"ending: {ending.text}")
 
     def archived(self, complete: bool) -> None:
@@ -167,8 +184,11 @@ class SessionStatusTracker:
         self.log(f"summary {summary}")
 
     def room_deleted(self) -> None:
-        """LiveKit confirmed that the room is gone."""
-        self.status.room_deleted = True
+        """LiveKit confirmed that the room is gone, and everybody who was in it."""
+        status = self.status
+        status.room_deleted = True
+        if status.caller_present:
+            status.caller_present, status.caller_left_at = False, workflow.now()
         self.log("room deleted")
 
     def room_never_made(self) -> None:
@@ -191,11 +211,19 @@ class SessionStatusTracker:
         self._changed()
 
     def _changed(self) -> None:
+        self.status.version += 1
+        if not self.combine_updates:
+            self._publish()
+        elif not self._publication_due:
+            self._publication_due = True
+            asyncio.get_running_loop().call_soon(self._publish)
+
+    def _publish(self) -> None:
+        self._publication_due = False
         status = self.status
-        status.version += 1
         shown = (status.state, status.waiting_for, status.attempt)
-        if shown != self._shown:
-            _publish(*self._search_attributes())
+        if shown != self._shown and not self._brief:
+            _upsert(*self._search_attributes())
             self._shown = shown
         workflow.set_current_details(self._details())
 
@@ -235,6 +263,6 @@ def _first_bytes(text: str, most: int) -> str:
     return text.encode()[:most].decode(errors="ignore")
 
 
-def _publish(*updates: SearchAttributeUpdate[Any]) -> None:
+def _upsert(*updates: SearchAttributeUpdate[Any]) -> None:
     # The SDK leaves a type parameter of its own signature open.
     workflow.upsert_search_attributes(updates)  # pyright: ignore[reportUnknownMemberType]
