@@ -6,7 +6,7 @@ from copy import copy
 from functools import cache
 from typing import cast
 
-from api.bodies import Bodies
+from api.limits.bodies import Bodies
 from fastapi import FastAPI
 from starlette.datastructures import State
 
