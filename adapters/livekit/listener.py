@@ -30,7 +30,8 @@ CONNECT_SECONDS = 10.0
 FINISH_SECONDS = 2.0
 """How long open streams may take to finish after the agent leaves."""
 MOST_STREAMS = 100
-"""Streams that are read at the same time; a call has a few, unless somebody floods the room."""
+"""Of one sender that are read at the same time; a caller who floods the room cannot keep the
+agent's words from being heard."""
 TOKEN_LIFE = timedelta(minutes=5)
 """How long the token can be used to join; a running connection outlives it."""
 _ENDS = (
@@ -94,7 +95,8 @@ class _Transcriber:
         self._speakers = Speakers(agent)
         self._segments = Segments(self._speakers)
         self._heard: asyncio.Queue[Heard | None] = asyncio.Queue()
-        self._reading: set[asyncio.Task[None]] = set()
+        self._reading: dict[asyncio.Task[None], str] = {}
+        """Who has sent the streams that are being read."""
         self._ending: asyncio.Task[None] | None = None
         self._lost: str | None = None
         room.register_text_stream_handler(TOPIC, self._stream)
@@ -154,13 +156,13 @@ class _Transcriber:
         self._heard.put_nowait(None)
 
     def _stream(self, reader: rtc.TextStreamReader, identity: str) -> None:
-        if len(self._reading) >= MOST_STREAMS:
+        if list(self._reading.values()).count(identity) >= MOST_STREAMS:
             log.warning("transcription stream ignored", sender=identity, open=MOST_STREAMS)
             reader.close()
             return
         task = asyncio.ensure_future(self._read(reader, identity))
-        self._reading.add(task)
-        task.add_done_callback(self._reading.discard)
+        self._reading[task] = identity
+        task.add_done_callback(self._reading.pop)
 
     async def _read(self, reader: rtc.TextStreamReader, identity: str) -> None:
         info = reader.info
