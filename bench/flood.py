@@ -20,7 +20,7 @@ from adapters.temporal.runs import TemporalSummaryRuns
 from bench.errors import BenchError
 from bench.series import Comparison, Series
 from bench.stand import Stand, clients
-from domain.ids import SessionKey, livekit_room_name
+from domain.ids import SessionKey
 from domain.transcripts.summary import SummaryOrder
 from domain.transcripts.transcript import Role, Turn
 from services.transcripts.transcripts import Transcripts
@@ -121,7 +121,7 @@ async def _one_call(stand: Stand, series: list[Series]) -> None:
     ended.add((time.perf_counter() - begun) * 1000)
     if answer.status_code != 200:
         raise BenchError(f"end: {answer.status_code} {answer.text[:300]}")
-    await _until_deleted(stand.livekit, livekit_room_name(OTHER, session["session_id"]))
+    await _until_deleted(stand.livekit, session["room_name"])
     deleted.add((time.perf_counter() - begun) * 1000)
 
 
@@ -130,7 +130,7 @@ async def _start(stand: Stand, org: str, limits: Mapping[str, float]) -> httpx.R
         "/v1/sessions/start",
         params={"wait": "dispatched" if org == OTHER else "accepted"},
         headers={"x-org-id": org},
-        json={"user_identity": "bench", "agent_config": {}, "limits": limits},
+        json={"user_identity": "bench", "agent_config": {"prompt": "Be brief."}, "limits": limits},
     )
 
 

@@ -71,7 +71,7 @@ async def test_another_orgs_call_starts_and_ends_during_a_flood(
         flood = await waiting_calls(studio)
 
         studio.org = "other"
-        other = await studio.call(summary_wait=0).live()
+        other = await studio.call(summary_wait=1).live()
         await other.end()
         closed = await other.closed()
 
