@@ -177,6 +177,8 @@ def _in_names_of_route(request: Request, text: str | None) -> str | None:
 
 
 async def _validation_error(request: Request, error: RequestValidationError) -> Response:
+    # Its frames refer to it, and it to the whole body, which would stay until the next collection.
+    error.__traceback__ = None
     # Leave out the input: it may contain secrets or transcript text.
     items: Sequence[Mapping[str, Any]] = error.errors()
     faults: list[Fault] = []

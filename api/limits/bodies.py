@@ -43,9 +43,11 @@ class JsonRequest(Request):
     @override
     async def json(self) -> Any:
         """The body's value."""
-        value = await super().json()
-        _check_breadth(value)
-        return value
+        if too_broad := _too_broad(await super().json()):
+            # An error keeps what its frames refer to, and so would keep the value.
+            del self._json
+            raise TooManyValues(too_broad, field="body", cure="send it in parts")
+        return await super().json()
 
 
 class Bodies:
@@ -125,22 +127,19 @@ async def _read(request: Request) -> int:
     return len(body)
 
 
-def _check_breadth(body: object) -> None:
-    """Look at every object and array of a parsed body, the outer ones first."""
+def _too_broad(body: object) -> str | None:
+    """The first object or array with too many members, the outer ones first."""
     following = [body]
     while following:
         value = following.pop()
         if isinstance(value, dict):
             members = list(cast(dict[str, object], value).values())
             if len(members) > MAX_NAMES:
-                raise _too_broad(f"a JSON object of the body has more than {MAX_NAMES} names")
+                return f"a JSON object of the body has more than {MAX_NAMES} names"
             following.extend(members)
         elif isinstance(value, list):
             members = cast(list[object], value)
             if len(members) > MAX_ITEMS:
-                raise _too_broad(f"a JSON array of the body has more than {MAX_ITEMS} items")
+                return f"a JSON array of the body has more than {MAX_ITEMS} items"
             following.extend(members)
-
-
-def _too_broad(reason: str) -> TooManyValues:
-    return TooManyValues(reason, field="body", cure="send it in parts")
+    return None

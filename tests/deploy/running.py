@@ -88,9 +88,9 @@ class Containers:
         assert check.test[0] == "CMD"
         return await asyncio.to_thread(self._run, self.words(name, check.test[1:]))
 
-    async def run(self, name: str) -> str:
-        """Run a service that ends by itself; returns what it said."""
-        done = await asyncio.to_thread(self._run, self.command(name))
+    async def run(self, name: str, *words: str) -> str:
+        """Run a service that ends by itself, with further words; returns what it said."""
+        done = await asyncio.to_thread(self._run, [*self.command(name), *words])
         assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
         return done.stdout
 
@@ -180,12 +180,13 @@ async def containers(
 
 
 async def run_init(here: Containers) -> str:
-    """Run the init service; returns what it said."""
+    """Run the init service; returns the API key, as an operator sees it."""
     owner = f"{os.getuid()}:{os.getgid()}"
     init: Service = here.compose.services["init"]
     init.environment |= here.given
     init.environment |= {"EVERLINE_INIT_ROOT": str(here.root), "EVERLINE_RUN_AS": owner}
-    return await here.run("init")
+    await here.run("init")
+    return (await here.run("init", "show-key")).strip()
 
 
 async def start_livekit(here: Containers) -> None:
@@ -212,8 +213,3 @@ async def start_livekit(here: Containers) -> None:
 
 def _config(here: Containers) -> Path:
     return here.root / "livekit" / "livekit.json"
-
-
-def key_shown(said: str) -> str:
-    """The API key that the init service printed."""
-    return said.rpartition(": ")[2].strip()

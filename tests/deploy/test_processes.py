@@ -13,7 +13,7 @@ from domain.sessions.end_reasons import EndReason
 from domain.sessions.session import Outcome
 from domain.transcripts.summary import SummaryStatus
 from stack.layout.temporal_setup import RETENTION, SEARCH_ATTRIBUTES
-from tests.deploy.running import Containers, containers, key_shown, run_init, start_livekit
+from tests.deploy.running import Containers, containers, run_init, start_livekit
 from tests.harness.call import BOOK, Call
 from tests.harness.client import Client
 from tests.harness.ledger import Ledger
@@ -34,7 +34,7 @@ async def here(
 
 @pytest.mark.timeout(900)
 async def test_a_call_runs_through_the_services_of_the_compose_file(here: Containers) -> None:
-    key = key_shown(await run_init(here))
+    key = await run_init(here)
     await asyncio.gather(prepare_temporal(here), start_livekit(here), here.start("models"))
     await here.start("api")
     for name in ("worker", "agent"):

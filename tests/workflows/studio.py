@@ -42,8 +42,7 @@ def worker_settings(address: str, task_queue: str) -> WorkerSettings:
 def no_grace_period() -> Generator[None]:
     """Workers in the process of the tests end at once: what they interrupt is over as well."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("worker.main", "worker.webhooks"):
-            patch.setattr(f"{module}.GRACEFUL_SHUTDOWN", timedelta(0))
+        patch.setattr("worker.workers.GRACEFUL_SHUTDOWN", timedelta(0))
         yield
 
 
