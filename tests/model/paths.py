@@ -345,6 +345,15 @@ def livekit_away(path: Path) -> None:
             path.summarised()
 
 
+def room_not_deleted(path: Path) -> None:
+    """LiveKit does not delete the room in time; the session closes, and its workflow goes on."""
+    path.live().world.faults = [Fault.NONE, Fault.NONE, Fault.NONE, Fault.BEFORE]
+    path.reported(end=ReportEnd.AGENT_ENDED)
+    path.summarised()
+    path.fails("delete_room")
+    path.done("delete_room")
+
+
 def without_mongodb(path: Path) -> None:
     """A call without an archive."""
     path.live().reported(end=ReportEnd.AGENT_ENDED)
@@ -371,6 +380,7 @@ WAYS = (
     Way(external_agent, lambda: Path(external=True)),
     *(Way(queue, queued), Way(no_capacity, queued)),
     Way(livekit_away, lambda: Path(faults=[Fault.BEFORE])),
+    Way(room_not_deleted),
     Way(without_mongodb, lambda: Path(place=None, archive=False)),
 )
 PATHS = {way.play.__name__: way for way in WAYS}
