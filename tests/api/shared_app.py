@@ -6,12 +6,12 @@ from copy import copy
 from functools import cache
 from typing import cast
 
-from api.limits.bodies import Bodies
 from fastapi import FastAPI
 from starlette.datastructures import State
 
 from api.app import create_app
 from api.dependencies import ApiDependencies
+from api.limits.bodies import Bodies
 
 
 def app_with(deps: ApiDependencies) -> FastAPI:
