@@ -14,6 +14,7 @@ SECONDS = 60.0
 COMMAND = f"make chaos SEED={SEED} MINUTES=1 ARGS=--without-redis"
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(600)
 async def test_a_minute_of_chaos_violates_nothing(rig: Rig, tmp_path: Path) -> None:
     said: list[str] = []
