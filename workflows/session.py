@@ -329,10 +329,11 @@ class SessionWorkflow(SessionHandlers):
         """Seal the transcript; when MongoDB is down, a child workflow does so once it is back."""
         if not self._request.archive:
             return
+        self._tracker.enter(SessionState.PERSISTING, WaitingFor.ARCHIVE)
         # 0: no attempt was made.
         order = self._activities.transcript_to_seal(self._tracker.status.attempt)
         try:
-            complete = await self._records.seal(order)
+            complete = await self._activities.seal_transcript(order)
         except ActivityError as error:
             self._tracker.archive_deferred(reason_of(error))
             # The archive workflow also starts the summary.

@@ -1,6 +1,6 @@
 """The ways to a session's end, each as one fixed order of events."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from temporalio.exceptions import ApplicationError
@@ -29,6 +29,13 @@ from tests.model.simulator import Simulation, Step
 from tests.model.world import Fault, World
 
 LIMITS = SessionLimits(join_attempts=2, max_replacements=1)
+QUICK = frozenset(
+    {
+        *("open_room", "ask_agents_to_finish", "seal_transcript", "delete_room"),
+        *("release_place", "free_slot", "record_session"),
+    }
+)
+"""Steps that are done at once, unless a path holds them."""
 
 
 class Path:
@@ -40,7 +47,7 @@ class Path:
         external: bool = False,
         place: PlaceState | None = PlaceState.RESERVED,
         archive: bool = True,
-        faults: list[Fault] | None = None,
+        held: frozenset[str] = frozenset(),
     ) -> None:
         request = SessionInput(
             org="acme",
@@ -56,30 +63,48 @@ class Path:
             archive=archive,
             place=place,
         )
-        self.world = World(request, external, faults=faults or [])
+        self.world = World(request, external)
         self.simulation = Simulation(request, self.world.run_local)
+        self.held = held
+        """Quick steps that take their time."""
         self._events = 0
+        self.settle()
 
-    def pending(self, name: str) -> Step:
-        """The activity of this name that the workflow waits for."""
-        return next(step for step in self.simulation.steps.values() if step.name == name)
+    def settle(self) -> None:
+        """The quick steps are done."""
+        while quick := self._waiting_for(QUICK - self.held):
+            self._end(quick[0])
 
-    def done(self, name: str) -> None:
-        """The pending activity of this name is done, or fails as it has to."""
-        step = self.pending(name)
+    def _waiting_for(self, names: Collection[str]) -> list[Step]:
+        return [step for step in self.simulation.steps.values() if step.name in names]
+
+    def _end(self, step: Step) -> None:
         result, error = self.world.run(step, Fault.NONE)
         if error:
             self.simulation.fail(step, error)
         else:
             self.simulation.complete(step, result)
 
+    def pending(self, name: str) -> Step:
+        """The activity of this name that the workflow waits for."""
+        self.settle()
+        return self._waiting_for({name})[0]
+
+    def done(self, name: str) -> None:
+        """The pending activity of this name is done, or fails as it has to."""
+        self._end(self.pending(name))
+        self.settle()
+
     def fails(self, name: str) -> None:
         """The pending activity of this name has failed for good."""
         self.simulation.fail(self.pending(name), ApplicationError("nobody answers"))
+        self.settle()
 
     def signal(self, name: str, message: Message) -> None:
         """A message comes."""
+        self.settle()
         self.simulation.signal(name, message)
+        self.settle()
 
     def event_id(self) -> str:
         """An id that no other event has."""
@@ -152,9 +177,19 @@ class Path:
 
     def summarised(self) -> None:
         """The summary's child workflow runs and ends."""
+        self.settle()
         [child] = self.simulation.children.values()
         self.simulation.start_child(child)
         self.simulation.complete_child(child, SummaryStatus.READY)
+        self.settle()
+
+    def go_on(self) -> None:
+        """Everything else is done, up to the end."""
+        while self.simulation.result is None:
+            if self.simulation.children:
+                self.summarised()
+            else:
+                self._end(next(iter(self.simulation.steps.values())))
 
 
 def completed(path: Path) -> None:
@@ -318,36 +353,25 @@ def no_capacity(path: Path) -> None:
 
 def archive_deferred(path: Path) -> None:
     """MongoDB is away at the end, and the archive follows."""
-    path.world.faults = [Fault.BEFORE, Fault.NONE]
     path.live().ended()
-    path.world.faults = [Fault.BEFORE] * 9
+    path.world.faults = [Fault.BEFORE]
+    path.held = frozenset({"seal_transcript"})
     path.reported()
     path.fails("seal_transcript")
     [child] = path.simulation.children.values()
     path.simulation.start_child(child)
-    while path.simulation.steps and path.simulation.result is None:
-        path.done(next(iter(path.simulation.steps.values())).name)
+    path.settle()
 
 
-def livekit_away(path: Path) -> None:
-    """LiveKit does not answer at the start, nor at the end."""
-    path.done("open_room")
-    path.live().ended()
-    path.world.faults = [Fault.BEFORE] * 3
-    path.reported()
-    while path.simulation.steps and path.simulation.result is None:
-        step = next(iter(path.simulation.steps.values()))
-        if step.name == "look_for_callers":
-            path.simulation.steps.pop(step.seq)
-        else:
-            path.done(step.name)
-        if path.simulation.children:
-            path.summarised()
+def room_not_opened(path: Path) -> None:
+    """LiveKit does not answer at the start."""
+    path.fails("open_room")
+    path.go_on()
 
 
 def room_not_deleted(path: Path) -> None:
     """LiveKit does not delete the room in time; the session closes, and its workflow goes on."""
-    path.live().world.faults = [Fault.NONE, Fault.NONE, Fault.NONE, Fault.BEFORE]
+    path.live().held = frozenset({"delete_room"})
     path.reported(end=ReportEnd.AGENT_ENDED)
     path.summarised()
     path.fails("delete_room")
@@ -379,7 +403,7 @@ WAYS = (
     *(Way(extended), Way(redispatched), Way(finalised), Way(archive_deferred)),
     Way(external_agent, lambda: Path(external=True)),
     *(Way(queue, queued), Way(no_capacity, queued)),
-    Way(livekit_away, lambda: Path(faults=[Fault.BEFORE])),
+    Way(room_not_opened, lambda: Path(held=frozenset({"open_room"}))),
     Way(room_not_deleted),
     Way(without_mongodb, lambda: Path(place=None, archive=False)),
 )

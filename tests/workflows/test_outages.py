@@ -33,8 +33,7 @@ async def test_livekit_is_away_as_the_room_is_opened(studio: Studio) -> None:
 @beside_the_others
 async def test_a_room_that_livekit_refuses_ends_the_session(studio: Studio) -> None:
     call = studio.call()
-    # A refusal of the first, local try is no refusal yet.
-    studio.rooms.faults["create", call.room] += [Fault.REFUSED] * 2
+    studio.rooms.faults["create", call.room] += [Fault.REFUSED]
     await call.start()
 
     closed = await call.closed()
@@ -153,7 +152,7 @@ async def test_agents_that_cannot_be_removed_do_not_stop_the_session(studio: Stu
 @takes_long
 async def test_an_agent_that_cannot_be_told_is_removed(studio: Studio) -> None:
     call = await studio.call(report_grace=30).live()
-    studio.rooms.faults["send_data", call.room] += [Fault.REFUSED] * 2
+    studio.rooms.faults["send_data", call.room] += [Fault.REFUSED]
     await call.end()
 
     closed = await call.closed()

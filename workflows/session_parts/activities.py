@@ -1,17 +1,13 @@
 """The activities of a session with their time limits and retries.
 
-A step that usually takes milliseconds is tried as a local activity first: in the workflow task,
-with one event in the history instead of six. If that fails, it is a regular activity, which
-operators see pending, and which is retried. Waits, as for the agent, are regular from the start.
+Steps that an operator must see pending, or that retry for long, are regular activities; the record
+of the session is short, idempotent bookkeeping and therefore local.
 """
 
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import FailureError
 from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
@@ -44,14 +40,8 @@ _PATIENT_RETRY = RetryPolicy(
     initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)
 )
 
-_LOCAL_TRY = timedelta(seconds=2)
-"""The one try of a step as a local activity: messages to the session wait for it."""
-
 _ONCE_IT_IS_DONE = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 """A call in flight is waited for: what it creates has to exist before it can be removed."""
-
-Order = TypeVar("Order")
-Result = TypeVar("Result")
 
 
 class SessionActivities:
@@ -59,60 +49,24 @@ class SessionActivities:
 
     def __init__(self, request: SessionInput) -> None:
         self._request = request
-        self.try_locally = False
-        """Whether short steps are tried as local activities first; see `SHORT_HISTORY`."""
-
-    async def _local(self, step: Callable[[Any, Order], Awaitable[Result]], order: Order) -> Result:
-        """Try a step once as a local activity.
-
-        Raises:
-            FailureError: it failed or took too long; it may be done all the same.
-        """
-        return await workflow.execute_local_activity_method(
-            step,
-            order,
-            start_to_close_timeout=_LOCAL_TRY,
-            schedule_to_close_timeout=_LOCAL_TRY,
-            retry_policy=RetryPolicy(maximum_attempts=1),
-        )
-
-    async def _done_locally(
-        self, step: Callable[[Any, Order], Awaitable[object]], order: Order
-    ) -> bool:
-        """Whether a step succeeds as a local activity; False if it is not to be tried."""
-        if not self.try_locally:
-            return False
-        try:
-            await self._local(step, order)
-        except FailureError:
-            return False  # The regular activity says why, if it fails as well.
-        return True
-
-    async def open_room_quickly(self) -> bool:
-        """Whether the room could be created in the workflow task."""
-        return await self._done_locally(RoomActivities.open_room, self._room_to_open())
 
     def open_room(self) -> workflow.ActivityHandle[str]:
         """Create the room; LiveKit may be down for two minutes."""
         request = self._request
         return workflow.start_activity_method(
             RoomActivities.open_room,
-            self._room_to_open(),
+            OpenRoom(
+                org=request.org,
+                session_id=request.session_id,
+                livekit_room=request.livekit_room,
+                empty_timeout=request.limits.empty_timeout(),
+                departure_timeout=request.limits.departure_timeout(),
+            ),
             start_to_close_timeout=_ONE_TRY,
             schedule_to_close_timeout=timedelta(minutes=2),
             retry_policy=_QUICK_RETRY,
             cancellation_type=_ONCE_IT_IS_DONE,
             summary=f"create room {request.livekit_room}",
-        )
-
-    def _room_to_open(self) -> OpenRoom:
-        request = self._request
-        return OpenRoom(
-            org=request.org,
-            session_id=request.session_id,
-            livekit_room=request.livekit_room,
-            empty_timeout=request.limits.empty_timeout(),
-            departure_timeout=request.limits.departure_timeout(),
         )
 
     async def count_free_places(self) -> int | None:
@@ -129,22 +83,16 @@ class SessionActivities:
     async def release_place(self) -> None:
         """Release the session's place on the agent servers, for as long as it takes."""
         request = self._request
-        order = ReleasePlace(org=request.org, session_id=request.session_id)
-        if not await self._done_locally(CapacityActivities.release_place, order):
-            await workflow.execute_activity_method(
-                CapacityActivities.release_place,
-                order,
-                start_to_close_timeout=_ONE_TRY,
-                retry_policy=_PATIENT_RETRY,
-                summary="release the session's place on an agent server",
-            )
+        await workflow.execute_activity_method(
+            CapacityActivities.release_place,
+            ReleasePlace(org=request.org, session_id=request.session_id),
+            start_to_close_timeout=_ONE_TRY,
+            retry_policy=_PATIENT_RETRY,
+            summary="release the session's place on an agent server",
+        )
 
     def dispatch_agent(self, attempt: Attempt) -> workflow.ActivityHandle[str]:
-        """Dispatch one attempt; gives the dispatch id.
-
-        Never local: the agent's claim may come meanwhile, and if a busy machine needs a second
-        workflow task for a local activity, an update that comes with that task does not replay.
-        """
+        """Dispatch one attempt; gives the dispatch id."""
         request = self._request
         limits = request.limits
         longest = timedelta(seconds=limits.join_budget() + limits.caller_wait + limits.max_duration)
@@ -267,22 +215,20 @@ class SessionActivities:
             summary=f"remove the agents of attempts up to {up_to}",
         )
 
-    async def ask_agents_to_finish(self, reason: str, agent: str | None) -> None:
+    async def ask_agents_to_finish(self, reason: str, agent: str | None) -> int:
         """Tell the agents why the call is over: ours by its identity, others as they are listed."""
-        order = FinishAgents(livekit_room=self._request.livekit_room, reason=reason, agent=agent)
-        if not await self._done_locally(FinishActivities.ask_agents_to_finish, order):
-            await workflow.execute_activity_method(
-                FinishActivities.ask_agents_to_finish,
-                order,
-                start_to_close_timeout=_ONE_TRY,
-                schedule_to_close_timeout=_ONE_TRY,
-                retry_policy=_QUICK_RETRY,
-                summary=f"ask the agent to finish: {reason}",
-            )
+        return await workflow.execute_activity_method(
+            FinishActivities.ask_agents_to_finish,
+            FinishAgents(livekit_room=self._request.livekit_room, reason=reason, agent=agent),
+            start_to_close_timeout=_ONE_TRY,
+            schedule_to_close_timeout=_ONE_TRY,
+            retry_policy=_QUICK_RETRY,
+            summary=f"ask the agent to finish: {reason}",
+        )
 
-    async def remove_agents(self, reason: str, agent: str | None) -> None:
+    async def remove_agents(self, reason: str, agent: str | None) -> int:
         """Remove the agents from the room; their end hooks still run."""
-        await workflow.execute_activity_method(
+        return await workflow.execute_activity_method(
             FinishActivities.remove_agents,
             FinishAgents(livekit_room=self._request.livekit_room, reason=reason, agent=agent),
             start_to_close_timeout=_ONE_TRY,
@@ -301,14 +247,6 @@ class SessionActivities:
             retry_policy=_QUICK_RETRY,
             summary="disconnect the callers, who have no agent any more",
         )
-
-    async def seal_transcript_quickly(self, order: SealTranscript) -> bool:
-        """Try to seal the transcript in the workflow task; returns whether it is complete.
-
-        Raises:
-            FailureError: it failed, or took too long.
-        """
-        return await self._local(ArchiveActivities.seal_transcript, order)
 
     async def seal_transcript(self, order: SealTranscript) -> bool:
         """Seal the transcript while the close waits; returns whether it is complete."""
@@ -332,38 +270,33 @@ class SessionActivities:
             analysis=request.config.analysis,
         )
 
-    async def delete_room(self, within: float | None) -> None:
+    async def delete_room(self, within: float | None) -> bool:
         """Delete the room within some seconds, or for as long as it takes."""
         request = self._request
-        order = DeleteRoom(
-            org=request.org,
-            session_id=request.session_id,
-            livekit_room=request.livekit_room,
-            insist=within is None,
-        )
-        if within and await self._done_locally(RoomActivities.delete_room, order):
-            return
-        await workflow.execute_activity_method(
+        return await workflow.execute_activity_method(
             RoomActivities.delete_room,
-            order,
+            DeleteRoom(
+                org=request.org,
+                session_id=request.session_id,
+                livekit_room=request.livekit_room,
+                insist=within is None,
+            ),
             start_to_close_timeout=_ONE_TRY,
             schedule_to_close_timeout=timedelta(seconds=within) if within else None,
             retry_policy=_PATIENT_RETRY,
             summary=f"delete room {request.livekit_room}",
         )
 
-    async def free_slot(self) -> None:
+    async def free_slot(self) -> bool:
         """Free the session's place in its org's quota, for as long as it takes."""
         request = self._request
-        order = FreeSlot(org=request.org, session_id=request.session_id)
-        if not await self._done_locally(SlotActivities.free_slot, order):
-            await workflow.execute_activity_method(
-                SlotActivities.free_slot,
-                order,
-                start_to_close_timeout=_ONE_TRY,
-                retry_policy=_PATIENT_RETRY,
-                summary="free the session's slot",
-            )
+        return await workflow.execute_activity_method(
+            SlotActivities.free_slot,
+            FreeSlot(org=request.org, session_id=request.session_id),
+            start_to_close_timeout=_ONE_TRY,
+            retry_policy=_PATIENT_RETRY,
+            summary="free the session's slot",
+        )
 
     def announce_later(self, status: SessionStatus) -> workflow.ActivityHandle[int]:
         """Tell the customer's endpoints how far the session is, once MongoDB answers.
@@ -391,11 +324,12 @@ class SessionActivities:
 
     async def record_the_end(self, status: SessionStatus) -> None:
         """Write the closed session's record, for as long as it takes."""
-        if not await self._done_locally(ArchiveActivities.record_session, status):
-            await workflow.execute_activity_method(
-                ArchiveActivities.record_session,
-                status,
-                start_to_close_timeout=_ONE_TRY,
-                retry_policy=_PATIENT_RETRY,
-                summary="write the session's final record",
-            )
+        # Not local: the workflow would complete in the very task in which LiveKit's webhook tells
+        # that the room is gone, and Temporal would refuse that task and repeat it.
+        await workflow.execute_activity_method(
+            ArchiveActivities.record_session,
+            status,
+            start_to_close_timeout=_ONE_TRY,
+            retry_policy=_PATIENT_RETRY,
+            summary="write the session's final record",
+        )

@@ -71,7 +71,6 @@ class SessionContext:
         self.short_history = False
         """What sessions that began before a release with it do not do:
 
-        - Short steps are tried in the workflow task itself, before they become activities.
         - Changes of search attributes within one workflow task are published together.
         - Waits share their timers.
         - The last check for callers is not cancelled when the call is over.
@@ -85,7 +84,6 @@ class SessionContext:
         self.revised_ending = self.patched(REVISED_ENDING)
         self.revised_ending_2 = self.patched(REVISED_ENDING_2)
         self.has_place = self.request.place is not None and self.patched(AGENT_PLACES)
-        self.activities.try_locally = self.short_history
         self.tracker.combine_updates = self.short_history
 
     def patched(self, older_patch: str) -> bool:

@@ -87,7 +87,7 @@ class LastReports:
         self._room.start_deleting()
 
     async def _tell_agent(
-        self, step: Callable[[str, str | None], Awaitable[None]], attempt: Attempt, ending: Ending
+        self, step: Callable[[str, str | None], Awaitable[object]], attempt: Attempt, ending: Ending
     ) -> None:
         # None: every agent that is in the room.
         identity = None if attempt.external else attempt.agent_identity

@@ -4,8 +4,6 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.archive import SealTranscript
-    from domain.sessions.session import SessionState, WaitingFor
     from workflows.session_parts.context import SessionContext
     from workflows.waiting import retrieve_exception
 
@@ -46,22 +44,6 @@ class Records:
         """Cancel an announcement that waits: each later record announces everything."""
         if self._announcement:
             self._announcement.cancel()
-
-    async def seal(self, order: SealTranscript) -> bool:
-        """Seal the transcript while the close waits; returns whether it is complete.
-
-        Raises:
-            ActivityError: MongoDB has not taken it in time.
-        """
-        session = self._session
-        session.tracker.enter(SessionState.PERSISTING, WaitingFor.ARCHIVE, briefly=True)
-        if session.short_history:
-            try:
-                return await session.activities.seal_transcript_quickly(order)
-            except FailureError:
-                # Operators see that it takes longer.
-                session.tracker.enter(SessionState.PERSISTING, WaitingFor.ARCHIVE)
-        return await session.activities.seal_transcript(order)
 
     async def write_final(self) -> None:
         """Write the closed session's record, for as long as it takes."""

@@ -35,10 +35,8 @@ class SessionRoom:
         if self._session.ending:
             # The first attempt finds it.
             return
-        activities = self._session.activities
         try:
-            if not await activities.open_room_quickly():
-                await self._session.cancel_if_call_ends(activities.open_room())
+            await self._session.cancel_if_call_ends(self._session.activities.open_room())
         except ActivityError as error:
             # After a time-out or a cancel, the room may exist all the same.
             self.may_exist = code_of(error) != RoomNameTaken.code
