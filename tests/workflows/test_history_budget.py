@@ -12,7 +12,7 @@ from tests.fakes.agents import Plays
 from tests.workflows.calls import Call, Studio
 from tests.workflows.scenes import beside_the_others
 
-EVENTS = 80
+EVENTS = 90
 BYTES = 24 * 1024
 ACTIONS = 28
 """Without those of the summary's own workflow."""
