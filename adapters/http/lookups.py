@@ -17,8 +17,12 @@ from typing_extensions import override
 Found = list[tuple[Any, ...]]
 """As `socket.getaddrinfo` returns it."""
 LOOKUP_SECONDS = 5.0
-MOST_AT_ONCE = 256
+MOST_AT_ONCE = 64
 """Names that are being looked up at the same time; far more than a worker calls at once."""
+
+
+MOST_OF_A_DOMAIN = 16
+"""Of these, names under one domain such as `*.example.com`, whose owner may leave all unanswered."""
 
 
 class Lookups:
@@ -61,13 +65,23 @@ class Lookups:
                 return running
             if len(self._running) >= self._at_once:
                 raise socket.gaierror(socket.EAI_AGAIN, "too many names are being looked up")
+            domain = _domain_of(question)
+            if sum(_domain_of(asked) == domain for asked in self._running) >= MOST_OF_A_DOMAIN:
+                problem = f"too many names of {domain} are being looked up"
+                raise socket.gaierror(socket.EAI_AGAIN, problem)
             # Running, so that a caller who is cancelled does not cancel it for the others.
             answer = self._running[question] = Future[Found]()
             answer.set_running_or_notify_cancel()
         # A daemon: a look-up that hangs must not keep the process from ending.
-        threading.Thread(
+        thread = threading.Thread(
             target=self._run, args=(question, answer), name="lookup", daemon=True
-        ).start()
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:  # the machine has no more threads
+            with self._lock:
+                del self._running[question]
+            raise socket.gaierror(socket.EAI_AGAIN, str(error)) from None
         return answer
 
     def _run(self, question: tuple[object, ...], answer: Future[Found]) -> None:
@@ -84,6 +98,10 @@ class Lookups:
             answer.set_exception(failure)
         else:
             answer.set_result(found)
+
+
+def _domain_of(question: tuple[object, ...]) -> str:
+    return ".".join(str(question[0]).lower().rstrip(".").split(".")[-2:])
 
 
 CUSTOMERS_NAMES = Lookups()

@@ -290,8 +290,11 @@ class Conversation:
         """Answer what the caller types; messages that follow each other closely together."""
         while True:
             text = await self._typed.next()
-            await self.session.interrupt()
-            self.session.generate_reply(user_input=text)
+            try:
+                await self.session.interrupt()
+                self.session.generate_reply(user_input=text)
+            except RuntimeError as error:  # it must not be interrupted now, or is about to end
+                log.warning("typed_text_not_answered", error=str(error))
             await asyncio.sleep(TYPED_SECONDS)
 
     def _is_caller(self, identity: str) -> bool:

@@ -88,14 +88,20 @@ class RunningJobs:
     async def read_spool(self) -> None:
         """Note which turn of each lost job waits in the spool, so that the next agent awaits it."""
         while self._unread:
-            loss = self._lost.get(self._unread.pop())
+            job_id = self._unread.pop()
+            loss = self._lost.get(job_id)
             key = loss.key if loss else None
             if loss is None or key is None or self._spool is None:
                 continue
             read = partial(undelivered_turns, self._spool, key.org, key.session_id)
             try:
                 waiting = await self._disk.ask(read)
-            except (DiskHangs, OSError) as error:
+            except DiskHangs as error:
+                # Later: the heartbeat keeps other calls alive, and does not wait for each loss.
+                self._unread.add(job_id)
+                log.error("spool_unreadable", error=str(error))
+                return
+            except OSError as error:
                 log.error("spool_unreadable", error=str(error))
                 continue
             ids = [turn.item_id for turn in waiting if turn.attempt == loss.attempt]

@@ -27,7 +27,7 @@ ORG_BUDGET_BYTES = BUDGET_BYTES // 4
 """The share of one org, or of one route that needs none."""
 MAX_VALUES = 400_000
 """Values in one JSON body, each of which takes about 100 bytes."""
-MAX_NAMES = 2_000
+MAX_NAMES = 5_000
 """Names in one JSON object: each that a model does not have is an error, of about 1 KB."""
 MAX_ITEMS = 20_000
 """Items of one JSON array, each of which may have several errors."""

@@ -87,7 +87,7 @@ class LimitedConnection(H11Protocol):
             # Each chunk costs much more time than its bytes.
             tiny = data.count(b"\r\n") > max(MOST_TINY_LINES, len(data) // TINY_LINE_BYTES)
             if tiny or self._unread > READ_BYTES:
-                self.transport.abort()
+                self.transport.close()
                 return
         super().data_received(data)
         if self.is_serving:

@@ -117,6 +117,8 @@ def _prepare(root: Path, given: Mapping[str, str]) -> str:
     # Read by users of other images; their volumes hold nothing else.
     endpoint = f"{url}/codec/{values['EVERLINE_CODEC_SECRET']}"
     write_atomically(root / "ui" / "codec-endpoint", endpoint)
+    if "EVERLINE_PUBLIC_URL" in given and "EVERLINE_CODEC_URL" not in given:
+        sys.stdout.write("EVERLINE_PUBLIC_URL is no setting any more; see EVERLINE_CODEC_URL\n")
     if _manages_keys(given):
         return "settings written; you manage the API keys yourself"
     return f"settings written; to see the API key: {HOW_TO_SHOW}"

@@ -54,7 +54,7 @@ REACHED_BY = {
     "postgres": {"temporal", "temporal-schema"},
     "mongodb": {"api", "worker", "mongodb-setup"},
     "redis": {"livekit"},
-    "models": {"agent"},
+    "models": {"agent", "worker"},
 }
 """By each server without a login, or with one that several others know."""
 
