@@ -143,7 +143,7 @@ class DispatchActivities:
             if attempt_of_metadata(dispatch.metadata) == (order.session_id, order.attempt):
                 return dispatch.id
         # An older worker's order has it; it is not stored again with each attempt.
-        config = order.config or (await self._inputs.input(order.key)).config
+        config = order.config or await self._configuration(order.key)
         try:
             dispatch_id = await self._rooms.dispatch(
                 order.livekit_room, order.agent_name, self._metadata(order, config)
@@ -164,6 +164,12 @@ class DispatchActivities:
             counters=asdict(self._counters),
         )
         return dispatch_id
+
+    async def _configuration(self, key: SessionKey) -> AgentConfig:
+        try:
+            return (await self._inputs.input(key)).config
+        except NotFound as error:  # by a replica that is behind; the session itself asks
+            raise Unavailable(error.message) from None
 
     def _metadata(self, order: DispatchAgent, config: AgentConfig) -> str:
         claims = CallbackClaims(

@@ -22,7 +22,7 @@ MOST_AT_ONCE = 64
 
 
 MOST_OF_A_DOMAIN = 16
-"""Of these, names under one domain such as `*.example.com`, whose owner may leave all unanswered."""
+"""Of these, names under one domain such as `*.example.com`: its owner may answer none of them."""
 
 
 class Lookups:

@@ -7,6 +7,8 @@ because of it. Without MongoDB, Temporal's list counts.
 """
 
 import asyncio
+import math
+import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -31,6 +33,8 @@ RETRY_SECONDS = 5
 """Retry-After of a refused start, seconds."""
 CHECKS_AT_ONCE = 20
 """Concurrent requests to Temporal while the slots of an org at its limit are checked."""
+AWAY_SECONDS = 5.0
+"""How long MongoDB is not asked again after it did not answer: each start would wait for it."""
 MOST_SLOTS = 5_000
 """Slots checked in one sweep; the next sweep continues after them."""
 
@@ -45,6 +49,7 @@ class SessionQuota:
         self._slots = slots
         self._lives = lives
         self._count = _OpenSessions(lives)
+        self._away_until = -math.inf
 
     @asynccontextmanager
     async def reservation(self, key: SessionKey) -> AsyncGenerator[bool]:
@@ -67,10 +72,11 @@ class SessionQuota:
             self._count.settle(key)
 
     async def _claim(self, key: SessionKey) -> bool:
-        if self._slots:
+        if self._slots and time.monotonic() >= self._away_until:
             try:
                 return await self._claim_slot(self._slots, key)
             except StorageUnavailable as error:
+                self._away_until = time.monotonic() + AWAY_SECONDS
                 # Sessions start while MongoDB is away; the count is then as good as Temporal's.
                 log.warning("slots cannot be counted", org=key.org, reason=error.message)
         if not await self._count.admit(key, self._limit):
@@ -140,12 +146,18 @@ class _Checks:
     begun: int = 0
 
 
+LISTED_SECONDS = 2.0
+"""How long Temporal's list of an org that is far from its limit serves all its starts."""
+
+
 class _OpenSessions:
     """Counts Temporal's list, which lags, and what this process has just admitted."""
 
     def __init__(self, lives: SessionLives) -> None:
         self._lives = lives
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._listed: dict[str, tuple[float, set[str]]] = {}
+        """By org: when Temporal's list was read last, and what it had."""
         self._admitted: defaultdict[str, dict[str, bool]] = defaultdict(dict)
         """By org: sessions that the list may not show yet, and whether they are being started."""
 
@@ -153,7 +165,11 @@ class _OpenSessions:
         """Whether the session may start; if so, it counts from now on."""
         async with self._locks[key.org]:
             admitted = self._admitted[key.org]
-            listed = await self._lives.open_ids(key.org)
+            at, listed = self._listed.get(key.org, (-math.inf, set[str]()))
+            far_from_it = len(listed | admitted.keys()) < limit // 2
+            if time.monotonic() - at >= LISTED_SECONDS or not far_from_it:
+                listed = await self._lives.open_ids(key.org)
+                self._listed[key.org] = time.monotonic(), listed
             for known in listed & admitted.keys():
                 del admitted[known]
             if key.session_id in listed or key.session_id in admitted:

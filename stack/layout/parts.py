@@ -16,13 +16,14 @@ TASK_QUEUE = "everline"
 
 # With the defaults, one shard polled 20 times a second delays a regular activity by 60 ms, one that
 # is not handed over with its workflow task waits for another round of the queue, timers are up to a
-# second late, and without WAL SQLite is the bottleneck. The new matcher knows priorities: the end
-# of a call goes before a start. Not `matching.enableFairness`: it does not read the tasks that wait
-# when it is switched on.
+# second late, only ten lists and counts a second are answered, and without WAL SQLite is the
+# bottleneck. The new matcher knows priorities: the end of a call goes before a start. Not
+# `matching.enableFairness`: it does not read the tasks that wait when it is switched on.
 _TEMPORAL_TUNING = (
     *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=1000"),
     *("--dynamic-config-value", "system.enableActivityEagerExecution=true"),
     *("--dynamic-config-value", 'history.timerProcessorMaxTimeShift="50ms"'),
+    *("--dynamic-config-value", "frontend.namespaceRPS.visibility=100"),
     *("--dynamic-config-value", "matching.useNewMatcher=true"),
     *("--sqlite-pragma", "journal_mode=wal"),
     *("--sqlite-pragma", "synchronous=normal"),

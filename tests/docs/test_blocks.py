@@ -30,6 +30,7 @@ NOT_RUN = {
     "make up": "this stack is running",
     "make check": "this is one of them",
     "make setup": "this is one of them",
+    "make chaos": "tests/chaos",
     "curl -sSf https://temporal.download": "it installs software",
     "docker compose": "tests/deploy",
     "npx openapi-typescript": "it installs software",

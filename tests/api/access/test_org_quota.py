@@ -2,8 +2,10 @@
 
 import asyncio
 
+import pytest
+
 from domain.access.quotas import Life
-from domain.errors import JoinQuotaExceeded
+from domain.errors import JoinQuotaExceeded, Unavailable
 from domain.ids import SessionKey
 from services.access.org_quota import JoinQuota, OrgQuota
 from services.access.rate_limits import RequestRates
@@ -59,6 +61,8 @@ async def test_an_org_whose_agents_do_not_come_starts_no_more_than_the_limit(hou
         await tenant.end("a")
 
         async def let_in() -> bool:
+            nonlocal time
+            time += 1.0
             return (await tenant.start("c")).status_code == 202
 
         await eventually(let_in)
@@ -71,9 +75,12 @@ class Joining:
     def __init__(self, count: int) -> None:
         self.count = count
         self.asked = 0
+        self.away = False
 
     async def joining(self, org: str) -> int:
         self.asked += 1
+        if self.away:
+            raise Unavailable("Temporal answers no more such questions now")
         return self.count
 
     async def open_ids(self, org: str) -> set[str]:
@@ -95,6 +102,35 @@ async def test_temporal_is_asked_only_of_orgs_that_may_have_reached_their_limit(
     time = 10_000.0
     await quota.take(SessionKey("acme", "s4"))
     assert sessions.asked == 1
+
+
+async def test_one_count_serves_the_starts_of_a_second() -> None:
+    sessions, time = Joining(0), 0.0
+    quota = JoinQuota(100, sessions, lambda: time)
+    for number in range(100):
+        await quota.take(SessionKey("acme", f"s{number}"))
+    time = 60.0
+    await asyncio.gather(*(quota.take(SessionKey("acme", f"t{n}")) for n in range(90)))
+    assert sessions.asked == 1
+
+
+async def test_starts_are_let_in_while_temporal_does_not_count() -> None:
+    sessions, time = Joining(9), 0.0
+    sessions.away = True
+    quota = JoinQuota(3, sessions, lambda: time)
+    for number in range(9):
+        time += 10.0
+        await quota.take(SessionKey("acme", f"s{number}"))
+    assert sessions.asked == 6
+
+
+async def test_a_start_that_is_repeated_counts_once() -> None:
+    quota = JoinQuota(2, Joining(0), lambda: 0.0)
+    for _ in range(9):
+        await quota.take(SessionKey("acme", "s"))
+    await quota.take(SessionKey("acme", "t"))
+    with pytest.raises(JoinQuotaExceeded):
+        await quota.take(SessionKey("acme", "u"))
 
 
 async def test_starts_count_that_temporal_has_not_listed_yet() -> None:
