@@ -35,10 +35,8 @@ class OrgShares:
                 del self._held[org]
 
     def exceeded_by(self, org: str) -> bool:
-        """Whether the org holds more than its share, few slots are free, and others use some."""
-        others = len(self._held) > 1
-        crowded = self._held.total() > self._free_for_all
-        return others and crowded and self._held[org] > self._share
+        """Whether the org holds more than its share while few slots are free."""
+        return self._held.total() > self._free_for_all and self._held[org] > self._share
 
     @contextmanager
     def slot_within_share(self, org: str) -> Generator[None]:

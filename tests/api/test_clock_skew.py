@@ -184,7 +184,8 @@ async def test_an_agent_is_told_its_time_by_temporals_clock(
     async with open_door(door.studio, replace(door.deps, sessions=fresh)) as opened:
         answer = await opened.http.get("/v1/agent/time-left", headers=token)
 
-    assert 500 < answer.json()["remaining"] <= 600, answer.text
+    # The two clocks are compared to within the time of a request.
+    assert 500 < answer.json()["remaining"] < 610, answer.text
     monkeypatch.undo()
     await call.end()
     await call.closed()

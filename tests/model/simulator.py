@@ -250,7 +250,12 @@ class Simulation:
             # It wants a running loop at first; later it brings its own.
             return UnsandboxedWorkflowRunner().create_instance(details)
 
-        return asyncio.run(create())
+        # Not `asyncio.run`, after which the thread of the tests has no event loop.
+        loop = asyncio.new_event_loop()
+        try:
+            return loop.run_until_complete(create())
+        finally:
+            loop.close()
 
     def _activation(self, jobs: list[WorkflowActivationJob]) -> WorkflowActivation:
         activation = WorkflowActivation(run_id="run", history_length=len(self._log), jobs=jobs)

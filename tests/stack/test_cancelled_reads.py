@@ -72,7 +72,8 @@ async def cancel_reads(client: Client, workflow: str) -> Counter[str]:
 
 
 def _kind(problem: RPCError) -> str:
-    if problem.status in _GIVEN_UP:
-        return "given up"
     message = str(problem)
+    # Temporal itself may notice first, and says so in other words.
+    if problem.status in _GIVEN_UP or "context deadline exceeded" in message:
+        return "given up"
     return "connection ended" if message.startswith(_CONNECTION_ENDED) else message

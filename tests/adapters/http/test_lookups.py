@@ -125,12 +125,15 @@ async def test_an_unknown_name_is_told(resolver: Resolver) -> None:
         await Lookups(getaddrinfo=resolver.getaddrinfo).getaddrinfo("unknown", 443)
 
 
-def test_the_loop_of_a_process_looks_up_names() -> None:
+async def test_the_loop_of_a_process_looks_up_names() -> None:
     async def local() -> list[Any]:
         return await asyncio.get_running_loop().getaddrinfo(
             "127.0.0.1", 80, type=socket.SOCK_STREAM
         )
 
-    with asyncio.Runner(loop_factory=LookupLoop) as runner:
-        [found] = runner.run(local())
+    def process() -> list[Any]:
+        with asyncio.Runner(loop_factory=LookupLoop) as runner:
+            return runner.run(local())
+
+    [found] = await asyncio.to_thread(process)
     assert found[4] == ("127.0.0.1", 80)

@@ -14,6 +14,7 @@ from temporalio.api.enums.v1 import EventType
 from adapters.temporal.client import connect
 from adapters.temporal.message_limits import FAILURES_PER_ATTEMPT
 from adapters.temporal.sessions import TemporalSessions
+from domain.transcripts.transcript import MAX_REPORTS
 from tests.api.door import Door, at_last, is_problem, open_door, session_body
 from tests.fakes.agents import NEVER_COMES, Plays
 from tests.fakes.refusing_temporal import RefusingTemporal
@@ -188,7 +189,7 @@ async def test_what_an_agent_repeats_is_said_once(door: Door) -> None:
     signals = await _heard(call)
     assert signals[EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED] == FAILURES_PER_ATTEMPT
 
-    for number in range(30):
+    for number in range(MAX_REPORTS):
         report = {"attempt": 1, "end_reason": "agent_ended", "error": f"e{number}"}
         answer = await door.http.post("/session/observability", json=report, headers=headers)
         assert answer.status_code == 200

@@ -20,7 +20,10 @@ ANY_PID = -1
 
 async def running(rig: Rig, part: Part) -> psutil.Process:
     """A part's process, once the supervisor says that it is healthy."""
-    return psutil.Process(await rig.stack.wait_restarted(part, ANY_PID))
+    while True:
+        pid = await rig.stack.wait_restarted(part, ANY_PID)
+        with suppress(psutil.NoSuchProcess):  # killed since, which the supervisor is about to see
+            return psutil.Process(pid)
 
 
 def with_children(process: psutil.Process) -> list[psutil.Process]:
