@@ -23,7 +23,7 @@ async def test_without_an_agent_worker_a_session_gives_up_and_a_late_one_is_stil
     try:
         await _gives_up(rig, hurried)
     finally:
-        await rig.stack.start_part("agent")
+        await rig.start_agent()
     await _finds_the_late_one(rig, patient)
 
 

@@ -35,5 +35,5 @@ async def test_a_stuck_session_is_found_by_one_query_and_tells_what_was_tried(ri
         await rig.client.end(session_id)
         closed = await rig.client.closed(session_id)
     finally:
-        await rig.stack.start_part("agent")
+        await rig.start_agent()
     assert (closed.end_reason, closed.joins) == (EndReason.END_REQUESTED, 0)

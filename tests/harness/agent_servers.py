@@ -146,7 +146,7 @@ async def few_places(rig: Rig, folder: Path, places: int) -> AsyncGenerator[FewP
         yield FewPlaces(server)
     finally:
         server.stop()
-        await rig.stack.start_part(PART)
+        await rig.start_agent()
 
 
 @asynccontextmanager
@@ -163,7 +163,7 @@ async def two_agent_servers(rig: Rig, folder: Path) -> AsyncGenerator[TwoServers
     finally:
         for server in servers:
             server.stop()
-        await rig.stack.start_part(PART)
+        await rig.start_agent()
 
 
 def _server(folder: Path, environment: dict[str, str]) -> ServerProcess:

@@ -45,7 +45,7 @@ async def plain_agents(
         yield process
     finally:
         process.stop()
-        await rig.stack.start_part("agent")
+        await rig.start_agent()
 
 
 def _registered(log: Path) -> Check:

@@ -134,6 +134,19 @@ class Rig:
             self.installation,
         )
 
+    async def start_agent(self) -> None:
+        """Start the stack's agent server again, and wait until the API has heard this very one.
+
+        The stack itself may take the last heartbeat of another one for its first.
+        """
+        pid = await self.stack.start_part("agent")
+
+        async def heard() -> bool:
+            health = (await self.client.http.get("/health/agent")).json()
+            return any(f":{pid}:" in server["server_id"] for server in health["servers"])
+
+        await eventually(heard, START_SECONDS, "the API has heard the agent server")
+
     async def find_job(self, key: SessionKey, attempt: int = 1) -> psutil.Process | None:
         """The process of a session's agent, if there is one right now."""
         pid = self.stack.process("agent").pid

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from api.limits import bodies
-from api.limits.bodies import MAX_VALUES, ORG_BUDGET_BYTES
+from api.limits.bodies import MAX_NAMES, MAX_VALUES, ORG_BUDGET_BYTES
 from api.problems import MAX_BODY_BYTES
 from tests.api.door import JSON, KEY, OTHER_KEY, Door, is_problem
 from tests.contract.serving import serving
@@ -69,8 +69,11 @@ async def test_a_body_of_very_many_values_is_refused(door: Door) -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ({f"k{number}": 0 for number in range(2_001)}, "more than 2000 names"),
-        ({"agent_config": {"a": [{str(number): 0 for number in range(2_001)}]}}, "2000 names"),
+        ({f"k{number}": 0 for number in range(MAX_NAMES + 1)}, "more than 5000 names"),
+        (
+            {"agent_config": {"a": [{str(number): 0 for number in range(MAX_NAMES + 1)}]}},
+            "5000 names",
+        ),
         ({"agent_config": {"tools": [0] * 20_001}}, "more than 20000 items"),
     ],
     ids=["names", "names within", "items"],

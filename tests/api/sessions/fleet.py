@@ -148,7 +148,9 @@ class Fleet:
 
     async def lose(self, room: str) -> None:
         """The agent of a room dies, and its server says so."""
-        job = next(server.jobs[room] for server in self.servers.values() if room in server.jobs)
+        server = next(server for server in self.servers.values() if room in server.jobs)
+        # Its place is free before anybody is told.
+        job = server.jobs.pop(room)
         await self._tell_loss(room, job, "its process was killed")
 
     async def kill(self, name: str) -> None:
