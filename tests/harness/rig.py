@@ -139,7 +139,10 @@ class Rig:
 
         The stack itself may take the last heartbeat of another one for its first.
         """
-        pid = await self.stack.start_part("agent")
+        await self.until_heard(await self.stack.start_part("agent"))
+
+    async def until_heard(self, pid: int) -> None:
+        """Wait until the API has heard the agent server with this process id."""
 
         async def heard() -> bool:
             health = (await self.client.http.get("/health/agent")).json()

@@ -27,11 +27,16 @@ class Moves:
         self.moved: dict[str, ServerProcess] = {}
 
     async def there(self, part: str) -> None:
-        """Stop the stack's own process of a part, and start this release's in its place."""
+        """This release's process in place of the stack's own.
+
+        An agent server begins before the other one ends, as the guide says, so that lost agents are
+        replaced at once.
+        """
         pid = self.rig.stack.process(part).pid
         assert pid is not None
         environment = psutil.Process(pid).environ()
-        await self.rig.stack.stop_part(part)
+        if part != "agent":
+            await self.rig.stack.stop_part(part)
         self.moved[part] = ServerProcess(
             command=[
                 *("env", "-i", *(f"{name}={value}" for name, value in environment.items())),
@@ -42,11 +47,19 @@ class Moves:
             grace=GRACE_SECONDS,
         )
         await self.moved[part].start()
+        if part == "agent":
+            process = self.moved[part].process
+            assert process is not None
+            await self.rig.until_heard(process.pid)
+            await self.rig.stack.stop_part(part)
 
     async def back(self, part: str) -> None:
-        """Stop this release's process, and let the stack start its own again."""
+        """The stack's own process again."""
+        if part == "agent":
+            await self.rig.start_agent()
         self.moved.pop(part).stop()
-        await self.rig.stack.start_part(part)
+        if part != "agent":
+            await self.rig.stack.start_part(part)
 
     def stop(self) -> None:
         """Stop what still runs of this release."""
