@@ -33,10 +33,7 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
 
 def print_kinds(console: Console, kinds: dict[str, Kinds]) -> None:
     """Events and bytes by kind, for one workflow of each sort."""
-    table = Table(title="events (bytes) by kind, one workflow", title_justify="left")
-    table.add_column("event", no_wrap=True)
-    for name in kinds:
-        table.add_column(name, justify="right")
+    table = _table_of("events (bytes) by kind, one workflow", "event", kinds)
     totals = sum((found.count for found in kinds.values()), start=Counter[str]())
     for kind, _ in totals.most_common():
         table.add_row(kind, *(_cell(found, kind) for found in kinds.values()))
@@ -46,16 +43,22 @@ def print_kinds(console: Console, kinds: dict[str, Kinds]) -> None:
 
 def print_actions(console: Console, kinds: dict[str, Kinds]) -> None:
     """Billable actions by kind, for one workflow of each sort."""
-    table = Table(title="billable actions by kind, one workflow", title_justify="left")
-    table.add_column("action", no_wrap=True)
-    for name in kinds:
-        table.add_column(name, justify="right")
+    table = _table_of("billable actions by kind, one workflow", "action", kinds)
     totals = sum((found.actions for found in kinds.values()), start=Counter[str]())
     for kind, _ in totals.most_common():
         counts = (found.actions[kind] / found.rounds for found in kinds.values())
         table.add_row(kind, *(f"{count:.1f}" if count else "" for count in counts))
     console.print(table)
     console.print()
+
+
+def _table_of(title: str, first: str, kinds: dict[str, Kinds]) -> Table:
+    """A table with one column for each sort of workflow."""
+    table = Table(title=title, title_justify="left")
+    table.add_column(first, no_wrap=True)
+    for name in kinds:
+        table.add_column(name, justify="right")
+    return table
 
 
 def print_steps(console: Console, steps: StepTimes) -> None:

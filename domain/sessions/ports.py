@@ -62,7 +62,7 @@ class SessionInputs(Protocol):
         ...
 
 
-class Sessions(Protocol):
+class Sessions(SessionInputs, Protocol):
     """The workflows of sessions: start them, ask them, tell them. Every call is bounded."""
 
     async def start(self, request: SessionInput, stage: Stage, seconds: float) -> Started:
@@ -95,15 +95,6 @@ class Sessions(Protocol):
         Raises:
             NotFound: Temporal knows no such session (any more).
             Unavailable: Temporal is down, or no worker answers.
-        """
-        ...
-
-    async def input(self, key: SessionKey) -> SessionInput:
-        """What the session was started with.
-
-        Raises:
-            NotFound: Temporal knows no such session (any more).
-            Unavailable: Temporal is down.
         """
         ...
 
